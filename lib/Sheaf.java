@@ -1,0 +1,3519 @@
+//JAVA 17+
+//DEPS com.openai:openai-java:4.101.0
+//DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
+//DEPS com.github.spullara.mustache.java:compiler:0.9.14
+//DEPS de.siegmar:fastcsv:4.4.0
+
+package sheaf;
+
+import java.io.BufferedOutputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.Closeable;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.OutputStream;
+import java.io.PushbackInputStream;
+import java.io.Reader;
+import java.io.StringReader;
+import java.io.StringWriter;
+import java.io.UncheckedIOException;
+import java.io.Writer;
+import java.lang.reflect.Array;
+import java.lang.reflect.RecordComponent;
+import java.net.URI;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
+import java.time.temporal.ChronoUnit;
+import java.util.AbstractList;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.HexFormat;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.Spliterator;
+import java.util.Spliterators;
+import java.util.TreeMap;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.github.mustachejava.Binding;
+import com.github.mustachejava.Code;
+import com.github.mustachejava.DefaultMustacheFactory;
+import com.github.mustachejava.Mustache;
+import com.github.mustachejava.MustacheException;
+import com.github.mustachejava.MustacheResolver;
+import com.github.mustachejava.TemplateContext;
+import com.github.mustachejava.codes.ValueCode;
+import com.github.mustachejava.reflect.MapObjectHandler;
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import com.openai.core.JsonValue;
+import com.openai.core.MultipartField;
+import com.openai.core.Timeout;
+import com.openai.core.http.HttpResponse;
+import com.openai.errors.OpenAIIoException;
+import com.openai.errors.OpenAIServiceException;
+import com.openai.models.batches.BatchCreateParams;
+import com.openai.models.batches.BatchListParams;
+import com.openai.models.files.FileCreateParams;
+import com.openai.models.files.FileListParams;
+import com.openai.models.files.FilePurpose;
+import de.siegmar.fastcsv.reader.CsvParseException;
+import de.siegmar.fastcsv.reader.CsvReader;
+import de.siegmar.fastcsv.reader.CsvRecord;
+import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
+import de.siegmar.fastcsv.writer.CsvWriter;
+
+/**
+ * Batch inference for large language models: a dataset and Mustache templates in, one answer for every row out.
+ * <pre>{@code
+ * import static sheaf.Sheaf.*;
+ *
+ * class Explain {
+ *     public static void main(String... args) {
+ *         batch()
+ *             .model("gpt-4.1-mini")
+ *             .system("You are an experienced {{role}}.")
+ *             .prompts(template("explain"), csv("questions.csv"))
+ *             .submit()
+ *             .await()
+ *             .results()
+ *             .show();
+ *     }
+ * }
+ * }</pre>
+ * A {@link Draft} is a batch not yet submitted: nothing is sent. {@link Draft#submit} expands the rows into request lines, uploads
+ * them and creates the batch. {@link Batch#await} watches it. {@link Batch#results} fetches both of its files and gives each
+ * request exactly one {@link Outcome}, in input order, joined to its row. What was submitted is kept under {@code ~/.sheaf}, so the
+ * same script attaches to the same batch when it runs again, and pays nothing.
+ * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
+ */
+public final class Sheaf {
+    private Sheaf() {}
+
+    static { Sentences.install(); }
+
+    /** Returns a new draft, for the provider that the environment names. */
+    public static Draft batch() { return new Draft(); }
+
+    /**
+     * Returns a batch already submitted, by its id at the provider or the name it was submitted under; one GET.
+     * @throws BatchException if neither {@code ~/.sheaf} nor the provider knows it
+     */
+    public static Batch batch(String idOrName) { return Batch.find(idOrName, null); }
+
+    /** Returns the provider's 20 newest batches, newest first. They print as a table. */
+    public static Listing<Batch> batches() { return batches(20); }
+
+    /** Returns the provider's newest batches, newest first, at most so many. They print as a table. */
+    public static Listing<Batch> batches(int limit) { return Provider.chosen().batches(limit); }
+
+    /** Returns the provider's models. They print as a table. */
+    public static Listing<Map<String, Object>> models() { return Provider.chosen().models(); }
+
+    /** Returns the files that the provider keeps. They print as a table. */
+    public static Listing<Map<String, Object>> files() { return Provider.chosen().files(); }
+
+    /** Returns the rows of a CSV file whose first line names the columns; RFC 4180, UTF-8, read anew each time. */
+    public static Data csv(String file) { return Input.find("csv", file).csv(); }
+
+    /** Returns the rows of a CSV file whose first line names the columns. */
+    public static Data csv(Path file) { return csv(file.toString()); }
+
+    /** Returns the rows of a JSON Lines file: one object a line. */
+    public static Data jsonl(String file) { return Input.find("jsonl", file).jsonl(); }
+
+    /** Returns the rows of a JSON Lines file: one object a line. */
+    public static Data jsonl(Path file) { return jsonl(file.toString()); }
+
+    /** Returns the rows of a JSON file that holds an array of objects. */
+    public static Data json(String file) { return Input.find("json", file).json(); }
+
+    /** Returns the rows of a JSON file that holds an array of objects. */
+    public static Data json(Path file) { return json(file.toString()); }
+
+    /** Returns maps or records as rows; a plain value is a row with the one column {@code value}. */
+    public static Data rows(Collection<?> rows) {
+        var copy = List.copyOf(rows);
+        return new Source("rows", () -> copy.stream().map(Row::of));
+    }
+
+    /** Returns maps or records as rows; a plain value is a row with the one column {@code value}. */
+    public static Data rows(Object first, Object... more) {
+        return rows(Stream.concat(Stream.of(first), Stream.of(more)).toList());
+    }
+
+    /** Returns the rows of a stream that is opened anew for each reading, for datasets larger than the memory. */
+    public static Data rows(Supplier<? extends Stream<?>> rows) {
+        return new Source("rows", () -> rows.get().map(Row::of));
+    }
+
+    /**
+     * Returns the template in a file: the path as it stands, else in {@code templates/}, with or without {@code .mustache}; else the
+     * same on the class path.
+     */
+    public static Template template(String file) { return Template.find(file); }
+
+    /** Returns the template in a file. */
+    public static Template template(Path file) { return Template.find(file.toString()); }
+
+    /** Returns a template with this text; the name labels its results. */
+    public static Template template(String name, String text) { return new Template(name, text); }
+
+    /** Returns the templates in these files, for one request per row and template. */
+    public static List<Template> templates(String first, String... more) {
+        return Stream.concat(Stream.of(first), Stream.of(more)).map(Sheaf::template).toList();
+    }
+
+    // ---- Data and Template: what goes in ----
+
+    /** A dataset: opens a stream of rows, in the same order, as often as it is asked. */
+    @FunctionalInterface
+    public interface Data {
+        /** Returns the rows from the first one on; close the stream after use. */
+        Stream<Map<String, Object>> open();
+
+        /** Returns the first rows of this data, at most so many. */
+        default Data limit(long rows) { return new Source(toString(), () -> open().limit(rows)); }
+    }
+
+    private record Source(String name, Supplier<Stream<Map<String, Object>>> rows) implements Data {
+        @Override public Stream<Map<String, Object>> open() { return rows.get(); }
+        @Override public String toString() { return name; }
+    }
+
+    /** One row from whatever a user holds; the values become what JSON can say. */
+    private static final class Row {
+        static Map<String, Object> of(Object value) {
+            if (value instanceof Stream || value instanceof Path || value instanceof Iterable && !(value instanceof Collection))
+                throw new IllegalArgumentException("rows: a " + value.getClass().getSimpleName()
+                    + " is not a row; give a collection, or rows(() -> stream)");
+            if (value instanceof Map<?, ?> || value instanceof Record) return map(plain(value));
+            return Collections.singletonMap("value", plain(value));
+        }
+
+        @SuppressWarnings("unchecked")
+        static Map<String, Object> map(Object plain) { return (Map<String, Object>) plain; }
+
+        static Object plain(Object value) {
+            if (value == null || value instanceof String || value instanceof Number || value instanceof Boolean) return value;
+            if (value instanceof JsonNode node) return Json.MAPPER.convertValue(node, Object.class);
+            if (value instanceof Optional<?> optional) return plain(optional.orElse(null));
+            if (value instanceof Enum<?> constant) return constant.name();
+            if (value instanceof Map<?, ?> map) return ofEntries(map);
+            if (value instanceof Record record) return ofComponents(record);
+            if (value instanceof Collection<?> values) return values.stream().map(Row::plain).collect(Collectors.toList());
+            if (value.getClass().isArray()) return ofArray(value);
+            return value.toString();
+        }
+
+        private static Map<String, Object> ofEntries(Map<?, ?> map) {
+            var row = new LinkedHashMap<String, Object>();
+            map.forEach((key, value) -> row.put(String.valueOf(key), plain(value)));
+            return row;
+        }
+
+        private static Map<String, Object> ofComponents(Record record) {
+            var row = new LinkedHashMap<String, Object>();
+            for (RecordComponent component : record.getClass().getRecordComponents())
+                row.put(component.getName(), plain(component(record, component)));
+            return row;
+        }
+
+        /** A record nested in a script's class is not public, so its accessors are opened first. */
+        private static Object component(Record record, RecordComponent component) {
+            try {
+                component.getAccessor().setAccessible(true);
+                return component.getAccessor().invoke(record);
+            } catch (ReflectiveOperationException e) {
+                throw new IllegalArgumentException("rows: cannot read " + component + " of " + record, e);
+            }
+        }
+
+        private static List<Object> ofArray(Object array) {
+            return LongStream.range(0, Array.getLength(array)).mapToObj(i -> plain(Array.get(array, (int) i)))
+                .collect(Collectors.toList());
+        }
+    }
+
+    /** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
+    private record Input(String word, String name, Path path, java.net.URL resource) {
+        static Input find(String word, String name) {
+            Objects.requireNonNull(name, word + ": the file name is null");
+            return locate(word, name).orElseThrow(() -> new IllegalArgumentException(word + ": no file " + name + " (looked at "
+                + absolute(name) + " and on the class path)"));
+        }
+
+        static Optional<Input> locate(String word, String name) {
+            if (name.indexOf('\n') >= 0 || name.indexOf('\0') >= 0) return Optional.empty();
+            var path = Path.of(name);
+            if (Files.isRegularFile(path)) return Optional.of(new Input(word, name, path, null));
+            var resource = path.isAbsolute() ? null : Sheaf.class.getResource("/" + name.replace('\\', '/'));
+            return resource == null ? Optional.empty() : Optional.of(new Input(word, name, null, resource));
+        }
+
+        private static String absolute(String name) {
+            return name.indexOf('\n') >= 0 || name.indexOf('\0') >= 0 ? "…" : Path.of(name).toAbsolutePath().normalize().toString();
+        }
+
+        InputStream open() {
+            try {
+                return path == null ? resource.openStream() : Files.newInputStream(path);
+            } catch (IOException e) {
+                throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+            }
+        }
+
+        String text() {
+            try (var in = open()) {
+                return strictUtf8(ByteBuffer.wrap(in.readAllBytes()));
+            } catch (CharacterCodingException e) {
+                throw notUtf8(e);
+            } catch (IOException e) {
+                throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+            }
+        }
+
+        Data csv() { return new Source(fileName(), () -> stream(new CsvRows(this))); }
+
+        Data jsonl() { return new Source(fileName(), () -> stream(new JsonlRows(this))); }
+
+        Data json() { return new Source(fileName(), () -> stream(new JsonRows(this))); }
+
+        String fileName() { return Path.of(name).getFileName().toString(); }
+
+        IllegalArgumentException fault(long line, String what, Throwable cause) {
+            return new IllegalArgumentException(word + ": " + name + " line " + line + ": " + what, cause);
+        }
+
+        /** Names the first line that is not UTF-8; the decoder itself knows no lines. */
+        IllegalArgumentException notUtf8(Throwable cause) {
+            long bad = 0;
+            try (var lines = new Lines(open())) {
+                while (bad == 0 && lines.advance())
+                    if (!lines.isUtf8()) bad = lines.number();
+            } catch (IOException e) {
+                cause.addSuppressed(e);
+            }
+            return fault(bad, "not UTF-8; save the file as UTF-8", cause);
+        }
+    }
+
+    private static <T, R extends Iterator<T> & Closeable> Stream<T> stream(R rows) {
+        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED), false).onClose(() -> {
+            try {
+                rows.close();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
+    }
+
+    /** An iterator that reads one element ahead. */
+    private abstract static class Ahead<T> implements Iterator<T>, Closeable {
+        private T next;
+        private boolean done;
+
+        /** Returns the next element, or null at the end. */
+        abstract T read() throws IOException;
+
+        @Override public boolean hasNext() {
+            if (next == null && !done) {
+                try {
+                    next = read();
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+                done = next == null;
+            }
+            return next != null;
+        }
+
+        @Override public T next() {
+            if (!hasNext()) throw new NoSuchElementException();
+            var result = next;
+            next = null;
+            return result;
+        }
+    }
+
+    /** FastCSV is asked for plain records: in its named mode it drops fields that have no header. */
+    private static final class CsvRows extends Ahead<Map<String, Object>> {
+        private final Input input;
+        private final CsvReader<CsvRecord> reader;
+        private final Iterator<CsvRecord> records;
+        private List<String> header;
+
+        CsvRows(Input input) {
+            this.input = input;
+            reader = CsvReader.builder().allowUnclosedQuote(false).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+                .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
+                .ofCsvRecord(strictReader(input.open()));
+            records = reader.iterator();
+        }
+
+        @Override Map<String, Object> read() {
+            if (header == null) header = header();
+            var record = nextRecord();
+            return record == null ? null : row(record);
+        }
+
+        private List<String> header() {
+            var first = nextRecord();
+            if (first == null) throw input.fault(1, "no header; the first line names the columns", null);
+            var names = first.getFields();
+            var seen = new HashSet<String>();
+            for (var name : names)
+                if (!seen.add(name)) throw input.fault(1, "two columns are named \"" + name + "\"; rename one", null);
+            return names;
+        }
+
+        private CsvRecord nextRecord() {
+            try {
+                return records.hasNext() ? records.next() : null;
+            } catch (CsvParseException e) {
+                throw new IllegalArgumentException("csv: " + input.name() + ": " + cause(e), e);
+            } catch (UncheckedIOException e) {
+                throw e.getCause() instanceof CharacterCodingException c ? input.notUtf8(c) : e;
+            }
+        }
+
+        private Map<String, Object> row(CsvRecord record) {
+            if (record.getFieldCount() != header.size())
+                throw input.fault(record.getStartingLineNumber(), record.getFieldCount() + " fields where the header has "
+                    + header.size() + " (" + String.join(", ", header) + "); quote a field that holds a comma", null);
+            var row = new LinkedHashMap<String, Object>();
+            for (int i = 0; i < header.size(); i++) row.put(header.get(i), record.getField(i));
+            return row;
+        }
+
+        @Override public void close() throws IOException { reader.close(); }
+    }
+
+    private static final class JsonlRows extends Ahead<Map<String, Object>> {
+        private final Input input;
+        private final Lines lines;
+
+        JsonlRows(Input input) {
+            this.input = input;
+            lines = new Lines(input.open());
+        }
+
+        @Override Map<String, Object> read() throws IOException {
+            while (lines.advance())
+                if (!lines.isBlank()) return row();
+            return null;
+        }
+
+        private Map<String, Object> row() {
+            if (!lines.isUtf8()) throw input.fault(lines.number(), "not UTF-8; save the file as UTF-8", null);
+            try {
+                return Json.object(lines.text());
+            } catch (JsonProcessingException e) {
+                throw input.fault(lines.number(), "not a JSON object (" + reason(e) + ")", e);
+            }
+        }
+
+        @Override public void close() throws IOException { lines.close(); }
+    }
+
+    /** Reads an array of objects one at a time. */
+    private static final class JsonRows extends Ahead<Map<String, Object>> {
+        private final Input input;
+        private final JsonParser parser;
+        private boolean opened;
+
+        JsonRows(Input input) {
+            this.input = input;
+            try {
+                parser = Json.MAPPER.createParser(strictReader(input.open()));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        @Override Map<String, Object> read() throws IOException {
+            try {
+                if (!opened && parser.nextToken() != JsonToken.START_ARRAY) throw notAnArray();
+                opened = true;
+                var token = parser.nextToken();
+                if (token == JsonToken.END_ARRAY) return null;
+                if (token != JsonToken.START_OBJECT) throw input.fault(line(), "not an object; each element is a row", null);
+                return Json.ROWS.readValue(parser);
+            } catch (JsonProcessingException e) {
+                throw input.fault(e.getLocation() == null ? line() : e.getLocation().getLineNr(), reason(e), e);
+            } catch (CharacterCodingException e) {
+                throw input.notUtf8(e);
+            }
+        }
+
+        private long line() { return parser.currentLocation().getLineNr(); }
+
+        private IllegalArgumentException notAnArray() {
+            return input.fault(line(), "not an array of objects; for one object a line use jsonl(...)", null);
+        }
+
+        @Override public void close() throws IOException { parser.close(); }
+    }
+
+    /**
+     * A Mustache text. Values are written as they are, without HTML escaping; a value that is missing is an error; partials are
+     * refused, so a template reads no file.
+     */
+    public static final class Template {
+        private static final List<String> PLACES = List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
+        private final String name;
+        private final String text;
+        private final Mustache mustache;
+
+        private Template(String name, String text) {
+            this.name = Objects.requireNonNull(name, "template: the name is null");
+            this.text = Objects.requireNonNull(text, "template: the text is null");
+            this.mustache = Templates.compile(name, text);
+        }
+
+        private static Template find(String file) {
+            Objects.requireNonNull(file, "template: the file name is null");
+            if (file.contains("{{") || file.contains("\n"))
+                throw new IllegalArgumentException("template: takes a file name; for text write prompts(\"" + clip(file, 40)
+                    + "\", data) or template(name, text)");
+            return PLACES.stream().flatMap(place -> Input.locate("template", place.formatted(file)).stream()).findFirst()
+                .map(input -> new Template(nameOf(file), chomp(input.text())))
+                .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
+                    + PLACES.stream().map(place -> place.formatted(file)).collect(Collectors.joining(", "))
+                    + " at " + Path.of("").toAbsolutePath() + " and on the class path)"));
+        }
+
+        private static String nameOf(String file) {
+            return Path.of(file).getFileName().toString().replaceFirst("\\.mustache$", "");
+        }
+
+        /** An editor ends a file with a newline that no prompt wants. */
+        private static String chomp(String text) { return text.replaceFirst("\\r?\\n\\z", ""); }
+
+        /** Returns the name that labels this template's results. */
+        public String name() { return name; }
+
+        /** Returns the text with its tags. */
+        public String text() { return text; }
+
+        private boolean hasTags() { return !Templates.names(mustache).isEmpty(); }
+
+        private boolean namesAny(Set<String> columns) {
+            return Templates.names(mustache).stream()
+                .anyMatch(name -> columns.contains(name) || columns.contains(name.split("\\.")[0]) || name.equals("."));
+        }
+
+        private String render(String word, long row, Map<String, Object> values) {
+            var missing = new LinkedHashMap<String, Integer>();
+            var result = Templates.render(mustache, values, missing);
+            if (missing.isEmpty()) return result;
+            throw new IllegalArgumentException(word + ": row " + row + " has no value for " + Templates.describe(missing) + "; "
+                + Templates.has(values));
+        }
+
+        @Override public String toString() { return "Template[" + name + "]"; }
+    }
+
+    // ---- Draft: a batch not yet submitted ----
+
+    /**
+     * A batch not yet submitted: an immutable value, nothing is sent. Every word returns a draft with that change, so a common draft
+     * can be kept and reused.
+     */
+    public static final class Draft {
+        private Provider provider;
+        private String name;
+        private List<Template> models = List.of();
+        private Template system;
+        private List<Template> examples = List.of();          // user, assistant, user, assistant, ...
+        private List<Template> prompts = List.of();
+        private Data data;                                     // null: the prompts are literals
+        private List<Template> images = List.of();
+        private Template customId;
+        private Map<String, Object> body = Map.of();           // fields that every request body shares
+        private Integer maxTokens;
+        private String endpoint = "/v1/chat/completions";
+        private String completionWindow = "24h";
+        private Map<String, String> metadata = Map.of();
+        private Input requests;                                // an existing file of request lines, instead of prompts
+        private boolean quiet;
+
+        private Draft() {}
+
+        private Draft copy(Consumer<Draft> change) {
+            var copy = new Draft();
+            copy.provider = provider;
+            copy.name = name;
+            copy.models = models;
+            copy.system = system;
+            copy.examples = examples;
+            copy.prompts = prompts;
+            copy.data = data;
+            copy.images = images;
+            copy.customId = customId;
+            copy.body = body;
+            copy.maxTokens = maxTokens;
+            copy.endpoint = endpoint;
+            copy.completionWindow = completionWindow;
+            copy.metadata = metadata;
+            copy.requests = requests;
+            copy.quiet = quiet;
+            change.accept(copy);
+            return copy;
+        }
+
+        /** Returns a draft for this provider. If not called, the environment names it: see {@link Provider#chosen}. */
+        public Draft provider(Provider provider) {
+            Objects.requireNonNull(provider, "provider: null");
+            return copy(d -> d.provider = provider);
+        }
+
+        /** Returns a draft for the provider of this name or base URL. */
+        public Draft provider(String nameOrUrl) { return provider(Provider.named(nameOrUrl)); }
+
+        /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
+        public Draft model(String first, String... more) {
+            return copy(d -> d.models = texts("model", first, more));
+        }
+
+        /** Returns a draft with this system prompt, a template over the row. */
+        public Draft system(String text) { return copy(d -> d.system = text("system", text)); }
+
+        /** Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer. */
+        public Draft example(String user, String assistant) {
+            return copy(d -> d.examples = plus(examples, text("example", user), text("example", assistant)));
+        }
+
+        /** Returns a draft that adds these prompts as they stand: without data nothing is expanded. */
+        public Draft prompts(String first, String... more) { return adding(texts("prompts", first, more), null); }
+
+        /** Returns a draft that adds these prompts, texts or templates, as they stand. */
+        public Draft prompts(List<?> prompts) { return adding(mixed(prompts), null); }
+
+        /** Returns a draft that adds one prompt for each row: a Mustache text over its columns. */
+        public Draft prompts(String text, Data data) { return adding(List.of(text("prompts", text)), present(data)); }
+
+        /** Returns a draft that adds one prompt for each row. */
+        public Draft prompts(Template template, Data data) {
+            return adding(List.of(Objects.requireNonNull(template, "prompts: the template is null")), present(data));
+        }
+
+        /** Returns a draft that adds one prompt for each row and each of these templates or texts. */
+        public Draft prompts(List<?> templates, Data data) { return adding(mixed(templates), present(data)); }
+
+        private static Data present(Data data) { return Objects.requireNonNull(data, "prompts: the data is null"); }
+
+        private Draft adding(List<Template> more, Data rows) {
+            if (more.isEmpty()) throw new IllegalArgumentException("prompts: the list is empty; give at least one text or template");
+            if (!prompts.isEmpty() && !Objects.equals(data, rows))
+                throw new IllegalArgumentException("prompts: the draft already has prompts over "
+                    + (data == null ? "no data" : data) + "; all prompts of a batch share one dataset");
+            var named = numbered(plus(prompts, more.toArray(Template[]::new)));
+            return copy(d -> {
+                d.prompts = named;
+                d.data = rows;
+            });
+        }
+
+        /** A prompt given as text is called by its place: prompt-1. Two prompts of one name could not be told apart. */
+        private static List<Template> numbered(List<Template> prompts) {
+            var named = new ArrayList<Template>();
+            for (var prompt : prompts)
+                named.add(prompt.name.isEmpty() ? new Template("prompt-" + (named.size() + 1), prompt.text) : prompt);
+            var names = new HashSet<String>();
+            for (var prompt : named)
+                if (!names.add(prompt.name))
+                    throw new IllegalArgumentException("prompts: two templates are named \"" + prompt.name
+                        + "\"; name one by template(name, text)");
+            return List.copyOf(named);
+        }
+
+        /** Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over the row. */
+        public Draft image(String url) { return copy(d -> d.images = plus(images, text("image", url))); }
+
+        /**
+         * Returns a draft whose results carry this id, a template over the row; it must be unique per row. If not called, it is
+         * {@code request-1} and so on. On the wire the id is always Sheaf's own, so this one may be of any length.
+         */
+        public Draft customId(String template) { return copy(d -> d.customId = text("customId", template)); }
+
+        /**
+         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. A name with a date
+         * in it tells one day's batch from the next day's over the same rows.
+         */
+        public Draft name(String name) {
+            if (!name.matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))
+                throw new IllegalArgumentException("name: \"" + clip(name, 80) + "\" is not 1 to 64 letters, digits, '.', '_' or '-'");
+            return copy(d -> d.name = name);
+        }
+
+        /** Returns a draft with this sampling temperature, from 0 to 2. */
+        public Draft temperature(double temperature) { return with("temperature", temperature); }
+
+        /** Returns a draft that ends each answer after so many tokens, sent as the field that the provider wants. */
+        public Draft maxTokens(int tokens) {
+            if (tokens < 1) throw new IllegalArgumentException("maxTokens: " + tokens + " is less than 1");
+            return copy(d -> d.maxTokens = tokens);
+        }
+
+        /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
+        public Draft with(String field, Object value) {
+            Objects.requireNonNull(field, "with: the field is null");
+            if (field.equals("stream")) throw new IllegalArgumentException("with: a batch cannot stream; leave stream out");
+            if (Set.of("model", "messages").contains(field))
+                throw new IllegalArgumentException("with: " + field + " has words of its own: model(...), prompts(...), system(...)");
+            if (value instanceof Double number && !Double.isFinite(number))
+                throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
+            var fields = new TreeMap<>(body);
+            fields.put(field, Row.plain(value));
+            return copy(d -> d.body = Collections.unmodifiableMap(fields));
+        }
+
+        /** Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider has. */
+        public Draft completionWindow(String window) {
+            if (!window.matches("[1-9][0-9]*[hd]"))
+                throw new IllegalArgumentException("completionWindow: \"" + window + "\" is not a number of hours or days, like 24h");
+            return copy(d -> d.completionWindow = window);
+        }
+
+        /** Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters long. */
+        public Draft metadata(String key, String value) {
+            if (key.length() > 64 || value.length() > 512)
+                throw new IllegalArgumentException("metadata: \"" + clip(key, 80) + "\" is over 64 characters, or its value over 512");
+            if (key.equals(Wire.TOKEN)) throw new IllegalArgumentException("metadata: \"" + Wire.TOKEN + "\" is Sheaf's own key");
+            var pairs = new TreeMap<>(metadata);
+            pairs.put(key, value);
+            if (pairs.size() > 15) throw new IllegalArgumentException("metadata: more than 15 pairs; drop one");
+            return copy(d -> d.metadata = Collections.unmodifiableMap(pairs));
+        }
+
+        /** Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code /v1/chat/completions}. */
+        public Draft endpoint(String path) {
+            if (!path.startsWith("/")) throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+            return copy(d -> d.endpoint = path);
+        }
+
+        /** Returns a draft of an existing JSON Lines file of request lines, which is checked and submitted as it is. */
+        public Draft requests(String file) {
+            var input = Input.find("requests", file);
+            return copy(d -> d.requests = input);
+        }
+
+        /** Returns a draft of an existing JSON Lines file of request lines. */
+        public Draft requests(Path file) { return requests(file.toString()); }
+
+        /** Returns a draft that shows no progress and no notes. */
+        public Draft quiet() { return copy(d -> d.quiet = true); }
+
+        /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
+        public Preview preview(int n) {
+            var lines = new ArrayList<String>();
+            try (var requests = expansion().requests()) {
+                requests.limit(n).forEach(request -> lines.add(request.text()));
+            }
+            return new Preview(List.copyOf(lines));
+        }
+
+        /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
+        public void toJsonl(String file) { toJsonl(Path.of(file)); }
+
+        /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
+        public void toJsonl(Path file) {
+            Atomic.write("toJsonl", file, out -> {
+                try (var requests = expansion().requests()) {
+                    for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
+                }
+            });
+        }
+
+        /**
+         * Expands the rows, uploads the input files and creates the batch. Returns before any request has run. A draft that was
+         * submitted before is not sent again: the returned batch is that one.
+         * @throws IllegalArgumentException if the data, a template or a setting is at fault; nothing was sent
+         * @throws BatchException if the provider refuses a file or the batch
+         * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
+         */
+        public Batch submit() {
+            check();
+            var chosen = provider == null ? Provider.chosen() : provider;
+            if (!quiet && data == null) prompts.stream().filter(Template::hasTags).forEach(Draft::warnOfTags);
+            var journal = Journal.of(this, chosen, new Expansion(this, chosen));
+            return new Batch(chosen, journal, quiet).submit(metadata);
+        }
+
+        private Expansion expansion() {
+            check();
+            return new Expansion(this, provider == null ? Provider.chosenOrAny() : provider);
+        }
+
+        private void check() {
+            if (requests != null) checkRequests();
+            else if (prompts.isEmpty()) throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
+            else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and models() lists them");
+            if (data == null) prompts.forEach(Draft::refuseFileName);
+        }
+
+        private void checkRequests() {
+            var word = !prompts.isEmpty() ? "prompts(...)" : !models.isEmpty() ? "model(\"" + models.get(0).text + "\")"
+                : system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)"
+                : customId != null ? "customId(...)" : maxTokens != null ? "maxTokens(" + maxTokens + ")"
+                : !body.isEmpty() ? "with(\"" + body.keySet().iterator().next() + "\", ...)" : null;
+            if (word != null) throw new IllegalStateException("requests: the file says it all; " + word + " would be ignored");
+        }
+
+        /** Catches {@code prompts("Translate {{text}}", "reviews.csv")}, which compiles as two literals. */
+        private static void refuseFileName(Template prompt) {
+            if (prompt.text.matches("\\S+\\.(csv|jsonl|json)"))
+                throw new IllegalArgumentException("prompts: \"" + prompt.text + "\" is sent as a prompt; did you mean prompts(text, "
+                    + prompt.text.replaceFirst(".*\\.", "") + "(\"" + prompt.text + "\"))?");
+        }
+
+        private static void warnOfTags(Template prompt) {
+            System.err.println("prompts: \"" + clip(prompt.text, 60) + "\" is sent as it stands, for there is no data; to fill it in, "
+                + "prompts(text, csv(...))");
+        }
+
+        private static Template text(String word, String text) {
+            return new Template("", Objects.requireNonNull(text, word + ": null"));
+        }
+
+        private static List<Template> texts(String word, String first, String... more) {
+            return Stream.concat(Stream.of(first), Stream.of(more)).map(text -> text(word, text)).toList();
+        }
+
+        private static List<Template> mixed(List<?> prompts) {
+            return prompts.stream().map(prompt -> {
+                if (prompt instanceof Template template) return template;
+                if (prompt instanceof String text) return text("prompts", text);
+                throw new IllegalArgumentException("prompts: " + prompt + " is neither a text nor a template");
+            }).toList();
+        }
+
+        private static List<Template> plus(List<Template> list, Template... more) {
+            return Stream.concat(list.stream(), Stream.of(more)).toList();
+        }
+
+        private String givenName() {
+            if (name != null) return name;
+            var source = requests != null ? requests.fileName() : data == null ? "prompts" : data.toString();
+            var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+            return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(plain.length(), 40));
+        }
+
+        @Override public String toString() {
+            if (requests != null) return "Draft[" + requests.fileName() + "]";
+            var what = prompts.size() + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data);
+            return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", ")) + (models.isEmpty() ? "" : ", ")
+                + what + "]";
+        }
+    }
+
+    /** The first request lines of a draft. Prints as JSON Lines. */
+    public record Preview(List<String> lines) {
+        /** Prints the lines to stdout. */
+        public void show() { System.out.println(this); }
+
+        @Override public String toString() { return String.join("\n", lines); }
+    }
+
+    /** One request as it goes out: its line, and what stays here to join the answer to its row. */
+    private record Request(long number, long row, Map<String, Object> values, String model, byte[] line) {
+        String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
+    }
+
+    /** Expands a draft for a provider: row outermost, then template, then model. The same draft is the same bytes on any JVM. */
+    private static final class Expansion {
+        private static final int SEARCHED_ROWS = 1_000;
+        private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
+        private final Draft draft;
+        private final Provider provider;
+        private final Map<String, Long> ids = new HashMap<>();     // a custom id of the user's, and the row or line it came from
+        private final String endpoint;
+        private long row;
+        private long number;
+
+        Expansion(Draft draft, Provider provider) {
+            this.draft = draft;
+            this.provider = provider;
+            this.endpoint = draft.requests == null ? draft.endpoint : firstUrl();
+        }
+
+        String endpoint() { return endpoint; }
+
+        /** Opens the requests; each call starts anew. */
+        Stream<Request> requests() {
+            ids.clear();
+            row = number = 0;
+            if (draft.requests != null) return stream(new RequestLines());
+            if (draft.data == null) return expand(Map.of());
+            checkData();
+            return draft.data.open().flatMap(this::expand);
+        }
+
+        /** An optional section may name a column that the first rows lack, so many are asked. */
+        private void checkData() {
+            try (var rows = draft.data.open()) {
+                var first = rows.limit(SEARCHED_ROWS).toList();
+                if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data + " has no rows; a batch needs at least one");
+                if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
+                    throw namesNoColumn(first.get(0));
+            }
+        }
+
+        private Stream<Template> templates() {
+            return Stream.of(draft.prompts, draft.models, draft.examples, draft.images,
+                    Stream.of(Optional.ofNullable(draft.system), Optional.ofNullable(draft.customId)).flatMap(Optional::stream).toList())
+                .flatMap(List::stream);
+        }
+
+        private IllegalArgumentException namesNoColumn(Map<String, Object> first) {
+            var prompt = draft.prompts.get(0);
+            if (prompt.hasTags()) prompt.render("prompts", 1, first);
+            var advice = prompt.text.matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text + "\")?"
+                : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
+            return new IllegalArgumentException("prompts: \"" + clip(prompt.text, 40) + "\" names no column of " + draft.data
+                + " (" + String.join(", ", first.keySet()) + "); " + advice);
+        }
+
+        private Stream<Request> expand(Map<String, Object> values) {
+            row++;
+            if (draft.customId != null) claim(render("customId", draft.customId, values));
+            var requests = new ArrayList<Request>(draft.prompts.size() * draft.models.size());
+            for (var prompt : draft.prompts)
+                for (var model : draft.models) requests.add(request(prompt, render("model", model, values), values));
+            return requests.stream();
+        }
+
+        private void claim(String id) {
+            if (id.isBlank()) throw new IllegalArgumentException("customId: row " + row + " gives an empty id");
+            var earlier = ids.putIfAbsent(id, row);
+            if (earlier != null)
+                throw new IllegalArgumentException("customId: rows " + earlier + " and " + row + " both give \"" + clip(id, 60)
+                    + "\"; an id is unique");
+        }
+
+        private String render(String word, Template template, Map<String, Object> values) {
+            return draft.data == null ? template.text : template.render(word, row, values);
+        }
+
+        private Request request(Template prompt, String model, Map<String, Object> values) {
+            if (model.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
+            number++;
+            var line = Json.MAPPER.createObjectNode();
+            line.put("custom_id", Journal.WIRE_ID + number);
+            line.put("method", "POST");
+            line.put("url", endpoint);
+            line.set("body", body(prompt, model, values));
+            return new Request(number, row, values, model, fitting(Json.line(line)));
+        }
+
+        private ObjectNode body(Template prompt, String model, Map<String, Object> values) {
+            var body = Json.MAPPER.createObjectNode().put("model", model);
+            var text = render("prompts", prompt, values);
+            if (PLAIN_INPUT.contains(endpoint)) body.put("input", text);
+            else if (endpoint.equals("/v1/completions")) body.put("prompt", text);
+            else body.set(endpoint.equals("/v1/responses") ? "input" : "messages", messages(text, values));
+            draft.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
+            if (draft.maxTokens != null) body.put(maxTokensField(), draft.maxTokens);
+            return body;
+        }
+
+        private String maxTokensField() {
+            return switch (endpoint) {
+                case "/v1/responses" -> "max_output_tokens";
+                case "/v1/completions" -> "max_tokens";
+                default -> provider.dialect().maxTokensField();
+            };
+        }
+
+        private ArrayNode messages(String text, Map<String, Object> values) {
+            var messages = Json.MAPPER.createArrayNode();
+            if (draft.system != null) message(messages, "system", render("system", draft.system, values));
+            for (int i = 0; i < draft.examples.size(); i++)
+                message(messages, i % 2 == 0 ? "user" : "assistant", render("example", draft.examples.get(i), values));
+            var urls = draft.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank()).toList();
+            if (urls.isEmpty()) message(messages, "user", text);
+            else messages.addObject().put("role", "user").set("content", parts(text, urls));
+            return messages;
+        }
+
+        private static void message(ArrayNode messages, String role, String content) {
+            messages.addObject().put("role", role).put("content", content);
+        }
+
+        private ArrayNode parts(String text, List<String> urls) {
+            var parts = Json.MAPPER.createArrayNode();
+            parts.addObject().put("type", "text").put("text", text);
+            for (var url : urls)
+                parts.addObject().put("type", "image_url").putObject("image_url").put("url", Images.url(url.strip(), row));
+            return parts;
+        }
+
+        private byte[] fitting(byte[] line) {
+            if (line.length > provider.limits().bytes())
+                throw new IllegalArgumentException(String.format(Locale.ROOT, "prompts: row %d makes a request of %,d bytes; %s takes %,d"
+                    + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
+            return line;
+        }
+
+        private String firstUrl() {
+            try (var lines = new RequestLines()) {
+                return lines.hasNext() ? lines.url : draft.endpoint;
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        /** The lines of an existing file, each checked, its bytes kept. */
+        private final class RequestLines extends Ahead<Request> {
+            private final Input input = draft.requests;
+            private final Lines lines = new Lines(input.open());
+            private String url;
+
+            @Override Request read() throws IOException {
+                while (lines.advance())
+                    if (!lines.isBlank()) return request();
+                if (url == null) throw new IllegalArgumentException("requests: " + input.name() + " has no lines");
+                return null;
+            }
+
+            private Request request() throws IOException {
+                if (!lines.isUtf8()) throw fault("not UTF-8; save the file as UTF-8");
+                var text = lines.text();
+                var line = parse(text);
+                check(line);
+                number++;
+                row = lines.number();
+                return new Request(number, number, null, line.at("/body/model").asText(),
+                    fitting((text + "\n").getBytes(StandardCharsets.UTF_8)));
+            }
+
+            private JsonNode parse(String text) {
+                try {
+                    return Json.MAPPER.readTree(text);
+                } catch (JsonProcessingException e) {
+                    throw fault("not JSON (" + reason(e) + ")");
+                }
+            }
+
+            private void check(JsonNode line) {
+                var id = line.path("custom_id").asText();
+                if (!line.path("custom_id").isTextual() || id.isBlank()) throw fault("no custom_id; each line needs its own");
+                var earlier = ids.putIfAbsent(id, lines.number());
+                if (earlier != null) throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");
+                if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
+                checkUrl(line.path("url").asText());
+                if (!line.path("body").isObject()) throw fault("no body; it holds the request");
+                if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
+                if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
+            }
+
+            private void checkUrl(String found) {
+                if (!found.startsWith("/")) throw fault("url \"" + clip(found, 60) + "\" is not a path like /v1/chat/completions");
+                if (url == null) url = found;
+                if (!url.equals(found)) throw fault("url " + found + " differs from " + url + " above; a batch has one endpoint");
+            }
+
+            private IllegalArgumentException fault(String what) { return input.fault(lines.number(), what, null); }
+
+            @Override public void close() throws IOException { lines.close(); }
+        }
+    }
+
+    /** What an image may be: an address that the provider fetches, or a file here, which travels inside the request. */
+    private static final class Images {
+        private static final Map<String, String> TYPES = Map.of("png", "image/png", "jpg", "image/jpeg", "jpeg", "image/jpeg",
+            "gif", "image/gif", "webp", "image/webp");
+
+        static String url(String image, long row) {
+            if (image.matches("(?i)https?://[^/\\s]+.*") || image.matches("(?i)data:image/[^,]+,.+")) return image;
+            var type = TYPES.get(image.replaceFirst(".*\\.", "").toLowerCase(Locale.ROOT));
+            if (type == null || image.matches("(?s).*[\\n\\x00].*") || !Files.isRegularFile(Path.of(image)))
+                throw new IllegalArgumentException("image: row " + row + ": \"" + clip(image, 80)
+                    + "\" is neither an http(s) or data URL nor a png, jpg, gif or webp file here");
+            return dataUrl(Path.of(image), type);
+        }
+
+        private static String dataUrl(Path file, String type) {
+            try {
+                return "data:" + type + ";base64," + Base64.getEncoder().encodeToString(Files.readAllBytes(file));
+            } catch (IOException e) {
+                throw new UncheckedIOException("image: cannot read " + file + " (" + reason(e) + ")", e);
+            }
+        }
+    }
+
+    // ---- Batch: what was submitted ----
+
+    /** Where a batch stands, in the provider's own word; one that OpenAI does not know counts as still going. */
+    public record Status(String text) {
+        public static final Status VALIDATING = new Status("validating");
+        public static final Status FAILED = new Status("failed");
+        public static final Status IN_PROGRESS = new Status("in_progress");
+        public static final Status FINALIZING = new Status("finalizing");
+        public static final Status COMPLETED = new Status("completed");
+        public static final Status EXPIRED = new Status("expired");
+        public static final Status CANCELLING = new Status("cancelling");
+        public static final Status CANCELLED = new Status("cancelled");
+        private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
+
+        /** Some servers write COMPLETED, some one l in cancelled. */
+        private static Status of(String wire) {
+            var text = wire.strip().toLowerCase(Locale.ROOT);
+            return new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+        }
+
+        /** Returns whether nothing more will happen. */
+        public boolean isTerminal() { return TERMINAL.contains(this); }
+
+        @Override public String toString() { return text; }
+    }
+
+    /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
+    public record RequestCounts(long total, long completed, long failed) {
+        private static RequestCounts of(JsonNode batch) {
+            var counts = batch.path("request_counts");
+            return new RequestCounts(counts.path("total").asLong(counts.isNumber() ? counts.asLong() : batch.path("total").asLong()),
+                counts.path("completed").asLong(batch.path("completed").asLong()),
+                counts.path("failed").asLong(batch.path("failed").asLong()));
+        }
+
+        private RequestCounts plus(RequestCounts other) {
+            return new RequestCounts(total + other.total, completed + other.completed, failed + other.failed);
+        }
+
+        @Override public String toString() {
+            return (completed + failed) + "/" + total + (failed == 0 ? "" : ", " + failed + " failed");
+        }
+    }
+
+    /**
+     * One input file and the batch at the provider that runs it; a dataset larger than a provider takes in one file has several.
+     * A file id is "" where there is none; {@code json} is all that the provider said.
+     */
+    public record Part(int number, String id, String inputFileId, String outputFileId, String errorFileId, Status status,
+                       RequestCounts requestCounts, JsonNode json) {
+        private static Part of(int number, JsonNode batch) {
+            return new Part(number, batch.path("id").asText(), id(batch, "input_file_id"), id(batch, "output_file_id"),
+                id(batch, "error_file_id"), Status.of(batch.path("status").asText()), RequestCounts.of(batch), batch);
+        }
+
+        /** Null, absent and "" all mean that there is no file. */
+        private static String id(JsonNode batch, String field) { return batch.path(field).isTextual() ? batch.path(field).asText() : ""; }
+
+        private boolean ran() {
+            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
+        }
+
+        /** The faults that validation found; providers send a list, an object, a text or null. */
+        private List<Fault> faults() {
+            var errors = json.path("errors");
+            var list = errors.isObject() ? errors.path("data") : errors;
+            if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
+            return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
+        }
+
+        @Override public String toString() { return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]"; }
+    }
+
+    private record Fault(long line, String message, String code) {
+        static Fault of(JsonNode error) {
+            if (error.isTextual()) return new Fault(0, error.asText(), "");
+            return new Fault(error.path("line").asLong(), error.path("message").asText(""), error.path("code").asText(""));
+        }
+
+        String describe() { return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip(); }
+    }
+
+    /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
+    public static final class Batch {
+        private static final int SHOWN_FAULTS = 20;
+        private final Provider provider;
+        private final boolean quiet;
+        private Journal journal;                   // null until needed, for a batch that was not submitted from here
+        private final List<Part> parts = new ArrayList<>();
+
+        private Batch(Provider provider, Journal journal, boolean quiet) {
+            this.provider = provider;
+            this.journal = journal;
+            this.quiet = quiet;
+        }
+
+        private Batch(Provider provider, JsonNode batch) {
+            this(provider, null, false);
+            parts.add(Part.of(1, batch));
+        }
+
+        private static Batch find(String idOrName, Provider named) {
+            var known = Journal.find(idOrName);
+            if (known.isPresent()) return known.get().batch();
+            var provider = named == null ? Provider.chosen() : named;
+            try {
+                return new Batch(provider, provider.wire().retrieve("batch", idOrName));
+            } catch (BatchException e) {
+                if (e.status() != 404) throw e;
+                throw new BatchException("batch: no batch \"" + idOrName + "\" at " + provider.name() + " and none in " + Journal.home()
+                    + "; a new one is batch().model(\"" + idOrName + "\")", e);
+            }
+        }
+
+        private Batch submit(Map<String, String> metadata) {
+            try (var lock = journal.lock()) {
+                boolean attached = journal.isSubmitted();
+                if (!attached) journal.submit(provider.wire(), metadata);
+                journal.lastSeen().forEach(this::see);
+                note(attached ? attachedNote() : submittedNote());
+            }
+            return this;
+        }
+
+        private String submittedNote() {
+            return "submitted " + id() + " to " + provider.name() + " (" + journal.requestCount() + " requests"
+                + (parts.size() == 1 ? "" : " in " + parts.size() + " parts") + "); kept in " + journal.shortPath();
+        }
+
+        private String attachedNote() {
+            return "attached to " + id() + " (submitted " + journal.submittedAt() + "), nothing was sent; kept in " + journal.shortPath();
+        }
+
+        private void note(String text) {
+            if (!quiet) System.err.println(text);
+        }
+
+        private synchronized void see(Part part) {
+            while (parts.size() < part.number()) parts.add(null);
+            parts.set(part.number() - 1, part);
+        }
+
+        /** Returns the batch's id at the provider; with several parts, the name under {@code ~/.sheaf}. {@code batch(id)} takes it. */
+        public String id() { return parts.size() == 1 ? parts.get(0).id() : journal.dir.getFileName().toString(); }
+
+        /** Returns where the batch stands; one GET a part, unless it has ended. */
+        public Status status() {
+            refresh();
+            return seenStatus();
+        }
+
+        /** Returns how far the batch is, as the provider says; one GET a part, unless it has ended. */
+        public RequestCounts requestCounts() {
+            refresh();
+            return seenCounts();
+        }
+
+        /** Returns the parts as the provider describes them; one GET a part, unless it has ended. */
+        public List<Part> parts() {
+            refresh();
+            return List.copyOf(parts);
+        }
+
+        private Status seenStatus() {
+            var statuses = parts.stream().map(Part::status).toList();
+            return statuses.stream().filter(status -> !status.isTerminal()).findFirst()
+                .or(() -> statuses.stream().filter(status -> !status.equals(Status.COMPLETED)).findFirst())
+                .orElse(Status.COMPLETED);
+        }
+
+        private RequestCounts seenCounts() {
+            return parts.stream().map(Part::requestCounts).reduce(new RequestCounts(0, 0, 0), RequestCounts::plus);
+        }
+
+        private void refresh() {
+            for (var part : List.copyOf(parts))
+                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().retrieve("status", part.id())));
+        }
+
+        private void saw(Part part) {
+            see(part);
+            if (journal != null && part.status().isTerminal()) journal.ended(part);
+        }
+
+        /**
+         * Waits until the batch has ended, however it ended, and returns it. Errors of the network do not end the wait.
+         * @throws BatchException if the batch failed before any request ran, or the provider no longer lets it be seen
+         */
+        public Batch await() { return await(null, Instant.MAX); }
+
+        /**
+         * Waits at most so long.
+         * @throws IllegalStateException if the batch has not ended by then; it goes on
+         */
+        public Batch await(Duration timeout) { return await(timeout, Instant.now().plus(timeout)); }
+
+        private Batch await(Duration timeout, Instant deadline) {
+            if (!seenStatus().isTerminal()) watch(timeout, deadline);
+            if (parts.stream().noneMatch(Part::ran)) throw failed();
+            return this;
+        }
+
+        private void watch(Duration timeout, Instant deadline) {
+            var progress = new Progress(quiet);
+            var hook = new Thread(() -> progress.end(interrupted()));
+            Runtime.getRuntime().addShutdownHook(hook);
+            try {
+                var polls = new Polls(provider.isLocal());
+                while (!poll(polls, progress)) {
+                    if (Instant.now().isAfter(deadline)) throw stillGoing(timeout);
+                    polls.pause(deadline);
+                }
+            } finally {
+                removeHook(hook);
+                progress.end("");
+            }
+        }
+
+        private static void removeHook(Thread hook) {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException shuttingDown) {
+                // the hook is running: that is what ended the wait
+            }
+        }
+
+        private boolean poll(Polls polls, Progress progress) {
+            try {
+                refresh();
+                polls.answered();
+            } catch (BatchException | UncheckedIOException e) {
+                if (!polls.survives(e)) throw e;
+                progress.trouble(e.getMessage());
+            }
+            progress.show(describe(), seenCounts());
+            return seenStatus().isTerminal();
+        }
+
+        private String interrupted() {
+            return provider.isLocal() ? "paused; run again to go on"
+                : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id() + "\"), to come back to it";
+        }
+
+        private IllegalStateException stillGoing(Duration timeout) {
+            return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after " + Progress.text(timeout) + " ("
+                + seenCounts() + "); it goes on: batch(\"" + id() + "\").await()");
+        }
+
+        private BatchException failed() {
+            var faults = parts.stream().flatMap(part -> part.faults().stream().map(fault -> place(part, fault) + fault.describe()))
+                .toList();
+            var shown = faults.stream().limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
+            var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
+            var code = parts.stream().flatMap(part -> part.faults().stream()).map(Fault::code).findFirst().orElse("");
+            return new BatchException("await: " + id() + " failed; " + (faults.isEmpty() ? "the provider gave no reason"
+                : faults.size() + (faults.size() == 1 ? " fault" : " faults") + " in the input file: " + shown + more), 0, code, "", id());
+        }
+
+        /** A line of an input file, as the row it came from. */
+        private String place(Part part, Fault fault) {
+            if (fault.line() < 1) return "";
+            return journal == null ? "line " + fault.line() + " " : journal.place(part.number(), fault.line()) + " ";
+        }
+
+        /** Asks the provider to stop; requests that run are finished, and what has finished stays. One POST a part. */
+        public Batch cancel() {
+            for (var part : List.copyOf(parts))
+                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().cancel(part.id())));
+            return this;
+        }
+
+        /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
+        public Results results() {
+            await();
+            if (journal == null) journal = Journal.adopt(provider, parts.get(0));
+            journal.collect(provider.wire(), parts, this::note);
+            return new Results(journal);
+        }
+
+        private String describe() { return id() + " " + seenStatus(); }
+
+        @Override public String toString() { return "Batch[" + describe() + " " + seenCounts() + "]"; }
+    }
+
+    /** When to ask next, and which faults to sit out. */
+    private static final class Polls {
+        private static final int TOLERATED_404 = 5;          // a batch may be visible a little late
+        private final Duration most;
+        private Duration delay;
+        private Duration asked = Duration.ZERO;               // Retry-After
+        private int missing;
+
+        Polls(boolean local) {
+            delay = Duration.ofMillis(local ? 25 : 2_000);
+            most = Duration.ofSeconds(local ? 2 : 60);
+        }
+
+        void answered() { missing = 0; }
+
+        boolean survives(RuntimeException e) {
+            if (!(e instanceof BatchException refusal)) return true;
+            asked = refusal.retryAfter();
+            if (refusal.status() == 404) return ++missing < TOLERATED_404;
+            return refusal.status() != 401 && refusal.status() != 403;
+        }
+
+        void pause(Instant deadline) {
+            var wait = asked.compareTo(delay) > 0 ? asked : delay.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100);
+            asked = Duration.ZERO;
+            var next = delay.multipliedBy(3).dividedBy(2);
+            delay = next.compareTo(most) > 0 ? most : next;
+            var left = Duration.between(Instant.now(), deadline.isBefore(Instant.now().plus(wait)) ? deadline : Instant.now().plus(wait));
+            sleep(left.isNegative() ? Duration.ZERO : left);
+        }
+    }
+
+    // ---- Results: one outcome for every request ----
+
+    /** How one request ended; every request ends in exactly one of these. */
+    public enum Outcome {
+        /** An answer came, whole. */
+        SUCCEEDED,
+        /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
+        ERRORED,
+        /** The answer is not what was asked for: it holds no text. */
+        INVALID,
+        /** The answer was cut at the token limit. */
+        TRUNCATED,
+        /** The model, or a filter in front of it, declined to answer. */
+        REFUSED,
+        /** The completion window closed first. */
+        EXPIRED,
+        /** The batch was cancelled first. */
+        CANCELLED,
+        /** The provider's files hold no line for it. */
+        MISSING;
+
+        private static final Map<String, Outcome> BY_CODE = Map.of("batch_expired", EXPIRED, "batch_cancelled", CANCELLED);
+
+        private static Outcome of(Answer answer, Status batch) {
+            if (answer == null)
+                return batch.equals(Status.FAILED) ? ERRORED : batch.equals(Status.EXPIRED) ? EXPIRED
+                    : batch.equals(Status.CANCELLED) ? CANCELLED : MISSING;
+            if (answer.hasError()) return BY_CODE.getOrDefault(answer.errorCode(), ERRORED);
+            if (answer.status() < 200 || answer.status() > 299) return ERRORED;
+            if (answer.isRefusal()) return REFUSED;
+            if (answer.finishReason().equals("length")) return TRUNCATED;
+            return answer.hasText() ? SUCCEEDED : INVALID;
+        }
+
+        /** Returns the name in lower case, as it stands in files and tables. */
+        @Override public String toString() { return name().toLowerCase(Locale.ROOT); }
+    }
+
+    /** Tokens, as the provider counted them. {@code cached} is part of {@code input}, {@code reasoning} of {@code output}. */
+    public record Usage(long input, long output, long cached, long reasoning) {
+        private static final Usage NONE = new Usage(0, 0, 0, 0);
+
+        private static Usage of(JsonNode usage) {
+            return new Usage(first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"),
+                first(usage, "prompt_tokens_details", "input_tokens_details", "cached_tokens"),
+                first(usage, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"));
+        }
+
+        private static long first(JsonNode usage, String one, String other) {
+            return usage.path(one).asLong(usage.path(other).asLong());
+        }
+
+        private static long first(JsonNode usage, String one, String other, String field) {
+            return usage.path(one).path(field).asLong(usage.path(other).path(field).asLong());
+        }
+
+        private Usage plus(Usage other) {
+            return new Usage(input + other.input, output + other.output, cached + other.cached, reasoning + other.reasoning);
+        }
+
+        /** Returns input and output together. */
+        public long total() { return input + output; }
+
+        @Override public String toString() {
+            return String.format(Locale.ROOT, "%,d tokens in, %,d out", input, output);
+        }
+    }
+
+    /** One line of an output or error file. Which of the two it stood in says nothing: servers differ. */
+    private record Answer(JsonNode line) {
+        boolean hasError() { return line.path("error").isTextual() || line.path("error").size() > 0; }
+
+        String errorCode() { return line.at("/error/code").asText(""); }
+
+        int status() { return line.at("/response/status_code").asInt(line.path("response").has("body") ? 200 : 0); }
+
+        /** Some servers send the body as a JSON text. */
+        JsonNode body() {
+            var body = line.at("/response/body");
+            return body.isTextual() ? Json.lenient(body.asText()) : body;
+        }
+
+        private JsonNode choice() { return body().at("/choices/0"); }
+
+        String finishReason() {
+            var body = body();
+            var incomplete = body.at("/incomplete_details/reason").asText("");
+            return incomplete.equals("max_output_tokens") ? "length" : choice().path("finish_reason").asText(incomplete);
+        }
+
+        boolean isRefusal() {
+            return !choice().at("/message/refusal").asText("").isEmpty() || finishReason().equals("content_filter")
+                || outputs().anyMatch(part -> part.has("refusal"));
+        }
+
+        private Stream<JsonNode> outputs() {
+            return stream(body().path("output")).flatMap(item -> stream(item.path("content")));
+        }
+
+        private static Stream<JsonNode> stream(JsonNode array) { return StreamSupport.stream(array.spliterator(), false); }
+
+        boolean hasText() { return !text().isEmpty() || body().has("data") || choice().at("/message").has("tool_calls"); }
+
+        /** The text of a chat, a completion or a response; "" where there is none. */
+        String text() {
+            var content = choice().at("/message/content");
+            if (content.isArray()) return texts(stream(content));
+            if (content.isTextual()) return content.asText();
+            return choice().has("text") ? choice().path("text").asText() : texts(outputs());
+        }
+
+        private static String texts(Stream<JsonNode> parts) {
+            return parts.map(part -> part.path("text").asText("")).collect(Collectors.joining());
+        }
+
+        String error() {
+            var error = line.path("error");
+            if (error.isTextual()) return error.asText();
+            var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
+            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"), error.path("code"))
+                .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
+            var status = status() >= 300 || status() > 0 && status() < 200 ? status() + " " : "";
+            return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)" : "no reason given");
+        }
+    }
+
+    /** One request's end: its answer or its error, joined to its row. */
+    public static final class Result {
+        private final Journal journal;
+        private final long index;                             // of the request, from 0
+        private final Answer answer;                          // null: no line came
+        private final Outcome outcome;
+        private Map<String, Object> row;
+
+        private Result(Journal journal, long index) {
+            this.journal = journal;
+            this.index = index;
+            this.answer = journal.answer(index).map(Answer::new).orElse(null);
+            this.outcome = Outcome.of(answer, journal.batchStatus(index));
+        }
+
+        /** Returns the id that {@code customId(...)} gave, or the one on the wire, {@code request-1}. */
+        public String customId() { return journal.customId(index, this::row); }
+
+        /** Returns the row that the request came from; for {@code requests(file)} the request's body. */
+        public Map<String, Object> row() {
+            if (row == null) row = journal.row(index);
+            return row;
+        }
+
+        /**
+         * Returns one value of the row as text, "" where it is null.
+         * @throws IllegalArgumentException if the row has no such column
+         */
+        public String row(String column) {
+            if (!row().containsKey(column))
+                throw new IllegalArgumentException("row: no column " + column + "; " + Templates.has(row()));
+            return Objects.toString(row().get(column), "");
+        }
+
+        /** Returns the name of the template that made the prompt. */
+        public String template() { return journal.template(index); }
+
+        /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
+        public String model() { return journal.model(index); }
+
+        /** Returns how the request ended. */
+        public Outcome outcome() { return outcome; }
+
+        /** Returns whether a whole answer came. */
+        public boolean ok() { return outcome == Outcome.SUCCEEDED; }
+
+        /**
+         * Returns the answer.
+         * @throws IllegalStateException if no whole answer came, with this request's error
+         */
+        public String text() {
+            if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome + ": " + error());
+            return answer.text();
+        }
+
+        /** Returns whatever text came, whole or not; "" if none. */
+        public String rawText() { return answer == null ? "" : answer.text(); }
+
+        /** Returns the body of the provider's response; a missing node where none came. */
+        public JsonNode json() { return answer == null ? MissingNode.getInstance() : answer.body(); }
+
+        /**
+         * Returns the answer read as JSON into this class; a fence of Markdown around it is ignored.
+         * @throws IllegalStateException if no whole answer came, or it does not fit
+         */
+        public <T> T as(Class<T> type) {
+            var json = text().strip().replaceFirst("(?s)^```[a-z]*\\s*(.*?)\\s*```$", "$1");
+            try {
+                return Json.MAPPER.readValue(json, type);
+            } catch (JsonProcessingException e) {
+                throw new IllegalStateException("as: " + customId() + " is no " + type.getSimpleName() + ": " + reason(e)
+                    + "; it says: " + clip(json, 80), e);
+            }
+        }
+
+        /** Returns why no whole answer came, in one sentence; "" if one did. */
+        public String error() {
+            return switch (outcome) {
+                case SUCCEEDED -> "";
+                case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
+                case REFUSED -> clip("the model declined: " + Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
+                    .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason()), 300);
+                case INVALID -> "the answer holds no text";
+                case MISSING -> "the provider's files hold no line for this request";
+                case ERRORED, EXPIRED, CANCELLED -> answer == null ? journal.batchError(index) : answer.error();
+            };
+        }
+
+        /** Returns the tokens of this request. */
+        public Usage usage() { return Usage.of(json().path("usage")); }
+
+        /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */
+        public String finishReason() { return answer == null ? "" : answer.finishReason(); }
+
+        /** The row with its answer: what a second batch, a CSV and a JSON Lines file see. */
+        private Map<String, Object> joined() {
+            if (row().containsKey("result"))
+                throw new IllegalStateException("results: the column \"result\" would be overwritten by the answers; rename it");
+            var joined = new LinkedHashMap<>(row());
+            var result = new LinkedHashMap<String, Object>();
+            result.put("customId", customId());
+            result.put("template", template());
+            result.put("model", model());
+            result.put("outcome", outcome.toString());
+            if (ok()) result.put("text", text());
+            else result.put("error", error());
+            joined.put("result", result);
+            return joined;
+        }
+
+        @Override public String toString() {
+            return "Result[" + customId() + " " + outcome + " " + clip(ok() ? text() : error(), 60) + "]";
+        }
+    }
+
+    /**
+     * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its columns and gains
+     * {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
+     */
+    public static final class Results implements Iterable<Result>, Data {
+        private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
+            "result.outcome", "result.text", "result.error");
+        private static final int SHOWN = 20;
+        private static final Predicate<Result> EVERY = result -> true;
+        private final Journal journal;
+        private final Predicate<Result> filter;
+        private final String name;
+        private Map<Outcome, Long> counts;
+        private Usage usage;
+
+        private Results(Journal journal) { this(journal, EVERY, journal.name()); }
+
+        private Results(Journal journal, Predicate<Result> filter, String name) {
+            this.journal = journal;
+            this.filter = filter;
+            this.name = name;
+        }
+
+        /** Returns the results in input order, read as the stream goes. */
+        public Stream<Result> stream() {
+            return LongStream.range(0, journal.requestCount()).mapToObj(i -> new Result(journal, i)).filter(filter);
+        }
+
+        @Override public Iterator<Result> iterator() { return stream().iterator(); }
+
+        /** Returns each row with its answer; a row whose answer did not come has no {@code {{result.text}}}. */
+        @Override public Stream<Map<String, Object>> open() { return stream().map(Result::joined); }
+
+        /** Returns how many results there are. */
+        public long size() { return counts().values().stream().mapToLong(Long::longValue).sum(); }
+
+        /** Returns how many results ended in each outcome; outcomes that none ended in are left out. */
+        public Map<Outcome, Long> counts() {
+            if (counts == null) tally();
+            return counts;
+        }
+
+        /** Returns the tokens of all results together. */
+        public Usage usage() {
+            if (usage == null) tally();
+            return usage;
+        }
+
+        private void tally() {
+            var tally = new EnumMap<Outcome, Long>(Outcome.class);
+            var sum = Usage.NONE;
+            for (var result : this) {
+                tally.merge(result.outcome(), 1L, Long::sum);
+                sum = sum.plus(result.usage());
+            }
+            counts = Collections.unmodifiableMap(tally);
+            usage = sum;
+        }
+
+        /** Returns the results with a whole answer. */
+        public Results succeeded() { return filtered(Result::ok, "succeeded"); }
+
+        /** Returns every result without a whole answer, whatever the reason. */
+        public Results failed() { return filtered(result -> !result.ok(), "failed"); }
+
+        /** Returns the results that ended in one of these outcomes. */
+        public Results only(Outcome first, Outcome... more) {
+            var wanted = java.util.EnumSet.of(first, more);
+            return filtered(result -> wanted.contains(result.outcome()), "only");
+        }
+
+        private boolean isWhole() { return filter == EVERY; }
+
+        private Results filtered(Predicate<Result> more, String word) {
+            return new Results(journal, filter.and(more), name + "-" + word);
+        }
+
+        /** Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first appearance. */
+        public <K> Map<K, Results> by(Function<Result, K> property) {
+            var groups = new LinkedHashMap<K, Results>();
+            for (var result : this)
+                groups.computeIfAbsent(property.apply(result), key ->
+                    filtered(other -> Objects.equals(property.apply(other), key), String.valueOf(key)));
+            return groups;
+        }
+
+        /** Returns every answer read as JSON into this class; fails at the first that has none: use {@code succeeded().as(...)}. */
+        public <T> Stream<T> as(Class<T> type) { return stream().map(result -> result.as(type)); }
+
+        /** Prints the first 20 rows as a table as wide as the terminal, with what became of all of them. */
+        public void show() { show(SHOWN); }
+
+        /** Prints the first rows as a table as wide as the terminal, with what became of all of them. */
+        public void show(int rows) { System.out.print(Tables.results(this, rows)); }
+
+        /** Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text} and so on. */
+        public void toCsv(String file, String... columns) { toCsv(Path.of(file), columns); }
+
+        /** Writes the rows and their answers as CSV. */
+        public void toCsv(Path file, String... columns) {
+            var wanted = columns.length > 0 ? List.of(columns) : allColumns();
+            Atomic.write("toCsv", file, out -> {
+                try (var csv = CsvWriter.builder().build(out)) {
+                    csv.writeRecord(wanted);
+                    for (var row = open().iterator(); row.hasNext(); ) csv.writeRecord(cells(row.next(), wanted));
+                }
+            });
+        }
+
+        /** Writes each row with its answer under {@code result}, one JSON object a line. */
+        public void toJsonl(String file) { toJsonl(Path.of(file)); }
+
+        /** Writes each row with its answer under {@code result}, one JSON object a line. */
+        public void toJsonl(Path file) {
+            Atomic.write("toJsonl", file, out -> {
+                for (var row = open().iterator(); row.hasNext(); ) out.write(Json.line(row.next()));
+            });
+        }
+
+        /** Rows of JSON need not have the same columns, so all are asked. */
+        private List<String> allColumns() {
+            var columns = new LinkedHashSet<String>();
+            for (var result : this) columns.addAll(result.row().keySet());
+            columns.addAll(OWN_COLUMNS);
+            return List.copyOf(columns);
+        }
+
+        private static List<String> cells(Map<String, Object> row, List<String> columns) {
+            return columns.stream().map(column -> cell(row, column)).toList();
+        }
+
+        private static String cell(Map<String, Object> row, String column) {
+            if (row.containsKey(column)) return Json.cell(row.get(column));
+            if (!OWN_COLUMNS.contains(column)) throw noColumn(row, column);
+            return Json.cell(Row.map(row.get("result")).get(column.substring("result.".length())));
+        }
+
+        private static IllegalArgumentException noColumn(Map<String, Object> row, String column) {
+            return new IllegalArgumentException("toCsv: no column " + column + "; there are: " + row.keySet().stream()
+                .filter(name -> !name.equals("result")).collect(Collectors.joining(", ")) + ", " + String.join(", ", OWN_COLUMNS));
+        }
+
+        @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
+    }
+
+    // ---- Provider: who runs the batch ----
+
+    /**
+     * A provider of the Files and Batches API: its base URL, the environment variable that holds its key, how much one input file may
+     * hold, and what it does in its own way.
+     */
+    public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+        private static final long MB = 1_000_000;
+        private static final Dialect STRICT = new Dialect(false, "max_completion_tokens");
+        private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
+        private static final Dialect VLLM = new Dialect(false, "max_tokens");
+        private static final Dialect MIXED_VLLM = new Dialect(true, "max_tokens");
+
+        /** 50,000 requests, 200 MB, one model: https://platform.openai.com/docs/api-reference/batch/create */
+        public static final Provider OPENAI =
+            new Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", new Limits(50_000, 200 * MB), STRICT);
+        /** "Less than 1000" requests on the free tier, 100 MB, a model per request: kluster.ai's batch guide. The service has closed. */
+        public static final Provider KLUSTER =
+            new Provider("kluster", "https://api.kluster.ai/v1", "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
+        /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
+        public static final Provider GROQ =
+            new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB), STRICT);
+        /** 5,000,000 requests, 10 GB: https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference */
+        public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY",
+            new Limits(5_000_000, 10_000 * MB), VLLM);
+        /** 50,000 requests, 100 MB, a model per request: https://docs.parasail.io batch-file-format */
+        public static final Provider PARASAIL =
+            new Provider("parasail", "https://api.parasail.io/v1", "PARASAIL_API_KEY", new Limits(50_000, 100 * MB), MIXED_VLLM);
+        /** 100 MB and a model per request in the default configuration of its control layer; it names no number of requests. */
+        public static final Provider DOUBLEWORD = new Provider("doubleword", "https://api.doubleword.ai/v1", "DOUBLEWORD_API_KEY",
+            new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
+        /** Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are kept. */
+        public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_TOKEN",
+            new Limits(50_000, 100 * MB), VLLM);
+        private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA, KLUSTER);
+
+        /** Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code SHEAF_API_KEY}. */
+        public static Provider of(String baseUrl) { return of(baseUrl, "SHEAF_API_KEY"); }
+
+        private static Provider of(String baseUrl, String keyVariable) {
+            var host = host(baseUrl);
+            var preset = PRESETS.stream().filter(known -> known.baseUrl.equals(baseUrl.replaceFirst("/+$", ""))).findFirst();
+            if (preset.isPresent()) return preset.get();
+            return new Provider(isLoopback(host) ? "local" : host, baseUrl.replaceFirst("/+$", ""), keyVariable,
+                new Limits(50_000, 100 * MB), STRICT);
+        }
+
+        private static String host(String baseUrl) {
+            try {
+                var uri = URI.create(baseUrl.strip());
+                if (uri.getHost() != null && uri.getScheme().matches("https?")) return uri.getHost();
+            } catch (IllegalArgumentException e) {
+                // told below
+            }
+            throw new IllegalArgumentException("provider: \"" + baseUrl + "\" is neither a base URL like http://localhost:8080/v1 nor one of "
+                + names());
+        }
+
+        /** Returns the preset of this name, or the provider at this base URL. */
+        public static Provider named(String nameOrUrl) {
+            return PRESETS.stream().filter(preset -> preset.name.equals(nameOrUrl.strip().toLowerCase(Locale.ROOT))).findFirst()
+                .orElseGet(() -> of(nameOrUrl));
+        }
+
+        /**
+         * Returns the provider that the environment names: by {@code SHEAF_PROVIDER}, a name or a URL; else by
+         * {@code OPENAI_BASE_URL}; else the only one whose key is set.
+         * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
+         */
+        public static Provider chosen() {
+            if (!Settings.get("SHEAF_PROVIDER").isEmpty()) return named(Settings.get("SHEAF_PROVIDER"));
+            if (!Settings.get("OPENAI_BASE_URL").isEmpty()) return of(Settings.get("OPENAI_BASE_URL"), OPENAI.keyVariable);
+            var withKey = PRESETS.stream().filter(preset -> !Settings.get(preset.keyVariable).isEmpty()).toList();
+            if (withKey.size() == 1) return withKey.get(0);
+            if (withKey.isEmpty() && Settings.canAsk()) return OPENAI;
+            throw new IllegalStateException(withKey.isEmpty() ? noKey() : twoKeys(withKey));
+        }
+
+        private static String noKey() {
+            return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable).collect(Collectors.joining(", "))
+                + "; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints";
+        }
+
+        private static String twoKeys(List<Provider> providers) {
+            return "provider: " + providers.stream().map(Provider::keyVariable).collect(Collectors.joining(" and ")) + " are "
+                + (providers.size() == 2 ? "both" : "all") + " set; choose with provider(\"" + providers.get(0).name
+                + "\") or SHEAF_PROVIDER=" + providers.get(0).name;
+        }
+
+        /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
+        private static Provider chosenOrAny() {
+            try {
+                return chosen();
+            } catch (IllegalStateException noneOrTwo) {
+                return OPENAI;
+            }
+        }
+
+        private static String names() { return PRESETS.stream().map(Provider::name).collect(Collectors.joining(", ")); }
+
+        /** Returns a copy whose key is in this environment variable. */
+        public Provider keyVariable(String variable) { return new Provider(name, baseUrl, variable, limits, dialect); }
+
+        /** Returns a copy with these limits per input file. */
+        public Provider limits(long requests, long bytes) {
+            return new Provider(name, baseUrl, keyVariable, new Limits(requests, bytes), dialect);
+        }
+
+        /** Returns a copy that does these things in its own way. */
+        public Provider dialect(boolean mixedModels, String maxTokensField) {
+            return new Provider(name, baseUrl, keyVariable, limits, new Dialect(mixedModels, maxTokensField));
+        }
+
+        /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
+        public boolean isLocal() { return isLoopback(URI.create(baseUrl).getHost()); }
+
+        private static boolean isLoopback(String host) {
+            return host.equals("localhost") || host.equals("[::1]") || host.matches("127(\\.[0-9]+){3}");
+        }
+
+        /** Returns a batch here, by its id or the name it was submitted under. */
+        public Batch batch(String idOrName) { return Batch.find(idOrName, this); }
+
+        /** Returns the newest batches here, newest first, at most so many. They print as a table. */
+        public Listing<Batch> batches(int limit) {
+            var batches = wire().batches(limit).map(json -> new Batch(this, json)).toList();
+            return new Listing<>(batches, List.of("id", "status", "requests", "created"), batch -> {
+                var part = batch.parts.get(0);
+                return List.of(part.id(), part.status().text(), part.requestCounts().toString(), Json.time(part.json().path("created_at")));
+            });
+        }
+
+        /** Returns the models here. They print as a table. */
+        public Listing<Map<String, Object>> models() { return listing(wire().models(), "id", "owned_by"); }
+
+        /** Returns the files kept here. They print as a table. */
+        public Listing<Map<String, Object>> files() { return listing(wire().files(), "id", "purpose", "bytes", "filename"); }
+
+        private static Listing<Map<String, Object>> listing(Stream<JsonNode> items, String... columns) {
+            var rows = items.map(item -> Row.map(Row.plain(item))).toList();
+            return new Listing<>(rows, List.of(columns),
+                row -> Stream.of(columns).map(column -> Json.cell(row.get(column))).toList());
+        }
+
+        private Wire wire() { return Wire.of(this); }
+
+        private JsonNode json() {
+            return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl).put("key_variable", keyVariable);
+        }
+
+        private static Provider of(JsonNode json) { return of(json.path("base_url").asText(), json.path("key_variable").asText()); }
+
+        @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
+    }
+
+    /** What a provider takes in one input file. */
+    public record Limits(long requests, long bytes) {}
+
+    /** What a provider does in its own way: whether one file may hold several models, and what it calls the token limit. */
+    public record Dialect(boolean mixedModels, String maxTokensField) {}
+
+    /** A list that prints as a table. */
+    public static final class Listing<T> extends AbstractList<T> {
+        private final List<T> items;
+        private final List<String> columns;
+        private final Function<T, List<String>> cells;
+
+        private Listing(List<T> items, List<String> columns, Function<T, List<String>> cells) {
+            this.items = items;
+            this.columns = columns;
+            this.cells = cells;
+        }
+
+        @Override public T get(int index) { return items.get(index); }
+
+        @Override public int size() { return items.size(); }
+
+        /** Prints the table to stdout. */
+        public void show() { System.out.println(this); }
+
+        @Override public String toString() {
+            return items.isEmpty() ? "(none)" : Tables.draw(columns, items.stream().map(cells).toList(), 1).stripTrailing();
+        }
+    }
+
+    /** The provider refused, or the batch failed. */
+    public static final class BatchException extends RuntimeException {
+        private final int status;
+        private final String code;
+        private final String param;
+        private final String batchId;
+        private final Duration retryAfter;
+
+        private BatchException(String message, int status, String code, String param, String batchId) {
+            super(message);
+            this.status = status;
+            this.code = code;
+            this.param = param;
+            this.batchId = batchId;
+            this.retryAfter = Duration.ZERO;
+        }
+
+        private BatchException(String message, BatchException cause) {
+            super(message, cause);
+            status = cause.status;
+            code = cause.code;
+            param = cause.param;
+            batchId = cause.batchId;
+            retryAfter = cause.retryAfter;
+        }
+
+        private BatchException(String message, OpenAIServiceException cause, JsonNode error, Duration retryAfter) {
+            super(message, cause);
+            this.status = cause.statusCode();
+            this.code = error.path("code").asText("");
+            this.param = error.path("param").asText("");
+            this.batchId = "";
+            this.retryAfter = retryAfter;
+        }
+
+        /** Returns the HTTP status; 0 if the batch itself failed. */
+        public int status() { return status; }
+
+        /** Returns the provider's code, such as {@code model_not_found}; "" if it gave none. */
+        public String code() { return code; }
+
+        /** Returns the field at fault; "" if the provider named none. */
+        public String param() { return param; }
+
+        /** Returns the batch that failed; "" if it was a call that was refused. */
+        public String batchId() { return batchId; }
+
+        private Duration retryAfter() { return retryAfter; }
+    }
+
+    // ---- Journal: what is kept on disk ----
+
+    /**
+     * One submitted batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: the draft, the rows, the input files, a log of steps, the
+     * files that came back, and the places of all lines. No key ever enters it.
+     */
+    private static final class Journal {
+        static final String WIRE_ID = "request-";
+        private static final Pattern NUMBERED = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
+        private static final List<String> ANSWER_FILES = List.of("output", "error");
+        private static final DateTimeFormatter MINUTE = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
+
+        private final Path dir;
+        private final JsonNode draft;
+        private final List<State> states = new ArrayList<>();      // one for each part
+        private final LineIndex requests;
+        private final LineIndex rows;                              // null: the draft had no data
+        private final Template customId;                           // null: the id on the wire is the id
+        private final Map<Integer, Map<Long, String>> faults = new ConcurrentHashMap<>();
+        private LineIndex answers;
+
+        /** What the log of steps says of a part. */
+        private static final class State {
+            String file;
+            String token;
+            JsonNode batch;
+            boolean ended;
+
+            void replay(JsonNode step) {
+                switch (step.path("step").asText()) {
+                    case "uploaded" -> file = step.path("file").asText();
+                    case "creating" -> token = step.path("token").asText();
+                    case "created" -> batch = step.path("batch");
+                    case "ended" -> {
+                        batch = step.path("batch");
+                        ended = true;
+                    }
+                    case "again" -> {
+                        file = token = null;
+                        batch = null;
+                        ended = false;
+                    }
+                    default -> throw new IllegalStateException("journal: unknown step " + step + "; a newer Sheaf wrote it");
+                }
+            }
+        }
+
+        private Journal(Path dir) {
+            this.dir = dir;
+            this.draft = Json.read(dir.resolve("draft.json"));
+            for (int part = 1; part <= draft.path("parts").asInt(); part++) states.add(new State());
+            for (var step : steps()) states.get(step.path("part").asInt() - 1).replay(step);
+            requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
+            rows = draft.path("rows").asLong() == 0 ? null
+                : new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
+            customId = draft.path("custom_id").isTextual() ? new Template("customId", draft.path("custom_id").asText()) : null;
+        }
+
+        static Path home() {
+            var home = Settings.get("SHEAF_HOME");
+            return home.isEmpty() ? Path.of(System.getProperty("user.home"), ".sheaf") : Path.of(home);
+        }
+
+        private static Path folder() { return home().resolve("batches"); }
+
+        /** Expands the draft onto disk, or finds that it was there already. */
+        static Journal of(Draft draft, Provider provider, Expansion expansion) {
+            try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
+                try (var requests = expansion.requests()) {
+                    for (var i = requests.iterator(); i.hasNext(); ) staging.add(i.next());
+                }
+                return new Journal(staging.settle(draft));
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot write to " + home() + " (" + reason(e) + ")", e);
+            }
+        }
+
+        /** Returns the newest submitted batch of this id, name or folder name. */
+        static Optional<Journal> find(String idOrName) {
+            if (!Files.isDirectory(folder())) return Optional.empty();
+            try (var dirs = Files.list(folder())) {
+                return dirs.filter(dir -> Files.exists(dir.resolve("steps.jsonl"))).map(Journal::new)
+                    .filter(journal -> journal.isSubmitted() && journal.isCalled(idOrName))
+                    .max((a, b) -> a.submittedAt().compareTo(b.submittedAt()));
+            } catch (IOException e) {
+                throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private boolean isCalled(String idOrName) {
+            return name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
+                || states.stream().anyMatch(state -> state.batch.path("id").asText().equals(idOrName));
+        }
+
+        /** Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, from its answers. */
+        static Journal adopt(Provider provider, Part part) {
+            var wire = provider.wire();
+            try (var staging = new Staging(provider, part.json().path("endpoint").asText(), "")) {
+                var input = staging.dir.resolve("download");
+                try {
+                    wire.download(part.inputFileId(), input);
+                    staging.addLines(input, line -> line);
+                } catch (BatchException gone) {
+                    for (var file : Stream.of(part.outputFileId(), part.errorFileId()).filter(id -> !id.isEmpty()).toList()) {
+                        wire.download(file, input);
+                        staging.addLines(input, line -> Json.MAPPER.createObjectNode().set("custom_id", line.path("custom_id")));
+                    }
+                }
+                Files.deleteIfExists(input);
+                var journal = new Journal(staging.settle(Sheaf.batch().name(plainName(part.id()))));
+                if (!journal.isSubmitted()) journal.step("created", 1, "batch", part.json());
+                if (part.status().isTerminal()) journal.ended(part);
+                return journal;
+            } catch (IOException e) {
+                throw new UncheckedIOException("results: cannot write to " + home() + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private static String plainName(String id) {
+            var plain = id.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+            return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(64, plain.length()));
+        }
+
+        String name() { return draft.path("name").asText(); }
+
+        long requestCount() { return requests.size(); }
+
+        Batch batch() {
+            var batch = new Batch(Provider.of(draft.path("provider")), this, false);
+            lastSeen().forEach(batch::see);
+            return batch;
+        }
+
+        String shortPath() {
+            var home = Path.of(System.getProperty("user.home"));
+            return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
+        }
+
+        Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
+
+        private Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+
+        // the log of steps
+
+        private List<JsonNode> steps() {
+            var steps = new ArrayList<JsonNode>();
+            var file = dir.resolve("steps.jsonl");
+            if (!Files.exists(file)) return steps;
+            try (var lines = new Lines(Files.newInputStream(file))) {
+                while (lines.advance()) {
+                    var step = Json.lenient(lines.text());
+                    if (step.isObject()) steps.add(step);          // a torn last line never happened
+                }
+                return steps;
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private void step(String step, int part, String field, Object value) {
+            var line = Json.MAPPER.createObjectNode().put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
+            line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
+            try (var log = FileChannel.open(dir.resolve("steps.jsonl"), StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
+                log.write(ByteBuffer.wrap(Json.line(line)));
+                log.force(true);
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot write to " + dir + " (" + reason(e) + ")", e);
+            }
+            states.get(part - 1).replay(line);
+        }
+
+        /** Keeps two processes from submitting the same draft at once; the second waits, and then attaches. */
+        Lock lock() {
+            try {
+                var channel = FileChannel.open(dir.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                while (true) {
+                    try {
+                        channel.lock();
+                        return new Lock(channel);
+                    } catch (java.nio.channels.OverlappingFileLockException anotherThread) {
+                        sleep(Duration.ofMillis(50));
+                    }
+                }
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot lock " + dir + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private record Lock(FileChannel channel) implements AutoCloseable {
+            @Override public void close() {
+                try {
+                    channel.close();
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        }
+
+        // submitting
+
+        boolean isSubmitted() {
+            return states.stream().allMatch(state -> state.batch != null && (!state.ended || Part.of(1, state.batch).ran()));
+        }
+
+        String submittedAt() {
+            return steps().stream().filter(step -> step.path("step").asText().equals("created")).findFirst()
+                .map(step -> MINUTE.format(Instant.parse(step.path("at").asText()))).orElse("");
+        }
+
+        Stream<Part> lastSeen() {
+            return LongStream.range(0, states.size()).mapToObj(i -> Part.of((int) i + 1, states.get((int) i).batch));
+        }
+
+        void submit(Wire wire, Map<String, String> metadata) {
+            Map<Integer, JsonNode> submitted = null;
+            for (int part = 1; part <= states.size(); part++) {
+                var state = states.get(part - 1);
+                if (state.ended && !Part.of(part, state.batch).ran()) step("again", part, "id", state.batch.path("id"));
+                if (state.batch != null) continue;
+                if (submitted == null) submitted = submitted(wire);
+                if (!submitted.containsKey(part)) submitted.put(part, create(wire, part, metadata));
+                step("created", part, "batch", submitted.get(part));
+            }
+        }
+
+        /** Looks among the provider's batches for parts of this one: from a lost response, a killed process, another machine. */
+        private Map<Integer, JsonNode> submitted(Wire wire) {
+            var found = new HashMap<Integer, JsonNode>();
+            for (var batch : wire.recentBatches()) {
+                var mark = batch.path("metadata").path(Wire.TOKEN).asText("");
+                for (int part = 1; part <= states.size(); part++) {
+                    var file = states.get(part - 1).file;
+                    boolean ours = mark.startsWith(mark(part)) || file != null && file.equals(batch.path("input_file_id").asText());
+                    if (ours && Part.of(part, batch).ran()) found.putIfAbsent(part, batch);
+                }
+            }
+            return found;
+        }
+
+        private String mark(int part) { return draft.path("digest").asText() + "/" + part + "/" + name() + "."; }
+
+        private JsonNode create(Wire wire, int part, Map<String, String> metadata) {
+            var state = states.get(part - 1);
+            if (state.file == null) step("uploaded", part, "file", wire.upload(inputFile(part)).path("id"));
+            var token = mark(part) + UUID.randomUUID().toString().substring(0, 8);
+            step("creating", part, "token", token);
+            var pairs = new TreeMap<>(metadata);
+            pairs.put(Wire.TOKEN, token);
+            return wire.createOnce(state.file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
+                () -> Optional.ofNullable(submitted(wire).get(part)));
+        }
+
+        void ended(Part part) {
+            if (!states.get(part.number() - 1).ended) step("ended", part.number(), "batch", part.json());
+        }
+
+        // collecting
+
+        /** Fetches the files of every part and notes where each answer stands. */
+        void collect(Wire wire, List<Part> parts, Consumer<String> note) {
+            for (var part : parts) {
+                fetch(wire, part.outputFileId(), answerFile(part.number(), "output"));
+                fetch(wire, part.errorFileId(), answerFile(part.number(), "error"));
+            }
+            var index = dir.resolve("answers.idx");
+            if (!Files.exists(index)) new Collector(note).write(index);
+            answers = new LineIndex(index, file -> answerFile(file / 2 + 1, ANSWER_FILES.get(file % 2)));
+        }
+
+        private static void fetch(Wire wire, String id, Path file) {
+            if (!id.isEmpty() && !Files.exists(file)) wire.download(id, file);
+        }
+
+        /** Finds each request's line among the files that came back. */
+        private final class Collector {
+            private static final int SHOWN = 10;
+            private final Consumer<String> note;
+            private final Map<String, Long> ids = draft.path("numbered").asBoolean() ? null : idsOfTheFile();
+            private int notes;
+
+            Collector(Consumer<String> note) { this.note = note; }
+
+            void write(Path target) {
+                try {
+                    var staged = target.resolveSibling("answers.idx.tmp");
+                    try (var out = new LineIndex.Places(staged, requestCount())) {
+                        for (int part = 1; part <= states.size(); part++)
+                            for (var kind : ANSWER_FILES) scan(out, part, kind);
+                    }
+                    if (notes > SHOWN) note.accept("results: and " + (notes - SHOWN) + " more such lines");
+                    Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+                } catch (IOException e) {
+                    throw new UncheckedIOException("results: cannot read or write " + dir + " (" + reason(e) + ")", e);
+                }
+            }
+
+            private void scan(LineIndex.Places out, int part, String kind) throws IOException {
+                var file = answerFile(part, kind);
+                if (!Files.exists(file)) return;
+                try (var lines = new Lines(Files.newInputStream(file))) {
+                    while (lines.advance())
+                        if (!lines.isBlank()) place(out, 2 * (part - 1) + ANSWER_FILES.indexOf(kind), file, lines);
+                }
+            }
+
+            private void place(LineIndex.Places out, int file, Path path, Lines lines) throws IOException {
+                var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
+                var id = line.path("custom_id").asText("");
+                if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
+                else if (index(id) < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
+                else if (!out.put(index(id), file, lines.length(), lines.start()))
+                    odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
+            }
+
+            private void odd(Path path, Lines lines, String what) {
+                if (notes++ < SHOWN) note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+            }
+
+            private long index(String id) {
+                if (ids != null) return ids.getOrDefault(id, -1L);
+                var number = NUMBERED.matcher(id);
+                if (!number.matches()) return -1;
+                var index = Long.parseLong(number.group(1)) - 1;
+                return index < requestCount() ? index : -1;
+            }
+        }
+
+        private Map<String, Long> idsOfTheFile() {
+            var ids = new HashMap<String, Long>();
+            for (long i = 0; i < requestCount(); i++) ids.putIfAbsent(request(i).path("custom_id").asText(), i);
+            return ids;
+        }
+
+        // what a result asks
+
+        JsonNode request(long index) { return Json.lenient(requests.line(index).orElseThrow()); }
+
+        Optional<JsonNode> answer(long index) { return answers.line(index).map(Json::lenient); }
+
+        private int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
+
+        Map<String, Object> row(long index) {
+            if (!draft.path("numbered").asBoolean()) return Json.row(request(index).path("body"));
+            return rows == null ? Map.of() : Json.row(Json.lenient(rows.line(index / variants()).orElseThrow()));
+        }
+
+        String customId(long index, Supplier<Map<String, Object>> row) {
+            if (!draft.path("numbered").asBoolean()) return request(index).path("custom_id").asText();
+            return customId == null ? WIRE_ID + (index + 1) : rows == null ? customId.text() : customId.render("customId", index, row.get());
+        }
+
+        String template(long index) {
+            var names = draft.path("templates");
+            return names.path((int) (index / draft.path("models_per_row").asInt(1) % Math.max(1, names.size()))).asText();
+        }
+
+        String model(long index) {
+            var models = draft.path("models");
+            return models.isEmpty() ? request(index).at("/body/model").asText() : models.path((int) (index % models.size())).asText();
+        }
+
+        /** Returns the columns that the prompts name: what a reader of the table wants to see beside the answer. */
+        List<String> shownColumns() {
+            return StreamSupport.stream(draft.path("columns").spliterator(), false).map(JsonNode::asText).toList();
+        }
+
+        private Part part(long index) { return Part.of(requests.file(index) + 1, states.get(requests.file(index)).batch); }
+
+        Status batchStatus(long index) { return part(index).status(); }
+
+        /** Why a request of a part without answers has none. */
+        String batchError(long index) {
+            var part = part(index);
+            var own = faultsOf(part).get(index);
+            if (own != null) return own;
+            var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
+            return part.id() + " " + part.status() + (part.status().equals(Status.FAILED) ? " before any request ran" + first : "");
+        }
+
+        private Map<Long, String> faultsOf(Part part) {
+            return faults.computeIfAbsent(part.number(), number -> {
+                var byRequest = new HashMap<Long, String>();
+                for (var fault : part.faults())
+                    requestAt(number, fault.line()).ifPresent(index -> byRequest.putIfAbsent(index, fault.describe()));
+                return byRequest;
+            });
+        }
+
+        /** Returns the place of an input file's line as the user knows it. */
+        String place(int part, long line) {
+            return requestAt(part, line).filter(index -> rows != null).map(index -> "row " + (index / variants() + 1))
+                .orElse("line " + line);
+        }
+
+        private Optional<Long> requestAt(int part, long line) {
+            return LongStream.range(0, requestCount()).filter(i -> requests.file(i) == part - 1).skip(Math.max(0, line - 1)).boxed()
+                .filter(i -> line > 0).findFirst();
+        }
+    }
+
+    /** A journal in the making: the lines are written to part files, and take their place once the digest of all is known. */
+    private static final class Staging implements Closeable {
+        private final Path dir;
+        private final Provider provider;
+        private final String endpoint;
+        private final String window;
+        private final MessageDigest digest = sha256();
+        private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
+        private final List<PartFile> parts = new ArrayList<>();
+        private final LineIndex.Appender requests;
+        private final LineIndex.Appender rowPlaces;
+        private final OutputStream rowLines;
+        private long rows;
+        private long rowBytes;
+        private boolean numbered;
+
+        Staging(Provider provider, String endpoint, String window) throws IOException {
+            this.provider = provider;
+            this.endpoint = endpoint;
+            this.window = window;
+            dir = Files.createTempDirectory(privateFolder(Journal.folder()), ".staging-");
+            requests = new LineIndex.Appender(dir.resolve("requests.idx"));
+            rowPlaces = new LineIndex.Appender(dir.resolve("rows.idx"));
+            rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+            for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n").getBytes(StandardCharsets.UTF_8));
+        }
+
+        /** Prompts are private: only the user may read them. */
+        private static Path privateFolder(Path folder) throws IOException {
+            if (Files.isDirectory(folder)) return folder;
+            if (FileSystems.getDefault().supportedFileAttributeViews().contains("posix"))
+                return Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+            return Files.createDirectories(folder);
+        }
+
+        void add(Request request) throws IOException {
+            numbered = request.values() != null;
+            if (numbered && request.row() > rows) addRow(request.values());
+            add(request.model(), request.line());
+        }
+
+        private void addRow(Map<String, Object> values) throws IOException {
+            var line = Json.line(values);
+            rowLines.write(line);
+            rowPlaces.add(0, line.length - 1, rowBytes);
+            rowBytes += line.length;
+            rows++;
+        }
+
+        private void add(String model, byte[] line) throws IOException {
+            var key = provider.dialect().mixedModels() ? "" : model;
+            var part = open.get(key);
+            if (part == null || part.isFull(line.length, provider.limits())) open.put(key, part = next(part));
+            requests.add(part.number - 1, line.length - 1, part.bytes);
+            part.write(line);
+            digest.update(line);
+        }
+
+        private PartFile next(PartFile full) throws IOException {
+            if (full != null) full.out.close();
+            var part = new PartFile(parts.size() + 1, dir);
+            parts.add(part);
+            return part;
+        }
+
+        /** Adds the lines of a file whose requests were not made here. */
+        void addLines(Path file, Function<JsonNode, JsonNode> change) throws IOException {
+            try (var lines = new Lines(Files.newInputStream(file))) {
+                while (lines.advance())
+                    if (!lines.isBlank()) add("", Json.line(change.apply(Json.lenient(lines.text()))));
+            }
+        }
+
+        /** Gives the folder its name; one that is there already stays, for it is the same. */
+        Path settle(Draft draft) throws IOException {
+            if (parts.isEmpty()) next(null);
+            closeFiles();
+            var hex = HexFormat.of().formatHex(digest.digest());
+            Atomic.write("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, hex))));
+            var target = dir.resolveSibling(draft.givenName() + "-" + hex.substring(0, 12));
+            try {
+                if (!Files.exists(target)) Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+            } catch (java.nio.file.FileSystemException another) {
+                if (!Files.exists(target)) throw another;          // another process was first
+            }
+            return target;
+        }
+
+        private ObjectNode describe(Draft draft, String hex) {
+            var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName()).put("digest", hex);
+            node.set("provider", provider.json());
+            node.put("endpoint", endpoint).put("completion_window", window).put("parts", parts.size());
+            node.put("requests", parts.stream().mapToLong(part -> part.requests).sum()).put("rows", draft.data == null ? 0 : rows);
+            node.put("numbered", numbered);
+            draft.prompts.forEach(prompt -> node.withArray("templates").add(prompt.name()));
+            node.put("models_per_row", Math.max(1, draft.models.size()));
+            if (draft.data == null || draft.models.stream().noneMatch(Template::hasTags))
+                draft.models.forEach(model -> node.withArray("models").add(model.text()));
+            if (draft.customId != null) node.put("custom_id", draft.customId.text());
+            draft.prompts.stream().flatMap(prompt -> Templates.names(prompt.mustache).stream()).distinct()
+                .forEach(column -> node.withArray("columns").add(column));
+            return node;
+        }
+
+        private void closeFiles() throws IOException {
+            for (var part : parts) part.out.close();
+            rowLines.close();
+            requests.close();
+            rowPlaces.close();
+        }
+
+        @Override public void close() throws IOException {
+            closeFiles();
+            if (!Files.exists(dir)) return;
+            try (var files = Files.list(dir)) {
+                for (var file : files.toList()) Files.delete(file);
+            }
+            Files.delete(dir);
+        }
+
+        private static final class PartFile {
+            final int number;
+            final OutputStream out;
+            long requests;
+            long bytes;
+
+            PartFile(int number, Path dir) throws IOException {
+                this.number = number;
+                out = new BufferedOutputStream(Files.newOutputStream(dir.resolve("part-" + number + ".jsonl")), 1 << 16);
+            }
+
+            boolean isFull(int more, Limits limits) { return requests == limits.requests() || bytes + more > limits.bytes(); }
+
+            void write(byte[] line) throws IOException {
+                out.write(line);
+                requests++;
+                bytes += line.length;
+            }
+        }
+    }
+
+    /** Where lines stand: 16 bytes a line (file, length, offset), mapped, so that ten million lines need no heap. */
+    private static final class LineIndex {
+        private static final int ENTRY = 16;
+        private final ByteBuffer entries;
+        private final Function<Integer, Path> files;
+        private final Map<Integer, FileChannel> open = new ConcurrentHashMap<>();
+
+        LineIndex(Path index, Function<Integer, Path> files) {
+            this.files = files;
+            try (var channel = FileChannel.open(index)) {
+                entries = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot read " + index + " (" + reason(e) + ")", e);
+            }
+        }
+
+        long size() { return entries.capacity() / ENTRY; }
+
+        int file(long line) { return entries.getInt((int) line * ENTRY); }
+
+        /** Returns the line, or nothing if none has its place here. */
+        Optional<String> line(long line) {
+            int at = (int) line * ENTRY;
+            var bytes = ByteBuffer.allocate(entries.getInt(at + 4));
+            if (bytes.capacity() == 0) return Optional.empty();
+            try {
+                var channel = open.computeIfAbsent(entries.getInt(at), this::open);
+                for (long offset = entries.getLong(at + 8); bytes.hasRemaining(); ) offset += channel.read(bytes, offset);
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot read " + files.apply(entries.getInt(at)) + " (" + reason(e) + ")", e);
+            }
+            return Optional.of(new String(bytes.array(), StandardCharsets.UTF_8));
+        }
+
+        private FileChannel open(int file) {
+            try {
+                return FileChannel.open(files.apply(file));
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
+            }
+        }
+
+        /** Notes lines in order. */
+        private record Appender(DataOutputStream out) implements Closeable {
+            Appender(Path index) throws IOException {
+                this(new DataOutputStream(new BufferedOutputStream(Files.newOutputStream(index), 1 << 16)));
+            }
+
+            void add(int file, int length, long offset) throws IOException {
+                out.writeInt(file);
+                out.writeInt(length);
+                out.writeLong(offset);
+            }
+
+            @Override public void close() throws IOException { out.close(); }
+        }
+
+        /** Notes lines in any order, each once. */
+        private static final class Places implements Closeable {
+            private final FileChannel channel;
+            private final java.nio.MappedByteBuffer entries;
+
+            Places(Path index, long lines) throws IOException {
+                Files.deleteIfExists(index);
+                channel = FileChannel.open(index, StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE);
+                entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
+            }
+
+            /** Returns false if the line has a place already. */
+            boolean put(long line, int file, int length, long offset) {
+                int at = (int) line * ENTRY;
+                if (entries.getInt(at + 4) != 0) return false;
+                entries.putInt(at, file).putInt(at + 4, length).putLong(at + 8, offset);
+                return true;
+            }
+
+            @Override public void close() throws IOException {
+                entries.force();
+                channel.close();
+            }
+        }
+    }
+
+    // ---- Back rooms: files, JSON, templates, the wire, the terminal ----
+
+    /** Lines of a stream, split on 0x0A alone: in a JSON line U+2028 and a lone carriage return are text. */
+    private static final class Lines implements Closeable {
+        private static final byte[] BOM = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
+        private final InputStream in;
+        private final byte[] buffer = new byte[1 << 16];
+        private int position;
+        private int limit;
+        private long next;                            // offset of the line after this one
+        private long start;
+        private long number;
+        private ByteBuffer line = ByteBuffer.allocate(0);
+
+        Lines(InputStream in) { this.in = in; }
+
+        /** Reads the next line; a final newline begins none. */
+        boolean advance() throws IOException {
+            if (position == limit && !fill()) return false;
+            var bytes = new ByteArrayOutputStream(256);
+            boolean ended = false;
+            while (!ended && (position < limit || fill())) ended = take(bytes);
+            start = next;
+            next += bytes.size() + (ended ? 1 : 0);
+            number++;
+            line = trimmed(bytes.toByteArray());
+            return true;
+        }
+
+        private boolean fill() throws IOException {
+            position = 0;
+            limit = Math.max(0, in.read(buffer));
+            return limit > 0;
+        }
+
+        private boolean take(ByteArrayOutputStream bytes) {
+            int end = position;
+            while (end < limit && buffer[end] != '\n') end++;
+            bytes.write(buffer, position, end - position);
+            position = Math.min(end + 1, limit);
+            return end < limit;
+        }
+
+        /** Without the byte order mark of the first line, and the carriage return of a Windows file. */
+        private ByteBuffer trimmed(byte[] bytes) {
+            int skip = number == 1 && bytes.length >= 3 && Arrays.equals(bytes, 0, 3, BOM, 0, 3) ? 3 : 0;
+            int end = bytes.length > skip && bytes[bytes.length - 1] == '\r' ? bytes.length - 1 : bytes.length;
+            start += skip;
+            return ByteBuffer.wrap(bytes, skip, end - skip).slice();
+        }
+
+        long number() { return number; }
+
+        long start() { return start; }
+
+        int length() { return line.capacity(); }
+
+        boolean isBlank() { return new String(bytes(), StandardCharsets.ISO_8859_1).isBlank(); }
+
+        boolean isUtf8() {
+            try {
+                strictUtf8(line.duplicate());
+                return true;
+            } catch (CharacterCodingException e) {
+                return false;
+            }
+        }
+
+        String text() { return new String(bytes(), StandardCharsets.UTF_8); }
+
+        private byte[] bytes() {
+            var bytes = new byte[line.capacity()];
+            line.duplicate().get(bytes);
+            return bytes;
+        }
+
+        @Override public void close() throws IOException { in.close(); }
+    }
+
+    private static String strictUtf8(ByteBuffer bytes) throws CharacterCodingException {
+        var text = StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT).decode(bytes).toString();
+        return text.startsWith("\uFEFF") ? text.substring(1) : text;
+    }
+
+    /** Reads UTF-8, refuses what is none, and passes over a byte order mark. */
+    private static Reader strictReader(InputStream in) {
+        try {
+            var bytes = new PushbackInputStream(in, Lines.BOM.length);
+            var start = bytes.readNBytes(Lines.BOM.length);
+            if (!Arrays.equals(start, Lines.BOM)) bytes.unread(start);
+            return new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static final class Json {
+        static final JsonMapper MAPPER = JsonMapper.builder()
+            .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .build();
+        /** Writes the same value as the same bytes: a user's map has no order of its own. */
+        static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS).build();
+        static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
+        static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
+        static Map<String, Object> object(String text) throws JsonProcessingException { return MAPPER.readValue(text, ROW); }
+
+        /** Reads what a server sent; what is no JSON is a missing node. */
+        static JsonNode lenient(String text) {
+            try {
+                return MAPPER.readTree(text);
+            } catch (JsonProcessingException e) {
+                return MissingNode.getInstance();
+            }
+        }
+
+        static JsonNode read(Path file) {
+            try {
+                return MAPPER.readTree(Files.readString(file));
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        static Map<String, Object> row(JsonNode object) { return MAPPER.convertValue(object, ROW); }
+
+        /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
+        static byte[] line(Object value) {
+            try {
+                return (escaped(MAPPER.writeValueAsString(value)) + "\n").getBytes(StandardCharsets.UTF_8);
+            } catch (JsonProcessingException e) {
+                throw new IllegalArgumentException("submit: cannot be written as JSON: " + reason(e), e);
+            }
+        }
+
+        private static String escaped(String json) {
+            if (json.chars().noneMatch(c -> c == 0x85 || c == 0x2028 || c == 0x2029 || Character.isSurrogate((char) c))) return json;
+            var out = new StringBuilder(json.length() + 16);
+            json.codePoints().forEach(c -> {
+                boolean lone = c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE;
+                if (lone || c == 0x85 || c == 0x2028 || c == 0x2029) out.append(String.format("\\u%04x", c));
+                else out.appendCodePoint(c);
+            });
+            return out.toString();
+        }
+
+        static byte[] pretty(JsonNode node) throws IOException {
+            return (MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node) + "\n").getBytes(StandardCharsets.UTF_8);
+        }
+
+        /** A value as one cell of a table: text as it is, anything else as JSON. */
+        static String cell(Object value) {
+            if (value == null) return "";
+            if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value).toString();
+            return value.toString();
+        }
+
+        /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601. */
+        static String time(JsonNode time) {
+            var text = time.asText("");
+            if (text.isEmpty() || time.isNull()) return "";
+            if (!text.matches("[0-9]+([.][0-9]+)?")) return clip(text, 16).replace('T', ' ');
+            var number = (long) Double.parseDouble(text);
+            return Journal.MINUTE.format(Instant.ofEpochSecond(number > 100_000_000_000L ? number / 1000 : number));
+        }
+    }
+
+    /** Writes a file whole or not at all. */
+    private static final class Atomic {
+        interface Content {
+            void writeTo(OutputStream out) throws IOException;
+        }
+
+        static void write(String word, Path file, Content content) {
+            var target = file.toAbsolutePath();
+            var staged = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID().toString().substring(0, 8));
+            try {
+                try (var out = new BufferedOutputStream(Files.newOutputStream(staged), 1 << 16)) {
+                    content.writeTo(out);
+                }
+                Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
+            } finally {
+                staged.toFile().delete();
+            }
+        }
+    }
+
+    /** Mustache without escaping, without files, and without silence about what is missing. */
+    private static final class Templates {
+        private static final String MISSING = "\0missing";        // where a rendering collects the names that had no value
+
+        private static final class Factory extends DefaultMustacheFactory {
+            Factory() {
+                super((MustacheResolver) name -> null);
+                setObjectHandler(new Rows());
+            }
+
+            @Override public void encode(String value, Writer writer) {
+                try {
+                    writer.write(value);
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        }
+
+        /** Looks names up in maps alone, so no template calls a method. */
+        private static final class Rows extends MapObjectHandler {
+            @Override public Binding createBinding(String name, TemplateContext context, Code code) {
+                return scopes -> {
+                    var value = lookup(name, scopes);
+                    if (value == null && code instanceof ValueCode) missing(scopes).putIfAbsent(name, context.line());
+                    return value;
+                };
+            }
+
+            private static Object lookup(String name, List<Object> scopes) {
+                for (int i = scopes.size() - 1; i >= 0; i--) {
+                    if (name.equals(".")) return scopes.get(i) instanceof Map<?, ?> ? null : scopes.get(i);
+                    var value = inside(scopes.get(i), name);
+                    if (value != null) return value;
+                }
+                return null;
+            }
+
+            /** A column may have a dot in its name; else a dot leads into the value. */
+            private static Object inside(Object scope, String name) {
+                if (!(scope instanceof Map<?, ?> map)) return null;
+                if (map.containsKey(name)) return map.get(name);
+                int dot = name.indexOf('.');
+                return dot < 0 ? null : inside(map.get(name.substring(0, dot)), name.substring(dot + 1));
+            }
+
+            @SuppressWarnings("unchecked")
+            private static Map<String, Integer> missing(List<Object> scopes) {
+                return (Map<String, Integer>) ((Map<?, ?>) scopes.get(0)).get(MISSING);
+            }
+        }
+
+        static Mustache compile(String name, String text) {
+            try {
+                return new Factory().compile(new StringReader(text), name.isEmpty() ? "text" : name);
+            } catch (MustacheException e) {
+                throw new IllegalArgumentException("template: " + (name.isEmpty() ? "\"" + clip(text, 40) + "\"" : name) + ": "
+                    + (text.contains("{{>") ? "partials, {{>name}}, are not read; put the text into the template" : cause(e)), e);
+            }
+        }
+
+        static String render(Mustache mustache, Map<String, Object> row, Map<String, Integer> missing) {
+            var out = new StringWriter();
+            mustache.execute(out, new Object[] {Map.of(MISSING, missing), row});
+            return out.toString();
+        }
+
+        /** Returns every name that the template looks up, sections included. */
+        static Set<String> names(Mustache mustache) {
+            var names = new LinkedHashSet<String>();
+            collect(mustache.getCodes(), names);
+            return names;
+        }
+
+        private static void collect(Code[] codes, Set<String> names) {
+            if (codes == null) return;
+            for (var code : codes) {
+                if (code.getName() != null) names.add(code.getName());
+                collect(code.getCodes(), names);
+            }
+        }
+
+        static Object value(String name, Map<String, Object> row) { return Rows.inside(row, name); }
+
+        static String describe(Map<String, Integer> missing) {
+            return missing.entrySet().stream().map(entry -> "{{" + entry.getKey() + "}} (template line " + entry.getValue() + ")")
+                .collect(Collectors.joining(", "));
+        }
+
+        static String has(Map<String, Object> row) {
+            if (row.get("result") instanceof Map<?, ?> result && !result.containsKey("text"))
+                return "its outcome is " + result.get("outcome") + ": " + result.get("error") + "; feed succeeded()";
+            return "it has: " + row.entrySet().stream().map(entry -> entry.getKey() + (entry.getValue() == null ? " (null)" : ""))
+                .collect(Collectors.joining(", "));
+        }
+    }
+
+    /** The provider's routes. Bodies are read as trees: providers leave fields out, and write numbers as text. */
+    private static final class Wire {
+        static final String TOKEN = "sheaf";
+        private static final Map<String, Wire> OPEN = new ConcurrentHashMap<>();
+        private static final int ATTEMPTS = 4;
+        private static final int SEARCHED = 1_000;                // batches of the list, newest first
+        private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
+        /** The whole of a large file may take long; a silent peer may not. */
+        private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30)).write(Duration.ofSeconds(60))
+            .read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+        private final Provider provider;
+        private final OpenAIClient client;
+
+        private Wire(Provider provider, String key) {
+            this.provider = provider;
+            // no retries of its own: it would send POST /batches three times
+            client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT).build();
+        }
+
+        static Wire of(Provider provider) {
+            var key = Settings.key(provider);
+            return OPEN.computeIfAbsent(provider.baseUrl() + " " + key, any -> new Wire(provider, key));
+        }
+
+        JsonNode upload(Path file) {
+            return patiently(() -> call("submit", "POST", "/files", () -> {
+                try {
+                    var part = MultipartField.<InputStream>builder().value(Files.newInputStream(file))
+                        .filename(file.getFileName().toString()).contentType("application/jsonl").build();
+                    return client.files().withRawResponse().create(
+                        FileCreateParams.builder().file(part).purpose(FilePurpose.BATCH).build());
+                } catch (IOException e) {
+                    throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
+                }
+            }));
+        }
+
+        /** Creates a batch once: after an answer that never came, the list is searched before anything is sent again. */
+        JsonNode createOnce(String file, String endpoint, String window, Map<String, String> metadata,
+                            Supplier<Optional<JsonNode>> search) {
+            for (int attempt = 1; ; attempt++) {
+                try {
+                    return create(file, endpoint, window, metadata);
+                } catch (UncheckedIOException | BatchException e) {
+                    if (!isPassing(e)) throw e;
+                    pause(attempt, e);
+                    var found = search.get();
+                    if (found.isPresent()) return found.get();
+                    if (attempt == ATTEMPTS) throw e;
+                }
+            }
+        }
+
+        private JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
+            var pairs = BatchCreateParams.Metadata.builder();
+            metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
+            var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
+                .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
+            return call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
+        }
+
+        JsonNode retrieve(String step, String id) {
+            return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
+        }
+
+        /** A batch that is over already cannot be cancelled; what it is then is what counts. */
+        JsonNode cancel(String id) {
+            try {
+                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse().cancel(id));
+            } catch (BatchException e) {
+                if (e.status() != 409 && e.status() != 400) throw e;
+                return retrieve("cancel", id);
+            }
+        }
+
+        Stream<JsonNode> batches(int limit) {
+            return pages(limit, (after, size) -> call("batches", "GET", "/batches", () -> {
+                var params = BatchListParams.builder().limit((long) size);
+                after.ifPresent(params::after);
+                return client.batches().withRawResponse().list(params.build());
+            }));
+        }
+
+        List<JsonNode> recentBatches() { return patiently(() -> batches(SEARCHED).toList()); }
+
+        Stream<JsonNode> files() {
+            return pages(10_000, (after, size) -> call("files", "GET", "/files", () -> {
+                var params = FileListParams.builder();
+                after.ifPresent(params::after);
+                return client.files().withRawResponse().list(params.build());
+            }));
+        }
+
+        Stream<JsonNode> models() {
+            return items(call("models", "GET", "/models", () -> client.models().withRawResponse().list()));
+        }
+
+        private interface Page {
+            JsonNode get(Optional<String> after, int size);
+        }
+
+        /** Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more} out. */
+        private static Stream<JsonNode> pages(int limit, Page page) {
+            var found = new LinkedHashMap<String, JsonNode>();
+            Optional<String> after = Optional.empty();
+            while (found.size() < limit) {
+                int before = found.size();
+                var answer = page.get(after, Math.min(100, limit - before));
+                items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
+                if (found.size() == before || answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean()) break;
+                after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
+            }
+            return found.values().stream().limit(limit);
+        }
+
+        private static Stream<JsonNode> items(JsonNode answer) {
+            return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
+        }
+
+        /** Fetches a file to a temporary name and renames it when it is whole. */
+        void download(String id, Path target) {
+            var staged = target.resolveSibling(target.getFileName() + ".tmp");
+            patiently(() -> call("results", "GET", "/files/" + id + "/content", () -> client.files().content(id), response -> {
+                Files.copy(response.body(), staged, StandardCopyOption.REPLACE_EXISTING);
+                checkWhole(staged);
+                return Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            }));
+        }
+
+        /** A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON. */
+        private static void checkWhole(Path file) throws IOException {
+            try (var channel = FileChannel.open(file)) {
+                if (channel.size() == 0) return;
+                var last = ByteBuffer.allocate(1);
+                channel.read(last, channel.size() - 1);
+                if (last.get(0) == '\n') return;
+            }
+            if (Json.lenient(lastLine(file)).isMissingNode()) throw new IOException("the file was cut off");
+        }
+
+        private static String lastLine(Path file) throws IOException {
+            try (var lines = new Lines(Files.newInputStream(file))) {
+                while (lines.advance()) continue;
+                return lines.text();
+            }
+        }
+
+        // calls and their errors
+
+        private interface Reading<T> {
+            T from(HttpResponse response) throws IOException;
+        }
+
+        private JsonNode call(String step, String method, String path, Supplier<? extends HttpResponse> call) {
+            return call(step, method, path, call, response -> {
+                var body = Json.lenient(new String(response.body().readAllBytes(), StandardCharsets.UTF_8));
+                if (body.isContainerNode()) return body;
+                throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": " + response.statusCode()
+                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", response.statusCode(), "", "", "");
+            });
+        }
+
+        private <T> T call(String step, String method, String path, Supplier<? extends HttpResponse> call, Reading<T> reading) {
+            try (var response = call.get()) {
+                return reading.from(response);
+            } catch (OpenAIServiceException e) {
+                throw refused(step + ": " + method + " " + provider.baseUrl() + path, e);
+            } catch (OpenAIIoException e) {
+                throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
+            } catch (IOException e) {
+                throw unreachable(step, e);
+            }
+        }
+
+        private BatchException refused(String call, OpenAIServiceException e) {
+            var body = Json.MAPPER.<JsonNode>valueToTree(e.body());
+            var error = body.path("error").isMissingNode() ? body : body.path("error");
+            var message = error.isTextual() ? error.asText() : error.path("message").asText("");
+            return new BatchException(call + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message) + advice(e.statusCode()), e,
+                error, retryAfter(e));
+        }
+
+        private String advice(int status) {
+            return status == 401 ? "; check " + provider.keyVariable() : "";
+        }
+
+        private UncheckedIOException unreachable(String step, IOException e) {
+            return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e)
+                + "); start a server or set OPENAI_BASE_URL", e);
+        }
+
+        private static Duration retryAfter(OpenAIServiceException e) {
+            var millis = e.headers().values("retry-after-ms");
+            if (!millis.isEmpty()) return seconds(millis.get(0), 0.001);
+            var after = e.headers().values("retry-after");
+            return after.isEmpty() ? Duration.ZERO : seconds(after.get(0), 1);
+        }
+
+        private static Duration seconds(String text, double unit) {
+            try {
+                return capped(Duration.ofMillis((long) (Double.parseDouble(text.strip()) * unit * 1000)));
+            } catch (NumberFormatException date) {
+                return untilDate(text);
+            }
+        }
+
+        private static Duration untilDate(String text) {
+            try {
+                return capped(Duration.between(ZonedDateTime.now(), ZonedDateTime.parse(text.strip(), DateTimeFormatter.RFC_1123_DATE_TIME)));
+            } catch (DateTimeParseException e) {
+                return Duration.ZERO;
+            }
+        }
+
+        private static Duration capped(Duration pause) {
+            return pause.isNegative() ? Duration.ZERO : pause.compareTo(LONGEST_PAUSE) > 0 ? LONGEST_PAUSE : pause;
+        }
+
+        /** Whether the same call may succeed a little later. */
+        private static boolean isPassing(RuntimeException e) {
+            return e instanceof UncheckedIOException
+                || e instanceof BatchException refusal && (refusal.status() == 408 || refusal.status() == 429 || refusal.status() >= 500);
+        }
+
+        /** Repeats a call that may be made twice without harm. */
+        private static <T> T patiently(Supplier<T> call) {
+            for (int attempt = 1; ; attempt++) {
+                try {
+                    return call.get();
+                } catch (UncheckedIOException | BatchException e) {
+                    if (!isPassing(e) || attempt == ATTEMPTS) throw e;
+                    pause(attempt, e);
+                }
+            }
+        }
+
+        private static void pause(int attempt, RuntimeException e) {
+            var asked = e instanceof BatchException refusal ? refusal.retryAfter() : Duration.ZERO;
+            var own = Duration.ofMillis((250L << attempt) * ThreadLocalRandom.current().nextInt(75, 126) / 100);
+            sleep(asked.compareTo(own) > 0 ? asked : own);
+        }
+    }
+
+    /** What the environment says; a system property of the same name goes first. */
+    private static final class Settings {
+        private static final Map<String, String> ASKED = new ConcurrentHashMap<>();      // keys typed in, for this process only
+
+        static String get(String name) {
+            var property = System.getProperty(name);
+            var value = property == null ? System.getenv(name) : property;
+            return value == null ? "" : value.strip();
+        }
+
+        static String key(Provider provider) {
+            var key = get(provider.keyVariable());
+            if (!key.isEmpty()) return key;
+            if (provider.isLocal()) return "none";
+            if (!canAsk() && !ASKED.containsKey(provider.keyVariable()))
+                throw new IllegalStateException("provider: no key for " + provider.name() + "; set " + provider.keyVariable());
+            return ASKED.computeIfAbsent(provider.keyVariable(), variable -> ask(provider));
+        }
+
+        static boolean canAsk() { return System.console() != null && get("CI").isEmpty(); }
+
+        private static String ask(Provider provider) {
+            var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider.name(), provider.keyVariable());
+            var key = typed == null ? "" : new String(typed).strip();
+            if (key.isEmpty())
+                throw new IllegalStateException("provider: no key for " + provider.name() + "; set " + provider.keyVariable());
+            return key;
+        }
+    }
+
+    /** The state of a wait on stderr: one line rewritten on a terminal, elsewhere a line for each change. */
+    private static final class Progress {
+        private static final Duration SILENCE = Duration.ofMinutes(1);      // after which an unchanged state is said again
+        private final boolean quiet;
+        private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
+        private final Instant start = Instant.now();
+        private Instant said = Instant.EPOCH;
+        private String last = "";
+        private String trouble = "";
+        private long first = -1;
+        private boolean ended;
+
+        Progress(boolean quiet) { this.quiet = quiet; }
+
+        void trouble(String message) { trouble = message; }
+
+        synchronized void show(String what, RequestCounts counts) {
+            if (quiet || ended) return;
+            if (first < 0) first = counts.completed() + counts.failed();
+            var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
+            if (live) System.err.print("\r\u001b[K" + clip(line, Tables.width() - 1));
+            else if (!step(what, counts).equals(last) || Instant.now().isAfter(said.plus(SILENCE))) say(line, step(what, counts));
+            trouble = "";
+        }
+
+        private void say(String line, String step) {
+            System.err.println(line);
+            last = step;
+            said = Instant.now();
+        }
+
+        /** A change worth a line of its own: another status, another tenth, another trouble. */
+        private String step(String what, RequestCounts counts) {
+            return what + " " + (counts.total() == 0 ? 0 : 10 * (counts.completed() + counts.failed()) / counts.total()) + trouble;
+        }
+
+        private String pace(RequestCounts counts) {
+            long done = counts.completed() + counts.failed() - first;
+            double seconds = Duration.between(start, Instant.now()).toMillis() / 1000.0;
+            if (done <= 0 || seconds < 2) return "";
+            double rate = done / seconds;
+            long left = (long) ((counts.total() - counts.completed() - counts.failed()) / rate);
+            return String.format(Locale.ROOT, ", %.1f/s%s", rate, left < 1 ? "" : ", " + text(Duration.ofSeconds(left)) + " left");
+        }
+
+        synchronized void end(String message) {
+            if (ended) return;
+            ended = true;
+            if (live && !quiet) System.err.print("\r\u001b[K");
+            if (!message.isEmpty()) System.err.println(message);
+        }
+
+        static String text(Duration time) {
+            if (time.toSeconds() < 1) return time.toMillis() + "ms";
+            return (time.toHours() > 0 ? time.toHours() + "h" : "") + (time.toMinutesPart() > 0 ? time.toMinutesPart() + "m" : "")
+                + (time.toSecondsPart() > 0 ? time.toSecondsPart() + "s" : "");
+        }
+    }
+
+    /** Text tables as wide as the terminal. */
+    private static final class Tables {
+        private static final int DEFAULT_WIDTH = 100;
+        private static final int NARROWEST = 8;
+        private static final int CELL_LINES = 6;
+        private static final String GAP = "  ";
+
+        static int width() {
+            var columns = Settings.get("COLUMNS");
+            if (columns.matches("[1-9][0-9]{1,3}")) return Integer.parseInt(columns);
+            return System.console() == null ? DEFAULT_WIDTH : terminalWidth();
+        }
+
+        private static int terminalWidth() {
+            try {
+                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
+                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip().split(" ");
+                return size.length == 2 && !size[1].equals("0") ? Integer.parseInt(size[1]) : DEFAULT_WIDTH;
+            } catch (IOException | NumberFormatException e) {
+                return DEFAULT_WIDTH;
+            }
+        }
+
+        private record Column(String label, Function<Result, String> cell) {}
+
+        /** Several templates or models stand side by side, one line a row; else each result has its line. */
+        static String results(Results results, int limit) {
+            var wide = results.isWhole() && results.journal.variants() > 1;
+            int step = wide ? results.journal.variants() : 1;
+            var rows = results.stream().limit((long) limit * step).toList();
+            var columns = new ArrayList<Column>();
+            columns.add(new Column("id", Result::customId));
+            for (var name : results.journal.shownColumns())
+                columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row()))));
+            if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
+            if (!wide && differ(rows, Result::model)) columns.add(new Column("model", Result::model));
+            var lines = new ArrayList<List<String>>();
+            for (int i = 0; i < rows.size(); i += step) lines.add(line(columns, rows.subList(i, i + step)));
+            var header = Stream.concat(columns.stream().map(Column::label),
+                wide ? rows.stream().limit(step).map(first -> variant(first, rows)) : Stream.of("result")).toList();
+            return draw(header, lines, CELL_LINES) + summary(results, rows.size());
+        }
+
+        private static List<String> line(List<Column> columns, List<Result> variants) {
+            return Stream.concat(columns.stream().map(column -> column.cell().apply(variants.get(0))), variants.stream().map(Tables::answer))
+                .toList();
+        }
+
+        /** What tells this answer of a row from its neighbours. */
+        private static String variant(Result result, List<Result> rows) {
+            if (!differ(rows, Result::model)) return result.template();
+            return differ(rows, Result::template) ? result.template() + ", " + result.model() : result.model();
+        }
+
+        private static boolean differ(List<Result> rows, Function<Result, String> property) {
+            return rows.stream().map(property).distinct().count() > 1;
+        }
+
+        private static String answer(Result result) {
+            if (result.ok()) return result.text();
+            return result.outcome() + ": " + result.error() + (result.rawText().isEmpty() ? "" : "\n" + result.rawText());
+        }
+
+        private static String summary(Results results, int shown) {
+            var counts = results.counts().entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+                .collect(Collectors.joining(", "));
+            var more = results.size() - shown;
+            return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+                + (counts.isEmpty() ? "no results" : counts + "; " + results.usage()) + "\n";
+        }
+
+        /** Draws columns as wide as they need, the widest cut down until all fit; cells wrap up to so many lines. */
+        static String draw(List<String> header, List<List<String>> rows, int cellLines) {
+            var widths = widths(header, rows);
+            var out = new StringBuilder();
+            drawRow(out, header, widths, 1);
+            drawRow(out, widths.stream().map("-"::repeat).toList(), widths, 1);
+            for (var row : rows) drawRow(out, row, widths, cellLines);
+            return out.toString();
+        }
+
+        private static List<Integer> widths(List<String> header, List<List<String>> rows) {
+            var widths = new ArrayList<Integer>();
+            for (int column = 0; column < header.size(); column++) {
+                int widest = columns(header.get(column));
+                for (var row : rows) widest = Math.max(widest, widestLine(row.get(column)));
+                widths.add(widest);
+            }
+            int room = width() - GAP.length() * (widths.size() - 1);
+            while (sum(widths) > room && Collections.max(widths) > NARROWEST) {
+                int widest = Collections.max(widths);
+                int place = widths.indexOf(widest);
+                int second = widths.stream().filter(width -> width < widest).max(Integer::compare).orElse(0);
+                long ties = widths.stream().filter(width -> width == widest).count();
+                widths.set(place, Math.max(NARROWEST, Math.max(ties > 1 ? widest - 1 : second, widest - (sum(widths) - room))));
+            }
+            return widths;
+        }
+
+        private static int sum(List<Integer> widths) { return widths.stream().mapToInt(Integer::intValue).sum(); }
+
+        private static int widestLine(String text) { return text.lines().mapToInt(Tables::columns).max().orElse(0); }
+
+        private static void drawRow(StringBuilder out, List<String> cells, List<Integer> widths, int cellLines) {
+            var wrapped = new ArrayList<List<String>>();
+            for (int i = 0; i < cells.size(); i++) wrapped.add(wrap(cells.get(i), widths.get(i), cellLines));
+            int height = wrapped.stream().mapToInt(List::size).max().orElse(0);
+            for (int line = 0; line < height; line++) {
+                var text = new StringBuilder();
+                for (int i = 0; i < wrapped.size(); i++) {
+                    var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
+                    text.append(i == 0 ? "" : GAP).append(piece).append(" ".repeat(Math.max(0, widths.get(i) - columns(piece))));
+                }
+                out.append(text.toString().stripTrailing()).append('\n');
+            }
+        }
+
+        private static List<String> wrap(String text, int width, int most) {
+            var lines = new ArrayList<String>();
+            for (var line : text.strip().lines().toList()) lines.addAll(wrapLine(printable(line), width));
+            if (lines.isEmpty()) lines.add("");
+            if (lines.size() <= most) return lines;
+            var kept = new ArrayList<>(lines.subList(0, most));
+            kept.set(most - 1, cut(kept.get(most - 1) + " ", width - 1).stripTrailing() + "…");
+            return kept;
+        }
+
+        private static List<String> wrapLine(String line, int width) {
+            var lines = new ArrayList<String>();
+            var rest = line.stripTrailing();
+            while (columns(rest) > width) {
+                var head = cut(rest, width);
+                int space = rest.charAt(head.length()) == ' ' ? head.length() : head.lastIndexOf(' ');
+                if (space > width / 3) head = rest.substring(0, space);
+                lines.add(head.stripTrailing());
+                rest = rest.substring(head.length()).strip();
+            }
+            if (!rest.isEmpty() || lines.isEmpty()) lines.add(rest);
+            return lines;
+        }
+
+        /** Returns as much of the text as fits, at least one character. */
+        private static String cut(String text, int width) {
+            int end = 0;
+            for (int used = 0; end < text.length(); end = text.offsetByCodePoints(end, 1)) {
+                used += columns(text.codePointAt(end));
+                if (used > width && end > 0) break;
+            }
+            return text.substring(0, end);
+        }
+
+        /** An answer must not move the cursor. */
+        private static String printable(String line) {
+            return line.replace("\t", "    ").replaceAll("\\p{Cntrl}", "").replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
+        }
+
+        private static int columns(String text) { return text.codePoints().map(Tables::columns).sum(); }
+
+        private static int columns(int c) {
+            var type = Character.getType(c);
+            if (type == Character.NON_SPACING_MARK || type == Character.ENCLOSING_MARK || type == Character.FORMAT) return 0;
+            return isWide(c) ? 2 : 1;
+        }
+
+        /** The wide ranges of https://www.unicode.org/reports/tr11/, by blocks. */
+        private static boolean isWide(int c) {
+            return c >= 0x1100 && c <= 0x115F || c >= 0x2E80 && c <= 0xA4CF && c != 0x303F || c >= 0xAC00 && c <= 0xD7A3
+                || c >= 0xF900 && c <= 0xFAFF || c >= 0xFE30 && c <= 0xFE6F || c >= 0xFF00 && c <= 0xFF60 || c >= 0xFFE0 && c <= 0xFFE6
+                || c >= 0x1F300 && c <= 0x1F64F || c >= 0x1F680 && c <= 0x1F6FF || c >= 0x1F900 && c <= 0x1FAFF
+                || c >= 0x20000 && c <= 0x3FFFD;
+        }
+    }
+
+    /** A script that ends in one of Sheaf's errors shows its sentence, not a stack trace; {@code -Dsheaf.trace} brings the trace back. */
+    private static final class Sentences {
+        static void install() {
+            if (Thread.getDefaultUncaughtExceptionHandler() != null || System.getProperty("sheaf.trace") != null) return;
+            Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
+                if (isOurs(error)) System.err.println(error.getMessage());
+                else printTrace(thread, error);
+            });
+        }
+
+        private static boolean isOurs(Throwable error) {
+            return error instanceof RuntimeException && error.getMessage() != null && error.getStackTrace().length > 0
+                && error.getMessage().matches("(?s)[a-zA-Z]+: .*") && Stream.of(error.getStackTrace())
+                    .filter(frame -> !frame.getClassName().startsWith("java.")).findFirst()
+                    .filter(frame -> frame.getClassName().startsWith("sheaf.")).isPresent();
+        }
+
+        private static void printTrace(Thread thread, Throwable error) {
+            System.err.print("Exception in thread \"" + thread.getName() + "\" ");
+            error.printStackTrace();
+        }
+    }
+
+    /** Returns the start of a text, on one line. */
+    private static String clip(String text, int most) {
+        var line = text.strip().replaceAll("\\s+", " ");
+        return line.length() <= most ? line : line.substring(0, Math.max(0, most - 1)) + "…";
+    }
+
+    /** Says what went wrong with a file or a connection, in a few words. */
+    private static String reason(IOException e) {
+        if (e instanceof JsonProcessingException json)
+            return json.getOriginalMessage().replaceFirst("(?s)\\R.*", "").replaceFirst(" \\(.*source.*", "");
+        if (e instanceof NoSuchFileException) return "no such file or folder";
+        if (e instanceof java.nio.file.AccessDeniedException) return "permission denied";
+        if (e instanceof java.net.UnknownHostException) return "unknown host";
+        if (e instanceof java.net.ConnectException) return "connection refused";
+        return cause(e);
+    }
+
+    private static String cause(Throwable e) {
+        var deepest = e;
+        while (deepest.getCause() != null && deepest.getCause() != deepest) deepest = deepest.getCause();
+        var text = deepest.getMessage() == null ? deepest.getClass().getSimpleName() : deepest.getMessage();
+        return text.lines().findFirst().orElse("").strip();
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static void sleep(Duration time) {
+        try {
+            Thread.sleep(time.toMillis());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("await: interrupted; the batch goes on", e);
+        }
+    }
+}

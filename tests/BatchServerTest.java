@@ -1,0 +1,767 @@
+//JAVA 17+
+//SOURCES ../lib/BatchServer.java
+
+package sheaf;
+
+import static java.net.http.HttpRequest.BodyPublishers.ofByteArray;
+import static java.net.http.HttpRequest.BodyPublishers.ofString;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class BatchServerTest {
+    static final ObjectMapper JSON = new ObjectMapper();
+    static final HttpClient HTTP = HttpClient.newHttpClient();
+
+    final List<AutoCloseable> open = new ArrayList<>();
+    BatchServer server = opened(BatchServer.options());
+
+    @AfterEach void close() throws Exception {
+        for (AutoCloseable each : open)
+            each.close();
+    }
+
+    // ---- routes ----
+
+    @ParameterizedTest(name = "{0} {1} is {2}")
+    @CsvSource({"GET, /nope, 404", "GET, /files/file-none, 404", "GET, /files/file-none/content, 404",
+        "GET, /batches/batch_none, 404", "POST, /batches/batch_none/cancel, 404", "GET, /models/none, 404",
+        "DELETE, /files, 405", "PUT, /batches, 405", "POST, /batches/batch_none, 405", "POST, /batches, 400",
+        "POST, /files, 400", "GET, /batches?limit=101, 400", "GET, /batches?after=none, 400", "GET, /files/..%2Fstate.db, 404"})
+    void errorsHaveFourKeysAndARequestId(String method, String path, int status) {
+        HttpResponse<byte[]> response = send(method, path, "not json".getBytes(UTF_8));
+
+        assertEquals(status, response.statusCode());
+        assertEquals(Set.of("message", "type", "param", "code"), names(json(response).get("error")));
+        assertTrue(response.headers().firstValue("x-request-id").isPresent());
+    }
+
+    @Test void everyRouteAnswersWithATrailingSlashToo() {
+        String file = upload(lines("one"));
+
+        for (String path : List.of("/files", "/files/" + file, "/files/" + file + "/content", "/batches", "/models", "/models/echo"))
+            assertArrayEquals(get(path).body(), get(path + "/").body(), path);
+    }
+
+    @Test void aWrongOrMissingKeyIsRefused() {
+        BatchServer guarded = opened(BatchServer.options().apiKey("secret"));
+
+        assertEquals(401, status(guarded, null));
+        assertEquals(401, status(guarded, "Bearer wrong"));
+        assertEquals(200, status(guarded, "Bearer secret"));
+    }
+
+    @Test void othersMayReachItOnlyWithAKey() {
+        var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().host("0.0.0.0").start());
+
+        assertEquals("start: others can reach 0.0.0.0; set an API key too", refused.getMessage());
+    }
+
+    @Test void chatCompletionsAreEchoedAtOnce() {
+        JsonNode answer = post("/chat/completions", body("four words are here").put("max_tokens", 2));
+
+        assertEquals("four words", answer.at("/choices/0/message/content").asText());
+        assertEquals("length", answer.at("/choices/0/finish_reason").asText());
+        assertEquals(6, answer.at("/usage/total_tokens").asInt());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"/embeddings, /data/0/embedding/7", "/completions, /choices/0/text", "/responses, /output/0/content/0/text"})
+    void theOtherEndpointsAreAnsweredToo(String endpoint, String answer) {
+        JsonNode body = post(endpoint, JSON.createObjectNode().put("model", "m").put("input", "hello").put("prompt", "hello"));
+
+        assertFalse(body.at(answer).isMissingNode(), body.toString());
+    }
+
+    @Test void modelNamesMayHoldSlashes() throws IOException {
+        BatchServer front = opened(BatchServer.options().engine(engine((path, body) -> "200 " + """
+            {"object": "list", "data": [{"id": "deepseek-ai/DeepSeek-V3", "object": "model"}]}""")));
+
+        server = front;
+
+        assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models/deepseek-ai%2FDeepSeek-V3")).get("id").asText());
+        assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models")).at("/data/0/id").asText());
+    }
+
+    @Test void requestsAreRecorded() {
+        finished(upload(lines("one")));
+
+        assertEquals(1, server.requests().stream().filter("POST /v1/batches"::equals).count());
+        assertEquals("POST /v1/files", server.requests().get(0));
+    }
+
+    // ---- files ----
+
+    @Test void contentIsByteIdentical() {
+        byte[] bytes = (lines("one").replace("\n", "\r\n") + "\u2028\r\n--boundary\r\n\0\n\n").getBytes(UTF_8);
+
+        JsonNode file = json(upload(bytes, "a.jsonl", "batch"));
+
+        assertArrayEquals(bytes, get("/files/" + file.get("id").asText() + "/content").body());
+        assertEquals(bytes.length, file.get("bytes").asInt());
+    }
+
+    @Test void aRangeOfContentCanBeRead() {
+        String file = upload(lines("one"));
+
+        HttpResponse<byte[]> part = send(request("/files/" + file + "/content").header("Range", "bytes=2-10"));
+
+        assertEquals(206, part.statusCode());
+        assertEquals("custom_id", new String(part.body(), UTF_8));
+    }
+
+    @Test void aFileIsListedUntilDeleted() {
+        String file = upload(lines("one"));
+
+        assertEquals(List.of(file), ids("/files?purpose=batch"));
+        assertEquals("{\"id\":\"" + file + "\",\"object\":\"file\",\"deleted\":true}",
+            new String(send("DELETE", "/files/" + file, new byte[0]).body(), UTF_8));
+        assertEquals(List.of(), ids("/files"));
+        assertEquals(404, get("/files/" + file + "/content").statusCode());
+    }
+
+    @Test void filesAreListedNewestFirstOrOldestFirst() {
+        List<String> files = List.of(upload(lines("one")), upload(lines("two")), upload(lines("three")));
+
+        assertEquals(List.of(files.get(2), files.get(1), files.get(0)), ids("/files"));
+        assertEquals(files, ids("/files?order=asc"));
+        assertEquals(List.of(files.get(1)), ids("/files?limit=1&after=" + files.get(2)));
+    }
+
+    @ParameterizedTest(name = "{2}")
+    @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
+        "\"\" | batch | Invalid file format for Batch API. Must be .jsonl",
+        "not json | batch | Invalid file format for Batch API. Must be .jsonl",
+        "{} | nonsense | Invalid value: 'nonsense'. Supported values are: 'assistants', 'batch', 'fine-tune', 'vision', "
+            + "'user_data', 'evals'."})
+    void anUnusableUploadIsRefused(String content, String purpose, String message) {
+        HttpResponse<byte[]> response = upload(content.getBytes(UTF_8), "a.jsonl", purpose);
+
+        assertEquals(400, response.statusCode());
+        assertEquals(message, json(response).at("/error/message").asText());
+    }
+
+    @Test void aFileOverTheLimitIsRefused() {
+        server = opened(BatchServer.options().maxBytes(1_000));
+
+        assertEquals(413, upload(new byte[1_001], "a.bin", "user_data").statusCode());
+        assertEquals(200, upload(new byte[1_000], "a.bin", "user_data").statusCode());
+    }
+
+    @Test void aFileNameIsNeverAPath() throws IOException {
+        JsonNode file = json(upload(lines("one").getBytes(UTF_8), "../../etc/evil.jsonl", "batch"));
+
+        assertEquals("evil.jsonl", file.get("filename").asText());
+    }
+
+    @Test void anUploadOf50MegabytesIsKept() {
+        byte[] bytes = new byte[50_000_000];
+        Arrays.fill(bytes, (byte) 'x');
+
+        JsonNode file = json(upload(bytes, "big.txt", "user_data"));
+
+        assertEquals(bytes.length, file.get("bytes").asInt());
+        assertArrayEquals(bytes, get("/files/" + file.get("id").asText() + "/content").body());
+    }
+
+    // ---- creating a batch ----
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', value = {
+        "{\"endpoint\": \"/v1/x\"} | endpoint | Invalid value: '/v1/x'. Supported values are: '/v1/chat/completions', "
+            + "'/v1/embeddings', '/v1/completions', '/v1/responses'.",
+        "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '1h', '24h', '48h', '72h'.",
+        "{\"input_file_id\": null} | input_file_id | Missing required parameter: 'input_file_id'.",
+        "{\"metadata\": {\"tags\": []}} | metadata.tags | "
+            + "Invalid type for 'metadata.tags': expected a string, but got an array instead."})
+    void aFaultyBatchIsRefused(String change, String param, String message) {
+        ObjectNode batch = batch("file-none").setAll((ObjectNode) json(change.getBytes(UTF_8)));
+
+        HttpResponse<byte[]> response = create(batch);
+
+        assertEquals(400, response.statusCode());
+        assertEquals(param, json(response).at("/error/param").asText());
+        assertEquals(message, json(response).at("/error/message").asText());
+    }
+
+    @Test void aNewBatchHasEveryKey() {
+        server.pause();
+
+        JsonNode batch = json(create(batch(upload(lines("one")))));
+
+        assertEquals("validating", batch.get("status").asText());
+        for (String key : List.of("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at",
+            "cancelled_at", "output_file_id", "error_file_id", "errors", "usage", "metadata"))
+            assertTrue(batch.has(key) && batch.get(key).isNull(), key);
+        assertEquals(86_400, batch.get("expires_at").asInt() - batch.get("created_at").asInt());
+    }
+
+    @Test void aMissingInputFileFailsTheBatch() {
+        JsonNode batch = finished("file-none");
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals("file_id", batch.at("/errors/data/0/param").asText());
+        assertTrue(batch.at("/errors/data/0/line").isNull());
+    }
+
+    @Test void metadataComesBack() {
+        JsonNode batch = json(create(batch(upload(lines("one"))).set("metadata", JSON.createObjectNode().put("sheaf", "a/1"))));
+
+        assertEquals("{\"sheaf\":\"a/1\"}", json(get("/batches/" + batch.get("id").asText())).get("metadata").toString());
+    }
+
+    @Test void anIdempotencyKeyGivesTheSameBatch() {
+        byte[] body = batch(upload(lines("one"))).toString().getBytes(UTF_8);
+        HttpRequest.Builder keyed = request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
+
+        String first = json(send(keyed)).get("id").asText();
+
+        assertEquals(first, json(send(keyed)).get("id").asText());
+        assertEquals(409, send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
+    }
+
+    @Test void batchesAreListedPageByPageNewestFirst() {
+        List<String> created = new ArrayList<>();
+        for (int i = 0; i < 5; i++)
+            created.add(0, finished(upload(lines("one"))).get("id").asText());
+
+        JsonNode first = json(get("/batches?limit=3"));
+        JsonNode second = json(get("/batches?limit=3&after=" + first.get("last_id").asText()));
+
+        assertEquals(created, StreamSupport.stream(concat(first, second).spliterator(), false).toList());
+        assertEquals(created.get(0), first.get("first_id").asText());
+        assertTrue(first.get("has_more").asBoolean());
+        assertFalse(second.get("has_more").asBoolean());
+    }
+
+    // ---- validation ----
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', value = {
+        "{nonsense | invalid_json_line | null",
+        "[] | invalid_json_line | null",
+        "{} {} | invalid_json_line | null",
+        "{\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | custom_id",
+        "{\"custom_id\":\"a\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | method",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"body\":{}} | missing_required_parameter | url",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\"} | missing_required_parameter | body",
+        "{\"custom_id\":\"\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | custom_id",
+        "{\"custom_id\":7,\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_type | custom_id",
+        "{\"custom_id\":\"a\",\"method\":\"GET\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_value | method",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{}} | invalid_url | url",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":7} | invalid_type | body",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_request | body.model",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\"}} | invalid_request | body.messages",
+        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\",\"messages\":[],"
+            + "\"stream\":true}} | streaming_unsupported | body.stream",
+        "{\"custom_id\":\"request-1\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | duplicate_custom_id | custom_id"})
+    void aBadLineFailsTheBatchAndIsNamed(String line, String code, String param) {
+        JsonNode batch = finished(upload(lines("one") + "\n" + line + "\n"));
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals(1, batch.at("/errors/data").size());
+        assertEquals(code, batch.at("/errors/data/0/code").asText());
+        assertEquals(param, batch.at("/errors/data/0/param").asText());
+        assertEquals(3, batch.at("/errors/data/0/line").asInt());
+        assertEquals("{\"total\":0,\"completed\":0,\"failed\":0}", batch.get("request_counts").toString());
+    }
+
+    @Test void everyBadLineIsNamedUpToAHundred() {
+        JsonNode batch = finished(upload(lines("one") + "nonsense\n".repeat(150)));
+
+        assertEquals(100, batch.at("/errors/data").size());
+        assertEquals(101, batch.at("/errors/data/99/line").asInt());
+    }
+
+    @Test void aByteOrderMarkIsNamed() {
+        assertTrue(fault("\uFEFF" + lines("one")).get("message").asText().contains("BOM"));
+    }
+
+    @Test void aFileOfBlankLinesIsEmpty() {
+        assertEquals("empty_file", fault("\n\n").get("code").asText());
+    }
+
+    @Test void invalidUtf8IsNamedByItsPlace() {
+        byte[] bytes = lines("one", "two").getBytes(UTF_8);
+        bytes[lines("one").length() + 4] = (byte) 0xFF;
+
+        JsonNode fault = finished(json(upload(bytes, "a.jsonl", "batch")).get("id").asText()).at("/errors/data/0");
+
+        assertEquals("This line is not valid UTF-8 (byte 5).", fault.get("message").asText());
+        assertEquals(2, fault.get("line").asInt());
+    }
+
+    @Test void tooManyRequestsFailTheBatch() {
+        server = opened(BatchServer.options().maxRequests(2));
+
+        assertEquals("completed", finished(upload(lines("one", "two"))).get("status").asText());
+        assertEquals("too_many_tasks", fault(lines("one", "two", "three")).get("code").asText());
+    }
+
+    @Test void carriageReturnsAndAMissingLastNewlineAreFine() {
+        JsonNode batch = finished(upload(lines("one", "two").strip().replace("\n", "\r\n")));
+
+        assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
+    }
+
+    // ---- running ----
+
+    @Test void answersCountsUsageAndModelAreExact() {
+        JsonNode batch = finished(upload(lines("one", "two words", "and three words")));
+
+        assertEquals("completed", batch.get("status").asText());
+        assertEquals("{\"total\":3,\"completed\":3,\"failed\":0}", batch.get("request_counts").toString());
+        assertEquals(Map.of("request-1", "one", "request-2", "two words", "request-3", "and three words"), texts(batch));
+        assertEquals(12, batch.at("/usage/total_tokens").asInt());
+        assertEquals("m", batch.get("model").asText());
+        assertTrue(batch.get("error_file_id").isNull());
+    }
+
+    @Test void outputLinesHaveOpenAisShape() {
+        JsonNode line = output(finished(upload(lines("one"))), "output_file_id").get(0);
+
+        assertEquals(Set.of("id", "custom_id", "response", "error"), names(line));
+        assertEquals(Set.of("status_code", "request_id", "body"), names(line.get("response")));
+        assertTrue(line.get("id").asText().startsWith("batch_req_") && line.get("error").isNull());
+    }
+
+    @Test void aSeparatorInATextSplitsNoLine() {
+        JsonNode batch = finished(upload(lines("a\\u2028b\\ud800c")));
+
+        assertEquals("a\u2028b\ud800c", texts(batch).get("request-1"));
+    }
+
+    @Test void aBatchWhoseRequestsAllFailIsCompleted() {
+        server.answer(body -> BatchServer.Reply.error(400, "context_length_exceeded", "too long"));
+
+        JsonNode batch = finished(upload(lines("one", "two")));
+
+        assertEquals("completed", batch.get("status").asText());
+        assertTrue(batch.get("output_file_id").isNull());
+        assertEquals("{\"total\":2,\"completed\":0,\"failed\":2}", batch.get("request_counts").toString());
+        assertEquals("{\"message\":\"too long\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"context_length_exceeded\"}",
+            output(batch, "error_file_id").get(0).at("/response/body/error").toString());
+    }
+
+    @Test void aRequestWithoutAnyHttpAnswerHasNoResponse() {
+        server.answer(body -> BatchServer.Reply.error(0, "request_timeout", "no answer"));
+
+        JsonNode line = output(finished(upload(lines("one"))), "error_file_id").get(0);
+
+        assertTrue(line.get("response").isNull());
+        assertEquals("{\"code\":\"request_timeout\",\"message\":\"no answer\"}", line.get("error").toString());
+    }
+
+    @Test void repliesCanBeScripted() {
+        server.answer(body -> BatchServer.Reply.text("half an").finishReason("length").refusal("no"));
+
+        JsonNode choice = output(finished(upload(lines("one"))), "output_file_id").get(0).at("/response/body/choices/0");
+
+        assertEquals("length", choice.get("finish_reason").asText());
+        assertEquals("no", choice.at("/message/refusal").asText());
+        assertTrue(choice.at("/message/content").isNull());
+    }
+
+    @Test void shuffledOutputIsInReverse() {
+        server.reply(String::toUpperCase).shuffleOutput();
+
+        List<JsonNode> lines = output(finished(upload(lines("one", "two", "three"))), "output_file_id");
+
+        assertEquals(List.of("request-3", "request-2", "request-1"), lines.stream().map(l -> l.get("custom_id").asText()).toList());
+    }
+
+    @Test void aLostLineIsInNeitherFile() {
+        server.loseLine("request-2");
+
+        JsonNode batch = finished(upload(lines("one", "two", "three")));
+
+        assertEquals(Set.of("request-1", "request-3"), texts(batch).keySet());
+        assertTrue(batch.get("error_file_id").isNull());
+    }
+
+    @Test void aCancelledBatchKeepsWhatIsDone() {
+        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
+        String id = create(lines("one", "two", "three"));
+        await(() -> counted(id, "completed") == 2);
+
+        assertEquals("cancelling", json(send("POST", "/batches/" + id + "/cancel", new byte[0])).get("status").asText());
+        JsonNode batch = finishedBatch(id);
+
+        assertEquals("cancelled", batch.get("status").asText());
+        assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
+        assertEquals("batch_cancelled", output(batch, "error_file_id").get(0).at("/error/code").asText());
+        assertEquals("{\"total\":3,\"completed\":2,\"failed\":1}", batch.get("request_counts").toString());
+        assertEquals(200, send("POST", "/batches/" + id + "/cancel", new byte[0]).statusCode());
+    }
+
+    @Test void aFinishedBatchCannotBeCancelled() {
+        String id = finished(upload(lines("one"))).get("id").asText();
+
+        HttpResponse<byte[]> response = send("POST", "/batches/" + id + "/cancel", new byte[0]);
+
+        assertEquals(409, response.statusCode());
+        assertEquals("false", response.headers().firstValue("x-should-retry").orElse(""));
+        assertEquals("{\"error\":{\"message\":\"Cannot cancel a batch with status 'completed'.\","
+            + "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}", new String(response.body(), UTF_8));
+    }
+
+    @Test void anExpiredBatchKeepsWhatIsDone() {
+        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo).expireAfter(Duration.ofMillis(700));
+
+        JsonNode batch = finished(upload(lines("one", "two", "three")));
+
+        assertEquals("expired", batch.get("status").asText());
+        assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
+        assertEquals("{\"code\":\"batch_expired\",\"message\":\"This request could not be executed before the completion window expired.\"}",
+            output(batch, "error_file_id").get(0).get("error").toString());
+    }
+
+    // ---- restart ----
+
+    @Test void afterARestartNothingIsLostAndNothingRunsTwice(@TempDir Path store) {
+        Queue<String> asked = new ConcurrentLinkedQueue<>();
+        server = opened(BatchServer.options().store(store).concurrency(1)).answer(body -> pausingAt(20, body, asked));
+        String id = create(lines(IntStream.range(0, 50).mapToObj(i -> "text " + i).toArray(String[]::new)));
+        await(() -> counted(id, "completed") == 20);
+        server.close();
+
+        server = opened(BatchServer.options().store(store)).answer(body -> answered(body, asked));
+        JsonNode batch = finishedBatch(id);
+
+        assertEquals("{\"total\":50,\"completed\":50,\"failed\":0}", batch.get("request_counts").toString());
+        assertEquals(50, texts(batch).size());
+        assertEquals(50, asked.stream().distinct().count());
+    }
+
+    @Test void aTornLineRunsAgain(@TempDir Path store) throws IOException {
+        server = opened(BatchServer.options().store(store).concurrency(1)).answer(this::pausingAtTwo);
+        String id = create(lines("one", "two", "three"));
+        await(() -> counted(id, "completed") == 2);
+        server.close();
+        Files.writeString(store.resolve("files").resolve(id.replace("batch_", "file-output-")), "{\"id\":\"batch_re",
+            StandardOpenOption.APPEND);
+
+        server = opened(BatchServer.options().store(store));
+
+        assertEquals(Set.of("request-1", "request-2", "request-3"), texts(finishedBatch(id)).keySet());
+    }
+
+    @Test void aStoreBelongsToOneServer(@TempDir Path store) {
+        server = opened(BatchServer.options().store(store));
+
+        var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().store(store).start());
+
+        assertEquals("start: " + store + " is in use by another server at " + server.baseUrl()
+            + "; use that one or choose another store", refused.getMessage());
+    }
+
+    @Test void theLocalServerIsShared(@TempDir Path home) {
+        System.setProperty("SHEAF_HOME", home.toString());
+        try (BatchServer first = BatchServer.local("echo")) {
+            BatchServer second = BatchServer.local("echo");
+            second.close();
+
+            assertEquals(first.baseUrl(), second.baseUrl());
+            assertThrows(IllegalStateException.class, second::pause);
+            assertEquals(200, status(first, null));
+        } finally {
+            System.clearProperty("SHEAF_HOME");
+        }
+    }
+
+    // ---- an engine behind a URL ----
+
+    @Test void requestsAreForwardedWithBothLimitsAndWithoutTheKey() throws IOException {
+        Queue<String> received = new ConcurrentLinkedQueue<>();
+        server = opened(BatchServer.options().engine(engine((path, body) -> {
+            received.add(path + " " + body);
+            return "200 {\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
+        })));
+
+        JsonNode batch = finished(upload(lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"")));
+
+        assertEquals("hi", texts(batch).get("request-1"));
+        assertEquals("/chat/completions {\"max_tokens\":7,\"temperature\":1.0,\"model\":\"m\",\"messages\":"
+            + "[{\"role\":\"user\",\"content\":\"one\"}],\"max_completion_tokens\":7}", received.remove());
+    }
+
+    @Test void aBusyEngineIsAskedAgain() throws IOException {
+        AtomicInteger asked = new AtomicInteger();
+        server = opened(BatchServer.options().engine(engine((path, body) ->
+            asked.incrementAndGet() < 3 ? "503 loading" : "200 {\"choices\":[{\"message\":{\"content\":\"hi\"}}]}")));
+
+        assertEquals("hi", texts(finished(upload(lines("one")))).get("request-1"));
+        assertEquals(3, asked.get());
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "{\"error\":{\"code\":400,\"message\":\"bad\",\"type\":\"t\"}} | {\"message\":\"bad\",\"type\":\"t\",\"param\":null,\"code\":\"400\"}",
+        "{\"object\":\"error\",\"message\":\"bad\",\"type\":\"t\"} | {\"message\":\"bad\",\"type\":\"t\",\"param\":null,\"code\":null}",
+        "{\"error\":\"bad\"} | {\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}",
+        "bad | {\"message\":\"The engine answered 400: bad\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}"})
+    void anEnginesErrorGetsOpenAisShape(String said, String error) throws IOException {
+        server = opened(BatchServer.options().engine(engine((path, body) -> body.contains("one") ? "400 " + said : "200 {}")));
+
+        JsonNode batch = finished(upload(lines("one", "two")));
+
+        assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
+        assertEquals(error, output(batch, "error_file_id").get(0).at("/response/body/error").toString());
+    }
+
+    @Test void anEngineThatIsGoneFailsItsRequests() {
+        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+
+        JsonNode line = output(finished(upload(lines("one"))), "error_file_id").get(0);
+
+        assertEquals("connection_error", line.at("/error/code").asText());
+    }
+
+    @Test void onlyTheEchoEngineCanBeScripted() {
+        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+
+        var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
+
+        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted", refused.getMessage());
+    }
+
+    @Test void noMoreRequestsRunAtOnceThanAllowed() {
+        AtomicInteger running = new AtomicInteger();
+        Set<Integer> seen = ConcurrentHashMap.newKeySet();
+        CountDownLatch both = new CountDownLatch(2);
+        server = opened(BatchServer.options().concurrency(2)).answer(body -> {
+            seen.add(running.incrementAndGet());
+            both.countDown();
+            await(() -> both.getCount() == 0);
+            running.decrementAndGet();
+            return BatchServer.Reply.text("done");
+        });
+
+        finished(upload(lines("one", "two", "three", "four", "five")));
+
+        assertEquals(Set.of(1, 2), seen);
+    }
+
+    // ---- helpers ----
+
+    private interface Stub {
+        /** Returns a status, a blank and a body. */
+        String answer(String path, String body);
+    }
+
+    BatchServer opened(BatchServer.Options options) {
+        BatchServer opened = options.start();
+        open.add(opened);
+        return opened;
+    }
+
+    /** Starts an engine and returns its base URL. */
+    String engine(Stub stub) throws IOException {
+        HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        engine.createContext("/v1/", exchange -> {
+            String body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
+            String[] answer = stub.answer(exchange.getRequestURI().getPath().substring(3), body).split(" ", 2);
+            byte[] bytes = answer[1].getBytes(UTF_8);
+            boolean leaked = exchange.getRequestHeaders().containsKey("Authorization");
+            exchange.sendResponseHeaders(leaked ? 418 : Integer.parseInt(answer[0]), bytes.length);
+            exchange.getResponseBody().write(bytes);
+            exchange.close();
+        });
+        engine.start();
+        open.add(() -> engine.stop(0));
+        return "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1/";
+    }
+
+    /** Answers two requests; the second pauses the server. */
+    BatchServer.Reply pausingAtTwo(JsonNode body) {
+        return pausingAt(2, body, pausing);
+    }
+
+    final Queue<String> pausing = new ConcurrentLinkedQueue<>();
+
+    synchronized BatchServer.Reply pausingAt(int count, JsonNode body, Queue<String> asked) {
+        BatchServer.Reply reply = answered(body, asked);
+        if (asked.size() == count)
+            server.pause();
+        return reply;
+    }
+
+    BatchServer.Reply answered(JsonNode body, Queue<String> asked) {
+        asked.add(body.at("/messages/0/content").asText());
+        return BatchServer.Reply.text("done");
+    }
+
+    static String lines(String... texts) {
+        return IntStream.range(0, texts.length).mapToObj(i -> "{\"custom_id\":\"request-" + (i + 1)
+            + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\",\"messages\":"
+            + "[{\"role\":\"user\",\"content\":\"" + texts[i] + "\"}]}}\n").collect(Collectors.joining());
+    }
+
+    static ObjectNode body(String text) {
+        var body = JSON.createObjectNode().put("model", "m");
+        body.putArray("messages").addObject().put("role", "user").put("content", text);
+        return body;
+    }
+
+    static ObjectNode batch(String file) {
+        return JSON.createObjectNode().put("input_file_id", file).put("endpoint", "/v1/chat/completions")
+            .put("completion_window", "24h");
+    }
+
+    String upload(String content) {
+        return json(upload(content.getBytes(UTF_8), "in.jsonl", "batch")).get("id").asText();
+    }
+
+    HttpResponse<byte[]> upload(byte[] content, String name, String purpose) {
+        ByteArrayOutputStream form = new ByteArrayOutputStream();
+        form.writeBytes(("--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" + name + "\"\r\n\r\n").getBytes(UTF_8));
+        form.writeBytes(content);
+        form.writeBytes(("\r\n--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
+            + "\r\n--sheaf--\r\n").getBytes(UTF_8));
+        return send(request("/files").header("Content-Type", "multipart/form-data; boundary=\"sheaf\"")
+            .POST(ofByteArray(form.toByteArray())));
+    }
+
+    HttpResponse<byte[]> create(JsonNode batch) {
+        return send("POST", "/batches", batch.toString().getBytes(UTF_8));
+    }
+
+    /** Uploads lines, creates a batch over them, and returns its id. */
+    String create(String lines) {
+        return json(create(batch(upload(lines)))).get("id").asText();
+    }
+
+    JsonNode finished(String file) {
+        return finishedBatch(json(create(batch(file))).get("id").asText());
+    }
+
+    JsonNode finishedBatch(String id) {
+        await(() -> Set.of("completed", "failed", "expired", "cancelled").contains(found(id).get("status").asText()));
+        return found(id);
+    }
+
+    JsonNode found(String id) {
+        return json(get("/batches/" + id));
+    }
+
+    JsonNode fault(String lines) {
+        return finished(upload(lines)).at("/errors/data/0");
+    }
+
+    int counted(String id, String outcome) {
+        return found(id).get("request_counts").get(outcome).asInt();
+    }
+
+    List<JsonNode> output(JsonNode batch, String file) {
+        String content = new String(get("/files/" + batch.get(file).asText() + "/content").body(), UTF_8);
+        return Arrays.stream(content.split("\n")).map(line -> json(line.getBytes(UTF_8))).toList();
+    }
+
+    Map<String, String> texts(JsonNode batch) {
+        return output(batch, "output_file_id").stream().collect(Collectors.toMap(line -> line.get("custom_id").asText(),
+            line -> line.at("/response/body/choices/0/message/content").asText()));
+    }
+
+    List<String> ids(String path) {
+        return json(get(path)).get("data").findValuesAsText("id");
+    }
+
+    static List<String> concat(JsonNode first, JsonNode second) {
+        List<String> ids = new ArrayList<>(first.get("data").findValuesAsText("id"));
+        ids.addAll(second.get("data").findValuesAsText("id"));
+        return ids;
+    }
+
+    static Set<String> names(JsonNode object) {
+        return object.properties().stream().map(Map.Entry::getKey).collect(Collectors.toSet());
+    }
+
+    JsonNode post(String path, JsonNode body) {
+        return json(send("POST", path, body.toString().getBytes(UTF_8)));
+    }
+
+    HttpResponse<byte[]> get(String path) {
+        return send(request(path));
+    }
+
+    HttpResponse<byte[]> send(String method, String path, byte[] body) {
+        return send(request(path).method(method, ofByteArray(body)));
+    }
+
+    HttpRequest.Builder request(String path) {
+        return HttpRequest.newBuilder(URI.create(server.baseUrl() + path));
+    }
+
+    static int status(BatchServer server, String authorization) {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/files"));
+        return send(authorization == null ? request : request.header("Authorization", authorization)).statusCode();
+    }
+
+    static HttpResponse<byte[]> send(HttpRequest.Builder request) {
+        try {
+            return HTTP.send(request.timeout(Duration.ofSeconds(20)).build(), HttpResponse.BodyHandlers.ofByteArray());
+        } catch (IOException | InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    static JsonNode json(HttpResponse<byte[]> response) {
+        return json(response.body());
+    }
+
+    static JsonNode json(byte[] bytes) {
+        try {
+            return JSON.readTree(bytes);
+        } catch (IOException e) {
+            throw new AssertionError(new String(bytes, UTF_8), e);
+        }
+    }
+
+    static void await(BooleanSupplier condition) {
+        long end = System.nanoTime() + Duration.ofSeconds(15).toNanos();
+        while (!condition.getAsBoolean()) {
+            assertTrue(System.nanoTime() < end, "not within 15 s");
+            LockSupport.parkNanos(2_000_000);
+        }
+    }
+}

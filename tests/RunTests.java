@@ -1,0 +1,179 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Run the tests: all of them, or those whose Class#method contains an argument
+//JAVA 17+
+//DEPS org.junit.jupiter:junit-jupiter:5.14.4
+//DEPS org.junit.platform:junit-platform-launcher:1.14.4
+//SOURCES *Test.java
+//SOURCES ../lib/*.java
+
+package sheaf;
+
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectPackage;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.platform.engine.FilterResult;
+import org.junit.platform.engine.TestDescriptor;
+import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.TestSource;
+import org.junit.platform.engine.support.descriptor.ClassSource;
+import org.junit.platform.engine.support.descriptor.MethodSource;
+import org.junit.platform.launcher.PostDiscoveryFilter;
+import org.junit.platform.launcher.TestExecutionListener;
+import org.junit.platform.launcher.TestIdentifier;
+import org.junit.platform.launcher.TestPlan;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.junit.platform.launcher.core.LauncherFactory;
+
+/**
+ * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
+ * <pre>
+ *     ./jbang test
+ *     ./jbang test AwaitTest
+ *     ./jbang test AwaitTest#resultsKeepPromptOrder
+ * </pre>
+ */
+class RunTests {
+
+    public static void main(String... args) throws IOException {
+        Path home = Files.createTempDirectory("sheaf-tests");
+        forgetTheUsersSettings();
+        System.setProperty("SHEAF_HOME", home.toString());
+
+        var request = LauncherDiscoveryRequestBuilder.request()
+            .selectors(selectPackage("sheaf"))
+            .filters(namedByAnyOf(List.of(args)))
+            .configurationParameter("junit.jupiter.execution.timeout.default", "3 m")
+            // In a thread of its own, a test that ignores interrupts is given up too.
+            .configurationParameter("junit.jupiter.execution.timeout.thread.mode.default", "SEPARATE_THREAD")
+            .build();
+        var report = new Report();
+        LauncherFactory.create().execute(request, report);
+
+        deleteTree(home);
+        if (report.passed + report.failed == 0)
+            System.err.println("test: no test ran" + (args.length == 0 ? "" : " for " + String.join(" ", args)));
+        report.close();
+        System.exit(report.passed > 0 && report.failed == 0 ? 0 : 1);   // whatever threads the tests left behind
+    }
+
+    /** Returns the folder of the project: the nearest one upward from the current directory with its catalog. */
+    static Path projectRoot() {
+        for (Path dir = Path.of("").toAbsolutePath(); dir != null; dir = dir.getParent())
+            if (Files.exists(dir.resolve("jbang-catalog.json")) && Files.exists(dir.resolve("tests/RunTests.java")))
+                return dir;
+        throw new IllegalStateException("tests: " + Path.of("").toAbsolutePath() + " is not in the project; cd there");
+    }
+
+    /** A setting is read from the system property before the environment, and an empty one counts as not set. */
+    private static void forgetTheUsersSettings() {
+        for (String name : System.getenv().keySet())
+            if (name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY") && System.getProperty(name) == null)
+                System.setProperty(name, "");
+    }
+
+    private static PostDiscoveryFilter namedByAnyOf(List<String> words) {
+        return (TestDescriptor test) -> {
+            var source = test.getSource().orElse(null);
+            boolean wanted = !(source instanceof MethodSource method)    // a class left without tests is dropped anyway
+                || words.isEmpty() || words.stream().anyMatch(name(method)::contains);
+            return FilterResult.includedIf(wanted);
+        };
+    }
+
+    private static String name(MethodSource method) {
+        return method.getClassName().replace("sheaf.", "").replace('$', '.') + "#" + method.getMethodName();
+    }
+
+    private static void deleteTree(Path dir) {
+        try (Stream<Path> paths = Files.walk(dir)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
+        } catch (IOException | UncheckedIOException e) {
+            System.err.println("test: could not delete all of " + dir + " (" + e.getMessage() + ")");
+        }
+    }
+
+    // ---- Report: a line per class, failures as they happen ----
+
+    private static final class Report implements TestExecutionListener {
+        int passed, failed, skipped;
+        private final PrintStream out = System.out;     // a test may replace that and be given up
+        private TestPlan plan;
+        private int before;             // tests that had run when the current class began
+        private long started;           // in System.nanoTime()
+
+        /** Prints the closing line, which CI reads. */
+        void close() {
+            out.println(passed + " passed, " + failed + " failed" + (skipped == 0 ? "" : ", " + skipped + " skipped"));
+        }
+
+        @Override public void testPlanExecutionStarted(TestPlan plan) {
+            this.plan = plan;
+        }
+
+        @Override public void executionStarted(TestIdentifier test) {
+            if (!isTopClass(test)) return;
+            before = passed + failed;
+            started = System.nanoTime();
+        }
+
+        @Override public void executionSkipped(TestIdentifier test, String reason) {
+            skipped += tests(test);
+            out.println("skipped " + title(test) + ": " + reason);
+        }
+
+        @Override public void executionFinished(TestIdentifier test, TestExecutionResult result) {
+            switch (result.getStatus()) {
+                case FAILED -> {        // a container fails by its own @BeforeAll or its like
+                    failed++;
+                    out.println("FAILED " + title(test) + "\n" + trimmed(result.getThrowable()));
+                }
+                case ABORTED -> executionSkipped(test, result.getThrowable().map(Throwable::getMessage).orElse(""));
+                case SUCCESSFUL -> passed += test.isTest() ? 1 : 0;
+            }
+            if (isTopClass(test)) printLine(test);
+        }
+
+        private void printLine(TestIdentifier test) {
+            double seconds = (System.nanoTime() - started) / 1e9;
+            int tests = passed + failed - before;
+            out.printf(Locale.ROOT, "%-28s %4d test%s %6.1f s%n", title(test), tests, tests == 1 ? " " : "s", seconds);
+        }
+
+        private boolean isTopClass(TestIdentifier test) {
+            return plan.getParent(test).filter(engine -> engine.getParentId().isEmpty()).isPresent();
+        }
+
+        private int tests(TestIdentifier test) {
+            return test.isTest() ? 1 : (int) plan.getDescendants(test).stream().filter(TestIdentifier::isTest).count();
+        }
+
+        private static String title(TestIdentifier test) {
+            TestSource source = test.getSource().orElse(null);
+            if (source instanceof ClassSource type) return type.getClassName().replace("sheaf.", "").replace('$', '.');
+            if (!(source instanceof MethodSource method)) return test.getDisplayName();
+            boolean plain = test.getDisplayName().equals(method.getMethodName() + "()");
+            return name(method) + (plain ? "" : " " + test.getDisplayName());
+        }
+
+        /** Returns message and cause, with the frames of our own code only. */
+        private static String trimmed(Optional<Throwable> thrown) {
+            var text = new StringBuilder();
+            for (Throwable t = thrown.orElse(null); t != null; t = t.getCause()) {
+                text.append(text.length() == 0 ? "    " : "    caused by ").append(t).append('\n');
+                for (StackTraceElement frame : t.getStackTrace())
+                    if (frame.getClassName().startsWith("sheaf.") && !frame.getClassName().startsWith("sheaf.RunTests"))
+                        text.append("        at ").append(frame.toString().replace("app//", "")).append('\n');
+            }
+            return text.toString();
+        }
+    }
+}
