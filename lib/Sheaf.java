@@ -1522,10 +1522,12 @@ public final class Sheaf {
         /** The text of a chat, a completion or a response; "" where there is none. */
         String text() {
             var content = choice().at("/message/content");
-            if (content.isArray()) return texts(stream(content));
-            if (content.isTextual()) return content.asText();
+            if (content.isArray() || content.isTextual()) return content(content);
             return choice().has("text") ? choice().path("text").asText() : texts(outputs());
         }
+
+        /** A message's content is a text, or parts of which some are text. */
+        static String content(JsonNode content) { return content.isArray() ? texts(stream(content)) : content.asText(""); }
 
         private static String texts(Stream<JsonNode> parts) {
             return parts.map(part -> part.path("text").asText("")).collect(Collectors.joining());
@@ -1635,6 +1637,12 @@ public final class Sheaf {
 
         /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */
         public String finishReason() { return answer == null ? "" : answer.finishReason(); }
+
+        /** The last thing that the request says to the model. */
+        private String prompt() {
+            var messages = journal.request(index).at("/body/messages");
+            return Answer.content(messages.path(messages.size() - 1).path("content"));
+        }
 
         /** The row with its answer: what a second batch, a CSV and a JSON Lines file see. */
         private Map<String, Object> joined() {
@@ -1927,7 +1935,7 @@ public final class Sheaf {
 
         /** Returns the newest batches here, newest first, at most so many. They print as a table. */
         public Listing<Batch> batches(int limit) {
-            var batches = wire().batches(limit).map(json -> new Batch(this, json)).toList();
+            var batches = wire().batches("batches", limit).map(json -> new Batch(this, json)).toList();
             return new Listing<>(batches, List.of("id", "status", "requests", "created"), batch -> {
                 var part = batch.parts.get(0);
                 return List.of(part.id(), part.status().text(), part.requestCounts().toString(), Json.time(part.json().path("created_at")));
@@ -2375,6 +2383,8 @@ public final class Sheaf {
         JsonNode request(long index) { return Json.lenient(requests.line(index).orElseThrow()); }
 
         Optional<JsonNode> answer(long index) { return answers.line(index).map(Json::lenient); }
+
+        boolean hasRows() { return rows != null; }
 
         private int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
 
@@ -3023,15 +3033,15 @@ public final class Sheaf {
             }
         }
 
-        Stream<JsonNode> batches(int limit) {
-            return pages(limit, (after, size) -> call("batches", "GET", "/batches", () -> {
+        Stream<JsonNode> batches(String step, int limit) {
+            return pages(limit, (after, size) -> call(step, "GET", "/batches", () -> {
                 var params = BatchListParams.builder().limit((long) size);
                 after.ifPresent(params::after);
                 return client.batches().withRawResponse().list(params.build());
             }));
         }
 
-        List<JsonNode> recentBatches() { return patiently(() -> batches(SEARCHED).toList()); }
+        List<JsonNode> recentBatches() { return patiently(() -> batches("submit", SEARCHED).toList()); }
 
         Stream<JsonNode> files() {
             return pages(10_000, (after, size) -> call("files", "GET", "/files", () -> {
@@ -3126,8 +3136,8 @@ public final class Sheaf {
             var body = Json.MAPPER.<JsonNode>valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
             var message = error.isTextual() ? error.asText() : error.path("message").asText("");
-            return new BatchException(call + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message) + advice(e.statusCode()), e,
-                error, retryAfter(e));
+            return new BatchException(call + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
+                + advice(e.statusCode()), e, error, retryAfter(e));
         }
 
         private String advice(int status) {
@@ -3263,7 +3273,8 @@ public final class Sheaf {
             if (done <= 0 || seconds < 2) return "";
             double rate = done / seconds;
             long left = (long) ((counts.total() - counts.completed() - counts.failed()) / rate);
-            return String.format(Locale.ROOT, ", %.1f/s%s", rate, left < 1 ? "" : ", " + text(Duration.ofSeconds(left)) + " left");
+            var pace = rate >= 1 ? String.format(Locale.ROOT, ", %.1f/s", rate) : String.format(Locale.ROOT, ", %.1f/min", 60 * rate);
+            return pace + (left < 1 ? "" : ", " + text(Duration.ofSeconds(left)) + " left");
         }
 
         synchronized void end(String message) {
@@ -3307,14 +3318,15 @@ public final class Sheaf {
 
         /** Several templates or models stand side by side, one line a row; else each result has its line. */
         static String results(Results results, int limit) {
-            var wide = results.isWhole() && results.journal.variants() > 1;
+            var wide = results.isWhole() && results.journal.hasRows() && results.journal.variants() > 1;
             int step = wide ? results.journal.variants() : 1;
             var rows = results.stream().limit((long) limit * step).toList();
             var columns = new ArrayList<Column>();
             columns.add(new Column("id", Result::customId));
             for (var name : results.journal.shownColumns())
                 columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row()))));
-            if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
+            if (!results.journal.hasRows()) columns.add(new Column("prompt", Result::prompt));
+            else if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
             if (!wide && differ(rows, Result::model)) columns.add(new Column("model", Result::model));
             var lines = new ArrayList<List<String>>();
             for (int i = 0; i < rows.size(); i += step) lines.add(line(columns, rows.subList(i, i + step)));
@@ -3381,7 +3393,7 @@ public final class Sheaf {
 
         private static int sum(List<Integer> widths) { return widths.stream().mapToInt(Integer::intValue).sum(); }
 
-        private static int widestLine(String text) { return text.lines().mapToInt(Tables::columns).max().orElse(0); }
+        private static int widestLine(String text) { return text.lines().map(Tables::printable).mapToInt(Tables::columns).max().orElse(0); }
 
         private static void drawRow(StringBuilder out, List<String> cells, List<Integer> widths, int cellLines) {
             var wrapped = new ArrayList<List<String>>();

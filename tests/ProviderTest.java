@@ -1,0 +1,71 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+import sheaf.Sheaf.Provider;
+
+class ProviderTest {
+    static final List<String> SETTINGS = List.of("SHEAF_PROVIDER", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GROQ_API_KEY", "NEBIUS_API_KEY");
+
+    @AfterEach void forget() { SETTINGS.forEach(name -> System.setProperty(name, "")); }
+
+    @Test void theOnlyProviderWithAKeyIsChosen() {
+        System.setProperty("GROQ_API_KEY", "k");
+
+        assertEquals(Provider.GROQ, Provider.chosen());
+    }
+
+    @Test void aNameOrAUrlInTheEnvironmentGoesFirst() {
+        System.setProperty("GROQ_API_KEY", "k");
+        System.setProperty("OPENAI_BASE_URL", "http://localhost:8080/v1/");
+        assertEquals("http://localhost:8080/v1", Provider.chosen().baseUrl());
+        assertEquals("OPENAI_API_KEY", Provider.chosen().keyVariable());
+
+        System.setProperty("SHEAF_PROVIDER", "Nebius");
+        assertEquals(Provider.NEBIUS, Provider.chosen());
+    }
+
+    @Test void twoKeysAndNoChoiceIsASentenceWithBoth() {
+        System.setProperty("OPENAI_API_KEY", "k");
+        System.setProperty("GROQ_API_KEY", "k");
+
+        assertSays("provider: OPENAI_API_KEY and GROQ_API_KEY are both set; choose with provider(\"openai\") or SHEAF_PROVIDER=openai",
+            Provider::chosen);
+    }
+
+    @Test void noKeyIsASentenceWithWhatWasLookedFor() {
+        System.setProperty("CI", "true");
+
+        assertSays("provider: no key; looked for OPENAI_API_KEY, GROQ_API_KEY, NEBIUS_API_KEY, PARASAIL_API_KEY, DOUBLEWORD_API_KEY, "
+            + "DEEPINFRA_TOKEN, KLUSTERAI_API_KEY; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints", Provider::chosen);
+        assertSays("provider: no key for groq; set GROQ_API_KEY", () -> Provider.GROQ.batches(1));
+    }
+
+    @Test void anUnknownNameIsASentenceWithTheKnownOnes() {
+        assertSays("provider: \"gpt\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, "
+            + "doubleword, deepinfra, kluster", () -> Provider.named("gpt"));
+    }
+
+    @Test void aKnownBaseUrlIsThatProviderWithItsLimits() {
+        assertEquals(Provider.GROQ, Provider.of("https://api.groq.com/openai/v1/"));
+    }
+
+    @Test void onlyThisMachineIsLocal() {
+        assertTrue(Provider.of("http://127.0.0.1:8080/v1").isLocal());
+        assertTrue(Provider.of("http://localhost/v1").isLocal());
+        assertFalse(Provider.of("http://localhost.example.com/v1").isLocal());
+        assertFalse(Provider.OPENAI.isLocal());
+    }
+
+    private static void assertSays(String message, org.junit.jupiter.api.function.Executable call) {
+        assertEquals(message, assertThrows(RuntimeException.class, call).getMessage());
+    }
+}

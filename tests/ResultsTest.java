@@ -1,0 +1,207 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+import static sheaf.Sheaf.template;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Outcome;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+import sheaf.Sheaf.Results;
+import sheaf.Sheaf.Usage;
+
+class ResultsTest {
+    record Label(String kind, int score) {}
+
+    final BatchServer server = BatchServer.start();
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() {
+        System.setProperty("SHEAF_HOME", home.toString());
+        System.setProperty("COLUMNS", "60");
+    }
+
+    @AfterEach void stop() {
+        System.clearProperty("COLUMNS");
+        server.close();
+    }
+
+    @Test void resultsFeedAnotherBatch() {
+        var answers = batch().provider(here()).quiet().model("m").prompts("A {{q}}", rows(Map.of("q", "1", "answer", "x"))).submit().results();
+
+        var grades = batch().provider(here()).quiet().model("judge").name("grades")
+            .prompts("{{q}} {{answer}} {{result.text}} {{result.model}} {{result.outcome}}", answers.succeeded()).submit().results();
+
+        assertEquals(List.of("1 x A 1 m succeeded"), grades.stream().map(Result::text).toList());
+    }
+
+    @Test void aFailedRowDoesNotFeedAnotherBatch() {
+        server.answer(body -> BatchServer.Reply.text("half").finishReason("length"));
+        var answers = ask("a").submit().results();
+
+        var fault = assertThrows(IllegalArgumentException.class, () -> batch().model("m").prompts("{{result.text}}", answers).preview(1));
+
+        assertEquals("prompts: row 1 has no value for {{result.text}} (template line 1); its outcome is truncated: "
+            + "cut off after 1 tokens; raise maxTokens(...); feed succeeded()", fault.getMessage());
+    }
+
+    @Test void toCsvWritesRowsAndAnswersAndReadsBack() throws Exception {
+        var file = home.resolve("out.csv");
+
+        ask("a, \"b\"\nc", "d").submit().results().toCsv(file);
+
+        assertEquals("value,result.customId,result.template,result.model,result.outcome,result.text,result.error\n"
+            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
+            + "d,request-2,prompt-1,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
+    }
+
+    @Test void toCsvWritesTheColumnsAskedFor() throws Exception {
+        var results = ask("a").submit().results();
+
+        results.toCsv(home.resolve("two.csv").toString(), "result.text", "value");
+
+        assertEquals("result.text,value\na,a\n", Files.readString(home.resolve("two.csv")).replace("\r\n", "\n"));
+        var fault = assertThrows(IllegalArgumentException.class, () -> results.toCsv(home.resolve("x.csv"), "txt"));
+        assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, result.outcome, result.text, "
+            + "result.error", fault.getMessage());
+        assertTrue(Files.notExists(home.resolve("x.csv")));
+    }
+
+    @Test void toJsonlWritesEachRowWithItsAnswer() throws Exception {
+        ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
+
+        assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+            + "\"outcome\":\"succeeded\",\"text\":\"a\"}}\n", Files.readString(home.resolve("out.jsonl")));
+    }
+
+    @Test void usageIsTheSumOfTheLines() {
+        assertEquals(new Usage(5, 5, 0, 0), ask("a b", "c d e").submit().results().usage());
+    }
+
+    @Test void resultsAreGroupedByAProperty() {
+        var byModel = ask("a", "b").model("x", "y").submit().results().by(Result::model);
+
+        assertEquals(List.of("x", "y"), List.copyOf(byModel.keySet()));
+        assertEquals(2, byModel.get("y").size());
+    }
+
+    @Test void filtersNest() {
+        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.toString().contains("cut") ? "length" : "stop"));
+        var results = ask("a", "cut", "b").submit().results();
+
+        assertEquals(2, results.succeeded().size());
+        assertEquals(1, results.failed().only(Outcome.TRUNCATED).size());
+        assertEquals(0, results.only(Outcome.REFUSED, Outcome.EXPIRED).size());
+        assertEquals("t", results.failed().iterator().next().rawText());
+    }
+
+    @Test void anAnswerIsReadAsARecordWithOrWithoutAFence() {
+        server.reply(text -> text.equals("plain") ? "{\"kind\":\"bug\",\"score\":2}" : "```json\n{\"kind\":\"x\",\"score\":3,\"more\":1}\n```");
+        var results = ask("plain", "fenced").submit().results();
+
+        assertEquals(List.of(new Label("bug", 2), new Label("x", 3)), results.as(Label.class).toList());
+    }
+
+    @Test void anAnswerThatIsNoRecordSaysWhatItIs() {
+        server.reply(text -> "no json");
+
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit().results().as(Label.class).toList());
+
+        assertTrue(fault.getMessage().startsWith("as: request-1 is no Label: ") && fault.getMessage().endsWith("; it says: no json"),
+            fault.getMessage());
+    }
+
+    @Test void aColumnThatIsNotThereIsNamedWithThoseThatAre() {
+        var result = ask("a").submit().results().iterator().next();
+
+        assertEquals("row: no column id; it has: value", assertThrows(IllegalArgumentException.class, () -> result.row("id")).getMessage());
+    }
+
+    @Test void showDrawsATableAsWideAsTheTerminal() {
+        var results = ask("short", "a long text that goes on and on until it no longer fits on one line of it").submit().results();
+
+        assertEquals("""
+            id         value                    result
+            ---------  -----------------------  ------------------------
+            request-1  short                    short
+            request-2  a long text that goes    a long text that goes on
+                       on and on until it no    and on until it no
+                       longer fits on one line  longer fits on one line
+                       of it                    of it
+            2 succeeded; 19 tokens in, 19 out
+            """, shown(results));
+    }
+
+    @Test void showPutsTemplatesSideBySide() {
+        var results = batch().provider(here()).quiet().model("m").prompts(List.of(template("loud", "{{w}}!"), template("shy", "{{w}}?")),
+            rows(Map.of("w", "hi"), Map.of("w", "ho"))).submit().results();
+
+        assertEquals("""
+            id         w   loud  shy
+            ---------  --  ----  ---
+            request-1  hi  hi!   hi?
+            request-3  ho  ho!   ho?
+            4 succeeded; 4 tokens in, 4 out
+            """, shown(results));
+    }
+
+    @Test void showKeepsWideCharactersAlignedAndEscapesHarmless() {
+        var results = ask("漢字", "\u001b[31mred", "e\u0301").submit().results();
+
+        assertEquals("""
+            id         value    result
+            ---------  -------  -------
+            request-1  漢字     漢字
+            request-2  [31mred  [31mred
+            request-3  e\u0301        e\u0301
+            3 succeeded; 3 tokens in, 3 out
+            """, shown(results));
+    }
+
+    @Test void showSaysHowManyMoreThereAre() {
+        var text = capture(() -> ask("a", "b", "c").submit().results().show(1));
+
+        assertTrue(text.endsWith("2 more; toCsv(file) writes them all\n3 succeeded; 3 tokens in, 3 out\n"), text);
+    }
+
+    @Test void theTextOfResultsIsOneLine() {
+        assertEquals("Results[rows {succeeded=2}]", ask("a", "b").submit().results().toString());
+    }
+
+    private static String shown(Results results) { return capture(results::show); }
+
+    private static String capture(Runnable printing) {
+        var stdout = System.out;
+        var bytes = new ByteArrayOutputStream();
+        System.setOut(new PrintStream(bytes, true, StandardCharsets.UTF_8));
+        try {
+            printing.run();
+        } finally {
+            System.setOut(stdout);
+        }
+        return bytes.toString(StandardCharsets.UTF_8);
+    }
+
+    private Provider here() { return Provider.of(server.baseUrl()); }
+
+    private Draft ask(String... texts) {
+        return batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows(List.of(texts)));
+    }
+}
