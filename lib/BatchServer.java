@@ -1,5 +1,8 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Serve the OpenAI-compatible Files and Batches API on this machine
 //JAVA 17+
+// SQLite is native code, of which Java 24 and later would warn
+//RUNTIME_OPTIONS --enable-native-access=ALL-UNNAMED
 // JSON; first, because the parent POMs below manage other versions of it
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 // HTTP; its multipart parser streams an upload of any size to disk
@@ -450,12 +453,17 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void close() {
+            if (isOpen())
+                stop();
+        }
+
+        /** Returns whether nobody has closed the server, and takes that task upon the caller. */
+        private boolean isOpen() {
             try {
-                Runtime.getRuntime().removeShutdownHook(atExit);
-            } catch (IllegalStateException exiting) {
-                return;   // the hook does it
+                return Runtime.getRuntime().removeShutdownHook(atExit);
+            } catch (IllegalStateException exiting) {   // and the hook closes it
+                return false;
             }
-            stop();
         }
 
         private synchronized void stop() {
@@ -546,8 +554,7 @@ public final class BatchServer implements AutoCloseable {
             List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses");
         private static final Map<String, Duration> WINDOWS = Map.of("1h", Duration.ofHours(1),
             "24h", Duration.ofHours(24), "48h", Duration.ofHours(48), "72h", Duration.ofHours(72));
-        private static final int FILE_DAYS = 30;          // https://platform.openai.com/docs/api-reference/files/create
-        private static final int MIN_EXPIRY = 3_600;      // seconds; the same
+        private static final int MIN_EXPIRY = 3_600;      // https://platform.openai.com/docs/api-reference/files/create
         private static final int MAX_EXPIRY = 2_592_000;
         private static final int MAX_BODY = 1024 * 1024;
         private static final int MAX_FIELD = 1024;
@@ -680,7 +687,7 @@ public final class BatchServer implements AutoCloseable {
                 String purpose = purpose(parts);
                 Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"));
                 if (seconds == null && purpose.equals("batch"))
-                    seconds = Duration.ofDays(FILE_DAYS).toSeconds();
+                    seconds = Store.BATCH_FILE_SECONDS;
                 call.send(keep(content, purpose, seconds));
             }
         }
@@ -1520,8 +1527,8 @@ public final class BatchServer implements AutoCloseable {
                 write(line, runner.engine.answer(text("endpoint"), line.body));
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
-            } catch (IOException e) {
-                breakOff(e);
+            } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
+                breakOff(new IOException(e));
             } finally {
                 runner.returnTurn();
                 ended();
@@ -1598,6 +1605,8 @@ public final class BatchServer implements AutoCloseable {
                 wait();
             if (broken != null)
                 throw broken;
+            if (finished.cardinality() != count("total"))
+                throw new IOException("answers were lost");
         }
 
         private synchronized void finish() throws IOException {
@@ -1615,14 +1624,14 @@ public final class BatchServer implements AutoCloseable {
         private String publish(String kind, FileChannel lines) throws IOException {
             if (runner.shuffled || !runner.lost.isEmpty())
                 rearrange(path(kind), lines);
-            lines.force(false);
+            runner.store.force(lines);
             if (lines.size() == 0) {
                 Files.delete(path(kind));
                 return null;
             }
-            JsonNode seconds = state.at("/output_expires_after/seconds");
+            long seconds = state.at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
             runner.store.insertFile(Store.fileObject(fileId(kind), lines.size(), id() + "_" + kind + ".jsonl",
-                "batch_output", seconds.isMissingNode() ? null : seconds.longValue()));
+                "batch_output", seconds));
             return fileId(kind);
         }
 
@@ -2077,7 +2086,8 @@ public final class BatchServer implements AutoCloseable {
      * after it.
      */
     private static final class Store {
-        private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();  // a file lock does not exclude its own JVM
+        private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();  // a file lock lets its own JVM in
+        private static final long BATCH_FILE_SECONDS = Duration.ofDays(30).toSeconds();   // as at OpenAI
         private static final Duration PATIENCE = Duration.ofSeconds(5);
         private static final String SCHEMA = """
             CREATE TABLE IF NOT EXISTS resource (
@@ -2114,16 +2124,16 @@ public final class BatchServer implements AutoCloseable {
             Files.createDirectories(folder.resolve("files"));
             deleteTree(uploads());
             Files.createDirectories(uploads());
-            this.database = connect(folder.resolve("state.db"));
+            this.database = connect(folder.resolve("state.db"), temporary);
             execute(SCHEMA);
             execute(INTENTS);
             deleteExpiredFiles();
         }
 
-        private static Connection connect(Path file) {
+        private static Connection connect(Path file, boolean temporary) {
             SQLiteConfig config = new SQLiteConfig();
             config.setJournalMode(SQLiteConfig.JournalMode.WAL);
-            config.setSynchronous(SQLiteConfig.SynchronousMode.NORMAL);
+            config.setSynchronous(temporary ? SQLiteConfig.SynchronousMode.OFF : SQLiteConfig.SynchronousMode.NORMAL);
             try {
                 return config.createConnection("jdbc:sqlite:" + file);
             } catch (SQLException e) {
@@ -2201,6 +2211,11 @@ public final class BatchServer implements AutoCloseable {
 
         private Path file(String id) {
             return folder.resolve("files").resolve(id);
+        }
+
+        private void force(FileChannel file) throws IOException {
+            if (!temporary)
+                file.force(false);
         }
 
         private static ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {

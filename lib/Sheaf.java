@@ -88,6 +88,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
@@ -230,10 +231,12 @@ public final class Sheaf {
         Stream<Map<String, Object>> open();
 
         /** Returns the first rows of this data, at most so many. */
-        default Data limit(long rows) { return new Source(toString(), () -> open().limit(rows)); }
+        default Data limit(long rows) { return new Source(Source.nameOf(this), () -> open().limit(rows)); }
     }
 
     private record Source(String name, Supplier<Stream<Map<String, Object>>> rows) implements Data {
+        static String nameOf(Data data) { return data instanceof Results results ? results.name : data.toString(); }
+
         @Override public Stream<Map<String, Object>> open() { return rows.get(); }
         @Override public String toString() { return name; }
     }
@@ -630,7 +633,10 @@ public final class Sheaf {
 
         /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
         public Draft model(String first, String... more) {
-            return copy(d -> d.models = texts("model", first, more));
+            var models = texts("model", first, more);
+            if (models.stream().anyMatch(model -> model.text.isBlank()))
+                throw new IllegalArgumentException("model: the name is empty; models() lists what there is");
+            return copy(d -> d.models = models);
         }
 
         /** Returns a draft with this system prompt, a template over the row. */
@@ -831,7 +837,8 @@ public final class Sheaf {
         }
 
         private static Template text(String word, String text) {
-            return new Template("", Objects.requireNonNull(text, word + ": null"));
+            if (text == null) throw new IllegalArgumentException(word + ": null; give a text");
+            return new Template("", text);
         }
 
         private static List<Template> texts(String word, String first, String... more) {
@@ -852,7 +859,7 @@ public final class Sheaf {
 
         private String givenName() {
             if (name != null) return name;
-            var source = requests != null ? requests.fileName() : data == null ? "prompts" : data.toString();
+            var source = requests != null ? requests.fileName() : data == null ? "prompts" : Source.nameOf(data);
             var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-").replaceFirst("^[^A-Za-z0-9]+", "");
             return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(plain.length(), 40));
         }
@@ -1225,8 +1232,8 @@ public final class Sheaf {
         }
 
         private String submittedNote() {
-            return "submitted " + id() + " to " + provider.name() + " (" + journal.requestCount() + " requests"
-                + (parts.size() == 1 ? "" : " in " + parts.size() + " parts") + "); kept in " + journal.shortPath();
+            return "submitted " + id() + " to " + provider.name() + " (" + journal.requestCount()
+                + (journal.requestCount() == 1 ? " request" : " requests") + (parts.size() == 1 ? "" : " in " + parts.size() + " parts") + "); kept in " + journal.shortPath();
         }
 
         private String attachedNote() {
@@ -1247,19 +1254,19 @@ public final class Sheaf {
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
         public Status status() {
-            refresh();
+            refresh("status");
             return seenStatus();
         }
 
         /** Returns how far the batch is, as the provider says; one GET a part, unless it has ended. */
         public RequestCounts requestCounts() {
-            refresh();
+            refresh("requestCounts");
             return seenCounts();
         }
 
         /** Returns the parts as the provider describes them; one GET a part, unless it has ended. */
         public List<Part> parts() {
-            refresh();
+            refresh("parts");
             return List.copyOf(parts);
         }
 
@@ -1274,9 +1281,9 @@ public final class Sheaf {
             return parts.stream().map(Part::requestCounts).reduce(new RequestCounts(0, 0, 0), RequestCounts::plus);
         }
 
-        private void refresh() {
+        private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().retrieve("status", part.id())));
+                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
         }
 
         private void saw(Part part) {
@@ -1328,7 +1335,7 @@ public final class Sheaf {
 
         private boolean poll(Polls polls, Progress progress) {
             try {
-                refresh();
+                refresh("await");
                 polls.answered();
             } catch (BatchException | UncheckedIOException e) {
                 if (!polls.survives(e)) throw e;
@@ -1407,12 +1414,10 @@ public final class Sheaf {
         }
 
         void pause(Instant deadline) {
-            var wait = asked.compareTo(delay) > 0 ? asked : delay.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100);
+            var wait = longer(asked, delay.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100));
             asked = Duration.ZERO;
-            var next = delay.multipliedBy(3).dividedBy(2);
-            delay = next.compareTo(most) > 0 ? most : next;
-            var left = Duration.between(Instant.now(), deadline.isBefore(Instant.now().plus(wait)) ? deadline : Instant.now().plus(wait));
-            sleep(left.isNegative() ? Duration.ZERO : left);
+            delay = shorter(most, delay.multipliedBy(3).dividedBy(2));
+            sleep(deadline.equals(Instant.MAX) ? wait : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
         }
     }
 
@@ -2273,7 +2278,7 @@ public final class Sheaf {
         /** Looks among the provider's batches for parts of this one: from a lost response, a killed process, another machine. */
         private Map<Integer, JsonNode> submitted(Wire wire) {
             var found = new HashMap<Integer, JsonNode>();
-            for (var batch : wire.recentBatches()) {
+            for (var batch : recentBatches(wire)) {
                 var mark = batch.path("metadata").path(Wire.TOKEN).asText("");
                 for (int part = 1; part <= states.size(); part++) {
                     var file = states.get(part - 1).file;
@@ -2282,6 +2287,16 @@ public final class Sheaf {
                 }
             }
             return found;
+        }
+
+        /** A provider without a list is an obstacle only once an answer to a create has been lost. */
+        private List<JsonNode> recentBatches(Wire wire) {
+            try {
+                return wire.recentBatches();
+            } catch (BatchException e) {
+                if (Set.of(404, 405, 501).contains(e.status()) && states.stream().allMatch(state -> state.token == null)) return List.of();
+                throw e;
+            }
         }
 
         private String mark(int part) { return draft.path("digest").asText() + "/" + part + "/" + name() + "."; }
@@ -2546,8 +2561,9 @@ public final class Sheaf {
             if (draft.data == null || draft.models.stream().noneMatch(Template::hasTags))
                 draft.models.forEach(model -> node.withArray("models").add(model.text()));
             if (draft.customId != null) node.put("custom_id", draft.customId.text());
-            draft.prompts.stream().flatMap(prompt -> Templates.names(prompt.mustache).stream()).distinct()
-                .forEach(column -> node.withArray("columns").add(column));
+            if (draft.data != null)
+                draft.prompts.stream().flatMap(prompt -> Templates.names(prompt.mustache).stream()).distinct()
+                    .forEach(column -> node.withArray("columns").add(column));
             return node;
         }
 
@@ -2771,6 +2787,7 @@ public final class Sheaf {
         static final JsonMapper MAPPER = JsonMapper.builder()
             .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
             .build();
         /** Writes the same value as the same bytes: a user's map has no order of its own. */
         static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS).build();
@@ -3133,7 +3150,7 @@ public final class Sheaf {
         }
 
         private BatchException refused(String call, OpenAIServiceException e) {
-            var body = Json.MAPPER.<JsonNode>valueToTree(e.body());
+            JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
             var message = error.isTextual() ? error.asText() : error.path("message").asText("");
             return new BatchException(call + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
@@ -3145,8 +3162,10 @@ public final class Sheaf {
         }
 
         private UncheckedIOException unreachable(String step, IOException e) {
-            return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e)
-                + "); start a server or set OPENAI_BASE_URL", e);
+            if (e instanceof java.nio.file.FileSystemException) return new UncheckedIOException(step + ": cannot write (" + e.getMessage() + ")", e);
+            boolean never = e instanceof java.net.ConnectException || e instanceof java.net.UnknownHostException;
+            return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e) + "); "
+                + (never ? "start a server or set OPENAI_BASE_URL" : "run again to go on"), e);
         }
 
         private static Duration retryAfter(OpenAIServiceException e) {
@@ -3173,7 +3192,7 @@ public final class Sheaf {
         }
 
         private static Duration capped(Duration pause) {
-            return pause.isNegative() ? Duration.ZERO : pause.compareTo(LONGEST_PAUSE) > 0 ? LONGEST_PAUSE : pause;
+            return longer(Duration.ZERO, shorter(LONGEST_PAUSE, pause));
         }
 
         /** Whether the same call may succeed a little later. */
@@ -3197,7 +3216,7 @@ public final class Sheaf {
         private static void pause(int attempt, RuntimeException e) {
             var asked = e instanceof BatchException refusal ? refusal.retryAfter() : Duration.ZERO;
             var own = Duration.ofMillis((250L << attempt) * ThreadLocalRandom.current().nextInt(75, 126) / 100);
-            sleep(asked.compareTo(own) > 0 ? asked : own);
+            sleep(longer(asked, own));
         }
     }
 
@@ -3487,6 +3506,10 @@ public final class Sheaf {
             error.printStackTrace();
         }
     }
+
+    private static Duration longer(Duration a, Duration b) { return a.compareTo(b) > 0 ? a : b; }
+
+    private static Duration shorter(Duration a, Duration b) { return a.compareTo(b) < 0 ? a : b; }
 
     /** Returns the start of a text, on one line. */
     private static String clip(String text, int most) {

@@ -13,13 +13,17 @@ import sheaf.BatchServer;
 import sheaf.LocalModel;
 
 class quickstart {
-    static final String USAGE = "quickstart: takes --provider NAME --model MODEL, or nothing for a free model on this machine";
-
     public static void main(String... args) {
-        if (args.length == 4 && args[0].equals("--provider") && args[2].equals("--model")) ask(Provider.named(args[1]), args[3]);
-        else if (args.length > 0) throw new IllegalArgumentException(USAGE);
-        else if (System.getenv("SHEAF_PROVIDER") != null) ask(Provider.chosen(), System.getenv("SHEAF_MODEL"));
-        else local();
+        if (args.length == 4 && args[0].equals("--provider") && args[2].equals("--model")) {
+            ask(Provider.named(args[1]), args[3]);
+        } else if (args.length > 0) {
+            System.err.println("quickstart: takes --provider NAME --model MODEL, or nothing");
+            System.exit(2);
+        } else if (System.getenv("SHEAF_PROVIDER") != null) {
+            ask(Provider.chosen(), System.getenv("SHEAF_MODEL"));
+        } else {
+            local();
+        }
     }
 
     static void ask(Provider provider, String model) {
@@ -28,27 +32,28 @@ class quickstart {
             .model(model)
             .system("You are {{persona}}.")
             .prompts(template("question"), csv("data/questions.csv"))
-            .maxTokens(1000)
+            .maxTokens(300)
             .submit()
             .await()
             .results()
             .show();
     }
 
+    /** Free: a small model on this machine; where there can be none, an echo shows the journey. */
     static void local() {
-        try (var model = LocalModel.start(); var server = BatchServer.local(model.baseUrl())) {
-            ask(Provider.of(server.baseUrl()), model.model());
-            System.out.println("Answered on this machine by " + model + ". It is small, and so are its answers.");
-        } catch (UncheckedIOException noWeights) {
-            System.err.println(noWeights.getMessage());
-            echo();
+        try (var model = model(); var server = BatchServer.local(model == null ? "echo" : model.baseUrl())) {
+            ask(Provider.of(server.baseUrl()), model == null ? "echo" : model.model());
+            System.out.println(model == null ? "No model was to be had: an echo engine said each question back."
+                : "Answered on this machine by " + model.describe() + "; --provider names a larger one.");
         }
     }
 
-    static void echo() {
-        try (var server = BatchServer.local("echo")) {
-            ask(Provider.of(server.baseUrl()), "echo");
-            System.out.println("No model was to be had, so the echo engine said each question back: the journey, without the answers.");
+    static LocalModel model() {
+        try {
+            return LocalModel.start();
+        } catch (UncheckedIOException | IllegalStateException none) {
+            System.err.println(none.getMessage());
+            return null;
         }
     }
 }

@@ -1,6 +1,3 @@
-//JAVA 17+
-//SOURCES ../lib/BatchServer.java
-
 package sheaf;
 
 import static java.net.http.HttpRequest.BodyPublishers.ofByteArray;
@@ -9,7 +6,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -67,7 +63,8 @@ class BatchServerTest {
     @CsvSource({"GET, /nope, 404", "GET, /files/file-none, 404", "GET, /files/file-none/content, 404",
         "GET, /batches/batch_none, 404", "POST, /batches/batch_none/cancel, 404", "GET, /models/none, 404",
         "DELETE, /files, 405", "PUT, /batches, 405", "POST, /batches/batch_none, 405", "POST, /batches, 400",
-        "POST, /files, 400", "GET, /batches?limit=101, 400", "GET, /batches?after=none, 400", "GET, /files/..%2Fstate.db, 404"})
+        "POST, /files, 400", "GET, /batches?limit=101, 400", "GET, /batches?after=none, 400",
+        "GET, /files/..%2Fstate.db, 404"})
     void errorsHaveFourKeysAndARequestId(String method, String path, int status) {
         HttpResponse<byte[]> response = send(method, path, "not json".getBytes(UTF_8));
 
@@ -79,7 +76,8 @@ class BatchServerTest {
     @Test void everyRouteAnswersWithATrailingSlashToo() {
         String file = upload(lines("one"));
 
-        for (String path : List.of("/files", "/files/" + file, "/files/" + file + "/content", "/batches", "/models", "/models/echo"))
+        for (String path : List.of("/files", "/files/" + file, "/files/" + file + "/content", "/batches", "/models",
+            "/models/echo"))
             assertArrayEquals(get(path).body(), get(path + "/").body(), path);
     }
 
@@ -106,18 +104,19 @@ class BatchServerTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"/embeddings, /data/0/embedding/7", "/completions, /choices/0/text", "/responses, /output/0/content/0/text"})
+    @CsvSource({"/embeddings, /data/0/embedding/7", "/completions, /choices/0/text",
+        "/responses, /output/0/content/0/text"})
     void theOtherEndpointsAreAnsweredToo(String endpoint, String answer) {
-        JsonNode body = post(endpoint, JSON.createObjectNode().put("model", "m").put("input", "hello").put("prompt", "hello"));
+        ObjectNode asked = JSON.createObjectNode().put("model", "m").put("input", "hello").put("prompt", "hello");
+
+        JsonNode body = post(endpoint, asked);
 
         assertFalse(body.at(answer).isMissingNode(), body.toString());
     }
 
     @Test void modelNamesMayHoldSlashes() throws IOException {
-        BatchServer front = opened(BatchServer.options().engine(engine((path, body) -> "200 " + """
-            {"object": "list", "data": [{"id": "deepseek-ai/DeepSeek-V3", "object": "model"}]}""")));
-
-        server = front;
+        server = opened(BatchServer.options().engine(engine((path, body) ->
+            "200 {\"data\":[{\"id\":\"deepseek-ai/DeepSeek-V3\"}]}")));
 
         assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models/deepseek-ai%2FDeepSeek-V3")).get("id").asText());
         assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models")).at("/data/0/id").asText());
@@ -172,8 +171,8 @@ class BatchServerTest {
     @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
         "\"\" | batch | Invalid file format for Batch API. Must be .jsonl",
         "not json | batch | Invalid file format for Batch API. Must be .jsonl",
-        "{} | nonsense | Invalid value: 'nonsense'. Supported values are: 'assistants', 'batch', 'fine-tune', 'vision', "
-            + "'user_data', 'evals'."})
+        "{} | nonsense | Invalid value: 'nonsense'. Supported values are: 'assistants', 'batch', 'fine-tune', "
+            + "'vision', 'user_data', 'evals'."})
     void anUnusableUploadIsRefused(String content, String purpose, String message) {
         HttpResponse<byte[]> response = upload(content.getBytes(UTF_8), "a.jsonl", purpose);
 
@@ -194,6 +193,21 @@ class BatchServerTest {
         assertEquals("evil.jsonl", file.get("filename").asText());
     }
 
+    @Test void aPartWithoutAFileNameIsAFileToo() {
+        HttpResponse<byte[]> response = upload(lines("one".repeat(10_000)).getBytes(UTF_8), "", "batch");
+
+        assertEquals(200, response.statusCode());
+    }
+
+    @Test void batchFilesExpireAfterAMonth() {
+        JsonNode batch = finished(upload(lines("one")));
+
+        JsonNode file = json(get("/files/" + batch.get("output_file_id").asText()));
+
+        assertEquals("batch_output", file.get("purpose").asText());
+        assertEquals(30 * 86_400, file.get("expires_at").asInt() - file.get("created_at").asInt());
+    }
+
     @Test void anUploadOf50MegabytesIsKept() {
         byte[] bytes = new byte[50_000_000];
         Arrays.fill(bytes, (byte) 'x');
@@ -210,7 +224,8 @@ class BatchServerTest {
     @CsvSource(delimiter = '|', value = {
         "{\"endpoint\": \"/v1/x\"} | endpoint | Invalid value: '/v1/x'. Supported values are: '/v1/chat/completions', "
             + "'/v1/embeddings', '/v1/completions', '/v1/responses'.",
-        "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '1h', '24h', '48h', '72h'.",
+        "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '1h', '24h', "
+            + "'48h', '72h'.",
         "{\"input_file_id\": null} | input_file_id | Missing required parameter: 'input_file_id'.",
         "{\"metadata\": {\"tags\": []}} | metadata.tags | "
             + "Invalid type for 'metadata.tags': expected a string, but got an array instead."})
@@ -230,8 +245,8 @@ class BatchServerTest {
         JsonNode batch = json(create(batch(upload(lines("one")))));
 
         assertEquals("validating", batch.get("status").asText());
-        for (String key : List.of("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at",
-            "cancelled_at", "output_file_id", "error_file_id", "errors", "usage", "metadata"))
+        for (String key : List.of("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at",
+            "cancelling_at", "cancelled_at", "output_file_id", "error_file_id", "errors", "usage", "metadata"))
             assertTrue(batch.has(key) && batch.get(key).isNull(), key);
         assertEquals(86_400, batch.get("expires_at").asInt() - batch.get("created_at").asInt());
     }
@@ -245,9 +260,12 @@ class BatchServerTest {
     }
 
     @Test void metadataComesBack() {
-        JsonNode batch = json(create(batch(upload(lines("one"))).set("metadata", JSON.createObjectNode().put("sheaf", "a/1"))));
+        ObjectNode asked = batch(upload(lines("one")));
+        asked.putObject("metadata").put("sheaf", "a/1");
 
-        assertEquals("{\"sheaf\":\"a/1\"}", json(get("/batches/" + batch.get("id").asText())).get("metadata").toString());
+        String id = json(create(asked)).get("id").asText();
+
+        assertEquals("{\"sheaf\":\"a/1\"}", found(id).get("metadata").toString());
     }
 
     @Test void anIdempotencyKeyGivesTheSameBatch() {
@@ -276,27 +294,29 @@ class BatchServerTest {
 
     // ---- validation ----
 
-    @ParameterizedTest(name = "{0}")
-    @CsvSource(delimiter = '|', value = {
+    @ParameterizedTest(name = "{0}: {1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{nonsense | invalid_json_line | null",
         "[] | invalid_json_line | null",
         "{} {} | invalid_json_line | null",
-        "{\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | custom_id",
-        "{\"custom_id\":\"a\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | method",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"body\":{}} | missing_required_parameter | url",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\"} | missing_required_parameter | body",
-        "{\"custom_id\":\"\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | missing_required_parameter | custom_id",
-        "{\"custom_id\":7,\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_type | custom_id",
-        "{\"custom_id\":\"a\",\"method\":\"GET\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_value | method",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{}} | invalid_url | url",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":7} | invalid_type | body",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | invalid_request | body.model",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\"}} | invalid_request | body.messages",
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\",\"messages\":[],"
-            + "\"stream\":true}} | streaming_unsupported | body.stream",
-        "{\"custom_id\":\"request-1\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{}} | duplicate_custom_id | custom_id"})
+        "{'method':'POST','url':URL,'body':{}} | missing_required_parameter | custom_id",
+        "{'custom_id':'a','url':URL,'body':{}} | missing_required_parameter | method",
+        "{'custom_id':'a','method':'POST','body':{}} | missing_required_parameter | url",
+        "{'custom_id':'a','method':'POST','url':URL} | missing_required_parameter | body",
+        "{'custom_id':'','method':'POST','url':URL,'body':{}} | missing_required_parameter | custom_id",
+        "{'custom_id':7,'method':'POST','url':URL,'body':{}} | invalid_type | custom_id",
+        "{'custom_id':'request-1','method':'POST','url':URL,'body':{}} | duplicate_custom_id | custom_id",
+        "{'custom_id':'a','method':'GET','url':URL,'body':{}} | invalid_value | method",
+        "{'custom_id':'a','method':'POST','url':'/v1/embeddings','body':{}} | invalid_url | url",
+        "{'custom_id':'a','method':'POST','url':URL,'body':7} | invalid_type | body",
+        "{'custom_id':'a','method':'POST','url':URL,'body':{}} | invalid_request | body.model",
+        "{'custom_id':'a','method':'POST','url':URL,'body':{'model':'m'}} | invalid_request | body.messages",
+        "{'custom_id':'a','method':'POST','url':URL,'body':{'model':'m','messages':[],'stream':true}}"
+            + " | streaming_unsupported | body.stream"})
     void aBadLineFailsTheBatchAndIsNamed(String line, String code, String param) {
-        JsonNode batch = finished(upload(lines("one") + "\n" + line + "\n"));
+        String json = line.replace("URL", "'/v1/chat/completions'").replace('\'', '"');
+
+        JsonNode batch = finished(upload(lines("one") + "\n" + json + "\n"));
 
         assertEquals("failed", batch.get("status").asText());
         assertEquals(1, batch.at("/errors/data").size());
@@ -351,7 +371,8 @@ class BatchServerTest {
 
         assertEquals("completed", batch.get("status").asText());
         assertEquals("{\"total\":3,\"completed\":3,\"failed\":0}", batch.get("request_counts").toString());
-        assertEquals(Map.of("request-1", "one", "request-2", "two words", "request-3", "and three words"), texts(batch));
+        assertEquals(Map.of("request-1", "one", "request-2", "two words", "request-3", "and three words"),
+            texts(batch));
         assertEquals(12, batch.at("/usage/total_tokens").asInt());
         assertEquals("m", batch.get("model").asText());
         assertTrue(batch.get("error_file_id").isNull());
@@ -379,7 +400,8 @@ class BatchServerTest {
         assertEquals("completed", batch.get("status").asText());
         assertTrue(batch.get("output_file_id").isNull());
         assertEquals("{\"total\":2,\"completed\":0,\"failed\":2}", batch.get("request_counts").toString());
-        assertEquals("{\"message\":\"too long\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"context_length_exceeded\"}",
+        assertEquals("{\"message\":\"too long\",\"type\":\"invalid_request_error\",\"param\":null,"
+            + "\"code\":\"context_length_exceeded\"}",
             output(batch, "error_file_id").get(0).at("/response/body/error").toString());
     }
 
@@ -395,8 +417,9 @@ class BatchServerTest {
     @Test void repliesCanBeScripted() {
         server.answer(body -> BatchServer.Reply.text("half an").finishReason("length").refusal("no"));
 
-        JsonNode choice = output(finished(upload(lines("one"))), "output_file_id").get(0).at("/response/body/choices/0");
+        JsonNode line = output(finished(upload(lines("one"))), "output_file_id").get(0);
 
+        JsonNode choice = line.at("/response/body/choices/0");
         assertEquals("length", choice.get("finish_reason").asText());
         assertEquals("no", choice.at("/message/refusal").asText());
         assertTrue(choice.at("/message/content").isNull());
@@ -407,7 +430,8 @@ class BatchServerTest {
 
         List<JsonNode> lines = output(finished(upload(lines("one", "two", "three"))), "output_file_id");
 
-        assertEquals(List.of("request-3", "request-2", "request-1"), lines.stream().map(l -> l.get("custom_id").asText()).toList());
+        assertEquals(List.of("request-3", "request-2", "request-1"),
+            lines.stream().map(line -> line.get("custom_id").asText()).toList());
     }
 
     @Test void aLostLineIsInNeitherFile() {
@@ -424,20 +448,21 @@ class BatchServerTest {
         String id = create(lines("one", "two", "three"));
         await(() -> counted(id, "completed") == 2);
 
-        assertEquals("cancelling", json(send("POST", "/batches/" + id + "/cancel", new byte[0])).get("status").asText());
+        HttpResponse<byte[]> cancelled = cancel(id);
         JsonNode batch = finishedBatch(id);
 
+        assertEquals("cancelling", json(cancelled).get("status").asText());
         assertEquals("cancelled", batch.get("status").asText());
         assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
         assertEquals("batch_cancelled", output(batch, "error_file_id").get(0).at("/error/code").asText());
         assertEquals("{\"total\":3,\"completed\":2,\"failed\":1}", batch.get("request_counts").toString());
-        assertEquals(200, send("POST", "/batches/" + id + "/cancel", new byte[0]).statusCode());
+        assertEquals(200, cancel(id).statusCode());
     }
 
     @Test void aFinishedBatchCannotBeCancelled() {
         String id = finished(upload(lines("one"))).get("id").asText();
 
-        HttpResponse<byte[]> response = send("POST", "/batches/" + id + "/cancel", new byte[0]);
+        HttpResponse<byte[]> response = cancel(id);
 
         assertEquals(409, response.statusCode());
         assertEquals("false", response.headers().firstValue("x-should-retry").orElse(""));
@@ -446,13 +471,15 @@ class BatchServerTest {
     }
 
     @Test void anExpiredBatchKeepsWhatIsDone() {
-        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo).expireAfter(Duration.ofMillis(700));
+        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
+        server.expireAfter(Duration.ofMillis(700));
 
         JsonNode batch = finished(upload(lines("one", "two", "three")));
 
         assertEquals("expired", batch.get("status").asText());
         assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
-        assertEquals("{\"code\":\"batch_expired\",\"message\":\"This request could not be executed before the completion window expired.\"}",
+        assertEquals("{\"code\":\"batch_expired\",\"message\":"
+            + "\"This request could not be executed before the completion window expired.\"}",
             output(batch, "error_file_id").get(0).get("error").toString());
     }
 
@@ -518,7 +545,9 @@ class BatchServerTest {
             return "200 {\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
         })));
 
-        JsonNode batch = finished(upload(lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"")));
+        String asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
+
+        JsonNode batch = finished(upload(asked));
 
         assertEquals("hi", texts(batch).get("request-1"));
         assertEquals("/chat/completions {\"max_tokens\":7,\"temperature\":1.0,\"model\":\"m\",\"messages\":"
@@ -535,18 +564,20 @@ class BatchServerTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        "{\"error\":{\"code\":400,\"message\":\"bad\",\"type\":\"t\"}} | {\"message\":\"bad\",\"type\":\"t\",\"param\":null,\"code\":\"400\"}",
-        "{\"object\":\"error\",\"message\":\"bad\",\"type\":\"t\"} | {\"message\":\"bad\",\"type\":\"t\",\"param\":null,\"code\":null}",
-        "{\"error\":\"bad\"} | {\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}",
-        "bad | {\"message\":\"The engine answered 400: bad\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}"})
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "{'error':{'code':400,'message':'bad','type':'t'}} | {'message':'bad','type':'t','param':null,'code':'400'}",
+        "{'object':'error','message':'bad','type':'t'} | {'message':'bad','type':'t','param':null,'code':null}",
+        "{'error':'bad'} | {'message':'bad','type':'invalid_request_error','param':null,'code':null}",
+        "bad | {'message':'The engine answered 400: bad','type':'invalid_request_error','param':null,'code':null}"})
     void anEnginesErrorGetsOpenAisShape(String said, String error) throws IOException {
-        server = opened(BatchServer.options().engine(engine((path, body) -> body.contains("one") ? "400 " + said : "200 {}")));
+        String bad = "400 " + said.replace('\'', '"');
+        server = opened(BatchServer.options().engine(engine((path, body) -> body.contains("one") ? bad : "200 {}")));
 
         JsonNode batch = finished(upload(lines("one", "two")));
 
         assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
-        assertEquals(error, output(batch, "error_file_id").get(0).at("/response/body/error").toString());
+        assertEquals(error.replace('\'', '"'),
+            output(batch, "error_file_id").get(0).at("/response/body/error").toString());
     }
 
     @Test void anEngineThatIsGoneFailsItsRequests() {
@@ -562,7 +593,8 @@ class BatchServerTest {
 
         var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
 
-        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted", refused.getMessage());
+        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted",
+            refused.getMessage());
     }
 
     @Test void noMoreRequestsRunAtOnceThanAllowed() {
@@ -654,12 +686,17 @@ class BatchServerTest {
 
     HttpResponse<byte[]> upload(byte[] content, String name, String purpose) {
         ByteArrayOutputStream form = new ByteArrayOutputStream();
-        form.writeBytes(("--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" + name + "\"\r\n\r\n").getBytes(UTF_8));
+        form.writeBytes(("--sheaf\r\nContent-Disposition: form-data; name=\"file\""
+            + (name.isEmpty() ? "" : "; filename=\"" + name + "\"") + "\r\n\r\n").getBytes(UTF_8));
         form.writeBytes(content);
         form.writeBytes(("\r\n--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf--\r\n").getBytes(UTF_8));
         return send(request("/files").header("Content-Type", "multipart/form-data; boundary=\"sheaf\"")
             .POST(ofByteArray(form.toByteArray())));
+    }
+
+    HttpResponse<byte[]> cancel(String id) {
+        return send("POST", "/batches/" + id + "/cancel", new byte[0]);
     }
 
     HttpResponse<byte[]> create(JsonNode batch) {

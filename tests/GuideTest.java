@@ -242,7 +242,7 @@ class GuideTest {
 
         var fault = assertThrows(Sheaf.BatchException.class, () -> batch().provider(here()).quiet().model("m").prompts("Hi").submit().await());
 
-        assertEquals("status: GET " + here().baseUrl() + "/batches/mybatch-123: 401 key revoked; check SHEAF_API_KEY", fault.getMessage());
+        assertEquals("await: GET " + here().baseUrl() + "/batches/mybatch-123: 401 key revoked; check SHEAF_API_KEY", fault.getMessage());
     }
 
     @Test void aPageThatIsNoJsonIsASentence() {

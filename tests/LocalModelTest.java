@@ -455,7 +455,8 @@ class LocalModelTest {
             try (LocalModel model = LocalModel.options().model(weights.toString()).slots(3).start()) {
                 String arguments = ask(model, chat("arguments")).at("/arguments");
 
-                assertEquals("--model " + weights + " --alias tiny --host 127.0.0.1 --port N --parallel 3 --ctx-size 1536",
+                assertEquals("--model " + weights
+                    + " --alias tiny --host 127.0.0.1 --port N --parallel 3 --ctx-size 1536",
                     arguments.replaceFirst("--port \\d+", "--port N"));
                 assertEquals("tiny (1 MB, licence mit) on llama-server, 3 slots of 512 tokens", model.describe());
             }
