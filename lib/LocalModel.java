@@ -136,9 +136,9 @@ public final class LocalModel implements AutoCloseable {
         return options().model(model).start();
     }
 
-    /** Returns the default options: SmolLM2-135M-Instruct, 8 slots of 2048 tokens, a free port. */
+    /** Returns the default options: SmolLM2-135M-Instruct, 4 slots of 2048 tokens, a free port. */
     public static Options options() {
-        return new Options(KnownModel.SMOLLM2.name(), 8, 2048, 0);
+        return new Options(KnownModel.SMOLLM2.name(), 4, 2048, 0);
     }
 
     /** Returns the URL to give to an OpenAI client; it stays the same when the engine is restarted. */
@@ -1861,7 +1861,7 @@ public final class LocalModel implements AutoCloseable {
             description = "a GGUF file or a known name; default: ${DEFAULT-VALUE}")
         private String model;
 
-        @Option(names = "--slots", defaultValue = "8", description = "requests at once; default: ${DEFAULT-VALUE}")
+        @Option(names = "--slots", defaultValue = "4", description = "requests at once; default: ${DEFAULT-VALUE}")
         private int slots;
 
         @Option(names = "--context", defaultValue = "2048", description = "tokens in a slot; default: ${DEFAULT-VALUE}")

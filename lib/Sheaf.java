@@ -1791,8 +1791,8 @@ public final class Sheaf {
 
         /** Rows of JSON need not have the same columns, so all are asked. */
         private List<String> allColumns() {
-            var columns = new LinkedHashSet<String>();
-            for (var result : this) columns.addAll(result.row().keySet());
+            var columns = new LinkedHashSet<>(journal.rowColumns());
+            if (columns.isEmpty()) stream().forEach(result -> columns.addAll(result.row().keySet()));
             columns.addAll(OWN_COLUMNS);
             return List.copyOf(columns);
         }
@@ -2065,8 +2065,8 @@ public final class Sheaf {
         private final Path dir;
         private final JsonNode draft;
         private final List<State> states = new ArrayList<>();      // one for each part
-        private final LineIndex requests;
-        private final LineIndex rows;                              // null: the draft had no data
+        private LineIndex requests;
+        private LineIndex rows;
         private final Template customId;                           // null: the id on the wire is the id
         private final Map<Integer, Map<Long, String>> faults = new ConcurrentHashMap<>();
         private LineIndex answers;
@@ -2102,9 +2102,6 @@ public final class Sheaf {
             this.draft = Json.read(dir.resolve("draft.json"));
             for (int part = 1; part <= draft.path("parts").asInt(); part++) states.add(new State());
             for (var step : steps()) states.get(step.path("part").asInt() - 1).replay(step);
-            requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
-            rows = draft.path("rows").asLong() == 0 ? null
-                : new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
             customId = draft.path("custom_id").isTextual() ? new Template("customId", draft.path("custom_id").asText()) : null;
         }
 
@@ -2175,7 +2172,19 @@ public final class Sheaf {
 
         String name() { return draft.path("name").asText(); }
 
-        long requestCount() { return requests.size(); }
+        long requestCount() { return draft.path("requests").asLong(); }
+
+        boolean hasRows() { return draft.path("rows").asLong() > 0; }
+
+        private LineIndex requests() {
+            if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
+            return requests;
+        }
+
+        private LineIndex rows() {
+            if (rows == null) rows = new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
+            return rows;
+        }
 
         Batch batch() {
             var batch = new Batch(Provider.of(draft.path("provider")), this, false);
@@ -2395,22 +2404,20 @@ public final class Sheaf {
 
         // what a result asks
 
-        JsonNode request(long index) { return Json.lenient(requests.line(index).orElseThrow()); }
+        JsonNode request(long index) { return Json.lenient(requests().line(index).orElseThrow()); }
 
         Optional<JsonNode> answer(long index) { return answers.line(index).map(Json::lenient); }
-
-        boolean hasRows() { return rows != null; }
 
         private int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
 
         Map<String, Object> row(long index) {
             if (!draft.path("numbered").asBoolean()) return Json.row(request(index).path("body"));
-            return rows == null ? Map.of() : Json.row(Json.lenient(rows.line(index / variants()).orElseThrow()));
+            return !hasRows() ? Map.of() : Json.row(Json.lenient(rows().line(index / variants()).orElseThrow()));
         }
 
         String customId(long index, Supplier<Map<String, Object>> row) {
             if (!draft.path("numbered").asBoolean()) return request(index).path("custom_id").asText();
-            return customId == null ? WIRE_ID + (index + 1) : rows == null ? customId.text() : customId.render("customId", index, row.get());
+            return customId == null ? WIRE_ID + (index + 1) : !hasRows() ? customId.text() : customId.render("customId", index, row.get());
         }
 
         String template(long index) {
@@ -2423,12 +2430,17 @@ public final class Sheaf {
             return models.isEmpty() ? request(index).at("/body/model").asText() : models.path((int) (index % models.size())).asText();
         }
 
-        /** Returns the columns that the prompts name: what a reader of the table wants to see beside the answer. */
-        List<String> shownColumns() {
-            return StreamSupport.stream(draft.path("columns").spliterator(), false).map(JsonNode::asText).toList();
+        /** Returns every column that some row has; none where the requests were not made from rows. */
+        List<String> rowColumns() { return texts(draft.path("row_columns")); }
+
+        private static List<String> texts(JsonNode array) {
+            return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
         }
 
-        private Part part(long index) { return Part.of(requests.file(index) + 1, states.get(requests.file(index)).batch); }
+        /** Returns the columns that the prompts name: what a reader of the table wants to see beside the answer. */
+        List<String> shownColumns() { return texts(draft.path("prompt_columns")); }
+
+        private Part part(long index) { return Part.of(requests().file(index) + 1, states.get(requests().file(index)).batch); }
 
         Status batchStatus(long index) { return part(index).status(); }
 
@@ -2452,12 +2464,12 @@ public final class Sheaf {
 
         /** Returns the place of an input file's line as the user knows it. */
         String place(int part, long line) {
-            return requestAt(part, line).filter(index -> rows != null).map(index -> "row " + (index / variants() + 1))
+            return requestAt(part, line).filter(index -> hasRows()).map(index -> "row " + (index / variants() + 1))
                 .orElse("line " + line);
         }
 
         private Optional<Long> requestAt(int part, long line) {
-            return LongStream.range(0, requestCount()).filter(i -> requests.file(i) == part - 1).skip(Math.max(0, line - 1)).boxed()
+            return LongStream.range(0, requestCount()).filter(i -> requests().file(i) == part - 1).skip(Math.max(0, line - 1)).boxed()
                 .filter(i -> line > 0).findFirst();
         }
     }
@@ -2476,6 +2488,7 @@ public final class Sheaf {
         private final OutputStream rowLines;
         private long rows;
         private long rowBytes;
+        private final Set<String> rowColumns = new LinkedHashSet<>();
         private boolean numbered;
 
         Staging(Provider provider, String endpoint, String window) throws IOException {
@@ -2505,6 +2518,7 @@ public final class Sheaf {
 
         private void addRow(Map<String, Object> values) throws IOException {
             var line = Json.line(values);
+            rowColumns.addAll(values.keySet());
             rowLines.write(line);
             rowPlaces.add(0, line.length - 1, rowBytes);
             rowBytes += line.length;
@@ -2563,7 +2577,8 @@ public final class Sheaf {
             if (draft.customId != null) node.put("custom_id", draft.customId.text());
             if (draft.data != null)
                 draft.prompts.stream().flatMap(prompt -> Templates.names(prompt.mustache).stream()).distinct()
-                    .forEach(column -> node.withArray("columns").add(column));
+                    .forEach(column -> node.withArray("prompt_columns").add(column));
+            rowColumns.forEach(column -> node.withArray("row_columns").add(column));
             return node;
         }
 
