@@ -1142,6 +1142,9 @@ public final class Sheaf {
                 counts.path("failed").asLong(batch.path("failed").asLong()));
         }
 
+        /** While it validates, a provider knows no total. */
+        private RequestCounts of(long requests) { return new RequestCounts(Math.max(total, requests), completed, failed); }
+
         private RequestCounts plus(RequestCounts other) {
             return new RequestCounts(total + other.total, completed + other.completed, failed + other.failed);
         }
@@ -1341,7 +1344,7 @@ public final class Sheaf {
                 if (!polls.survives(e)) throw e;
                 progress.trouble(e.getMessage());
             }
-            progress.show(describe(), seenCounts());
+            progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.requestCount()));
             return seenStatus().isTerminal();
         }
 
