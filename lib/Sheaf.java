@@ -22,14 +22,23 @@ import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.lang.reflect.Array;
 import java.lang.reflect.RecordComponent;
+import java.math.BigDecimal;
+import java.net.ConnectException;
 import java.net.URI;
+import java.net.URL;
+import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
+import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -48,9 +57,12 @@ import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.BitSet;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.HexFormat;
@@ -89,6 +101,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
@@ -100,6 +113,8 @@ import com.github.mustachejava.Mustache;
 import com.github.mustachejava.MustacheException;
 import com.github.mustachejava.MustacheResolver;
 import com.github.mustachejava.TemplateContext;
+import com.github.mustachejava.codes.DynamicPartialCode;
+import com.github.mustachejava.codes.PartialCode;
 import com.github.mustachejava.codes.ValueCode;
 import com.github.mustachejava.reflect.MapObjectHandler;
 import com.openai.client.OpenAIClient;
@@ -148,13 +163,13 @@ import de.siegmar.fastcsv.writer.CsvWriter;
 public final class Sheaf {
     private Sheaf() {}
 
-    static { Sentences.install(); }
+    static { UncaughtErrors.install(); }
 
     /** Returns a new draft, for the provider that the environment names. */
     public static Draft batch() { return new Draft(); }
 
     /**
-     * Returns a batch already submitted, by its id at the provider or the name it was submitted under; one GET.
+     * Returns a batch already submitted, by its id at the provider or the name it was submitted under; one GET at most.
      * @throws BatchException if neither {@code ~/.sheaf} nor the provider knows it
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName, null); }
@@ -172,26 +187,26 @@ public final class Sheaf {
     public static Listing<Map<String, Object>> files() { return Provider.chosen().files(); }
 
     /** Returns the rows of a CSV file whose first line names the columns; RFC 4180, UTF-8, read anew each time. */
-    public static Data csv(String file) { return Input.find("csv", file).csv(); }
+    public static Data csv(String file) { return new Table(Input.find("csv", file), CsvRows::new); }
 
     /** Returns the rows of a CSV file whose first line names the columns. */
-    public static Data csv(Path file) { return csv(file.toString()); }
+    public static Data csv(Path file) { return csv(given("csv", file).toString()); }
 
     /** Returns the rows of a JSON Lines file: one object a line. */
-    public static Data jsonl(String file) { return Input.find("jsonl", file).jsonl(); }
+    public static Data jsonl(String file) { return new Table(Input.find("jsonl", file), JsonlRows::new); }
 
     /** Returns the rows of a JSON Lines file: one object a line. */
-    public static Data jsonl(Path file) { return jsonl(file.toString()); }
+    public static Data jsonl(Path file) { return jsonl(given("jsonl", file).toString()); }
 
     /** Returns the rows of a JSON file that holds an array of objects. */
-    public static Data json(String file) { return Input.find("json", file).json(); }
+    public static Data json(String file) { return new Table(Input.find("json", file), JsonRows::new); }
 
     /** Returns the rows of a JSON file that holds an array of objects. */
-    public static Data json(Path file) { return json(file.toString()); }
+    public static Data json(Path file) { return json(given("json", file).toString()); }
 
     /** Returns maps or records as rows; a plain value is a row with the one column {@code value}. */
     public static Data rows(Collection<?> rows) {
-        var copy = List.copyOf(rows);
+        var copy = new ArrayList<>(given("rows", rows));
         return new Source("rows", () -> copy.stream().map(Row::of));
     }
 
@@ -212,10 +227,10 @@ public final class Sheaf {
     public static Template template(String file) { return Template.find(file); }
 
     /** Returns the template in a file. */
-    public static Template template(Path file) { return Template.find(file.toString()); }
+    public static Template template(Path file) { return Template.find(given("template", file).toString()); }
 
     /** Returns a template with this text; the name labels its results. */
-    public static Template template(String name, String text) { return new Template(name, text); }
+    public static Template template(String name, String text) { return Template.compiled(name, text); }
 
     /** Returns the templates in these files, for one request per row and template. */
     public static List<Template> templates(String first, String... more) {
@@ -231,22 +246,40 @@ public final class Sheaf {
         Stream<Map<String, Object>> open();
 
         /** Returns the first rows of this data, at most so many. */
-        default Data limit(long rows) { return new Source(Source.nameOf(this), () -> open().limit(rows)); }
+        default Data limit(long rows) {
+            notNegative("limit", rows);
+            return new Source(Source.nameOf(this), () -> open().limit(rows));
+        }
     }
 
     private record Source(String name, Supplier<Stream<Map<String, Object>>> rows) implements Data {
-        static String nameOf(Data data) { return data instanceof Results results ? results.name : data.toString(); }
+        /** A user's own data has no name that another process would know it by. */
+        static String nameOf(Data data) {
+            return data instanceof Results results ? results.name : data instanceof Source || data instanceof Table ? data.toString() : "data";
+        }
 
         @Override public Stream<Map<String, Object>> open() { return rows.get(); }
         @Override public String toString() { return name; }
     }
 
+    /** A file of rows; equal to another reading of the same file. */
+    private record Table(Input input, Function<Input, RowReader<Map<String, Object>>> format) implements Data {
+        @Override public Stream<Map<String, Object>> open() { return stream(format.apply(input)); }
+
+        @Override public boolean equals(Object other) { return other instanceof Table table && table.input.equals(input); }
+
+        @Override public int hashCode() { return input.hashCode(); }
+
+        @Override public String toString() { return input.fileName(); }
+    }
+
     /** One row from whatever a user holds; the values become what JSON can say. */
     private static final class Row {
         static Map<String, Object> of(Object value) {
-            if (value instanceof Stream || value instanceof Path || value instanceof Iterable && !(value instanceof Collection))
-                throw new IllegalArgumentException("rows: a " + value.getClass().getSimpleName()
-                    + " is not a row; give a collection, or rows(() -> stream)");
+            var odd = value instanceof Data ? "data" : value instanceof Stream ? "a Stream" : value instanceof Path ? "a Path" : value instanceof Iterable ? "a list"
+                : value != null && value.getClass().isArray() ? "an array" : null;
+            if (odd != null)
+                throw new IllegalArgumentException("rows: " + odd + " is not a row; give rows(List.of(...)), or rows(() -> stream)");
             if (value instanceof Map<?, ?> || value instanceof Record) return map(plain(value));
             return Collections.singletonMap("value", plain(value));
         }
@@ -255,6 +288,7 @@ public final class Sheaf {
         static Map<String, Object> map(Object plain) { return (Map<String, Object>) plain; }
 
         static Object plain(Object value) {
+            if (value instanceof Double || value instanceof Float) return number(((Number) value).doubleValue());
             if (value == null || value instanceof String || value instanceof Number || value instanceof Boolean) return value;
             if (value instanceof JsonNode node) return Json.MAPPER.convertValue(node, Object.class);
             if (value instanceof Optional<?> optional) return plain(optional.orElse(null));
@@ -263,8 +297,22 @@ public final class Sheaf {
             if (value instanceof Record record) return ofComponents(record);
             if (value instanceof Collection<?> values) return values.stream().map(Row::plain).collect(Collectors.toList());
             if (value.getClass().isArray()) return ofArray(value);
-            return value.toString();
+            return text(value);
         }
+
+        /** The text of an object that has none of its own is its address, another in each run. */
+        private static String text(Object value) {
+            try {
+                if (value.getClass().getMethod("toString").getDeclaringClass() != Object.class) return value.toString();
+            } catch (NoSuchMethodException e) {
+                throw new AssertionError(e);
+            }
+            throw new IllegalArgumentException("rows: a " + value.getClass().getSimpleName()
+                + " is neither a map, a record nor a plain value; make it a record");
+        }
+
+        /** A decimal reads the same in a prompt and in JSON: 12345678, and not 1.2345678E7. */
+        private static Object number(double value) { return Double.isFinite(value) ? BigDecimal.valueOf(value) : String.valueOf(value); }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
             var row = new LinkedHashMap<String, Object>();
@@ -296,23 +344,30 @@ public final class Sheaf {
     }
 
     /** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
-    private record Input(String word, String name, Path path, java.net.URL resource) {
+    private record Input(String word, String name, Path path, URL resource) {
         static Input find(String word, String name) {
-            Objects.requireNonNull(name, word + ": the file name is null");
             return locate(word, name).orElseThrow(() -> new IllegalArgumentException(word + ": no file " + name + " (looked at "
                 + absolute(name) + " and on the class path)"));
         }
 
         static Optional<Input> locate(String word, String name) {
-            if (name.indexOf('\n') >= 0 || name.indexOf('\0') >= 0) return Optional.empty();
+            if (given(word, name).isBlank() || !isPath(name)) return Optional.empty();
             var path = Path.of(name);
-            if (Files.isRegularFile(path)) return Optional.of(new Input(word, name, path, null));
-            var resource = path.isAbsolute() ? null : Sheaf.class.getResource("/" + name.replace('\\', '/'));
-            return resource == null ? Optional.empty() : Optional.of(new Input(word, name, null, resource));
+            if (Files.exists(path) && !Files.isDirectory(path)) return Optional.of(new Input(word, name, path, null));
+            var resource = path.isAbsolute() || Files.isDirectory(path) ? null : Sheaf.class.getResource("/" + name.replace('\\', '/'));
+            return resource == null || resource.getPath().endsWith("/") ? Optional.empty() : Optional.of(new Input(word, name, null, resource));
+        }
+
+        private static boolean isPath(String name) {
+            try {
+                return Path.of(name).getFileName() != null;
+            } catch (InvalidPathException e) {
+                return false;
+            }
         }
 
         private static String absolute(String name) {
-            return name.indexOf('\n') >= 0 || name.indexOf('\0') >= 0 ? "…" : Path.of(name).toAbsolutePath().normalize().toString();
+            return isPath(name) ? Path.of(name).toAbsolutePath().normalize().toString() : "it as a path";
         }
 
         InputStream open() {
@@ -332,12 +387,6 @@ public final class Sheaf {
                 throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
             }
         }
-
-        Data csv() { return new Source(fileName(), () -> stream(new CsvRows(this))); }
-
-        Data jsonl() { return new Source(fileName(), () -> stream(new JsonlRows(this))); }
-
-        Data json() { return new Source(fileName(), () -> stream(new JsonRows(this))); }
 
         String fileName() { return Path.of(name).getFileName().toString(); }
 
@@ -369,7 +418,7 @@ public final class Sheaf {
     }
 
     /** An iterator that reads one element ahead. */
-    private abstract static class Ahead<T> implements Iterator<T>, Closeable {
+    private abstract static class RowReader<T> implements Iterator<T>, Closeable {
         private T next;
         private boolean done;
 
@@ -397,7 +446,7 @@ public final class Sheaf {
     }
 
     /** FastCSV is asked for plain records: in its named mode it drops fields that have no header. */
-    private static final class CsvRows extends Ahead<Map<String, Object>> {
+    private static final class CsvRows extends RowReader<Map<String, Object>> {
         private final Input input;
         private final CsvReader<CsvRecord> reader;
         private final Iterator<CsvRecord> records;
@@ -405,7 +454,7 @@ public final class Sheaf {
 
         CsvRows(Input input) {
             this.input = input;
-            reader = CsvReader.builder().allowUnclosedQuote(false).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+            reader = CsvReader.builder().allowUnclosedQuote(false).skipEmptyLines(false).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
                 .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
                 .ofCsvRecord(strictReader(input.open()));
             records = reader.iterator();
@@ -414,6 +463,7 @@ public final class Sheaf {
         @Override Map<String, Object> read() {
             if (header == null) header = header();
             var record = nextRecord();
+            while (record != null && isBlank(record)) record = nextRecord();
             return record == null ? null : row(record);
         }
 
@@ -422,9 +472,16 @@ public final class Sheaf {
             if (first == null) throw input.fault(1, "no header; the first line names the columns", null);
             var names = first.getFields();
             var seen = new HashSet<String>();
+            if (names.size() == 1 && names.get(0).matches(".*[;\t].*"))
+                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas", null);
             for (var name : names)
                 if (!seen.add(name)) throw input.fault(1, "two columns are named \"" + name + "\"; rename one", null);
             return names;
+        }
+
+        /** With one column, an empty line is a row whose value is empty. */
+        private boolean isBlank(CsvRecord record) {
+            return header.size() > 1 && record.getFieldCount() == 1 && record.getField(0).isEmpty();
         }
 
         private CsvRecord nextRecord() {
@@ -440,7 +497,8 @@ public final class Sheaf {
         private Map<String, Object> row(CsvRecord record) {
             if (record.getFieldCount() != header.size())
                 throw input.fault(record.getStartingLineNumber(), record.getFieldCount() + " fields where the header has "
-                    + header.size() + " (" + String.join(", ", header) + "); quote a field that holds a comma", null);
+                    + header.size() + " (" + String.join(", ", header) + "); "
+                    + (record.getFieldCount() > header.size() ? "quote a field that holds a comma" : "a comma is missing"), null);
             var row = new LinkedHashMap<String, Object>();
             for (int i = 0; i < header.size(); i++) row.put(header.get(i), record.getField(i));
             return row;
@@ -449,7 +507,7 @@ public final class Sheaf {
         @Override public void close() throws IOException { reader.close(); }
     }
 
-    private static final class JsonlRows extends Ahead<Map<String, Object>> {
+    private static final class JsonlRows extends RowReader<Map<String, Object>> {
         private final Input input;
         private final Lines lines;
 
@@ -467,7 +525,9 @@ public final class Sheaf {
         private Map<String, Object> row() {
             if (!lines.isUtf8()) throw input.fault(lines.number(), "not UTF-8; save the file as UTF-8", null);
             try {
-                return Json.object(lines.text());
+                var row = Json.object(lines.text());
+                if (row != null) return row;
+                throw input.fault(lines.number(), "null is not a JSON object; each line is a row", null);
             } catch (JsonProcessingException e) {
                 throw input.fault(lines.number(), "not a JSON object (" + reason(e) + ")", e);
             }
@@ -477,7 +537,7 @@ public final class Sheaf {
     }
 
     /** Reads an array of objects one at a time. */
-    private static final class JsonRows extends Ahead<Map<String, Object>> {
+    private static final class JsonRows extends RowReader<Map<String, Object>> {
         private final Input input;
         private final JsonParser parser;
         private boolean opened;
@@ -496,7 +556,7 @@ public final class Sheaf {
                 if (!opened && parser.nextToken() != JsonToken.START_ARRAY) throw notAnArray();
                 opened = true;
                 var token = parser.nextToken();
-                if (token == JsonToken.END_ARRAY) return null;
+                if (token == JsonToken.END_ARRAY) return end();
                 if (token != JsonToken.START_OBJECT) throw input.fault(line(), "not an object; each element is a row", null);
                 return Json.ROWS.readValue(parser);
             } catch (JsonProcessingException e) {
@@ -504,6 +564,11 @@ public final class Sheaf {
             } catch (CharacterCodingException e) {
                 throw input.notUtf8(e);
             }
+        }
+
+        private Map<String, Object> end() throws IOException {
+            if (parser.nextToken() != null) throw input.fault(line(), "more after the array; a file holds one", null);
+            return null;
         }
 
         private long line() { return parser.currentLocation().getLineNr(); }
@@ -523,21 +588,35 @@ public final class Sheaf {
         private static final List<String> PLACES = List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
         private final String name;
         private final String text;
-        private final Mustache mustache;
+        private final boolean isNamed;                // by the user; else it is a text in prompts(...)
+        private Mustache mustache;
 
-        private Template(String name, String text) {
-            this.name = Objects.requireNonNull(name, "template: the name is null");
-            this.text = Objects.requireNonNull(text, "template: the text is null");
-            this.mustache = Templates.compile(name, text);
+        private Template(String name, String text, boolean isNamed) {
+            this.name = name;
+            this.text = text;
+            this.isNamed = isNamed;
         }
 
+        private Template(String name, String text) { this(name, text, !name.isEmpty()); }
+
+        private static Template compiled(String name, String text) {
+            return new Template(given("template", name), given("template", text)).compiled();
+        }
+
+        /** A literal need not be Mustache, so a text is compiled only where there are rows. */
+        private Template compiled() {
+            if (mustache == null) mustache = Templates.compile(name, text);
+            return this;
+        }
+
+        private Set<String> names() { return Templates.names(compiled().mustache); }
+
         private static Template find(String file) {
-            Objects.requireNonNull(file, "template: the file name is null");
-            if (file.contains("{{") || file.contains("\n"))
+            if (given("template", file).contains("{{") || file.contains("\n"))
                 throw new IllegalArgumentException("template: takes a file name; for text write prompts(\"" + clip(file, 40)
                     + "\", data) or template(name, text)");
             return PLACES.stream().flatMap(place -> Input.locate("template", place.formatted(file)).stream()).findFirst()
-                .map(input -> new Template(nameOf(file), chomp(input.text())))
+                .map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
                     + PLACES.stream().map(place -> place.formatted(file)).collect(Collectors.joining(", "))
                     + " at " + Path.of("").toAbsolutePath() + " and on the class path)"));
@@ -556,16 +635,15 @@ public final class Sheaf {
         /** Returns the text with its tags. */
         public String text() { return text; }
 
-        private boolean hasTags() { return !Templates.names(mustache).isEmpty(); }
+        private boolean hasTags() { return text.contains("{{"); }
 
         private boolean namesAny(Set<String> columns) {
-            return Templates.names(mustache).stream()
-                .anyMatch(name -> columns.contains(name) || columns.contains(name.split("\\.")[0]) || name.equals("."));
+            return names().stream().anyMatch(name -> columns.contains(name) || columns.contains(name.replaceFirst("\\..*", "")));
         }
 
         private String render(String word, long row, Map<String, Object> values) {
             var missing = new LinkedHashMap<String, Integer>();
-            var result = Templates.render(mustache, values, missing);
+            var result = Templates.render(compiled().mustache, values, missing);
             if (missing.isEmpty()) return result;
             throw new IllegalArgumentException(word + ": row " + row + " has no value for " + Templates.describe(missing) + "; "
                 + Templates.has(values));
@@ -580,7 +658,8 @@ public final class Sheaf {
      * A batch not yet submitted: an immutable value, nothing is sent. Every word returns a draft with that change, so a common draft
      * can be kept and reused.
      */
-    public static final class Draft {
+    public static final class Draft implements Cloneable {
+        private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
         private Provider provider;
         private String name;
         private List<Template> models = List.of();
@@ -601,30 +680,22 @@ public final class Sheaf {
         private Draft() {}
 
         private Draft copy(Consumer<Draft> change) {
-            var copy = new Draft();
-            copy.provider = provider;
-            copy.name = name;
-            copy.models = models;
-            copy.system = system;
-            copy.examples = examples;
-            copy.prompts = prompts;
-            copy.data = data;
-            copy.images = images;
-            copy.customId = customId;
-            copy.body = body;
-            copy.maxTokens = maxTokens;
-            copy.endpoint = endpoint;
-            copy.completionWindow = completionWindow;
-            copy.metadata = metadata;
-            copy.requests = requests;
-            copy.quiet = quiet;
+            var copy = clone();
             change.accept(copy);
             return copy;
         }
 
+        @Override protected Draft clone() {
+            try {
+                return (Draft) super.clone();
+            } catch (CloneNotSupportedException e) {
+                throw new AssertionError(e);
+            }
+        }
+
         /** Returns a draft for this provider. If not called, the environment names it: see {@link Provider#chosen}. */
         public Draft provider(Provider provider) {
-            Objects.requireNonNull(provider, "provider: null");
+            given("provider", provider);
             return copy(d -> d.provider = provider);
         }
 
@@ -634,6 +705,8 @@ public final class Sheaf {
         /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
         public Draft model(String first, String... more) {
             var models = texts("model", first, more);
+            if (models.stream().map(Template::text).distinct().count() < models.size())
+                throw new IllegalArgumentException("model: the same model twice would be paid twice; name each once");
             if (models.stream().anyMatch(model -> model.text.isBlank()))
                 throw new IllegalArgumentException("model: the name is empty; models() lists what there is");
             return copy(d -> d.models = models);
@@ -654,19 +727,18 @@ public final class Sheaf {
         public Draft prompts(List<?> prompts) { return adding(mixed(prompts), null); }
 
         /** Returns a draft that adds one prompt for each row: a Mustache text over its columns. */
-        public Draft prompts(String text, Data data) { return adding(List.of(text("prompts", text)), present(data)); }
+        public Draft prompts(String text, Data data) { return adding(List.of(text("prompts", text)), given("prompts", data)); }
 
         /** Returns a draft that adds one prompt for each row. */
         public Draft prompts(Template template, Data data) {
-            return adding(List.of(Objects.requireNonNull(template, "prompts: the template is null")), present(data));
+            return adding(List.of(given("prompts", template)), given("prompts", data));
         }
 
         /** Returns a draft that adds one prompt for each row and each of these templates or texts. */
-        public Draft prompts(List<?> templates, Data data) { return adding(mixed(templates), present(data)); }
-
-        private static Data present(Data data) { return Objects.requireNonNull(data, "prompts: the data is null"); }
+        public Draft prompts(List<?> templates, Data data) { return adding(mixed(templates), given("prompts", data)); }
 
         private Draft adding(List<Template> more, Data rows) {
+            if (rows != null) more.forEach(Template::compiled);
             if (more.isEmpty()) throw new IllegalArgumentException("prompts: the list is empty; give at least one text or template");
             if (!prompts.isEmpty() && !Objects.equals(data, rows))
                 throw new IllegalArgumentException("prompts: the draft already has prompts over "
@@ -682,7 +754,7 @@ public final class Sheaf {
         private static List<Template> numbered(List<Template> prompts) {
             var named = new ArrayList<Template>();
             for (var prompt : prompts)
-                named.add(prompt.name.isEmpty() ? new Template("prompt-" + (named.size() + 1), prompt.text) : prompt);
+                named.add(prompt.name.isEmpty() ? new Template("prompt-" + (named.size() + 1), prompt.text, false) : prompt);
             var names = new HashSet<String>();
             for (var prompt : named)
                 if (!names.add(prompt.name))
@@ -705,12 +777,12 @@ public final class Sheaf {
          * in it tells one day's batch from the next day's over the same rows.
          */
         public Draft name(String name) {
-            if (!name.matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))
+            if (!given("name", name).matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))
                 throw new IllegalArgumentException("name: \"" + clip(name, 80) + "\" is not 1 to 64 letters, digits, '.', '_' or '-'");
             return copy(d -> d.name = name);
         }
 
-        /** Returns a draft with this sampling temperature, from 0 to 2. */
+        /** Returns a draft with this sampling temperature; 0 is the most predictable. */
         public Draft temperature(double temperature) { return with("temperature", temperature); }
 
         /** Returns a draft that ends each answer after so many tokens, sent as the field that the provider wants. */
@@ -721,10 +793,10 @@ public final class Sheaf {
 
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) {
-            Objects.requireNonNull(field, "with: the field is null");
+            if (given("with", field).isBlank()) throw new IllegalArgumentException("with: the field has no name");
             if (field.equals("stream")) throw new IllegalArgumentException("with: a batch cannot stream; leave stream out");
-            if (Set.of("model", "messages").contains(field))
-                throw new IllegalArgumentException("with: " + field + " has words of its own: model(...), prompts(...), system(...)");
+            if (OWN_FIELDS.contains(field))
+                throw new IllegalArgumentException("with: " + field + " has a word of its own: model(...), prompts(...) or system(...)");
             if (value instanceof Double number && !Double.isFinite(number))
                 throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
             var fields = new TreeMap<>(body);
@@ -734,14 +806,14 @@ public final class Sheaf {
 
         /** Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider has. */
         public Draft completionWindow(String window) {
-            if (!window.matches("[1-9][0-9]*[hd]"))
+            if (!given("completionWindow", window).matches("[1-9][0-9]*[hd]"))
                 throw new IllegalArgumentException("completionWindow: \"" + window + "\" is not a number of hours or days, like 24h");
             return copy(d -> d.completionWindow = window);
         }
 
         /** Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters long. */
         public Draft metadata(String key, String value) {
-            if (key.length() > 64 || value.length() > 512)
+            if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
                 throw new IllegalArgumentException("metadata: \"" + clip(key, 80) + "\" is over 64 characters, or its value over 512");
             if (key.equals(Wire.TOKEN)) throw new IllegalArgumentException("metadata: \"" + Wire.TOKEN + "\" is Sheaf's own key");
             var pairs = new TreeMap<>(metadata);
@@ -752,7 +824,7 @@ public final class Sheaf {
 
         /** Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code /v1/chat/completions}. */
         public Draft endpoint(String path) {
-            if (!path.startsWith("/")) throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+            if (!given("endpoint", path).startsWith("/")) throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
             return copy(d -> d.endpoint = path);
         }
 
@@ -770,6 +842,7 @@ public final class Sheaf {
 
         /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
         public Preview preview(int n) {
+            notNegative("preview", n);
             var lines = new ArrayList<String>();
             try (var requests = expansion().requests()) {
                 requests.limit(n).forEach(request -> lines.add(request.text()));
@@ -778,11 +851,11 @@ public final class Sheaf {
         }
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
-        public void toJsonl(String file) { toJsonl(Path.of(file)); }
+        public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
-            Atomic.write("toJsonl", file, out -> {
+            Atomic.stream("toJsonl", file, out -> {
                 try (var requests = expansion().requests()) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
@@ -800,8 +873,7 @@ public final class Sheaf {
             check();
             var chosen = provider == null ? Provider.chosen() : provider;
             if (!quiet && data == null) prompts.stream().filter(Template::hasTags).forEach(Draft::warnOfTags);
-            var journal = Journal.of(this, chosen, new Expansion(this, chosen));
-            return new Batch(chosen, journal, quiet).submit(metadata);
+            return new Batch(chosen, quiet).submit(this, new Expansion(this, chosen));
         }
 
         private Expansion expansion() {
@@ -813,14 +885,34 @@ public final class Sheaf {
             if (requests != null) checkRequests();
             else if (prompts.isEmpty()) throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
             else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and models() lists them");
-            if (data == null) prompts.forEach(Draft::refuseFileName);
+            if (requests == null && data == null) checkLiterals();
+            if (requests == null && !endpoint.equals("/v1/chat/completions") && !endpoint.equals("/v1/responses")) checkPlainEndpoint();
+        }
+
+        /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
+        private void checkLiterals() {
+            prompts.forEach(Draft::refuseFileName);
+            prompts.stream().filter(prompt -> prompt.isNamed && prompt.hasTags()).findFirst().ifPresent(prompt -> {
+                throw new IllegalStateException("prompts: template " + prompt.name + " has no data; give it as prompts(template, csv(...))");
+            });
+            if (customId != null) throw new IllegalStateException("customId: there is no data to make ids from");
+            Stream.of(models, examples, images, system == null ? List.<Template>of() : List.of(system)).flatMap(List::stream)
+                .filter(Template::hasTags).findFirst().ifPresent(template -> {
+                    throw new IllegalStateException("submit: \"" + clip(template.text, 60) + "\" has no data; give it as prompts(text, csv(...))");
+                });
+        }
+
+        private void checkPlainEndpoint() {
+            var word = system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)" : null;
+            if (word != null) throw new IllegalStateException("endpoint: " + endpoint + " takes no messages; drop " + word);
         }
 
         private void checkRequests() {
             var word = !prompts.isEmpty() ? "prompts(...)" : !models.isEmpty() ? "model(\"" + models.get(0).text + "\")"
                 : system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)"
                 : customId != null ? "customId(...)" : maxTokens != null ? "maxTokens(" + maxTokens + ")"
-                : !body.isEmpty() ? "with(\"" + body.keySet().iterator().next() + "\", ...)" : null;
+                : !body.isEmpty() ? "with(\"" + body.keySet().iterator().next() + "\", ...)"
+                : !endpoint.equals("/v1/chat/completions") ? "endpoint(...)" : null;
             if (word != null) throw new IllegalStateException("requests: the file says it all; " + word + " would be ignored");
         }
 
@@ -837,16 +929,15 @@ public final class Sheaf {
         }
 
         private static Template text(String word, String text) {
-            if (text == null) throw new IllegalArgumentException(word + ": null; give a text");
-            return new Template("", text);
+            return new Template("", given(word, text));
         }
 
         private static List<Template> texts(String word, String first, String... more) {
-            return Stream.concat(Stream.of(first), Stream.of(more)).map(text -> text(word, text)).toList();
+            return Stream.concat(Stream.of(text(word, first)), Stream.of(given(word, more)).map(text -> text(word, text))).toList();
         }
 
         private static List<Template> mixed(List<?> prompts) {
-            return prompts.stream().map(prompt -> {
+            return given("prompts", prompts).stream().map(prompt -> {
                 if (prompt instanceof Template template) return template;
                 if (prompt instanceof String text) return text("prompts", text);
                 throw new IllegalArgumentException("prompts: " + prompt + " is neither a text nor a template");
@@ -919,9 +1010,17 @@ public final class Sheaf {
             try (var rows = draft.data.open()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
                 if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data + " has no rows; a batch needs at least one");
+                first.get(0).forEach(this::checkColumn);
                 if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
                     throw namesNoColumn(first.get(0));
             }
+        }
+
+        /** An answer used as data stands under {@code result}; a column of that name would hide it. */
+        private void checkColumn(String name, Object value) {
+            if (name.startsWith("result.") || name.equals("result") && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
+                throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + draft.data
+                    + " has the name of an answer; rename it");
         }
 
         private Stream<Template> templates() {
@@ -964,7 +1063,7 @@ public final class Sheaf {
             if (model.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
             number++;
             var line = Json.MAPPER.createObjectNode();
-            line.put("custom_id", Journal.WIRE_ID + number);
+            line.put("custom_id", Answers.WIRE_ID + number);
             line.put("method", "POST");
             line.put("url", endpoint);
             line.set("body", body(prompt, model, values));
@@ -1007,15 +1106,19 @@ public final class Sheaf {
 
         private ArrayNode parts(String text, List<String> urls) {
             var parts = Json.MAPPER.createArrayNode();
-            parts.addObject().put("type", "text").put("text", text);
-            for (var url : urls)
-                parts.addObject().put("type", "image_url").putObject("image_url").put("url", Images.url(url.strip(), row));
+            boolean responses = endpoint.equals("/v1/responses");
+            parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
+            for (var url : urls) {
+                var part = parts.addObject().put("type", responses ? "input_image" : "image_url");
+                (responses ? part : part.putObject("image_url")).put(responses ? "image_url" : "url", Images.url(url.strip(), row));
+            }
             return parts;
         }
 
         private byte[] fitting(byte[] line) {
             if (line.length > provider.limits().bytes())
-                throw new IllegalArgumentException(String.format(Locale.ROOT, "prompts: row %d makes a request of %,d bytes; %s takes %,d"
+                throw new IllegalArgumentException(String.format(Locale.ROOT, (draft.requests == null ? "prompts: row" : "requests: line")
+                    + " %d makes a request of %,d bytes; %s takes %,d"
                     + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
             return line;
         }
@@ -1029,7 +1132,7 @@ public final class Sheaf {
         }
 
         /** The lines of an existing file, each checked, its bytes kept. */
-        private final class RequestLines extends Ahead<Request> {
+        private final class RequestLines extends RowReader<Request> {
             private final Input input = draft.requests;
             private final Lines lines = new Lines(input.open());
             private String url;
@@ -1168,7 +1271,7 @@ public final class Sheaf {
         /** Null, absent and "" all mean that there is no file. */
         private static String id(JsonNode batch, String field) { return batch.path(field).isTextual() ? batch.path(field).asText() : ""; }
 
-        private boolean ran() {
+        private boolean hasRun() {
             return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
         }
 
@@ -1197,23 +1300,29 @@ public final class Sheaf {
         private static final int SHOWN_FAULTS = 20;
         private final Provider provider;
         private final boolean quiet;
-        private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private final List<Part> parts = new ArrayList<>();
+        private Journal journal;                   // null until needed, for a batch that was not submitted from here
 
-        private Batch(Provider provider, Journal journal, boolean quiet) {
+        private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
-            this.journal = journal;
             this.quiet = quiet;
         }
 
         private Batch(Provider provider, JsonNode batch) {
-            this(provider, null, false);
+            this(provider, false);
             parts.add(Part.of(1, batch));
         }
 
+        private Batch(Journal journal) {
+            this(journal.provider(), false);
+            this.journal = journal;
+            journal.lastSeen().forEach(this::remember);
+        }
+
         private static Batch find(String idOrName, Provider named) {
-            var known = Journal.find(idOrName);
-            if (known.isPresent()) return known.get().batch();
+            if (given("batch", idOrName).isBlank()) throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
+            var known = Journal.find(idOrName).filter(journal -> named == null || journal.provider().name().equals(named.name()));
+            if (known.isPresent()) return new Batch(known.get());
             var provider = named == null ? Provider.chosen() : named;
             try {
                 return new Batch(provider, provider.wire().retrieve("batch", idOrName));
@@ -1224,30 +1333,41 @@ public final class Sheaf {
             }
         }
 
-        private Batch submit(Map<String, String> metadata) {
-            try (var lock = journal.lock()) {
-                boolean attached = journal.isSubmitted();
-                if (!attached) journal.submit(provider.wire(), metadata);
-                journal.lastSeen().forEach(this::see);
-                note(attached ? attachedNote() : submittedNote());
+        private Batch submit(Draft draft, Expansion expansion) {
+            try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
+                try (var requests = expansion.requests()) {
+                    for (var i = requests.iterator(); i.hasNext(); ) staging.add(i.next());
+                }
+                var target = staging.target(draft);
+                try (var lock = Lock.on(target)) {
+                    journal = staging.settle(draft, target);
+                    submitOrAttach(draft.metadata);
+                }
+                return this;
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot write to " + Journal.home() + " (" + reason(e) + ")", e);
             }
-            return this;
         }
 
-        private String submittedNote() {
-            return "submitted " + id() + " to " + provider.name() + " (" + journal.requestCount()
-                + (journal.requestCount() == 1 ? " request" : " requests") + (parts.size() == 1 ? "" : " in " + parts.size() + " parts") + "); kept in " + journal.shortPath();
+        private void submitOrAttach(Map<String, String> metadata) {
+            if (provider.isLocal()) journal.forgetWhatIsGone(provider.wire());
+            int created = journal.isSubmitted() ? 0 : journal.submit(provider.wire(), metadata);
+            journal.lastSeen().forEach(this::remember);
+            note((created > 0 ? "submitted " + id() + " to " + provider.name() + " (" + size() + ")"
+                : "attached to " + id() + " (" + size() + ", submitted " + Journal.MINUTE.format(journal.submittedAt) + "), nothing was sent")
+                + "; kept in " + journal.shortPath());
         }
 
-        private String attachedNote() {
-            return "attached to " + id() + " (submitted " + journal.submittedAt() + "), nothing was sent; kept in " + journal.shortPath();
+        private String size() {
+            return journal.requestCount() + (journal.requestCount() == 1 ? " request" : " requests")
+                + (parts.size() == 1 ? "" : " in " + parts.size() + " parts");
         }
 
         private void note(String text) {
             if (!quiet) System.err.println(text);
         }
 
-        private synchronized void see(Part part) {
+        private synchronized void remember(Part part) {
             while (parts.size() < part.number()) parts.add(null);
             parts.set(part.number() - 1, part);
         }
@@ -1286,11 +1406,11 @@ public final class Sheaf {
 
         private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
+                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
         }
 
-        private void saw(Part part) {
-            see(part);
+        private void rememberEnd(Part part) {
+            remember(part);
             if (journal != null && part.status().isTerminal()) journal.ended(part);
         }
 
@@ -1304,23 +1424,27 @@ public final class Sheaf {
          * Waits at most so long.
          * @throws IllegalStateException if the batch has not ended by then; it goes on
          */
-        public Batch await(Duration timeout) { return await(timeout, Instant.now().plus(timeout)); }
+        public Batch await(Duration timeout) { return await(given("await", timeout), deadline(timeout)); }
+
+        private static Instant deadline(Duration timeout) {
+            return timeout.compareTo(Duration.ofDays(36_500)) > 0 ? Instant.MAX : Instant.now().plus(timeout);
+        }
 
         private Batch await(Duration timeout, Instant deadline) {
             if (!seenStatus().isTerminal()) watch(timeout, deadline);
-            if (parts.stream().noneMatch(Part::ran)) throw failed();
+            if (parts.stream().noneMatch(Part::hasRun)) throw failed();
             return this;
         }
 
         private void watch(Duration timeout, Instant deadline) {
             var progress = new Progress(quiet);
-            var hook = new Thread(() -> progress.end(interrupted()));
+            var hook = new Thread(() -> progress.end(quiet ? "" : interrupted()));
             Runtime.getRuntime().addShutdownHook(hook);
             try {
-                var polls = new Polls(provider.isLocal());
-                while (!poll(polls, progress)) {
+                var backoff = new Backoff(provider.isLocal());
+                while (!poll(backoff, progress)) {
                     if (Instant.now().isAfter(deadline)) throw stillGoing(timeout);
-                    polls.pause(deadline);
+                    backoff.pause(deadline);
                 }
             } finally {
                 removeHook(hook);
@@ -1336,16 +1460,21 @@ public final class Sheaf {
             }
         }
 
-        private boolean poll(Polls polls, Progress progress) {
+        private boolean poll(Backoff backoff, Progress progress) {
             try {
                 refresh("await");
-                polls.answered();
+                backoff.answered();
             } catch (BatchException | UncheckedIOException e) {
-                if (!polls.survives(e)) throw e;
+                if (!backoff.survives(e)) throw withRemedy(e);
                 progress.trouble(e.getMessage());
             }
             progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.requestCount()));
             return seenStatus().isTerminal();
+        }
+
+        private RuntimeException withRemedy(RuntimeException e) {
+            if (!(e instanceof BatchException refusal) || refusal.status() != 404 || journal == null) return e;
+            return new BatchException(e.getMessage() + "; if it is gone for good, delete " + journal.shortPath() + " and run again", refusal);
         }
 
         private String interrupted() {
@@ -1359,34 +1488,36 @@ public final class Sheaf {
         }
 
         private BatchException failed() {
-            var faults = parts.stream().flatMap(part -> part.faults().stream().map(fault -> place(part, fault) + fault.describe()))
-                .toList();
-            var shown = faults.stream().limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
-            var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
+            var faults = parts.stream().mapToInt(part -> part.faults().size()).sum();
+            var shown = parts.stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
+            var more = faults > SHOWN_FAULTS ? ", and " + (faults - SHOWN_FAULTS) + " more" : "";
             var code = parts.stream().flatMap(part -> part.faults().stream()).map(Fault::code).findFirst().orElse("");
-            return new BatchException("await: " + id() + " failed; " + (faults.isEmpty() ? "the provider gave no reason"
-                : faults.size() + (faults.size() == 1 ? " fault" : " faults") + " in the input file: " + shown + more), 0, code, "", id());
+            return new BatchException("await: " + id() + " failed; " + (faults == 0 ? "the provider gave no reason"
+                : faults + (faults == 1 ? " fault" : " faults") + " in the input file: " + shown + more), code, id());
         }
 
-        /** A line of an input file, as the row it came from. */
-        private String place(Part part, Fault fault) {
-            if (fault.line() < 1) return "";
-            return journal == null ? "line " + fault.line() + " " : journal.place(part.number(), fault.line()) + " ";
+        /** A line of an input file is told as the row it came from. */
+        private Stream<String> placed(Part part) {
+            var faults = part.faults().stream().limit(SHOWN_FAULTS).toList();
+            var rows = journal == null || !journal.hasRows() ? Map.<Long, Long>of()
+                : journal.rowsAt(part.number(), faults.stream().map(Fault::line).toList());
+            return faults.stream().map(fault -> (rows.containsKey(fault.line()) ? "row " + rows.get(fault.line()) + " "
+                : fault.line() > 0 ? "line " + fault.line() + " " : "") + fault.describe());
         }
 
         /** Asks the provider to stop; requests that run are finished, and what has finished stays. One POST a part. */
         public Batch cancel() {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) saw(Part.of(part.number(), provider.wire().cancel(part.id())));
+                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire().cancel(part.id())));
             return this;
         }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             await();
-            if (journal == null) journal = Journal.adopt(provider, parts.get(0));
-            journal.collect(provider.wire(), parts, this::note);
-            return new Results(journal);
+            if (journal == null) journal = Journal.find(id()).orElseGet(() -> Staging.adopt(provider, parts.get(0), this::note));
+            parts.forEach(journal::ended);
+            return new Results(new Answers(journal, this::note), null, journal.name());
         }
 
         private String describe() { return id() + " " + seenStatus(); }
@@ -1394,33 +1525,53 @@ public final class Sheaf {
         @Override public String toString() { return "Batch[" + describe() + " " + seenCounts() + "]"; }
     }
 
-    /** When to ask next, and which faults to sit out. */
-    private static final class Polls {
-        private static final int TOLERATED_404 = 5;          // a batch may be visible a little late
+    /** How long to wait before asking again, and which faults may pass. */
+    private static final class Backoff {
+        private static final int TOLERATED = 5;              // refusals in a row: a batch may be visible a little late
         private final Duration most;
         private Duration delay;
         private Duration asked = Duration.ZERO;               // Retry-After
-        private int missing;
+        private int refusals;
 
-        Polls(boolean local) {
+        Backoff(boolean local) {
             delay = Duration.ofMillis(local ? 25 : 2_000);
             most = Duration.ofSeconds(local ? 2 : 60);
         }
 
-        void answered() { missing = 0; }
+        void answered() { refusals = 0; }
 
         boolean survives(RuntimeException e) {
-            if (!(e instanceof BatchException refusal)) return true;
-            asked = refusal.retryAfter();
-            if (refusal.status() == 404) return ++missing < TOLERATED_404;
-            return refusal.status() != 401 && refusal.status() != 403;
+            if (isPassing(e)) {
+                asked = asked(e);
+                return true;
+            }
+            int status = ((BatchException) e).status();
+            return status != 401 && status != 403 && ++refusals < TOLERATED;
         }
 
         void pause(Instant deadline) {
-            var wait = longer(asked, delay.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100));
+            var wait = longer(asked, jittered(delay));
             asked = Duration.ZERO;
             delay = shorter(most, delay.multipliedBy(3).dividedBy(2));
-            sleep(deadline.equals(Instant.MAX) ? wait : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
+            sleep("await", deadline.equals(Instant.MAX) ? wait : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
+        }
+
+        static void pause(String step, int attempt, RuntimeException e) {
+            sleep(step, longer(asked(e), jittered(Duration.ofMillis(250L << attempt))));
+        }
+
+        private static Duration jittered(Duration time) {
+            return time.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100);
+        }
+
+        private static Duration asked(RuntimeException e) {
+            return e instanceof BatchException refusal ? refusal.retryAfter : Duration.ZERO;
+        }
+
+        /** Whether the same call may succeed a little later. */
+        static boolean isPassing(RuntimeException e) {
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal
+                && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500);
         }
     }
 
@@ -1525,12 +1676,15 @@ public final class Sheaf {
 
         private static Stream<JsonNode> stream(JsonNode array) { return StreamSupport.stream(array.spliterator(), false); }
 
-        boolean hasText() { return !text().isEmpty() || body().has("data") || choice().at("/message").has("tool_calls"); }
+        boolean hasText() {
+            return !text().isEmpty() || body().path("data").size() > 0 || choice().at("/message/tool_calls").size() > 0;
+        }
 
         /** The text of a chat, a completion or a response; "" where there is none. */
         String text() {
             var content = choice().at("/message/content");
             if (content.isArray() || content.isTextual()) return content(content);
+            if (body().at("/data/0/embedding").isArray()) return body().at("/data/0/embedding").toString();
             return choice().has("text") ? choice().path("text").asText() : texts(outputs());
         }
 
@@ -1554,25 +1708,28 @@ public final class Sheaf {
 
     /** One request's end: its answer or its error, joined to its row. */
     public static final class Result {
-        private final Journal journal;
+        private final Answers answers;
         private final long index;                             // of the request, from 0
-        private final Answer answer;                          // null: no line came
-        private final Outcome outcome;
+        private Optional<Answer> answer;                      // read when first asked for; empty: no line came
+        private Outcome outcome;
         private Map<String, Object> row;
 
-        private Result(Journal journal, long index) {
-            this.journal = journal;
+        private Result(Answers answers, long index) {
+            this.answers = answers;
             this.index = index;
-            this.answer = journal.answer(index).map(Answer::new).orElse(null);
-            this.outcome = Outcome.of(answer, journal.batchStatus(index));
+        }
+
+        private Optional<Answer> answer() {
+            if (answer == null) answer = answers.answer(index);
+            return answer;
         }
 
         /** Returns the id that {@code customId(...)} gave, or the one on the wire, {@code request-1}. */
-        public String customId() { return journal.customId(index, this::row); }
+        public String customId() { return answers.customId(index, this::row); }
 
         /** Returns the row that the request came from; for {@code requests(file)} the request's body. */
         public Map<String, Object> row() {
-            if (row == null) row = journal.row(index);
+            if (row == null) row = answers.row(index);
             return row;
         }
 
@@ -1587,31 +1744,34 @@ public final class Sheaf {
         }
 
         /** Returns the name of the template that made the prompt. */
-        public String template() { return journal.template(index); }
+        public String template() { return answers.template(index); }
 
         /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
-        public String model() { return journal.model(index); }
+        public String model() { return answers.model(index); }
 
         /** Returns how the request ended. */
-        public Outcome outcome() { return outcome; }
+        public Outcome outcome() {
+            if (outcome == null) outcome = Outcome.of(answer().orElse(null), answers.batchStatus(index));
+            return outcome;
+        }
 
         /** Returns whether a whole answer came. */
-        public boolean ok() { return outcome == Outcome.SUCCEEDED; }
+        public boolean ok() { return outcome() == Outcome.SUCCEEDED; }
 
         /**
          * Returns the answer.
          * @throws IllegalStateException if no whole answer came, with this request's error
          */
         public String text() {
-            if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome + ": " + error());
-            return answer.text();
+            if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome() + ": " + error());
+            return rawText();
         }
 
         /** Returns whatever text came, whole or not; "" if none. */
-        public String rawText() { return answer == null ? "" : answer.text(); }
+        public String rawText() { return answer().map(Answer::text).orElse(""); }
 
         /** Returns the body of the provider's response; a missing node where none came. */
-        public JsonNode json() { return answer == null ? MissingNode.getInstance() : answer.body(); }
+        public JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
 
         /**
          * Returns the answer read as JSON into this class; a fence of Markdown around it is ignored.
@@ -1629,14 +1789,14 @@ public final class Sheaf {
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() {
-            return switch (outcome) {
+            return switch (outcome()) {
                 case SUCCEEDED -> "";
                 case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
                 case REFUSED -> clip("the model declined: " + Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
                     .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason()), 300);
                 case INVALID -> "the answer holds no text";
                 case MISSING -> "the provider's files hold no line for this request";
-                case ERRORED, EXPIRED, CANCELLED -> answer == null ? journal.batchError(index) : answer.error();
+                case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error).orElseGet(() -> answers.batchError(index));
             };
         }
 
@@ -1644,32 +1804,31 @@ public final class Sheaf {
         public Usage usage() { return Usage.of(json().path("usage")); }
 
         /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */
-        public String finishReason() { return answer == null ? "" : answer.finishReason(); }
+        public String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
 
         /** The last thing that the request says to the model. */
         private String prompt() {
-            var messages = journal.request(index).at("/body/messages");
+            var messages = answers.request(index).at("/body/messages");
             return Answer.content(messages.path(messages.size() - 1).path("content"));
         }
 
-        /** The row with its answer: what a second batch, a CSV and a JSON Lines file see. */
+        /** The row with its answer: what a second batch, a CSV and a JSON Lines file see. An earlier answer moves inside. */
         private Map<String, Object> joined() {
-            if (row().containsKey("result"))
-                throw new IllegalStateException("results: the column \"result\" would be overwritten by the answers; rename it");
-            var joined = new LinkedHashMap<>(row());
             var result = new LinkedHashMap<String, Object>();
             result.put("customId", customId());
             result.put("template", template());
             result.put("model", model());
-            result.put("outcome", outcome.toString());
+            result.put("outcome", outcome().toString());
             if (ok()) result.put("text", text());
             else result.put("error", error());
+            var joined = new LinkedHashMap<>(row());
+            if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
             joined.put("result", result);
             return joined;
         }
 
         @Override public String toString() {
-            return "Result[" + customId() + " " + outcome + " " + clip(ok() ? text() : error(), 60) + "]";
+            return "Result[" + customId() + " " + outcome() + " " + clip(ok() ? text() : error(), 60) + "]";
         }
     }
 
@@ -1681,24 +1840,22 @@ public final class Sheaf {
         private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
             "result.outcome", "result.text", "result.error");
         private static final int SHOWN = 20;
-        private static final Predicate<Result> EVERY = result -> true;
-        private final Journal journal;
-        private final Predicate<Result> filter;
+        private final Answers answers;
+        private final BitSet kept;                            // the requests that a filter left; null: all
         private final String name;
         private Map<Outcome, Long> counts;
         private Usage usage;
 
-        private Results(Journal journal) { this(journal, EVERY, journal.name()); }
-
-        private Results(Journal journal, Predicate<Result> filter, String name) {
-            this.journal = journal;
-            this.filter = filter;
+        private Results(Answers answers, BitSet kept, String name) {
+            this.answers = answers;
+            this.kept = kept;
             this.name = name;
         }
 
         /** Returns the results in input order, read as the stream goes. */
         public Stream<Result> stream() {
-            return LongStream.range(0, journal.requestCount()).mapToObj(i -> new Result(journal, i)).filter(filter);
+            return (kept == null ? LongStream.range(0, answers.count()) : kept.stream().asLongStream())
+                .mapToObj(index -> new Result(answers, index));
         }
 
         @Override public Iterator<Result> iterator() { return stream().iterator(); }
@@ -1707,7 +1864,7 @@ public final class Sheaf {
         @Override public Stream<Map<String, Object>> open() { return stream().map(Result::joined); }
 
         /** Returns how many results there are. */
-        public long size() { return counts().values().stream().mapToLong(Long::longValue).sum(); }
+        public long size() { return kept == null ? answers.count() : kept.cardinality(); }
 
         /** Returns how many results ended in each outcome; outcomes that none ended in are left out. */
         public Map<Outcome, Long> counts() {
@@ -1740,23 +1897,23 @@ public final class Sheaf {
 
         /** Returns the results that ended in one of these outcomes. */
         public Results only(Outcome first, Outcome... more) {
-            var wanted = java.util.EnumSet.of(first, more);
+            var wanted = EnumSet.of(given("only", first), more);
             return filtered(result -> wanted.contains(result.outcome()), "only");
         }
 
-        private boolean isWhole() { return filter == EVERY; }
-
-        private Results filtered(Predicate<Result> more, String word) {
-            return new Results(journal, filter.and(more), name + "-" + word);
+        private Results filtered(Predicate<Result> filter, String word) {
+            var left = new BitSet();
+            stream().filter(filter).forEach(result -> left.set((int) result.index));
+            return new Results(answers, left, name + "-" + word);
         }
 
         /** Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first appearance. */
         public <K> Map<K, Results> by(Function<Result, K> property) {
-            var groups = new LinkedHashMap<K, Results>();
-            for (var result : this)
-                groups.computeIfAbsent(property.apply(result), key ->
-                    filtered(other -> Objects.equals(property.apply(other), key), String.valueOf(key)));
-            return groups;
+            var groups = new LinkedHashMap<K, BitSet>();
+            stream().forEach(result -> groups.computeIfAbsent(property.apply(result), key -> new BitSet()).set((int) result.index));
+            var results = new LinkedHashMap<K, Results>();
+            groups.forEach((key, left) -> results.put(key, new Results(answers, left, name + "-" + key)));
+            return results;
         }
 
         /** Returns every answer read as JSON into this class; fails at the first that has none: use {@code succeeded().as(...)}. */
@@ -1766,15 +1923,15 @@ public final class Sheaf {
         public void show() { show(SHOWN); }
 
         /** Prints the first rows as a table as wide as the terminal, with what became of all of them. */
-        public void show(int rows) { System.out.print(Tables.results(this, rows)); }
+        public void show(int rows) { System.out.print(Tables.results(this, (int) notNegative("show", rows))); }
 
         /** Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text} and so on. */
-        public void toCsv(String file, String... columns) { toCsv(Path.of(file), columns); }
+        public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
 
         /** Writes the rows and their answers as CSV. */
         public void toCsv(Path file, String... columns) {
             var wanted = columns.length > 0 ? List.of(columns) : allColumns();
-            Atomic.write("toCsv", file, out -> {
+            Atomic.stream("toCsv", file, out -> {
                 try (var csv = CsvWriter.builder().build(out)) {
                     csv.writeRecord(wanted);
                     for (var row = open().iterator(); row.hasNext(); ) csv.writeRecord(cells(row.next(), wanted));
@@ -1783,19 +1940,20 @@ public final class Sheaf {
         }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(String file) { toJsonl(Path.of(file)); }
+        public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
         public void toJsonl(Path file) {
-            Atomic.write("toJsonl", file, out -> {
+            Atomic.stream("toJsonl", file, out -> {
                 for (var row = open().iterator(); row.hasNext(); ) out.write(Json.line(row.next()));
             });
         }
 
         /** Rows of JSON need not have the same columns, so all are asked. */
         private List<String> allColumns() {
-            var columns = new LinkedHashSet<>(journal.rowColumns());
+            var columns = new LinkedHashSet<>(answers.rowColumns());
             if (columns.isEmpty()) stream().forEach(result -> columns.addAll(result.row().keySet()));
+            columns.remove("result");
             columns.addAll(OWN_COLUMNS);
             return List.copyOf(columns);
         }
@@ -1805,9 +1963,9 @@ public final class Sheaf {
         }
 
         private static String cell(Map<String, Object> row, String column) {
-            if (row.containsKey(column)) return Json.cell(row.get(column));
-            if (!OWN_COLUMNS.contains(column)) throw noColumn(row, column);
-            return Json.cell(Row.map(row.get("result")).get(column.substring("result.".length())));
+            if (!column.startsWith("result.") && !row.containsKey(column)) throw noColumn(row, column);
+            if (column.matches("result\\.\\w+") && !OWN_COLUMNS.contains(column)) throw noColumn(row, column);
+            return Json.cell(Templates.value(column, row));
         }
 
         private static IllegalArgumentException noColumn(Map<String, Object> row, String column) {
@@ -1852,23 +2010,34 @@ public final class Sheaf {
         /** Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are kept. */
         public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_TOKEN",
             new Limits(50_000, 100 * MB), VLLM);
+        static { UncaughtErrors.install(); }
+
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA, KLUSTER);
 
         /** Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code SHEAF_API_KEY}. */
-        public static Provider of(String baseUrl) { return of(baseUrl, "SHEAF_API_KEY"); }
-
-        private static Provider of(String baseUrl, String keyVariable) {
-            var host = host(baseUrl);
-            var preset = PRESETS.stream().filter(known -> known.baseUrl.equals(baseUrl.replaceFirst("/+$", ""))).findFirst();
-            if (preset.isPresent()) return preset.get();
-            return new Provider(isLoopback(host) ? "local" : host, baseUrl.replaceFirst("/+$", ""), keyVariable,
-                new Limits(50_000, 100 * MB), STRICT);
+        public static Provider of(String baseUrl) {
+            var provider = of(baseUrl, "SHEAF_API_KEY");
+            return PRESETS.stream().filter(preset -> preset.name.equals(provider.name)).findFirst().orElse(provider);
         }
 
-        private static String host(String baseUrl) {
+        /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
+        private static Provider of(String baseUrl, String keyVariable) {
+            var url = given("provider", baseUrl).strip().replaceFirst("/+$", "");
+            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(url)).findFirst().map(preset -> preset.keyVariable(keyVariable))
+                .orElseGet(() -> new Provider(nameOf(url), url, keyVariable, new Limits(50_000, 100 * MB), STRICT));
+        }
+
+        private static String nameOf(String baseUrl) {
+            var uri = uri(baseUrl);
+            return isLoopback(uri) ? "local" : uri.getAuthority() + uri.getPath().replaceFirst("/v1$", "");
+        }
+
+        private static URI uri(String baseUrl) {
             try {
-                var uri = URI.create(baseUrl.strip());
-                if (uri.getHost() != null && uri.getScheme().matches("https?")) return uri.getHost();
+                var uri = URI.create(baseUrl);
+                if (uri.getUserInfo() != null)
+                    throw new IllegalStateException("provider: the base URL of " + uri.getHost() + " holds a key; put it into SHEAF_API_KEY");
+                if (uri.getHost() != null && uri.getScheme() != null && uri.getScheme().matches("https?")) return uri;
             } catch (IllegalArgumentException e) {
                 // told below
             }
@@ -1876,9 +2045,13 @@ public final class Sheaf {
                 + names());
         }
 
+        private static boolean isLoopback(URI uri) {
+            return uri.getHost().equals("localhost") || uri.getHost().equals("[::1]") || uri.getHost().matches("127(\\.[0-9]+){3}");
+        }
+
         /** Returns the preset of this name, or the provider at this base URL. */
         public static Provider named(String nameOrUrl) {
-            return PRESETS.stream().filter(preset -> preset.name.equals(nameOrUrl.strip().toLowerCase(Locale.ROOT))).findFirst()
+            return PRESETS.stream().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip().toLowerCase(Locale.ROOT))).findFirst()
                 .orElseGet(() -> of(nameOrUrl));
         }
 
@@ -1888,11 +2061,11 @@ public final class Sheaf {
          * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
          */
         public static Provider chosen() {
-            if (!Settings.get("SHEAF_PROVIDER").isEmpty()) return named(Settings.get("SHEAF_PROVIDER"));
-            if (!Settings.get("OPENAI_BASE_URL").isEmpty()) return of(Settings.get("OPENAI_BASE_URL"), OPENAI.keyVariable);
-            var withKey = PRESETS.stream().filter(preset -> !Settings.get(preset.keyVariable).isEmpty()).toList();
+            if (!Environment.get("SHEAF_PROVIDER").isEmpty()) return named(Environment.get("SHEAF_PROVIDER"));
+            if (!Environment.get("OPENAI_BASE_URL").isEmpty()) return of(Environment.get("OPENAI_BASE_URL"), OPENAI.keyVariable);
+            var withKey = PRESETS.stream().filter(preset -> !Environment.get(preset.keyVariable).isEmpty()).toList();
             if (withKey.size() == 1) return withKey.get(0);
-            if (withKey.isEmpty() && Settings.canAsk()) return OPENAI;
+            if (withKey.isEmpty() && Environment.canAsk()) return OPENAI;
             throw new IllegalStateException(withKey.isEmpty() ? noKey() : twoKeys(withKey));
         }
 
@@ -1926,24 +2099,18 @@ public final class Sheaf {
             return new Provider(name, baseUrl, keyVariable, new Limits(requests, bytes), dialect);
         }
 
-        /** Returns a copy that does these things in its own way. */
-        public Provider dialect(boolean mixedModels, String maxTokensField) {
-            return new Provider(name, baseUrl, keyVariable, limits, new Dialect(mixedModels, maxTokensField));
-        }
+        /** Returns a copy with this dialect. */
+        public Provider dialect(Dialect dialect) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
 
         /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
-        public boolean isLocal() { return isLoopback(URI.create(baseUrl).getHost()); }
-
-        private static boolean isLoopback(String host) {
-            return host.equals("localhost") || host.equals("[::1]") || host.matches("127(\\.[0-9]+){3}");
-        }
+        public boolean isLocal() { return isLoopback(uri(baseUrl)); }
 
         /** Returns a batch here, by its id or the name it was submitted under. */
         public Batch batch(String idOrName) { return Batch.find(idOrName, this); }
 
         /** Returns the newest batches here, newest first, at most so many. They print as a table. */
         public Listing<Batch> batches(int limit) {
-            var batches = wire().batches("batches", limit).map(json -> new Batch(this, json)).toList();
+            var batches = wire().batches("batches", (int) notNegative("batches", limit)).stream().map(json -> new Batch(this, json)).toList();
             return new Listing<>(batches, List.of("id", "status", "requests", "created"), batch -> {
                 var part = batch.parts.get(0);
                 return List.of(part.id(), part.status().text(), part.requestCounts().toString(), Json.time(part.json().path("created_at")));
@@ -1956,8 +2123,8 @@ public final class Sheaf {
         /** Returns the files kept here. They print as a table. */
         public Listing<Map<String, Object>> files() { return listing(wire().files(), "id", "purpose", "bytes", "filename"); }
 
-        private static Listing<Map<String, Object>> listing(Stream<JsonNode> items, String... columns) {
-            var rows = items.map(item -> Row.map(Row.plain(item))).toList();
+        private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
+            var rows = items.stream().map(item -> Row.map(Row.plain(item))).toList();
             return new Listing<>(rows, List.of(columns),
                 row -> Stream.of(columns).map(column -> Json.cell(row.get(column))).toList());
         }
@@ -1968,7 +2135,12 @@ public final class Sheaf {
             return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl).put("key_variable", keyVariable);
         }
 
-        private static Provider of(JsonNode json) { return of(json.path("base_url").asText(), json.path("key_variable").asText()); }
+        /** A local server has another port each time: the one that the environment names stands for the one of then. */
+        private static Provider of(JsonNode json) {
+            var stored = of(json.path("base_url").asText(), json.path("key_variable").asText());
+            var url = Environment.get("OPENAI_BASE_URL");
+            return stored.isLocal() && !url.isEmpty() && isLoopback(uri(url)) ? chosen() : stored;
+        }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
     }
@@ -2011,11 +2183,11 @@ public final class Sheaf {
         private final String batchId;
         private final Duration retryAfter;
 
-        private BatchException(String message, int status, String code, String param, String batchId) {
+        private BatchException(String message, String code, String batchId) {
             super(message);
-            this.status = status;
+            this.status = 0;
             this.code = code;
-            this.param = param;
+            this.param = "";
             this.batchId = batchId;
             this.retryAfter = Duration.ZERO;
         }
@@ -2038,7 +2210,7 @@ public final class Sheaf {
             this.retryAfter = retryAfter;
         }
 
-        /** Returns the HTTP status; 0 if the batch itself failed. */
+        /** Returns the HTTP status of a refusal; else 0. */
         public int status() { return status; }
 
         /** Returns the provider's code, such as {@code model_not_found}; "" if it gave none. */
@@ -2049,151 +2221,73 @@ public final class Sheaf {
 
         /** Returns the batch that failed; "" if it was a call that was refused. */
         public String batchId() { return batchId; }
-
-        private Duration retryAfter() { return retryAfter; }
     }
 
     // ---- Journal: what is kept on disk ----
 
     /**
-     * One submitted batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: the draft, the rows, the input files, a log of steps, the
-     * files that came back, and the places of all lines. No key ever enters it.
+     * One submitted batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: the draft, the rows, the input files, a log of
+     * steps, the files that came back, and the places of all lines. No key ever enters it.
      */
     private static final class Journal {
-        static final String WIRE_ID = "request-";
-        private static final Pattern NUMBERED = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
-        private static final List<String> ANSWER_FILES = List.of("output", "error");
-        private static final DateTimeFormatter MINUTE = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
-
+        private static final DateTimeFormatter MINUTE =
+            DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
         private final Path dir;
         private final JsonNode draft;
-        private final List<State> states = new ArrayList<>();      // one for each part
+        private final List<PartLog> log = new ArrayList<>();      // one for each part
+        private Instant submittedAt = Instant.EPOCH;
         private LineIndex requests;
         private LineIndex rows;
-        private final Template customId;                           // null: the id on the wire is the id
-        private final Map<Integer, Map<Long, String>> faults = new ConcurrentHashMap<>();
-        private LineIndex answers;
-
-        /** What the log of steps says of a part. */
-        private static final class State {
-            String file;
-            String token;
-            JsonNode batch;
-            boolean ended;
-
-            void replay(JsonNode step) {
-                switch (step.path("step").asText()) {
-                    case "uploaded" -> file = step.path("file").asText();
-                    case "creating" -> token = step.path("token").asText();
-                    case "created" -> batch = step.path("batch");
-                    case "ended" -> {
-                        batch = step.path("batch");
-                        ended = true;
-                    }
-                    case "again" -> {
-                        file = token = null;
-                        batch = null;
-                        ended = false;
-                    }
-                    default -> throw new IllegalStateException("journal: unknown step " + step + "; a newer Sheaf wrote it");
-                }
-            }
-        }
 
         private Journal(Path dir) {
             this.dir = dir;
             this.draft = Json.read(dir.resolve("draft.json"));
-            for (int part = 1; part <= draft.path("parts").asInt(); part++) states.add(new State());
-            for (var step : steps()) states.get(step.path("part").asInt() - 1).replay(step);
-            customId = draft.path("custom_id").isTextual() ? new Template("customId", draft.path("custom_id").asText()) : null;
+            for (int part = 1; part <= draft.path("parts").asInt(); part++) log.add(new PartLog());
+            readSteps();
         }
 
         static Path home() {
-            var home = Settings.get("SHEAF_HOME");
+            var home = Environment.get("SHEAF_HOME");
             return home.isEmpty() ? Path.of(System.getProperty("user.home"), ".sheaf") : Path.of(home);
         }
 
         private static Path folder() { return home().resolve("batches"); }
 
-        /** Expands the draft onto disk, or finds that it was there already. */
-        static Journal of(Draft draft, Provider provider, Expansion expansion) {
-            try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
-                try (var requests = expansion.requests()) {
-                    for (var i = requests.iterator(); i.hasNext(); ) staging.add(i.next());
-                }
-                return new Journal(staging.settle(draft));
-            } catch (IOException e) {
-                throw new UncheckedIOException("submit: cannot write to " + home() + " (" + reason(e) + ")", e);
-            }
-        }
-
-        /** Returns the newest submitted batch of this id, name or folder name. */
+        /** Returns the newest submitted batch of this id, name or folder name; one that was submitted here goes first. */
         static Optional<Journal> find(String idOrName) {
             if (!Files.isDirectory(folder())) return Optional.empty();
             try (var dirs = Files.list(folder())) {
-                return dirs.filter(dir -> Files.exists(dir.resolve("steps.jsonl"))).map(Journal::new)
-                    .filter(journal -> journal.isSubmitted() && journal.isCalled(idOrName))
-                    .max((a, b) -> a.submittedAt().compareTo(b.submittedAt()));
+                return dirs.flatMap(dir -> read(dir).stream()).filter(journal -> journal.isCalled(idOrName))
+                    .max(Comparator.comparing((Journal journal) -> !journal.isAdopted()).thenComparing(journal -> journal.submittedAt));
             } catch (IOException e) {
                 throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
             }
         }
 
-        private boolean isCalled(String idOrName) {
-            return name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
-                || states.stream().anyMatch(state -> state.batch.path("id").asText().equals(idOrName));
-        }
-
-        /** Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, from its answers. */
-        static Journal adopt(Provider provider, Part part) {
-            var wire = provider.wire();
-            try (var staging = new Staging(provider, part.json().path("endpoint").asText(), "")) {
-                var input = staging.dir.resolve("download");
-                try {
-                    wire.download(part.inputFileId(), input);
-                    staging.addLines(input, line -> line);
-                } catch (BatchException gone) {
-                    for (var file : Stream.of(part.outputFileId(), part.errorFileId()).filter(id -> !id.isEmpty()).toList()) {
-                        wire.download(file, input);
-                        staging.addLines(input, line -> Json.MAPPER.createObjectNode().set("custom_id", line.path("custom_id")));
-                    }
-                }
-                Files.deleteIfExists(input);
-                var journal = new Journal(staging.settle(Sheaf.batch().name(plainName(part.id()))));
-                if (!journal.isSubmitted()) journal.step("created", 1, "batch", part.json());
-                if (part.status().isTerminal()) journal.ended(part);
-                return journal;
-            } catch (IOException e) {
-                throw new UncheckedIOException("results: cannot write to " + home() + " (" + reason(e) + ")", e);
+        /** One folder that cannot be read does not hide the others. */
+        private static Optional<Journal> read(Path dir) {
+            try {
+                return Files.exists(dir.resolve("steps.jsonl")) ? Optional.of(new Journal(dir)) : Optional.empty();
+            } catch (UncheckedIOException | IllegalStateException unreadable) {
+                return Optional.empty();
             }
         }
 
-        private static String plainName(String id) {
-            var plain = id.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
-            return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(64, plain.length()));
+        private boolean isCalled(String idOrName) {
+            return log.stream().allMatch(part -> part.batch != null)
+                && (name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
+                    || log.stream().anyMatch(part -> part.batch.path("id").asText().equals(idOrName)));
         }
 
+        private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
+
         String name() { return draft.path("name").asText(); }
+
+        Provider provider() { return Provider.of(draft.path("provider")); }
 
         long requestCount() { return draft.path("requests").asLong(); }
 
         boolean hasRows() { return draft.path("rows").asLong() > 0; }
-
-        private LineIndex requests() {
-            if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
-            return requests;
-        }
-
-        private LineIndex rows() {
-            if (rows == null) rows = new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
-            return rows;
-        }
-
-        Batch batch() {
-            var batch = new Batch(Provider.of(draft.path("provider")), this, false);
-            lastSeen().forEach(batch::see);
-            return batch;
-        }
 
         String shortPath() {
             var home = Path.of(System.getProperty("user.home"));
@@ -2202,100 +2296,133 @@ public final class Sheaf {
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
 
-        private Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+        LineIndex requests() {
+            if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
+            return requests;
+        }
 
-        // the log of steps
+        LineIndex rows() {
+            if (rows == null) rows = new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
+            return rows;
+        }
 
-        private List<JsonNode> steps() {
-            var steps = new ArrayList<JsonNode>();
+        Stream<Part> lastSeen() {
+            return LongStream.rangeClosed(1, log.size()).mapToObj(part -> part((int) part));
+        }
+
+        Part part(int number) { return Part.of(number, log.get(number - 1).batch); }
+
+        /** What the log of steps says of one part. */
+        private static final class PartLog {
+            private String file;
+            private String token;                      // of a create whose answer may have been lost
+            private JsonNode batch;                    // as last written down
+        }
+
+        private void readSteps() {
             var file = dir.resolve("steps.jsonl");
-            if (!Files.exists(file)) return steps;
+            if (!Files.exists(file)) return;
             try (var lines = new Lines(Files.newInputStream(file))) {
-                while (lines.advance()) {
-                    var step = Json.lenient(lines.text());
-                    if (step.isObject()) steps.add(step);          // a torn last line never happened
-                }
-                return steps;
+                while (lines.advance()) replay(Json.lenient(lines.text()));
             } catch (IOException e) {
                 throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        /** Takes one step; a torn line never happened. */
+        private void replay(JsonNode step) {
+            if (!step.isObject()) return;
+            var part = log.get(step.path("part").asInt() - 1);
+            switch (step.path("step").asText()) {
+                case "uploaded" -> part.file = step.path("file").asText();
+                case "creating" -> part.token = step.path("token").asText();
+                case "created" -> {
+                    part.batch = step.path("batch");
+                    submittedAt = Instant.parse(step.path("at").asText());
+                }
+                case "ended" -> part.batch = step.path("batch");
+                case "again" -> {
+                    part.file = part.token = null;
+                    part.batch = null;
+                }
+                default -> throw new IllegalStateException("journal: unknown step " + step + "; a newer Sheaf wrote it");
             }
         }
 
         private void step(String step, int part, String field, Object value) {
             var line = Json.MAPPER.createObjectNode().put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
             line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
-            try (var log = FileChannel.open(dir.resolve("steps.jsonl"), StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
-                log.write(ByteBuffer.wrap(Json.line(line)));
-                log.force(true);
-            } catch (IOException e) {
-                throw new UncheckedIOException("journal: cannot write to " + dir + " (" + reason(e) + ")", e);
-            }
-            states.get(part - 1).replay(line);
+            Atomic.append(dir.resolve("steps.jsonl"), Json.line(line));
+            replay(line);
         }
 
-        /** Keeps two processes from submitting the same draft at once; the second waits, and then attaches. */
-        Lock lock() {
-            try {
-                var channel = FileChannel.open(dir.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-                while (true) {
-                    try {
-                        channel.lock();
-                        return new Lock(channel);
-                    } catch (java.nio.channels.OverlappingFileLockException anotherThread) {
-                        sleep(Duration.ofMillis(50));
-                    }
-                }
-            } catch (IOException e) {
-                throw new UncheckedIOException("submit: cannot lock " + dir + " (" + reason(e) + ")", e);
-            }
-        }
-
-        private record Lock(FileChannel channel) implements AutoCloseable {
-            @Override public void close() {
-                try {
-                    channel.close();
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e);
-                }
-            }
+        void ended(Part part) {
+            if (!part(part.number()).status().isTerminal()) step("ended", part.number(), "batch", part.json());
         }
 
         // submitting
 
+        /** Whether every part is at the provider, and none of them failed before anything ran. */
         boolean isSubmitted() {
-            return states.stream().allMatch(state -> state.batch != null && (!state.ended || Part.of(1, state.batch).ran()));
+            return log.stream().allMatch(part -> part.batch != null && Part.of(1, part.batch).hasRun());
         }
 
-        String submittedAt() {
-            return steps().stream().filter(step -> step.path("step").asText().equals("created")).findFirst()
-                .map(step -> MINUTE.format(Instant.parse(step.path("at").asText()))).orElse("");
+        /** Whether nothing was sent that could be running or may be paid for. */
+        boolean isUntouched() {
+            return log.stream().allMatch(part -> part.batch == null ? part.token == null : !Part.of(1, part.batch).hasRun());
         }
 
-        Stream<Part> lastSeen() {
-            return LongStream.range(0, states.size()).mapToObj(i -> Part.of((int) i + 1, states.get((int) i).batch));
+        /** Finds the rows whose requests stand in these lines of a part's input file. */
+        Map<Long, Long> rowsAt(int part, Collection<Long> lines) {
+            int variants = Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1);
+            var rows = Answers.requestsAt(this, part, lines);
+            rows.replaceAll((line, request) -> request / variants + 1);
+            return rows;
         }
 
-        void submit(Wire wire, Map<String, String> metadata) {
-            Map<Integer, JsonNode> submitted = null;
-            for (int part = 1; part <= states.size(); part++) {
-                var state = states.get(part - 1);
-                if (state.ended && !Part.of(part, state.batch).ran()) step("again", part, "id", state.batch.path("id"));
-                if (state.batch != null) continue;
-                if (submitted == null) submitted = submitted(wire);
-                if (!submitted.containsKey(part)) submitted.put(part, create(wire, part, metadata));
-                step("created", part, "batch", submitted.get(part));
+        /** Creates what is not yet at the provider; returns how many batches that took. */
+        int submit(Wire wire, Map<String, String> metadata) {
+            Map<Integer, JsonNode> found = null;
+            int created = 0;
+            for (int part = 1; part <= log.size(); part++) {
+                if (log.get(part - 1).batch != null && !part(part).hasRun()) forget(part);
+                if (log.get(part - 1).batch != null) continue;
+                if (found == null) found = search(wire);
+                if (!found.containsKey(part)) created++;
+                step("created", part, "batch", found.containsKey(part) ? found.get(part) : create(wire, part, metadata));
+            }
+            return created;
+        }
+
+        /** A local server may have been started anew on an empty store: then its batches never were. */
+        void forgetWhatIsGone(Wire wire) {
+            for (int part = 1; part <= log.size(); part++) {
+                if (log.get(part - 1).batch == null || part(part).status().isTerminal()) continue;
+                try {
+                    wire.retrieve("submit", part(part).id());
+                } catch (BatchException e) {
+                    if (e.status() != 404) throw e;
+                    forget(part);
+                }
             }
         }
 
-        /** Looks among the provider's batches for parts of this one: from a lost response, a killed process, another machine. */
-        private Map<Integer, JsonNode> submitted(Wire wire) {
+        /** The part is submitted again: what came back of it before does not count. */
+        private void forget(int part) {
+            for (var file : List.of("answers.idx", "part-" + part + ".output.jsonl", "part-" + part + ".error.jsonl"))
+                Atomic.delete(dir.resolve(file));
+            step("again", part, "id", part(part).id());
+        }
+
+        /** Looks among the provider's batches for parts of this one: from a lost answer, a killed process, another machine. */
+        private Map<Integer, JsonNode> search(Wire wire) {
             var found = new HashMap<Integer, JsonNode>();
             for (var batch : recentBatches(wire)) {
                 var mark = batch.path("metadata").path(Wire.TOKEN).asText("");
-                for (int part = 1; part <= states.size(); part++) {
-                    var file = states.get(part - 1).file;
+                for (int part = 1; part <= log.size(); part++) {
+                    var file = log.get(part - 1).file;
                     boolean ours = mark.startsWith(mark(part)) || file != null && file.equals(batch.path("input_file_id").asText());
-                    if (ours && Part.of(part, batch).ran()) found.putIfAbsent(part, batch);
+                    if (ours && Part.of(part, batch).hasRun()) found.putIfAbsent(part, batch);
                 }
             }
             return found;
@@ -2306,179 +2433,217 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                if (Set.of(404, 405, 501).contains(e.status()) && states.stream().allMatch(state -> state.token == null)) return List.of();
+                if (Set.of(404, 405, 501).contains(e.status()) && log.stream().allMatch(part -> part.token == null)) return List.of();
                 throw e;
             }
         }
 
-        private String mark(int part) { return draft.path("digest").asText() + "/" + part + "/" + name() + "."; }
+        private String mark(int part) { return draft.path("digest").asText() + "/" + part + "/" + name() + "/"; }
 
         private JsonNode create(Wire wire, int part, Map<String, String> metadata) {
-            var state = states.get(part - 1);
-            if (state.file == null) step("uploaded", part, "file", wire.upload(inputFile(part)).path("id"));
+            if (log.get(part - 1).file == null) step("uploaded", part, "file", wire.upload(inputFile(part)).path("id"));
             var token = mark(part) + UUID.randomUUID().toString().substring(0, 8);
             step("creating", part, "token", token);
             var pairs = new TreeMap<>(metadata);
             pairs.put(Wire.TOKEN, token);
-            return wire.createOnce(state.file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
-                () -> Optional.ofNullable(submitted(wire).get(part)));
+            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(), draft.path("completion_window").asText(),
+                pairs, () -> Optional.ofNullable(search(wire).get(part)));
         }
+    }
 
-        void ended(Part part) {
-            if (!states.get(part.number() - 1).ended) step("ended", part.number(), "batch", part.json());
-        }
-
-        // collecting
-
-        /** Fetches the files of every part and notes where each answer stands. */
-        void collect(Wire wire, List<Part> parts, Consumer<String> note) {
-            for (var part : parts) {
-                fetch(wire, part.outputFileId(), answerFile(part.number(), "output"));
-                fetch(wire, part.errorFileId(), answerFile(part.number(), "error"));
+    /** Keeps two processes, or threads, from changing the same journal at once. */
+    private record Lock(FileChannel channel) implements AutoCloseable {
+        static Lock on(Path dir) {
+            var file = dir.resolveSibling("." + dir.getFileName() + ".lock");
+            try {
+                var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                while (!isTaken(channel)) sleep("submit", Duration.ofMillis(50));
+                return new Lock(channel);
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot lock " + file + " (" + reason(e) + ")", e);
             }
-            var index = dir.resolve("answers.idx");
-            if (!Files.exists(index)) new Collector(note).write(index);
-            answers = new LineIndex(index, file -> answerFile(file / 2 + 1, ANSWER_FILES.get(file % 2)));
         }
 
-        private static void fetch(Wire wire, String id, Path file) {
-            if (!id.isEmpty() && !Files.exists(file)) wire.download(id, file);
+        private static boolean isTaken(FileChannel channel) throws IOException {
+            try {
+                return channel.tryLock() != null;
+            } catch (OverlappingFileLockException anotherThread) {
+                return false;
+            }
         }
 
-        /** Finds each request's line among the files that came back. */
-        private final class Collector {
-            private static final int SHOWN = 10;
-            private final Consumer<String> note;
-            private final Map<String, Long> ids = draft.path("numbered").asBoolean() ? null : idsOfTheFile();
-            private int notes;
+        @Override public void close() {
+            try {
+                channel.close();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
 
-            Collector(Consumer<String> note) { this.note = note; }
+    /** The files that came back, joined to the requests and rows of a journal. */
+    private static final class Answers {
+        static final String WIRE_ID = "request-";
+        private static final Pattern OWN_ID = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
+        private static final List<String> KINDS = List.of("output", "error");
+        private static final int SHOWN_NOTES = 10;
+        private final Journal journal;
+        private final Consumer<String> note;
+        private final Template customId;                           // null: the id on the wire is the id
+        private final LineIndex places;
+        private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
+        private int notes;
 
-            void write(Path target) {
-                try {
-                    var staged = target.resolveSibling("answers.idx.tmp");
-                    try (var out = new LineIndex.Places(staged, requestCount())) {
-                        for (int part = 1; part <= states.size(); part++)
-                            for (var kind : ANSWER_FILES) scan(out, part, kind);
-                    }
-                    if (notes > SHOWN) note.accept("results: and " + (notes - SHOWN) + " more such lines");
-                    Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
-                } catch (IOException e) {
-                    throw new UncheckedIOException("results: cannot read or write " + dir + " (" + reason(e) + ")", e);
+        /** Fetches the files that are not here yet, and finds each request's line in them. */
+        Answers(Journal journal, Consumer<String> note) {
+            this.journal = journal;
+            this.note = note;
+            var id = journal.draft.path("custom_id");
+            this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
+            var index = journal.dir.resolve("answers.idx");
+            try (var lock = Lock.on(journal.dir)) {
+                journal.lastSeen().forEach(this::fetch);
+                if (!Files.exists(index)) write(index);
+            }
+            places = new LineIndex(index, file -> file(file / 2 + 1, KINDS.get(file % 2)));
+        }
+
+        private Path file(int part, String kind) { return journal.dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+
+        private void fetch(Part part) {
+            fetch(part.outputFileId(), file(part.number(), "output"));
+            fetch(part.errorFileId(), file(part.number(), "error"));
+        }
+
+        private void fetch(String id, Path file) {
+            if (id.isEmpty() || Files.exists(file)) return;
+            try {
+                journal.provider().wire().download(id, file);
+            } catch (BatchException e) {
+                if (e.status() != 404 && e.status() != 410) throw e;
+                note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
+            }
+        }
+
+        private void write(Path index) {
+            var ids = journal.draft.path("own_ids").asBoolean() ? null : idsOfTheFile();
+            Atomic.write("results", index, staged -> {
+                try (var out = new LineIndex.AnyOrder(staged, journal.requestCount())) {
+                    for (int file = 0; file < 2 * journal.log.size(); file++) scan(file, ids, out);
                 }
-            }
-
-            private void scan(LineIndex.Places out, int part, String kind) throws IOException {
-                var file = answerFile(part, kind);
-                if (!Files.exists(file)) return;
-                try (var lines = new Lines(Files.newInputStream(file))) {
-                    while (lines.advance())
-                        if (!lines.isBlank()) place(out, 2 * (part - 1) + ANSWER_FILES.indexOf(kind), file, lines);
-                }
-            }
-
-            private void place(LineIndex.Places out, int file, Path path, Lines lines) throws IOException {
-                var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
-                var id = line.path("custom_id").asText("");
-                if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
-                else if (index(id) < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
-                else if (!out.put(index(id), file, lines.length(), lines.start()))
-                    odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
-            }
-
-            private void odd(Path path, Lines lines, String what) {
-                if (notes++ < SHOWN) note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
-            }
-
-            private long index(String id) {
-                if (ids != null) return ids.getOrDefault(id, -1L);
-                var number = NUMBERED.matcher(id);
-                if (!number.matches()) return -1;
-                var index = Long.parseLong(number.group(1)) - 1;
-                return index < requestCount() ? index : -1;
-            }
+            });
+            if (notes > SHOWN_NOTES) note.accept("results: and " + (notes - SHOWN_NOTES) + " more such lines");
         }
 
         private Map<String, Long> idsOfTheFile() {
             var ids = new HashMap<String, Long>();
-            for (long i = 0; i < requestCount(); i++) ids.putIfAbsent(request(i).path("custom_id").asText(), i);
+            for (long i = 0; i < journal.requestCount(); i++) ids.putIfAbsent(request(i).path("custom_id").asText(), i);
             return ids;
         }
 
-        // what a result asks
+        private void scan(int file, Map<String, Long> ids, LineIndex.AnyOrder out) throws IOException {
+            var path = file(file / 2 + 1, KINDS.get(file % 2));
+            if (!Files.exists(path)) return;
+            try (var lines = new Lines(Files.newInputStream(path))) {
+                while (lines.advance())
+                    if (!lines.isBlank()) place(file, path, lines, ids, out);
+            }
+        }
 
-        JsonNode request(long index) { return Json.lenient(requests().line(index).orElseThrow()); }
+        private void place(int file, Path path, Lines lines, Map<String, Long> ids, LineIndex.AnyOrder out) {
+            var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
+            var id = line.path("custom_id").asText("");
+            long request = ids == null ? ownId(id) : ids.getOrDefault(id, -1L);
+            if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
+            else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
+            else if (!out.put(request, file, lines.length(), lines.start()))
+                odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
+        }
 
-        Optional<JsonNode> answer(long index) { return answers.line(index).map(Json::lenient); }
+        private void odd(Path path, Lines lines, String what) {
+            if (notes++ < SHOWN_NOTES) note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+        }
 
-        private int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
+        private long ownId(String id) {
+            var number = OWN_ID.matcher(id);
+            long request = number.matches() ? Long.parseLong(number.group(1)) - 1 : -1;
+            return request < journal.requestCount() ? request : -1;
+        }
+
+        long count() { return journal.requestCount(); }
+
+        JsonNode request(long index) { return Json.lenient(journal.requests().line(index).orElseThrow()); }
+
+        Optional<Answer> answer(long index) { return places.line(index).map(Json::lenient).map(Answer::new); }
+
+        int variants() { return Math.max(1, templates().size()) * modelsPerRow(); }
+
+        private JsonNode templates() { return journal.draft.path("templates"); }
+
+        private int modelsPerRow() { return journal.draft.path("models_per_row").asInt(1); }
+
+        boolean hasModelForEachRow() { return journal.draft.path("models").isEmpty(); }
 
         Map<String, Object> row(long index) {
-            if (!draft.path("numbered").asBoolean()) return Json.row(request(index).path("body"));
-            return !hasRows() ? Map.of() : Json.row(Json.lenient(rows().line(index / variants()).orElseThrow()));
+            if (!journal.draft.path("own_ids").asBoolean()) return Json.row(request(index).path("body"));
+            return journal.hasRows() ? Json.row(Json.lenient(journal.rows().line(index / variants()).orElseThrow())) : Map.of();
         }
 
         String customId(long index, Supplier<Map<String, Object>> row) {
-            if (!draft.path("numbered").asBoolean()) return request(index).path("custom_id").asText();
-            return customId == null ? WIRE_ID + (index + 1) : !hasRows() ? customId.text() : customId.render("customId", index, row.get());
+            if (!journal.draft.path("own_ids").asBoolean()) return request(index).path("custom_id").asText();
+            return customId == null ? WIRE_ID + (index + 1) : customId.render("customId", index / variants() + 1, row.get());
         }
 
         String template(long index) {
-            var names = draft.path("templates");
-            return names.path((int) (index / draft.path("models_per_row").asInt(1) % Math.max(1, names.size()))).asText();
+            return templates().path((int) (index / modelsPerRow() % Math.max(1, templates().size()))).asText();
         }
 
         String model(long index) {
-            var models = draft.path("models");
+            var models = journal.draft.path("models");
             return models.isEmpty() ? request(index).at("/body/model").asText() : models.path((int) (index % models.size())).asText();
         }
 
         /** Returns every column that some row has; none where the requests were not made from rows. */
-        List<String> rowColumns() { return texts(draft.path("row_columns")); }
-
-        private static List<String> texts(JsonNode array) {
-            return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
-        }
+        List<String> rowColumns() { return Json.texts(journal.draft.path("row_columns")); }
 
         /** Returns the columns that the prompts name: what a reader of the table wants to see beside the answer. */
-        List<String> shownColumns() { return texts(draft.path("prompt_columns")); }
-
-        private Part part(long index) { return Part.of(requests().file(index) + 1, states.get(requests().file(index)).batch); }
+        List<String> promptColumns() { return Json.texts(journal.draft.path("prompt_columns")); }
 
         Status batchStatus(long index) { return part(index).status(); }
+
+        private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
         /** Why a request of a part without answers has none. */
         String batchError(long index) {
             var part = part(index);
-            var own = faultsOf(part).get(index);
+            var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
             if (own != null) return own;
             var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
             return part.id() + " " + part.status() + (part.status().equals(Status.FAILED) ? " before any request ran" + first : "");
         }
 
-        private Map<Long, String> faultsOf(Part part) {
-            return faults.computeIfAbsent(part.number(), number -> {
-                var byRequest = new HashMap<Long, String>();
-                for (var fault : part.faults())
-                    requestAt(number, fault.line()).ifPresent(index -> byRequest.putIfAbsent(index, fault.describe()));
-                return byRequest;
-            });
+        private Map<Long, String> byRequest(Part part) {
+            var requests = requestsAt(journal, part.number(), part.faults().stream().map(Fault::line).toList());
+            var byRequest = new HashMap<Long, String>();
+            for (var fault : part.faults())
+                if (requests.containsKey(fault.line())) byRequest.putIfAbsent(requests.get(fault.line()), fault.describe());
+            return byRequest;
         }
 
-        /** Returns the place of an input file's line as the user knows it. */
-        String place(int part, long line) {
-            return requestAt(part, line).filter(index -> hasRows()).map(index -> "row " + (index / variants() + 1))
-                .orElse("line " + line);
-        }
-
-        private Optional<Long> requestAt(int part, long line) {
-            return LongStream.range(0, requestCount()).filter(i -> requests().file(i) == part - 1).skip(Math.max(0, line - 1)).boxed()
-                .filter(i -> line > 0).findFirst();
+        /** Finds the requests that stand in these lines of a part's input file. */
+        static Map<Long, Long> requestsAt(Journal journal, int part, Collection<Long> lines) {
+            var wanted = new HashSet<>(lines);
+            var found = new HashMap<Long, Long>();
+            long line = 0;
+            for (long i = 0; i < journal.requestCount() && found.size() < wanted.size(); i++)
+                if (journal.requests().file(i) == part - 1 && wanted.contains(++line)) found.put(line, i);
+            return found;
         }
     }
 
     /** A journal in the making: the lines are written to part files, and take their place once the digest of all is known. */
     private static final class Staging implements Closeable {
+        private static final Duration ABANDONED = Duration.ofDays(2);
         private final Path dir;
         private final Provider provider;
         private final String endpoint;
@@ -2486,21 +2651,23 @@ public final class Sheaf {
         private final MessageDigest digest = sha256();
         private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
         private final List<PartFile> parts = new ArrayList<>();
-        private final LineIndex.Appender requests;
-        private final LineIndex.Appender rowPlaces;
+        private final LineIndex.InOrder requests;
+        private final LineIndex.InOrder rowPlaces;
         private final OutputStream rowLines;
+        private final Set<String> rowColumns = new LinkedHashSet<>();
         private long rows;
         private long rowBytes;
-        private final Set<String> rowColumns = new LinkedHashSet<>();
-        private boolean numbered;
+        private boolean ownIds;
+        private String hex;
 
         Staging(Provider provider, String endpoint, String window) throws IOException {
             this.provider = provider;
             this.endpoint = endpoint;
             this.window = window;
-            dir = Files.createTempDirectory(privateFolder(Journal.folder()), ".staging-");
-            requests = new LineIndex.Appender(dir.resolve("requests.idx"));
-            rowPlaces = new LineIndex.Appender(dir.resolve("rows.idx"));
+            sweep(privateFolder(Journal.folder()));
+            dir = Files.createTempDirectory(Journal.folder(), ".staging-");
+            requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
+            rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
             for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n").getBytes(StandardCharsets.UTF_8));
         }
@@ -2508,14 +2675,65 @@ public final class Sheaf {
         /** Prompts are private: only the user may read them. */
         private static Path privateFolder(Path folder) throws IOException {
             if (Files.isDirectory(folder)) return folder;
-            if (FileSystems.getDefault().supportedFileAttributeViews().contains("posix"))
-                return Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-            return Files.createDirectories(folder);
+            if (!FileSystems.getDefault().supportedFileAttributeViews().contains("posix")) return Files.createDirectories(folder);
+            return Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        }
+
+        /** Removes what a killed process left. */
+        private static void sweep(Path folder) throws IOException {
+            try (var abandoned = Files.newDirectoryStream(folder, ".staging-*")) {
+                for (var dir : abandoned)
+                    if (Files.getLastModifiedTime(dir).toInstant().isBefore(Instant.now().minus(ABANDONED))) Atomic.deleteFolder(dir);
+            }
+        }
+
+        /** Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, from its answers. */
+        static Journal adopt(Provider provider, Part part, Consumer<String> note) {
+            var whole = provider.limits(Long.MAX_VALUE, Long.MAX_VALUE).dialect(new Dialect(true, ""));
+            try (var staging = new Staging(whole, part.json().path("endpoint").asText(), "")) {
+                var input = staging.dir.resolve("download");
+                if (isHere(provider, part.inputFileId(), input)) staging.addLines(input, line -> line);
+                else staging.addAnswered(provider, part, input, note);
+                Files.deleteIfExists(input);
+                var draft = Sheaf.batch().provider(provider).name(plainName(part.id()));
+                var target = staging.target(draft);
+                try (var lock = Lock.on(target)) {
+                    var journal = staging.settle(draft, target);
+                    if (!journal.isSubmitted()) journal.step("created", 1, "batch", part.json());
+                    journal.ended(part);
+                    return journal;
+                }
+            } catch (IOException e) {
+                throw new UncheckedIOException("results: cannot write to " + Journal.home() + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private static boolean isHere(Provider provider, String file, Path target) {
+            try {
+                if (!file.isEmpty()) provider.wire().download(file, target);
+                return !file.isEmpty();
+            } catch (BatchException e) {
+                if (e.status() != 404 && e.status() != 410) throw e;
+                return false;
+            }
+        }
+
+        private void addAnswered(Provider provider, Part part, Path input, Consumer<String> note) throws IOException {
+            note.accept("results: the input file of " + part.id() + " is gone, so its rows are unknown, and so are requests without an "
+                + "answer (" + part.requestCounts().total() + " were sent)");
+            for (var file : List.of(part.outputFileId(), part.errorFileId()))
+                if (isHere(provider, file, input))
+                    addLines(input, line -> Json.MAPPER.createObjectNode().set("custom_id", line.path("custom_id")));
+        }
+
+        private static String plainName(String id) {
+            var plain = id.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+            return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(64, plain.length()));
         }
 
         void add(Request request) throws IOException {
-            numbered = request.values() != null;
-            if (numbered && request.row() > rows) addRow(request.values());
+            ownIds = request.values() != null;
+            if (ownIds && request.row() > rows) addRow(request.values());
             add(request.model(), request.line());
         }
 
@@ -2552,34 +2770,49 @@ public final class Sheaf {
             }
         }
 
-        /** Gives the folder its name; one that is there already stays, for it is the same. */
-        Path settle(Draft draft) throws IOException {
+        /** Returns the folder that all of this belongs into. */
+        Path target(Draft draft) throws IOException {
             if (parts.isEmpty()) next(null);
             closeFiles();
-            var hex = HexFormat.of().formatHex(digest.digest());
-            Atomic.write("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, hex))));
-            var target = dir.resolveSibling(draft.givenName() + "-" + hex.substring(0, 12));
-            try {
-                if (!Files.exists(target)) Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
-            } catch (java.nio.file.FileSystemException another) {
-                if (!Files.exists(target)) throw another;          // another process was first
-            }
-            return target;
+            hex = HexFormat.of().formatHex(digest.digest());
+            return dir.resolveSibling(draft.givenName() + "-" + hex.substring(0, 12));
         }
 
-        private ObjectNode describe(Draft draft, String hex) {
+        /**
+         * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and the rows
+         * and settings that stay here are renewed.
+         */
+        Journal settle(Draft draft, Path target) throws IOException {
+            var before = Files.exists(target) ? new Journal(target) : null;
+            if (before != null && before.isUntouched()) Atomic.deleteFolder(target);
+            if (Files.exists(target)) {
+                write(draft, before.log.size());
+                for (var file : List.of("rows.jsonl", "rows.idx", "draft.json"))
+                    Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            } else {
+                write(draft, parts.size());
+                Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+            }
+            return new Journal(target);
+        }
+
+        private void write(Draft draft, int parts) {
+            Atomic.stream("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, parts))));
+        }
+
+        private ObjectNode describe(Draft draft, int partCount) {
             var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName()).put("digest", hex);
             node.set("provider", provider.json());
-            node.put("endpoint", endpoint).put("completion_window", window).put("parts", parts.size());
+            node.put("endpoint", endpoint).put("completion_window", window).put("parts", partCount);
             node.put("requests", parts.stream().mapToLong(part -> part.requests).sum()).put("rows", draft.data == null ? 0 : rows);
-            node.put("numbered", numbered);
+            node.put("own_ids", ownIds).put("adopted", window.isEmpty());
             draft.prompts.forEach(prompt -> node.withArray("templates").add(prompt.name()));
             node.put("models_per_row", Math.max(1, draft.models.size()));
             if (draft.data == null || draft.models.stream().noneMatch(Template::hasTags))
                 draft.models.forEach(model -> node.withArray("models").add(model.text()));
             if (draft.customId != null) node.put("custom_id", draft.customId.text());
             if (draft.data != null)
-                draft.prompts.stream().flatMap(prompt -> Templates.names(prompt.mustache).stream()).distinct()
+                draft.prompts.stream().flatMap(prompt -> prompt.names().stream()).distinct()
                     .forEach(column -> node.withArray("prompt_columns").add(column));
             rowColumns.forEach(column -> node.withArray("row_columns").add(column));
             return node;
@@ -2593,12 +2826,11 @@ public final class Sheaf {
         }
 
         @Override public void close() throws IOException {
-            closeFiles();
-            if (!Files.exists(dir)) return;
-            try (var files = Files.list(dir)) {
-                for (var file : files.toList()) Files.delete(file);
+            try {
+                closeFiles();
+            } finally {
+                if (Files.exists(dir)) Atomic.deleteFolder(dir);
             }
-            Files.delete(dir);
         }
 
         private static final class PartFile {
@@ -2665,8 +2897,8 @@ public final class Sheaf {
         }
 
         /** Notes lines in order. */
-        private record Appender(DataOutputStream out) implements Closeable {
-            Appender(Path index) throws IOException {
+        private record InOrder(DataOutputStream out) implements Closeable {
+            InOrder(Path index) throws IOException {
                 this(new DataOutputStream(new BufferedOutputStream(Files.newOutputStream(index), 1 << 16)));
             }
 
@@ -2680,13 +2912,12 @@ public final class Sheaf {
         }
 
         /** Notes lines in any order, each once. */
-        private static final class Places implements Closeable {
+        private static final class AnyOrder implements Closeable {
             private final FileChannel channel;
-            private final java.nio.MappedByteBuffer entries;
+            private final MappedByteBuffer entries;
 
-            Places(Path index, long lines) throws IOException {
-                Files.deleteIfExists(index);
-                channel = FileChannel.open(index, StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            AnyOrder(Path index, long lines) throws IOException {
+                channel = FileChannel.open(index, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
                 entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
             }
 
@@ -2831,7 +3062,11 @@ public final class Sheaf {
             }
         }
 
-        static Map<String, Object> row(JsonNode object) { return MAPPER.convertValue(object, ROW); }
+        static Map<String, Object> row(JsonNode object) { return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of(); }
+
+        static List<String> texts(JsonNode array) {
+            return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
+        }
 
         /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
         static byte[] line(Object value) {
@@ -2861,7 +3096,7 @@ public final class Sheaf {
         static String cell(Object value) {
             if (value == null) return "";
             if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value).toString();
-            return value.toString();
+            return value instanceof BigDecimal number && Math.abs(number.scale()) < 100 ? number.toPlainString() : value.toString();
         }
 
         /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601. */
@@ -2874,19 +3109,18 @@ public final class Sheaf {
         }
     }
 
-    /** Writes a file whole or not at all. */
+    /** Changes files whole or not at all. */
     private static final class Atomic {
-        interface Content {
-            void writeTo(OutputStream out) throws IOException;
+        interface Content<T> {
+            void writeTo(T target) throws IOException;
         }
 
-        static void write(String word, Path file, Content content) {
+        /** Writes beside the file, under a name that no other process uses, and renames. */
+        static void write(String word, Path file, Content<Path> content) {
             var target = file.toAbsolutePath();
             var staged = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID().toString().substring(0, 8));
             try {
-                try (var out = new BufferedOutputStream(Files.newOutputStream(staged), 1 << 16)) {
-                    content.writeTo(out);
-                }
+                content.writeTo(staged);
                 Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
             } catch (IOException e) {
                 throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
@@ -2894,16 +3128,58 @@ public final class Sheaf {
                 staged.toFile().delete();
             }
         }
+
+        static void stream(String word, Path file, Content<OutputStream> content) {
+            write(word, file, staged -> {
+                try (var out = new BufferedOutputStream(Files.newOutputStream(staged), 1 << 16)) {
+                    content.writeTo(out);
+                }
+            });
+        }
+
+        /** Adds a line that is on disk when this returns; after a torn line it begins a new one. */
+        static void append(Path file, byte[] line) {
+            try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+                long end = channel.size();
+                if (end > 0 && last(channel) != '\n') end += channel.write(ByteBuffer.wrap(new byte[] {'\n'}), end);
+                for (var bytes = ByteBuffer.wrap(line); bytes.hasRemaining(); ) end += channel.write(bytes, end);
+                channel.force(true);
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot write " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        static byte last(FileChannel channel) throws IOException {
+            var last = ByteBuffer.allocate(1);
+            channel.read(last, channel.size() - 1);
+            return last.get(0);
+        }
+
+        static void delete(Path file) {
+            try {
+                Files.deleteIfExists(file);
+            } catch (IOException e) {
+                throw new UncheckedIOException("journal: cannot delete " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        static void deleteFolder(Path folder) throws IOException {
+            try (var files = Files.newDirectoryStream(folder)) {
+                for (var file : files) Files.delete(file);
+            }
+            Files.delete(folder);
+        }
     }
 
     /** Mustache without escaping, without files, and without silence about what is missing. */
     private static final class Templates {
+        private static final String NO_PARTIALS = "partials, {{>name}}, are not read; put the text into the template";
         private static final String MISSING = "\0missing";        // where a rendering collects the names that had no value
 
         private static final class Factory extends DefaultMustacheFactory {
             Factory() {
                 super((MustacheResolver) name -> null);
-                setObjectHandler(new Rows());
+                setObjectHandler(new ScopeLookup());
             }
 
             @Override public void encode(String value, Writer writer) {
@@ -2916,7 +3192,10 @@ public final class Sheaf {
         }
 
         /** Looks names up in maps alone, so no template calls a method. */
-        private static final class Rows extends MapObjectHandler {
+        private static final class ScopeLookup extends MapObjectHandler {
+            @Override public String stringify(Object value) { return Json.cell(value); }
+
+
             @Override public Binding createBinding(String name, TemplateContext context, Code code) {
                 return scopes -> {
                     var value = lookup(name, scopes);
@@ -2948,12 +3227,19 @@ public final class Sheaf {
             }
         }
 
+        private static boolean hasPartial(Code[] codes) {
+            return codes != null && Stream.of(codes).anyMatch(code -> code instanceof PartialCode || code instanceof DynamicPartialCode
+                || hasPartial(code.getCodes()));
+        }
+
         static Mustache compile(String name, String text) {
             try {
-                return new Factory().compile(new StringReader(text), name.isEmpty() ? "text" : name);
+                var mustache = new Factory().compile(new StringReader(text), name.isEmpty() ? "text" : name);
+                if (hasPartial(mustache.getCodes())) throw new MustacheException(NO_PARTIALS);
+                return mustache;
             } catch (MustacheException e) {
                 throw new IllegalArgumentException("template: " + (name.isEmpty() ? "\"" + clip(text, 40) + "\"" : name) + ": "
-                    + (text.contains("{{>") ? "partials, {{>name}}, are not read; put the text into the template" : cause(e)), e);
+                    + (text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")), e);
             }
         }
 
@@ -2978,7 +3264,7 @@ public final class Sheaf {
             }
         }
 
-        static Object value(String name, Map<String, Object> row) { return Rows.inside(row, name); }
+        static Object value(String name, Map<String, Object> row) { return ScopeLookup.inside(row, name); }
 
         static String describe(Map<String, Integer> missing) {
             return missing.entrySet().stream().map(entry -> "{{" + entry.getKey() + "}} (template line " + entry.getValue() + ")")
@@ -2997,7 +3283,8 @@ public final class Sheaf {
     private static final class Wire {
         static final String TOKEN = "sheaf";
         private static final Map<String, Wire> OPEN = new ConcurrentHashMap<>();
-        private static final int ATTEMPTS = 4;
+        private static final int ATTEMPTS = 3;
+        private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
@@ -3013,7 +3300,7 @@ public final class Sheaf {
         }
 
         static Wire of(Provider provider) {
-            var key = Settings.key(provider);
+            var key = Environment.key(provider);
             return OPEN.computeIfAbsent(provider.baseUrl() + " " + key, any -> new Wire(provider, key));
         }
 
@@ -3030,20 +3317,42 @@ public final class Sheaf {
             }));
         }
 
-        /** Creates a batch once: after an answer that never came, the list is searched before anything is sent again. */
-        JsonNode createOnce(String file, String endpoint, String window, Map<String, String> metadata,
-                            Supplier<Optional<JsonNode>> search) {
+        /**
+         * Creates a batch. After an answer that never came or said 5xx, the list is searched until a late batch would have shown;
+         * only what the provider refused in so many words is sent again.
+         */
+        JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
+                        Supplier<Optional<JsonNode>> search) {
             for (int attempt = 1; ; attempt++) {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (!isPassing(e)) throw e;
-                    pause(attempt, e);
-                    var found = search.get();
+                    if (!Backoff.isPassing(e) || isRefusal(e)) throw e;
+                    var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS) throw e;
+                    if (attempt == ATTEMPTS || e instanceof UncheckedIOException) throw lost(e);
                 }
             }
+        }
+
+        /** A connection that was never made carried nothing. */
+        private static boolean isRefusal(RuntimeException e) {
+            return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
+        }
+
+        private static Optional<JsonNode> searched(Supplier<Optional<JsonNode>> search, RuntimeException e) {
+            for (int look = 1; look <= LOOKS; look++) {
+                Backoff.pause("submit", look, e);
+                var found = search.get();
+                if (found.isPresent()) return found;
+            }
+            return Optional.empty();
+        }
+
+        private static RuntimeException lost(RuntimeException e) {
+            if (!(e instanceof UncheckedIOException io)) return e;
+            return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "") + "; the batch may have been created: run again in a "
+                + "minute, and it is looked for before anything is sent", io.getCause());
         }
 
         private JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
@@ -3068,7 +3377,7 @@ public final class Sheaf {
             }
         }
 
-        Stream<JsonNode> batches(String step, int limit) {
+        List<JsonNode> batches(String step, int limit) {
             return pages(limit, (after, size) -> call(step, "GET", "/batches", () -> {
                 var params = BatchListParams.builder().limit((long) size);
                 after.ifPresent(params::after);
@@ -3076,9 +3385,9 @@ public final class Sheaf {
             }));
         }
 
-        List<JsonNode> recentBatches() { return patiently(() -> batches("submit", SEARCHED).toList()); }
+        List<JsonNode> recentBatches() { return patiently(() -> batches("submit", SEARCHED)); }
 
-        Stream<JsonNode> files() {
+        List<JsonNode> files() {
             return pages(10_000, (after, size) -> call("files", "GET", "/files", () -> {
                 var params = FileListParams.builder();
                 after.ifPresent(params::after);
@@ -3086,8 +3395,8 @@ public final class Sheaf {
             }));
         }
 
-        Stream<JsonNode> models() {
-            return items(call("models", "GET", "/models", () -> client.models().withRawResponse().list()));
+        List<JsonNode> models() {
+            return items(call("models", "GET", "/models", () -> client.models().withRawResponse().list())).toList();
         }
 
         private interface Page {
@@ -3095,7 +3404,7 @@ public final class Sheaf {
         }
 
         /** Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more} out. */
-        private static Stream<JsonNode> pages(int limit, Page page) {
+        private static List<JsonNode> pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
             Optional<String> after = Optional.empty();
             while (found.size() < limit) {
@@ -3105,38 +3414,34 @@ public final class Sheaf {
                 if (found.size() == before || answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean()) break;
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
-            return found.values().stream().limit(limit);
+            return found.values().stream().limit(limit).toList();
         }
 
         private static Stream<JsonNode> items(JsonNode answer) {
             return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
         }
 
-        /** Fetches a file to a temporary name and renames it when it is whole. */
+        /** Fetches a file whole or not at all. */
         void download(String id, Path target) {
-            var staged = target.resolveSibling(target.getFileName() + ".tmp");
-            patiently(() -> call("results", "GET", "/files/" + id + "/content", () -> client.files().content(id), response -> {
-                Files.copy(response.body(), staged, StandardCopyOption.REPLACE_EXISTING);
-                checkWhole(staged);
-                return Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
-            }));
+            patiently(() -> {
+                Atomic.write("results", target, staged ->
+                    call("results", "GET", "/files/" + id + "/content", () -> client.files().content(id), response -> {
+                        Files.copy(response.body(), staged, StandardCopyOption.REPLACE_EXISTING);
+                        checkWhole(staged);
+                        return staged;
+                    }));
+                return target;
+            });
         }
 
         /** A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON. */
         private static void checkWhole(Path file) throws IOException {
             try (var channel = FileChannel.open(file)) {
-                if (channel.size() == 0) return;
-                var last = ByteBuffer.allocate(1);
-                channel.read(last, channel.size() - 1);
-                if (last.get(0) == '\n') return;
+                if (channel.size() == 0 || Atomic.last(channel) == '\n') return;
             }
-            if (Json.lenient(lastLine(file)).isMissingNode()) throw new IOException("the file was cut off");
-        }
-
-        private static String lastLine(Path file) throws IOException {
             try (var lines = new Lines(Files.newInputStream(file))) {
                 while (lines.advance()) continue;
-                return lines.text();
+                if (Json.lenient(lines.text()).isMissingNode()) throw new IOException("the file was cut off");
             }
         }
 
@@ -3151,7 +3456,7 @@ public final class Sheaf {
                 var body = Json.lenient(new String(response.body().readAllBytes(), StandardCharsets.UTF_8));
                 if (body.isContainerNode()) return body;
                 throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": " + response.statusCode()
-                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", response.statusCode(), "", "", "");
+                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", "", "");
             });
         }
 
@@ -3159,7 +3464,7 @@ public final class Sheaf {
             try (var response = call.get()) {
                 return reading.from(response);
             } catch (OpenAIServiceException e) {
-                throw refused(step + ": " + method + " " + provider.baseUrl() + path, e);
+                throw refused(step + ": " + method + " " + provider.baseUrl(), path, e);
             } catch (OpenAIIoException e) {
                 throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
             } catch (IOException e) {
@@ -3167,23 +3472,24 @@ public final class Sheaf {
             }
         }
 
-        private BatchException refused(String call, OpenAIServiceException e) {
+        private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
             var message = error.isTextual() ? error.asText() : error.path("message").asText("");
-            return new BatchException(call + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
-                + advice(e.statusCode()), e, error, retryAfter(e));
+            return new BatchException(call + path + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
+                + advice(e.statusCode(), path), e, error, retryAfter(e));
         }
 
-        private String advice(int status) {
-            return status == 401 ? "; check " + provider.keyVariable() : "";
+        private String advice(int status, String path) {
+            if (status == 401) return "; check " + provider.keyVariable();
+            return status == 404 && path.matches("/\\w+") && !provider.baseUrl().endsWith("/v1") ? "; does the base URL end in /v1?" : "";
         }
 
         private UncheckedIOException unreachable(String step, IOException e) {
-            if (e instanceof java.nio.file.FileSystemException) return new UncheckedIOException(step + ": cannot write (" + e.getMessage() + ")", e);
-            boolean never = e instanceof java.net.ConnectException || e instanceof java.net.UnknownHostException;
+            if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
+                return new UncheckedIOException(step + ": cannot write to " + Journal.home() + " (" + reason(e) + ")", e);
             return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e) + "); "
-                + (never ? "start a server or set OPENAI_BASE_URL" : "run again to go on"), e);
+                + (provider.isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again"), e);
         }
 
         private static Duration retryAfter(OpenAIServiceException e) {
@@ -3213,33 +3519,21 @@ public final class Sheaf {
             return longer(Duration.ZERO, shorter(LONGEST_PAUSE, pause));
         }
 
-        /** Whether the same call may succeed a little later. */
-        private static boolean isPassing(RuntimeException e) {
-            return e instanceof UncheckedIOException
-                || e instanceof BatchException refusal && (refusal.status() == 408 || refusal.status() == 429 || refusal.status() >= 500);
-        }
-
         /** Repeats a call that may be made twice without harm. */
         private static <T> T patiently(Supplier<T> call) {
             for (int attempt = 1; ; attempt++) {
                 try {
                     return call.get();
                 } catch (UncheckedIOException | BatchException e) {
-                    if (!isPassing(e) || attempt == ATTEMPTS) throw e;
-                    pause(attempt, e);
+                    if (!Backoff.isPassing(e) || attempt > ATTEMPTS) throw e;
+                    Backoff.pause("submit", attempt, e);
                 }
             }
-        }
-
-        private static void pause(int attempt, RuntimeException e) {
-            var asked = e instanceof BatchException refusal ? refusal.retryAfter() : Duration.ZERO;
-            var own = Duration.ofMillis((250L << attempt) * ThreadLocalRandom.current().nextInt(75, 126) / 100);
-            sleep(longer(asked, own));
         }
     }
 
     /** What the environment says; a system property of the same name goes first. */
-    private static final class Settings {
+    private static final class Environment {
         private static final Map<String, String> ASKED = new ConcurrentHashMap<>();      // keys typed in, for this process only
 
         static String get(String name) {
@@ -3250,6 +3544,8 @@ public final class Sheaf {
 
         static String key(Provider provider) {
             var key = get(provider.keyVariable());
+            if (!key.matches("[\\x21-\\x7e]*"))
+                throw new IllegalStateException("provider: " + provider.keyVariable() + " holds a character that no key has");
             if (!key.isEmpty()) return key;
             if (provider.isLocal()) return "none";
             if (!canAsk() && !ASKED.containsKey(provider.keyVariable()))
@@ -3273,6 +3569,7 @@ public final class Sheaf {
         private static final Duration SILENCE = Duration.ofMinutes(1);      // after which an unchanged state is said again
         private final boolean quiet;
         private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
+        private final int width = Tables.width();
         private final Instant start = Instant.now();
         private Instant said = Instant.EPOCH;
         private String last = "";
@@ -3288,7 +3585,7 @@ public final class Sheaf {
             if (quiet || ended) return;
             if (first < 0) first = counts.completed() + counts.failed();
             var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
-            if (live) System.err.print("\r\u001b[K" + clip(line, Tables.width() - 1));
+            if (live) System.err.print("\r\u001b[K" + clip(line, width - 1));
             else if (!step(what, counts).equals(last) || Instant.now().isAfter(said.plus(SILENCE))) say(line, step(what, counts));
             trouble = "";
         }
@@ -3336,7 +3633,7 @@ public final class Sheaf {
         private static final String GAP = "  ";
 
         static int width() {
-            var columns = Settings.get("COLUMNS");
+            var columns = Environment.get("COLUMNS");
             if (columns.matches("[1-9][0-9]{1,3}")) return Integer.parseInt(columns);
             return System.console() == null ? DEFAULT_WIDTH : terminalWidth();
         }
@@ -3355,16 +3652,17 @@ public final class Sheaf {
 
         /** Several templates or models stand side by side, one line a row; else each result has its line. */
         static String results(Results results, int limit) {
-            var wide = results.isWhole() && results.journal.hasRows() && results.journal.variants() > 1;
-            int step = wide ? results.journal.variants() : 1;
+            var answers = results.answers;
+            var wide = results.kept == null && answers.journal.hasRows() && answers.variants() > 1;
+            int step = wide ? answers.variants() : 1;
             var rows = results.stream().limit((long) limit * step).toList();
             var columns = new ArrayList<Column>();
             columns.add(new Column("id", Result::customId));
-            for (var name : results.journal.shownColumns())
+            for (var name : answers.promptColumns())
                 columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row()))));
-            if (!results.journal.hasRows()) columns.add(new Column("prompt", Result::prompt));
+            if (!answers.journal.hasRows()) columns.add(new Column("prompt", Result::prompt));
             else if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
-            if (!wide && differ(rows, Result::model)) columns.add(new Column("model", Result::model));
+            if ((!wide || answers.hasModelForEachRow()) && differ(rows, Result::model)) columns.add(new Column("model", Result::model));
             var lines = new ArrayList<List<String>>();
             for (int i = 0; i < rows.size(); i += step) lines.add(line(columns, rows.subList(i, i + step)));
             var header = Stream.concat(columns.stream().map(Column::label),
@@ -3379,7 +3677,7 @@ public final class Sheaf {
 
         /** What tells this answer of a row from its neighbours. */
         private static String variant(Result result, List<Result> rows) {
-            if (!differ(rows, Result::model)) return result.template();
+            if (!differ(rows, Result::model) || result.answers.hasModelForEachRow()) return result.template();
             return differ(rows, Result::template) ? result.template() + ", " + result.model() : result.model();
         }
 
@@ -3503,7 +3801,7 @@ public final class Sheaf {
     }
 
     /** A script that ends in one of Sheaf's errors shows its sentence, not a stack trace; {@code -Dsheaf.trace} brings the trace back. */
-    private static final class Sentences {
+    private static final class UncaughtErrors {
         static void install() {
             if (Thread.getDefaultUncaughtExceptionHandler() != null || System.getProperty("sheaf.trace") != null) return;
             Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
@@ -3525,6 +3823,16 @@ public final class Sheaf {
         }
     }
 
+    private static <T> T given(String word, T value) {
+        if (value == null) throw new IllegalArgumentException(word + ": the argument is null");
+        return value;
+    }
+
+    private static long notNegative(String word, long number) {
+        if (number < 0) throw new IllegalArgumentException(word + ": " + number + " is less than 0");
+        return number;
+    }
+
     private static Duration longer(Duration a, Duration b) { return a.compareTo(b) > 0 ? a : b; }
 
     private static Duration shorter(Duration a, Duration b) { return a.compareTo(b) < 0 ? a : b; }
@@ -3537,20 +3845,25 @@ public final class Sheaf {
 
     /** Says what went wrong with a file or a connection, in a few words. */
     private static String reason(IOException e) {
-        if (e instanceof JsonProcessingException json)
-            return json.getOriginalMessage().replaceFirst("(?s)\\R.*", "").replaceFirst(" \\(.*source.*", "");
+        if (e instanceof MismatchedInputException mismatch)
+            return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it" : "it is something else";
+        if (e instanceof JsonProcessingException json) return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "");
+        if (e instanceof FileSystemException file && file.getReason() != null) return file.getReason().toLowerCase(Locale.ROOT);
         if (e instanceof NoSuchFileException) return "no such file or folder";
-        if (e instanceof java.nio.file.AccessDeniedException) return "permission denied";
-        if (e instanceof java.net.UnknownHostException) return "unknown host";
-        if (e instanceof java.net.ConnectException) return "connection refused";
-        return cause(e);
+        if (e instanceof AccessDeniedException) return "permission denied";
+        if (e instanceof UnknownHostException) return "unknown host";
+        if (e instanceof ConnectException) return "connection refused";
+        return firstLine(e.getMessage()).isEmpty() ? "connection lost" : firstLine(e.getMessage());
+    }
+
+    private static String firstLine(String text) {
+        return text == null ? "" : text.strip().lines().findFirst().orElse("").strip();
     }
 
     private static String cause(Throwable e) {
         var deepest = e;
         while (deepest.getCause() != null && deepest.getCause() != deepest) deepest = deepest.getCause();
-        var text = deepest.getMessage() == null ? deepest.getClass().getSimpleName() : deepest.getMessage();
-        return text.lines().findFirst().orElse("").strip();
+        return deepest.getMessage() == null ? deepest.getClass().getSimpleName() : firstLine(deepest.getMessage());
     }
 
     private static MessageDigest sha256() {
@@ -3561,12 +3874,12 @@ public final class Sheaf {
         }
     }
 
-    private static void sleep(Duration time) {
+    private static void sleep(String step, Duration time) {
         try {
             Thread.sleep(time.toMillis());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new IllegalStateException("await: interrupted; the batch goes on", e);
+            throw new IllegalStateException(step + ": interrupted; run again to go on", e);
         }
     }
 }

@@ -14,13 +14,15 @@ import sheaf.LocalModel;
 
 class quickstart {
     public static void main(String... args) {
+        var provider = System.getenv("SHEAF_PROVIDER");
+        var model = System.getenv("SHEAF_MODEL");
         if (args.length == 4 && args[0].equals("--provider") && args[2].equals("--model")) {
             ask(Provider.named(args[1]), args[3]);
-        } else if (args.length > 0) {
-            System.err.println("quickstart: takes --provider NAME --model MODEL, or nothing");
+        } else if (args.length > 0 || provider != null && model == null) {
+            System.err.println("quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither");
             System.exit(2);
-        } else if (System.getenv("SHEAF_PROVIDER") != null) {
-            ask(Provider.chosen(), System.getenv("SHEAF_MODEL"));
+        } else if (provider != null) {
+            ask(Provider.named(provider), model);
         } else {
             local();
         }

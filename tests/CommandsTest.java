@@ -44,8 +44,10 @@ class CommandsTest {
     }
 
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
-        assertEquals(new Run(2, "", "quickstart: takes --provider NAME --model MODEL, or nothing\n"),
+        assertEquals(new Run(2, "", "quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither\n"),
             run("quickstart", "--fast"));
+        assertEquals(new Run(1, "", "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
+            + "parasail, doubleword, deepinfra, kluster\n"), run("quickstart", "--provider", "gorq", "--model", "m"));
         assertEquals(new Run(1, "", "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
             run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));
     }

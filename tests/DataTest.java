@@ -53,7 +53,8 @@ class DataTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "a field too many  | a,b~1,2~1,2,3~  | csv: FILE line 3: 3 fields where the header has 2 (a, b); quote a field that holds a comma",
-        "a field too few   | a,b~1~          | csv: FILE line 2: 1 fields where the header has 2 (a, b); quote a field that holds a comma",
+        "a field too few   | a,b~1~          | csv: FILE line 2: 1 fields where the header has 2 (a, b); a comma is missing",
+        "semicolons        | a;b~1;2~        | csv: FILE line 1: one column, \"a;b\"; separate columns by commas",
         "a column twice    | a,b,a~1,2,3~    | csv: FILE line 1: two columns are named \"a\"; rename one",
         "an unclosed quote | a,b~1,2~3,\"4~  | csv: FILE: Unclosed quoted field at end of input (record starting at line 3)",
         "nothing at all    | ``              | csv: FILE line 1: no header; the first line names the columns"})
@@ -67,6 +68,8 @@ class DataTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "no object in a line | jsonl | {\"a\":1}~[1]~       | jsonl: FILE line 2: not a JSON object",
         "a torn line         | jsonl | {\"a\":1}~~{\"a\":~   | jsonl: FILE line 3: not a JSON object",
+        "null in a line      | jsonl | {\"a\":1}~null~      | jsonl: FILE line 2: null is not a JSON object; each line is a row",
+        "two arrays          | json  | [{\"a\":1}]~[]      | json: FILE line 2: more after the array; a file holds one",
         "no array            | json  | {\"a\":1}            | json: FILE line 1: not an array of objects; for one object a line use jsonl(...)",
         "no object inside    | json  | [{\"a\":1},~2]       | json: FILE line 2: not an object; each element is a row",
         "a torn array        | json  | [{\"a\":1},~{\"a\":  | json: FILE line 2: Unexpected end-of-input"})
@@ -115,8 +118,19 @@ class DataTest {
     @Test void aStreamOrAPathIsNotTakenForOneRow() {
         var fault = assertThrows(IllegalArgumentException.class, () -> read(rows((Object) Stream.of(1))));
 
-        assertEquals("rows: a Head is not a row; give a collection, or rows(() -> stream)", fault.getMessage());
+        assertEquals("rows: a Stream is not a row; give rows(List.of(...)), or rows(() -> stream)", fault.getMessage());
         assertThrows(IllegalArgumentException.class, () -> read(rows(Path.of("a.csv"))));
+    }
+
+    @Test void anObjectWithoutATextOfItsOwnIsRefused() {
+        var fault = assertThrows(IllegalArgumentException.class, () -> read(rows(List.of(new Object()))));
+
+        assertEquals("rows: a Object is neither a map, a record nor a plain value; make it a record", fault.getMessage());
+    }
+
+    @Test void anEmptyLineOfAOneColumnFileIsARow() {
+        assertEquals(List.of(Map.of("a", "1"), Map.of("a", ""), Map.of("a", "2")), read(csv(file("a.csv", "a\n1\n\n2\n"))));
+        assertEquals(List.of(Map.of("a", "1", "b", "2")), read(csv(file("a.csv", "a,b\n\n1,2\n\n"))));
     }
 
     @Test void limitKeepsTheFirstRowsAndTheName() {

@@ -97,6 +97,33 @@ class DraftTest {
         assertEquals("?", bodies(batch().model("m").prompts("?", rows(Map.of("f", ""))).image("{{f}}")).get(0).at("/messages/0/content").asText());
     }
 
+    @Test void aLiteralNeedNotBeMustache() {
+        assertEquals("Explain {{/each}}", bodies(batch().model("m").prompts("Explain {{/each}}")).get(0).at("/messages/0/content").asText());
+    }
+
+    @Test void numbersAndStructuresReadInAPromptAsInJson() {
+        var row = Map.of("n", 1.2345678E7, "m", Map.of("a", List.of("x", 2)), "d", 0.1);
+
+        assertEquals("12345678 {\"a\":[\"x\",2]} 0.1",
+            bodies(batch().model("m").prompts("{{n}} {{m}} {{d}}", rows(row))).get(0).at("/messages/0/content").asText());
+    }
+
+    @Test void responsesHaveImagesOfTheirOwnShape() {
+        var body = bodies(batch().model("m").endpoint("/v1/responses").maxTokens(5).prompts("?", rows(Map.of("u", "https://h/a.png"))).image("{{u}}")).get(0);
+
+        assertEquals("[{\"type\":\"input_text\",\"text\":\"?\"},{\"type\":\"input_image\",\"image_url\":\"https://h/a.png\"}]",
+            body.at("/input/0/content").toString());
+        assertEquals(5, body.path("max_output_tokens").asInt());
+    }
+
+    @Test void theSameFileTwiceIsOneDataset() throws Exception {
+        var file = Files.writeString(dir.resolve("a.csv"), "x\n1\n");
+
+        var draft = batch().model("m").prompts("a {{x}}", Sheaf.csv(file)).prompts("b {{x}}", Sheaf.csv(file));
+
+        assertEquals(2, draft.preview(9).lines().size());
+    }
+
     @Test void embeddingsTakeTheirTextAsInput() {
         var body = bodies(batch().model("m").endpoint("/v1/embeddings").prompts("{{x}}", rows(Map.of("x", "a")))).get(0);
 
@@ -146,6 +173,21 @@ class DraftTest {
         assertSays("with: temperature is NaN, which JSON cannot say", () -> m.temperature(Double.NaN));
         assertSays("completionWindow: \"soon\" is not a number of hours or days, like 24h", () -> m.completionWindow("soon"));
         assertSays("name: \"a/b\" is not 1 to 64 letters, digits, '.', '_' or '-'", () -> m.name("a/b"));
+        assertSays("with: input has a word of its own: model(...), prompts(...) or system(...)", () -> m.with("input", "x"));
+        assertSays("model: the same model twice would be paid twice; name each once", () -> m.model("a", "a"));
+        assertSays("model: the name is empty; models() lists what there is", () -> m.model(" "));
+        assertSays("model: the argument is null", () -> m.model(null));
+        assertSays("prompts: the argument is null", () -> m.prompts((List<?>) null));
+        assertSays("preview: -1 is less than 0", () -> m.prompts("a").preview(-1));
+        assertSays("prompts: template t has no data; give it as prompts(template, csv(...))",
+            () -> m.prompts(List.of(template("t", "{{x}}"))).preview(1));
+        assertSays("submit: \"You are {{role}}.\" has no data; give it as prompts(text, csv(...))",
+            () -> m.system("You are {{role}}.").prompts("a").preview(1));
+        assertSays("customId: there is no data to make ids from", () -> m.customId("x").prompts("a").preview(1));
+        assertSays("endpoint: /v1/embeddings takes no messages; drop system(...)",
+            () -> m.endpoint("/v1/embeddings").system("s").prompts("a").preview(1));
+        assertSays("rows: a array is not a row; give rows(List.of(...)), or rows(() -> stream)".replace("a array", "an array"),
+            () -> m.prompts("{{value}}", rows((Object) new String[] {"a"})).preview(1));
         assertSays("metadata: \"sheaf\" is Sheaf's own key", () -> m.metadata("sheaf", "x"));
     }
 

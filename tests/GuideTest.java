@@ -210,6 +210,24 @@ class GuideTest {
         assertEquals(Outcome.EXPIRED, results.stream().skip(5).findFirst().orElseThrow().outcome());
     }
 
+    @Test void anEmptyListOfToolCallsIsNoAnswer() {
+        on("GET /v1/batches/mybatch-123", COMPLETED);
+        on("GET /v1/files/myfile-123-output/content", answer("request-1", "").replace("\"content\":\"\"", "\"content\":\"\",\"tool_calls\":[]"));
+
+        var results = batch().provider(here()).quiet().model("m").prompts("Hi").submit().results();
+
+        assertEquals(Map.of(Outcome.INVALID, 1L), results.counts());
+    }
+
+    @Test void oneFileThatIsGoneDoesNotHideTheOther() {
+        on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"error_file_id\": null", "\"error_file_id\": \"gone\""));
+        on("GET /v1/files/myfile-123-output/content", answer("request-1", "Hello"));
+
+        var results = batch().provider(here()).quiet().model("m").prompts("Hi", "Ho").submit().results();
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L), results.counts());
+    }
+
     @Test void aListThatIgnoresTheCursorEnds() {
         on("GET /v1/batches", "{\"data\":[" + COMPLETED + "],\"has_more\":true}");
 
@@ -225,6 +243,25 @@ class GuideTest {
         var sent = batch().provider(here()).quiet().model("m").prompts("Hi").submit();
 
         assertEquals("mybatch-123", sent.id());
+        assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
+    }
+
+    @Test void anAnswerToCreateThatStaysLostStopsBeforeItPaysTwice() {
+        stub.removeContext("/");
+        stub.createContext("/", exchange -> {
+            var route = exchange.getRequestMethod() + " " + exchange.getRequestURI().getPath();
+            exchange.getRequestBody().readAllBytes();
+            heard.add(route);
+            var body = (route.equals("POST /v1/files") ? FILE : "{\"data\":[]}").getBytes(StandardCharsets.UTF_8);
+            if (!route.equals("POST /v1/batches")) exchange.sendResponseHeaders(200, body.length);
+            if (!route.equals("POST /v1/batches")) exchange.getResponseBody().write(body);
+            exchange.close();
+        });
+
+        var fault = assertThrows(java.io.UncheckedIOException.class, () -> batch().provider(here()).quiet().model("m").prompts("Hi").submit());
+
+        assertTrue(fault.getMessage().matches("submit: cannot reach http://127.0.0.1:[0-9]+/v1 \\(.+\\); the batch may have been created: "
+            + "run again in a minute, and it is looked for before anything is sent"), fault.getMessage());
         assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
     }
 

@@ -54,6 +54,17 @@ class ProviderTest {
             + "doubleword, deepinfra, kluster", () -> Provider.named("gpt"));
     }
 
+    @Test void aKeyInAUrlOrAnImpossibleKeyIsRefusedAndNotShown() {
+        assertSays("provider: the base URL of h holds a key; put it into SHEAF_API_KEY", () -> Provider.of("https://u:secret@h/v1"));
+        System.setProperty("GROQ_API_KEY", "cl\u00e9");
+        assertSays("provider: GROQ_API_KEY holds a character that no key has", () -> Provider.GROQ.batches(1));
+    }
+
+    @Test void twoAddressesAreTwoProviders() {
+        assertEquals("gw:8443/openai", Provider.of("https://gw:8443/openai/v1").name());
+        assertEquals("local", Provider.of("http://localhost:8080/v1").name());
+    }
+
     @Test void aKnownBaseUrlIsThatProviderWithItsLimits() {
         assertEquals(Provider.GROQ, Provider.of("https://api.groq.com/openai/v1/"));
     }
