@@ -154,10 +154,10 @@ import de.siegmar.fastcsv.writer.CsvWriter;
  *     }
  * }
  * }</pre>
- * A {@link Draft} is a batch not yet submitted: nothing is sent. {@link Draft#submit} expands the rows into request lines, uploads
- * them and creates the batch. {@link Batch#await} watches it. {@link Batch#results} fetches both of its files and gives each
- * request exactly one {@link Outcome}, in input order, joined to its row. What was submitted is kept under {@code ~/.sheaf}, so the
- * same script attaches to the same batch when it runs again, and pays nothing.
+ * A {@link Draft} is a batch not yet submitted: nothing is sent. {@link Draft#submit} expands the rows into request
+ * lines, uploads them and creates the batch. {@link Batch#await} watches it. {@link Batch#results} fetches both of its
+ * files and gives each request exactly one {@link Outcome}, in input order, joined to its row. What was submitted is
+ * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
 public final class Sheaf {
@@ -221,8 +221,8 @@ public final class Sheaf {
     }
 
     /**
-     * Returns the template in a file: the path as it stands, else in {@code templates/}, with or without {@code .mustache}; else the
-     * same on the class path.
+     * Returns the template in a file: the path as it stands, else in {@code templates/}, with or without
+     * {@code .mustache}; else the same on the class path.
      */
     public static Template template(String file) { return Template.find(file); }
 
@@ -255,7 +255,8 @@ public final class Sheaf {
     private record Source(String name, Supplier<Stream<Map<String, Object>>> rows) implements Data {
         /** A user's own data has no name that another process would know it by. */
         static String nameOf(Data data) {
-            return data instanceof Results results ? results.name : data instanceof Source || data instanceof Table ? data.toString() : "data";
+            return data instanceof Results results ? results.name : data instanceof Source || data instanceof Table
+                ? data.toString() : "data";
         }
 
         @Override public Stream<Map<String, Object>> open() { return rows.get(); }
@@ -266,7 +267,9 @@ public final class Sheaf {
     private record Table(Input input, Function<Input, RowReader<Map<String, Object>>> format) implements Data {
         @Override public Stream<Map<String, Object>> open() { return stream(format.apply(input)); }
 
-        @Override public boolean equals(Object other) { return other instanceof Table table && table.input.equals(input); }
+        @Override public boolean equals(Object other) {
+            return other instanceof Table table && table.input.equals(input);
+        }
 
         @Override public int hashCode() { return input.hashCode(); }
 
@@ -276,10 +279,12 @@ public final class Sheaf {
     /** One row from whatever a user holds; the values become what JSON can say. */
     private static final class Row {
         static Map<String, Object> of(Object value) {
-            var odd = value instanceof Data ? "data" : value instanceof Stream ? "a Stream" : value instanceof Path ? "a Path" : value instanceof Iterable ? "a list"
+            var odd = value instanceof Data ? "data" : value instanceof Stream ? "a Stream" : value instanceof Path
+                ? "a Path" : value instanceof Iterable ? "a list"
                 : value != null && value.getClass().isArray() ? "an array" : null;
             if (odd != null)
-                throw new IllegalArgumentException("rows: " + odd + " is not a row; give rows(List.of(...)), or rows(() -> stream)");
+                throw new IllegalArgumentException("rows: " + odd
+                    + " is not a row; give rows(List.of(...)), or rows(() -> stream)");
             if (value instanceof Map<?, ?> || value instanceof Record) return map(plain(value));
             return Collections.singletonMap("value", plain(value));
         }
@@ -289,13 +294,15 @@ public final class Sheaf {
 
         static Object plain(Object value) {
             if (value instanceof Double || value instanceof Float) return number(((Number) value).doubleValue());
-            if (value == null || value instanceof String || value instanceof Number || value instanceof Boolean) return value;
+            if (value == null || value instanceof String || value instanceof Number
+                || value instanceof Boolean) return value;
             if (value instanceof JsonNode node) return Json.MAPPER.convertValue(node, Object.class);
             if (value instanceof Optional<?> optional) return plain(optional.orElse(null));
             if (value instanceof Enum<?> constant) return constant.name();
             if (value instanceof Map<?, ?> map) return ofEntries(map);
             if (value instanceof Record record) return ofComponents(record);
-            if (value instanceof Collection<?> values) return values.stream().map(Row::plain).collect(Collectors.toList());
+            if (value instanceof Collection<?> values) return values.stream().map(Row::plain)
+                .collect(Collectors.toList());
             if (value.getClass().isArray()) return ofArray(value);
             return text(value);
         }
@@ -312,7 +319,9 @@ public final class Sheaf {
         }
 
         /** A decimal reads the same in a prompt and in JSON: 12345678, and not 1.2345678E7. */
-        private static Object number(double value) { return Double.isFinite(value) ? BigDecimal.valueOf(value) : String.valueOf(value); }
+        private static Object number(double value) {
+            return Double.isFinite(value) ? BigDecimal.valueOf(value) : String.valueOf(value);
+        }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
             var row = new LinkedHashMap<String, Object>();
@@ -346,7 +355,8 @@ public final class Sheaf {
     /** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
     private record Input(String word, String name, Path path, URL resource) {
         static Input find(String word, String name) {
-            return locate(word, name).orElseThrow(() -> new IllegalArgumentException(word + ": no file " + name + " (looked at "
+            return locate(word, name).orElseThrow(() -> new IllegalArgumentException(word + ": no file " + name
+                + " (looked at "
                 + absolute(name) + " and on the class path)"));
         }
 
@@ -354,8 +364,10 @@ public final class Sheaf {
             if (given(word, name).isBlank() || !isPath(name)) return Optional.empty();
             var path = Path.of(name);
             if (Files.exists(path) && !Files.isDirectory(path)) return Optional.of(new Input(word, name, path, null));
-            var resource = path.isAbsolute() || Files.isDirectory(path) ? null : Sheaf.class.getResource("/" + name.replace('\\', '/'));
-            return resource == null || resource.getPath().endsWith("/") ? Optional.empty() : Optional.of(new Input(word, name, null, resource));
+            var resource = path.isAbsolute() || Files.isDirectory(path) ? null
+                : Sheaf.class.getResource("/" + name.replace('\\', '/'));
+            return resource == null || resource.getPath().endsWith("/") ? Optional.empty()
+                : Optional.of(new Input(word, name, null, resource));
         }
 
         private static boolean isPath(String name) {
@@ -408,7 +420,8 @@ public final class Sheaf {
     }
 
     private static <T, R extends Iterator<T> & Closeable> Stream<T> stream(R rows) {
-        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED), false).onClose(() -> {
+        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED), false)
+            .onClose(() -> {
             try {
                 rows.close();
             } catch (IOException e) {
@@ -454,7 +467,8 @@ public final class Sheaf {
 
         CsvRows(Input input) {
             this.input = input;
-            reader = CsvReader.builder().allowUnclosedQuote(false).skipEmptyLines(false).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+            reader = CsvReader.builder().allowUnclosedQuote(false).skipEmptyLines(false)
+                .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
                 .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
                 .ofCsvRecord(strictReader(input.open()));
             records = reader.iterator();
@@ -473,7 +487,8 @@ public final class Sheaf {
             var names = first.getFields();
             var seen = new HashSet<String>();
             if (names.size() == 1 && names.get(0).matches(".*[;\t].*"))
-                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas", null);
+                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas",
+                    null);
             for (var name : names)
                 if (!seen.add(name)) throw input.fault(1, "two columns are named \"" + name + "\"; rename one", null);
             return names;
@@ -496,9 +511,11 @@ public final class Sheaf {
 
         private Map<String, Object> row(CsvRecord record) {
             if (record.getFieldCount() != header.size())
-                throw input.fault(record.getStartingLineNumber(), record.getFieldCount() + " fields where the header has "
+                throw input.fault(record.getStartingLineNumber(), record.getFieldCount()
+                    + " fields where the header has "
                     + header.size() + " (" + String.join(", ", header) + "); "
-                    + (record.getFieldCount() > header.size() ? "quote a field that holds a comma" : "a comma is missing"), null);
+                    + (record.getFieldCount() > header.size() ? "quote a field that holds a comma"
+                    : "a comma is missing"), null);
             var row = new LinkedHashMap<String, Object>();
             for (int i = 0; i < header.size(); i++) row.put(header.get(i), record.getField(i));
             return row;
@@ -557,7 +574,8 @@ public final class Sheaf {
                 opened = true;
                 var token = parser.nextToken();
                 if (token == JsonToken.END_ARRAY) return end();
-                if (token != JsonToken.START_OBJECT) throw input.fault(line(), "not an object; each element is a row", null);
+                if (token != JsonToken.START_OBJECT) throw input.fault(line(), "not an object; each element is a row",
+                    null);
                 return Json.ROWS.readValue(parser);
             } catch (JsonProcessingException e) {
                 throw input.fault(e.getLocation() == null ? line() : e.getLocation().getLineNr(), reason(e), e);
@@ -581,11 +599,12 @@ public final class Sheaf {
     }
 
     /**
-     * A Mustache text. Values are written as they are, without HTML escaping; a value that is missing is an error; partials are
-     * refused, so a template reads no file.
+     * A Mustache text. Values are written as they are, without HTML escaping; a value that is missing is an error;
+     * partials are refused, so a template reads no file.
      */
     public static final class Template {
-        private static final List<String> PLACES = List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
+        private static final List<String> PLACES = List.of("%s", "%s.mustache", "templates/%s",
+            "templates/%s.mustache");
         private final String name;
         private final String text;
         private final boolean isNamed;                // by the user; else it is a text in prompts(...)
@@ -613,9 +632,11 @@ public final class Sheaf {
 
         private static Template find(String file) {
             if (given("template", file).contains("{{") || file.contains("\n"))
-                throw new IllegalArgumentException("template: takes a file name; for text write prompts(\"" + clip(file, 40)
+                throw new IllegalArgumentException("template: takes a file name; for text write prompts(\""
+                    + clip(file, 40)
                     + "\", data) or template(name, text)");
-            return PLACES.stream().flatMap(place -> Input.locate("template", place.formatted(file)).stream()).findFirst()
+            return PLACES.stream().flatMap(place -> Input.locate("template", place.formatted(file)).stream())
+                .findFirst()
                 .map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
                     + PLACES.stream().map(place -> place.formatted(file)).collect(Collectors.joining(", "))
@@ -638,14 +659,16 @@ public final class Sheaf {
         private boolean hasTags() { return text.contains("{{"); }
 
         private boolean namesAny(Set<String> columns) {
-            return names().stream().anyMatch(name -> columns.contains(name) || columns.contains(name.replaceFirst("\\..*", "")));
+            return names().stream().anyMatch(name -> columns.contains(name)
+                || columns.contains(name.replaceFirst("\\..*", "")));
         }
 
         private String render(String word, long row, Map<String, Object> values) {
             var missing = new LinkedHashMap<String, Integer>();
             var result = Templates.render(compiled().mustache, values, missing);
             if (missing.isEmpty()) return result;
-            throw new IllegalArgumentException(word + ": row " + row + " has no value for " + Templates.describe(missing) + "; "
+            throw new IllegalArgumentException(word + ": row " + row + " has no value for "
+                + Templates.describe(missing) + "; "
                 + Templates.has(values));
         }
 
@@ -655,8 +678,8 @@ public final class Sheaf {
     // ---- Draft: a batch not yet submitted ----
 
     /**
-     * A batch not yet submitted: an immutable value, nothing is sent. Every word returns a draft with that change, so a common draft
-     * can be kept and reused.
+     * A batch not yet submitted: an immutable value, nothing is sent. Every word returns a draft with that change, so a
+     * common draft can be kept and reused.
      */
     public static final class Draft implements Cloneable {
         private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
@@ -715,7 +738,9 @@ public final class Sheaf {
         /** Returns a draft with this system prompt, a template over the row. */
         public Draft system(String text) { return copy(d -> d.system = text("system", text)); }
 
-        /** Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer. */
+        /**
+         * Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer.
+         */
         public Draft example(String user, String assistant) {
             return copy(d -> d.examples = plus(examples, text("example", user), text("example", assistant)));
         }
@@ -727,7 +752,9 @@ public final class Sheaf {
         public Draft prompts(List<?> prompts) { return adding(mixed(prompts), null); }
 
         /** Returns a draft that adds one prompt for each row: a Mustache text over its columns. */
-        public Draft prompts(String text, Data data) { return adding(List.of(text("prompts", text)), given("prompts", data)); }
+        public Draft prompts(String text, Data data) {
+            return adding(List.of(text("prompts", text)), given("prompts", data));
+        }
 
         /** Returns a draft that adds one prompt for each row. */
         public Draft prompts(Template template, Data data) {
@@ -739,7 +766,8 @@ public final class Sheaf {
 
         private Draft adding(List<Template> more, Data rows) {
             if (rows != null) more.forEach(Template::compiled);
-            if (more.isEmpty()) throw new IllegalArgumentException("prompts: the list is empty; give at least one text or template");
+            if (more.isEmpty()) throw new IllegalArgumentException("prompts: the list is empty; give at least one "
+                + "text or template");
             if (!prompts.isEmpty() && !Objects.equals(data, rows))
                 throw new IllegalArgumentException("prompts: the draft already has prompts over "
                     + (data == null ? "no data" : data) + "; all prompts of a batch share one dataset");
@@ -754,7 +782,8 @@ public final class Sheaf {
         private static List<Template> numbered(List<Template> prompts) {
             var named = new ArrayList<Template>();
             for (var prompt : prompts)
-                named.add(prompt.name.isEmpty() ? new Template("prompt-" + (named.size() + 1), prompt.text, false) : prompt);
+                named.add(prompt.name.isEmpty() ? new Template("prompt-" + (named.size() + 1), prompt.text, false)
+                    : prompt);
             var names = new HashSet<String>();
             for (var prompt : named)
                 if (!names.add(prompt.name))
@@ -763,22 +792,27 @@ public final class Sheaf {
             return List.copyOf(named);
         }
 
-        /** Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over the row. */
+        /**
+         * Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over
+         * the row.
+         */
         public Draft image(String url) { return copy(d -> d.images = plus(images, text("image", url))); }
 
         /**
-         * Returns a draft whose results carry this id, a template over the row; it must be unique per row. If not called, it is
-         * {@code request-1} and so on. On the wire the id is always Sheaf's own, so this one may be of any length.
+         * Returns a draft whose results carry this id, a template over the row; it must be unique per row. If not
+         * called, it is {@code request-1} and so on. On the wire the id is always Sheaf's own, so this one may be of
+         * any length.
          */
         public Draft customId(String template) { return copy(d -> d.customId = text("customId", template)); }
 
         /**
-         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. A name with a date
-         * in it tells one day's batch from the next day's over the same rows.
+         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. A name
+         * with a date in it tells one day's batch from the next day's over the same rows.
          */
         public Draft name(String name) {
             if (!given("name", name).matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))
-                throw new IllegalArgumentException("name: \"" + clip(name, 80) + "\" is not 1 to 64 letters, digits, '.', '_' or '-'");
+                throw new IllegalArgumentException("name: \"" + clip(name, 80)
+                    + "\" is not 1 to 64 letters, digits, '.', '_' or '-'");
             return copy(d -> d.name = name);
         }
 
@@ -794,9 +828,11 @@ public final class Sheaf {
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) {
             if (given("with", field).isBlank()) throw new IllegalArgumentException("with: the field has no name");
-            if (field.equals("stream")) throw new IllegalArgumentException("with: a batch cannot stream; leave stream out");
+            if (field.equals("stream")) throw new IllegalArgumentException("with: a batch cannot stream; leave "
+                + "stream out");
             if (OWN_FIELDS.contains(field))
-                throw new IllegalArgumentException("with: " + field + " has a word of its own: model(...), prompts(...) or system(...)");
+                throw new IllegalArgumentException("with: " + field
+                    + " has a word of its own: model(...), prompts(...) or system(...)");
             if (value instanceof Double number && !Double.isFinite(number))
                 throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
             var fields = new TreeMap<>(body);
@@ -804,27 +840,40 @@ public final class Sheaf {
             return copy(d -> d.body = Collections.unmodifiableMap(fields));
         }
 
-        /** Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider has. */
+        /**
+         * Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider
+         * has.
+         */
         public Draft completionWindow(String window) {
             if (!given("completionWindow", window).matches("[1-9][0-9]*[hd]"))
-                throw new IllegalArgumentException("completionWindow: \"" + window + "\" is not a number of hours or days, like 24h");
+                throw new IllegalArgumentException("completionWindow: \"" + window
+                    + "\" is not a number of hours or days, like 24h");
             return copy(d -> d.completionWindow = window);
         }
 
-        /** Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters long. */
+        /**
+         * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
+         * long.
+         */
         public Draft metadata(String key, String value) {
             if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
-                throw new IllegalArgumentException("metadata: \"" + clip(key, 80) + "\" is over 64 characters, or its value over 512");
-            if (key.equals(Wire.TOKEN)) throw new IllegalArgumentException("metadata: \"" + Wire.TOKEN + "\" is Sheaf's own key");
+                throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
+                    + "\" is over 64 characters, or its value over 512");
+            if (key.equals(Wire.TOKEN)) throw new IllegalArgumentException("metadata: \"" + Wire.TOKEN
+                + "\" is Sheaf's own key");
             var pairs = new TreeMap<>(metadata);
             pairs.put(key, value);
             if (pairs.size() > 15) throw new IllegalArgumentException("metadata: more than 15 pairs; drop one");
             return copy(d -> d.metadata = Collections.unmodifiableMap(pairs));
         }
 
-        /** Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code /v1/chat/completions}. */
+        /**
+         * Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code
+         * /v1/chat/completions}.
+         */
         public Draft endpoint(String path) {
-            if (!given("endpoint", path).startsWith("/")) throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+            if (!given("endpoint", path).startsWith("/")) throw new IllegalArgumentException("endpoint: \"" + path
+                + "\" is not a path like /v1/embeddings");
             return copy(d -> d.endpoint = path);
         }
 
@@ -863,8 +912,8 @@ public final class Sheaf {
         }
 
         /**
-         * Expands the rows, uploads the input files and creates the batch. Returns before any request has run. A draft that was
-         * submitted before is not sent again: the returned batch is that one.
+         * Expands the rows, uploads the input files and creates the batch. Returns before any request has run. A draft
+         * that was submitted before is not sent again: the returned batch is that one.
          * @throws IllegalArgumentException if the data, a template or a setting is at fault; nothing was sent
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
@@ -883,48 +932,60 @@ public final class Sheaf {
 
         private void check() {
             if (requests != null) checkRequests();
-            else if (prompts.isEmpty()) throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
-            else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and models() lists them");
+            else if (prompts.isEmpty()) throw new IllegalStateException("submit: no prompts; call prompts(text, "
+                + "data) first");
+            else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and "
+                + "models() lists them");
             if (requests == null && data == null) checkLiterals();
-            if (requests == null && !endpoint.equals("/v1/chat/completions") && !endpoint.equals("/v1/responses")) checkPlainEndpoint();
+            if (requests == null && !endpoint.equals("/v1/chat/completions")
+                && !endpoint.equals("/v1/responses")) checkPlainEndpoint();
         }
 
         /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
         private void checkLiterals() {
             prompts.forEach(Draft::refuseFileName);
             prompts.stream().filter(prompt -> prompt.isNamed && prompt.hasTags()).findFirst().ifPresent(prompt -> {
-                throw new IllegalStateException("prompts: template " + prompt.name + " has no data; give it as prompts(template, csv(...))");
+                throw new IllegalStateException("prompts: template " + prompt.name
+                    + " has no data; give it as prompts(template, csv(...))");
             });
             if (customId != null) throw new IllegalStateException("customId: there is no data to make ids from");
-            Stream.of(models, examples, images, system == null ? List.<Template>of() : List.of(system)).flatMap(List::stream)
+            Stream.of(models, examples, images, system == null ? List.<Template>of() : List.of(system))
+                .flatMap(List::stream)
                 .filter(Template::hasTags).findFirst().ifPresent(template -> {
-                    throw new IllegalStateException("submit: \"" + clip(template.text, 60) + "\" has no data; give it as prompts(text, csv(...))");
+                    throw new IllegalStateException("submit: \"" + clip(template.text, 60)
+                        + "\" has no data; give it as prompts(text, csv(...))");
                 });
         }
 
         private void checkPlainEndpoint() {
-            var word = system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)" : null;
-            if (word != null) throw new IllegalStateException("endpoint: " + endpoint + " takes no messages; drop " + word);
+            var word = system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty()
+                ? "image(...)" : null;
+            if (word != null) throw new IllegalStateException("endpoint: " + endpoint + " takes no messages; drop "
+                + word);
         }
 
         private void checkRequests() {
             var word = !prompts.isEmpty() ? "prompts(...)" : !models.isEmpty() ? "model(\"" + models.get(0).text + "\")"
-                : system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)"
+                : system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty()
+                ? "image(...)"
                 : customId != null ? "customId(...)" : maxTokens != null ? "maxTokens(" + maxTokens + ")"
                 : !body.isEmpty() ? "with(\"" + body.keySet().iterator().next() + "\", ...)"
                 : !endpoint.equals("/v1/chat/completions") ? "endpoint(...)" : null;
-            if (word != null) throw new IllegalStateException("requests: the file says it all; " + word + " would be ignored");
+            if (word != null) throw new IllegalStateException("requests: the file says it all; " + word
+                + " would be ignored");
         }
 
         /** Catches {@code prompts("Translate {{text}}", "reviews.csv")}, which compiles as two literals. */
         private static void refuseFileName(Template prompt) {
             if (prompt.text.matches("\\S+\\.(csv|jsonl|json)"))
-                throw new IllegalArgumentException("prompts: \"" + prompt.text + "\" is sent as a prompt; did you mean prompts(text, "
+                throw new IllegalArgumentException("prompts: \"" + prompt.text
+                    + "\" is sent as a prompt; did you mean prompts(text, "
                     + prompt.text.replaceFirst(".*\\.", "") + "(\"" + prompt.text + "\"))?");
         }
 
         private static void warnOfTags(Template prompt) {
-            System.err.println("prompts: \"" + clip(prompt.text, 60) + "\" is sent as it stands, for there is no data; to fill it in, "
+            System.err.println("prompts: \"" + clip(prompt.text, 60)
+                + "\" is sent as it stands, for there is no data; to fill it in, "
                 + "prompts(text, csv(...))");
         }
 
@@ -933,7 +994,8 @@ public final class Sheaf {
         }
 
         private static List<Template> texts(String word, String first, String... more) {
-            return Stream.concat(Stream.of(text(word, first)), Stream.of(given(word, more)).map(text -> text(word, text))).toList();
+            return Stream.concat(Stream.of(text(word, first)), Stream.of(given(word, more))
+                .map(text -> text(word, text))).toList();
         }
 
         private static List<Template> mixed(List<?> prompts) {
@@ -951,14 +1013,17 @@ public final class Sheaf {
         private String givenName() {
             if (name != null) return name;
             var source = requests != null ? requests.fileName() : data == null ? "prompts" : Source.nameOf(data);
-            var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+            var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-")
+                .replaceFirst("^[^A-Za-z0-9]+", "");
             return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(plain.length(), 40));
         }
 
         @Override public String toString() {
             if (requests != null) return "Draft[" + requests.fileName() + "]";
-            var what = prompts.size() + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data);
-            return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", ")) + (models.isEmpty() ? "" : ", ")
+            var what = prompts.size() + (prompts.size() == 1 ? " prompt" : " prompts")
+                + (data == null ? "" : " over " + data);
+            return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", "))
+                + (models.isEmpty() ? "" : ", ")
                 + what + "]";
         }
     }
@@ -976,13 +1041,17 @@ public final class Sheaf {
         String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
     }
 
-    /** Expands a draft for a provider: row outermost, then template, then model. The same draft is the same bytes on any JVM. */
+    /**
+     * Expands a draft for a provider: row outermost, then template, then model. The same draft is the same bytes on any
+     * JVM.
+     */
     private static final class Expansion {
         private static final int SEARCHED_ROWS = 1_000;
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
         private final Draft draft;
         private final Provider provider;
-        private final Map<String, Long> ids = new HashMap<>();     // a custom id of the user's, and the row or line it came from
+        // a custom id of the user's, and the row or line it came from
+        private final Map<String, Long> ids = new HashMap<>();
         private final String endpoint;
         private long row;
         private long number;
@@ -1009,7 +1078,8 @@ public final class Sheaf {
         private void checkData() {
             try (var rows = draft.data.open()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
-                if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data + " has no rows; a batch needs at least one");
+                if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data
+                    + " has no rows; a batch needs at least one");
                 first.get(0).forEach(this::checkColumn);
                 if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
                     throw namesNoColumn(first.get(0));
@@ -1018,14 +1088,16 @@ public final class Sheaf {
 
         /** An answer used as data stands under {@code result}; a column of that name would hide it. */
         private void checkColumn(String name, Object value) {
-            if (name.startsWith("result.") || name.equals("result") && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
+            if (name.startsWith("result.") || name.equals("result")
+                && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
                 throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + draft.data
                     + " has the name of an answer; rename it");
         }
 
         private Stream<Template> templates() {
             return Stream.of(draft.prompts, draft.models, draft.examples, draft.images,
-                    Stream.of(Optional.ofNullable(draft.system), Optional.ofNullable(draft.customId)).flatMap(Optional::stream).toList())
+                    Stream.of(Optional.ofNullable(draft.system), Optional.ofNullable(draft.customId))
+                        .flatMap(Optional::stream).toList())
                 .flatMap(List::stream);
         }
 
@@ -1034,7 +1106,8 @@ public final class Sheaf {
             if (prompt.hasTags()) prompt.render("prompts", 1, first);
             var advice = prompt.text.matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text + "\")?"
                 : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
-            return new IllegalArgumentException("prompts: \"" + clip(prompt.text, 40) + "\" names no column of " + draft.data
+            return new IllegalArgumentException("prompts: \"" + clip(prompt.text, 40) + "\" names no column of "
+                + draft.data
                 + " (" + String.join(", ", first.keySet()) + "); " + advice);
         }
 
@@ -1051,7 +1124,8 @@ public final class Sheaf {
             if (id.isBlank()) throw new IllegalArgumentException("customId: row " + row + " gives an empty id");
             var earlier = ids.putIfAbsent(id, row);
             if (earlier != null)
-                throw new IllegalArgumentException("customId: rows " + earlier + " and " + row + " both give \"" + clip(id, 60)
+                throw new IllegalArgumentException("customId: rows " + earlier + " and " + row + " both give \""
+                    + clip(id, 60)
                     + "\"; an id is unique");
         }
 
@@ -1094,7 +1168,8 @@ public final class Sheaf {
             if (draft.system != null) message(messages, "system", render("system", draft.system, values));
             for (int i = 0; i < draft.examples.size(); i++)
                 message(messages, i % 2 == 0 ? "user" : "assistant", render("example", draft.examples.get(i), values));
-            var urls = draft.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank()).toList();
+            var urls = draft.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
+                .toList();
             if (urls.isEmpty()) message(messages, "user", text);
             else messages.addObject().put("role", "user").set("content", parts(text, urls));
             return messages;
@@ -1110,14 +1185,16 @@ public final class Sheaf {
             parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
             for (var url : urls) {
                 var part = parts.addObject().put("type", responses ? "input_image" : "image_url");
-                (responses ? part : part.putObject("image_url")).put(responses ? "image_url" : "url", Images.url(url.strip(), row));
+                (responses ? part : part.putObject("image_url"))
+                    .put(responses ? "image_url" : "url", Images.url(url.strip(), row));
             }
             return parts;
         }
 
         private byte[] fitting(byte[] line) {
             if (line.length > provider.limits().bytes())
-                throw new IllegalArgumentException(String.format(Locale.ROOT, (draft.requests == null ? "prompts: row" : "requests: line")
+                throw new IllegalArgumentException(String.format(Locale.ROOT,
+                    (draft.requests == null ? "prompts: row" : "requests: line")
                     + " %d makes a request of %,d bytes; %s takes %,d"
                     + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
             return line;
@@ -1165,9 +1242,11 @@ public final class Sheaf {
 
             private void check(JsonNode line) {
                 var id = line.path("custom_id").asText();
-                if (!line.path("custom_id").isTextual() || id.isBlank()) throw fault("no custom_id; each line needs its own");
+                if (!line.path("custom_id").isTextual()
+                    || id.isBlank()) throw fault("no custom_id; each line needs its own");
                 var earlier = ids.putIfAbsent(id, lines.number());
-                if (earlier != null) throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");
+                if (earlier != null) throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier
+                    + " too; an id is unique");
                 if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
                 checkUrl(line.path("url").asText());
                 if (!line.path("body").isObject()) throw fault("no body; it holds the request");
@@ -1176,9 +1255,11 @@ public final class Sheaf {
             }
 
             private void checkUrl(String found) {
-                if (!found.startsWith("/")) throw fault("url \"" + clip(found, 60) + "\" is not a path like /v1/chat/completions");
+                if (!found.startsWith("/")) throw fault("url \"" + clip(found, 60)
+                    + "\" is not a path like /v1/chat/completions");
                 if (url == null) url = found;
-                if (!url.equals(found)) throw fault("url " + found + " differs from " + url + " above; a batch has one endpoint");
+                if (!url.equals(found)) throw fault("url " + found + " differs from " + url
+                    + " above; a batch has one endpoint");
             }
 
             private IllegalArgumentException fault(String what) { return input.fault(lines.number(), what, null); }
@@ -1189,7 +1270,8 @@ public final class Sheaf {
 
     /** What an image may be: an address that the provider fetches, or a file here, which travels inside the request. */
     private static final class Images {
-        private static final Map<String, String> TYPES = Map.of("png", "image/png", "jpg", "image/jpeg", "jpeg", "image/jpeg",
+        private static final Map<String, String> TYPES = Map.of("png", "image/png", "jpg", "image/jpeg", "jpeg",
+            "image/jpeg",
             "gif", "image/gif", "webp", "image/webp");
 
         static String url(String image, long row) {
@@ -1240,13 +1322,16 @@ public final class Sheaf {
     public record RequestCounts(long total, long completed, long failed) {
         private static RequestCounts of(JsonNode batch) {
             var counts = batch.path("request_counts");
-            return new RequestCounts(counts.path("total").asLong(counts.isNumber() ? counts.asLong() : batch.path("total").asLong()),
+            return new RequestCounts(counts.path("total").asLong(counts.isNumber() ? counts.asLong()
+                : batch.path("total").asLong()),
                 counts.path("completed").asLong(batch.path("completed").asLong()),
                 counts.path("failed").asLong(batch.path("failed").asLong()));
         }
 
         /** While it validates, a provider knows no total. */
-        private RequestCounts of(long requests) { return new RequestCounts(Math.max(total, requests), completed, failed); }
+        private RequestCounts of(long requests) {
+            return new RequestCounts(Math.max(total, requests), completed, failed);
+        }
 
         private RequestCounts plus(RequestCounts other) {
             return new RequestCounts(total + other.total, completed + other.completed, failed + other.failed);
@@ -1258,10 +1343,11 @@ public final class Sheaf {
     }
 
     /**
-     * One input file and the batch at the provider that runs it; a dataset larger than a provider takes in one file has several.
-     * A file id is "" where there is none; {@code json} is all that the provider said.
+     * One input file and the batch at the provider that runs it; a dataset larger than a provider takes in one file has
+     * several. A file id is "" where there is none; {@code json} is all that the provider said.
      */
-    public record Part(int number, String id, String inputFileId, String outputFileId, String errorFileId, Status status,
+    public record Part(int number, String id, String inputFileId, String outputFileId, String errorFileId,
+        Status status,
                        RequestCounts requestCounts, JsonNode json) {
         private static Part of(int number, JsonNode batch) {
             return new Part(number, batch.path("id").asText(), id(batch, "input_file_id"), id(batch, "output_file_id"),
@@ -1269,7 +1355,9 @@ public final class Sheaf {
         }
 
         /** Null, absent and "" all mean that there is no file. */
-        private static String id(JsonNode batch, String field) { return batch.path(field).isTextual() ? batch.path(field).asText() : ""; }
+        private static String id(JsonNode batch, String field) {
+            return batch.path(field).isTextual() ? batch.path(field).asText() : "";
+        }
 
         private boolean hasRun() {
             return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
@@ -1283,16 +1371,21 @@ public final class Sheaf {
             return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
         }
 
-        @Override public String toString() { return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]"; }
+        @Override public String toString() {
+            return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]";
+        }
     }
 
     private record Fault(long line, String message, String code) {
         static Fault of(JsonNode error) {
             if (error.isTextual()) return new Fault(0, error.asText(), "");
-            return new Fault(error.path("line").asLong(), error.path("message").asText(""), error.path("code").asText(""));
+            return new Fault(error.path("line").asLong(), error.path("message").asText(""), error.path("code")
+                .asText(""));
         }
 
-        String describe() { return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip(); }
+        String describe() {
+            return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip();
+        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -1320,15 +1413,18 @@ public final class Sheaf {
         }
 
         private static Batch find(String idOrName, Provider named) {
-            if (given("batch", idOrName).isBlank()) throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
-            var known = Journal.find(idOrName).filter(journal -> named == null || journal.provider().name().equals(named.name()));
+            if (given("batch", idOrName)
+                .isBlank()) throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
+            var known = Journal.find(idOrName).filter(journal -> named == null || journal.provider().name()
+                .equals(named.name()));
             if (known.isPresent()) return new Batch(known.get());
             var provider = named == null ? Provider.chosen() : named;
             try {
                 return new Batch(provider, provider.wire().retrieve("batch", idOrName));
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
-                throw new BatchException("batch: no batch \"" + idOrName + "\" at " + provider.name() + " and none in " + Journal.home()
+                throw new BatchException("batch: no batch \"" + idOrName + "\" at " + provider.name() + " and none in "
+                    + Journal.home()
                     + "; a new one is batch().model(\"" + idOrName + "\")", e);
             }
         }
@@ -1354,7 +1450,8 @@ public final class Sheaf {
             int created = journal.isSubmitted() ? 0 : journal.submit(provider.wire(), metadata);
             journal.lastSeen().forEach(this::remember);
             note((created > 0 ? "submitted " + id() + " to " + provider.name() + " (" + size() + ")"
-                : "attached to " + id() + " (" + size() + ", submitted " + Journal.MINUTE.format(journal.submittedAt) + "), nothing was sent")
+                : "attached to " + id() + " (" + size() + ", submitted " + Journal.MINUTE.format(journal.submittedAt)
+                + "), nothing was sent")
                 + "; kept in " + journal.shortPath());
         }
 
@@ -1372,7 +1469,10 @@ public final class Sheaf {
             parts.set(part.number() - 1, part);
         }
 
-        /** Returns the batch's id at the provider; with several parts, the name under {@code ~/.sheaf}. {@code batch(id)} takes it. */
+        /**
+         * Returns the batch's id at the provider; with several parts, the name under {@code ~/.sheaf}. {@code
+         * batch(id)} takes it.
+         */
         public String id() { return parts.size() == 1 ? parts.get(0).id() : journal.dir.getFileName().toString(); }
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
@@ -1406,7 +1506,8 @@ public final class Sheaf {
 
         private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
+                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire()
+                    .retrieve(step, part.id())));
         }
 
         private void rememberEnd(Part part) {
@@ -1474,16 +1575,19 @@ public final class Sheaf {
 
         private RuntimeException withRemedy(RuntimeException e) {
             if (!(e instanceof BatchException refusal) || refusal.status() != 404 || journal == null) return e;
-            return new BatchException(e.getMessage() + "; if it is gone for good, delete " + journal.shortPath() + " and run again", refusal);
+            return new BatchException(e.getMessage() + "; if it is gone for good, delete " + journal.shortPath()
+                + " and run again", refusal);
         }
 
         private String interrupted() {
             return provider.isLocal() ? "paused; run again to go on"
-                : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id() + "\"), to come back to it";
+                : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id()
+                + "\"), to come back to it";
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
-            return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after " + Progress.text(timeout) + " ("
+            return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after "
+                + Progress.text(timeout) + " ("
                 + seenCounts() + "); it goes on: batch(\"" + id() + "\").await()");
         }
 
@@ -1515,7 +1619,8 @@ public final class Sheaf {
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             await();
-            if (journal == null) journal = Journal.find(id()).orElseGet(() -> Staging.adopt(provider, parts.get(0), this::note));
+            if (journal == null) journal = Journal.find(id())
+                .orElseGet(() -> Staging.adopt(provider, parts.get(0), this::note));
             parts.forEach(journal::ended);
             return new Results(new Answers(journal, this::note), null, journal.name());
         }
@@ -1553,7 +1658,8 @@ public final class Sheaf {
             var wait = longer(asked, jittered(delay));
             asked = Duration.ZERO;
             delay = shorter(most, delay.multipliedBy(3).dividedBy(2));
-            sleep("await", deadline.equals(Instant.MAX) ? wait : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
+            sleep("await", deadline.equals(Instant.MAX) ? wait
+                : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
         }
 
         static void pause(String step, int attempt, RuntimeException e) {
@@ -1596,7 +1702,8 @@ public final class Sheaf {
         /** The provider's files hold no line for it. */
         MISSING;
 
-        private static final Map<String, Outcome> BY_CODE = Map.of("batch_expired", EXPIRED, "batch_cancelled", CANCELLED);
+        private static final Map<String, Outcome> BY_CODE = Map.of("batch_expired", EXPIRED, "batch_cancelled",
+            CANCELLED);
 
         private static Outcome of(Answer answer, Status batch) {
             if (answer == null)
@@ -1613,12 +1720,16 @@ public final class Sheaf {
         @Override public String toString() { return name().toLowerCase(Locale.ROOT); }
     }
 
-    /** Tokens, as the provider counted them. {@code cached} is part of {@code input}, {@code reasoning} of {@code output}. */
+    /**
+     * Tokens, as the provider counted them. {@code cached} is part of {@code input}, {@code reasoning} of {@code
+     * output}.
+     */
     public record Usage(long input, long output, long cached, long reasoning) {
         private static final Usage NONE = new Usage(0, 0, 0, 0);
 
         private static Usage of(JsonNode usage) {
-            return new Usage(first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"),
+            return new Usage(first(usage, "prompt_tokens", "input_tokens"),
+                first(usage, "completion_tokens", "output_tokens"),
                 first(usage, "prompt_tokens_details", "input_tokens_details", "cached_tokens"),
                 first(usage, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"));
         }
@@ -1632,7 +1743,8 @@ public final class Sheaf {
         }
 
         private Usage plus(Usage other) {
-            return new Usage(input + other.input, output + other.output, cached + other.cached, reasoning + other.reasoning);
+            return new Usage(input + other.input, output + other.output, cached + other.cached, reasoning
+                + other.reasoning);
         }
 
         /** Returns input and output together. */
@@ -1662,7 +1774,8 @@ public final class Sheaf {
         String finishReason() {
             var body = body();
             var incomplete = body.at("/incomplete_details/reason").asText("");
-            return incomplete.equals("max_output_tokens") ? "length" : choice().path("finish_reason").asText(incomplete);
+            return incomplete.equals("max_output_tokens") ? "length" : choice().path("finish_reason")
+                .asText(incomplete);
         }
 
         boolean isRefusal() {
@@ -1674,7 +1787,9 @@ public final class Sheaf {
             return stream(body().path("output")).flatMap(item -> stream(item.path("content")));
         }
 
-        private static Stream<JsonNode> stream(JsonNode array) { return StreamSupport.stream(array.spliterator(), false); }
+        private static Stream<JsonNode> stream(JsonNode array) {
+            return StreamSupport.stream(array.spliterator(), false);
+        }
 
         boolean hasText() {
             return !text().isEmpty() || body().path("data").size() > 0 || choice().at("/message/tool_calls").size() > 0;
@@ -1689,7 +1804,9 @@ public final class Sheaf {
         }
 
         /** A message's content is a text, or parts of which some are text. */
-        static String content(JsonNode content) { return content.isArray() ? texts(stream(content)) : content.asText(""); }
+        static String content(JsonNode content) {
+            return content.isArray() ? texts(stream(content)) : content.asText("");
+        }
 
         private static String texts(Stream<JsonNode> parts) {
             return parts.map(part -> part.path("text").asText("")).collect(Collectors.joining());
@@ -1699,10 +1816,12 @@ public final class Sheaf {
             var error = line.path("error");
             if (error.isTextual()) return error.asText();
             var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
-            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"), error.path("code"))
+            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"),
+                error.path("code"))
                 .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
             var status = status() >= 300 || status() > 0 && status() < 200 ? status() + " " : "";
-            return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)" : "no reason given");
+            return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)"
+                : "no reason given");
         }
     }
 
@@ -1782,7 +1901,8 @@ public final class Sheaf {
             try {
                 return Json.MAPPER.readValue(json, type);
             } catch (JsonProcessingException e) {
-                throw new IllegalStateException("as: " + customId() + " is no " + type.getSimpleName() + ": " + reason(e)
+                throw new IllegalStateException("as: " + customId() + " is no " + type.getSimpleName() + ": "
+                    + reason(e)
                     + "; it says: " + clip(json, 80), e);
             }
         }
@@ -1792,11 +1912,13 @@ public final class Sheaf {
             return switch (outcome()) {
                 case SUCCEEDED -> "";
                 case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
-                case REFUSED -> clip("the model declined: " + Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
+                case REFUSED -> clip("the model declined: " + Stream.of(json().at("/choices/0/message/refusal")
+                    .asText(""), rawText())
                     .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason()), 300);
                 case INVALID -> "the answer holds no text";
                 case MISSING -> "the provider's files hold no line for this request";
-                case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error).orElseGet(() -> answers.batchError(index));
+                case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
+                    .orElseGet(() -> answers.batchError(index));
             };
         }
 
@@ -1812,7 +1934,10 @@ public final class Sheaf {
             return Answer.content(messages.path(messages.size() - 1).path("content"));
         }
 
-        /** The row with its answer: what a second batch, a CSV and a JSON Lines file see. An earlier answer moves inside. */
+        /**
+         * The row with its answer: what a second batch, a CSV and a JSON Lines file see. An earlier answer moves
+         * inside.
+         */
         private Map<String, Object> joined() {
             var result = new LinkedHashMap<String, Object>();
             result.put("customId", customId());
@@ -1833,8 +1958,8 @@ public final class Sheaf {
     }
 
     /**
-     * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its columns and gains
-     * {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
+     * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its
+     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
         private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
@@ -1907,16 +2032,23 @@ public final class Sheaf {
             return new Results(answers, left, name + "-" + word);
         }
 
-        /** Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first appearance. */
+        /**
+         * Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first
+         * appearance.
+         */
         public <K> Map<K, Results> by(Function<Result, K> property) {
             var groups = new LinkedHashMap<K, BitSet>();
-            stream().forEach(result -> groups.computeIfAbsent(property.apply(result), key -> new BitSet()).set((int) result.index));
+            stream().forEach(result -> groups.computeIfAbsent(property.apply(result), key -> new BitSet())
+                .set((int) result.index));
             var results = new LinkedHashMap<K, Results>();
             groups.forEach((key, left) -> results.put(key, new Results(answers, left, name + "-" + key)));
             return results;
         }
 
-        /** Returns every answer read as JSON into this class; fails at the first that has none: use {@code succeeded().as(...)}. */
+        /**
+         * Returns every answer read as JSON into this class; fails at the first that has none: use {@code
+         * succeeded().as(...)}.
+         */
         public <T> Stream<T> as(Class<T> type) { return stream().map(result -> result.as(type)); }
 
         /** Prints the first 20 rows as a table as wide as the terminal, with what became of all of them. */
@@ -1925,7 +2057,10 @@ public final class Sheaf {
         /** Prints the first rows as a table as wide as the terminal, with what became of all of them. */
         public void show(int rows) { System.out.print(Tables.results(this, (int) notNegative("show", rows))); }
 
-        /** Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text} and so on. */
+        /**
+         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text}
+         * and so on.
+         */
         public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
 
         /** Writes the rows and their answers as CSV. */
@@ -1970,7 +2105,8 @@ public final class Sheaf {
 
         private static IllegalArgumentException noColumn(Map<String, Object> row, String column) {
             return new IllegalArgumentException("toCsv: no column " + column + "; there are: " + row.keySet().stream()
-                .filter(name -> !name.equals("result")).collect(Collectors.joining(", ")) + ", " + String.join(", ", OWN_COLUMNS));
+                .filter(name -> !name.equals("result")).collect(Collectors.joining(", ")) + ", "
+                + String.join(", ", OWN_COLUMNS));
         }
 
         @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
@@ -1979,8 +2115,8 @@ public final class Sheaf {
     // ---- Provider: who runs the batch ----
 
     /**
-     * A provider of the Files and Batches API: its base URL, the environment variable that holds its key, how much one input file may
-     * hold, and what it does in its own way.
+     * A provider of the Files and Batches API: its base URL, the environment variable that holds its key, how much one
+     * input file may hold, and what it does in its own way.
      */
     public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
         private static final long MB = 1_000_000;
@@ -1992,29 +2128,47 @@ public final class Sheaf {
         /** 50,000 requests, 200 MB, one model: https://platform.openai.com/docs/api-reference/batch/create */
         public static final Provider OPENAI =
             new Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", new Limits(50_000, 200 * MB), STRICT);
-        /** "Less than 1000" requests on the free tier, 100 MB, a model per request: kluster.ai's batch guide. The service has closed. */
+        /**
+         * "Less than 1000" requests on the free tier, 100 MB, a model per request: kluster.ai's batch guide. The
+         * service has closed.
+         */
         public static final Provider KLUSTER =
             new Provider("kluster", "https://api.kluster.ai/v1", "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
         public static final Provider GROQ =
-            new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB), STRICT);
+            new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB),
+                STRICT);
         /** 5,000,000 requests, 10 GB: https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference */
-        public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY",
+        public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1",
+            "NEBIUS_API_KEY",
             new Limits(5_000_000, 10_000 * MB), VLLM);
         /** 50,000 requests, 100 MB, a model per request: https://docs.parasail.io batch-file-format */
         public static final Provider PARASAIL =
-            new Provider("parasail", "https://api.parasail.io/v1", "PARASAIL_API_KEY", new Limits(50_000, 100 * MB), MIXED_VLLM);
-        /** 100 MB and a model per request in the default configuration of its control layer; it names no number of requests. */
-        public static final Provider DOUBLEWORD = new Provider("doubleword", "https://api.doubleword.ai/v1", "DOUBLEWORD_API_KEY",
+            new Provider("parasail", "https://api.parasail.io/v1", "PARASAIL_API_KEY", new Limits(50_000, 100 * MB),
+                MIXED_VLLM);
+        /**
+         * 100 MB and a model per request in the default configuration of its control layer; it names no number of
+         * requests.
+         */
+        public static final Provider DOUBLEWORD = new Provider("doubleword", "https://api.doubleword.ai/v1",
+            "DOUBLEWORD_API_KEY",
             new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
-        /** Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are kept. */
-        public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_TOKEN",
+        /**
+         * Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are
+         * kept.
+         */
+        public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai",
+            "DEEPINFRA_TOKEN",
             new Limits(50_000, 100 * MB), VLLM);
         static { UncaughtErrors.install(); }
 
-        private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA, KLUSTER);
+        private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
+            KLUSTER);
 
-        /** Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code SHEAF_API_KEY}. */
+        /**
+         * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
+         * SHEAF_API_KEY}.
+         */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
             return PRESETS.stream().filter(preset -> preset.name.equals(provider.name)).findFirst().orElse(provider);
@@ -2023,7 +2177,8 @@ public final class Sheaf {
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
         private static Provider of(String baseUrl, String keyVariable) {
             var url = given("provider", baseUrl).strip().replaceFirst("/+$", "");
-            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(url)).findFirst().map(preset -> preset.keyVariable(keyVariable))
+            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(url)).findFirst()
+                .map(preset -> preset.keyVariable(keyVariable))
                 .orElseGet(() -> new Provider(nameOf(url), url, keyVariable, new Limits(50_000, 100 * MB), STRICT));
         }
 
@@ -2036,22 +2191,26 @@ public final class Sheaf {
             try {
                 var uri = URI.create(baseUrl);
                 if (uri.getUserInfo() != null)
-                    throw new IllegalStateException("provider: the base URL of " + uri.getHost() + " holds a key; put it into SHEAF_API_KEY");
+                    throw new IllegalStateException("provider: the base URL of " + uri.getHost()
+                        + " holds a key; put it into SHEAF_API_KEY");
                 if (uri.getHost() != null && uri.getScheme() != null && uri.getScheme().matches("https?")) return uri;
             } catch (IllegalArgumentException e) {
                 // told below
             }
-            throw new IllegalArgumentException("provider: \"" + baseUrl + "\" is neither a base URL like http://localhost:8080/v1 nor one of "
+            throw new IllegalArgumentException("provider: \"" + baseUrl
+                + "\" is neither a base URL like http://localhost:8080/v1 nor one of "
                 + names());
         }
 
         private static boolean isLoopback(URI uri) {
-            return uri.getHost().equals("localhost") || uri.getHost().equals("[::1]") || uri.getHost().matches("127(\\.[0-9]+){3}");
+            return uri.getHost().equals("localhost") || uri.getHost().equals("[::1]") || uri.getHost()
+                .matches("127(\\.[0-9]+){3}");
         }
 
         /** Returns the preset of this name, or the provider at this base URL. */
         public static Provider named(String nameOrUrl) {
-            return PRESETS.stream().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip().toLowerCase(Locale.ROOT))).findFirst()
+            return PRESETS.stream().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip()
+                .toLowerCase(Locale.ROOT))).findFirst()
                 .orElseGet(() -> of(nameOrUrl));
         }
 
@@ -2062,7 +2221,8 @@ public final class Sheaf {
          */
         public static Provider chosen() {
             if (!Environment.get("SHEAF_PROVIDER").isEmpty()) return named(Environment.get("SHEAF_PROVIDER"));
-            if (!Environment.get("OPENAI_BASE_URL").isEmpty()) return of(Environment.get("OPENAI_BASE_URL"), OPENAI.keyVariable);
+            if (!Environment.get("OPENAI_BASE_URL").isEmpty()) return of(Environment.get("OPENAI_BASE_URL"),
+                OPENAI.keyVariable);
             var withKey = PRESETS.stream().filter(preset -> !Environment.get(preset.keyVariable).isEmpty()).toList();
             if (withKey.size() == 1) return withKey.get(0);
             if (withKey.isEmpty() && Environment.canAsk()) return OPENAI;
@@ -2070,12 +2230,14 @@ public final class Sheaf {
         }
 
         private static String noKey() {
-            return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable).collect(Collectors.joining(", "))
+            return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable)
+                .collect(Collectors.joining(", "))
                 + "; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints";
         }
 
         private static String twoKeys(List<Provider> providers) {
-            return "provider: " + providers.stream().map(Provider::keyVariable).collect(Collectors.joining(" and ")) + " are "
+            return "provider: " + providers.stream().map(Provider::keyVariable).collect(Collectors.joining(" and "))
+                + " are "
                 + (providers.size() == 2 ? "both" : "all") + " set; choose with provider(\"" + providers.get(0).name
                 + "\") or SHEAF_PROVIDER=" + providers.get(0).name;
         }
@@ -2110,10 +2272,12 @@ public final class Sheaf {
 
         /** Returns the newest batches here, newest first, at most so many. They print as a table. */
         public Listing<Batch> batches(int limit) {
-            var batches = wire().batches("batches", (int) notNegative("batches", limit)).stream().map(json -> new Batch(this, json)).toList();
+            var batches = wire().batches("batches", (int) notNegative("batches", limit)).stream()
+                .map(json -> new Batch(this, json)).toList();
             return new Listing<>(batches, List.of("id", "status", "requests", "created"), batch -> {
                 var part = batch.parts.get(0);
-                return List.of(part.id(), part.status().text(), part.requestCounts().toString(), Json.time(part.json().path("created_at")));
+                return List.of(part.id(), part.status().text(), part.requestCounts().toString(),
+                    Json.time(part.json().path("created_at")));
             });
         }
 
@@ -2121,7 +2285,9 @@ public final class Sheaf {
         public Listing<Map<String, Object>> models() { return listing(wire().models(), "id", "owned_by"); }
 
         /** Returns the files kept here. They print as a table. */
-        public Listing<Map<String, Object>> files() { return listing(wire().files(), "id", "purpose", "bytes", "filename"); }
+        public Listing<Map<String, Object>> files() {
+            return listing(wire().files(), "id", "purpose", "bytes", "filename");
+        }
 
         private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
             var rows = items.stream().map(item -> Row.map(Row.plain(item))).toList();
@@ -2132,7 +2298,8 @@ public final class Sheaf {
         private Wire wire() { return Wire.of(this); }
 
         private JsonNode json() {
-            return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl).put("key_variable", keyVariable);
+            return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl)
+                .put("key_variable", keyVariable);
         }
 
         /** A local server has another port each time: the one that the environment names stands for the one of then. */
@@ -2148,7 +2315,9 @@ public final class Sheaf {
     /** What a provider takes in one input file. */
     public record Limits(long requests, long bytes) {}
 
-    /** What a provider does in its own way: whether one file may hold several models, and what it calls the token limit. */
+    /**
+     * What a provider does in its own way: whether one file may hold several models, and what it calls the token limit.
+     */
     public record Dialect(boolean mixedModels, String maxTokensField) {}
 
     /** A list that prints as a table. */
@@ -2171,7 +2340,8 @@ public final class Sheaf {
         public void show() { System.out.println(this); }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : Tables.draw(columns, items.stream().map(cells).toList(), 1).stripTrailing();
+            return items.isEmpty() ? "(none)" : Tables.draw(columns, items.stream().map(cells).toList(), 1)
+                .stripTrailing();
         }
     }
 
@@ -2226,8 +2396,8 @@ public final class Sheaf {
     // ---- Journal: what is kept on disk ----
 
     /**
-     * One submitted batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: the draft, the rows, the input files, a log of
-     * steps, the files that came back, and the places of all lines. No key ever enters it.
+     * One submitted batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: the draft, the rows, the input files, a
+     * log of steps, the files that came back, and the places of all lines. No key ever enters it.
      */
     private static final class Journal {
         private static final DateTimeFormatter MINUTE =
@@ -2253,12 +2423,15 @@ public final class Sheaf {
 
         private static Path folder() { return home().resolve("batches"); }
 
-        /** Returns the newest submitted batch of this id, name or folder name; one that was submitted here goes first. */
+        /**
+         * Returns the newest submitted batch of this id, name or folder name; one that was submitted here goes first.
+         */
         static Optional<Journal> find(String idOrName) {
             if (!Files.isDirectory(folder())) return Optional.empty();
             try (var dirs = Files.list(folder())) {
                 return dirs.flatMap(dir -> read(dir).stream()).filter(journal -> journal.isCalled(idOrName))
-                    .max(Comparator.comparing((Journal journal) -> !journal.isAdopted()).thenComparing(journal -> journal.submittedAt));
+                    .max(Comparator.comparing((Journal journal) -> !journal.isAdopted())
+                    .thenComparing(journal -> journal.submittedAt));
             } catch (IOException e) {
                 throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
             }
@@ -2345,12 +2518,14 @@ public final class Sheaf {
                     part.file = part.token = null;
                     part.batch = null;
                 }
-                default -> throw new IllegalStateException("journal: unknown step " + step + "; a newer Sheaf wrote it");
+                default -> throw new IllegalStateException("journal: unknown step " + step
+                    + "; a newer Sheaf wrote it");
             }
         }
 
         private void step(String step, int part, String field, Object value) {
-            var line = Json.MAPPER.createObjectNode().put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
+            var line = Json.MAPPER.createObjectNode().put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS)
+                .toString());
             line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
             Atomic.append(dir.resolve("steps.jsonl"), Json.line(line));
             replay(line);
@@ -2369,7 +2544,8 @@ public final class Sheaf {
 
         /** Whether nothing was sent that could be running or may be paid for. */
         boolean isUntouched() {
-            return log.stream().allMatch(part -> part.batch == null ? part.token == null : !Part.of(1, part.batch).hasRun());
+            return log.stream().allMatch(part -> part.batch == null ? part.token == null : !Part.of(1, part.batch)
+                .hasRun());
         }
 
         /** Finds the rows whose requests stand in these lines of a part's input file. */
@@ -2389,7 +2565,8 @@ public final class Sheaf {
                 if (log.get(part - 1).batch != null) continue;
                 if (found == null) found = search(wire);
                 if (!found.containsKey(part)) created++;
-                step("created", part, "batch", found.containsKey(part) ? found.get(part) : create(wire, part, metadata));
+                step("created", part, "batch", found.containsKey(part) ? found.get(part)
+                    : create(wire, part, metadata));
             }
             return created;
         }
@@ -2414,14 +2591,18 @@ public final class Sheaf {
             step("again", part, "id", part(part).id());
         }
 
-        /** Looks among the provider's batches for parts of this one: from a lost answer, a killed process, another machine. */
+        /**
+         * Looks among the provider's batches for parts of this one: from a lost answer, a killed process, another
+         * machine.
+         */
         private Map<Integer, JsonNode> search(Wire wire) {
             var found = new HashMap<Integer, JsonNode>();
             for (var batch : recentBatches(wire)) {
                 var mark = batch.path("metadata").path(Wire.TOKEN).asText("");
                 for (int part = 1; part <= log.size(); part++) {
                     var file = log.get(part - 1).file;
-                    boolean ours = mark.startsWith(mark(part)) || file != null && file.equals(batch.path("input_file_id").asText());
+                    boolean ours = mark.startsWith(mark(part)) || file != null
+                        && file.equals(batch.path("input_file_id").asText());
                     if (ours && Part.of(part, batch).hasRun()) found.putIfAbsent(part, batch);
                 }
             }
@@ -2433,7 +2614,8 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                if (Set.of(404, 405, 501).contains(e.status()) && log.stream().allMatch(part -> part.token == null)) return List.of();
+                if (Set.of(404, 405, 501).contains(e.status()) && log.stream()
+                    .allMatch(part -> part.token == null)) return List.of();
                 throw e;
             }
         }
@@ -2446,7 +2628,8 @@ public final class Sheaf {
             step("creating", part, "token", token);
             var pairs = new TreeMap<>(metadata);
             pairs.put(Wire.TOKEN, token);
-            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(), draft.path("completion_window").asText(),
+            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(), draft.path("completion_window")
+                .asText(),
                 pairs, () -> Optional.ofNullable(search(wire).get(part)));
         }
     }
@@ -2561,7 +2744,8 @@ public final class Sheaf {
         }
 
         private void odd(Path path, Lines lines, String what) {
-            if (notes++ < SHOWN_NOTES) note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+            if (notes++ < SHOWN_NOTES) note.accept("results: " + path.getFileName() + " line " + lines.number() + " "
+                + what);
         }
 
         private long ownId(String id) {
@@ -2586,12 +2770,14 @@ public final class Sheaf {
 
         Map<String, Object> row(long index) {
             if (!journal.draft.path("own_ids").asBoolean()) return Json.row(request(index).path("body"));
-            return journal.hasRows() ? Json.row(Json.lenient(journal.rows().line(index / variants()).orElseThrow())) : Map.of();
+            return journal.hasRows() ? Json.row(Json.lenient(journal.rows().line(index / variants()).orElseThrow()))
+                : Map.of();
         }
 
         String customId(long index, Supplier<Map<String, Object>> row) {
             if (!journal.draft.path("own_ids").asBoolean()) return request(index).path("custom_id").asText();
-            return customId == null ? WIRE_ID + (index + 1) : customId.render("customId", index / variants() + 1, row.get());
+            return customId == null ? WIRE_ID + (index + 1) : customId.render("customId", index / variants() + 1,
+                row.get());
         }
 
         String template(long index) {
@@ -2600,7 +2786,8 @@ public final class Sheaf {
 
         String model(long index) {
             var models = journal.draft.path("models");
-            return models.isEmpty() ? request(index).at("/body/model").asText() : models.path((int) (index % models.size())).asText();
+            return models.isEmpty() ? request(index).at("/body/model").asText()
+                : models.path((int) (index % models.size())).asText();
         }
 
         /** Returns every column that some row has; none where the requests were not made from rows. */
@@ -2619,14 +2806,16 @@ public final class Sheaf {
             var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
             if (own != null) return own;
             var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
-            return part.id() + " " + part.status() + (part.status().equals(Status.FAILED) ? " before any request ran" + first : "");
+            return part.id() + " " + part.status() + (part.status().equals(Status.FAILED) ? " before any request ran"
+                + first : "");
         }
 
         private Map<Long, String> byRequest(Part part) {
             var requests = requestsAt(journal, part.number(), part.faults().stream().map(Fault::line).toList());
             var byRequest = new HashMap<Long, String>();
             for (var fault : part.faults())
-                if (requests.containsKey(fault.line())) byRequest.putIfAbsent(requests.get(fault.line()), fault.describe());
+                if (requests.containsKey(fault.line())) byRequest.putIfAbsent(requests.get(fault.line()),
+                    fault.describe());
             return byRequest;
         }
 
@@ -2641,7 +2830,10 @@ public final class Sheaf {
         }
     }
 
-    /** A journal in the making: the lines are written to part files, and take their place once the digest of all is known. */
+    /**
+     * A journal in the making: the lines are written to part files, and take their place once the digest of all is
+     * known.
+     */
     private static final class Staging implements Closeable {
         private static final Duration ABANDONED = Duration.ofDays(2);
         private final Path dir;
@@ -2669,25 +2861,32 @@ public final class Sheaf {
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
-            for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n").getBytes(StandardCharsets.UTF_8));
+            for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n")
+                .getBytes(StandardCharsets.UTF_8));
         }
 
         /** Prompts are private: only the user may read them. */
         private static Path privateFolder(Path folder) throws IOException {
             if (Files.isDirectory(folder)) return folder;
-            if (!FileSystems.getDefault().supportedFileAttributeViews().contains("posix")) return Files.createDirectories(folder);
-            return Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+            if (!FileSystems.getDefault().supportedFileAttributeViews()
+                .contains("posix")) return Files.createDirectories(folder);
+            return Files.createDirectories(folder,
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         }
 
         /** Removes what a killed process left. */
         private static void sweep(Path folder) throws IOException {
             try (var abandoned = Files.newDirectoryStream(folder, ".staging-*")) {
                 for (var dir : abandoned)
-                    if (Files.getLastModifiedTime(dir).toInstant().isBefore(Instant.now().minus(ABANDONED))) Atomic.deleteFolder(dir);
+                    if (Files.getLastModifiedTime(dir).toInstant()
+                        .isBefore(Instant.now().minus(ABANDONED))) Atomic.deleteFolder(dir);
             }
         }
 
-        /** Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, from its answers. */
+        /**
+         * Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, from its
+         * answers.
+         */
         static Journal adopt(Provider provider, Part part, Consumer<String> note) {
             var whole = provider.limits(Long.MAX_VALUE, Long.MAX_VALUE).dialect(new Dialect(true, ""));
             try (var staging = new Staging(whole, part.json().path("endpoint").asText(), "")) {
@@ -2704,7 +2903,8 @@ public final class Sheaf {
                     return journal;
                 }
             } catch (IOException e) {
-                throw new UncheckedIOException("results: cannot write to " + Journal.home() + " (" + reason(e) + ")", e);
+                throw new UncheckedIOException("results: cannot write to " + Journal.home() + " (" + reason(e) + ")",
+                    e);
             }
         }
 
@@ -2719,7 +2919,8 @@ public final class Sheaf {
         }
 
         private void addAnswered(Provider provider, Part part, Path input, Consumer<String> note) throws IOException {
-            note.accept("results: the input file of " + part.id() + " is gone, so its rows are unknown, and so are requests without an "
+            note.accept("results: the input file of " + part.id()
+                + " is gone, so its rows are unknown, and so are requests without an "
                 + "answer (" + part.requestCounts().total() + " were sent)");
             for (var file : List.of(part.outputFileId(), part.errorFileId()))
                 if (isHere(provider, file, input))
@@ -2779,8 +2980,8 @@ public final class Sheaf {
         }
 
         /**
-         * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and the rows
-         * and settings that stay here are renewed.
+         * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and
+         * the rows and settings that stay here are renewed.
          */
         Journal settle(Draft draft, Path target) throws IOException {
             var before = Files.exists(target) ? new Journal(target) : null;
@@ -2788,7 +2989,8 @@ public final class Sheaf {
             if (Files.exists(target)) {
                 write(draft, before.log.size());
                 for (var file : List.of("rows.jsonl", "rows.idx", "draft.json"))
-                    Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+                    Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
+                        StandardCopyOption.ATOMIC_MOVE);
             } else {
                 write(draft, parts.size());
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
@@ -2801,10 +3003,12 @@ public final class Sheaf {
         }
 
         private ObjectNode describe(Draft draft, int partCount) {
-            var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName()).put("digest", hex);
+            var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName())
+                .put("digest", hex);
             node.set("provider", provider.json());
             node.put("endpoint", endpoint).put("completion_window", window).put("parts", partCount);
-            node.put("requests", parts.stream().mapToLong(part -> part.requests).sum()).put("rows", draft.data == null ? 0 : rows);
+            node.put("requests", parts.stream().mapToLong(part -> part.requests).sum())
+                .put("rows", draft.data == null ? 0 : rows);
             node.put("own_ids", ownIds).put("adopted", window.isEmpty());
             draft.prompts.forEach(prompt -> node.withArray("templates").add(prompt.name()));
             node.put("models_per_row", Math.max(1, draft.models.size()));
@@ -2841,10 +3045,13 @@ public final class Sheaf {
 
             PartFile(int number, Path dir) throws IOException {
                 this.number = number;
-                out = new BufferedOutputStream(Files.newOutputStream(dir.resolve("part-" + number + ".jsonl")), 1 << 16);
+                out = new BufferedOutputStream(Files.newOutputStream(dir.resolve("part-" + number + ".jsonl")),
+                    1 << 16);
             }
 
-            boolean isFull(int more, Limits limits) { return requests == limits.requests() || bytes + more > limits.bytes(); }
+            boolean isFull(int more, Limits limits) {
+                return requests == limits.requests() || bytes + more > limits.bytes();
+            }
 
             void write(byte[] line) throws IOException {
                 out.write(line);
@@ -2881,9 +3088,11 @@ public final class Sheaf {
             if (bytes.capacity() == 0) return Optional.empty();
             try {
                 var channel = open.computeIfAbsent(entries.getInt(at), this::open);
-                for (long offset = entries.getLong(at + 8); bytes.hasRemaining(); ) offset += channel.read(bytes, offset);
+                for (long offset = entries.getLong(at + 8); bytes.hasRemaining(); ) offset += channel.read(bytes,
+                    offset);
             } catch (IOException e) {
-                throw new UncheckedIOException("journal: cannot read " + files.apply(entries.getInt(at)) + " (" + reason(e) + ")", e);
+                throw new UncheckedIOException("journal: cannot read " + files.apply(entries.getInt(at)) + " ("
+                    + reason(e) + ")", e);
             }
             return Optional.of(new String(bytes.array(), StandardCharsets.UTF_8));
         }
@@ -2917,7 +3126,8 @@ public final class Sheaf {
             private final MappedByteBuffer entries;
 
             AnyOrder(Path index, long lines) throws IOException {
-                channel = FileChannel.open(index, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+                channel = FileChannel.open(index, StandardOpenOption.CREATE, StandardOpenOption.READ,
+                    StandardOpenOption.WRITE);
                 entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
             }
 
@@ -3016,7 +3226,8 @@ public final class Sheaf {
     }
 
     private static String strictUtf8(ByteBuffer bytes) throws CharacterCodingException {
-        var text = StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT).decode(bytes).toString();
+        var text = StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT).decode(bytes)
+            .toString();
         return text.startsWith("\uFEFF") ? text.substring(1) : text;
     }
 
@@ -3026,7 +3237,8 @@ public final class Sheaf {
             var bytes = new PushbackInputStream(in, Lines.BOM.length);
             var start = bytes.readNBytes(Lines.BOM.length);
             if (!Arrays.equals(start, Lines.BOM)) bytes.unread(start);
-            return new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT));
+            return new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder()
+                .onMalformedInput(CodingErrorAction.REPORT));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -3039,11 +3251,13 @@ public final class Sheaf {
             .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
             .build();
         /** Writes the same value as the same bytes: a user's map has no order of its own. */
-        static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS).build();
+        static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
+            .build();
         static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
         static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
-        static Map<String, Object> object(String text) throws JsonProcessingException { return MAPPER.readValue(text, ROW); }
+        static Map<String, Object> object(String text) throws JsonProcessingException { return MAPPER.readValue(text,
+            ROW); }
 
         /** Reads what a server sent; what is no JSON is a missing node. */
         static JsonNode lenient(String text) {
@@ -3062,7 +3276,9 @@ public final class Sheaf {
             }
         }
 
-        static Map<String, Object> row(JsonNode object) { return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of(); }
+        static Map<String, Object> row(JsonNode object) {
+            return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of();
+        }
 
         static List<String> texts(JsonNode array) {
             return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
@@ -3078,7 +3294,8 @@ public final class Sheaf {
         }
 
         private static String escaped(String json) {
-            if (json.chars().noneMatch(c -> c == 0x85 || c == 0x2028 || c == 0x2029 || Character.isSurrogate((char) c))) return json;
+            if (json.chars().noneMatch(c -> c == 0x85 || c == 0x2028 || c == 0x2029
+                || Character.isSurrogate((char) c))) return json;
             var out = new StringBuilder(json.length() + 16);
             json.codePoints().forEach(c -> {
                 boolean lone = c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE;
@@ -3089,14 +3306,17 @@ public final class Sheaf {
         }
 
         static byte[] pretty(JsonNode node) throws IOException {
-            return (MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node) + "\n").getBytes(StandardCharsets.UTF_8);
+            return (MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node) + "\n")
+                .getBytes(StandardCharsets.UTF_8);
         }
 
         /** A value as one cell of a table: text as it is, anything else as JSON. */
         static String cell(Object value) {
             if (value == null) return "";
-            if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value).toString();
-            return value instanceof BigDecimal number && Math.abs(number.scale()) < 100 ? number.toPlainString() : value.toString();
+            if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value)
+                .toString();
+            return value instanceof BigDecimal number && Math.abs(number.scale()) < 100 ? number.toPlainString()
+                : value.toString();
         }
 
         /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601. */
@@ -3118,7 +3338,8 @@ public final class Sheaf {
         /** Writes beside the file, under a name that no other process uses, and renames. */
         static void write(String word, Path file, Content<Path> content) {
             var target = file.toAbsolutePath();
-            var staged = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID().toString().substring(0, 8));
+            var staged = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID().toString()
+                .substring(0, 8));
             try {
                 content.writeTo(staged);
                 Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
@@ -3139,7 +3360,8 @@ public final class Sheaf {
 
         /** Adds a line that is on disk when this returns; after a torn line it begins a new one. */
         static void append(Path file, byte[] line) {
-            try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ,
+                StandardOpenOption.WRITE)) {
                 long end = channel.size();
                 if (end > 0 && last(channel) != '\n') end += channel.write(ByteBuffer.wrap(new byte[] {'\n'}), end);
                 for (var bytes = ByteBuffer.wrap(line); bytes.hasRemaining(); ) end += channel.write(bytes, end);
@@ -3174,7 +3396,8 @@ public final class Sheaf {
     /** Mustache without escaping, without files, and without silence about what is missing. */
     private static final class Templates {
         private static final String NO_PARTIALS = "partials, {{>name}}, are not read; put the text into the template";
-        private static final String MISSING = "\0missing";        // where a rendering collects the names that had no value
+        // where a rendering collects the names that had no value
+        private static final String MISSING = "\0missing";
 
         private static final class Factory extends DefaultMustacheFactory {
             Factory() {
@@ -3228,7 +3451,8 @@ public final class Sheaf {
         }
 
         private static boolean hasPartial(Code[] codes) {
-            return codes != null && Stream.of(codes).anyMatch(code -> code instanceof PartialCode || code instanceof DynamicPartialCode
+            return codes != null && Stream.of(codes).anyMatch(code -> code instanceof PartialCode
+                || code instanceof DynamicPartialCode
                 || hasPartial(code.getCodes()));
         }
 
@@ -3238,8 +3462,10 @@ public final class Sheaf {
                 if (hasPartial(mustache.getCodes())) throw new MustacheException(NO_PARTIALS);
                 return mustache;
             } catch (MustacheException e) {
-                throw new IllegalArgumentException("template: " + (name.isEmpty() ? "\"" + clip(text, 40) + "\"" : name) + ": "
-                    + (text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")), e);
+                throw new IllegalArgumentException("template: "
+                    + (name.isEmpty() ? "\"" + clip(text, 40) + "\"" : name) + ": "
+                    + (text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")),
+                    e);
             }
         }
 
@@ -3267,14 +3493,16 @@ public final class Sheaf {
         static Object value(String name, Map<String, Object> row) { return ScopeLookup.inside(row, name); }
 
         static String describe(Map<String, Integer> missing) {
-            return missing.entrySet().stream().map(entry -> "{{" + entry.getKey() + "}} (template line " + entry.getValue() + ")")
+            return missing.entrySet().stream().map(entry -> "{{" + entry.getKey() + "}} (template line "
+                + entry.getValue() + ")")
                 .collect(Collectors.joining(", "));
         }
 
         static String has(Map<String, Object> row) {
             if (row.get("result") instanceof Map<?, ?> result && !result.containsKey("text"))
                 return "its outcome is " + result.get("outcome") + ": " + result.get("error") + "; feed succeeded()";
-            return "it has: " + row.entrySet().stream().map(entry -> entry.getKey() + (entry.getValue() == null ? " (null)" : ""))
+            return "it has: " + row.entrySet().stream().map(entry -> entry.getKey()
+                + (entry.getValue() == null ? " (null)" : ""))
                 .collect(Collectors.joining(", "));
         }
     }
@@ -3288,7 +3516,8 @@ public final class Sheaf {
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
-        private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30)).write(Duration.ofSeconds(60))
+        private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
+            .write(Duration.ofSeconds(60))
             .read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
         private final Provider provider;
         private final OpenAIClient client;
@@ -3296,7 +3525,8 @@ public final class Sheaf {
         private Wire(Provider provider, String key) {
             this.provider = provider;
             // no retries of its own: it would send POST /batches three times
-            client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT).build();
+            client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
+                .build();
         }
 
         static Wire of(Provider provider) {
@@ -3318,8 +3548,8 @@ public final class Sheaf {
         }
 
         /**
-         * Creates a batch. After an answer that never came or said 5xx, the list is searched until a late batch would have shown;
-         * only what the provider refused in so many words is sent again.
+         * Creates a batch. After an answer that never came or said 5xx, the list is searched until a late batch would
+         * have shown; only what the provider refused in so many words is sent again.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
                         Supplier<Optional<JsonNode>> search) {
@@ -3351,7 +3581,8 @@ public final class Sheaf {
 
         private static RuntimeException lost(RuntimeException e) {
             if (!(e instanceof UncheckedIOException io)) return e;
-            return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "") + "; the batch may have been created: run again in a "
+            return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "")
+                + "; the batch may have been created: run again in a "
                 + "minute, and it is looked for before anything is sent", io.getCause());
         }
 
@@ -3370,7 +3601,8 @@ public final class Sheaf {
         /** A batch that is over already cannot be cancelled; what it is then is what counts. */
         JsonNode cancel(String id) {
             try {
-                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse().cancel(id));
+                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
+                    .cancel(id));
             } catch (BatchException e) {
                 if (e.status() != 409 && e.status() != 400) throw e;
                 return retrieve("cancel", id);
@@ -3403,7 +3635,10 @@ public final class Sheaf {
             JsonNode get(Optional<String> after, int size);
         }
 
-        /** Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more} out. */
+        /**
+         * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
+         * out.
+         */
         private static List<JsonNode> pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
             Optional<String> after = Optional.empty();
@@ -3411,7 +3646,8 @@ public final class Sheaf {
                 int before = found.size();
                 var answer = page.get(after, Math.min(100, limit - before));
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
-                if (found.size() == before || answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean()) break;
+                if (found.size() == before || answer.path("has_more").isBoolean() && !answer.path("has_more")
+                    .asBoolean()) break;
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return found.values().stream().limit(limit).toList();
@@ -3434,7 +3670,9 @@ public final class Sheaf {
             });
         }
 
-        /** A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON. */
+        /**
+         * A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON.
+         */
         private static void checkWhole(Path file) throws IOException {
             try (var channel = FileChannel.open(file)) {
                 if (channel.size() == 0 || Atomic.last(channel) == '\n') return;
@@ -3455,12 +3693,14 @@ public final class Sheaf {
             return call(step, method, path, call, response -> {
                 var body = Json.lenient(new String(response.body().readAllBytes(), StandardCharsets.UTF_8));
                 if (body.isContainerNode()) return body;
-                throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": " + response.statusCode()
+                throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": "
+                    + response.statusCode()
                     + " but no JSON; is this the base URL of an OpenAI-compatible API?", "", "");
             });
         }
 
-        private <T> T call(String step, String method, String path, Supplier<? extends HttpResponse> call, Reading<T> reading) {
+        private <T> T call(String step, String method, String path, Supplier<? extends HttpResponse> call,
+            Reading<T> reading) {
             try (var response = call.get()) {
                 return reading.from(response);
             } catch (OpenAIServiceException e) {
@@ -3476,20 +3716,24 @@ public final class Sheaf {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
             var message = error.isTextual() ? error.asText() : error.path("message").asText("");
-            return new BatchException(call + path + ": " + e.statusCode() + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
+            return new BatchException(call + path + ": " + e.statusCode()
+                + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
                 + advice(e.statusCode(), path), e, error, retryAfter(e));
         }
 
         private String advice(int status, String path) {
             if (status == 401) return "; check " + provider.keyVariable();
-            return status == 404 && path.matches("/\\w+") && !provider.baseUrl().endsWith("/v1") ? "; does the base URL end in /v1?" : "";
+            return status == 404 && path.matches("/\\w+") && !provider.baseUrl().endsWith("/v1")
+                ? "; does the base URL end in /v1?" : "";
         }
 
         private UncheckedIOException unreachable(String step, IOException e) {
             if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
-                return new UncheckedIOException(step + ": cannot write to " + Journal.home() + " (" + reason(e) + ")", e);
+                return new UncheckedIOException(step + ": cannot write to " + Journal.home() + " (" + reason(e) + ")",
+                    e);
             return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e) + "); "
-                + (provider.isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again"), e);
+                + (provider.isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again"),
+                e);
         }
 
         private static Duration retryAfter(OpenAIServiceException e) {
@@ -3509,7 +3753,8 @@ public final class Sheaf {
 
         private static Duration untilDate(String text) {
             try {
-                return capped(Duration.between(ZonedDateTime.now(), ZonedDateTime.parse(text.strip(), DateTimeFormatter.RFC_1123_DATE_TIME)));
+                return capped(Duration.between(ZonedDateTime.now(),
+                    ZonedDateTime.parse(text.strip(), DateTimeFormatter.RFC_1123_DATE_TIME)));
             } catch (DateTimeParseException e) {
                 return Duration.ZERO;
             }
@@ -3534,7 +3779,8 @@ public final class Sheaf {
 
     /** What the environment says; a system property of the same name goes first. */
     private static final class Environment {
-        private static final Map<String, String> ASKED = new ConcurrentHashMap<>();      // keys typed in, for this process only
+        // keys typed in, for this process only
+        private static final Map<String, String> ASKED = new ConcurrentHashMap<>();
 
         static String get(String name) {
             var property = System.getProperty(name);
@@ -3545,28 +3791,33 @@ public final class Sheaf {
         static String key(Provider provider) {
             var key = get(provider.keyVariable());
             if (!key.matches("[\\x21-\\x7e]*"))
-                throw new IllegalStateException("provider: " + provider.keyVariable() + " holds a character that no key has");
+                throw new IllegalStateException("provider: " + provider.keyVariable()
+                    + " holds a character that no key has");
             if (!key.isEmpty()) return key;
             if (provider.isLocal()) return "none";
             if (!canAsk() && !ASKED.containsKey(provider.keyVariable()))
-                throw new IllegalStateException("provider: no key for " + provider.name() + "; set " + provider.keyVariable());
+                throw new IllegalStateException("provider: no key for " + provider.name() + "; set "
+                    + provider.keyVariable());
             return ASKED.computeIfAbsent(provider.keyVariable(), variable -> ask(provider));
         }
 
         static boolean canAsk() { return System.console() != null && get("CI").isEmpty(); }
 
         private static String ask(Provider provider) {
-            var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider.name(), provider.keyVariable());
+            var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider.name(),
+                provider.keyVariable());
             var key = typed == null ? "" : new String(typed).strip();
             if (key.isEmpty())
-                throw new IllegalStateException("provider: no key for " + provider.name() + "; set " + provider.keyVariable());
+                throw new IllegalStateException("provider: no key for " + provider.name() + "; set "
+                    + provider.keyVariable());
             return key;
         }
     }
 
     /** The state of a wait on stderr: one line rewritten on a terminal, elsewhere a line for each change. */
     private static final class Progress {
-        private static final Duration SILENCE = Duration.ofMinutes(1);      // after which an unchanged state is said again
+        // after which an unchanged state is said again
+        private static final Duration SILENCE = Duration.ofMinutes(1);
         private final boolean quiet;
         private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
         private final int width = Tables.width();
@@ -3586,7 +3837,8 @@ public final class Sheaf {
             if (first < 0) first = counts.completed() + counts.failed();
             var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
             if (live) System.err.print("\r\u001b[K" + clip(line, width - 1));
-            else if (!step(what, counts).equals(last) || Instant.now().isAfter(said.plus(SILENCE))) say(line, step(what, counts));
+            else if (!step(what, counts).equals(last) || Instant.now().isAfter(said.plus(SILENCE))) say(line,
+                step(what, counts));
             trouble = "";
         }
 
@@ -3598,7 +3850,8 @@ public final class Sheaf {
 
         /** A change worth a line of its own: another status, another tenth, another trouble. */
         private String step(String what, RequestCounts counts) {
-            return what + " " + (counts.total() == 0 ? 0 : 10 * (counts.completed() + counts.failed()) / counts.total()) + trouble;
+            return what + " " + (counts.total() == 0 ? 0 : 10 * (counts.completed()
+                + counts.failed()) / counts.total()) + trouble;
         }
 
         private String pace(RequestCounts counts) {
@@ -3607,7 +3860,8 @@ public final class Sheaf {
             if (done <= 0 || seconds < 2) return "";
             double rate = done / seconds;
             long left = (long) ((counts.total() - counts.completed() - counts.failed()) / rate);
-            var pace = rate >= 1 ? String.format(Locale.ROOT, ", %.1f/s", rate) : String.format(Locale.ROOT, ", %.1f/min", 60 * rate);
+            var pace = rate >= 1 ? String.format(Locale.ROOT, ", %.1f/s", rate)
+                : String.format(Locale.ROOT, ", %.1f/min", 60 * rate);
             return pace + (left < 1 ? "" : ", " + text(Duration.ofSeconds(left)) + " left");
         }
 
@@ -3620,7 +3874,8 @@ public final class Sheaf {
 
         static String text(Duration time) {
             if (time.toSeconds() < 1) return time.toMillis() + "ms";
-            return (time.toHours() > 0 ? time.toHours() + "h" : "") + (time.toMinutesPart() > 0 ? time.toMinutesPart() + "m" : "")
+            return (time.toHours() > 0 ? time.toHours() + "h" : "")
+                + (time.toMinutesPart() > 0 ? time.toMinutesPart() + "m" : "")
                 + (time.toSecondsPart() > 0 ? time.toSecondsPart() + "s" : "");
         }
     }
@@ -3641,7 +3896,8 @@ public final class Sheaf {
         private static int terminalWidth() {
             try {
                 var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
-                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip().split(" ");
+                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip()
+                    .split(" ");
                 return size.length == 2 && !size[1].equals("0") ? Integer.parseInt(size[1]) : DEFAULT_WIDTH;
             } catch (IOException | NumberFormatException e) {
                 return DEFAULT_WIDTH;
@@ -3662,7 +3918,8 @@ public final class Sheaf {
                 columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row()))));
             if (!answers.journal.hasRows()) columns.add(new Column("prompt", Result::prompt));
             else if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
-            if ((!wide || answers.hasModelForEachRow()) && differ(rows, Result::model)) columns.add(new Column("model", Result::model));
+            if ((!wide || answers.hasModelForEachRow()) && differ(rows, Result::model)) columns.add(new Column("model",
+                Result::model));
             var lines = new ArrayList<List<String>>();
             for (int i = 0; i < rows.size(); i += step) lines.add(line(columns, rows.subList(i, i + step)));
             var header = Stream.concat(columns.stream().map(Column::label),
@@ -3671,7 +3928,8 @@ public final class Sheaf {
         }
 
         private static List<String> line(List<Column> columns, List<Result> variants) {
-            return Stream.concat(columns.stream().map(column -> column.cell().apply(variants.get(0))), variants.stream().map(Tables::answer))
+            return Stream.concat(columns.stream().map(column -> column.cell().apply(variants.get(0))), variants.stream()
+                .map(Tables::answer))
                 .toList();
         }
 
@@ -3687,7 +3945,8 @@ public final class Sheaf {
 
         private static String answer(Result result) {
             if (result.ok()) return result.text();
-            return result.outcome() + ": " + result.error() + (result.rawText().isEmpty() ? "" : "\n" + result.rawText());
+            return result.outcome() + ": " + result.error() + (result.rawText().isEmpty() ? "" : "\n"
+                + result.rawText());
         }
 
         private static String summary(Results results, int shown) {
@@ -3721,14 +3980,17 @@ public final class Sheaf {
                 int place = widths.indexOf(widest);
                 int second = widths.stream().filter(width -> width < widest).max(Integer::compare).orElse(0);
                 long ties = widths.stream().filter(width -> width == widest).count();
-                widths.set(place, Math.max(NARROWEST, Math.max(ties > 1 ? widest - 1 : second, widest - (sum(widths) - room))));
+                widths.set(place, Math.max(NARROWEST, Math.max(ties > 1 ? widest - 1 : second,
+                    widest - (sum(widths) - room))));
             }
             return widths;
         }
 
         private static int sum(List<Integer> widths) { return widths.stream().mapToInt(Integer::intValue).sum(); }
 
-        private static int widestLine(String text) { return text.lines().map(Tables::printable).mapToInt(Tables::columns).max().orElse(0); }
+        private static int widestLine(String text) {
+            return text.lines().map(Tables::printable).mapToInt(Tables::columns).max().orElse(0);
+        }
 
         private static void drawRow(StringBuilder out, List<String> cells, List<Integer> widths, int cellLines) {
             var wrapped = new ArrayList<List<String>>();
@@ -3738,7 +4000,8 @@ public final class Sheaf {
                 var text = new StringBuilder();
                 for (int i = 0; i < wrapped.size(); i++) {
                     var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
-                    text.append(i == 0 ? "" : GAP).append(piece).append(" ".repeat(Math.max(0, widths.get(i) - columns(piece))));
+                    text.append(i == 0 ? "" : GAP).append(piece)
+                        .append(" ".repeat(Math.max(0, widths.get(i) - columns(piece))));
                 }
                 out.append(text.toString().stripTrailing()).append('\n');
             }
@@ -3780,30 +4043,37 @@ public final class Sheaf {
 
         /** An answer must not move the cursor. */
         private static String printable(String line) {
-            return line.replace("\t", "    ").replaceAll("\\p{Cntrl}", "").replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
+            return line.replace("\t", "    ").replaceAll("\\p{Cntrl}", "")
+                .replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
         }
 
         private static int columns(String text) { return text.codePoints().map(Tables::columns).sum(); }
 
         private static int columns(int c) {
             var type = Character.getType(c);
-            if (type == Character.NON_SPACING_MARK || type == Character.ENCLOSING_MARK || type == Character.FORMAT) return 0;
+            if (type == Character.NON_SPACING_MARK || type == Character.ENCLOSING_MARK
+                || type == Character.FORMAT) return 0;
             return isWide(c) ? 2 : 1;
         }
 
         /** The wide ranges of https://www.unicode.org/reports/tr11/, by blocks. */
         private static boolean isWide(int c) {
             return c >= 0x1100 && c <= 0x115F || c >= 0x2E80 && c <= 0xA4CF && c != 0x303F || c >= 0xAC00 && c <= 0xD7A3
-                || c >= 0xF900 && c <= 0xFAFF || c >= 0xFE30 && c <= 0xFE6F || c >= 0xFF00 && c <= 0xFF60 || c >= 0xFFE0 && c <= 0xFFE6
+                || c >= 0xF900 && c <= 0xFAFF || c >= 0xFE30 && c <= 0xFE6F || c >= 0xFF00 && c <= 0xFF60
+                || c >= 0xFFE0 && c <= 0xFFE6
                 || c >= 0x1F300 && c <= 0x1F64F || c >= 0x1F680 && c <= 0x1F6FF || c >= 0x1F900 && c <= 0x1FAFF
                 || c >= 0x20000 && c <= 0x3FFFD;
         }
     }
 
-    /** A script that ends in one of Sheaf's errors shows its sentence, not a stack trace; {@code -Dsheaf.trace} brings the trace back. */
+    /**
+     * A script that ends in one of Sheaf's errors shows its sentence, not a stack trace; {@code -Dsheaf.trace} brings
+     * the trace back.
+     */
     private static final class UncaughtErrors {
         static void install() {
-            if (Thread.getDefaultUncaughtExceptionHandler() != null || System.getProperty("sheaf.trace") != null) return;
+            if (Thread.getDefaultUncaughtExceptionHandler() != null
+                || System.getProperty("sheaf.trace") != null) return;
             Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
                 if (isOurs(error)) System.err.println(error.getMessage());
                 else printTrace(thread, error);
@@ -3846,9 +4116,12 @@ public final class Sheaf {
     /** Says what went wrong with a file or a connection, in a few words. */
     private static String reason(IOException e) {
         if (e instanceof MismatchedInputException mismatch)
-            return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it" : "it is something else";
-        if (e instanceof JsonProcessingException json) return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "");
-        if (e instanceof FileSystemException file && file.getReason() != null) return file.getReason().toLowerCase(Locale.ROOT);
+            return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it"
+                : "it is something else";
+        if (e instanceof JsonProcessingException json) return firstLine(json.getOriginalMessage())
+            .replaceFirst(" \\(.*REDACTED.*", "");
+        if (e instanceof FileSystemException file && file.getReason() != null) return file.getReason()
+            .toLowerCase(Locale.ROOT);
         if (e instanceof NoSuchFileException) return "no such file or folder";
         if (e instanceof AccessDeniedException) return "permission denied";
         if (e instanceof UnknownHostException) return "unknown host";

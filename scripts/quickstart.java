@@ -19,7 +19,8 @@ class quickstart {
         if (args.length == 4 && args[0].equals("--provider") && args[2].equals("--model")) {
             ask(Provider.named(args[1]), args[3]);
         } else if (args.length > 0 || provider != null && model == null) {
-            System.err.println("quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither");
+            System.err.println("quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and "
+                + "SHEAF_MODEL, or neither");
             System.exit(2);
         } else if (provider != null) {
             ask(Provider.named(provider), model);

@@ -52,14 +52,19 @@ class BatchTest {
     @Test void everyRequestEndsInExactlyOneOutcome() {
         server.answer(body -> reply(body.at("/messages/0/content").asText())).loseLine("request-6");
 
-        var results = ask("fine", "cut", "declined", "filtered", "wrong", "lost", "silent", "broken").submit().results();
+        var results = ask("fine", "cut", "declined", "filtered", "wrong", "lost", "silent", "broken").submit()
+            .results();
 
-        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.REFUSED, Outcome.ERRORED, Outcome.MISSING,
+        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.REFUSED, Outcome.ERRORED,
+            Outcome.MISSING,
             Outcome.INVALID, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
-        assertEquals("{succeeded=1, errored=2, invalid=1, truncated=1, refused=2, missing=1}", results.counts().toString());
+        assertEquals("{succeeded=1, errored=2, invalid=1, truncated=1, refused=2, missing=1}", results.counts()
+            .toString());
         assertEquals(8, results.size());
-        assertEquals(List.of("", "cut off after 1 tokens; raise maxTokens(...)", "the model declined: no", "the model declined: filtered",
-            "400 too odd", "the provider's files hold no line for this request", "the answer holds no text", "engine gone"),
+        assertEquals(List.of("", "cut off after 1 tokens; raise maxTokens(...)", "the model declined: no",
+            "the model declined: filtered",
+            "400 too odd", "the provider's files hold no line for this request", "the answer holds no text",
+                "engine gone"),
             results.stream().map(Result::error).toList());
     }
 
@@ -95,10 +100,12 @@ class BatchTest {
     }
 
     @Test void aPartObeysTheLimitOfBytesOfItsEncodedLines() throws IOException {
-        batch().provider(here().limits(1_000, 700)).quiet().model("m").prompts("é{{value}}", rows(IntStream.range(0, 20).boxed().toList())).submit();
+        batch().provider(here().limits(1_000, 700)).quiet().model("m")
+            .prompts("é{{value}}", rows(IntStream.range(0, 20).boxed().toList())).submit();
 
         try (var files = Files.walk(home)) {
-            assertTrue(files.filter(file -> file.getFileName().toString().matches("part-[0-9]+\\.jsonl")).allMatch(file -> file.toFile().length() <= 700));
+            assertTrue(files.filter(file -> file.getFileName().toString().matches("part-[0-9]+\\.jsonl"))
+                .allMatch(file -> file.toFile().length() <= 700));
         }
     }
 
@@ -106,12 +113,14 @@ class BatchTest {
         var draft = ask("a", "b").model("m1", "m2");
 
         assertEquals(2, draft.submit().parts().size());
-        assertEquals(1, draft.provider(here().dialect(new Sheaf.Dialect(true, "max_tokens"))).name("mixed").submit().parts().size());
+        assertEquals(1, draft.provider(here().dialect(new Sheaf.Dialect(true, "max_tokens"))).name("mixed").submit()
+            .parts().size());
         assertEquals(List.of("m1", "m2", "m1", "m2"), draft.submit().results().stream().map(Result::model).toList());
     }
 
     @Test void aModelForEachRowComesBackInTheResult() {
-        var results = batch().provider(here()).quiet().model("{{m}}").prompts("{{t}}", rows(Map.of("m", "x", "t", 1), Map.of("m", "y", "t", 2)))
+        var results = batch().provider(here()).quiet().model("{{m}}")
+            .prompts("{{t}}", rows(Map.of("m", "x", "t", 1), Map.of("m", "y", "t", 2)))
             .submit().results();
 
         assertEquals(List.of("x", "y"), results.stream().map(Result::model).toList());
@@ -160,7 +169,8 @@ class BatchTest {
         var results = here().batch(id).results();
 
         assertEquals(List.of("a", "b"), texts(results));
-        assertEquals("a", ((Map<?, ?>) ((List<?>) results.iterator().next().row().get("messages")).get(0)).get("content"));
+        assertEquals("a", ((Map<?, ?>) ((List<?>) results.iterator().next().row().get("messages")).get(0))
+            .get("content"));
     }
 
     @Test void aBatchSubmittedFromAnotherMachineIsNotSubmittedAgain() {
@@ -174,24 +184,29 @@ class BatchTest {
     @Test void anUnknownBatchIsASentence() {
         var fault = assertThrows(BatchException.class, () -> here().batch("gpt-4.1"));
 
-        assertEquals("batch: no batch \"gpt-4.1\" at local and none in " + home + "; a new one is batch().model(\"gpt-4.1\")", fault.getMessage());
+        assertEquals("batch: no batch \"gpt-4.1\" at local and none in " + home
+            + "; a new one is batch().model(\"gpt-4.1\")", fault.getMessage());
         assertEquals(404, fault.status());
     }
 
     @Test void aBatchThatFailsValidationNamesTheRows() {
         var small = BatchServer.options().maxRequests(2).start();
         try (small) {
-            var fault = assertThrows(BatchException.class, () -> ask("a", "b", "c").provider(Provider.of(small.baseUrl())).submit().await());
+            var fault = assertThrows(BatchException.class, () -> ask("a", "b", "c")
+                .provider(Provider.of(small.baseUrl())).submit().await());
 
-            assertTrue(fault.getMessage().matches("await: batch_\\w+ failed; 1 fault in the input file: .*"), fault.getMessage());
+            assertTrue(fault.getMessage().matches("await: batch_\\w+ failed; 1 fault in the input file: .*"),
+                fault.getMessage());
         }
     }
 
     @Test void aFaultOfOneLineNamesItsRow() throws IOException {
-        var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2").replace("\"messages\"", "\"msgs\"");
+        var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2")
+            .replace("\"messages\"", "\"msgs\"");
         var file = Files.writeString(home.resolve("r.jsonl"), lines);
 
-        var fault = assertThrows(BatchException.class, () -> batch().provider(here()).quiet().requests(file).submit().await());
+        var fault = assertThrows(BatchException.class, () -> batch().provider(here()).quiet().requests(file).submit()
+            .await());
 
         assertTrue(fault.getMessage().matches("await: batch_\\w+ failed; 1 fault in the input file: "
             + "line 2 Messages parameter is required\\. \\(invalid_request\\)"), fault.getMessage());
@@ -200,7 +215,8 @@ class BatchTest {
     }
 
     @Test void aFailedPartDoesNotHideTheOthers() throws IOException {
-        var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2").replace("\"messages\"", "\"msgs\"");
+        var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2")
+            .replace("\"messages\"", "\"msgs\"");
         var file = Files.writeString(home.resolve("r.jsonl"), lines);
 
         var results = batch().provider(here().limits(1, 10_000)).quiet().requests(file).submit().results();
@@ -216,7 +232,8 @@ class BatchTest {
 
         assertEquals(Status.EXPIRED, batch.status());
         assertEquals(Map.of(Outcome.EXPIRED, 2L), batch.results().counts());
-        assertEquals("This request could not be executed before the completion window expired.", batch.results().iterator().next().error());
+        assertEquals("This request could not be executed before the completion window expired.", batch.results()
+            .iterator().next().error());
     }
 
     @Test void aCancelledBatchKeepsWhatItFinished() {
@@ -236,7 +253,8 @@ class BatchTest {
 
         var fault = assertThrows(IllegalStateException.class, () -> batch.await(Duration.ofMillis(300)));
 
-        assertEquals("await: " + batch.id() + " still " + "in_progress after 300ms (0/1); it goes on: batch(\"" + batch.id() + "\").await()",
+        assertEquals("await: " + batch.id() + " still " + "in_progress after 300ms (0/1); it goes on: batch(\""
+            + batch.id() + "\").await()",
             fault.getMessage().replace("validating", "in_progress").replace("0/0", "0/1"));
         server.resume();
         assertEquals(List.of("a"), texts(batch.results()));
@@ -253,17 +271,21 @@ class BatchTest {
 
     @Test void aWrongKeyIsASentenceAndNothingIsSubmitted() {
         try (var locked = BatchServer.options().apiKey("right").start()) {
-            var fault = assertThrows(BatchException.class, () -> ask("a").provider(Provider.of(locked.baseUrl())).submit());
+            var fault = assertThrows(BatchException.class, () -> ask("a").provider(Provider.of(locked.baseUrl()))
+                .submit());
 
-            assertTrue(fault.getMessage().matches("submit: (GET|POST) " + locked.baseUrl() + "/\\w+: 401 .*; check SHEAF_API_KEY"), fault.getMessage());
+            assertTrue(fault.getMessage().matches("submit: (GET|POST) " + locked.baseUrl()
+                + "/\\w+: 401 .*; check SHEAF_API_KEY"), fault.getMessage());
             assertEquals(401, fault.status());
         }
     }
 
     @Test void anUnreachableServerIsASentence() {
-        var fault = assertThrows(java.io.UncheckedIOException.class, () -> ask("a").provider("http://localhost:9/v1").submit());
+        var fault = assertThrows(java.io.UncheckedIOException.class, () -> ask("a").provider("http://localhost:9/v1")
+            .submit());
 
-        assertEquals("submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL", fault.getMessage());
+        assertEquals("submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set "
+            + "OPENAI_BASE_URL", fault.getMessage());
     }
 
     @Test void metadataReachesTheProviderBesideOurOwn() {
@@ -281,16 +303,20 @@ class BatchTest {
             System.setProperty("SHEAF_API_KEY", "");
         }
 
-        assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(home.resolve("batches"))));
+        assertEquals("rwx------",
+            PosixFilePermissions.toString(Files.getPosixFilePermissions(home.resolve("batches"))));
         try (var files = Files.walk(home).filter(Files::isRegularFile)) {
-            for (var file : files.toList()) assertFalse(Files.readString(file, java.nio.charset.StandardCharsets.ISO_8859_1).contains("sk-secret"));
+            for (var file : files.toList()) assertFalse(Files.readString(file,
+                java.nio.charset.StandardCharsets.ISO_8859_1).contains("sk-secret"));
         }
     }
 
     /** The digest decides what was submitted before: a change here makes every user pay again. */
     @Test void theSameDraftHasTheSameDigestOnAnyMachine() {
-        var draft = batch().provider(here()).quiet().name("golden").model("m").system("You are {{role}}.").temperature(0.5).maxTokens(7)
-            .with("logit_bias", Map.of("b", 1, "a", 2)).prompts(template("t", "Say {{x}} \u2028 \ud83d\ude00"), rows(Map.of("role", "a cook", "x", "é")));
+        var draft = batch().provider(here()).quiet().name("golden").model("m").system("You are {{role}}.")
+            .temperature(0.5).maxTokens(7)
+            .with("logit_bias", Map.of("b", 1, "a", 2)).prompts(template("t", "Say {{x}} \u2028 \ud83d\ude00"),
+            rows(Map.of("role", "a cook", "x", "é")));
 
         draft.submit();
 
@@ -298,7 +324,8 @@ class BatchTest {
     }
 
     @Test void aDraftThatCannotBeExpandedLeavesNothingBehind() {
-        assertThrows(IllegalArgumentException.class, () -> batch().provider(here()).model("m").prompts("{{value}} {{nope}}", rows("b")).submit());
+        assertThrows(IllegalArgumentException.class, () -> batch().provider(here()).model("m")
+            .prompts("{{value}} {{nope}}", rows("b")).submit());
 
         assertEquals(List.of(), folders());
         assertEquals(List.of(), server.requests());
@@ -314,7 +341,8 @@ class BatchTest {
     private List<String> folders() {
         if (!Files.exists(home.resolve("batches"))) return List.of();
         try (var folders = Files.list(home.resolve("batches"))) {
-            return folders.map(folder -> folder.getFileName().toString()).filter(name -> !name.startsWith(".")).toList();
+            return folders.map(folder -> folder.getFileName().toString()).filter(name -> !name.startsWith("."))
+                .toList();
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }
@@ -324,7 +352,9 @@ class BatchTest {
 
     private Provider here() { return Provider.of(server.baseUrl()); }
 
-    private Draft numbers(int count) { return ask(IntStream.range(0, count).mapToObj(i -> "n" + i).toArray(String[]::new)); }
+    private Draft numbers(int count) {
+        return ask(IntStream.range(0, count).mapToObj(i -> "n" + i).toArray(String[]::new));
+    }
 
     /** The smallest valid draft: one request per text. */
     private Draft ask(String... texts) {

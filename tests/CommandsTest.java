@@ -30,8 +30,11 @@ class CommandsTest {
         var run = run("quickstart");
 
         assertEquals(0, run.status(), run.err());
-        assertTrue(Stream.of("request-1  What is the ultimate", "request-2  Explain the", "request-3  Explain the").allMatch(run.out()::contains), run.out());
-        assertTrue(run.out().matches("(?s).*\n(Answered on this machine by SmolLM2-135M-Instruct .*|No model was to be had: .*)\n"), run.out());
+        assertTrue(Stream.of("request-1  What is the ultimate", "request-2  Explain the", "request-3  Explain the")
+            .allMatch(run.out()::contains), run.out());
+        assertTrue(run.out()
+            .matches("(?s).*\n(Answered on this machine by SmolLM2-135M-Instruct .*|No model was to be had: .*)\n"),
+            run.out());
     }
 
     @Test void quickstartAsksTheProviderThatIsNamed() throws Exception {
@@ -44,11 +47,14 @@ class CommandsTest {
     }
 
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
-        assertEquals(new Run(2, "", "quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither\n"),
+        assertEquals(new Run(2, "",
+            "quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither\n"),
             run("quickstart", "--fast"));
-        assertEquals(new Run(1, "", "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
+        assertEquals(new Run(1, "",
+            "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
             + "parasail, doubleword, deepinfra, kluster\n"), run("quickstart", "--provider", "gorq", "--model", "m"));
-        assertEquals(new Run(1, "", "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
+        assertEquals(new Run(1, "",
+            "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
             run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));
     }
 
@@ -59,14 +65,18 @@ class CommandsTest {
             var url = lines.readLine().replaceFirst("^OPENAI_BASE_URL=", "");
             Files.writeString(dir.resolve("my_batch_request.jsonl"), DraftTest.GUIDE_LINE + "\n");
 
-            var file = curl(url + "/files", "-H", "Content-Type: multipart/form-data", "-F", "file=@my_batch_request.jsonl", "-F", "purpose=batch");
-            var batch = curl(url + "/batches", "-H", "Content-Type: application/json", "-d", "{\"input_file_id\": \"" + file.path("id").asText()
+            var file = curl(url + "/files", "-H", "Content-Type: multipart/form-data", "-F",
+                "file=@my_batch_request.jsonl", "-F", "purpose=batch");
+            var batch = curl(url + "/batches", "-H", "Content-Type: application/json", "-d", "{\"input_file_id\": \""
+                + file.path("id").asText()
                 + "\", \"endpoint\": \"/v1/chat/completions\", \"completion_window\": \"24h\"}");
-            while (!batch.path("status").asText().equals("completed")) batch = curl(url + "/batches/" + batch.path("id").asText());
+            while (!batch.path("status").asText().equals("completed")) batch = curl(url + "/batches/" + batch.path("id")
+                .asText());
             var output = curl(url + "/files/" + batch.path("output_file_id").asText() + "/content");
 
             assertEquals("request-1", output.path("custom_id").asText());
-            assertEquals("What is the ultimate breakfast sandwich?", output.at("/response/body/choices/0/message/content").asText());
+            assertEquals("What is the ultimate breakfast sandwich?",
+                output.at("/response/body/choices/0/message/content").asText());
             assertEquals(1, curl(url + "/batches").path("data").size());
         } finally {
             serve.descendants().forEach(ProcessHandle::destroy);
@@ -76,7 +86,8 @@ class CommandsTest {
     }
 
     private JsonNode curl(String... arguments) throws Exception {
-        var curl = new ProcessBuilder(Stream.concat(Stream.of("curl", "-s", "-H", "Authorization: Bearer none"), Stream.of(arguments)).toList())
+        var curl = new ProcessBuilder(Stream.concat(Stream.of("curl", "-s", "-H", "Authorization: Bearer none"),
+            Stream.of(arguments)).toList())
             .directory(dir.toFile()).start();
         var answer = new ObjectMapper().readTree(curl.getInputStream());
         assertEquals(0, curl.waitFor());
@@ -93,9 +104,11 @@ class CommandsTest {
 
     /** A command in the project's folder, with an empty store and no keys. */
     private ProcessBuilder command(String... arguments) {
-        var builder = new ProcessBuilder(Stream.concat(Stream.of(PROJECT.resolve("jbang").toString(), "--quiet"), Stream.of(arguments)).toList())
+        var builder = new ProcessBuilder(Stream.concat(Stream.of(PROJECT.resolve("jbang").toString(), "--quiet"),
+            Stream.of(arguments)).toList())
             .directory(PROJECT.toFile());
-        builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_") || name.startsWith("OPENAI_"));
+        builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_")
+            || name.startsWith("OPENAI_"));
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("COLUMNS", "100");
         return builder;

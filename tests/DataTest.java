@@ -52,11 +52,14 @@ class DataTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "a field too many  | a,b~1,2~1,2,3~  | csv: FILE line 3: 3 fields where the header has 2 (a, b); quote a field that holds a comma",
-        "a field too few   | a,b~1~          | csv: FILE line 2: 1 fields where the header has 2 (a, b); a comma is missing",
+        "a field too many  | a,b~1,2~1,2,3~  | csv: FILE line 3: 3 fields where the header has 2 (a, b); quote a "
+            + "field that holds a comma",
+        "a field too few   | a,b~1~          | csv: FILE line 2: 1 fields where the header has 2 (a, b); a comma is "
+            + "missing",
         "semicolons        | a;b~1;2~        | csv: FILE line 1: one column, \"a;b\"; separate columns by commas",
         "a column twice    | a,b,a~1,2,3~    | csv: FILE line 1: two columns are named \"a\"; rename one",
-        "an unclosed quote | a,b~1,2~3,\"4~  | csv: FILE: Unclosed quoted field at end of input (record starting at line 3)",
+        "an unclosed quote | a,b~1,2~3,\"4~  | csv: FILE: Unclosed quoted field at end of input (record starting at "
+            + "line 3)",
         "nothing at all    | ``              | csv: FILE line 1: no header; the first line names the columns"})
     void malformedCsvIsRefusedWithItsLine(String what, String content, String message) {
         var file = file("a.csv", content.replace('~', '\n'));
@@ -68,25 +71,31 @@ class DataTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "no object in a line | jsonl | {\"a\":1}~[1]~       | jsonl: FILE line 2: not a JSON object",
         "a torn line         | jsonl | {\"a\":1}~~{\"a\":~   | jsonl: FILE line 3: not a JSON object",
-        "null in a line      | jsonl | {\"a\":1}~null~      | jsonl: FILE line 2: null is not a JSON object; each line is a row",
+        "null in a line      | jsonl | {\"a\":1}~null~      | jsonl: FILE line 2: null is not a JSON object; each "
+            + "line is a row",
         "two arrays          | json  | [{\"a\":1}]~[]      | json: FILE line 2: more after the array; a file holds one",
-        "no array            | json  | {\"a\":1}            | json: FILE line 1: not an array of objects; for one object a line use jsonl(...)",
+        "no array            | json  | {\"a\":1}            | json: FILE line 1: not an array of objects; for one "
+            + "object a line use jsonl(...)",
         "no object inside    | json  | [{\"a\":1},~2]       | json: FILE line 2: not an object; each element is a row",
         "a torn array        | json  | [{\"a\":1},~{\"a\":  | json: FILE line 2: Unexpected end-of-input"})
     void malformedJsonIsRefusedWithItsLine(String what, String kind, String content, String message) {
         var file = file("a." + kind, content.replace('~', '\n'));
 
-        var fault = assertThrows(IllegalArgumentException.class, () -> read(kind.equals("json") ? json(file) : jsonl(file)));
+        var fault = assertThrows(IllegalArgumentException.class,
+            () -> read(kind.equals("json") ? json(file) : jsonl(file)));
 
-        assertEquals(message.replace("FILE", file), fault.getMessage().substring(0, message.length() - 4 + file.length()));
+        assertEquals(message.replace("FILE", file), fault.getMessage()
+            .substring(0, message.length() - 4 + file.length()));
     }
 
     @Test void bytesThatAreNotUtf8AreRefusedWithTheirLine() {
         var latin1 = "text\nplain\ncaf\u00e9\n".getBytes(StandardCharsets.ISO_8859_1);
 
-        assertFault("csv: FILE line 3: not UTF-8; save the file as UTF-8", () -> read(csv(file("a.csv", latin1))), file("a.csv", latin1));
+        assertFault("csv: FILE line 3: not UTF-8; save the file as UTF-8", () -> read(csv(file("a.csv", latin1))),
+            file("a.csv", latin1));
         assertFault("jsonl: FILE line 2: not UTF-8; save the file as UTF-8",
-            () -> read(jsonl(file("a.jsonl", "{\"a\":1}\n{\"a\":\"\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1)))), dir + "/a.jsonl");
+            () -> read(jsonl(file("a.jsonl", "{\"a\":1}\n{\"a\":\"\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1)))),
+                dir + "/a.jsonl");
     }
 
     @Test void aFileThatIsNotThereIsNamedWithItsWholePath() {
@@ -103,13 +112,15 @@ class DataTest {
     }
 
     @Test void jsonReadsAnArrayOneObjectAtATime() {
-        assertEquals(List.of(Map.of("a", 1), Map.of("a", List.of(2, 3))), read(json(file("a.json", "[{\"a\":1},{\"a\":[2,3]}]"))));
+        assertEquals(List.of(Map.of("a", 1), Map.of("a", List.of(2, 3))),
+            read(json(file("a.json", "[{\"a\":1},{\"a\":[2,3]}]"))));
     }
 
     @Test void recordsMapsAndPlainValuesAreRows() {
         var ticket = new Ticket(7, Kind.BUG, Optional.of("late"), List.of(new Place("Bonn")));
 
-        assertEquals(List.of(Map.of("id", 7, "kind", "BUG", "note", "late", "places", List.of(Map.of("city", "Bonn")))), read(rows(ticket)));
+        assertEquals(List.of(Map.of("id", 7, "kind", "BUG", "note", "late", "places",
+            List.of(Map.of("city", "Bonn")))), read(rows(ticket)));
         assertEquals(List.of(Map.of("value", "a"), Map.of("value", "b")), read(rows("a", "b")));
         assertEquals(List.of(Map.of("value", 1), Map.of("value", 2)), read(rows(() -> Stream.of(1, 2))));
         assertEquals(List.of(Map.of("x", 1)), read(rows(List.of(Map.of("x", 1)))));
@@ -125,11 +136,13 @@ class DataTest {
     @Test void anObjectWithoutATextOfItsOwnIsRefused() {
         var fault = assertThrows(IllegalArgumentException.class, () -> read(rows(List.of(new Object()))));
 
-        assertEquals("rows: a Object is neither a map, a record nor a plain value; make it a record", fault.getMessage());
+        assertEquals("rows: a Object is neither a map, a record nor a plain value; make it a record",
+            fault.getMessage());
     }
 
     @Test void anEmptyLineOfAOneColumnFileIsARow() {
-        assertEquals(List.of(Map.of("a", "1"), Map.of("a", ""), Map.of("a", "2")), read(csv(file("a.csv", "a\n1\n\n2\n"))));
+        assertEquals(List.of(Map.of("a", "1"), Map.of("a", ""), Map.of("a", "2")),
+            read(csv(file("a.csv", "a\n1\n\n2\n"))));
         assertEquals(List.of(Map.of("a", "1", "b", "2")), read(csv(file("a.csv", "a,b\n\n1,2\n\n"))));
     }
 

@@ -25,15 +25,19 @@ import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 
 class DraftTest {
-    static final String GUIDE_LINE = "{\"custom_id\":\"request-1\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":"
-        + "{\"model\":\"deepseek-ai/DeepSeek-V3\",\"messages\":[{\"role\":\"system\",\"content\":\"You are an experienced cook.\"},"
-        + "{\"role\":\"user\",\"content\":\"What is the ultimate breakfast sandwich?\"}],\"max_completion_tokens\":1000}}";
+    static final String GUIDE_LINE = "{\"custom_id\":\"request-1\",\"method\":\"POST\","
+        + "\"url\":\"/v1/chat/completions\",\"body\":"
+        + "{\"model\":\"deepseek-ai/DeepSeek-V3\",\"messages\":[{\"role\":\"system\",\"content\":\"You are an "
+        + "experienced cook.\"},"
+        + "{\"role\":\"user\",\"content\":\"What is the ultimate breakfast sandwich?\"}],"
+        + "\"max_completion_tokens\":1000}}";
 
     @TempDir Path dir;
 
     @Test void previewIsTheGuidesRequestLine() {
         var draft = batch().model("deepseek-ai/DeepSeek-V3").system("You are an experienced {{role}}.").maxTokens(1000)
-            .prompts("{{question}}", rows(Map.of("role", "cook", "question", "What is the ultimate breakfast sandwich?")));
+            .prompts("{{question}}", rows(Map.of("role", "cook", "question",
+            "What is the ultimate breakfast sandwich?")));
 
         assertEquals(GUIDE_LINE, draft.preview(1).toString());
     }
@@ -48,29 +52,36 @@ class DraftTest {
     }
 
     @Test void requestsAreNumberedByRowThenTemplateThenModel() {
-        var draft = batch().model("m1", "m2").prompts(List.of("a {{x}}", template("second", "b {{x}}")), rows(Map.of("x", 1), Map.of("x", 2)));
+        var draft = batch().model("m1", "m2").prompts(List.of("a {{x}}", template("second", "b {{x}}")),
+            rows(Map.of("x", 1), Map.of("x", 2)));
 
-        var order = bodies(draft).stream().map(body -> body.at("/messages/0/content").asText() + "/" + body.path("model").asText()).toList();
+        var order = bodies(draft).stream().map(body -> body.at("/messages/0/content").asText() + "/"
+            + body.path("model").asText()).toList();
 
         assertEquals(List.of("a 1/m1", "a 1/m2", "b 1/m1", "b 1/m2", "a 2/m1", "a 2/m2", "b 2/m1", "b 2/m2"), order);
     }
 
     @Test void systemModelImageAndExamplesAreTemplatesToo() {
-        var body = bodies(batch().model("{{m}}").system("S {{x}}").example("U {{x}}", "A {{x}}").image("https://h/{{x}}.png")
+        var body = bodies(batch().model("{{m}}").system("S {{x}}").example("U {{x}}", "A {{x}}")
+            .image("https://h/{{x}}.png")
             .prompts("P", rows(Map.of("m", "big", "x", 1)))).get(0);
 
         assertEquals("big", body.path("model").asText());
-        assertEquals("[{\"role\":\"system\",\"content\":\"S 1\"},{\"role\":\"user\",\"content\":\"U 1\"},{\"role\":\"assistant\",\"content\":\"A 1\"},"
+        assertEquals("[{\"role\":\"system\",\"content\":\"S 1\"},{\"role\":\"user\",\"content\":\"U 1\"},"
+            + "{\"role\":\"assistant\",\"content\":\"A 1\"},"
             + "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"P\"},"
-            + "{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://h/1.png\"}}]}]", body.path("messages").toString());
+            + "{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://h/1.png\"}}]}]", body.path("messages")
+            .toString());
     }
 
     @Test void aLiteralWithoutDataIsNotExpanded() {
-        assertEquals("What is {{umami}}?", bodies(batch().model("m").prompts("What is {{umami}}?")).get(0).at("/messages/0/content").asText());
+        assertEquals("What is {{umami}}?", bodies(batch().model("m").prompts("What is {{umami}}?")).get(0)
+            .at("/messages/0/content").asText());
     }
 
     @ParameterizedTest(name = "{0} has {1}")
-    @CsvSource({"openai, max_completion_tokens", "groq, max_completion_tokens", "kluster, max_completion_tokens", "nebius, max_tokens",
+    @CsvSource({"openai, max_completion_tokens", "groq, max_completion_tokens", "kluster, max_completion_tokens",
+        "nebius, max_tokens",
         "parasail, max_tokens", "http://localhost:8080/v1, max_completion_tokens"})
     void theTokenLimitIsSentAsTheProviderWantsIt(String provider, String field) {
         var body = bodies(batch().provider(provider).model("m").prompts("a").maxTokens(5)).get(0);
@@ -79,7 +90,8 @@ class DraftTest {
     }
 
     @Test void anyFieldIsSentAndMapsAreInTheOrderOfTheirKeys() {
-        var body = bodies(batch().model("m").prompts("a").with("top_p", 0.9).with("logit_bias", Map.of("b", 1, "a", 2)).temperature(0.5)).get(0);
+        var body = bodies(batch().model("m").prompts("a").with("top_p", 0.9).with("logit_bias", Map.of("b", 1, "a", 2))
+            .temperature(0.5)).get(0);
 
         assertEquals("{\"a\":2,\"b\":1}", body.path("logit_bias").toString());
         assertEquals(List.of("model", "messages", "logit_bias", "temperature", "top_p"), names(body));
@@ -94,24 +106,29 @@ class DraftTest {
     }
 
     @Test void anEmptyImageMakesNoPart() {
-        assertEquals("?", bodies(batch().model("m").prompts("?", rows(Map.of("f", ""))).image("{{f}}")).get(0).at("/messages/0/content").asText());
+        assertEquals("?", bodies(batch().model("m").prompts("?", rows(Map.of("f", ""))).image("{{f}}")).get(0)
+            .at("/messages/0/content").asText());
     }
 
     @Test void aLiteralNeedNotBeMustache() {
-        assertEquals("Explain {{/each}}", bodies(batch().model("m").prompts("Explain {{/each}}")).get(0).at("/messages/0/content").asText());
+        assertEquals("Explain {{/each}}", bodies(batch().model("m").prompts("Explain {{/each}}")).get(0)
+            .at("/messages/0/content").asText());
     }
 
     @Test void numbersAndStructuresReadInAPromptAsInJson() {
         var row = Map.of("n", 1.2345678E7, "m", Map.of("a", List.of("x", 2)), "d", 0.1);
 
         assertEquals("12345678 {\"a\":[\"x\",2]} 0.1",
-            bodies(batch().model("m").prompts("{{n}} {{m}} {{d}}", rows(row))).get(0).at("/messages/0/content").asText());
+            bodies(batch().model("m").prompts("{{n}} {{m}} {{d}}", rows(row))).get(0).at("/messages/0/content")
+                .asText());
     }
 
     @Test void responsesHaveImagesOfTheirOwnShape() {
-        var body = bodies(batch().model("m").endpoint("/v1/responses").maxTokens(5).prompts("?", rows(Map.of("u", "https://h/a.png"))).image("{{u}}")).get(0);
+        var body = bodies(batch().model("m").endpoint("/v1/responses").maxTokens(5)
+            .prompts("?", rows(Map.of("u", "https://h/a.png"))).image("{{u}}")).get(0);
 
-        assertEquals("[{\"type\":\"input_text\",\"text\":\"?\"},{\"type\":\"input_image\",\"image_url\":\"https://h/a.png\"}]",
+        assertEquals("[{\"type\":\"input_text\",\"text\":\"?\"},{\"type\":\"input_image\","
+            + "\"image_url\":\"https://h/a.png\"}]",
             body.at("/input/0/content").toString());
         assertEquals(5, body.path("max_output_tokens").asInt());
     }
@@ -125,7 +142,8 @@ class DraftTest {
     }
 
     @Test void embeddingsTakeTheirTextAsInput() {
-        var body = bodies(batch().model("m").endpoint("/v1/embeddings").prompts("{{x}}", rows(Map.of("x", "a")))).get(0);
+        var body = bodies(batch().model("m").endpoint("/v1/embeddings").prompts("{{x}}", rows(Map.of("x", "a"))))
+            .get(0);
 
         assertEquals("{\"model\":\"m\",\"input\":\"a\"}", body.toString());
     }
@@ -152,8 +170,10 @@ class DraftTest {
     @Test void badInputIsOneSentence() {
         var m = batch().model("m");
         assertSays("submit: no prompts; call prompts(text, data) first", m::submit);
-        assertSays("submit: no model; call model(\"...\"), and models() lists them", () -> batch().prompts("a").submit());
-        assertSays("prompts: rows has no rows; a batch needs at least one", () -> m.prompts("{{a}}", rows(List.of())).preview(1));
+        assertSays("submit: no model; call model(\"...\"), and models() lists them", () -> batch().prompts("a")
+            .submit());
+        assertSays("prompts: rows has no rows; a batch needs at least one", () -> m.prompts("{{a}}", rows(List.of()))
+            .preview(1));
         assertSays("prompts: \"explain\" names no column of rows (question); did you mean template(\"explain\")?",
             () -> m.prompts("explain", rows(Map.of("question", "?"))).preview(1));
         assertSays("prompts: \"Explain it.\" names no column of rows (question); name a column like {{question}}",
@@ -164,16 +184,21 @@ class DraftTest {
             () -> m.prompts("{{a}}", rows(Map.of("a", 1))).prompts("b"));
         assertSays("prompts: 7 is neither a text nor a template", () -> m.prompts(List.of(7)));
         assertSays("customId: rows 1 and 3 both give \"x-1\"; an id is unique",
-            () -> m.prompts("{{a}}", rows(Map.of("a", 1), Map.of("a", 2), Map.of("a", 1))).customId("x-{{a}}").preview(9));
-        assertSays("customId: row 1 gives an empty id", () -> m.prompts("{{a}}", rows(Map.of("a", ""))).customId("{{a}}").preview(1));
-        assertSays("image: row 1: \"photos/1.jpg\" is neither an http(s) or data URL nor a png, jpg, gif or webp file here",
+            () -> m.prompts("{{a}}", rows(Map.of("a", 1), Map.of("a", 2), Map.of("a", 1))).customId("x-{{a}}")
+                .preview(9));
+        assertSays("customId: row 1 gives an empty id", () -> m.prompts("{{a}}", rows(Map.of("a", "")))
+            .customId("{{a}}").preview(1));
+        assertSays("image: row 1: \"photos/1.jpg\" is neither an http(s) or data URL nor a png, jpg, gif or webp "
+            + "file here",
             () -> m.prompts("?", rows(Map.of("n", 1))).image("photos/{{n}}.jpg").preview(1));
         assertSays("maxTokens: 0 is less than 1", () -> m.maxTokens(0));
         assertSays("with: a batch cannot stream; leave stream out", () -> m.with("stream", true));
         assertSays("with: temperature is NaN, which JSON cannot say", () -> m.temperature(Double.NaN));
-        assertSays("completionWindow: \"soon\" is not a number of hours or days, like 24h", () -> m.completionWindow("soon"));
+        assertSays("completionWindow: \"soon\" is not a number of hours or days, like 24h",
+            () -> m.completionWindow("soon"));
         assertSays("name: \"a/b\" is not 1 to 64 letters, digits, '.', '_' or '-'", () -> m.name("a/b"));
-        assertSays("with: input has a word of its own: model(...), prompts(...) or system(...)", () -> m.with("input", "x"));
+        assertSays("with: input has a word of its own: model(...), prompts(...) or system(...)",
+            () -> m.with("input", "x"));
         assertSays("model: the same model twice would be paid twice; name each once", () -> m.model("a", "a"));
         assertSays("model: the name is empty; models() lists what there is", () -> m.model(" "));
         assertSays("model: the argument is null", () -> m.model(null));
@@ -186,7 +211,8 @@ class DraftTest {
         assertSays("customId: there is no data to make ids from", () -> m.customId("x").prompts("a").preview(1));
         assertSays("endpoint: /v1/embeddings takes no messages; drop system(...)",
             () -> m.endpoint("/v1/embeddings").system("s").prompts("a").preview(1));
-        assertSays("rows: a array is not a row; give rows(List.of(...)), or rows(() -> stream)".replace("a array", "an array"),
+        assertSays("rows: a array is not a row; give rows(List.of(...)), or rows(() -> stream)".replace("a array",
+            "an array"),
             () -> m.prompts("{{value}}", rows((Object) new String[] {"a"})).preview(1));
         assertSays("metadata: \"sheaf\" is Sheaf's own key", () -> m.metadata("sheaf", "x"));
     }
@@ -195,21 +221,28 @@ class DraftTest {
         var small = Provider.of("http://localhost:9/v1").limits(10, 200);
 
         assertSays("prompts: row 2 makes a request of 434 bytes; local takes 200 in one file; shorten the row",
-            () -> batch().provider(small).model("m").prompts("{{a}}", rows(Map.of("a", 1), Map.of("a", "x".repeat(300)))).preview(9));
+            () -> batch().provider(small).model("m").prompts("{{a}}",
+                rows(Map.of("a", 1), Map.of("a", "x".repeat(300)))).preview(9));
     }
 
     @Test void requestsAreCheckedLineByLine() throws Exception {
         assertSays("requests: FILE line 1: no custom_id; each line needs its own", requests("{\"custom_id\":\"\"}"));
-        assertSays("requests: FILE line 2: not JSON (Unexpected end-of-input within/between Object entries)", requests(GUIDE_LINE + "\n{\"a\":"));
-        assertSays("requests: FILE line 3: custom_id \"request-1\" stands in line 1 too; an id is unique", requests(GUIDE_LINE + "\n\n" + GUIDE_LINE));
+        assertSays("requests: FILE line 2: not JSON (Unexpected end-of-input within/between Object entries)",
+            requests(GUIDE_LINE + "\n{\"a\":"));
+        assertSays("requests: FILE line 3: custom_id \"request-1\" stands in line 1 too; an id is unique",
+            requests(GUIDE_LINE + "\n\n" + GUIDE_LINE));
         assertSays("requests: FILE line 1: method is not \"POST\"", requests(GUIDE_LINE.replace("POST", "GET")));
-        assertSays("requests: FILE line 1: stream is true; a batch cannot stream", requests(GUIDE_LINE.replace("\"max_c", "\"stream\":true,\"max_c")));
-        assertSays("requests: FILE line 2: url /v1/embeddings differs from /v1/chat/completions above; a batch has one endpoint",
-            requests(GUIDE_LINE + "\n" + GUIDE_LINE.replace("/v1/chat/completions", "/v1/embeddings").replace("request-1", "b")));
+        assertSays("requests: FILE line 1: stream is true; a batch cannot stream",
+            requests(GUIDE_LINE.replace("\"max_c", "\"stream\":true,\"max_c")));
+        assertSays("requests: FILE line 2: url /v1/embeddings differs from /v1/chat/completions above; a batch has "
+            + "one endpoint",
+            requests(GUIDE_LINE + "\n" + GUIDE_LINE.replace("/v1/chat/completions", "/v1/embeddings")
+                .replace("request-1", "b")));
         assertSays("requests: FILE line 1: no body.model", requests(GUIDE_LINE.replace("\"model\"", "\"m\"")));
         assertSays("requests: FILE has no lines", requests("\n"));
         var file = Files.writeString(dir.resolve("r.jsonl"), GUIDE_LINE);
-        assertSays("requests: the file says it all; model(\"x\") would be ignored", () -> batch().requests(file).model("x").preview(1));
+        assertSays("requests: the file says it all; model(\"x\") would be ignored", () -> batch().requests(file)
+            .model("x").preview(1));
     }
 
     @Test void requestsAreSentAsTheyAre() throws Exception {

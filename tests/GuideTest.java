@@ -30,7 +30,9 @@ import sheaf.Sheaf.RequestCounts;
 import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Status;
 
-/** The payloads of kluster.ai's batch guide, word for word, and what other providers are known to send in their place. */
+/**
+ * The payloads of kluster.ai's batch guide, word for word, and what other providers are known to send in their place.
+ */
 class GuideTest {
     static final String FILE = """
         {
@@ -95,11 +97,14 @@ class GuideTest {
         },
         "metadata": {}
         }""";
-    static final String CANCELLING = COMPLETED.replace("\"completed\",", "\"cancelling\",").replace("1733832781", "1730821906")
+    static final String CANCELLING = COMPLETED.replace("\"completed\",", "\"cancelling\",")
+        .replace("1733832781", "1730821906")
         .replace("\"total\": 4,\n\"completed\": 4", "\"total\": 3,\n\"completed\": 3");
     /** The guide elides the second batch as { ... }; everything around it is as it stands there. */
-    static final String LIST = "{\"object\": \"list\", \"data\": [" + COMPLETED + "," + COMPLETED.replace("mybatch-123", "mybatch-789")
-        + "], \"first_id\": \"mybatch-123\", \"last_id\": \"mybatch-789\", \"has_more\": false, \"count\": 1, \"page\": 1, "
+    static final String LIST = "{\"object\": \"list\", \"data\": [" + COMPLETED + ","
+        + COMPLETED.replace("mybatch-123", "mybatch-789")
+        + "], \"first_id\": \"mybatch-123\", \"last_id\": \"mybatch-789\", \"has_more\": false, \"count\": 1, "
+        + "\"page\": 1, "
         + "\"page_count\": -1, \"items_per_page\": 9223372036854775807}";
 
     final Map<String, Queue<String>> script = new HashMap<>();
@@ -115,7 +120,8 @@ class GuideTest {
             var route = exchange.getRequestMethod() + " " + exchange.getRequestURI().getPath();
             heard.add(route);
             var answers = script.getOrDefault(route, new ArrayDeque<>());
-            var answer = answers.size() > 1 ? answers.poll() : answers.isEmpty() ? "404 {\"error\":{\"message\":\"no\"}}" : answers.peek();
+            var answer = answers.size() > 1 ? answers.poll() : answers.isEmpty()
+                ? "404 {\"error\":{\"message\":\"no\"}}" : answers.peek();
             int status = answer.matches("(?s)[0-9]{3} .*") ? Integer.parseInt(answer.substring(0, 3)) : 200;
             var body = (status == 200 ? answer : answer.substring(4)).getBytes(StandardCharsets.UTF_8);
             exchange.sendResponseHeaders(status, body.length == 0 ? -1 : body.length);
@@ -145,11 +151,13 @@ class GuideTest {
     @Test void theGuidesListIsATable() {
         on("GET /v1/batches", LIST);
 
+        var table = here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12");   // in any time zone
+
         assertEquals("""
             id           status     requests  created
             -----------  ---------  --------  ----------------
             mybatch-123  completed  4/4       2024-12-10 12:12
-            mybatch-789  completed  4/4       2024-12-10 12:12""", here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12"));
+            mybatch-789  completed  4/4       2024-12-10 12:12""", table);
     }
 
     @Test void theGuidesCancelIsRead() {
@@ -161,14 +169,17 @@ class GuideTest {
 
     @Test void cancellingWhatIsOverReadsWhatItIs() {
         on("GET /v1/batches/mybatch-123", CREATED, COMPLETED);
-        on("POST /v1/batches/mybatch-123/cancel", "409 {\"error\":{\"message\":\"Cannot cancel a batch with status 'completed'.\"}}");
+        on("POST /v1/batches/mybatch-123/cancel",
+            "409 {\"error\":{\"message\":\"Cannot cancel a batch with status 'completed'.\"}}");
 
         assertEquals(Status.COMPLETED, here().batch("mybatch-123").cancel().status());
     }
 
     @Test void statusesAndTimesOfOtherSpellingsAreRead() {
-        on("GET /v1/batches/mybatch-123", CREATED.replace("validating", "in_queue"), COMPLETED.replace("\"completed\",", "\"CANCELED\",")
-            .replace("\"errors\": null", "\"errors\": []").replace("\"1733832777\"", "\"2025-01-01T10:00:00.123456Z\""));
+        on("GET /v1/batches/mybatch-123", CREATED.replace("validating", "in_queue"),
+            COMPLETED.replace("\"completed\",", "\"CANCELED\",")
+            .replace("\"errors\": null", "\"errors\": []").replace("\"1733832777\"",
+            "\"2025-01-01T10:00:00.123456Z\""));
         on("GET /v1/files/myfile-123-output/content", "");
 
         var sent = batch().provider(here()).quiet().model("m").prompts("Hi").submit();
@@ -178,7 +189,8 @@ class GuideTest {
     }
 
     @Test void blankFileIdsMeanNoFile() {
-        on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"myfile-123-output\"", "\"\"").replace("\"error_file_id\": null", "\"error_file_id\": \"\""));
+        on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"myfile-123-output\"", "\"\"")
+            .replace("\"error_file_id\": null", "\"error_file_id\": \"\""));
 
         var results = batch().provider(here()).quiet().model("m").prompts("Hi").submit().results();
 
@@ -195,16 +207,22 @@ class GuideTest {
     @Test void linesOfOtherShapesAreRead() {
         on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"error_file_id\": null", "\"error_file_id\": \"e\""));
         on("GET /v1/files/myfile-123-output/content", String.join("\r\n",
-            "\uFEFF{\"custom_id\":\"request-3\",\"response\":{\"status_code\":200,\"body\":\"{\\\"choices\\\":[{\\\"message\\\":{\\\"content\\\":\\\"text body\\\"}}]}\"}}",
-            "", answer("request-1", "first").strip(), "{torn", answer("request-1", "second").strip(), answer("request-99", "?").strip(),
-            "{\"custom_id\":\"request-2\",\"response\":{\"status_code\":0,\"request_id\":\"\",\"body\":{}},\"error\":null}"));
+            "\uFEFF{\"custom_id\":\"request-3\",\"response\":{\"status_code\":200,"
+                + "\"body\":\"{\\\"choices\\\":[{\\\"message\\\":{\\\"content\\\":\\\"text body\\\"}}]}\"}}",
+            "", answer("request-1", "first").strip(), "{torn", answer("request-1", "second").strip(),
+                answer("request-99", "?").strip(),
+            "{\"custom_id\":\"request-2\",\"response\":{\"status_code\":0,\"request_id\":\"\",\"body\":{}},"
+                + "\"error\":null}"));
         on("GET /v1/files/e/content", "{\"custom_id\":\"request-4\",\"error\":\"plain text\"}\n"
             + "{\"custom_id\":\"request-5\",\"response\":{\"status_code\":429,\"message\":\"slow down\"}}\n"
-            + "{\"custom_id\":\"request-6\",\"response\":null,\"error\":{\"code\":\"batch_expired\",\"message\":\"too late\"}}");
+            + "{\"custom_id\":\"request-6\",\"response\":null,\"error\":{\"code\":\"batch_expired\","
+            + "\"message\":\"too late\"}}");
 
-        var results = batch().provider(here()).quiet().model("m").prompts("1", "2", "3", "4", "5", "6", "7").submit().results();
+        var results = batch().provider(here()).quiet().model("m").prompts("1", "2", "3", "4", "5", "6", "7").submit()
+            .results();
 
-        assertEquals(List.of("first", "the provider lost the request (status 0)", "text body", "plain text", "429 slow down", "too late",
+        assertEquals(List.of("first", "the provider lost the request (status 0)", "text body", "plain text",
+            "429 slow down", "too late",
             "the provider's files hold no line for this request"),
             results.stream().map(result -> result.ok() ? result.text() : result.error()).toList());
         assertEquals(Outcome.EXPIRED, results.stream().skip(5).findFirst().orElseThrow().outcome());
@@ -212,7 +230,8 @@ class GuideTest {
 
     @Test void anEmptyListOfToolCallsIsNoAnswer() {
         on("GET /v1/batches/mybatch-123", COMPLETED);
-        on("GET /v1/files/myfile-123-output/content", answer("request-1", "").replace("\"content\":\"\"", "\"content\":\"\",\"tool_calls\":[]"));
+        on("GET /v1/files/myfile-123-output/content", answer("request-1", "")
+            .replace("\"content\":\"\"", "\"content\":\"\",\"tool_calls\":[]"));
 
         var results = batch().provider(here()).quiet().model("m").prompts("Hi").submit().results();
 
@@ -258,9 +277,11 @@ class GuideTest {
             exchange.close();
         });
 
-        var fault = assertThrows(java.io.UncheckedIOException.class, () -> batch().provider(here()).quiet().model("m").prompts("Hi").submit());
+        var fault = assertThrows(java.io.UncheckedIOException.class, () -> batch().provider(here()).quiet().model("m")
+            .prompts("Hi").submit());
 
-        assertTrue(fault.getMessage().matches("submit: cannot reach http://127.0.0.1:[0-9]+/v1 \\(.+\\); the batch may have been created: "
+        assertTrue(fault.getMessage()
+            .matches("submit: cannot reach http://127.0.0.1:[0-9]+/v1 \\(.+\\); the batch may have been created: "
             + "run again in a minute, and it is looked for before anything is sent"), fault.getMessage());
         assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
     }
@@ -277,9 +298,11 @@ class GuideTest {
     @Test void aKeyThatIsRefusedEndsTheWait() {
         on("GET /v1/batches/mybatch-123", "401 {\"error\":{\"message\":\"key revoked\"}}");
 
-        var fault = assertThrows(Sheaf.BatchException.class, () -> batch().provider(here()).quiet().model("m").prompts("Hi").submit().await());
+        var fault = assertThrows(Sheaf.BatchException.class, () -> batch().provider(here()).quiet().model("m")
+            .prompts("Hi").submit().await());
 
-        assertEquals("await: GET " + here().baseUrl() + "/batches/mybatch-123: 401 key revoked; check SHEAF_API_KEY", fault.getMessage());
+        assertEquals("await: GET " + here().baseUrl() + "/batches/mybatch-123: 401 key revoked; check SHEAF_API_KEY",
+            fault.getMessage());
     }
 
     @Test void aPageThatIsNoJsonIsASentence() {
@@ -287,15 +310,18 @@ class GuideTest {
 
         var fault = assertThrows(Sheaf.BatchException.class, () -> here().batch("mybatch-123"));
 
-        assertEquals("batch: GET " + here().baseUrl() + "/batches/mybatch-123: 200 but no JSON; is this the base URL of an "
+        assertEquals("batch: GET " + here().baseUrl()
+            + "/batches/mybatch-123: 200 but no JSON; is this the base URL of an "
             + "OpenAI-compatible API?", fault.getMessage());
     }
 
     @Test void aBatchThatFailedSaysWhyInWhateverShape() {
-        on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"completed\",", "\"failed\",").replace("\"myfile-123-output\"", "null")
+        on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"completed\",", "\"failed\",")
+            .replace("\"myfile-123-output\"", "null")
             .replace("\"errors\": null", "\"errors\": \"the file is odd\""));
 
-        var fault = assertThrows(Sheaf.BatchException.class, () -> batch().provider(here()).quiet().model("m").prompts("Hi").submit().await());
+        var fault = assertThrows(Sheaf.BatchException.class, () -> batch().provider(here()).quiet().model("m")
+            .prompts("Hi").submit().await());
 
         assertEquals("await: mybatch-123 failed; 1 fault in the input file: the file is odd", fault.getMessage());
     }
@@ -305,7 +331,8 @@ class GuideTest {
     private Provider here() { return Provider.of("http://127.0.0.1:" + stub.getAddress().getPort() + "/v1"); }
 
     private static String answer(String id, String text) {
-        return "{\"id\":\"r\",\"custom_id\":\"" + id + "\",\"response\":{\"status_code\":200,\"body\":{\"choices\":[{\"message\":{\"content\":\""
+        return "{\"id\":\"r\",\"custom_id\":\"" + id
+            + "\",\"response\":{\"status_code\":200,\"body\":{\"choices\":[{\"message\":{\"content\":\""
             + text + "\"},\"finish_reason\":\"stop\"}]}}}\n";
     }
 }

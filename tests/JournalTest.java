@@ -43,7 +43,8 @@ class JournalTest {
             assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 2L), draft.submit().results().counts());
         }
         try (var lenient = BatchServer.options().store(home.resolve("store")).start()) {
-            var again = ask("a", "b", "c").provider(Provider.of(lenient.baseUrl()).limits(2, 10_000)).name("parts").submit();
+            var again = ask("a", "b", "c").provider(Provider.of(lenient.baseUrl()).limits(2, 10_000)).name("parts")
+                .submit();
 
             assertEquals(List.of("a", "b", "c"), again.results().stream().map(Result::text).toList());
             assertEquals(1, Collections.frequency(lenient.requests(), "POST /v1/batches"));
@@ -54,7 +55,8 @@ class JournalTest {
         var draft = ask(IntStream.range(0, 3_000).mapToObj(i -> "n" + i).toArray(String[]::new));
         draft.submit().await();
 
-        var counts = IntStream.range(0, 4).parallel().mapToObj(i -> draft.submit().results().counts()).distinct().toList();
+        var counts = IntStream.range(0, 4).parallel().mapToObj(i -> draft.submit().results().counts()).distinct()
+            .toList();
 
         assertEquals(List.of(Map.of(Outcome.SUCCEEDED, 3_000L)), counts);
     }
@@ -132,7 +134,8 @@ class JournalTest {
 
         batch().provider(here()).quiet().model("m").prompts("{{x}}", own).submit();
 
-        assertTrue(Files.isDirectory(steps().getParent()) && steps().getParent().getFileName().toString().startsWith("data-"));
+        assertTrue(Files.isDirectory(steps().getParent()) && steps().getParent().getFileName().toString()
+            .startsWith("data-"));
     }
 
     @Test void aJudgesJudgeSeesTheNearestAnswerAndTheEarlierInside() {
@@ -151,13 +154,15 @@ class JournalTest {
         var fault = assertThrows(IllegalArgumentException.class,
             () -> batch().model("m").prompts("{{x}}", rows(Map.of("x", 1, "result.text", "old"))).preview(1));
 
-        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; rename it", fault.getMessage());
+        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; rename it",
+            fault.getMessage());
     }
 
     @Test void anAbandonedStagingFolderIsRemoved() throws IOException {
         var left = Files.createDirectories(home.resolve("batches/.staging-1"));
         Files.writeString(left.resolve("rows.jsonl"), "private");
-        Files.setLastModifiedTime(left, java.nio.file.attribute.FileTime.from(java.time.Instant.now().minus(java.time.Duration.ofDays(3))));
+        Files.setLastModifiedTime(left, java.nio.file.attribute.FileTime.from(java.time.Instant.now()
+            .minus(java.time.Duration.ofDays(3))));
 
         ask("a").submit();
 

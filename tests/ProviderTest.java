@@ -13,7 +13,8 @@ import org.junit.jupiter.api.Test;
 import sheaf.Sheaf.Provider;
 
 class ProviderTest {
-    static final List<String> SETTINGS = List.of("SHEAF_PROVIDER", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GROQ_API_KEY", "NEBIUS_API_KEY");
+    static final List<String> SETTINGS = List.of("SHEAF_PROVIDER", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GROQ_API_KEY",
+        "NEBIUS_API_KEY");
 
     @AfterEach void forget() { SETTINGS.forEach(name -> System.setProperty(name, "")); }
 
@@ -37,25 +38,30 @@ class ProviderTest {
         System.setProperty("OPENAI_API_KEY", "k");
         System.setProperty("GROQ_API_KEY", "k");
 
-        assertSays("provider: OPENAI_API_KEY and GROQ_API_KEY are both set; choose with provider(\"openai\") or SHEAF_PROVIDER=openai",
+        assertSays("provider: OPENAI_API_KEY and GROQ_API_KEY are both set; choose with provider(\"openai\") or "
+            + "SHEAF_PROVIDER=openai",
             Provider::chosen);
     }
 
     @Test void noKeyIsASentenceWithWhatWasLookedFor() {
         System.setProperty("CI", "true");
 
-        assertSays("provider: no key; looked for OPENAI_API_KEY, GROQ_API_KEY, NEBIUS_API_KEY, PARASAIL_API_KEY, DOUBLEWORD_API_KEY, "
-            + "DEEPINFRA_TOKEN, KLUSTERAI_API_KEY; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints", Provider::chosen);
+        assertSays("provider: no key; looked for OPENAI_API_KEY, GROQ_API_KEY, NEBIUS_API_KEY, PARASAIL_API_KEY, "
+            + "DOUBLEWORD_API_KEY, "
+            + "DEEPINFRA_TOKEN, KLUSTERAI_API_KEY; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it "
+            + "prints", Provider::chosen);
         assertSays("provider: no key for groq; set GROQ_API_KEY", () -> Provider.GROQ.batches(1));
     }
 
     @Test void anUnknownNameIsASentenceWithTheKnownOnes() {
-        assertSays("provider: \"gpt\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, "
+        assertSays("provider: \"gpt\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, "
+            + "nebius, parasail, "
             + "doubleword, deepinfra, kluster", () -> Provider.named("gpt"));
     }
 
     @Test void aKeyInAUrlOrAnImpossibleKeyIsRefusedAndNotShown() {
-        assertSays("provider: the base URL of h holds a key; put it into SHEAF_API_KEY", () -> Provider.of("https://u:secret@h/v1"));
+        assertSays("provider: the base URL of h holds a key; put it into SHEAF_API_KEY",
+            () -> Provider.of("https://u:secret@h/v1"));
         System.setProperty("GROQ_API_KEY", "cl\u00e9");
         assertSays("provider: GROQ_API_KEY holds a character that no key has", () -> Provider.GROQ.batches(1));
     }

@@ -37,7 +37,8 @@ class ReadmeTest {
         var lines = Files.readAllLines(PROJECT.resolve("README.md"));
 
         assertTrue(lines.indexOf("```java") < 9, "the first code block begins by line 9");
-        assertTrue(lines.indexOf("    ./jbang quickstart") < 40, "the command that needs no key is on the first screen");
+        assertTrue(lines.indexOf("    ./jbang quickstart") < 40,
+            "the command that needs no key is on the first screen");
         assertTrue(lines.size() <= 150, "the README is under 150 lines");
     }
 
@@ -52,7 +53,8 @@ class ReadmeTest {
     private static void copy(Path from, Path to) throws IOException {
         Files.createDirectories(to);
         try (var files = Files.newDirectoryStream(from, Files::isRegularFile)) {
-            for (var file : files) Files.copy(file, to.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+            for (var file : files) Files.copy(file, to.resolve(file.getFileName()),
+                StandardCopyOption.REPLACE_EXISTING);
         }
     }
 
@@ -62,7 +64,8 @@ class ReadmeTest {
             copy(PROJECT.resolve(name), dir.resolve(name));
         var file = dir.resolve(script.replaceAll("(?s).*?class (\\w+).*", "$1") + ".java");
         Files.writeString(file, script);
-        var builder = new ProcessBuilder(PROJECT.resolve("jbang").toString(), "--quiet", file.toString()).directory(dir.toFile())
+        var builder = new ProcessBuilder(PROJECT.resolve("jbang").toString(), "--quiet", file.toString())
+            .directory(dir.toFile())
             .redirectError(dir.resolve("stderr").toFile());
         builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_"));
         builder.environment().put("OPENAI_BASE_URL", baseUrl);

@@ -44,10 +44,12 @@ class ResultsTest {
     }
 
     @Test void resultsFeedAnotherBatch() {
-        var answers = batch().provider(here()).quiet().model("m").prompts("A {{q}}", rows(Map.of("q", "1", "answer", "x"))).submit().results();
+        var answers = batch().provider(here()).quiet().model("m")
+            .prompts("A {{q}}", rows(Map.of("q", "1", "answer", "x"))).submit().results();
 
         var grades = batch().provider(here()).quiet().model("judge").name("grades")
-            .prompts("{{q}} {{answer}} {{result.text}} {{result.model}} {{result.outcome}}", answers.succeeded()).submit().results();
+            .prompts("{{q}} {{answer}} {{result.text}} {{result.model}} {{result.outcome}}", answers.succeeded())
+            .submit().results();
 
         assertEquals(List.of("1 x A 1 m succeeded"), grades.stream().map(Result::text).toList());
     }
@@ -56,7 +58,8 @@ class ResultsTest {
         server.answer(body -> BatchServer.Reply.text("half").finishReason("length"));
         var answers = ask("a").submit().results();
 
-        var fault = assertThrows(IllegalArgumentException.class, () -> batch().model("m").prompts("{{result.text}}", answers).preview(1));
+        var fault = assertThrows(IllegalArgumentException.class, () -> batch().model("m")
+            .prompts("{{result.text}}", answers).preview(1));
 
         assertEquals("prompts: row 1 has no value for {{result.text}} (template line 1); its outcome is truncated: "
             + "cut off after 1 tokens; raise maxTokens(...); feed succeeded()", fault.getMessage());
@@ -79,7 +82,8 @@ class ResultsTest {
 
         assertEquals("result.text,value\na,a\n", Files.readString(home.resolve("two.csv")).replace("\r\n", "\n"));
         var fault = assertThrows(IllegalArgumentException.class, () -> results.toCsv(home.resolve("x.csv"), "txt"));
-        assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, result.outcome, result.text, "
+        assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, "
+            + "result.outcome, result.text, "
             + "result.error", fault.getMessage());
         assertTrue(Files.notExists(home.resolve("x.csv")));
     }
@@ -87,7 +91,8 @@ class ResultsTest {
     @Test void toJsonlWritesEachRowWithItsAnswer() throws Exception {
         ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
 
-        assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+        assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"a\"}}\n", Files.readString(home.resolve("out.jsonl")));
     }
 
@@ -103,7 +108,8 @@ class ResultsTest {
     }
 
     @Test void filtersNest() {
-        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.toString().contains("cut") ? "length" : "stop"));
+        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.toString().contains("cut") ? "length"
+            : "stop"));
         var results = ask("a", "cut", "b").submit().results();
 
         assertEquals(2, results.succeeded().size());
@@ -113,7 +119,8 @@ class ResultsTest {
     }
 
     @Test void anAnswerIsReadAsARecordWithOrWithoutAFence() {
-        server.reply(text -> text.equals("plain") ? "{\"kind\":\"bug\",\"score\":2}" : "```json\n{\"kind\":\"x\",\"score\":3,\"more\":1}\n```");
+        server.reply(text -> text.equals("plain") ? "{\"kind\":\"bug\",\"score\":2}"
+            : "```json\n{\"kind\":\"x\",\"score\":3,\"more\":1}\n```");
         var results = ask("plain", "fenced").submit().results();
 
         assertEquals(List.of(new Label("bug", 2), new Label("x", 3)), results.as(Label.class).toList());
@@ -122,20 +129,24 @@ class ResultsTest {
     @Test void anAnswerThatIsNoRecordSaysWhatItIs() {
         server.reply(text -> "no json");
 
-        var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit().results().as(Label.class).toList());
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit().results().as(Label.class)
+            .toList());
 
-        assertTrue(fault.getMessage().startsWith("as: request-1 is no Label: ") && fault.getMessage().endsWith("; it says: no json"),
+        assertTrue(fault.getMessage().startsWith("as: request-1 is no Label: ") && fault.getMessage()
+            .endsWith("; it says: no json"),
             fault.getMessage());
     }
 
     @Test void aColumnThatIsNotThereIsNamedWithThoseThatAre() {
         var result = ask("a").submit().results().iterator().next();
 
-        assertEquals("row: no column id; it has: value", assertThrows(IllegalArgumentException.class, () -> result.row("id")).getMessage());
+        assertEquals("row: no column id; it has: value", assertThrows(IllegalArgumentException.class,
+            () -> result.row("id")).getMessage());
     }
 
     @Test void showDrawsATableAsWideAsTheTerminal() {
-        var results = ask("short", "a long text that goes on and on until it no longer fits on one line of it").submit().results();
+        var results = ask("short", "a long text that goes on and on until it no longer fits on one line of it").submit()
+            .results();
 
         assertEquals("""
             id         value                    result
@@ -150,7 +161,8 @@ class ResultsTest {
     }
 
     @Test void showPutsTemplatesSideBySide() {
-        var results = batch().provider(here()).quiet().model("m").prompts(List.of(template("loud", "{{w}}!"), template("shy", "{{w}}?")),
+        var results = batch().provider(here()).quiet().model("m")
+            .prompts(List.of(template("loud", "{{w}}!"), template("shy", "{{w}}?")),
             rows(Map.of("w", "hi"), Map.of("w", "ho"))).submit().results();
 
         assertEquals("""

@@ -40,7 +40,8 @@ class TemplateTest {
 
     @Test void everyMissingValueOfARowIsNamedWithItsLineAndWhatThereIs() {
         var draft = batch().model("m").prompts("{{name}}\nin {{city}},\n{{street}}",
-            rows(Map.of("name", "Ada", "city", "Bonn", "street", "x"), row("name", "Bob", "country", "DE", "street", null)));
+            rows(Map.of("name", "Ada", "city", "Bonn", "street", "x"),
+                row("name", "Bob", "country", "DE", "street", null)));
 
         var fault = assertThrows(IllegalArgumentException.class, () -> draft.preview(9));
 
@@ -53,7 +54,8 @@ class TemplateTest {
 
         for (var name : List.of(secret.toString(), "file://" + secret, "META-INF/MANIFEST.MF", "*name")) {
             var fault = assertThrows(IllegalArgumentException.class, () -> template("spy", "{{>" + name + "}}"));
-            assertEquals("template: spy: partials, {{>name}}, are not read; put the text into the template", fault.getMessage());
+            assertEquals("template: spy: partials, {{>name}}, are not read; put the text into the template",
+                fault.getMessage());
         }
     }
 
@@ -78,14 +80,16 @@ class TemplateTest {
     @Test void aFileThatIsNotThereIsNamedWithAllPlaces() {
         var fault = assertThrows(IllegalArgumentException.class, () -> template("explane"));
 
-        assertEquals("template: no file explane (looked for explane, explane.mustache, templates/explane, templates/explane.mustache at "
+        assertEquals("template: no file explane (looked for explane, explane.mustache, templates/explane, "
+            + "templates/explane.mustache at "
             + Path.of("").toAbsolutePath() + " and on the class path)", fault.getMessage());
     }
 
     @Test void textIsNotTakenForAFileName() {
         var fault = assertThrows(IllegalArgumentException.class, () -> template("Explain {{x}}"));
 
-        assertEquals("template: takes a file name; for text write prompts(\"Explain {{x}}\", data) or template(name, text)",
+        assertEquals("template: takes a file name; for text write prompts(\"Explain {{x}}\", data) or template(name, "
+            + "text)",
             fault.getMessage());
     }
 
@@ -98,7 +102,8 @@ class TemplateTest {
     private static String render(String text, Map<?, ?> values) throws Exception {
         var row = new java.util.LinkedHashMap<Object, Object>(values);
         row.put("named by the id", "always");
-        var line = batch().model("m").prompts(text, rows(List.of(row))).customId("{{named by the id}}").preview(1).lines().get(0);
+        var line = batch().model("m").prompts(text, rows(List.of(row))).customId("{{named by the id}}").preview(1)
+            .lines().get(0);
         return new ObjectMapper().readTree(line).at("/body/messages/0/content").asText();
     }
 }

@@ -59,7 +59,8 @@ class WantedScriptsTest {
     @Test void aCsvAndATemplate() throws IOException {
         batch()
             .model("gpt-4.1-mini")
-            .prompts(template(file("explain.mustache", "Explain {{question}}\n")), csv(file("questions.csv", "id,question\n7,tides\n8,wind\n")))
+            .prompts(template(file("explain.mustache", "Explain {{question}}\n")),
+            csv(file("questions.csv", "id,question\n7,tides\n8,wind\n")))
             .submit().results()
             .toCsv(dir.resolve("answers.csv").toString());
 
@@ -73,11 +74,13 @@ class WantedScriptsTest {
 
         var text = printed(() -> batch()
             .model("gpt-4.1-mini")
-            .prompts(templates(at("sentiment"), at("translation"), at("summary"), at("topic"), at("keywords")), csv(file("reviews.csv", "text\nx\n")))
+            .prompts(templates(at("sentiment"), at("translation"), at("summary"), at("topic"), at("keywords")),
+            csv(file("reviews.csv", "text\nx\n")))
             .submit().results()
             .show());
 
-        assertTrue(text.lines().findFirst().orElse("").matches("id +text +sentiment +translation +summary +topic +keywords"), text);
+        assertTrue(text.lines().findFirst().orElse("")
+            .matches("id +text +sentiment +translation +summary +topic +keywords"), text);
     }
 
     @Test void twoModelsOnLabelledDataAreCompared() {
@@ -92,14 +95,17 @@ class WantedScriptsTest {
 
         var right = new java.util.TreeMap<String, Long>();
         results.by(Result::model).forEach((model, r) ->
-            right.put(model, r.stream().filter(x -> x.ok() && x.text().strip().equalsIgnoreCase(x.row("label"))).count()));
+            right.put(model, r.stream().filter(x -> x.ok() && x.text().strip().equalsIgnoreCase(x.row("label")))
+                .count()));
         assertEquals(Map.of("good", 2L, "bad", 1L), right);
     }
 
     @Test void oneBatchJudgesAnother() {
-        var answers = batch().model("small").prompts("{{question}}", jsonl(file("q.jsonl", "{\"question\":\"1+1?\",\"answer\":\"2\"}\n"))).submit().results();
+        var answers = batch().model("small").prompts("{{question}}",
+            jsonl(file("q.jsonl", "{\"question\":\"1+1?\",\"answer\":\"2\"}\n"))).submit().results();
         var grades = batch().model("large")
-            .prompts(template("judge", "Question: {{question}} Reference: {{answer}} Given: {{result.text}}"), answers.succeeded())
+            .prompts(template("judge", "Question: {{question}} Reference: {{answer}} Given: {{result.text}}"),
+            answers.succeeded())
             .submit().results();
 
         assertEquals("Question: 1+1? Reference: 2 Given: 1+1?", grades.iterator().next().text());
@@ -130,16 +136,19 @@ class WantedScriptsTest {
     }
 
     @Test void anExistingFileOfRequests() throws IOException {
-        var requests = file("requests.jsonl", DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-4") + "\n");
+        var requests = file("requests.jsonl", DraftTest.GUIDE_LINE + "\n"
+            + DraftTest.GUIDE_LINE.replace("request-1", "request-4") + "\n");
 
         batch().requests(requests).submit().results().toJsonl(dir.resolve("answers.jsonl").toString());
 
         assertEquals(2, Files.readAllLines(dir.resolve("answers.jsonl")).size());
-        assertEquals(List.of("request-1", "request-4"), batch("requests").results().stream().map(Result::customId).toList());
+        assertEquals(List.of("request-1", "request-4"), batch("requests").results().stream().map(Result::customId)
+            .toList());
     }
 
     @Test void manyRowsToCsvInALineEach() throws IOException {
-        var results = batch().model("llama-3.1-8b").prompts("{{value}}", rows(() -> IntStream.range(0, 2_000).boxed())).maxTokens(8).quiet()
+        var results = batch().model("llama-3.1-8b").prompts("{{value}}", rows(() -> IntStream.range(0, 2_000).boxed()))
+            .maxTokens(8).quiet()
             .submit().results();
 
         results.toCsv(dir.resolve("topics.csv").toString(), "value", "result.text");
