@@ -612,6 +612,8 @@ public final class BatchServer implements AutoCloseable {
                 authorize(call);
                 dispatch(call);
             } catch (Refusal refusal) {
+                if (refusal.status == 413)       // the rest of the body is unread, so no other request can follow
+                    response.getHeaders().put("Connection", "close");
                 call.send(refusal.status, refusal.body());
             }
             return true;
