@@ -84,6 +84,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongFunction;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
@@ -698,6 +699,9 @@ public final class Sheaf {
         private String completionWindow = "24h";
         private Map<String, String> metadata = Map.of();
         private Input requests;                                // an existing file of request lines, instead of prompts
+        // results whose requests are sent once more, instead of prompts
+        private Results again;
+        private String note = "";                              // said when it is submitted
         private boolean quiet;
 
         private Draft() {}
@@ -921,6 +925,7 @@ public final class Sheaf {
         public Batch submit() {
             check();
             var chosen = provider == null ? Provider.chosen() : provider;
+            if (!quiet && !note.isEmpty()) System.err.println(note);
             if (!quiet && data == null) prompts.stream().filter(Template::hasTags).forEach(Draft::warnOfTags);
             return new Batch(chosen, quiet).submit(this, new Expansion(this, chosen));
         }
@@ -931,12 +936,13 @@ public final class Sheaf {
         }
 
         private void check() {
-            if (requests != null) checkRequests();
+            if (again != null) refuse("retry: the requests are made already", againWord());
+            else if (requests != null) refuse("requests: the file says it all", requestsWord());
             else if (prompts.isEmpty()) throw new IllegalStateException("submit: no prompts; call prompts(text, "
                 + "data) first");
             else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and "
                 + "models() lists them");
-            if (requests == null && data == null) checkLiterals();
+            if (requests == null && again == null && data == null) checkLiterals();
             if (requests == null && !endpoint.equals("/v1/chat/completions")
                 && !endpoint.equals("/v1/responses")) checkPlainEndpoint();
         }
@@ -964,15 +970,21 @@ public final class Sheaf {
                 + word);
         }
 
-        private void checkRequests() {
-            var word = !prompts.isEmpty() ? "prompts(...)" : !models.isEmpty() ? "model(\"" + models.get(0).text + "\")"
-                : system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty()
-                ? "image(...)"
-                : customId != null ? "customId(...)" : maxTokens != null ? "maxTokens(" + maxTokens + ")"
-                : !body.isEmpty() ? "with(\"" + body.keySet().iterator().next() + "\", ...)"
-                : !endpoint.equals("/v1/chat/completions") ? "endpoint(...)" : null;
-            if (word != null) throw new IllegalStateException("requests: the file says it all; " + word
-                + " would be ignored");
+        private static void refuse(String why, String word) {
+            if (word != null) throw new IllegalStateException(why + "; " + word + " would be ignored");
+        }
+
+        private String requestsWord() {
+            return againWord() != null ? againWord() : !models.isEmpty() ? "model(\"" + models.get(0).text + "\")"
+                : maxTokens != null ? "maxTokens(" + maxTokens + ")"
+                : body.isEmpty() ? null : "with(\"" + body.keySet().iterator().next() + "\", ...)";
+        }
+
+        private String againWord() {
+            return !prompts.isEmpty() ? "prompts(...)" : system != null ? "system(...)"
+                : !examples.isEmpty() ? "example(...)" : !images.isEmpty() ? "image(...)"
+                : customId != null ? "customId(...)" : !endpoint.equals("/v1/chat/completions") ? "endpoint(...)"
+                : again != null && models.size() > 1 ? "a second model" : null;
         }
 
         /** Catches {@code prompts("Translate {{text}}", "reviews.csv")}, which compiles as two literals. */
@@ -1012,6 +1024,7 @@ public final class Sheaf {
 
         private String givenName() {
             if (name != null) return name;
+            if (again != null) return again.answers.journal.name() + "-retry";
             var source = requests != null ? requests.fileName() : data == null ? "prompts" : Source.nameOf(data);
             var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-")
                 .replaceFirst("^[^A-Za-z0-9]+", "");
@@ -1020,6 +1033,7 @@ public final class Sheaf {
 
         @Override public String toString() {
             if (requests != null) return "Draft[" + requests.fileName() + "]";
+            if (again != null) return "Draft[" + again.size() + " requests of " + again.name + " again]";
             var what = prompts.size() + (prompts.size() == 1 ? " prompt" : " prompts")
                 + (data == null ? "" : " over " + data);
             return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", "))
@@ -1046,7 +1060,10 @@ public final class Sheaf {
      * JVM.
      */
     private static final class Expansion {
+        // literals
+        private static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
         private static final int SEARCHED_ROWS = 1_000;
+        private static final Pattern ROUND = Pattern.compile("(.*)-r([0-9]{1,6})");      // of an id that was sent again
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
         private final Draft draft;
         private final Provider provider;
@@ -1059,7 +1076,8 @@ public final class Sheaf {
         Expansion(Draft draft, Provider provider) {
             this.draft = draft;
             this.provider = provider;
-            this.endpoint = draft.requests == null ? draft.endpoint : firstUrl();
+            this.endpoint = draft.again != null ? draft.again.answers.journal.draft.path("endpoint").asText()
+                : draft.requests == null ? draft.endpoint : firstUrl();
         }
 
         String endpoint() { return endpoint; }
@@ -1068,8 +1086,9 @@ public final class Sheaf {
         Stream<Request> requests() {
             ids.clear();
             row = number = 0;
+            if (draft.again != null) return draft.again.stream().map(this::again);
             if (draft.requests != null) return stream(new RequestLines());
-            if (draft.data == null) return expand(Map.of());
+            if (draft.data == null) return expand(NO_ROW);
             checkData();
             return draft.data.open().flatMap(this::expand);
         }
@@ -1133,6 +1152,28 @@ public final class Sheaf {
             return draft.data == null ? template.text : template.render(word, row, values);
         }
 
+        /** The same request with the next id, and what the draft says anew; what stays here travels beside it. */
+        private Request again(Result result) {
+            number++;
+            var line = (ObjectNode) result.answers.request(result.index);
+            var body = (ObjectNode) line.path("body");
+            line.put("custom_id", nextId(line.path("custom_id").asText()));
+            if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
+            settings(body);
+            var kept = Map.of("row", result.row(), "customId", result.customId(), "template", result.template());
+            return new Request(number, number, kept, body.path("model").asText(), fitting(Json.line(line)));
+        }
+
+        private static String nextId(String id) {
+            var round = ROUND.matcher(id);
+            return round.matches() ? round.group(1) + "-r" + (Integer.parseInt(round.group(2)) + 1) : id + "-r2";
+        }
+
+        private void settings(ObjectNode body) {
+            draft.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
+            if (draft.maxTokens != null) body.put(maxTokensField(), draft.maxTokens);
+        }
+
         private Request request(Template prompt, String model, Map<String, Object> values) {
             if (model.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
             number++;
@@ -1150,8 +1191,7 @@ public final class Sheaf {
             if (PLAIN_INPUT.contains(endpoint)) body.put("input", text);
             else if (endpoint.equals("/v1/completions")) body.put("prompt", text);
             else body.set(endpoint.equals("/v1/responses") ? "input" : "messages", messages(text, values));
-            draft.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
-            if (draft.maxTokens != null) body.put(maxTokensField(), draft.maxTokens);
+            settings(body);
             return body;
         }
 
@@ -1622,7 +1662,7 @@ public final class Sheaf {
             if (journal == null) journal = Journal.find(id())
                 .orElseGet(() -> Staging.adopt(provider, parts.get(0), this::note));
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, this::note), null, journal.name());
+            return new Results(new Answers(journal, this::note), journal.name());
         }
 
         private String describe() { return id() + " " + seenStatus(); }
@@ -1763,6 +1803,11 @@ public final class Sheaf {
 
         int status() { return line.at("/response/status_code").asInt(line.path("response").has("body") ? 200 : 0); }
 
+        /** Whether the provider, and not the request, was at fault; no status at all is an internal loss. */
+        boolean isPassing() {
+            return status() == 0 || Set.of(408, 409, 425, 429).contains(status()) || status() >= 500;
+        }
+
         /** Some servers send the body as a JSON text. */
         JsonNode body() {
             var body = line.at("/response/body");
@@ -1829,17 +1874,22 @@ public final class Sheaf {
     public static final class Result {
         private final Answers answers;
         private final long index;                             // of the request, from 0
+        private final Result later;                           // whose answer takes the place of this one's, or null
         private Optional<Answer> answer;                      // read when first asked for; empty: no line came
         private Outcome outcome;
         private Map<String, Object> row;
 
-        private Result(Answers answers, long index) {
+        private Result(Answers answers, long index) { this(answers, index, null); }
+
+        /** The request as it was, with the answer that came later. */
+        private Result(Answers answers, long index, Result later) {
             this.answers = answers;
             this.index = index;
+            this.later = later;
         }
 
         private Optional<Answer> answer() {
-            if (answer == null) answer = answers.answer(index);
+            if (answer == null) answer = later == null ? answers.answer(index) : later.answer();
             return answer;
         }
 
@@ -1870,8 +1920,19 @@ public final class Sheaf {
 
         /** Returns how the request ended. */
         public Outcome outcome() {
-            if (outcome == null) outcome = Outcome.of(answer().orElse(null), answers.batchStatus(index));
+            if (outcome == null)
+                outcome = later == null ? Outcome.of(answer().orElse(null), answers.batchStatus(index))
+                    : later.outcome();
             return outcome;
+        }
+
+        /** Whether the same request may be answered next time: its end was not its own fault. */
+        private boolean mayPass() {
+            return switch (outcome()) {
+                case EXPIRED, CANCELLED, MISSING, INVALID -> true;
+                case ERRORED -> answer().map(Answer::isPassing).orElse(true);
+                case SUCCEEDED, TRUNCATED, REFUSED -> false;
+            };
         }
 
         /** Returns whether a whole answer came. */
@@ -1966,21 +2027,28 @@ public final class Sheaf {
             "result.outcome", "result.text", "result.error");
         private static final int SHOWN = 20;
         private final Answers answers;
+        private final LongFunction<Result> at;                // a request's result, by its index
         private final BitSet kept;                            // the requests that a filter left; null: all
+        private final boolean chosen;                         // by only(...): then retry() takes them all
         private final String name;
         private Map<Outcome, Long> counts;
         private Usage usage;
 
-        private Results(Answers answers, BitSet kept, String name) {
+        private Results(Answers answers, String name) {
+            this(answers, index -> new Result(answers, index), null, false, name);
+        }
+
+        private Results(Answers answers, LongFunction<Result> at, BitSet kept, boolean chosen, String name) {
             this.answers = answers;
+            this.at = at;
             this.kept = kept;
+            this.chosen = chosen;
             this.name = name;
         }
 
         /** Returns the results in input order, read as the stream goes. */
         public Stream<Result> stream() {
-            return (kept == null ? LongStream.range(0, answers.count()) : kept.stream().asLongStream())
-                .mapToObj(index -> new Result(answers, index));
+            return (kept == null ? LongStream.range(0, answers.count()) : kept.stream().asLongStream()).mapToObj(at);
         }
 
         @Override public Iterator<Result> iterator() { return stream().iterator(); }
@@ -2023,13 +2091,59 @@ public final class Sheaf {
         /** Returns the results that ended in one of these outcomes. */
         public Results only(Outcome first, Outcome... more) {
             var wanted = EnumSet.of(given("only", first), more);
-            return filtered(result -> wanted.contains(result.outcome()), "only");
+            return filtered(result -> wanted.contains(result.outcome()), "only", true);
         }
 
-        private Results filtered(Predicate<Result> filter, String word) {
+        private Results filtered(Predicate<Result> filter, String word) { return filtered(filter, word, chosen); }
+
+        private Results filtered(Predicate<Result> filter, String word, boolean chosen) {
             var left = new BitSet();
             stream().filter(filter).forEach(result -> left.set((int) result.index));
-            return new Results(answers, left, name + "-" + word);
+            return new Results(answers, at, left, chosen, name + "-" + word);
+        }
+
+        /**
+         * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
+         * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
+         * whatever their outcome. Settings of the request body can be given anew; ids follow from the first,
+         * {@code request-17-r2}.
+         * @throws IllegalStateException if there is none
+         */
+        public Draft retry() {
+            var again = chosen ? this : filtered(Result::mayPass, "retry");
+            if (again.size() == 0)
+                throw new IllegalStateException("retry: none of " + size() + " results may succeed next time ("
+                    + counts()
+                    + "); only(outcome).retry() sends those all the same");
+            return batch().provider(answers.journal.provider()).copy(draft -> {
+                draft.again = again;
+                draft.note = again.leftOut(failed());
+            });
+        }
+
+        private String leftOut(Results failed) {
+            var rest = failed.filtered(result -> !kept.get((int) result.index), "left").counts();
+            return rest.isEmpty() ? "" : "retry: " + size() + " of " + failed.size()
+                + " failed requests; left out, for the same request "
+                + "would end the same: " + rest.toString().replaceAll("[{}]", "").replace("=", " ");
+        }
+
+        /**
+         * Returns these results with the answers of a {@link #retry} in the place of those that failed. A later answer
+         * counts only if it succeeded, so nothing that came is lost.
+         * @throws IllegalArgumentException if the later results are not of a retry of these
+         */
+        public Results merge(Results later) {
+            var places = new HashMap<String, Long>();
+            later.succeeded().stream().filter(result -> result.answers.isAgain())
+                .forEach(result -> places.put(result.answers.firstId(result.index), result.index));
+            if (places.isEmpty() && !later.answers.isAgain())
+                throw new IllegalArgumentException("merge: " + later.name + " is no retry of " + name
+                    + "; merge takes what retry() brought");
+            return new Results(answers, index -> {
+                var place = places.get(answers.firstId(index));
+                return place == null ? at.apply(index) : new Result(answers, index, later.at.apply(place));
+            }, kept, chosen, name);
         }
 
         /**
@@ -2041,7 +2155,7 @@ public final class Sheaf {
             stream().forEach(result -> groups.computeIfAbsent(property.apply(result), key -> new BitSet())
                 .set((int) result.index));
             var results = new LinkedHashMap<K, Results>();
-            groups.forEach((key, left) -> results.put(key, new Results(answers, left, name + "-" + key)));
+            groups.forEach((key, left) -> results.put(key, new Results(answers, at, left, chosen, name + "-" + key)));
             return results;
         }
 
@@ -2769,18 +2883,33 @@ public final class Sheaf {
         boolean hasModelForEachRow() { return journal.draft.path("models").isEmpty(); }
 
         Map<String, Object> row(long index) {
+            if (isAgain()) return Json.row(kept(index).path("row"));
             if (!journal.draft.path("own_ids").asBoolean()) return Json.row(request(index).path("body"));
             return journal.hasRows() ? Json.row(Json.lenient(journal.rows().line(index / variants()).orElseThrow()))
                 : Map.of();
         }
 
         String customId(long index, Supplier<Map<String, Object>> row) {
+            if (isAgain()) return kept(index).path("customId").asText();
             if (!journal.draft.path("own_ids").asBoolean()) return request(index).path("custom_id").asText();
             return customId == null ? WIRE_ID + (index + 1) : customId.render("customId", index / variants() + 1,
                 row.get());
         }
 
+        /** Returns the id that a request had when it was first sent. */
+        String firstId(long index) {
+            if (journal.draft.path("own_ids").asBoolean()) return WIRE_ID + (index + 1);
+            var id = request(index).path("custom_id").asText();
+            return isAgain() ? id.replaceFirst("-r[0-9]+$", "") : id;
+        }
+
+        /** Whether the requests were sent before, so that each has its own row, id and template beside it. */
+        private boolean isAgain() { return journal.draft.path("again").asBoolean(); }
+
+        private JsonNode kept(long index) { return Json.lenient(journal.rows().line(index).orElseThrow()); }
+
         String template(long index) {
+            if (isAgain()) return kept(index).path("template").asText();
             return templates().path((int) (index / modelsPerRow() % Math.max(1, templates().size()))).asText();
         }
 
@@ -2934,7 +3063,7 @@ public final class Sheaf {
 
         void add(Request request) throws IOException {
             ownIds = request.values() != null;
-            if (ownIds && request.row() > rows) addRow(request.values());
+            if (ownIds && request.values() != Expansion.NO_ROW && request.row() > rows) addRow(request.values());
             add(request.model(), request.line());
         }
 
@@ -3008,18 +3137,24 @@ public final class Sheaf {
             node.set("provider", provider.json());
             node.put("endpoint", endpoint).put("completion_window", window).put("parts", partCount);
             node.put("requests", parts.stream().mapToLong(part -> part.requests).sum())
-                .put("rows", draft.data == null ? 0 : rows);
-            node.put("own_ids", ownIds).put("adopted", window.isEmpty());
+                .put("rows", rows);
+            node.put("own_ids", ownIds && draft.again == null).put("again", draft.again != null)
+                .put("adopted", window.isEmpty());
             draft.prompts.forEach(prompt -> node.withArray("templates").add(prompt.name()));
             node.put("models_per_row", Math.max(1, draft.models.size()));
             if (draft.data == null || draft.models.stream().noneMatch(Template::hasTags))
                 draft.models.forEach(model -> node.withArray("models").add(model.text()));
             if (draft.customId != null) node.put("custom_id", draft.customId.text());
-            if (draft.data != null)
-                draft.prompts.stream().flatMap(prompt -> prompt.names().stream()).distinct()
-                    .forEach(column -> node.withArray("prompt_columns").add(column));
-            rowColumns.forEach(column -> node.withArray("row_columns").add(column));
+            promptColumns(draft).forEach(column -> node.withArray("prompt_columns").add(column));
+            (draft.again == null ? rowColumns : draft.again.answers.rowColumns())
+                .forEach(column -> node.withArray("row_columns").add(column));
             return node;
+        }
+
+        private static List<String> promptColumns(Draft draft) {
+            if (draft.again != null) return draft.again.answers.promptColumns();
+            return draft.data == null ? List.of() : draft.prompts.stream().flatMap(prompt -> prompt.names().stream())
+                .distinct().toList();
         }
 
         private void closeFiles() throws IOException {

@@ -137,6 +137,54 @@ class ResultsTest {
             fault.getMessage());
     }
 
+    @Test void retrySendsWhatMayPassAndMergePutsItInPlace() {
+        server.answer(body -> switch (body.at("/messages/0/content").asText()) {
+            case "down" -> BatchServer.Reply.error(503, "overloaded", "busy");
+            case "bad" -> BatchServer.Reply.error(400, "bad", "no");
+            case "cut" -> BatchServer.Reply.text("c").finishReason("length");
+            default -> BatchServer.Reply.text("fine");
+        }).loseLine("request-5");
+        var first = ask("ok", "down", "bad", "cut", "lost").customId("id {{value}}").submit().results();
+        server.answer(body -> BatchServer.Reply.text("now"));
+
+        var later = first.retry().quiet().submit().results();
+        var merged = first.merge(later);
+
+        assertEquals(List.of("id down", "id lost"), later.stream().map(Result::customId).toList());
+        assertEquals(List.of("down", "lost"), later.stream().map(result -> result.row("value")).toList());
+        assertEquals(List.of("fine", "now", "400 no", "cut off after 1 tokens; raise maxTokens(...)", "now"),
+            merged.stream().map(result -> result.ok() ? result.text() : result.error()).toList());
+        assertEquals(Map.of(Outcome.SUCCEEDED, 3L, Outcome.ERRORED, 1L, Outcome.TRUNCATED, 1L), merged.counts());
+        assertEquals(5, merged.size());
+    }
+
+    @Test void whatWasChosenIsSentAgainWithNewSettings() {
+        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.path("max_completion_tokens").asInt() < 9
+            ? "length" : "stop"));
+        var first = ask("a", "b").maxTokens(5).submit().results();
+
+        var draft = first.only(Outcome.TRUNCATED).retry().maxTokens(50).quiet();
+
+        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r2\""), draft.preview(1)
+            .toString());
+        assertTrue(draft.preview(1).toString().endsWith("\"max_completion_tokens\":50}}"), draft.preview(1).toString());
+        assertEquals(2, first.merge(draft.submit().results()).succeeded().size());
+    }
+
+    @Test void aRetryThatCannotHelpIsASentence() {
+        server.answer(body -> BatchServer.Reply.text("").refusal("no"));
+        var first = ask("a").submit().results();
+
+        assertEquals("retry: none of 1 results may succeed next time ({refused=1}); only(outcome).retry() sends "
+            + "those all the same",
+            assertThrows(IllegalStateException.class, first::retry).getMessage());
+        assertEquals("retry: the requests are made already; system(...) would be ignored",
+            assertThrows(IllegalStateException.class,
+            () -> first.only(Outcome.REFUSED).retry().system("s").preview(1)).getMessage());
+        assertEquals("merge: rows is no retry of rows; merge takes what retry() brought",
+            assertThrows(IllegalArgumentException.class, () -> first.merge(first)).getMessage());
+    }
+
     @Test void aColumnThatIsNotThereIsNamedWithThoseThatAre() {
         var result = ask("a").submit().results().iterator().next();
 
