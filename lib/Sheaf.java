@@ -10,6 +10,7 @@ import java.io.BufferedOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.DataOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -29,6 +30,8 @@ import java.net.URL;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.MappedByteBuffer;
+import java.nio.channels.ClosedByInterruptException;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.CharacterCodingException;
@@ -46,6 +49,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneId;
@@ -218,7 +222,7 @@ public final class Sheaf {
 
     /** Returns the rows of a stream that is opened anew for each reading, for datasets larger than the memory. */
     public static Data rows(Supplier<? extends Stream<?>> rows) {
-        return new Source("rows", () -> rows.get().map(Row::of));
+        return new Source("rows", () -> given("rows", given("rows", rows).get()).map(Row::of));
     }
 
     /**
@@ -294,7 +298,7 @@ public final class Sheaf {
         static Map<String, Object> map(Object plain) { return (Map<String, Object>) plain; }
 
         static Object plain(Object value) {
-            if (value instanceof Double || value instanceof Float) return number(((Number) value).doubleValue());
+            if (value instanceof Double || value instanceof Float) return number((Number) value);
             if (value == null || value instanceof String || value instanceof Number
                 || value instanceof Boolean) return value;
             if (value instanceof JsonNode node) return Json.MAPPER.convertValue(node, Object.class);
@@ -320,8 +324,8 @@ public final class Sheaf {
         }
 
         /** A decimal reads the same in a prompt and in JSON: 12345678, and not 1.2345678E7. */
-        private static Object number(double value) {
-            return Double.isFinite(value) ? BigDecimal.valueOf(value) : String.valueOf(value);
+        private static Object number(Number value) {
+            return Double.isFinite(value.doubleValue()) ? new BigDecimal(value.toString()) : value.toString();
         }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
@@ -837,7 +841,7 @@ public final class Sheaf {
             if (OWN_FIELDS.contains(field))
                 throw new IllegalArgumentException("with: " + field
                     + " has a word of its own: model(...), prompts(...) or system(...)");
-            if (value instanceof Double number && !Double.isFinite(number))
+            if (value instanceof Number number && !Double.isFinite(number.doubleValue()))
                 throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
             var fields = new TreeMap<>(body);
             fields.put(field, Row.plain(value));
@@ -888,7 +892,7 @@ public final class Sheaf {
         }
 
         /** Returns a draft of an existing JSON Lines file of request lines. */
-        public Draft requests(Path file) { return requests(file.toString()); }
+        public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return copy(d -> d.quiet = true); }
@@ -1063,7 +1067,6 @@ public final class Sheaf {
         // literals
         private static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
         private static final int SEARCHED_ROWS = 1_000;
-        private static final Pattern ROUND = Pattern.compile("(.*)-r([0-9]{1,6})");      // of an id that was sent again
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
         private final Draft draft;
         private final Provider provider;
@@ -1152,26 +1155,34 @@ public final class Sheaf {
             return draft.data == null ? template.text : template.render(word, row, values);
         }
 
-        /** The same request with the next id, and what the draft says anew; what stays here travels beside it. */
+        /** The same request under its next id, and what the draft says anew; what stays here travels beside it. */
         private Request again(Result result) {
+            if (!(result.request() instanceof ObjectNode line && line.path("body") instanceof ObjectNode body))
+                throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are "
+                    + "unknown");
             number++;
-            var line = (ObjectNode) result.answers.request(result.index);
-            var body = (ObjectNode) line.path("body");
-            line.put("custom_id", nextId(line.path("custom_id").asText()));
+            var first = result.answers.firstId(result.index);
+            int round = result.round() + 1;
+            line.put("custom_id", unused(first + "-r" + round));
             if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
             settings(body);
-            var kept = Map.of("row", result.row(), "customId", result.customId(), "template", result.template());
+            var kept = new LinkedHashMap<String, Object>();
+            kept.put("first", first);
+            kept.put("round", round);
+            kept.put("customId", result.customId());
+            kept.put("template", result.template());
+            kept.put("row", result.row());
             return new Request(number, number, kept, body.path("model").asText(), fitting(Json.line(line)));
         }
 
-        private static String nextId(String id) {
-            var round = ROUND.matcher(id);
-            return round.matches() ? round.group(1) + "-r" + (Integer.parseInt(round.group(2)) + 1) : id + "-r2";
-        }
+        /** A file's own ids may look like those of a later round. */
+        private String unused(String id) { return ids.putIfAbsent(id, number) == null ? id : unused(id + "x"); }
 
         private void settings(ObjectNode body) {
             draft.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
-            if (draft.maxTokens != null) body.put(maxTokensField(), draft.maxTokens);
+            if (draft.maxTokens == null) return;
+            body.remove(List.of("max_tokens", "max_completion_tokens", "max_output_tokens"));
+            body.put(maxTokensField(), draft.maxTokens);
         }
 
         private Request request(Template prompt, String model, Map<String, Object> values) {
@@ -1620,7 +1631,7 @@ public final class Sheaf {
         }
 
         private String interrupted() {
-            return provider.isLocal() ? "paused; run again to go on"
+            return provider.isLocal() ? "interrupted; run again to go on"
                 : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id()
                 + "\"), to come back to it";
         }
@@ -1658,11 +1669,14 @@ public final class Sheaf {
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
+            if (journal == null) {
+                var whole = Journal.find(id()).filter(known -> known.provider().name().equals(provider.name()));
+                if (whole.isPresent()) return new Batch(whole.get()).results();
+            }
             await();
-            if (journal == null) journal = Journal.find(id())
-                .orElseGet(() -> Staging.adopt(provider, parts.get(0), this::note));
+            if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, this::note), journal.name());
+            return new Results(new Answers(journal, provider, this::note), journal.name());
         }
 
         private String describe() { return id() + " " + seenStatus(); }
@@ -1916,7 +1930,7 @@ public final class Sheaf {
         public String template() { return answers.template(index); }
 
         /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
-        public String model() { return answers.model(index); }
+        public String model() { return later == null ? answers.model(index) : later.model(); }
 
         /** Returns how the request ended. */
         public Outcome outcome() {
@@ -1989,9 +2003,14 @@ public final class Sheaf {
         /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */
         public String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
 
+        private int round() { return later == null ? answers.round(index) : later.round(); }
+
+        /** The line that was sent, the last time that it was. */
+        private JsonNode request() { return later == null ? answers.request(index) : later.request(); }
+
         /** The last thing that the request says to the model. */
         private String prompt() {
-            var messages = answers.request(index).at("/body/messages");
+            var messages = request().at("/body/messages");
             return Answer.content(messages.path(messages.size() - 1).path("content"));
         }
 
@@ -2112,11 +2131,15 @@ public final class Sheaf {
         public Draft retry() {
             var again = chosen ? this : filtered(Result::mayPass, "retry");
             if (again.size() == 0)
-                throw new IllegalStateException("retry: none of " + size() + " results may succeed next time ("
-                    + counts()
+                throw new IllegalStateException(failed().size() == 0
+                    ? "retry: nothing failed, so there is nothing to send again"
+                    : "retry: none of " + failed().size() + " failed requests may succeed next time (" + failed()
+                    .counts()
                     + "); only(outcome).retry() sends those all the same");
-            return batch().provider(answers.journal.provider()).copy(draft -> {
+            var window = answers.journal.draft.path("completion_window").asText();
+            return batch().provider(answers.provider).copy(draft -> {
                 draft.again = again;
+                draft.completionWindow = window.isEmpty() ? draft.completionWindow : window;
                 draft.note = again.leftOut(failed());
             });
         }
@@ -2129,20 +2152,22 @@ public final class Sheaf {
         }
 
         /**
-         * Returns these results with the answers of a {@link #retry} in the place of those that failed. A later answer
-         * counts only if it succeeded, so nothing that came is lost.
+         * Returns these results with those of a {@link #retry} in the place of those that failed. What came of an
+         * answer is only replaced by a whole one.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) {
-            var places = new HashMap<String, Long>();
-            later.succeeded().stream().filter(result -> result.answers.isAgain())
-                .forEach(result -> places.put(result.answers.firstId(result.index), result.index));
-            if (places.isEmpty() && !later.answers.isAgain())
+            if (!given("merge", later).answers.isAgain() || !later.answers.origin().equals(answers.origin()))
                 throw new IllegalArgumentException("merge: " + later.name + " is no retry of " + name
                     + "; merge takes what retry() brought");
+            var places = new HashMap<String, Long>();
+            later.stream().forEach(result -> places.put(result.answers.firstId(result.index), result.index));
             return new Results(answers, index -> {
+                var before = at.apply(index);
                 var place = places.get(answers.firstId(index));
-                return place == null ? at.apply(index) : new Result(answers, index, later.at.apply(place));
+                var after = place == null ? before : later.at.apply(place);
+                boolean better = place != null && !before.ok() && (after.ok() || before.rawText().isEmpty());
+                return better ? new Result(answers, index, after) : before;
             }, kept, chosen, name);
         }
 
@@ -2179,7 +2204,7 @@ public final class Sheaf {
 
         /** Writes the rows and their answers as CSV. */
         public void toCsv(Path file, String... columns) {
-            var wanted = columns.length > 0 ? List.of(columns) : allColumns();
+            var wanted = columns.length > 0 ? Stream.of(columns).map(this::known).toList() : allColumns();
             Atomic.stream("toCsv", file, out -> {
                 try (var csv = CsvWriter.builder().build(out)) {
                     csv.writeRecord(wanted);
@@ -2212,15 +2237,14 @@ public final class Sheaf {
         }
 
         private static String cell(Map<String, Object> row, String column) {
-            if (!column.startsWith("result.") && !row.containsKey(column)) throw noColumn(row, column);
-            if (column.matches("result\\.\\w+") && !OWN_COLUMNS.contains(column)) throw noColumn(row, column);
             return Json.cell(Templates.value(column, row));
         }
 
-        private static IllegalArgumentException noColumn(Map<String, Object> row, String column) {
-            return new IllegalArgumentException("toCsv: no column " + column + "; there are: " + row.keySet().stream()
-                .filter(name -> !name.equals("result")).collect(Collectors.joining(", ")) + ", "
-                + String.join(", ", OWN_COLUMNS));
+        private String known(String column) {
+            var columns = allColumns();
+            if (columns.contains(given("toCsv", column)) || column.startsWith("result.row.")) return column;
+            throw new IllegalArgumentException("toCsv: no column " + column + "; there are: "
+                + String.join(", ", columns));
         }
 
         @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
@@ -2413,14 +2437,19 @@ public final class Sheaf {
 
         private JsonNode json() {
             return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl)
-                .put("key_variable", keyVariable);
+                .put("key_variable", keyVariable).put("requests", limits.requests).put("bytes", limits.bytes)
+                .put("mixed_models", dialect.mixedModels).put("max_tokens_field", dialect.maxTokensField);
         }
 
         /** A local server has another port each time: the one that the environment names stands for the one of then. */
         private static Provider of(JsonNode json) {
-            var stored = of(json.path("base_url").asText(), json.path("key_variable").asText());
+            var stored = new Provider(json.path("name").asText(), json.path("base_url").asText(),
+                json.path("key_variable").asText(),
+                new Limits(json.path("requests").asLong(), json.path("bytes").asLong()),
+                new Dialect(json.path("mixed_models").asBoolean(), json.path("max_tokens_field").asText()));
             var url = Environment.get("OPENAI_BASE_URL");
-            return stored.isLocal() && !url.isEmpty() && isLoopback(uri(url)) ? chosen() : stored;
+            if (!stored.isLocal() || url.isEmpty() || !isLoopback(uri(url))) return stored;
+            return new Provider(stored.name, url, OPENAI.keyVariable, stored.limits, stored.dialect);
         }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
@@ -2526,7 +2555,8 @@ public final class Sheaf {
         private Journal(Path dir) {
             this.dir = dir;
             this.draft = Json.read(dir.resolve("draft.json"));
-            for (int part = 1; part <= draft.path("parts").asInt(); part++) log.add(new PartLog());
+            for (int part = 1; part <= draft.path("cut").size(); part++) log.add(new PartLog());
+            if (log.isEmpty()) throw new IllegalStateException("journal: " + dir + " is damaged; delete it");
             readSteps();
         }
 
@@ -2555,7 +2585,7 @@ public final class Sheaf {
         private static Optional<Journal> read(Path dir) {
             try {
                 return Files.exists(dir.resolve("steps.jsonl")) ? Optional.of(new Journal(dir)) : Optional.empty();
-            } catch (UncheckedIOException | IllegalStateException unreadable) {
+            } catch (UncheckedIOException | IllegalStateException | DateTimeException unreadable) {
                 return Optional.empty();
             }
         }
@@ -2576,9 +2606,22 @@ public final class Sheaf {
 
         boolean hasRows() { return draft.path("rows").asLong() > 0; }
 
+        List<Long> cut() {
+            return StreamSupport.stream(draft.path("cut").spliterator(), false).map(JsonNode::asLong).toList();
+        }
+
         String shortPath() {
             var home = Path.of(System.getProperty("user.home"));
             return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
+        }
+
+        Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+
+        /** Whether a part is over and all that came of it is on this disk. */
+        private boolean isCollected(Part part) {
+            return part.status().isTerminal()
+                && (part.outputFileId().isEmpty() || Files.exists(answerFile(part.number(), "output")))
+                && (part.errorFileId().isEmpty() || Files.exists(answerFile(part.number(), "error")));
         }
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
@@ -2589,7 +2632,8 @@ public final class Sheaf {
         }
 
         LineIndex rows() {
-            if (rows == null) rows = new LineIndex(dir.resolve("rows.idx"), file -> dir.resolve("rows.jsonl"));
+            var name = draft.path("rows_file").asText();
+            if (rows == null) rows = new LineIndex(dir.resolve(name + ".idx"), file -> dir.resolve(name + ".jsonl"));
             return rows;
         }
 
@@ -2618,7 +2662,7 @@ public final class Sheaf {
 
         /** Takes one step; a torn line never happened. */
         private void replay(JsonNode step) {
-            if (!step.isObject()) return;
+            if (!step.isObject() || step.path("part").asInt() < 1 || step.path("part").asInt() > log.size()) return;
             var part = log.get(step.path("part").asInt() - 1);
             switch (step.path("step").asText()) {
                 case "uploaded" -> part.file = step.path("file").asText();
@@ -2688,7 +2732,7 @@ public final class Sheaf {
         /** A local server may have been started anew on an empty store: then its batches never were. */
         void forgetWhatIsGone(Wire wire) {
             for (int part = 1; part <= log.size(); part++) {
-                if (log.get(part - 1).batch == null || part(part).status().isTerminal()) continue;
+                                if (log.get(part - 1).batch == null || isCollected(part(part))) continue;
                 try {
                     wire.retrieve("submit", part(part).id());
                 } catch (BatchException e) {
@@ -2700,8 +2744,8 @@ public final class Sheaf {
 
         /** The part is submitted again: what came back of it before does not count. */
         private void forget(int part) {
-            for (var file : List.of("answers.idx", "part-" + part + ".output.jsonl", "part-" + part + ".error.jsonl"))
-                Atomic.delete(dir.resolve(file));
+            Atomic.delete(dir.resolve("answers.idx"));
+            for (var kind : Answers.KINDS) Atomic.delete(answerFile(part, kind));
             step("again", part, "id", part(part).id());
         }
 
@@ -2734,7 +2778,11 @@ public final class Sheaf {
             }
         }
 
-        private String mark(int part) { return draft.path("digest").asText() + "/" + part + "/" + name() + "/"; }
+        /** The part by what is in it: other limits cut the same requests into other parts. */
+        private String mark(int part) {
+            return draft.path("digest").asText() + "/" + part + "-" + draft.path("cut").path(part - 1).asLong() + "/"
+                + name() + "/";
+        }
 
         private JsonNode create(Wire wire, int part, Map<String, String> metadata) {
             if (log.get(part - 1).file == null) step("uploaded", part, "file", wire.upload(inputFile(part)).path("id"));
@@ -2785,6 +2833,8 @@ public final class Sheaf {
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
         private final Journal journal;
+        // who ran it: a local one may have another port by now
+        private final Provider provider;
         private final Consumer<String> note;
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
@@ -2792,33 +2842,37 @@ public final class Sheaf {
         private int notes;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
-        Answers(Journal journal, Consumer<String> note) {
+        Answers(Journal journal, Provider provider, Consumer<String> note) {
             this.journal = journal;
+            this.provider = provider;
             this.note = note;
             var id = journal.draft.path("custom_id");
             this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
             var index = journal.dir.resolve("answers.idx");
             try (var lock = Lock.on(journal.dir)) {
-                journal.lastSeen().forEach(this::fetch);
-                if (!Files.exists(index)) write(index);
+                long fetched = journal.lastSeen().filter(this::fetch).count();
+                if (fetched > 0 || !Files.exists(index)) write(index);
             }
             places = new LineIndex(index, file -> file(file / 2 + 1, KINDS.get(file % 2)));
         }
 
-        private Path file(int part, String kind) { return journal.dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+        private Path file(int part, String kind) { return journal.answerFile(part, kind); }
 
-        private void fetch(Part part) {
-            fetch(part.outputFileId(), file(part.number(), "output"));
-            fetch(part.errorFileId(), file(part.number(), "error"));
+        /** Returns whether a file came that was not here. */
+        private boolean fetch(Part part) {
+            return fetch(part.outputFileId(), file(part.number(), "output"))
+                | fetch(part.errorFileId(), file(part.number(), "error"));
         }
 
-        private void fetch(String id, Path file) {
-            if (id.isEmpty() || Files.exists(file)) return;
+        private boolean fetch(String id, Path file) {
+            if (id.isEmpty() || Files.exists(file)) return false;
             try {
-                journal.provider().wire().download(id, file);
+                provider.wire().download(id, file);
+                return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
                 note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
+                return false;
             }
         }
 
@@ -2898,10 +2952,16 @@ public final class Sheaf {
 
         /** Returns the id that a request had when it was first sent. */
         String firstId(long index) {
-            if (journal.draft.path("own_ids").asBoolean()) return WIRE_ID + (index + 1);
-            var id = request(index).path("custom_id").asText();
-            return isAgain() ? id.replaceFirst("-r[0-9]+$", "") : id;
+            if (isAgain()) return kept(index).path("first").asText();
+            return journal.draft.path("own_ids").asBoolean() ? WIRE_ID + (index + 1)
+                : request(index).path("custom_id").asText();
         }
+
+        /** Returns how often a request has been sent, this time included. */
+        int round(long index) { return isAgain() ? kept(index).path("round").asInt() : 1; }
+
+        /** Returns the digest of the batch in which these requests were first sent. */
+        String origin() { return journal.draft.path("again_of").asText(journal.draft.path("digest").asText()); }
 
         /** Whether the requests were sent before, so that each has its own row, id and template beside it. */
         private boolean isAgain() { return journal.draft.path("again").asBoolean(); }
@@ -2979,7 +3039,9 @@ public final class Sheaf {
         private long rows;
         private long rowBytes;
         private boolean ownIds;
+        private final MessageDigest rowDigest = sha256();
         private String hex;
+        private String rowsFile;
 
         Staging(Provider provider, String endpoint, String window) throws IOException {
             this.provider = provider;
@@ -3071,6 +3133,7 @@ public final class Sheaf {
             var line = Json.line(values);
             rowColumns.addAll(values.keySet());
             rowLines.write(line);
+            rowDigest.update(line);
             rowPlaces.add(0, line.length - 1, rowBytes);
             rowBytes += line.length;
             rows++;
@@ -3105,41 +3168,52 @@ public final class Sheaf {
             if (parts.isEmpty()) next(null);
             closeFiles();
             hex = HexFormat.of().formatHex(digest.digest());
+            rowsFile = "rows-" + HexFormat.of().formatHex(rowDigest.digest()).substring(0, 12);
+            Files.move(dir.resolve("rows.jsonl"), dir.resolve(rowsFile + ".jsonl"));
+            Files.move(dir.resolve("rows.idx"), dir.resolve(rowsFile + ".idx"));
             return dir.resolveSibling(draft.givenName() + "-" + hex.substring(0, 12));
         }
 
         /**
          * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and
-         * the rows and settings that stay here are renewed.
+         * the rows and settings that stay here are renewed. The rows have their digest in their name, so draft.json,
+         * moved last, is the one switch, and who reads the old rows goes on.
          */
         Journal settle(Draft draft, Path target) throws IOException {
             var before = Files.exists(target) ? new Journal(target) : null;
-            if (before != null && before.isUntouched()) Atomic.deleteFolder(target);
-            if (Files.exists(target)) {
-                write(draft, before.log.size());
-                for (var file : List.of("rows.jsonl", "rows.idx", "draft.json"))
+            if (before != null && before.isUntouched()) {
+                var trash = dir.resolveSibling(".staging-" + UUID.randomUUID());
+                Files.move(target, trash, StandardCopyOption.ATOMIC_MOVE);
+                Atomic.deleteFolder(trash);
+            }
+            if (!Files.exists(target)) {
+                write(draft, parts.stream().map(part -> part.requests).toList());
+                Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+            } else if (rows > 0 || !before.hasRows()) {
+                write(draft, before.cut());
+                for (var file : List.of(rowsFile + ".jsonl", rowsFile + ".idx", "draft.json"))
                     Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                         StandardCopyOption.ATOMIC_MOVE);
-            } else {
-                write(draft, parts.size());
-                Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
             }
             return new Journal(target);
         }
 
-        private void write(Draft draft, int parts) {
-            Atomic.stream("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, parts))));
+        private void write(Draft draft, List<Long> cut) {
+            Atomic.stream("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, cut))));
         }
 
-        private ObjectNode describe(Draft draft, int partCount) {
+        private ObjectNode describe(Draft draft, List<Long> cut) {
             var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName())
                 .put("digest", hex);
             node.set("provider", provider.json());
-            node.put("endpoint", endpoint).put("completion_window", window).put("parts", partCount);
+            node.put("endpoint", endpoint).put("completion_window", window);
+            cut.forEach(count -> node.withArray("cut").add(count));
             node.put("requests", parts.stream().mapToLong(part -> part.requests).sum())
                 .put("rows", rows);
-            node.put("own_ids", ownIds && draft.again == null).put("again", draft.again != null)
+            node.put("rows_file", rowsFile).put("own_ids", ownIds && draft.again == null)
+                .put("again", draft.again != null)
                 .put("adopted", window.isEmpty());
+            if (draft.again != null) node.put("again_of", draft.again.answers.origin());
             draft.prompts.forEach(prompt -> node.withArray("templates").add(prompt.name()));
             node.put("models_per_row", Math.max(1, draft.models.size()));
             if (draft.data == null || draft.models.stream().noneMatch(Template::hasTags))
@@ -3222,14 +3296,26 @@ public final class Sheaf {
             var bytes = ByteBuffer.allocate(entries.getInt(at + 4));
             if (bytes.capacity() == 0) return Optional.empty();
             try {
-                var channel = open.computeIfAbsent(entries.getInt(at), this::open);
-                for (long offset = entries.getLong(at + 8); bytes.hasRemaining(); ) offset += channel.read(bytes,
-                    offset);
+                read(entries.getInt(at), entries.getLong(at + 8), bytes);
+            } catch (ClosedByInterruptException e) {
+                open.remove(entries.getInt(at));
+                throw new IllegalStateException("results: interrupted", e);
+            } catch (ClosedChannelException anotherThreadWasInterrupted) {
+                open.remove(entries.getInt(at));
+                return line(line);
             } catch (IOException e) {
                 throw new UncheckedIOException("journal: cannot read " + files.apply(entries.getInt(at)) + " ("
                     + reason(e) + ")", e);
             }
             return Optional.of(new String(bytes.array(), StandardCharsets.UTF_8));
+        }
+
+        private void read(int file, long offset, ByteBuffer bytes) throws IOException {
+            var channel = open.computeIfAbsent(file, this::open);
+            for (int read; bytes.hasRemaining(); offset += read) {
+                read = channel.read(bytes, offset);
+                if (read < 0) throw new EOFException("the file is shorter than its index says");
+            }
         }
 
         private FileChannel open(int file) {
@@ -3477,6 +3563,9 @@ public final class Sheaf {
                 .substring(0, 8));
             try {
                 content.writeTo(staged);
+                try (var channel = FileChannel.open(staged, StandardOpenOption.WRITE)) {
+                    channel.force(true);
+                }
                 Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
             } catch (IOException e) {
                 throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
@@ -3495,14 +3584,20 @@ public final class Sheaf {
 
         /** Adds a line that is on disk when this returns; after a torn line it begins a new one. */
         static void append(Path file, byte[] line) {
-            try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ,
-                StandardOpenOption.WRITE)) {
-                long end = channel.size();
-                if (end > 0 && last(channel) != '\n') end += channel.write(ByteBuffer.wrap(new byte[] {'\n'}), end);
-                for (var bytes = ByteBuffer.wrap(line); bytes.hasRemaining(); ) end += channel.write(bytes, end);
+            try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
+                var bytes = ByteBuffer.allocate(line.length + 1);
+                if (isTorn(file)) bytes.put((byte) '\n');
+                bytes.put(line).flip();
+                while (bytes.hasRemaining()) channel.write(bytes);
                 channel.force(true);
             } catch (IOException e) {
                 throw new UncheckedIOException("journal: cannot write " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private static boolean isTorn(Path file) throws IOException {
+            try (var channel = FileChannel.open(file)) {
+                return channel.size() > 0 && last(channel) != '\n';
             }
         }
 
@@ -3566,7 +3661,7 @@ public final class Sheaf {
                 for (int i = scopes.size() - 1; i >= 0; i--) {
                     if (name.equals(".")) return scopes.get(i) instanceof Map<?, ?> ? null : scopes.get(i);
                     var value = inside(scopes.get(i), name);
-                    if (value != null) return value;
+                    if (value != null || scopes.get(i) instanceof Map<?, ?> map && map.containsKey(name)) return value;
                 }
                 return null;
             }
@@ -4020,6 +4115,7 @@ public final class Sheaf {
         private static final int DEFAULT_WIDTH = 100;
         private static final int NARROWEST = 8;
         private static final int CELL_LINES = 6;
+        private static final int HEADER_LINES = 3;
         private static final String GAP = "  ";
 
         static int width() {
@@ -4096,7 +4192,7 @@ public final class Sheaf {
         static String draw(List<String> header, List<List<String>> rows, int cellLines) {
             var widths = widths(header, rows);
             var out = new StringBuilder();
-            drawRow(out, header, widths, 1);
+            drawRow(out, header, widths, HEADER_LINES);
             drawRow(out, widths.stream().map("-"::repeat).toList(), widths, 1);
             for (var row : rows) drawRow(out, row, widths, cellLines);
             return out.toString();

@@ -112,6 +112,41 @@ class JournalTest {
         assertEquals("a", result.row("value"));
     }
 
+    @Test void onePartOfTheListGivesTheWholeBatch() {
+        ask("a", "b", "c").provider(here().limits(2, 10_000)).name("parts").submit().await();
+
+        for (var part : here().batches(2))
+            assertEquals(List.of("a", "b", "c"), part.results().stream().map(Result::text).toList());
+    }
+
+    @Test void otherLimitsAreOtherPartsAndNoPartOfTheOneIsTakenForTheOther() {
+        ask("a", "b", "c").provider(here().limits(2, 10_000)).name("cut").submit();
+        System.setProperty("SHEAF_HOME", home.resolve("elsewhere").toString());
+
+        assertEquals(3, ask("a", "b", "c").name("cut").submit().results().succeeded().size());
+    }
+
+    @Test void aDamagedFolderHidesNoOther() throws IOException {
+        ask("a").name("good").submit().results();
+        Files.writeString(Files.createDirectories(home.resolve("batches/bad-0123456789ab")).resolve("steps.jsonl"), "");
+        Files.writeString(home.resolve("batches/bad-0123456789ab/draft.json"), "");
+
+        assertEquals("a", batch("good").results().iterator().next().text());
+    }
+
+    @Test void stepsOfManyWritersAreAllKept() throws Exception {
+        var batch = ask("a").submit();
+        var threads = IntStream.range(0, 4).mapToObj(i -> new Thread(() -> batch("rows").results())).toList();
+
+        threads.forEach(Thread::start);
+        for (var thread : threads) thread.join();
+
+        assertEquals("a", batch.results().iterator().next().text());
+        try (var lines = Files.lines(steps())) {
+            assertTrue(lines.allMatch(line -> line.startsWith("{") && line.endsWith("}")));
+        }
+    }
+
     @Test void aTornLastStepNeverHappenedAndHidesNoOther() throws IOException {
         var id = ask("a").submit().id();
         Files.writeString(steps(), "{\"at\":\"2026-", StandardOpenOption.APPEND);

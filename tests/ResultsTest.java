@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -171,11 +172,69 @@ class ResultsTest {
         assertEquals(2, first.merge(draft.submit().results()).succeeded().size());
     }
 
+    @Test void aFilesOwnIdsAreNotMistakenForRounds() throws Exception {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var lines = Stream.of("a", "a-r1", "a-r2").map(id -> DraftTest.GUIDE_LINE.replace("request-1", id)).toList();
+        var first = batch().provider(here()).quiet().requests(Files.write(home.resolve("r.jsonl"), lines)).submit()
+            .results();
+        server.answer(body -> BatchServer.Reply.text("now"));
+
+        var merged = first.merge(first.retry().quiet().submit().results());
+
+        assertEquals(List.of("a now", "a-r1 now", "a-r2 now"),
+            merged.stream().map(result -> result.customId() + " " + result.text()).toList());
+    }
+
+    @Test void aRetryOfAnotherBatchIsNotMerged() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var one = ask("a").name("one").submit().results();
+        var two = ask("b").name("two").submit().results();
+
+        var fault = assertThrows(IllegalArgumentException.class,
+            () -> two.merge(one.retry().quiet().submit().results()));
+
+        assertEquals("merge: one-retry is no retry of two; merge takes what retry() brought", fault.getMessage());
+    }
+
+    @Test void anotherModelAnswersInItsOwnName() {
+        server.answer(body -> body.path("model").asText().equals("big") ? BatchServer.Reply.text("yes")
+            : BatchServer.Reply.error(503, "overloaded", "busy"));
+        var first = ask("a").maxTokens(5).submit().results();
+
+        var later = first.retry().quiet().model("big").maxTokens(50);
+
+        assertTrue(later.preview(1).toString().contains("\"max_completion_tokens\":50") && !later.preview(1).toString()
+            .contains(":5,"));
+        assertEquals("big", first.merge(later.submit().results()).iterator().next().model());
+    }
+
+    @Test void unevenRowsHaveEmptyCells() throws Exception {
+        var uneven = rows(List.of(Map.of("a", 1), new java.util.TreeMap<>(Map.of("a", 2, "b", 3))));
+
+        batch().provider(here()).quiet().model("m").prompts("{{a}}", uneven).submit().results()
+            .toCsv(home.resolve("u.csv").toString(), "a", "b", "result.text");
+
+        assertEquals("a,b,result.text\n1,,1\n2,3,2\n", Files.readString(home.resolve("u.csv")).replace("\r\n", "\n"));
+    }
+
+    @Test void eachRoundHasIdsOfItsOwn() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var first = ask("a").submit().results();
+        var second = first.merge(first.retry().quiet().submit().results());
+        server.answer(body -> BatchServer.Reply.text("at last"));
+
+        var draft = second.retry().quiet();
+
+        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r3\""), draft.preview(1)
+            .toString());
+        assertEquals("at last", second.merge(draft.submit().results()).iterator().next().text());
+    }
+
     @Test void aRetryThatCannotHelpIsASentence() {
         server.answer(body -> BatchServer.Reply.text("").refusal("no"));
         var first = ask("a").submit().results();
 
-        assertEquals("retry: none of 1 results may succeed next time ({refused=1}); only(outcome).retry() sends "
+        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() sends "
             + "those all the same",
             assertThrows(IllegalStateException.class, first::retry).getMessage());
         assertEquals("retry: the requests are made already; system(...) would be ignored",

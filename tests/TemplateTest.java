@@ -49,6 +49,12 @@ class TemplateTest {
             + "it has: name, country, street (null)", fault.getMessage());
     }
 
+    @Test void aNullInsideASectionIsMissingAndNotTheOuterValue() {
+        var row = row("name", "Outer", "items", List.of(row("name", null)));
+
+        assertThrows(IllegalArgumentException.class, () -> render("{{#items}}{{name}}{{/items}}", row));
+    }
+
     @Test void aTemplateReadsNoFiles() throws Exception {
         var secret = Files.writeString(dir.resolve("secret.mustache"), "secret");
 
