@@ -543,6 +543,7 @@ public final class LocalModel implements AutoCloseable {
         private static final int KEPT_LINES = 40;
         private static final Pattern TROUBLE =
             Pattern.compile("error|fail|cannot|unable|terminate called|what\\(\\)|SIG[A-Z]+", Pattern.CASE_INSENSITIVE);
+        private static final Duration LAST_WORDS = Duration.ofSeconds(5);
         private static final Map<String, String> CURES = Map.of(
             "libgomp", "install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)",
             "libstdc++", "install the package libstdc++6 (Debian, Ubuntu) or libstdc++ (Fedora)",
@@ -552,6 +553,7 @@ public final class LocalModel implements AutoCloseable {
 
         private final Process process;
         private final Thread ender;   // a shutdown hook: llama-server does not see its parent end
+        private final Thread listener = daemon(this::listen);
         private final Deque<String> lines = new ArrayDeque<>();
         private final CompletableFuture<Integer> port = new CompletableFuture<>();
 
@@ -565,7 +567,7 @@ public final class LocalModel implements AutoCloseable {
                 ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
                 builder.environment().keySet().removeAll(Set.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"));
                 Child child = new Child(builder.start());
-                daemon(child::listen).start();
+                child.listener.start();
                 child.endWithThisJvm();
                 return child;
             } catch (IOException e) {
@@ -640,7 +642,17 @@ public final class LocalModel implements AutoCloseable {
 
         private IllegalStateException failed(String what, Exception cause) {
             end();
+            hearOut();
             return new IllegalStateException("start: the engine " + what + " (" + lastWords() + "); " + cure(), cause);
+        }
+
+        /** The reason may still be on its way through the pipe when the process is gone. */
+        private void hearOut() {
+            try {
+                listener.join(LAST_WORDS.toMillis());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
         }
 
         private String cure() {
