@@ -1064,7 +1064,7 @@ public final class Sheaf {
      * JVM.
      */
     private static final class Expansion {
-        // literals
+        /** What a literal prompt has for a row; an empty row of the user's is another one. */
         private static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
         private static final int SEARCHED_ROWS = 1_000;
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
@@ -1464,10 +1464,10 @@ public final class Sheaf {
         }
 
         private static Batch find(String idOrName, Provider named) {
-            if (given("batch", idOrName)
-                .isBlank()) throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
-            var known = Journal.find(idOrName).filter(journal -> named == null || journal.provider().name()
-                .equals(named.name()));
+            if (given("batch", idOrName).isBlank())
+                throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
+            var known = Journal.find(idOrName)
+                .filter(journal -> named == null || journal.provider().name().equals(named.name()));
             if (known.isPresent()) return new Batch(known.get());
             var provider = named == null ? Provider.chosen() : named;
             try {
@@ -1557,8 +1557,8 @@ public final class Sheaf {
 
         private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire()
-                    .retrieve(step, part.id())));
+                if (!part.status().isTerminal())
+                    rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
         }
 
         private void rememberEnd(Part part) {
@@ -2606,6 +2606,10 @@ public final class Sheaf {
 
         boolean hasRows() { return draft.path("rows").asLong() > 0; }
 
+        /** How many requests each row makes: one for each template and model. */
+        int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
+
+        /** How many requests each part holds. */
         List<Long> cut() {
             return StreamSupport.stream(draft.path("cut").spliterator(), false).map(JsonNode::asLong).toList();
         }
@@ -2700,17 +2704,16 @@ public final class Sheaf {
             return log.stream().allMatch(part -> part.batch != null && Part.of(1, part.batch).hasRun());
         }
 
-        /** Whether nothing was sent that could be running or may be paid for. */
+        /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
         boolean isUntouched() {
-            return log.stream().allMatch(part -> part.batch == null ? part.token == null : !Part.of(1, part.batch)
-                .hasRun());
+            return log.stream().allMatch(part -> part.batch == null ? part.file == null && part.token == null
+                : !Part.of(1, part.batch).hasRun());
         }
 
         /** Finds the rows whose requests stand in these lines of a part's input file. */
         Map<Long, Long> rowsAt(int part, Collection<Long> lines) {
-            int variants = Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1);
             var rows = Answers.requestsAt(this, part, lines);
-            rows.replaceAll((line, request) -> request / variants + 1);
+            rows.replaceAll((line, request) -> request / variants() + 1);
             return rows;
         }
 
@@ -2732,7 +2735,7 @@ public final class Sheaf {
         /** A local server may have been started anew on an empty store: then its batches never were. */
         void forgetWhatIsGone(Wire wire) {
             for (int part = 1; part <= log.size(); part++) {
-                                if (log.get(part - 1).batch == null || isCollected(part(part))) continue;
+                if (log.get(part - 1).batch == null || isCollected(part(part))) continue;
                 try {
                     wire.retrieve("submit", part(part).id());
                 } catch (BatchException e) {
@@ -2772,8 +2775,8 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                if (Set.of(404, 405, 501).contains(e.status()) && log.stream()
-                    .allMatch(part -> part.token == null)) return List.of();
+                boolean none = Set.of(404, 405, 501).contains(e.status());
+                if (none && log.stream().allMatch(part -> part.token == null)) return List.of();
                 throw e;
             }
         }
@@ -2790,9 +2793,8 @@ public final class Sheaf {
             step("creating", part, "token", token);
             var pairs = new TreeMap<>(metadata);
             pairs.put(Wire.TOKEN, token);
-            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(), draft.path("completion_window")
-                .asText(),
-                pairs, () -> Optional.ofNullable(search(wire).get(part)));
+            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(),
+                draft.path("completion_window").asText(), pairs, () -> Optional.ofNullable(search(wire).get(part)));
         }
     }
 
@@ -2928,7 +2930,7 @@ public final class Sheaf {
 
         Optional<Answer> answer(long index) { return places.line(index).map(Json::lenient).map(Answer::new); }
 
-        int variants() { return Math.max(1, templates().size()) * modelsPerRow(); }
+        int variants() { return journal.variants(); }
 
         private JsonNode templates() { return journal.draft.path("templates"); }
 

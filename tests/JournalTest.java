@@ -134,17 +134,27 @@ class JournalTest {
         assertEquals("a", batch("good").results().iterator().next().text());
     }
 
-    @Test void stepsOfManyWritersAreAllKept() throws Exception {
-        var batch = ask("a").submit();
-        var threads = IntStream.range(0, 4).mapToObj(i -> new Thread(() -> batch("rows").results())).toList();
+    @Test void anUploadThatWasFinishedIsNotMadeAgain() throws IOException {
+        server.pause();
+        ask("a").submit();
+        var uploaded = Files.readAllLines(steps()).get(0);
+        Files.writeString(steps(), uploaded + "\n");                     // killed between the upload and the create
 
-        threads.forEach(Thread::start);
-        for (var thread : threads) thread.join();
+        ask("a").submit();
 
-        assertEquals("a", batch.results().iterator().next().text());
-        try (var lines = Files.lines(steps())) {
-            assertTrue(lines.allMatch(line -> line.startsWith("{") && line.endsWith("}")));
-        }
+        assertTrue(uploaded.contains("\"step\":\"uploaded\""), uploaded);
+        assertEquals(1, Collections.frequency(server.requests(), "POST /v1/files"));
+        assertEquals(1, Collections.frequency(server.requests(), "POST /v1/batches"));
+    }
+
+    @Test void writersOfTheSameJournalDoNotTearEachOthersSteps() {
+        ask("a").submit();
+
+        var texts = IntStream.range(0, 4).parallel()
+            .mapToObj(i -> batch("rows").results().iterator().next().text()).distinct().toList();
+
+        assertEquals(List.of("a"), texts);
+        assertTrue(lines(steps()).allMatch(line -> line.startsWith("{") && line.endsWith("}")));
     }
 
     @Test void aTornLastStepNeverHappenedAndHidesNoOther() throws IOException {
@@ -202,6 +212,14 @@ class JournalTest {
         ask("a").submit();
 
         assertTrue(Files.notExists(left));
+    }
+
+    private static Stream<String> lines(Path file) {
+        try {
+            return Files.readAllLines(file).stream();
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
     }
 
     private Path steps() {
