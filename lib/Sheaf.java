@@ -1430,8 +1430,8 @@ public final class Sheaf {
     private record Fault(long line, String message, String code) {
         static Fault of(JsonNode error) {
             if (error.isTextual()) return new Fault(0, error.asText(), "");
-            return new Fault(error.path("line").asLong(), error.path("message").asText(""), error.path("code")
-                .asText(""));
+            return new Fault(error.path("line").asLong(), error.path("message").asText(""),
+                error.path("code").asText(""));
         }
 
         String describe() {
@@ -1833,8 +1833,8 @@ public final class Sheaf {
         String finishReason() {
             var body = body();
             var incomplete = body.at("/incomplete_details/reason").asText("");
-            return incomplete.equals("max_output_tokens") ? "length" : choice().path("finish_reason")
-                .asText(incomplete);
+            return incomplete.equals("max_output_tokens") ? "length"
+                : choice().path("finish_reason").asText(incomplete);
         }
 
         boolean isRefusal() {
@@ -2686,8 +2686,8 @@ public final class Sheaf {
         }
 
         private void step(String step, int part, String field, Object value) {
-            var line = Json.MAPPER.createObjectNode().put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS)
-                .toString());
+            var line = Json.MAPPER.createObjectNode();
+            line.put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
             line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
             Atomic.append(dir.resolve("steps.jsonl"), Json.line(line));
             replay(line);
@@ -3749,8 +3749,7 @@ public final class Sheaf {
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
-            .write(Duration.ofSeconds(60))
-            .read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+            .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
         private final Provider provider;
         private final OpenAIClient client;
 
@@ -3780,8 +3779,8 @@ public final class Sheaf {
         }
 
         /**
-         * Creates a batch. After an answer that never came or said 5xx, the list is searched until a late batch would
-         * have shown; only what the provider refused in so many words is sent again.
+         * Creates a batch. After an answer that never came, or said 429 or 5xx, the list is searched until a late batch
+         * would have shown. What was answered is then sent again; what was not is left to the next run.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
                         Supplier<Optional<JsonNode>> search) {
@@ -3789,7 +3788,7 @@ public final class Sheaf {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (!Backoff.isPassing(e) || isRefusal(e)) throw e;
+                    if (!Backoff.isPassing(e) || isUnsent(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
                     if (attempt == ATTEMPTS || e instanceof UncheckedIOException) throw lost(e);
@@ -3798,7 +3797,7 @@ public final class Sheaf {
         }
 
         /** A connection that was never made carried nothing. */
-        private static boolean isRefusal(RuntimeException e) {
+        private static boolean isUnsent(RuntimeException e) {
             return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
         }
 
@@ -3814,8 +3813,8 @@ public final class Sheaf {
         private static RuntimeException lost(RuntimeException e) {
             if (!(e instanceof UncheckedIOException io)) return e;
             return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "")
-                + "; the batch may have been created: run again in a "
-                + "minute, and it is looked for before anything is sent", io.getCause());
+                + "; the batch may have been created: run again in a minute, and it is looked for before "
+                + "anything is sent", io.getCause());
         }
 
         private JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
