@@ -842,14 +842,15 @@ public final class BatchServer implements AutoCloseable {
 
         private static void requireString(String param, JsonNode value) {
             if (!value.isTextual())
-                throw Refusal.invalid(param, "invalid_type", Fault.wrongType(param, "a string", value));
+                throw Refusal.invalid(param, "invalid_type", BatchError.wrongType(param, "a string", value));
         }
 
         private static void checkMetadata(JsonNode metadata) {
             if (metadata.isMissingNode() || metadata.isNull())
                 return;
             if (!metadata.isObject())
-                throw Refusal.invalid("metadata", "invalid_type", Fault.wrongType("metadata", "an object", metadata));
+                throw Refusal.invalid("metadata", "invalid_type",
+                    BatchError.wrongType("metadata", "an object", metadata));
             if (metadata.size() > 16)
                 throw Refusal.invalid("metadata", "object_above_max_properties",
                     "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got "
@@ -1089,21 +1090,21 @@ public final class BatchServer implements AutoCloseable {
         }
     }
 
-    /** Why an input file is refused, in OpenAI's words; {@code line} is null if it concerns the whole file. */
-    private record Fault(String code, String message, String param, Integer line) {
-        private static Fault of(String code, String param, String message) {
-            return new Fault(code, message, param, null);
+    /** Why an input file is refused: OpenAI's BatchError; {@code line} is null if it concerns the whole file. */
+    private record BatchError(String code, String message, String param, Integer line) {
+        private static BatchError of(String code, String param, String message) {
+            return new BatchError(code, message, param, null);
         }
 
-        private static Fault missing(String param) {
+        private static BatchError missing(String param) {
             return of("missing_required_parameter", param, "Missing required parameter: '" + param + "'.");
         }
 
-        private static Fault invalid(String param, String message) {
+        private static BatchError invalid(String param, String message) {
             return of("invalid_request", param, message);
         }
 
-        private static Fault notJson(String message) {
+        private static BatchError notJson(String message) {
             return of("invalid_json_line", null, message);
         }
 
@@ -1114,8 +1115,8 @@ public final class BatchServer implements AutoCloseable {
                 + " instead.";
         }
 
-        private Fault at(int number) {
-            return new Fault(code, message, param, number);
+        private BatchError at(int number) {
+            return new BatchError(code, message, param, number);
         }
 
         private ObjectNode json() {
@@ -1131,7 +1132,7 @@ public final class BatchServer implements AutoCloseable {
             "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
 
         private final String endpoint;
-        private final List<Fault> faults = new ArrayList<>();
+        private final List<BatchError> faults = new ArrayList<>();
         private final Set<UUID> customIds = new HashSet<>();   // digests, because ids may be of any length
         private final Set<String> models = new HashSet<>();    // no more than two: it matters only if it is one
         private int total;
@@ -1153,74 +1154,78 @@ public final class BatchServer implements AutoCloseable {
                 if (!Lines.isBlank(line))
                     read(line, lines.number);
             if (total == 0)
-                faults.add(Fault.of("empty_file", null, "The input file has no requests."));
+                faults.add(BatchError.of("empty_file", null, "The input file has no requests."));
             if (total > maxRequests)
-                faults.add(Fault.of("too_many_tasks", null,
+                faults.add(BatchError.of("too_many_tasks", null,
                     "The input file has more than " + maxRequests + " requests."));
         }
 
         private void read(byte[] line, int number) {
             total++;
-            Fault fault = textFault(line, number);
+            BatchError fault = textFault(line, number);
             if (fault == null)
                 fault = jsonFault(line);
             if (fault != null)
                 faults.add(fault.at(number));
         }
 
-        private static Fault textFault(byte[] line, int number) {
+        private static BatchError textFault(byte[] line, int number) {
             if (line.length > Lines.MAX_BYTES)
-                return Fault.invalid(null, "This line is longer than " + Lines.MAX_BYTES + " bytes.");
+                return BatchError.invalid(null, "This line is longer than " + Lines.MAX_BYTES + " bytes.");
             if (number == 1 && Arrays.mismatch(line, BOM) == BOM.length)
-                return Fault.notJson("The file starts with a byte order mark (BOM); save it as UTF-8 without one.");
+                return BatchError.notJson("The file starts with a byte order mark (BOM); save it as UTF-8 without "
+                    + "one.");
             ByteBuffer bytes = ByteBuffer.wrap(line);
             try {
                 UTF_8.newDecoder().decode(bytes);
                 return null;
             } catch (CharacterCodingException e) {
-                return Fault.notJson("This line is not valid UTF-8 (byte " + (bytes.position() + 1) + ").");
+                return BatchError.notJson("This line is not valid UTF-8 (byte " + (bytes.position() + 1) + ").");
             }
         }
 
-        private Fault jsonFault(byte[] line) {
+        private BatchError jsonFault(byte[] line) {
             try {
                 JsonNode request = JSON.readTree(line);
-                return request.isObject() ? requestFault(request) : Fault.notJson("This line is not a JSON object.");
+                return request.isObject() ? requestFault(request)
+                    : BatchError.notJson("This line is not a JSON object.");
             } catch (IOException notJson) {
-                return Fault.notJson("This line is not parseable as valid JSON.");
+                return BatchError.notJson("This line is not parseable as valid JSON.");
             }
         }
 
-        private Fault requestFault(JsonNode request) {
+        private BatchError requestFault(JsonNode request) {
             for (String param : List.of("custom_id", "method", "url", "body"))
                 if (!request.hasNonNull(param) || "".equals(request.get(param).textValue()))
-                    return Fault.missing(param);
+                    return BatchError.missing(param);
             JsonNode customId = request.get("custom_id");
             String method = request.get("method").asText();
             if (!customId.isTextual())
-                return Fault.of("invalid_type", "custom_id", Fault.wrongType("custom_id", "a string", customId));
+                return BatchError.of("invalid_type", "custom_id",
+                    BatchError.wrongType("custom_id", "a string", customId));
             if (!customIds.add(UUID.nameUUIDFromBytes(customId.textValue().getBytes(UTF_8))))
-                return Fault.of("duplicate_custom_id", "custom_id",
+                return BatchError.of("duplicate_custom_id", "custom_id",
                     "The custom_id '" + customId.textValue() + "' is used by another request of this file.");
             if (!method.equals("POST"))
-                return Fault.of("invalid_value", "method",
+                return BatchError.of("invalid_value", "method",
                     "Invalid value: '" + method + "'. Supported values are: 'POST'.");
             if (!request.get("url").asText().equals(endpoint))
-                return Fault.of("invalid_url", "url",
+                return BatchError.of("invalid_url", "url",
                     "The URL provided for this request does not match the batch endpoint.");
             return bodyFault(request.get("body"));
         }
 
-        private Fault bodyFault(JsonNode body) {
+        private BatchError bodyFault(JsonNode body) {
             String content = CONTENT.get(endpoint);
             if (!body.isObject())
-                return Fault.of("invalid_type", "body", Fault.wrongType("body", "an object", body));
+                return BatchError.of("invalid_type", "body", BatchError.wrongType("body", "an object", body));
             if (body.path("model").asText("").isEmpty())
-                return Fault.invalid("body.model", "Model parameter is required.");
+                return BatchError.invalid("body.model", "Model parameter is required.");
             if (!body.hasNonNull(content))
-                return Fault.invalid("body." + content, capitalized(content) + " parameter is required.");
+                return BatchError.invalid("body." + content, capitalized(content) + " parameter is required.");
             if (body.path("stream").asBoolean())
-                return Fault.of("streaming_unsupported", "body.stream", "Streaming is not supported in the Batch API.");
+                return BatchError.of("streaming_unsupported", "body.stream",
+                    "Streaming is not supported in the Batch API.");
             if (models.size() < 2)
                 models.add(body.get("model").asText());
             return null;
@@ -1434,7 +1439,7 @@ public final class BatchServer implements AutoCloseable {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // nobody above could tell the batch's owner
                 if (!runner.closing)
-                    fail(List.of(Fault.of("server_error", null, "The server could not go on: " + e + ".")));
+                    fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + e + ".")));
             } finally {
                 closeFiles();
             }
@@ -1454,8 +1459,8 @@ public final class BatchServer implements AutoCloseable {
             }
         }
 
-        private Fault noInputFile() {
-            return Fault.invalid("file_id", "Cannot find file " + text("input_file_id")
+        private BatchError noInputFile() {
+            return BatchError.invalid("file_id", "Cannot find file " + text("input_file_id")
                 + ", or the organization does not have access to it.");
         }
 
@@ -1652,7 +1657,7 @@ public final class BatchServer implements AutoCloseable {
                 file.write(line(line));
         }
 
-        private synchronized void fail(List<Fault> faults) {
+        private synchronized void fail(List<BatchError> faults) {
             ObjectNode errors = BatchServer.object().put("object", "list");
             faults.forEach(fault -> errors.withArray("data").add(fault.json()));
             state.set("errors", errors);

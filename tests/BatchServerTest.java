@@ -8,16 +8,21 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.RawClient.JSON;
+import static sheaf.RawClient.await;
+import static sheaf.RawClient.batch;
+import static sheaf.RawClient.body;
+import static sheaf.RawClient.concat;
+import static sheaf.RawClient.json;
+import static sheaf.RawClient.lines;
+import static sheaf.RawClient.names;
+import static sheaf.RawClient.status;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpServer;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.net.URI;
-import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
@@ -34,9 +39,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.BooleanSupplier;
-import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterEach;
@@ -46,11 +48,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class BatchServerTest {
-    static final ObjectMapper JSON = new ObjectMapper();
-    static final HttpClient HTTP = HttpClient.newHttpClient();
-
     final List<AutoCloseable> open = new ArrayList<>();
     BatchServer server = opened(BatchServer.options());
+    final RawClient client = new RawClient(() -> server.baseUrl());
 
     @AfterEach void close() throws Exception {
         for (AutoCloseable each : open)
@@ -66,7 +66,7 @@ class BatchServerTest {
         "POST, /files, 400", "GET, /batches?limit=101, 400", "GET, /batches?after=none, 400",
         "GET, /files/..%2Fstate.db, 404"})
     void errorsHaveFourKeysAndARequestId(String method, String path, int status) {
-        HttpResponse<byte[]> response = send(method, path, "not json".getBytes(UTF_8));
+        HttpResponse<byte[]> response = client.send(method, path, "not json".getBytes(UTF_8));
 
         assertEquals(status, response.statusCode());
         assertEquals(Set.of("message", "type", "param", "code"), names(json(response).get("error")));
@@ -74,11 +74,11 @@ class BatchServerTest {
     }
 
     @Test void everyRouteAnswersWithATrailingSlashToo() {
-        String file = upload(lines("one"));
+        String file = client.upload(lines("one"));
 
         for (String path : List.of("/files", "/files/" + file, "/files/" + file + "/content", "/batches", "/models",
             "/models/echo"))
-            assertArrayEquals(get(path).body(), get(path + "/").body(), path);
+            assertArrayEquals(client.get(path).body(), client.get(path + "/").body(), path);
     }
 
     @Test void aWrongOrMissingKeyIsRefused() {
@@ -96,7 +96,7 @@ class BatchServerTest {
     }
 
     @Test void chatCompletionsAreEchoedAtOnce() {
-        JsonNode answer = post("/chat/completions", body("four words are here").put("max_tokens", 2));
+        JsonNode answer = client.post("/chat/completions", body("four words are here").put("max_tokens", 2));
 
         assertEquals("four words", answer.at("/choices/0/message/content").asText());
         assertEquals("length", answer.at("/choices/0/finish_reason").asText());
@@ -109,7 +109,7 @@ class BatchServerTest {
     void theOtherEndpointsAreAnsweredToo(String endpoint, String answer) {
         ObjectNode asked = JSON.createObjectNode().put("model", "m").put("input", "hello").put("prompt", "hello");
 
-        JsonNode body = post(endpoint, asked);
+        JsonNode body = client.post(endpoint, asked);
 
         assertFalse(body.at(answer).isMissingNode(), body.toString());
     }
@@ -118,12 +118,13 @@ class BatchServerTest {
         server = opened(BatchServer.options().engine(engine((path, body) ->
             "200 {\"data\":[{\"id\":\"deepseek-ai/DeepSeek-V3\"}]}")));
 
-        assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models/deepseek-ai%2FDeepSeek-V3")).get("id").asText());
-        assertEquals("deepseek-ai/DeepSeek-V3", json(get("/models")).at("/data/0/id").asText());
+        assertEquals("deepseek-ai/DeepSeek-V3", json(client.get("/models/deepseek-ai%2FDeepSeek-V3")).get("id")
+            .asText());
+        assertEquals("deepseek-ai/DeepSeek-V3", json(client.get("/models")).at("/data/0/id").asText());
     }
 
     @Test void requestsAreRecorded() {
-        finished(upload(lines("one")));
+        client.finished(client.upload(lines("one")));
 
         assertEquals(1, server.requests().stream().filter("POST /v1/batches"::equals).count());
         assertEquals("POST /v1/files", server.requests().get(0));
@@ -134,37 +135,39 @@ class BatchServerTest {
     @Test void contentIsByteIdentical() {
         byte[] bytes = (lines("one").replace("\n", "\r\n") + "\u2028\r\n--boundary\r\n\0\n\n").getBytes(UTF_8);
 
-        JsonNode file = json(upload(bytes, "a.jsonl", "batch"));
+        JsonNode file = json(client.upload(bytes, "a.jsonl", "batch"));
 
-        assertArrayEquals(bytes, get("/files/" + file.get("id").asText() + "/content").body());
+        assertArrayEquals(bytes, client.get("/files/" + file.get("id").asText() + "/content").body());
         assertEquals(bytes.length, file.get("bytes").asInt());
     }
 
     @Test void aRangeOfContentCanBeRead() {
-        String file = upload(lines("one"));
+        String file = client.upload(lines("one"));
 
-        HttpResponse<byte[]> part = send(request("/files/" + file + "/content").header("Range", "bytes=2-10"));
+        HttpResponse<byte[]> part = client.send(client.request("/files/" + file + "/content")
+            .header("Range", "bytes=2-10"));
 
         assertEquals(206, part.statusCode());
         assertEquals("custom_id", new String(part.body(), UTF_8));
     }
 
     @Test void aFileIsListedUntilDeleted() {
-        String file = upload(lines("one"));
+        String file = client.upload(lines("one"));
 
-        assertEquals(List.of(file), ids("/files?purpose=batch"));
+        assertEquals(List.of(file), client.ids("/files?purpose=batch"));
         assertEquals("{\"id\":\"" + file + "\",\"object\":\"file\",\"deleted\":true}",
-            new String(send("DELETE", "/files/" + file, new byte[0]).body(), UTF_8));
-        assertEquals(List.of(), ids("/files"));
-        assertEquals(404, get("/files/" + file + "/content").statusCode());
+            new String(client.send("DELETE", "/files/" + file, new byte[0]).body(), UTF_8));
+        assertEquals(List.of(), client.ids("/files"));
+        assertEquals(404, client.get("/files/" + file + "/content").statusCode());
     }
 
     @Test void filesAreListedNewestFirstOrOldestFirst() {
-        List<String> files = List.of(upload(lines("one")), upload(lines("two")), upload(lines("three")));
+        List<String> files = List.of(client.upload(lines("one")), client.upload(lines("two")),
+            client.upload(lines("three")));
 
-        assertEquals(List.of(files.get(2), files.get(1), files.get(0)), ids("/files"));
-        assertEquals(files, ids("/files?order=asc"));
-        assertEquals(List.of(files.get(1)), ids("/files?limit=1&after=" + files.get(2)));
+        assertEquals(List.of(files.get(2), files.get(1), files.get(0)), client.ids("/files"));
+        assertEquals(files, client.ids("/files?order=asc"));
+        assertEquals(List.of(files.get(1)), client.ids("/files?limit=1&after=" + files.get(2)));
     }
 
     @ParameterizedTest(name = "{2}")
@@ -174,7 +177,7 @@ class BatchServerTest {
         "{} | nonsense | Invalid value: 'nonsense'. Supported values are: 'assistants', 'batch', 'fine-tune', "
             + "'vision', 'user_data', 'evals'."})
     void anUnusableUploadIsRefused(String content, String purpose, String message) {
-        HttpResponse<byte[]> response = upload(content.getBytes(UTF_8), "a.jsonl", purpose);
+        HttpResponse<byte[]> response = client.upload(content.getBytes(UTF_8), "a.jsonl", purpose);
 
         assertEquals(400, response.statusCode());
         assertEquals(message, json(response).at("/error/message").asText());
@@ -183,26 +186,26 @@ class BatchServerTest {
     @Test void aFileOverTheLimitIsRefused() {
         server = opened(BatchServer.options().maxBytes(1_000));
 
-        assertEquals(413, upload(new byte[1_001], "a.bin", "user_data").statusCode());
-        assertEquals(200, upload(new byte[1_000], "a.bin", "user_data").statusCode());
+        assertEquals(413, client.upload(new byte[1_001], "a.bin", "user_data").statusCode());
+        assertEquals(200, client.upload(new byte[1_000], "a.bin", "user_data").statusCode());
     }
 
     @Test void aFileNameIsNeverAPath() throws IOException {
-        JsonNode file = json(upload(lines("one").getBytes(UTF_8), "../../etc/evil.jsonl", "batch"));
+        JsonNode file = json(client.upload(lines("one").getBytes(UTF_8), "../../etc/evil.jsonl", "batch"));
 
         assertEquals("evil.jsonl", file.get("filename").asText());
     }
 
     @Test void aPartWithoutAFileNameIsAFileToo() {
-        HttpResponse<byte[]> response = upload(lines("one".repeat(10_000)).getBytes(UTF_8), "", "batch");
+        HttpResponse<byte[]> response = client.upload(lines("one".repeat(10_000)).getBytes(UTF_8), "", "batch");
 
         assertEquals(200, response.statusCode());
     }
 
     @Test void batchFilesExpireAfterAMonth() {
-        JsonNode batch = finished(upload(lines("one")));
+        JsonNode batch = client.finished(client.upload(lines("one")));
 
-        JsonNode file = json(get("/files/" + batch.get("output_file_id").asText()));
+        JsonNode file = json(client.get("/files/" + batch.get("output_file_id").asText()));
 
         assertEquals("batch_output", file.get("purpose").asText());
         assertEquals(30 * 86_400, file.get("expires_at").asInt() - file.get("created_at").asInt());
@@ -212,10 +215,10 @@ class BatchServerTest {
         byte[] bytes = new byte[50_000_000];
         Arrays.fill(bytes, (byte) 'x');
 
-        JsonNode file = json(upload(bytes, "big.txt", "user_data"));
+        JsonNode file = json(client.upload(bytes, "big.txt", "user_data"));
 
         assertEquals(bytes.length, file.get("bytes").asInt());
-        assertArrayEquals(bytes, get("/files/" + file.get("id").asText() + "/content").body());
+        assertArrayEquals(bytes, client.get("/files/" + file.get("id").asText() + "/content").body());
     }
 
     // ---- creating a batch ----
@@ -232,7 +235,7 @@ class BatchServerTest {
     void aFaultyBatchIsRefused(String change, String param, String message) {
         ObjectNode batch = batch("file-none").setAll((ObjectNode) json(change.getBytes(UTF_8)));
 
-        HttpResponse<byte[]> response = create(batch);
+        HttpResponse<byte[]> response = client.create(batch);
 
         assertEquals(400, response.statusCode());
         assertEquals(param, json(response).at("/error/param").asText());
@@ -242,7 +245,7 @@ class BatchServerTest {
     @Test void aNewBatchHasEveryKey() {
         server.pause();
 
-        JsonNode batch = json(create(batch(upload(lines("one")))));
+        JsonNode batch = json(client.create(batch(client.upload(lines("one")))));
 
         assertEquals("validating", batch.get("status").asText());
         for (String key : List.of("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at",
@@ -252,7 +255,7 @@ class BatchServerTest {
     }
 
     @Test void aMissingInputFileFailsTheBatch() {
-        JsonNode batch = finished("file-none");
+        JsonNode batch = client.finished("file-none");
 
         assertEquals("failed", batch.get("status").asText());
         assertEquals("file_id", batch.at("/errors/data/0/param").asText());
@@ -260,31 +263,31 @@ class BatchServerTest {
     }
 
     @Test void metadataComesBack() {
-        ObjectNode asked = batch(upload(lines("one")));
+        ObjectNode asked = batch(client.upload(lines("one")));
         asked.putObject("metadata").put("sheaf", "a/1");
 
-        String id = json(create(asked)).get("id").asText();
+        String id = json(client.create(asked)).get("id").asText();
 
-        assertEquals("{\"sheaf\":\"a/1\"}", found(id).get("metadata").toString());
+        assertEquals("{\"sheaf\":\"a/1\"}", client.found(id).get("metadata").toString());
     }
 
     @Test void anIdempotencyKeyGivesTheSameBatch() {
-        byte[] body = batch(upload(lines("one"))).toString().getBytes(UTF_8);
-        HttpRequest.Builder keyed = request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
+        byte[] body = batch(client.upload(lines("one"))).toString().getBytes(UTF_8);
+        HttpRequest.Builder keyed = client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
 
-        String first = json(send(keyed)).get("id").asText();
+        String first = json(client.send(keyed)).get("id").asText();
 
-        assertEquals(first, json(send(keyed)).get("id").asText());
-        assertEquals(409, send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
+        assertEquals(first, json(client.send(keyed)).get("id").asText());
+        assertEquals(409, client.send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
     }
 
     @Test void batchesAreListedPageByPageNewestFirst() {
         List<String> created = new ArrayList<>();
         for (int i = 0; i < 5; i++)
-            created.add(0, finished(upload(lines("one"))).get("id").asText());
+            created.add(0, client.finished(client.upload(lines("one"))).get("id").asText());
 
-        JsonNode first = json(get("/batches?limit=3"));
-        JsonNode second = json(get("/batches?limit=3&after=" + first.get("last_id").asText()));
+        JsonNode first = json(client.get("/batches?limit=3"));
+        JsonNode second = json(client.get("/batches?limit=3&after=" + first.get("last_id").asText()));
 
         assertEquals(created, StreamSupport.stream(concat(first, second).spliterator(), false).toList());
         assertEquals(created.get(0), first.get("first_id").asText());
@@ -316,7 +319,7 @@ class BatchServerTest {
     void aBadLineFailsTheBatchAndIsNamed(String line, String code, String param) {
         String json = line.replace("URL", "'/v1/chat/completions'").replace('\'', '"');
 
-        JsonNode batch = finished(upload(lines("one") + "\n" + json + "\n"));
+        JsonNode batch = client.finished(client.upload(lines("one") + "\n" + json + "\n"));
 
         assertEquals("failed", batch.get("status").asText());
         assertEquals(1, batch.at("/errors/data").size());
@@ -327,25 +330,26 @@ class BatchServerTest {
     }
 
     @Test void everyBadLineIsNamedUpToAHundred() {
-        JsonNode batch = finished(upload(lines("one") + "nonsense\n".repeat(150)));
+        JsonNode batch = client.finished(client.upload(lines("one") + "nonsense\n".repeat(150)));
 
         assertEquals(100, batch.at("/errors/data").size());
         assertEquals(101, batch.at("/errors/data/99/line").asInt());
     }
 
     @Test void aByteOrderMarkIsNamed() {
-        assertTrue(fault("\uFEFF" + lines("one")).get("message").asText().contains("BOM"));
+        assertTrue(client.fault("\uFEFF" + lines("one")).get("message").asText().contains("BOM"));
     }
 
     @Test void aFileOfBlankLinesIsEmpty() {
-        assertEquals("empty_file", fault("\n\n").get("code").asText());
+        assertEquals("empty_file", client.fault("\n\n").get("code").asText());
     }
 
     @Test void invalidUtf8IsNamedByItsPlace() {
         byte[] bytes = lines("one", "two").getBytes(UTF_8);
         bytes[lines("one").length() + 4] = (byte) 0xFF;
 
-        JsonNode fault = finished(json(upload(bytes, "a.jsonl", "batch")).get("id").asText()).at("/errors/data/0");
+        JsonNode fault = client.finished(json(client.upload(bytes, "a.jsonl", "batch")).get("id").asText())
+            .at("/errors/data/0");
 
         assertEquals("This line is not valid UTF-8 (byte 5).", fault.get("message").asText());
         assertEquals(2, fault.get("line").asInt());
@@ -354,12 +358,12 @@ class BatchServerTest {
     @Test void tooManyRequestsFailTheBatch() {
         server = opened(BatchServer.options().maxRequests(2));
 
-        assertEquals("completed", finished(upload(lines("one", "two"))).get("status").asText());
-        assertEquals("too_many_tasks", fault(lines("one", "two", "three")).get("code").asText());
+        assertEquals("completed", client.finished(client.upload(lines("one", "two"))).get("status").asText());
+        assertEquals("too_many_tasks", client.fault(lines("one", "two", "three")).get("code").asText());
     }
 
     @Test void carriageReturnsAndAMissingLastNewlineAreFine() {
-        JsonNode batch = finished(upload(lines("one", "two").strip().replace("\n", "\r\n")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two").strip().replace("\n", "\r\n")));
 
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
     }
@@ -367,19 +371,19 @@ class BatchServerTest {
     // ---- running ----
 
     @Test void answersCountsUsageAndModelAreExact() {
-        JsonNode batch = finished(upload(lines("one", "two words", "and three words")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two words", "and three words")));
 
         assertEquals("completed", batch.get("status").asText());
         assertEquals("{\"total\":3,\"completed\":3,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals(Map.of("request-1", "one", "request-2", "two words", "request-3", "and three words"),
-            texts(batch));
+            client.texts(batch));
         assertEquals(12, batch.at("/usage/total_tokens").asInt());
         assertEquals("m", batch.get("model").asText());
         assertTrue(batch.get("error_file_id").isNull());
     }
 
     @Test void outputLinesHaveOpenAisShape() {
-        JsonNode line = output(finished(upload(lines("one"))), "output_file_id").get(0);
+        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
 
         assertEquals(Set.of("id", "custom_id", "response", "error"), names(line));
         assertEquals(Set.of("status_code", "request_id", "body"), names(line.get("response")));
@@ -387,28 +391,28 @@ class BatchServerTest {
     }
 
     @Test void aSeparatorInATextSplitsNoLine() {
-        JsonNode batch = finished(upload(lines("a\\u2028b\\ud800c")));
+        JsonNode batch = client.finished(client.upload(lines("a\\u2028b\\ud800c")));
 
-        assertEquals("a\u2028b\ud800c", texts(batch).get("request-1"));
+        assertEquals("a\u2028b\ud800c", client.texts(batch).get("request-1"));
     }
 
     @Test void aBatchWhoseRequestsAllFailIsCompleted() {
         server.answer(body -> BatchServer.Reply.error(400, "context_length_exceeded", "too long"));
 
-        JsonNode batch = finished(upload(lines("one", "two")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two")));
 
         assertEquals("completed", batch.get("status").asText());
         assertTrue(batch.get("output_file_id").isNull());
         assertEquals("{\"total\":2,\"completed\":0,\"failed\":2}", batch.get("request_counts").toString());
         assertEquals("{\"message\":\"too long\",\"type\":\"invalid_request_error\",\"param\":null,"
             + "\"code\":\"context_length_exceeded\"}",
-            output(batch, "error_file_id").get(0).at("/response/body/error").toString());
+            client.output(batch, "error_file_id").get(0).at("/response/body/error").toString());
     }
 
     @Test void aRequestWithoutAnyHttpAnswerHasNoResponse() {
         server.answer(body -> BatchServer.Reply.error(0, "request_timeout", "no answer"));
 
-        JsonNode line = output(finished(upload(lines("one"))), "error_file_id").get(0);
+        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "error_file_id").get(0);
 
         assertTrue(line.get("response").isNull());
         assertEquals("{\"code\":\"request_timeout\",\"message\":\"no answer\"}", line.get("error").toString());
@@ -417,7 +421,7 @@ class BatchServerTest {
     @Test void repliesCanBeScripted() {
         server.answer(body -> BatchServer.Reply.text("half an").finishReason("length").refusal("no"));
 
-        JsonNode line = output(finished(upload(lines("one"))), "output_file_id").get(0);
+        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
 
         JsonNode choice = line.at("/response/body/choices/0");
         assertEquals("length", choice.get("finish_reason").asText());
@@ -428,7 +432,8 @@ class BatchServerTest {
     @Test void shuffledOutputIsInReverse() {
         server.reply(String::toUpperCase).shuffleOutput();
 
-        List<JsonNode> lines = output(finished(upload(lines("one", "two", "three"))), "output_file_id");
+        List<JsonNode> lines = client.output(client.finished(client.upload(lines("one", "two", "three"))),
+            "output_file_id");
 
         assertEquals(List.of("request-3", "request-2", "request-1"),
             lines.stream().map(line -> line.get("custom_id").asText()).toList());
@@ -437,32 +442,32 @@ class BatchServerTest {
     @Test void aLostLineIsInNeitherFile() {
         server.loseLine("request-2");
 
-        JsonNode batch = finished(upload(lines("one", "two", "three")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")));
 
-        assertEquals(Set.of("request-1", "request-3"), texts(batch).keySet());
+        assertEquals(Set.of("request-1", "request-3"), client.texts(batch).keySet());
         assertTrue(batch.get("error_file_id").isNull());
     }
 
     @Test void aCancelledBatchKeepsWhatIsDone() {
         server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
-        String id = create(lines("one", "two", "three"));
-        await(() -> counted(id, "completed") == 2);
+        String id = client.create(lines("one", "two", "three"));
+        await(() -> client.counted(id, "completed") == 2);
 
-        HttpResponse<byte[]> cancelled = cancel(id);
-        JsonNode batch = finishedBatch(id);
+        HttpResponse<byte[]> cancelled = client.cancel(id);
+        JsonNode batch = client.finishedBatch(id);
 
         assertEquals("cancelling", json(cancelled).get("status").asText());
         assertEquals("cancelled", batch.get("status").asText());
-        assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
-        assertEquals("batch_cancelled", output(batch, "error_file_id").get(0).at("/error/code").asText());
+        assertEquals(Set.of("request-1", "request-2"), client.texts(batch).keySet());
+        assertEquals("batch_cancelled", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
         assertEquals("{\"total\":3,\"completed\":2,\"failed\":1}", batch.get("request_counts").toString());
-        assertEquals(200, cancel(id).statusCode());
+        assertEquals(200, client.cancel(id).statusCode());
     }
 
     @Test void aFinishedBatchCannotBeCancelled() {
-        String id = finished(upload(lines("one"))).get("id").asText();
+        String id = client.finished(client.upload(lines("one"))).get("id").asText();
 
-        HttpResponse<byte[]> response = cancel(id);
+        HttpResponse<byte[]> response = client.cancel(id);
 
         assertEquals(409, response.statusCode());
         assertEquals("false", response.headers().firstValue("x-should-retry").orElse(""));
@@ -474,13 +479,13 @@ class BatchServerTest {
         server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
         server.expireAfter(Duration.ofMillis(700));
 
-        JsonNode batch = finished(upload(lines("one", "two", "three")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")));
 
         assertEquals("expired", batch.get("status").asText());
-        assertEquals(Set.of("request-1", "request-2"), texts(batch).keySet());
+        assertEquals(Set.of("request-1", "request-2"), client.texts(batch).keySet());
         assertEquals("{\"code\":\"batch_expired\",\"message\":"
             + "\"This request could not be executed before the completion window expired.\"}",
-            output(batch, "error_file_id").get(0).get("error").toString());
+            client.output(batch, "error_file_id").get(0).get("error").toString());
     }
 
     // ---- restart ----
@@ -488,29 +493,29 @@ class BatchServerTest {
     @Test void afterARestartNothingIsLostAndNothingRunsTwice(@TempDir Path store) {
         Queue<String> asked = new ConcurrentLinkedQueue<>();
         server = opened(BatchServer.options().store(store).concurrency(1)).answer(body -> pausingAt(20, body, asked));
-        String id = create(lines(IntStream.range(0, 50).mapToObj(i -> "text " + i).toArray(String[]::new)));
-        await(() -> counted(id, "completed") == 20);
+        String id = client.create(lines(IntStream.range(0, 50).mapToObj(i -> "text " + i).toArray(String[]::new)));
+        await(() -> client.counted(id, "completed") == 20);
         server.close();
 
         server = opened(BatchServer.options().store(store)).answer(body -> answered(body, asked));
-        JsonNode batch = finishedBatch(id);
+        JsonNode batch = client.finishedBatch(id);
 
         assertEquals("{\"total\":50,\"completed\":50,\"failed\":0}", batch.get("request_counts").toString());
-        assertEquals(50, texts(batch).size());
+        assertEquals(50, client.texts(batch).size());
         assertEquals(asked.size(), asked.stream().distinct().count());   // a few ran before answer(...) was heard
     }
 
     @Test void aTornLineRunsAgain(@TempDir Path store) throws IOException {
         server = opened(BatchServer.options().store(store).concurrency(1)).answer(this::pausingAtTwo);
-        String id = create(lines("one", "two", "three"));
-        await(() -> counted(id, "completed") == 2);
+        String id = client.create(lines("one", "two", "three"));
+        await(() -> client.counted(id, "completed") == 2);
         server.close();
         Files.writeString(store.resolve("files").resolve(id.replace("batch_", "file-output-")), "{\"id\":\"batch_re",
             StandardOpenOption.APPEND);
 
         server = opened(BatchServer.options().store(store));
 
-        assertEquals(Set.of("request-1", "request-2", "request-3"), texts(finishedBatch(id)).keySet());
+        assertEquals(Set.of("request-1", "request-2", "request-3"), client.texts(client.finishedBatch(id)).keySet());
     }
 
     @Test void aStoreBelongsToOneServer(@TempDir Path store) {
@@ -547,9 +552,9 @@ class BatchServerTest {
 
         String asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
 
-        JsonNode batch = finished(upload(asked));
+        JsonNode batch = client.finished(client.upload(asked));
 
-        assertEquals("hi", texts(batch).get("request-1"));
+        assertEquals("hi", client.texts(batch).get("request-1"));
         assertEquals("/chat/completions {\"max_tokens\":7,\"temperature\":1.0,\"model\":\"m\",\"messages\":"
             + "[{\"role\":\"user\",\"content\":\"one\"}],\"max_completion_tokens\":7}", received.remove());
     }
@@ -559,7 +564,7 @@ class BatchServerTest {
         server = opened(BatchServer.options().engine(engine((path, body) ->
             asked.incrementAndGet() < 3 ? "503 loading" : "200 {\"choices\":[{\"message\":{\"content\":\"hi\"}}]}")));
 
-        assertEquals("hi", texts(finished(upload(lines("one")))).get("request-1"));
+        assertEquals("hi", client.texts(client.finished(client.upload(lines("one")))).get("request-1"));
         assertEquals(3, asked.get());
     }
 
@@ -573,17 +578,17 @@ class BatchServerTest {
         String bad = "400 " + said.replace('\'', '"');
         server = opened(BatchServer.options().engine(engine((path, body) -> body.contains("one") ? bad : "200 {}")));
 
-        JsonNode batch = finished(upload(lines("one", "two")));
+        JsonNode batch = client.finished(client.upload(lines("one", "two")));
 
         assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
         assertEquals(error.replace('\'', '"'),
-            output(batch, "error_file_id").get(0).at("/response/body/error").toString());
+            client.output(batch, "error_file_id").get(0).at("/response/body/error").toString());
     }
 
     @Test void anEngineThatIsGoneFailsItsRequests() {
         server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
 
-        JsonNode line = output(finished(upload(lines("one"))), "error_file_id").get(0);
+        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "error_file_id").get(0);
 
         assertEquals("connection_error", line.at("/error/code").asText());
     }
@@ -609,7 +614,7 @@ class BatchServerTest {
             return BatchServer.Reply.text("done");
         });
 
-        finished(upload(lines("one", "two", "three", "four", "five")));
+        client.finished(client.upload(lines("one", "two", "three", "four", "five")));
 
         assertEquals(Set.of(1, 2), seen);
     }
@@ -661,144 +666,5 @@ class BatchServerTest {
     BatchServer.Reply answered(JsonNode body, Queue<String> asked) {
         asked.add(body.at("/messages/0/content").asText());
         return BatchServer.Reply.text("done");
-    }
-
-    static String lines(String... texts) {
-        return IntStream.range(0, texts.length).mapToObj(i -> "{\"custom_id\":\"request-" + (i + 1)
-            + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\",\"messages\":"
-            + "[{\"role\":\"user\",\"content\":\"" + texts[i] + "\"}]}}\n").collect(Collectors.joining());
-    }
-
-    static ObjectNode body(String text) {
-        var body = JSON.createObjectNode().put("model", "m");
-        body.putArray("messages").addObject().put("role", "user").put("content", text);
-        return body;
-    }
-
-    static ObjectNode batch(String file) {
-        return JSON.createObjectNode().put("input_file_id", file).put("endpoint", "/v1/chat/completions")
-            .put("completion_window", "24h");
-    }
-
-    String upload(String content) {
-        return json(upload(content.getBytes(UTF_8), "in.jsonl", "batch")).get("id").asText();
-    }
-
-    HttpResponse<byte[]> upload(byte[] content, String name, String purpose) {
-        ByteArrayOutputStream form = new ByteArrayOutputStream();
-        form.writeBytes(("--sheaf\r\nContent-Disposition: form-data; name=\"file\""
-            + (name.isEmpty() ? "" : "; filename=\"" + name + "\"") + "\r\n\r\n").getBytes(UTF_8));
-        form.writeBytes(content);
-        form.writeBytes(("\r\n--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
-            + "\r\n--sheaf--\r\n").getBytes(UTF_8));
-        return send(request("/files").header("Content-Type", "multipart/form-data; boundary=\"sheaf\"")
-            .POST(ofByteArray(form.toByteArray())));
-    }
-
-    HttpResponse<byte[]> cancel(String id) {
-        return send("POST", "/batches/" + id + "/cancel", new byte[0]);
-    }
-
-    HttpResponse<byte[]> create(JsonNode batch) {
-        return send("POST", "/batches", batch.toString().getBytes(UTF_8));
-    }
-
-    /** Uploads lines, creates a batch over them, and returns its id. */
-    String create(String lines) {
-        return json(create(batch(upload(lines)))).get("id").asText();
-    }
-
-    JsonNode finished(String file) {
-        return finishedBatch(json(create(batch(file))).get("id").asText());
-    }
-
-    JsonNode finishedBatch(String id) {
-        await(() -> Set.of("completed", "failed", "expired", "cancelled").contains(found(id).get("status").asText()));
-        return found(id);
-    }
-
-    JsonNode found(String id) {
-        return json(get("/batches/" + id));
-    }
-
-    JsonNode fault(String lines) {
-        return finished(upload(lines)).at("/errors/data/0");
-    }
-
-    int counted(String id, String outcome) {
-        return found(id).get("request_counts").get(outcome).asInt();
-    }
-
-    List<JsonNode> output(JsonNode batch, String file) {
-        String content = new String(get("/files/" + batch.get(file).asText() + "/content").body(), UTF_8);
-        return Arrays.stream(content.split("\n")).map(line -> json(line.getBytes(UTF_8))).toList();
-    }
-
-    Map<String, String> texts(JsonNode batch) {
-        return output(batch, "output_file_id").stream().collect(Collectors.toMap(line -> line.get("custom_id").asText(),
-            line -> line.at("/response/body/choices/0/message/content").asText()));
-    }
-
-    List<String> ids(String path) {
-        return json(get(path)).get("data").findValuesAsText("id");
-    }
-
-    static List<String> concat(JsonNode first, JsonNode second) {
-        List<String> ids = new ArrayList<>(first.get("data").findValuesAsText("id"));
-        ids.addAll(second.get("data").findValuesAsText("id"));
-        return ids;
-    }
-
-    static Set<String> names(JsonNode object) {
-        return object.properties().stream().map(Map.Entry::getKey).collect(Collectors.toSet());
-    }
-
-    JsonNode post(String path, JsonNode body) {
-        return json(send("POST", path, body.toString().getBytes(UTF_8)));
-    }
-
-    HttpResponse<byte[]> get(String path) {
-        return send(request(path));
-    }
-
-    HttpResponse<byte[]> send(String method, String path, byte[] body) {
-        return send(request(path).method(method, ofByteArray(body)));
-    }
-
-    HttpRequest.Builder request(String path) {
-        return HttpRequest.newBuilder(URI.create(server.baseUrl() + path));
-    }
-
-    static int status(BatchServer server, String authorization) {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/files"));
-        return send(authorization == null ? request : request.header("Authorization", authorization)).statusCode();
-    }
-
-    static HttpResponse<byte[]> send(HttpRequest.Builder request) {
-        try {
-            return HTTP.send(request.timeout(Duration.ofSeconds(20)).build(), HttpResponse.BodyHandlers.ofByteArray());
-        } catch (IOException | InterruptedException e) {
-            throw new AssertionError(e);
-        }
-    }
-
-    static JsonNode json(HttpResponse<byte[]> response) {
-        return json(response.body());
-    }
-
-    static JsonNode json(byte[] bytes) {
-        try {
-            return JSON.readTree(bytes);
-        } catch (IOException e) {
-            throw new AssertionError(new String(bytes, UTF_8), e);
-        }
-    }
-
-    static void await(BooleanSupplier condition) {
-        long end = System.nanoTime() + Duration.ofSeconds(15).toNanos();
-        while (!condition.getAsBoolean()) {
-            assertTrue(System.nanoTime() < end, "not within 15 s");
-            LockSupport.parkNanos(2_000_000);
-        }
     }
 }

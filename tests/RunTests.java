@@ -4,6 +4,7 @@
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
 //SOURCES *Test.java
+//SOURCES RawClient.java
 //SOURCES ../lib/*.java
 
 package sheaf;
