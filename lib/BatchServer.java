@@ -27,16 +27,20 @@ import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.TextNode;
+import java.io.BufferedWriter;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.io.Writer;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
@@ -71,6 +75,8 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -80,6 +86,7 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -102,6 +109,7 @@ import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.server.handler.ErrorHandler;
+import org.eclipse.jetty.util.BufferUtil;
 import org.eclipse.jetty.util.Callback;
 import org.eclipse.jetty.util.URIUtil;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
@@ -184,15 +192,92 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Writes the lines of output and error files in the reverse order of the input, from the next batch to finish. */
-    public BatchServer shuffleOutput() {
-        service().runner.shuffled = true;
+    /** Makes the echo engine know only these models, so that a batch that names another one fails. */
+    public BatchServer models(String... models) {
+        scripted();
+        service().script.models = List.of(models);
         return this;
+    }
+
+    /** Lets the next requests such as {@code GET /v1/files/*} go wrong, one fault each; a star stands for an id. */
+    public BatchServer on(String request, Fault... faults) {
+        service().script.on(request, faults);
+        return this;
+    }
+
+    /** Lets any request go wrong by a function of {@code GET /v1/files}, which returns null where nothing shall. */
+    public BatchServer onEvery(Function<String, Fault> faults) {
+        service().script.every = faults;
+        return this;
+    }
+
+    /** Rewrites the lines of each output and error file, from the next batch to finish. */
+    public BatchServer rewrite(UnaryOperator<List<String>> rewrite) {
+        service().script.rewrite(rewrite);
+        return this;
+    }
+
+    /** Writes the lines of output and error files in the reverse order, from the next batch to finish. */
+    public BatchServer shuffleOutput() {
+        return rewrite(Script::reversed);
     }
 
     /** Leaves the line of this request out of its output or error file, as servers sometimes do. */
     public BatchServer loseLine(String customId) {
-        service().runner.lost.add(customId);
+        return rewrite(lines -> lines.stream().filter(line -> !Script.isOf(customId, line)).toList());
+    }
+
+    /** Writes the line of this request twice, as servers sometimes do. */
+    public BatchServer repeatLine(String customId) {
+        return rewrite(lines -> lines.stream()
+            .flatMap(line -> Script.isOf(customId, line) ? Stream.of(line, line) : Stream.of(line)).toList());
+    }
+
+    /** Shows these request counts on every batch, whatever the truth. */
+    public BatchServer claimCounts(int total, int completed, int failed) {
+        service().script.counts = object().put("total", total).put("completed", completed).put("failed", failed);
+        return this;
+    }
+
+    /** Shows {@code ""} where a batch has no output or error file, as OpenAI itself has done. */
+    public BatchServer blankIds() {
+        service().script.blankIds = true;
+        return this;
+    }
+
+    /** Answers every list with its first page and the claim that there is more. */
+    public BatchServer ignoreAfter() {
+        service().script.ignoresAfter = true;
+        return this;
+    }
+
+    /** Drops the metadata of batches. */
+    public BatchServer forgetMetadata() {
+        service().script.forgetsMetadata = true;
+        return this;
+    }
+
+    /** Knows nothing of a file until this time after its upload. */
+    public BatchServer showFilesAfter(Duration delay) {
+        service().script.invisible = delay;
+        return this;
+    }
+
+    /** Fails a batch whose prompts would bring those of all running batches above this number of tokens. */
+    public BatchServer failOver(long tokens) {
+        service().script.queue = new Script.Queue(tokens, false);
+        return this;
+    }
+
+    /** Refuses to create a batch whose prompts would bring those of all running batches above this many tokens. */
+    public BatchServer refuseOver(long tokens) {
+        service().script.queue = new Script.Queue(tokens, true);
+        return this;
+    }
+
+    /** Keeps batches in a status such as {@code finalizing}, once they are in it, until {@link #resume}. */
+    public BatchServer stayIn(String status) {
+        service().script.stay = status;
         return this;
     }
 
@@ -202,8 +287,9 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Undoes {@link #pause}. */
+    /** Undoes {@link #pause} and {@link #stayIn}. */
     public BatchServer resume() {
+        service().script.stay = null;
         service().runner.pause(false);
         return this;
     }
@@ -211,6 +297,13 @@ public final class BatchServer implements AutoCloseable {
     /** Gives batches created from now on this time instead of their completion window. */
     public BatchServer expireAfter(Duration window) {
         service().runner.window = window;
+        return this;
+    }
+
+    /** Puts the server's clock forward. */
+    public BatchServer advance(Duration time) {
+        service().store.ahead.addAndGet(time.toMillis());
+        service().runner.wake();
         return this;
     }
 
@@ -261,8 +354,10 @@ public final class BatchServer implements AutoCloseable {
         private Path store;                              // null is a temporary one
         private String apiKey;                           // null lets everybody in
         private int concurrency = 8;
-        private int maxRequests = 50_000;                // https://platform.openai.com/docs/api-reference/batch/create
-        private long maxBytes = 200L * 1024 * 1024;      // the same
+        private Dialect dialect = Dialect.OPENAI;
+        private boolean mixesModels;                     // whatever the dialect says
+        private int maxRequests;                         // 0 is what the dialect says
+        private long maxBytes;                           // the same
 
         private Options() {
         }
@@ -299,14 +394,36 @@ public final class BatchServer implements AutoCloseable {
             return with(copy -> copy.concurrency = within("concurrency", concurrency, 1, 1_000));
         }
 
-        /** Returns options with this limit to the requests of a batch. If not called, 50,000. */
+        /** Returns options with the manners of this provider. If not called, OpenAI's. */
+        public Options dialect(Dialect dialect) {
+            return with(copy -> copy.dialect = required("dialect", dialect));
+        }
+
+        /** Returns options that let the requests of a batch name different models. If not called, as the dialect. */
+        public Options mixedModels() {
+            return with(copy -> copy.mixesModels = true);
+        }
+
+        /** Returns options with this limit to the requests of a batch. If not called, the dialect's. */
         public Options maxRequests(int maxRequests) {
             return with(copy -> copy.maxRequests = within("maxRequests", maxRequests, 1, Integer.MAX_VALUE));
         }
 
-        /** Returns options with this limit to the size of a file. If not called, 200 MB. */
+        /** Returns options with this limit to the size of a file. If not called, the dialect's. */
         public Options maxBytes(long maxBytes) {
             return with(copy -> copy.maxBytes = maxBytes);
+        }
+
+        private boolean mixesModels() {
+            return mixesModels || dialect.mixesModels();
+        }
+
+        private int maxRequests() {
+            return maxRequests != 0 ? maxRequests : dialect.maxRequests();
+        }
+
+        private long maxBytes() {
+            return maxBytes != 0 ? maxBytes : dialect.maxBytes();
         }
 
         /**
@@ -380,6 +497,11 @@ public final class BatchServer implements AutoCloseable {
             return new Reply(null, null, null, error);
         }
 
+        /** Returns what OpenAI writes for a request that it lost: a response with status code 0 and nothing else. */
+        public static Reply lost() {
+            return new Reply(null, null, null, new Answer(0, object(), null, null));
+        }
+
         /** Returns the same reply with another finish reason, such as {@code length}. */
         public Reply finishReason(String finishReason) {
             return new Reply(text, finishReason, refusal, error);
@@ -388,6 +510,647 @@ public final class BatchServer implements AutoCloseable {
         /** Returns the same reply with a refusal in the place of its text. */
         public Reply refusal(String refusal) {
             return new Reply(text, finishReason, refusal, error);
+        }
+    }
+
+    // ---- Fault: how an HTTP request goes wrong ----
+
+    /** How one HTTP request goes wrong. */
+    public static final class Fault implements Cloneable {
+        private boolean acts = true;            // whether the server does what it is asked
+        private int status;                     // of its answer if not; 0 for none
+        private String retryAfter;
+        private String body;
+        private Duration delay = Duration.ZERO;
+        private long length = Long.MAX_VALUE;   // bytes of the answer's body that arrive
+        private boolean admitted;               // whether its headers say that length
+        private int rate;                       // bytes a second; 0 for all at once
+
+        private Fault() {
+        }
+
+        /** Refuses the request with this HTTP status. */
+        public static Fault status(int status) {
+            return new Fault().with(fault -> {
+                fault.acts = false;
+                fault.status = status;
+            });
+        }
+
+        /** Closes the connection before anything is done. */
+        public static Fault dropped() {
+            return new Fault().with(fault -> fault.acts = false);
+        }
+
+        /** Does what is asked, and closes the connection instead of answering. */
+        public static Fault lost() {
+            return new Fault().with(fault -> fault.length = -1);
+        }
+
+        /** Does what is asked, and closes the connection after so many bytes of the answer's body. */
+        public static Fault truncated(long bytes) {
+            return new Fault().with(fault -> fault.length = bytes);
+        }
+
+        /** Does what is asked, and answers with the first bytes of the answer as if that was all. */
+        public static Fault shortened(long bytes) {
+            return truncated(bytes).with(fault -> fault.admitted = true);
+        }
+
+        /** Does what is asked, and answers after this time. */
+        public static Fault late(Duration delay) {
+            return new Fault().with(fault -> fault.delay = delay);
+        }
+
+        /** Does what is asked, and answers at this speed. */
+        public static Fault slow(int bytesPerSecond) {
+            return new Fault().with(fault -> fault.rate = bytesPerSecond);
+        }
+
+        /** Returns the same fault with a Retry-After header: seconds or a date. */
+        public Fault retryAfter(String retryAfter) {
+            return with(fault -> fault.retryAfter = retryAfter);
+        }
+
+        /** Returns the same fault with this body, which need not be JSON. */
+        public Fault body(String body) {
+            return with(fault -> fault.body = body);
+        }
+
+        private Fault with(Consumer<Fault> change) {
+            try {
+                Fault copy = (Fault) clone();
+                change.accept(copy);
+                return copy;
+            } catch (CloneNotSupportedException impossible) {
+                throw new AssertionError(impossible);
+            }
+        }
+
+        private void refuse(Call call) {
+            if (retryAfter != null)
+                call.response.getHeaders().put(HttpHeader.RETRY_AFTER, retryAfter);
+            if (status == 0)
+                call.hangUp();
+            else if (body == null)
+                call.send(status, Refusal.envelope(status, "A test wants status " + status + ".", null, null));
+            else
+                call.send(status, "text/html", body.getBytes(UTF_8));
+        }
+    }
+
+    /** A response that suffers a fault on its way out. */
+    private static final class Faulty extends Response.Wrapper {
+        private static final int STEPS = 20;     // a second, at a slow rate
+
+        private final Fault fault;
+        private final Call call;
+        private long left;
+        private boolean begun;
+
+        private Faulty(Call call, Fault fault) {
+            super(call.request, call.response);
+            this.call = call;
+            this.fault = fault;
+            this.left = fault.length;
+        }
+
+        @Override
+        public void write(boolean last, ByteBuffer bytes, Callback callback) {
+            try {
+                begin();
+                ByteBuffer kept = bytes == null ? BufferUtil.EMPTY_BUFFER : bytes.slice();
+                boolean cut = kept.remaining() > left || left < 0;
+                kept.limit((int) Math.max(0, Math.min(kept.remaining(), left)));
+                left -= kept.remaining();
+                send(last || cut && fault.admitted, kept, cut);
+                if (bytes != null)
+                    bytes.position(bytes.limit());
+                callback.succeeded();
+            } catch (IOException | InterruptedException e) {
+                callback.failed(e);
+            }
+        }
+
+        private void begin() throws InterruptedException {
+            if (begun)
+                return;
+            begun = true;
+            Thread.sleep(fault.delay.toMillis());
+            long full = getHeaders().getLongField(HttpHeader.CONTENT_LENGTH);
+            if (fault.admitted)
+                getHeaders().put(HttpHeader.CONTENT_LENGTH, Math.min(full, fault.length));
+        }
+
+        private void send(boolean last, ByteBuffer bytes, boolean cut) throws IOException, InterruptedException {
+            while (fault.rate > 0 && bytes.hasRemaining()) {
+                int step = Math.min(bytes.remaining(), Math.max(1, fault.rate / STEPS));
+                Content.Sink.write(getWrapped(), false, bytes.slice(bytes.position(), step));
+                bytes.position(bytes.position() + step);
+                Thread.sleep(1_000 / STEPS);
+            }
+            if (!cut || fault.admitted) {
+                Content.Sink.write(getWrapped(), last, bytes);
+                return;
+            }
+            if (fault.length >= 0)
+                Content.Sink.write(getWrapped(), false, bytes);
+            call.hangUp();
+            throw new IOException("cut off, as a test wants it");
+        }
+    }
+
+    /** What a test has told the server to do wrong. */
+    private static final class Script {
+        private record Rule(Pattern request, Deque<Fault> faults) {
+        }
+
+        /** How many tokens may be queued, and whether more are refused at once or fail the batch. */
+        private record Queue(long tokens, boolean refuses) {
+            private static final Queue ENDLESS = new Queue(Long.MAX_VALUE, false);
+
+            private String message(String model) {
+                return "Enqueued token limit reached for " + model + " in organization org-sheaf. Limit: "
+                    + String.format(Locale.ROOT, "%,d", tokens) + " enqueued tokens. Please try again once some"
+                    + " in_progress batches have been completed.";
+            }
+        }
+
+        private final List<Rule> rules = new CopyOnWriteArrayList<>();
+        private volatile Function<String, Fault> every = request -> null;
+        private volatile UnaryOperator<List<String>> rewrite;   // null if nothing is rewritten
+        private volatile List<String> models = List.of();       // none is any
+        private volatile ObjectNode counts;                     // null shows the true ones
+        private volatile Duration invisible = Duration.ZERO;
+        private volatile Queue queue = Queue.ENDLESS;
+        private volatile String stay;                           // null lets batches go on
+        private volatile boolean blankIds;
+        private volatile boolean ignoresAfter;
+        private volatile boolean forgetsMetadata;
+
+        private void on(String request, Fault... faults) {
+            String regex = Stream.of(request.split("\\*", -1)).map(Pattern::quote).collect(Collectors.joining("[^/]+"));
+            rules.add(new Rule(Pattern.compile(regex), new ConcurrentLinkedDeque<>(List.of(faults))));
+        }
+
+        /** Returns how this request goes wrong, or null if it does not. */
+        private Fault next(String request) {
+            for (Rule rule : rules) {
+                Fault fault = rule.request.matcher(request).matches() ? rule.faults.poll() : null;
+                if (fault != null)
+                    return fault;
+            }
+            return every.apply(request);
+        }
+
+        private synchronized void rewrite(UnaryOperator<List<String>> next) {
+            UnaryOperator<List<String>> before = rewrite;
+            rewrite = before == null ? next : lines -> next.apply(before.apply(lines));
+        }
+
+        private static List<String> reversed(List<String> lines) {
+            return lines.stream().sorted(Comparator.comparingInt((String line) -> ActiveBatch.lineOf(json(line)))
+                .reversed()).toList();
+        }
+
+        private static boolean isOf(String customId, String line) {
+            return customId.equals(json(line).path("custom_id").textValue());
+        }
+
+        private static JsonNode json(String line) {
+            try {
+                return JSON.readTree(line);
+            } catch (JsonProcessingException rewritten) {
+                return object();
+            }
+        }
+
+        /** Returns a batch object as clients shall see it. */
+        private ObjectNode batch(ObjectNode batch) {
+            if (counts != null)
+                batch.set("request_counts", counts);
+            for (String id : List.of("output_file_id", "error_file_id"))
+                if (blankIds && batch.get(id).isNull())
+                    batch.put(id, "");
+            return batch;
+        }
+    }
+
+    // ---- Dialect: the manners of a provider ----
+
+    /**
+     * The manners of a provider, wherever its answers differ from OpenAI's, so that a client can be tried on them.
+     * Its methods take the server's own objects, which are OpenAI's, and may change them.
+     */
+    public enum Dialect {
+        /** As the API reference says. */
+        OPENAI,
+
+        /** The service of the batch guide: timestamps as strings except at creation, mixed models, few routes. */
+        KLUSTER {
+            @Override boolean has(String method, String path) {
+                return method.equals("POST") || !path.matches("/v1/files(/[^/]+)?/?");
+            }
+
+            @Override boolean mixesModels() {
+                return true;
+            }
+
+            @Override List<String> endpoints() {
+                return List.of("/v1/chat/completions");
+            }
+
+            @Override List<String> windows() {
+                return List.of("1h", "24h", "48h", "72h");
+            }
+
+            @Override int maxRequests() {
+                return 999;                       // "fewer than 1000" for the free tier
+            }
+
+            @Override long maxBytes() {
+                return 100L * 1024 * 1024;
+            }
+
+            @Override String newBatchId() {
+                return newId("").substring(0, 24);
+            }
+
+            @Override String fileId(String batch, String kind) {
+                return batch + "-" + kind;
+            }
+
+            @Override JsonNode file(ObjectNode file) {
+                return times(file.without(List.of("status", "status_details", "expires_at")), Dialect::asText);
+            }
+
+            @Override JsonNode created(ObjectNode batch) {
+                batch.remove(List.of("model", "usage"));
+                return batch.get("metadata").isNull() ? batch.set("metadata", object()) : batch;
+            }
+
+            @Override JsonNode batch(ObjectNode batch) {
+                return times((ObjectNode) created(batch), Dialect::asText);
+            }
+
+            @Override JsonNode page(ObjectNode page) {
+                return page.put("count", page.get("data").size()).put("page", 1).put("page_count", -1)
+                    .put("items_per_page", Long.MAX_VALUE);
+            }
+
+            @Override ObjectNode line(ObjectNode line) {
+                if (line.get("error").isNull())
+                    line.remove("error");
+                for (JsonNode choice : line.at("/response/body/choices")) {
+                    ((ObjectNode) choice).putNull("stop_reason");
+                    choice.withObject("/message").putArray("tool_calls");
+                }
+                if (line.at("/response/body").has("choices"))
+                    line.withObject("/response/body").putNull("prompt_logprobs");
+                return line;
+            }
+        },
+
+        /** Azure OpenAI: blank ids, nulls and an empty error file; jobs never expire. */
+        AZURE {
+            @Override String prefix() {
+                return "/openai/v1";
+            }
+
+            @Override List<String> endpoints() {
+                return List.of("/chat/completions", "/v1/chat/completions", "/v1/responses", "/v1/embeddings");
+            }
+
+            @Override boolean refusesWindows() {
+                return false;                    // the job fails instead
+            }
+
+            @Override int maxRequests() {
+                return 100_000;
+            }
+
+            @Override int minExpiry() {
+                return 14 * 86_400;
+            }
+
+            @Override boolean expires() {
+                return false;
+            }
+
+            @Override boolean hasEmptyErrorFile() {
+                return true;
+            }
+
+            @Override BatchError fault(BatchError fault) {
+                if (fault.message().contains("BOM"))
+                    return new BatchError("invalid_request", "A valid model deployment name couldn't be extracted from"
+                        + " the input file.", null, null);
+                String code = Map.of("invalid_url", "url_mismatch", "mismatched_model", "model_mismatch",
+                    "empty_file", "empty_batch").getOrDefault(fault.code(), fault.code());
+                return new BatchError(code, fault.message(), fault.param(), fault.line());
+            }
+
+            @Override JsonNode batch(ObjectNode batch) {
+                batch.putNull("endpoint").remove("usage");
+                if (batch.get("errors").isNull())
+                    batch.putArray("errors");
+                for (String id : List.of("output_file_id", "error_file_id"))
+                    if (batch.get(id).isNull())
+                        batch.put(id, "");
+                if (batch.get("status").asText().equals("validating"))
+                    batch.withObject("/request_counts").putNull("completed").putNull("failed");
+                return batch;
+            }
+
+            @Override JsonNode page(ObjectNode page) {
+                return page.without("object");
+            }
+
+            @Override ObjectNode line(ObjectNode line) {
+                return line.without("id");
+            }
+        },
+
+        /** Groq: a list without pages, files without a status. */
+        GROQ {
+            @Override String prefix() {
+                return "/openai/v1";
+            }
+
+            @Override List<String> endpoints() {
+                return List.of("/v1/chat/completions");
+            }
+
+            @Override List<String> windows() {
+                return List.of("24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d");
+            }
+
+            @Override JsonNode file(ObjectNode file) {
+                return file.without(List.of("status", "status_details", "expires_at"));
+            }
+
+            @Override boolean hasPages() {
+                return false;
+            }
+
+            @Override JsonNode page(ObjectNode page) {
+                return page.retain("object", "data");
+            }
+        },
+
+        /** Together: a job in a wrapper, statuses in capitals, ISO times, another route and purpose for uploads. */
+        TOGETHER {
+            @Override String uploads() {
+                return "/v1/files/upload";
+            }
+
+            @Override String purpose() {
+                return "batch-api";
+            }
+
+            @Override List<String> endpoints() {
+                return List.of("/v1/chat/completions");
+            }
+
+            @Override long maxBytes() {
+                return 100L * 1024 * 1024;
+            }
+
+            @Override List<String> lineParams() {
+                return List.of("custom_id", "body");
+            }
+
+            @Override boolean refusesUnknownFiles() {
+                return true;
+            }
+
+            @Override int createdStatus() {
+                return 201;
+            }
+
+            @Override JsonNode file(ObjectNode file) {
+                file.remove(List.of("status", "status_details", "expires_at"));
+                return file.put("FileType", "jsonl").put("Processed", true);
+            }
+
+            @Override JsonNode created(ObjectNode batch) {
+                return object().<ObjectNode>set("job", batch(batch)).put("warning", "");
+            }
+
+            @Override JsonNode batch(ObjectNode batch) {
+                JsonNode counts = batch.get("request_counts");
+                int done = counts.get("completed").asInt() + counts.get("failed").asInt();
+                ObjectNode job = object();
+                for (String field : List.of("id", "input_file_id", "output_file_id", "error_file_id", "endpoint"))
+                    job.set(field, batch.get(field));
+                job.set("model_id", batch.get("model"));
+                job.put("status", status(batch.get("status").asText()));
+                job.put("progress", 100.0 * done / Math.max(1, counts.get("total").asInt()));
+                job.put("created_at", iso(batch.get("created_at"))).put("completed_at", iso(batch.get("completed_at")));
+                job.put("job_deadline", iso(batch.get("expires_at")));
+                return job.put("error", String.join("; ", batch.get("errors").findValuesAsText("message")));
+            }
+
+            private String status(String status) {
+                boolean running = status.equals("finalizing") || status.equals("cancelling");
+                return running ? "IN_PROGRESS" : status.toUpperCase(Locale.ROOT);
+            }
+
+            @Override boolean hasPages() {
+                return false;
+            }
+
+            @Override JsonNode page(ObjectNode page) {
+                return page.get("data");
+            }
+        },
+
+        /** Voyage: ISO times with microseconds, output lines with other names, no expiry. */
+        VOYAGE {
+            @Override List<String> windows() {
+                return List.of("12h");
+            }
+
+            @Override int maxRequests() {
+                return 100_000;
+            }
+
+            @Override long maxBytes() {
+                return 1024L * 1024 * 1024;
+            }
+
+            @Override boolean refusesUnknownFiles() {
+                return true;
+            }
+
+            @Override boolean expires() {
+                return false;
+            }
+
+            @Override JsonNode file(ObjectNode file) {
+                return times(file, Dialect::iso);
+            }
+
+            @Override JsonNode batch(ObjectNode batch) {
+                batch.set("expected_completion_at", batch.remove("expires_at"));
+                batch.remove("expired_at");
+                return times(batch, Dialect::iso);
+            }
+
+            @Override ObjectNode line(ObjectNode line) {
+                line.set("batch_id", line.remove("id"));
+                JsonNode message = line.at("/response/body/error/message");
+                if (!message.isMissingNode())
+                    line.set("response", object().put("status_code", line.at("/response/status_code").asInt())
+                        .set("message", message));
+                return line;
+            }
+        };
+
+        // What follows is package-private only because a constant cannot override a private method.
+
+        /** Returns what stands before the path of every route. */
+        String prefix() {
+            return "/v1";
+        }
+
+        boolean has(String method, String path) {
+            return true;
+        }
+
+        String uploads() {
+            return "/v1/files";
+        }
+
+        /** Returns the purpose of an input file. */
+        String purpose() {
+            return "batch";
+        }
+
+        List<String> endpoints() {
+            return List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses");
+        }
+
+        /** Returns the completion windows: a number with h or d each. */
+        List<String> windows() {
+            return List.of("24h");
+        }
+
+        /** Returns whether another window is refused at once, rather than failing the batch. */
+        boolean refusesWindows() {
+            return true;
+        }
+
+        /** Returns whether a batch over an unknown file is refused at once, rather than failing. */
+        boolean refusesUnknownFiles() {
+            return false;
+        }
+
+        boolean mixesModels() {
+            return false;
+        }
+
+        int maxRequests() {
+            return 50_000;                       // https://platform.openai.com/docs/api-reference/batch/create
+        }
+
+        long maxBytes() {
+            return 200L * 1024 * 1024;           // the same
+        }
+
+        /** Returns the least number of seconds after which an output file may expire. */
+        int minExpiry() {
+            return 3_600;                        // https://platform.openai.com/docs/api-reference/files/create
+        }
+
+        /** Returns whether a batch ends when its window does. */
+        boolean expires() {
+            return true;
+        }
+
+        /** Returns whether a batch without failed requests has an error file, with nothing in it. */
+        boolean hasEmptyErrorFile() {
+            return false;
+        }
+
+        /** Returns what every line of an input file must have. */
+        List<String> lineParams() {
+            return List.of("custom_id", "method", "url", "body");
+        }
+
+        String newBatchId() {
+            return newId("batch_");
+        }
+
+        /** Returns the id of the output or error file of a batch. */
+        String fileId(String batch, String kind) {
+            return batch.replaceFirst("batch_", "file-" + kind + "-");
+        }
+
+        int createdStatus() {
+            return 200;
+        }
+
+        BatchError fault(BatchError fault) {
+            return fault;
+        }
+
+        JsonNode file(ObjectNode file) {
+            return file;
+        }
+
+        JsonNode created(ObjectNode batch) {
+            return batch(batch);
+        }
+
+        JsonNode batch(ObjectNode batch) {
+            return batch;
+        }
+
+        /** Returns whether lists take {@code after} and {@code limit}. */
+        boolean hasPages() {
+            return true;
+        }
+
+        JsonNode page(ObjectNode page) {
+            return page;
+        }
+
+        /** Returns a line of an output or error file. */
+        ObjectNode line(ObjectNode line) {
+            return line;
+        }
+
+        private boolean changesLines() {
+            return this == KLUSTER || this == AZURE || this == VOYAGE;
+        }
+
+        private static Duration window(String window) {
+            if (!window.matches("\\d{1,4}[hd]"))
+                return Duration.ofDays(1);       // the batch will fail
+            long number = Long.parseLong(window.substring(0, window.length() - 1));
+            return window.endsWith("d") ? Duration.ofDays(number) : Duration.ofHours(number);
+        }
+
+        private static ObjectNode times(ObjectNode resource, Function<JsonNode, String> format) {
+            for (Map.Entry<String, JsonNode> field : resource.properties())
+                if (field.getKey().endsWith("_at") && field.getValue().isNumber())
+                    field.setValue(TextNode.valueOf(format.apply(field.getValue())));
+            return resource;
+        }
+
+        private static String asText(JsonNode seconds) {
+            return seconds.asText();
+        }
+
+        private static String iso(JsonNode seconds) {
+            return seconds.isNull() ? null
+                : Instant.ofEpochSecond(seconds.asLong()).toString().replace("Z", ".000000Z");
+        }
+
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
         }
     }
 
@@ -403,10 +1166,6 @@ public final class BatchServer implements AutoCloseable {
         return JSON.createObjectNode();
     }
 
-    private static long now() {
-        return Instant.now().getEpochSecond();
-    }
-
     private static String newId(String prefix) {
         return prefix + UUID.randomUUID().toString().replace("-", "");
     }
@@ -417,6 +1176,7 @@ public final class BatchServer implements AutoCloseable {
         private final Options options;
         private final Store store;
         private final Engine engine;
+        private final Script script = new Script();
         private final Runner runner;
         private final Api api;
         private final Server jetty;
@@ -425,9 +1185,9 @@ public final class BatchServer implements AutoCloseable {
         private Service(Options options, Store store) {
             this.options = options;
             this.store = store;
-            this.engine = options.engine.equals(ECHO) ? new Echo() : new Upstream(options.engine);
-            this.runner = new Runner(options, store, engine);
-            this.api = new Api(options, store, engine, runner);
+            this.engine = options.engine.equals(ECHO) ? new Echo(script) : new Upstream(options.engine);
+            this.runner = new Runner(options, store, new DryRun(engine), script);
+            this.api = new Api(options, store, new DryRun(engine), runner, script);
             this.jetty = jetty(options, api);
         }
 
@@ -441,7 +1201,8 @@ public final class BatchServer implements AutoCloseable {
             }
             Runtime.getRuntime().addShutdownHook(atExit);
             runner.continueUnfinished();
-            return store.announce("http://" + bracketed(options.host) + ":" + port() + "/v1");
+            return store.announce("http://" + bracketed(options.host) + ":" + port()
+                + options.dialect.prefix());
         }
 
         private int port() {
@@ -550,10 +1311,6 @@ public final class BatchServer implements AutoCloseable {
     private static final class Api extends Handler.Abstract {
         private static final List<String> PURPOSES =
             List.of("assistants", "batch", "fine-tune", "vision", "user_data", "evals");
-        private static final List<String> ENDPOINTS =
-            List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses");
-        private static final Map<String, Duration> WINDOWS = Map.of("1h", Duration.ofHours(1),
-            "24h", Duration.ofHours(24), "48h", Duration.ofHours(48), "72h", Duration.ofHours(72));
         private static final int MIN_EXPIRY = 3_600;      // https://platform.openai.com/docs/api-reference/files/create
         private static final int MAX_EXPIRY = 2_592_000;
         private static final int MAX_BODY = 1024 * 1024;
@@ -568,34 +1325,43 @@ public final class BatchServer implements AutoCloseable {
         private record Route(String method, Pattern path, Endpoint endpoint) {
         }
 
-        private final List<Route> routes = List.of(
-            route("POST", "/v1/files", this::createFile),
-            route("GET", "/v1/files", this::listFiles),
-            route("GET", "/v1/files/{id}", this::retrieveFile),
-            route("DELETE", "/v1/files/{id}", this::deleteFile),
-            route("GET", "/v1/files/{id}/content", this::fileContent),
-            route("POST", "/v1/batches", this::createBatch),
-            route("GET", "/v1/batches", this::listBatches),
-            route("GET", "/v1/batches/{id}", this::retrieveBatch),
-            route("POST", "/v1/batches/{id}/cancel", this::cancelBatch),
-            route("GET", "/v1/models", this::listModels),
-            route("GET", "/v1/models/{model}", this::retrieveModel),
-            route("POST", "/v1/chat/completions", this::pass),
-            route("POST", "/v1/embeddings", this::pass),
-            route("POST", "/v1/completions", this::pass),
-            route("POST", "/v1/responses", this::pass));
+        private final List<Route> routes;
         private final Deque<String> recorded = new ArrayDeque<>();
         private final Semaphore passing = new Semaphore(MAX_PASSED);
         private final Options options;
         private final Store store;
         private final Engine engine;
         private final Runner runner;
+        private final Script script;
+        private final Dialect dialect;
 
-        private Api(Options options, Store store, Engine engine, Runner runner) {
+        private Api(Options options, Store store, Engine engine, Runner runner, Script script) {
             this.options = options;
             this.store = store;
             this.engine = engine;
             this.runner = runner;
+            this.script = script;
+            this.dialect = options.dialect;
+            this.routes = routes();
+        }
+
+        private List<Route> routes() {
+            return List.of(
+                route("POST", dialect.uploads(), this::createFile),
+                route("GET", "/v1/files", this::listFiles),
+                route("GET", "/v1/files/{id}", this::retrieveFile),
+                route("DELETE", "/v1/files/{id}", this::deleteFile),
+                route("GET", "/v1/files/{id}/content", this::fileContent),
+                route("POST", "/v1/batches", this::createBatch),
+                route("GET", "/v1/batches", this::listBatches),
+                route("GET", "/v1/batches/{id}", this::retrieveBatch),
+                route("POST", "/v1/batches/{id}/cancel", this::cancelBatch),
+                route("GET", "/v1/models", this::listModels),
+                route("GET", "/v1/models/{model}", this::retrieveModel),
+                route("POST", "/v1/chat/completions", this::pass),
+                route("POST", "/v1/embeddings", this::pass),
+                route("POST", "/v1/completions", this::pass),
+                route("POST", "/v1/responses", this::pass));
         }
 
         private static Route route(String method, String path, Endpoint endpoint) {
@@ -605,25 +1371,42 @@ public final class BatchServer implements AutoCloseable {
 
         @Override
         public boolean handle(Request request, Response response, Callback callback) throws Exception {
-            Call call = new Call(request, response, callback);
+            Call call = new Call(request, response, callback, path(request));
             response.getHeaders().put("x-request-id", newId("req_"));
             record(call);
+            Fault fault = script.next(call.toString());
+            if (fault == null)
+                serve(call);
+            else if (fault.acts)
+                serve(new Call(request, new Faulty(call, fault), callback, call.path));
+            else
+                fault.refuse(call);
+            return true;
+        }
+
+        /** Returns the path of a request as the routes have it, whatever the dialect puts before it. */
+        private String path(Request request) {
+            String path = Optional.ofNullable(request.getHttpURI().getPath()).orElse("/");
+            boolean prefixed = path.startsWith(dialect.prefix() + "/");
+            return prefixed ? "/v1" + path.substring(dialect.prefix().length()) : path;
+        }
+
+        private void serve(Call call) throws IOException, InterruptedException {
             try {
                 authorize(call);
                 dispatch(call);
             } catch (Refusal refusal) {
                 if (refusal.status == 413)       // the rest of the body is unread, so no other request can follow
-                    response.getHeaders().put("Connection", "close");
+                    call.response.getHeaders().put("Connection", "close");
                 call.send(refusal.status, refusal.body());
             }
-            return true;
         }
 
         private void record(Call call) {
             synchronized (recorded) {
                 if (recorded.size() == MAX_RECORDED)
                     recorded.removeFirst();
-                recorded.addLast(call.method() + " " + call.path().replaceFirst("(?<=.)/$", ""));
+                recorded.addLast(call.toString());
             }
         }
 
@@ -647,8 +1430,8 @@ public final class BatchServer implements AutoCloseable {
         private void dispatch(Call call) throws IOException, InterruptedException {
             StringJoiner allowed = new StringJoiner(", ");
             for (Route route : routes) {
-                Matcher path = route.path.matcher(call.path());
-                if (!path.matches())
+                Matcher path = route.path.matcher(call.path);
+                if (!path.matches() || !dialect.has(route.method, call.path))
                     continue;
                 if (route.method.equals(call.method())) {
                     route.endpoint.serve(path.groupCount() == 0 ? call : call.on(path.group(1)));
@@ -660,13 +1443,13 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private static Refusal unknownRoute(Call call) {
-            String message = "Unknown request URL: " + call.method() + " " + call.path() + ".";
+            String message = "Unknown request URL: " + call.method() + " " + call.path + ".";
             return new Refusal(404, message, null, "unknown_url");
         }
 
         private static Refusal wrongMethod(Call call, String allowed) {
             call.response.getHeaders().put(HttpHeader.ALLOW, allowed);
-            String message = "Not allowed to " + call.method() + " on " + call.path() + ".";
+            String message = "Not allowed to " + call.method() + " on " + call.path + ".";
             return new Refusal(405, message, null, "method_not_supported");
         }
 
@@ -675,7 +1458,7 @@ public final class BatchServer implements AutoCloseable {
             int status = response.getStatus();
             Object message = request.getAttribute(ErrorHandler.ERROR_MESSAGE);
             response.getHeaders().put("x-request-id", newId("req_"));
-            new Call(request, response, callback)
+            new Call(request, response, callback, "")
                 .send(status, Refusal.envelope(status, String.valueOf(message), null, null));
             return true;
         }
@@ -687,10 +1470,11 @@ public final class BatchServer implements AutoCloseable {
                 if (content == null)
                     throw Refusal.missing("file");
                 String purpose = purpose(parts);
-                Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"));
-                if (seconds == null && purpose.equals("batch"))
+                Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"),
+                    MIN_EXPIRY);
+                if (seconds == null && purpose.equals(dialect.purpose()))
                     seconds = Store.BATCH_FILE_SECONDS;
-                call.send(keep(content, purpose, seconds));
+                call.send(dialect.file(keep(content, purpose, seconds)));
             }
         }
 
@@ -698,12 +1482,12 @@ public final class BatchServer implements AutoCloseable {
             String type = call.header("Content-Type");
             if (type == null || !type.toLowerCase(Locale.ROOT).startsWith("multipart/form-data"))
                 throw Refusal.invalid(null, null, "Invalid Content-Type header; expected multipart/form-data.");
-            if (call.request.getLength() > options.maxBytes + MAX_BODY)
+            if (call.request.getLength() > options.maxBytes() + MAX_BODY)
                 throw tooLarge();
             try {
                 return MultiPartFormData.getParts(call.request, call.request, type, new MultiPartConfig.Builder()
-                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(options.maxBytes)
-                    .maxSize(options.maxBytes + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
+                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(options.maxBytes())
+                    .maxSize(options.maxBytes() + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
             } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
                 throw malformed(malformed);
             }
@@ -716,14 +1500,14 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Refusal tooLarge() {
-            return new Refusal(413, "File is too large: at most " + options.maxBytes + " bytes.", "file", null);
+            return new Refusal(413, "File is too large: at most " + options.maxBytes() + " bytes.", "file", null);
         }
 
-        private static String purpose(MultiPartFormData.Parts parts) {
+        private String purpose(MultiPartFormData.Parts parts) {
             String purpose = field(parts, "purpose");
             if (purpose == null)
                 throw Refusal.missing("purpose");
-            if (!PURPOSES.contains(purpose))
+            if (!PURPOSES.contains(purpose) && !purpose.equals(dialect.purpose()))
                 throw Refusal.unsupported("purpose", purpose, PURPOSES);
             return purpose;
         }
@@ -736,23 +1520,23 @@ public final class BatchServer implements AutoCloseable {
         }
 
         /** Returns the seconds of an {@code expires_after}, or null if there is none. */
-        private static Long seconds(String anchor, String seconds) {
+        private static Long seconds(String anchor, String seconds, int least) {
             if (anchor == null && seconds == null)
                 return null;
             if (!"created_at".equals(anchor))
                 throw Refusal.unsupported("expires_after.anchor", anchor, List.of("created_at"));
-            return integer("expires_after.seconds", seconds, MIN_EXPIRY, MAX_EXPIRY);
+            return integer("expires_after.seconds", seconds, least, MAX_EXPIRY);
         }
 
         private ObjectNode keep(MultiPart.Part content, String purpose, Long seconds) throws IOException {
             String id = newId("file-");
             Path path = store.file(id);
             content.writeTo(path);
-            if (purpose.equals("batch") && !startsWithJson(path)) {
+            if (purpose.equals(dialect.purpose()) && !startsWithJson(path)) {
                 Files.delete(path);
                 throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
             }
-            ObjectNode file = Store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
+            ObjectNode file = store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
             store.insertFile(file);
             return file;
         }
@@ -774,9 +1558,9 @@ public final class BatchServer implements AutoCloseable {
             String order = call.query("order", "desc");
             if (!List.of("asc", "desc").contains(order))
                 throw Refusal.unsupported("order", order, List.of("asc", "desc"));
-            int limit = (int) integer("limit", call.query("limit", "10000"), 1, 10_000);
-            String after = call.query("after", null);
-            call.send(page(store.files(call.query("purpose", null), after, order, limit + 1), limit));
+            int limit = limit(call, 10_000, 10_000);
+            call.send(page(store.files(call.query("purpose", null), after(call), order, limit + 1), limit,
+                dialect::file));
         }
 
         private static long integer(String param, String value, long least, long most) {
@@ -788,23 +1572,37 @@ public final class BatchServer implements AutoCloseable {
                 + " to " + most + ", but got '" + value + "' instead.");
         }
 
+        private int limit(Call call, int otherwise, int most) {
+            return dialect.hasPages() ? (int) integer("limit", call.query("limit", "" + otherwise), 1, most) : most;
+        }
+
+        /** Returns the id after which a list goes on, or null at its start. */
+        private String after(Call call) {
+            return dialect.hasPages() && !script.ignoresAfter ? call.query("after", null) : null;
+        }
+
         /** Returns a list of at most {@code limit} resources; one more was asked for, to know if there is more. */
-        private static ObjectNode page(List<ObjectNode> found, int limit) {
+        private JsonNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
             List<ObjectNode> shown = found.subList(0, Math.min(limit, found.size()));
             ObjectNode page = object().put("object", "list");
-            page.putArray("data").addAll(shown);
+            page.putArray("data").addAll(shown.stream().map(shape).toList());
             page.set("first_id", shown.isEmpty() ? null : shown.get(0).get("id"));
             page.set("last_id", shown.isEmpty() ? null : shown.get(shown.size() - 1).get("id"));
-            return page.put("has_more", found.size() > limit);
+            return dialect.page(page.put("has_more", found.size() > limit || script.ignoresAfter));
         }
 
         private void retrieveFile(Call call) {
-            call.send(file(call.id));
+            call.send(dialect.file(file(call.id)));
         }
 
         private ObjectNode file(String id) {
-            return store.find("file", id)
+            return store.find("file", id).filter(this::isVisible)
                 .orElseThrow(() -> new Refusal(404, "No such File object: " + id, "id", null));
+        }
+
+        private boolean isVisible(ObjectNode file) {
+            long age = store.millis() - file.get("created_at").longValue() * 1_000;
+            return age > script.invisible.toMillis() || script.invisible.isZero();
         }
 
         private void deleteFile(Call call) {
@@ -814,22 +1612,39 @@ public final class BatchServer implements AutoCloseable {
 
         private void fileContent(Call call) throws IOException {
             ObjectNode file = file(call.id);
-            call.sendFile(store.file(file.get("id").textValue()));
+            call.sendFile(store.content(file.get("id").textValue()));
         }
 
         private void createBatch(Call call) throws IOException {
             byte[] body = call.body(MAX_BODY);
             ObjectNode asked = call.object(body);
             requireStrings(asked, "input_file_id", "endpoint", "completion_window");
-            String endpoint = asked.get("endpoint").textValue();
-            if (!ENDPOINTS.contains(endpoint))
-                throw Refusal.unsupported("endpoint", endpoint, ENDPOINTS);
-            String window = asked.get("completion_window").textValue();
-            if (!WINDOWS.containsKey(window))
-                throw Refusal.unsupported("completion_window", window, WINDOWS.keySet().stream().sorted().toList());
+            requireOneOf("endpoint", asked, dialect.endpoints());
+            if (dialect.refusesWindows())
+                requireOneOf("completion_window", asked, dialect.windows());
             checkMetadata(asked.path("metadata"));
             checkOutputExpiry(asked.path("output_expires_after"));
-            call.send(runner.create(asked, WINDOWS.get(window), call.header("Idempotency-Key"), body));
+            if (dialect.refusesUnknownFiles() || !script.invisible.isZero())
+                file(asked.get("input_file_id").textValue());
+            if (script.forgetsMetadata)
+                asked.remove("metadata");
+            ObjectNode batch = runner.create(asked, call.header("Idempotency-Key"), body);
+            call.send(dialect.createdStatus(), dialect.created(script.batch(batch)));
+        }
+
+        /** Returns an endpoint as an engine has it; Azure's lack the version. */
+        private static String canonical(String endpoint) {
+            return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint;
+        }
+
+        private static void requireOneOf(String param, ObjectNode asked, List<String> supported) {
+            String value = asked.get(param).textValue();
+            if (!supported.contains(value))
+                throw Refusal.unsupported(param, value, supported);
+        }
+
+        private JsonNode shown(ObjectNode batch) {
+            return dialect.batch(script.batch(batch));
         }
 
         private static void requireStrings(ObjectNode asked, String... params) {
@@ -871,23 +1686,23 @@ public final class BatchServer implements AutoCloseable {
                     + length + " instead.");
         }
 
-        private static void checkOutputExpiry(JsonNode expiry) {
+        private void checkOutputExpiry(JsonNode expiry) {
             if (expiry.isObject())
-                seconds(expiry.path("anchor").textValue(), expiry.path("seconds").asText(null));
+                seconds(expiry.path("anchor").textValue(), expiry.path("seconds").asText(null), dialect.minExpiry());
         }
 
         private void listBatches(Call call) {
-            int limit = (int) integer("limit", call.query("limit", "20"), 1, 100);
-            call.send(page(runner.list(call.query("after", null), limit + 1), limit));
+            int limit = limit(call, 20, 100);
+            call.send(page(runner.list(after(call), limit + 1), limit, this::shown));
         }
 
         private void retrieveBatch(Call call) {
-            call.send(runner.find(call.id));
+            call.send(shown(runner.find(call.id)));
         }
 
         private void cancelBatch(Call call) {
             try {
-                call.send(runner.cancel(call.id));
+                call.send(shown(runner.cancel(call.id)));
             } catch (Refusal refusal) {
                 call.response.getHeaders().put("x-should-retry", "false");   // OpenAI's clients would repeat a 409
                 throw refusal;
@@ -918,7 +1733,7 @@ public final class BatchServer implements AutoCloseable {
             if (!passing.tryAcquire())
                 throw Refusal.busy("Too many requests at once: at most " + MAX_PASSED + ".");
             try {
-                call.send(engine.answer(call.path().replaceFirst("/$", ""), body));
+                call.send(engine.answer(call.path.replaceFirst("/$", ""), body));
             } finally {
                 passing.release();
             }
@@ -926,23 +1741,19 @@ public final class BatchServer implements AutoCloseable {
     }
 
     /** One HTTP request and its response; {@code id} is what the path names, if it names something. */
-    private record Call(Request request, Response response, Callback callback, String id) {
+    private record Call(Request request, Response response, Callback callback, String path, String id) {
         private static final Pattern RANGE = Pattern.compile("bytes=(\\d{1,18})-(\\d{0,18})");
 
-        private Call(Request request, Response response, Callback callback) {
-            this(request, response, callback, null);
+        private Call(Request request, Response response, Callback callback, String path) {
+            this(request, response, callback, path, null);
         }
 
         private Call on(String rawId) {
-            return new Call(request, response, callback, URIUtil.decodePath(rawId));
+            return new Call(request, response, callback, path, URIUtil.decodePath(rawId));
         }
 
         private String method() {
             return request.getMethod();
-        }
-
-        private String path() {
-            return Optional.ofNullable(request.getHttpURI().getPath()).orElse("/");
         }
 
         private String header(String name) {
@@ -981,9 +1792,12 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void send(int status, JsonNode body) {
-            byte[] bytes = bytes(body);
+            send(status, "application/json", bytes(body));
+        }
+
+        private void send(int status, String type, byte[] bytes) {
             response.setStatus(status);
-            response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/json");
+            response.getHeaders().put(HttpHeader.CONTENT_TYPE, type);
             response.getHeaders().put(HttpHeader.CONTENT_LENGTH, bytes.length);
             response.write(true, ByteBuffer.wrap(bytes), callback);
         }
@@ -1002,6 +1816,16 @@ public final class BatchServer implements AutoCloseable {
             response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/octet-stream");
             response.getHeaders().put(HttpHeader.CONTENT_LENGTH, last - first + 1);
             Content.copy(Content.Source.from(path, first, last - first + 1), response, callback);
+        }
+
+        private void hangUp() {
+            request.getConnectionMetaData().getConnection().getEndPoint().close();
+            callback.failed(new IOException("hung up, as a test wants it"));
+        }
+
+        @Override
+        public String toString() {
+            return method() + " " + path.replaceFirst("(?<=.)/$", "");
         }
 
         private static byte[] bytes(JsonNode body) {
@@ -1127,25 +1951,34 @@ public final class BatchServer implements AutoCloseable {
     /** Reads an input file once, and keeps what is wrong with it and what its requests have in common. */
     private static final class Validation {
         private static final int MAX_FAULTS = 100;
+        private static final int MAX_INPUTS = 50_000;   // https://platform.openai.com/docs/api-reference/batch/create
         private static final byte[] BOM = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
         private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
             "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
 
         private final String endpoint;
+        private final Options options;
+        private final Script script;
         private final List<BatchError> faults = new ArrayList<>();
         private final Set<UUID> customIds = new HashSet<>();   // digests, because ids may be of any length
-        private final Set<String> models = new HashSet<>();    // no more than two: it matters only if it is one
+        private String firstModel;                             // null before the first request
+        private boolean mixed;
         private int total;
+        private long inputs;                                   // to embed
+        private long tokens;                                   // of all prompts, if a queue counts them
 
-        private Validation(String endpoint) {
+        private Validation(String endpoint, Options options, Script script) {
             this.endpoint = endpoint;
+            this.options = options;
+            this.script = script;
         }
 
-        private static Validation of(Path input, String endpoint, int maxRequests) throws IOException {
-            Validation validation = new Validation(endpoint);
+        private static Validation of(Path input, String endpoint, Options options, Script script) throws IOException {
+            Validation validation = new Validation(endpoint, options, script);
             try (Lines lines = new Lines(input, Lines.MAX_BYTES)) {
-                validation.readAll(lines, maxRequests);
+                validation.readAll(lines, options.maxRequests());
             }
+            validation.faults.replaceAll(options.dialect::fault);
             return validation;
         }
 
@@ -1158,6 +1991,9 @@ public final class BatchServer implements AutoCloseable {
             if (total > maxRequests)
                 faults.add(BatchError.of("too_many_tasks", null,
                     "The input file has more than " + maxRequests + " requests."));
+            if (inputs > MAX_INPUTS)
+                faults.add(BatchError.of("too_many_tasks", null,
+                    "The input file has more than " + MAX_INPUTS + " inputs to embed."));
         }
 
         private void read(byte[] line, int number) {
@@ -1195,11 +2031,11 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private BatchError requestFault(JsonNode request) {
-            for (String param : List.of("custom_id", "method", "url", "body"))
+            for (String param : options.dialect.lineParams())
                 if (!request.hasNonNull(param) || "".equals(request.get(param).textValue()))
                     return BatchError.missing(param);
             JsonNode customId = request.get("custom_id");
-            String method = request.get("method").asText();
+            String method = request.path("method").asText("POST");
             if (!customId.isTextual())
                 return BatchError.of("invalid_type", "custom_id",
                     BatchError.wrongType("custom_id", "a string", customId));
@@ -1209,14 +2045,14 @@ public final class BatchServer implements AutoCloseable {
             if (!method.equals("POST"))
                 return BatchError.of("invalid_value", "method",
                     "Invalid value: '" + method + "'. Supported values are: 'POST'.");
-            if (!request.get("url").asText().equals(endpoint))
+            if (!request.path("url").asText(endpoint).equals(endpoint))
                 return BatchError.of("invalid_url", "url",
                     "The URL provided for this request does not match the batch endpoint.");
             return bodyFault(request.get("body"));
         }
 
         private BatchError bodyFault(JsonNode body) {
-            String content = CONTENT.get(endpoint);
+            String content = CONTENT.get(Api.canonical(endpoint));
             if (!body.isObject())
                 return BatchError.of("invalid_type", "body", BatchError.wrongType("body", "an object", body));
             if (body.path("model").asText("").isEmpty())
@@ -1224,10 +2060,25 @@ public final class BatchServer implements AutoCloseable {
             if (!body.hasNonNull(content))
                 return BatchError.invalid("body." + content, capitalized(content) + " parameter is required.");
             if (body.path("stream").asBoolean())
-                return BatchError.of("streaming_unsupported", "body.stream",
-                    "Streaming is not supported in the Batch API.");
-            if (models.size() < 2)
-                models.add(body.get("model").asText());
+                return BatchError.of("streaming_unsupported", "body.stream", (content.equals("messages")
+                    ? "Chat Completions: " : "") + "Streaming is not supported in the Batch API.");
+            if (endpoint.endsWith("/embeddings"))
+                inputs += Math.max(1, body.get(content).size());
+            if (script.queue.tokens() < Long.MAX_VALUE)
+                tokens += Echo.words(Echo.text(body.get(content)));
+            return modelFault(body.get("model").asText());
+        }
+
+        private BatchError modelFault(String model) {
+            if (!script.models.isEmpty() && !script.models.contains(model))
+                return BatchError.of("model_not_found", "body.model",
+                    "The provided model '" + model + "' is not supported by the Batch API.");
+            if (firstModel == null)
+                firstModel = model;
+            mixed |= !model.equals(firstModel);
+            if (mixed && !options.mixesModels() && !model.equals(firstModel))
+                return BatchError.of("mismatched_model", "body.model", "The model '" + model + "' is not '" + firstModel
+                    + "', which the first request names; all requests of a batch must have one model.");
             return null;
         }
 
@@ -1237,7 +2088,7 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns the model of every request, or null if they differ. */
         private String model() {
-            return models.size() == 1 ? models.iterator().next() : null;
+            return mixed ? null : firstModel;
         }
     }
 
@@ -1253,20 +2104,21 @@ public final class BatchServer implements AutoCloseable {
         private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
         private final ExecutorService workers;
         private final Semaphore validations = new Semaphore(VALIDATIONS, true);
-        private final Set<String> lost = ConcurrentHashMap.newKeySet();
+        private final Map<String, Long> queued = new ConcurrentHashMap<>();   // tokens by batch, if a queue counts them
         private final Options options;
         private final Store store;
         private final Engine engine;
+        private final Script script;
         private int free;                                // turns that nobody has taken
         private boolean paused;
-        private volatile boolean shuffled;
         private volatile boolean closing;
         private volatile Duration window;                // null unless a test sets it
 
-        private Runner(Options options, Store store, Engine engine) {
+        private Runner(Options options, Store store, Engine engine, Script script) {
             this.options = options;
             this.store = store;
             this.engine = engine;
+            this.script = script;
             this.free = options.concurrency;
             this.workers = Executors.newFixedThreadPool(options.concurrency, daemon("sheaf-request"));
         }
@@ -1281,29 +2133,62 @@ public final class BatchServer implements AutoCloseable {
 
         private void continueUnfinished() {
             for (ObjectNode batch : store.unfinishedBatches())
-                lead(new ActiveBatch(this, batch, batch.get("expires_at").longValue() * 1000));
+                lead(new ActiveBatch(this, batch, deadline(batch.get("expires_at").longValue() * 1000)));
         }
 
         private void lead(ActiveBatch batch) {
             active.put(batch.id(), batch);
             leaders.execute(() -> {
                 batch.lead();
+                queued.remove(batch.id());
                 active.remove(batch.id());
             });
         }
 
-        private synchronized ObjectNode create(ObjectNode asked, Duration complete, String key, byte[] body) {
+        private synchronized ObjectNode create(ObjectNode asked, String key, byte[] body) throws IOException {
             String digest = UUID.nameUUIDFromBytes(body).toString();
             Optional<Store.Intent> earlier = store.intent(key);
             if (earlier.isPresent())
                 return find(earlier.get().batch(digest));
             if (active.size() >= MAX_ACTIVE)
                 throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
-            Duration left = window != null ? window : complete;
-            ObjectNode batch = ActiveBatch.object(asked, left);
+            if (script.queue.refuses())
+                refuseOverQueue(asked.get("input_file_id").textValue(), asked.get("endpoint").textValue());
+            Duration left = window != null ? window : Dialect.window(asked.get("completion_window").textValue());
+            ObjectNode batch = ActiveBatch.object(options.dialect.newBatchId(), asked, store.now(), left);
             store.insertBatch(batch, key, digest);
-            lead(new ActiveBatch(this, batch, System.currentTimeMillis() + left.toMillis()));
+            lead(new ActiveBatch(this, batch, deadline(store.millis() + left.toMillis())));
             return batch;
+        }
+
+        private long deadline(long millis) {
+            return options.dialect.expires() ? millis : Long.MAX_VALUE;
+        }
+
+        private void refuseOverQueue(String file, String endpoint) throws IOException {
+            if (!Files.exists(store.file(file)))
+                return;
+            Validation validation = Validation.of(store.file(file), endpoint, options, script);
+            if (!hasRoomFor(validation.tokens))
+                throw Refusal.invalid(null, "token_limit_exceeded", script.queue.message(validation.firstModel));
+        }
+
+        private boolean hasRoomFor(long tokens) {
+            return queued.values().stream().mapToLong(Long::longValue).sum() + tokens <= script.queue.tokens();
+        }
+
+        /** Returns whether the queue has room for a batch, and takes it. */
+        private synchronized boolean enqueue(String batch, long tokens) {
+            if (!hasRoomFor(tokens))
+                return false;
+            queued.put(batch, tokens);
+            return true;
+        }
+
+        /** Waits as long as a test keeps batches in the status that this one has. */
+        private synchronized void stay(ActiveBatch batch) throws InterruptedException {
+            while (batch.is(String.valueOf(script.stay)))
+                wait();
         }
 
         private ObjectNode find(String id) {
@@ -1411,16 +2296,16 @@ public final class BatchServer implements AutoCloseable {
         }
 
         /** Returns the batch object at its creation. */
-        private static ObjectNode object(ObjectNode asked, Duration window) {
-            ObjectNode batch = BatchServer.object().put("id", newId("batch_")).put("object", "batch");
+        private static ObjectNode object(String id, ObjectNode asked, long now, Duration window) {
+            ObjectNode batch = BatchServer.object().put("id", id).put("object", "batch");
             batch.set("endpoint", asked.get("endpoint"));
             batch.putNull("model").putNull("errors");
             batch.set("input_file_id", asked.get("input_file_id"));
             batch.set("completion_window", asked.get("completion_window"));
             batch.put("status", "validating").putNull("output_file_id").putNull("error_file_id");
-            batch.put("created_at", now());
+            batch.put("created_at", now);
             LATER.forEach(status -> batch.putNull(status + "_at"));
-            batch.put("expires_at", now() + window.toSeconds());
+            batch.put("expires_at", now + window.toSeconds());
             batch.putObject("request_counts").put("total", 0).put("completed", 0).put("failed", 0);
             batch.putNull("usage").set("metadata", asked.get("metadata"));
             if (asked.hasNonNull("output_expires_after"))
@@ -1433,6 +2318,9 @@ public final class BatchServer implements AutoCloseable {
                 if (count("total") > 0 || isAdmitted()) {
                     openFiles();
                     runLines();
+                    runner.stay(this);
+                    finalizeOutput();
+                    runner.stay(this);
                     finish();
                 }
             } catch (InterruptedException closing) {
@@ -1446,17 +2334,22 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private boolean isAdmitted() throws IOException, InterruptedException {
+            runner.stay(this);
             Optional<ObjectNode> input = runner.store.find("file", text("input_file_id"));
-            if (input.isEmpty() || !input.get().path("purpose").asText().equals("batch")) {
+            if (input.isEmpty() || !input.get().path("purpose").asText().equals(dialect().purpose())) {
                 fail(List.of(noInputFile()));
                 return false;
             }
             runner.validations.acquire();
             try {
-                return admit(Validation.of(input(), text("endpoint"), runner.options.maxRequests));
+                return admit(Validation.of(input(), text("endpoint"), runner.options, runner.script));
             } finally {
                 runner.validations.release();
             }
+        }
+
+        private Dialect dialect() {
+            return runner.options.dialect;
         }
 
         private BatchError noInputFile() {
@@ -1464,17 +2357,27 @@ public final class BatchServer implements AutoCloseable {
                 + ", or the organization does not have access to it.");
         }
 
-        private synchronized boolean admit(Validation validation) {
-            if (!validation.faults.isEmpty()) {
-                fail(validation.faults);
-                return false;
-            }
+        private boolean admit(Validation validation) {
+            List<BatchError> faults = validation.faults;
+            if (!dialect().windows().contains(text("completion_window")))
+                faults.add(BatchError.invalid("completion_window", "The completion window must be one of "
+                    + dialect().windows() + "."));
+            if (faults.isEmpty() && !runner.enqueue(id(), validation.tokens))
+                faults.add(BatchError.of("token_limit_exceeded", null,
+                    runner.script.queue.message(validation.firstModel)));
+            if (faults.isEmpty())
+                start(validation);
+            else
+                fail(faults);
+            return faults.isEmpty();
+        }
+
+        private synchronized void start(Validation validation) {
             counts().put("total", validation.total);
             state.put("model", validation.model());
             if (is("validating"))
                 enter("in_progress");
             runner.store.updateBatch(state);
-            return true;
         }
 
         private Path input() {
@@ -1493,7 +2396,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private String fileId(String kind) {
-            return id().replaceFirst("batch_", "file-" + kind + "-");
+            return dialect().fileId(id(), kind);
         }
 
         /** Opens an output or error file behind its last whole line, and takes note of the lines that it has. */
@@ -1531,7 +2434,7 @@ public final class BatchServer implements AutoCloseable {
 
         private void answer(Line line) {
             try {
-                write(line, runner.engine.answer(text("endpoint"), line.body));
+                write(line, runner.engine.answer(Api.canonical(text("endpoint")), line.body));
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
@@ -1616,45 +2519,59 @@ public final class BatchServer implements AutoCloseable {
                 throw new IOException("answers were lost");
         }
 
-        private synchronized void finish() throws IOException {
-            String end = is("cancelling") ? "cancelled" : expired ? "expired" : "completed";
-            if (end.equals("completed"))
+        private synchronized void finalizeOutput() {
+            if (end().equals("completed"))
                 enter("finalizing");
             runner.store.updateBatch(state);
+        }
+
+        private String end() {
+            return is("cancelling") ? "cancelled" : expired ? "expired" : "completed";
+        }
+
+        private synchronized void finish() throws IOException {
             state.put("output_file_id", publish("output", output));
             state.put("error_file_id", publish("error", errors));
-            enter(end);
+            enter(end());
             runner.store.updateBatch(state);
         }
 
         /** Makes an output or error file readable, and returns its id, or null if it has no lines. */
-        private String publish(String kind, FileChannel lines) throws IOException {
-            if (runner.shuffled || !runner.lost.isEmpty())
-                rearrange(path(kind), lines);
-            runner.store.force(lines);
-            if (lines.size() == 0) {
-                Files.delete(path(kind));
+        private String publish(String kind, FileChannel record) throws IOException {
+            runner.store.force(record);
+            if (dialect().changesLines() || runner.script.rewrite != null)
+                rewrite(path(kind));
+            Path shown = runner.store.content(fileId(kind));
+            if (Files.size(shown) == 0 && !(kind.equals("error") && dialect().hasEmptyErrorFile())) {
+                runner.store.deleteContent(fileId(kind));
                 return null;
             }
             long seconds = state.at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
-            runner.store.insertFile(Store.fileObject(fileId(kind), lines.size(), id() + "_" + kind + ".jsonl",
-                "batch_output", seconds));
+            runner.store.insertFile(runner.store.fileObject(fileId(kind), Files.size(shown),
+                id() + "_" + kind + ".jsonl", "batch_output", seconds));
             return fileId(kind);
         }
 
-        private void rearrange(Path path, FileChannel file) throws IOException {
-            List<JsonNode> kept = new ArrayList<>();
-            try (Lines lines = new Lines(path, Integer.MAX_VALUE - 1)) {
-                for (byte[] line; (line = lines.next()) != null; )
-                    kept.add(JSON.readTree(line));
+        /** Writes what clients shall see of an output or error file beside it, which stays the record of what ran. */
+        private void rewrite(Path record) throws IOException {
+            UnaryOperator<List<String>> rewrite = runner.script.rewrite;
+            List<String> all = new ArrayList<>();        // stays empty unless a test wants to see all lines at once
+            try (Lines lines = new Lines(record, Integer.MAX_VALUE - 1);
+                FileChannel file = FileChannel.open(Store.shown(record), StandardOpenOption.CREATE,
+                    StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
+                Writer out = new BufferedWriter(Channels.newWriter(file, UTF_8))) {
+                for (byte[] line; (line = lines.next()) != null; ) {
+                    String shown = dialect().line((ObjectNode) JSON.readTree(line)).toString();
+                    if (rewrite == null)
+                        out.append(shown).append('\n');
+                    else
+                        all.add(shown);
+                }
+                for (String line : rewrite == null ? all : rewrite.apply(all))
+                    out.append(line).append('\n');
+                out.flush();
+                runner.store.force(file);
             }
-            kept.removeIf(line -> runner.lost.contains(line.get("custom_id").textValue()));
-            if (runner.shuffled)
-                kept.sort(Comparator.comparingInt(ActiveBatch::lineOf).reversed());
-            file.truncate(0);
-            file.position(0);
-            for (JsonNode line : kept)
-                file.write(line(line));
         }
 
         private synchronized void fail(List<BatchError> faults) {
@@ -1676,15 +2593,15 @@ public final class BatchServer implements AutoCloseable {
         private void enter(String status) {
             state.put("status", status);
             if (state.get(status + "_at").isNull())
-                state.put(status + "_at", now());
+                state.put(status + "_at", runner.store.now());
         }
 
         private synchronized boolean isOpen() {
-            return broken == null && is("in_progress") && System.currentTimeMillis() < deadline;
+            return broken == null && is("in_progress") && runner.store.millis() < deadline;
         }
 
         private long millisLeft() {
-            return Math.max(1, deadline - System.currentTimeMillis());
+            return Math.max(1, deadline - runner.store.millis());
         }
 
         private synchronized ObjectNode view() {
@@ -1729,7 +2646,10 @@ public final class BatchServer implements AutoCloseable {
         Answer models() throws InterruptedException;
     }
 
-    /** What an engine said to a request; if the status is 0, there was no HTTP answer, and code and message say why. */
+    /**
+     * What an engine said to a request. If the status is 0, there was no HTTP answer: code and message say why, or the
+     * body is empty because nobody knows.
+     */
     private record Answer(int status, JsonNode body, String code, String message) {
         private static Answer ok(JsonNode body) {
             return new Answer(200, body, null, null);
@@ -1750,7 +2670,10 @@ public final class BatchServer implements AutoCloseable {
         /** Returns the line of an output or error file. */
         private ObjectNode line(String id, String customId) {
             ObjectNode line = object().put("id", id).put("custom_id", customId);
-            if (status == 0)
+            if (status == 0 && body != null)
+                line.putNull("error").putObject("response").put("status_code", 0).put("request_id", "")
+                    .set("body", body);
+            else if (status == 0)
                 line.putNull("response").putObject("error").put("code", code).put("message", message);
             else
                 line.putNull("error").putObject("response").put("status_code", status).put("request_id", newId("req_"))
@@ -1759,11 +2682,30 @@ public final class BatchServer implements AutoCloseable {
         }
     }
 
+    /** An engine that answers requests to one model by itself, at once and always the same, to rehearse a run. */
+    private record DryRun(Engine engine) implements Engine {
+        private static final String MODEL = "batch-test-model";   // Alibaba's word for the same
+
+        @Override
+        public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
+            boolean rehearsed = body.path("model").asText().equals(MODEL);
+            return rehearsed ? Answer.ok(Echo.body(endpoint, body, Reply.text("This is a test result.")))
+                : engine.answer(endpoint, body);
+        }
+
+        @Override
+        public Answer models() throws InterruptedException {
+            return engine.models();
+        }
+    }
+
     /** An engine that needs no model: it says what the user said, or what a test makes it say. */
     private static final class Echo implements Engine {
+        private final Script script;
         private volatile Function<JsonNode, Reply> answer;
 
-        private Echo() {
+        private Echo(Script script) {
+            this.script = script;
             reply(UnaryOperator.identity());
         }
 
@@ -1778,8 +2720,9 @@ public final class BatchServer implements AutoCloseable {
         @Override
         public Answer models() {
             ObjectNode models = object().put("object", "list");
-            models.putArray("data").addObject().put("id", ECHO).put("object", "model").put("created", 0)
-                .put("owned_by", "sheaf");
+            ArrayNode data = models.putArray("data");
+            for (String id : script.models.isEmpty() ? List.of(ECHO) : script.models)
+                data.addObject().put("id", id).put("object", "model").put("created", 0).put("owned_by", "sheaf");
             return Answer.ok(models);
         }
 
@@ -1854,7 +2797,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private static ObjectNode head(String prefix, String kind, String created, JsonNode asked) {
-            ObjectNode head = object().put("id", id(prefix, asked)).put("object", kind).put(created, now());
+            ObjectNode head = object().put("id", id(prefix, asked)).put("object", kind)
+                .put(created, Instant.now().getEpochSecond());
             return head.set("model", asked.get("model"));
         }
 
@@ -2106,7 +3050,6 @@ public final class BatchServer implements AutoCloseable {
                 json TEXT NOT NULL)""";
         private static final String INTENTS =
             "CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, digest TEXT NOT NULL, batch TEXT NOT NULL)";
-        private static final String LIVE = "(gone_at IS NULL OR gone_at > unixepoch())";
 
         /** A batch that was created under an idempotency key. */
         private record Intent(String digest, String batch) {
@@ -2122,6 +3065,7 @@ public final class BatchServer implements AutoCloseable {
         private final FileChannel lock;
         private final boolean temporary;
         private final Connection database;
+        private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
 
         private Store(Path folder, FileChannel lock, boolean temporary) throws IOException {
             this.folder = folder;
@@ -2212,6 +3156,18 @@ public final class BatchServer implements AutoCloseable {
             }
         }
 
+        private long millis() {
+            return System.currentTimeMillis() + ahead.get();
+        }
+
+        private long now() {
+            return millis() / 1000;
+        }
+
+        private String live() {
+            return "(gone_at IS NULL OR gone_at > " + now() + ")";
+        }
+
         private Path uploads() {
             return folder.resolve("uploads");
         }
@@ -2220,12 +3176,26 @@ public final class BatchServer implements AutoCloseable {
             return folder.resolve("files").resolve(id);
         }
 
+        /** Returns the file of what clients see, if it is not the same as the record. */
+        private static Path shown(Path record) {
+            return record.resolveSibling(record.getFileName() + ".shown");
+        }
+
+        private Path content(String id) {
+            return Files.exists(shown(file(id))) ? shown(file(id)) : file(id);
+        }
+
+        private void deleteContent(String id) throws IOException {
+            Files.deleteIfExists(shown(file(id)));
+            Files.deleteIfExists(file(id));
+        }
+
         private void force(FileChannel file) throws IOException {
             if (!temporary)
                 file.force(false);
         }
 
-        private static ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
+        private ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
             long created = now();
             return object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created)
                 .put("expires_at", seconds == null ? null : created + seconds)
@@ -2252,12 +3222,12 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Optional<ObjectNode> find(String kind, String id) {
-            return objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + LIVE, kind, id)
+            return objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + live(), kind, id)
                 .stream().findFirst();
         }
 
         private List<ObjectNode> files(String purpose, String after, String order, int limit) {
-            return objects("SELECT json FROM resource WHERE kind = 'file' AND label = coalesce(?, label) AND " + LIVE
+            return objects("SELECT json FROM resource WHERE kind = 'file' AND label = coalesce(?, label) AND " + live()
                 + beyond(after, order) + " LIMIT ?", purpose, limit);
         }
 
@@ -2291,14 +3261,14 @@ public final class BatchServer implements AutoCloseable {
         private void deleteFile(String id) {
             execute("UPDATE resource SET kind = 'deleted', json = '' WHERE id = ?", id);
             try {
-                Files.deleteIfExists(file(id));
+                deleteContent(id);
             } catch (IOException e) {
                 throw unusable(e);
             }
         }
 
         private void deleteExpiredFiles() {
-            select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + LIVE, row -> row.getString(1))
+            select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + live(), row -> row.getString(1))
                 .forEach(this::deleteFile);
         }
 
@@ -2367,7 +3337,8 @@ public final class BatchServer implements AutoCloseable {
 
     /** Runs a server until Ctrl-C; see {@code --help}. */
     public static void main(String... args) {
-        System.exit(new CommandLine(new Serve()).setExecutionExceptionHandler(Serve::explain).execute(args));
+        System.exit(new CommandLine(new Serve()).setCaseInsensitiveEnumValuesAllowed(true)
+            .setExecutionExceptionHandler(Serve::explain).execute(args));
     }
 
     @Command(name = "serve", sortOptions = false,
@@ -2386,6 +3357,13 @@ public final class BatchServer implements AutoCloseable {
         @Option(names = "--engine", defaultValue = ECHO,
             description = "base URL of the OpenAI-compatible server that answers, or ${DEFAULT-VALUE} (the default)")
         private String engine;
+
+        @Option(names = "--dialect", defaultValue = "openai",
+            description = "whose manners to have: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+        private Dialect dialect;
+
+        @Option(names = "--mixed-models", description = "lets the requests of a batch name different models")
+        private boolean mixedModels;
 
         @Option(names = "--store", description = "folder for files and batches (default: ~/.sheaf/server)")
         private Path store;
@@ -2409,7 +3387,9 @@ public final class BatchServer implements AutoCloseable {
 
         private Options asOptions() {
             Options options = options().port(port).host(host).engine(engine).concurrency(concurrency)
-                .store(store != null ? store : localStore());
+                .store(store != null ? store : localStore()).dialect(dialect);
+            if (mixedModels)
+                options = options.mixedModels();
             return apiKey != null ? options.apiKey(apiKey) : options;
         }
 

@@ -16,6 +16,7 @@ import static sheaf.RawClient.concat;
 import static sheaf.RawClient.json;
 import static sheaf.RawClient.lines;
 import static sheaf.RawClient.names;
+import static sheaf.RawClient.send;
 import static sheaf.RawClient.status;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -31,6 +32,8 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
@@ -39,13 +42,17 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class BatchServerTest {
     final List<AutoCloseable> open = new ArrayList<>();
@@ -59,6 +66,7 @@ class BatchServerTest {
 
     // ---- routes ----
 
+    @Tag("S1")
     @ParameterizedTest(name = "{0} {1} is {2}")
     @CsvSource({"GET, /nope, 404", "GET, /files/file-none, 404", "GET, /files/file-none/content, 404",
         "GET, /batches/batch_none, 404", "POST, /batches/batch_none/cancel, 404", "GET, /models/none, 404",
@@ -73,7 +81,7 @@ class BatchServerTest {
         assertTrue(response.headers().firstValue("x-request-id").isPresent());
     }
 
-    @Test void everyRouteAnswersWithATrailingSlashToo() {
+    @Tag("S1") @Test void everyRouteAnswersWithATrailingSlashToo() {
         String file = client.upload(lines("one"));
 
         for (String path : List.of("/files", "/files/" + file, "/files/" + file + "/content", "/batches", "/models",
@@ -81,7 +89,7 @@ class BatchServerTest {
             assertArrayEquals(client.get(path).body(), client.get(path + "/").body(), path);
     }
 
-    @Test void aWrongOrMissingKeyIsRefused() {
+    @Tag("S23") @Test void aWrongOrMissingKeyIsRefused() {
         BatchServer guarded = opened(BatchServer.options().apiKey("secret"));
 
         assertEquals(401, status(guarded, null));
@@ -132,7 +140,7 @@ class BatchServerTest {
 
     // ---- files ----
 
-    @Test void contentIsByteIdentical() {
+    @Tag("S4") @Test void contentIsByteIdentical() {
         byte[] bytes = (lines("one").replace("\n", "\r\n") + "\u2028\r\n--boundary\r\n\0\n\n").getBytes(UTF_8);
 
         JsonNode file = json(client.upload(bytes, "a.jsonl", "batch"));
@@ -144,14 +152,14 @@ class BatchServerTest {
     @Test void aRangeOfContentCanBeRead() {
         String file = client.upload(lines("one"));
 
-        HttpResponse<byte[]> part = client.send(client.request("/files/" + file + "/content")
+        HttpResponse<byte[]> part = send(client.request("/files/" + file + "/content")
             .header("Range", "bytes=2-10"));
 
         assertEquals(206, part.statusCode());
         assertEquals("custom_id", new String(part.body(), UTF_8));
     }
 
-    @Test void aFileIsListedUntilDeleted() {
+    @Tag("S4") @Test void aFileIsListedUntilDeleted() {
         String file = client.upload(lines("one"));
 
         assertEquals(List.of(file), client.ids("/files?purpose=batch"));
@@ -161,7 +169,7 @@ class BatchServerTest {
         assertEquals(404, client.get("/files/" + file + "/content").statusCode());
     }
 
-    @Test void filesAreListedNewestFirstOrOldestFirst() {
+    @Tag("S6") @Test void filesAreListedNewestFirstOrOldestFirst() {
         List<String> files = List.of(client.upload(lines("one")), client.upload(lines("two")),
             client.upload(lines("three")));
 
@@ -170,6 +178,7 @@ class BatchServerTest {
         assertEquals(List.of(files.get(1)), client.ids("/files?limit=1&after=" + files.get(2)));
     }
 
+    @Tag("S3")
     @ParameterizedTest(name = "{2}")
     @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
         "\"\" | batch | Invalid file format for Batch API. Must be .jsonl",
@@ -183,7 +192,7 @@ class BatchServerTest {
         assertEquals(message, json(response).at("/error/message").asText());
     }
 
-    @Test void aFileOverTheLimitIsRefused() {
+    @Tag("S3") @Test void aFileOverTheLimitIsRefused() {
         server = opened(BatchServer.options().maxBytes(1_000));
 
         assertEquals(413, client.upload(new byte[1_001], "a.bin", "user_data").statusCode());
@@ -196,7 +205,7 @@ class BatchServerTest {
         assertEquals("evil.jsonl", file.get("filename").asText());
     }
 
-    @Test void aPartWithoutAFileNameIsAFileToo() {
+    @Tag("S5") @Test void aPartWithoutAFileNameIsAFileToo() {
         HttpResponse<byte[]> response = client.upload(lines("one".repeat(10_000)).getBytes(UTF_8), "", "batch");
 
         assertEquals(200, response.statusCode());
@@ -221,14 +230,99 @@ class BatchServerTest {
         assertArrayEquals(bytes, client.get("/files/" + file.get("id").asText() + "/content").body());
     }
 
+    @Tag("S2") @Test void anUploadedFileHasOpenAisShape() {
+        byte[] bytes = lines("one").getBytes(UTF_8);
+
+        JsonNode file = json(client.upload(bytes, "in.jsonl", "batch"));
+
+        assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status",
+            "status_details"), names(file));
+        assertEquals("file in.jsonl batch processed " + bytes.length, Stream.of("object", "filename", "purpose",
+            "status", "bytes").map(key -> file.get(key).asText()).collect(Collectors.joining(" ")));
+        assertTrue(file.get("created_at").isInt());
+    }
+
+    @Tag("S3") @ParameterizedTest(name = "{0} is missing")
+    @ValueSource(strings = {"file", "purpose"})
+    void aMissingFieldIsNamed(String missing) {
+        String other = missing.equals("file") ? "purpose" : "file";
+
+        HttpResponse<byte[]> response = client.form("/files", Map.of(other, "batch"));
+
+        assertEquals(400, response.statusCode());
+        assertEquals(missing, json(response).at("/error/param").asText());
+        assertEquals("Missing required parameter: '" + missing + "'.", json(response).at("/error/message").asText());
+    }
+
+    @Tag("S5") @Test void fieldsMayComeInAnyOrder() {
+        Map<String, String> fields = new LinkedHashMap<>();
+        fields.put("purpose", "batch");
+        fields.put("file", lines("one"));
+
+        assertEquals(200, client.form("/files", fields).statusCode());
+    }
+
+    @Tag("S6") @ParameterizedTest(name = "{0}")
+    @CsvSource({"limit=0, limit", "limit=10001, limit", "limit=x, limit", "order=up, order", "after=none, after"})
+    void aListOfFilesChecksWhatItIsAsked(String query, String param) {
+        HttpResponse<byte[]> response = client.get("/files?" + query);
+
+        assertEquals(400, response.statusCode());
+        assertEquals(param, json(response).at("/error/param").asText());
+    }
+
+    @Tag("S4") @Test void anExpiredFileIsGone() {
+        String file = client.upload(lines("one"));
+
+        server.advance(Duration.ofDays(31));
+
+        assertEquals(404, client.get("/files/" + file).statusCode());
+        assertEquals(404, client.get("/files/" + file + "/content").statusCode());
+        assertEquals(List.of(), client.ids("/files"));
+    }
+
+    @Tag("S7") @Test void aFileLivesAsLongAsIsAsked() {
+        Map<String, String> fields = Map.of("file", lines("one"), "purpose", "batch",
+            "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600");
+
+        JsonNode file = json(client.form("/files", fields));
+
+        assertEquals(3_600, file.get("expires_at").asInt() - file.get("created_at").asInt());
+    }
+
+    @Tag("S7") @Test void anOutputFileLivesAsLongAsIsAsked() {
+        ObjectNode asked = batch(client.upload(lines("one")));
+        asked.putObject("output_expires_after").put("anchor", "created_at").put("seconds", 7_200);
+
+        JsonNode done = client.finishedBatch(json(client.create(asked)).get("id").asText());
+
+        JsonNode file = json(client.get("/files/" + done.get("output_file_id").asText()));
+        assertEquals(7_200, file.get("expires_at").asInt() - file.get("created_at").asInt());
+    }
+
+    @Tag("S7") @ParameterizedTest(name = "{0} {1}")
+    @CsvSource({"created_at, 3599, expires_after.seconds", "created_at, 2592001, expires_after.seconds",
+        "created_at, soon, expires_after.seconds", "now, 3600, expires_after.anchor"})
+    void aLifeOfAnotherLengthIsRefused(String anchor, String seconds, String param) {
+        ObjectNode asked = batch("file-none");
+        asked.putObject("output_expires_after").put("anchor", anchor).put("seconds", seconds);
+
+        HttpResponse<byte[]> uploaded = client.form("/files", Map.of("file", lines("one"), "purpose", "batch",
+            "expires_after[anchor]", anchor, "expires_after[seconds]", seconds));
+
+        assertEquals(400, uploaded.statusCode());
+        assertEquals(param, json(uploaded).at("/error/param").asText());
+        assertEquals(400, client.create(asked).statusCode());
+    }
+
     // ---- creating a batch ----
 
+    @Tag("S8")
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "{\"endpoint\": \"/v1/x\"} | endpoint | Invalid value: '/v1/x'. Supported values are: '/v1/chat/completions', "
             + "'/v1/embeddings', '/v1/completions', '/v1/responses'.",
-        "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '1h', '24h', "
-            + "'48h', '72h'.",
+        "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '24h'.",
         "{\"input_file_id\": null} | input_file_id | Missing required parameter: 'input_file_id'.",
         "{\"metadata\": {\"tags\": []}} | metadata.tags | "
             + "Invalid type for 'metadata.tags': expected a string, but got an array instead."})
@@ -242,7 +336,7 @@ class BatchServerTest {
         assertEquals(message, json(response).at("/error/message").asText());
     }
 
-    @Test void aNewBatchHasEveryKey() {
+    @Tag("S9") @Test void aNewBatchHasEveryKey() {
         server.pause();
 
         JsonNode batch = json(client.create(batch(client.upload(lines("one")))));
@@ -254,7 +348,7 @@ class BatchServerTest {
         assertEquals(86_400, batch.get("expires_at").asInt() - batch.get("created_at").asInt());
     }
 
-    @Test void aMissingInputFileFailsTheBatch() {
+    @Tag("S8") @Test void aMissingInputFileFailsTheBatch() {
         JsonNode batch = client.finished("file-none");
 
         assertEquals("failed", batch.get("status").asText());
@@ -262,7 +356,7 @@ class BatchServerTest {
         assertTrue(batch.at("/errors/data/0/line").isNull());
     }
 
-    @Test void metadataComesBack() {
+    @Tag("S21") @Test void metadataComesBack() {
         ObjectNode asked = batch(client.upload(lines("one")));
         asked.putObject("metadata").put("sheaf", "a/1");
 
@@ -271,17 +365,30 @@ class BatchServerTest {
         assertEquals("{\"sheaf\":\"a/1\"}", client.found(id).get("metadata").toString());
     }
 
-    @Test void anIdempotencyKeyGivesTheSameBatch() {
+    @Tag("S8") @ParameterizedTest(name = "{0} pairs, keys of {1}, values of {2}: {4}")
+    @CsvSource({"17, 4, 1, metadata, object_above_max_properties", "1, 65, 1, metadata, string_above_max_length",
+        "1, 4, 513, metadata.k000, string_above_max_length"})
+    void metadataHasItsBounds(int pairs, int key, int value, String param, String code) {
+        ObjectNode asked = batch("file-none");
+        for (int i = 0; i < pairs; i++)
+            asked.withObject("/metadata").put(("k%0" + (key - 1) + "d").formatted(i), "v".repeat(value));
+
+        JsonNode error = json(client.create(asked)).get("error");
+
+        assertEquals(param + " " + code, error.get("param").asText() + " " + error.get("code").asText());
+    }
+
+    @Tag("S22") @Test void anIdempotencyKeyGivesTheSameBatch() {
         byte[] body = batch(client.upload(lines("one"))).toString().getBytes(UTF_8);
         HttpRequest.Builder keyed = client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
 
-        String first = json(client.send(keyed)).get("id").asText();
+        String first = json(send(keyed)).get("id").asText();
 
-        assertEquals(first, json(client.send(keyed)).get("id").asText());
-        assertEquals(409, client.send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
+        assertEquals(first, json(send(keyed)).get("id").asText());
+        assertEquals(409, send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
     }
 
-    @Test void batchesAreListedPageByPageNewestFirst() {
+    @Tag("S20") @Test void batchesAreListedPageByPageNewestFirst() {
         List<String> created = new ArrayList<>();
         for (int i = 0; i < 5; i++)
             created.add(0, client.finished(client.upload(lines("one"))).get("id").asText());
@@ -295,8 +402,34 @@ class BatchServerTest {
         assertFalse(second.get("has_more").asBoolean());
     }
 
+    @Tag("S20") @Test void pagesBringEachBatchOnceWhileOthersAreCreated() {
+        String file = client.upload(lines("one"));
+        Set<String> before = new HashSet<>();
+        for (int i = 0; i < 7; i++)
+            before.add(json(client.create(batch(file))).get("id").asText());
+
+        List<String> walked = new ArrayList<>();
+        JsonNode page = json(client.get("/batches?limit=2"));
+        while (true) {
+            walked.addAll(page.get("data").findValuesAsText("id"));
+            client.create(batch(file));
+            if (!page.get("has_more").asBoolean())
+                break;
+            page = json(client.get("/batches?limit=2&after=" + page.get("last_id").asText()));
+        }
+
+        assertEquals(7, walked.size());
+        assertEquals(before, Set.copyOf(walked));
+    }
+
+    @Tag("S20") @Test void anEmptyListHasNoIds() {
+        assertEquals("{\"object\":\"list\",\"data\":[],\"first_id\":null,\"last_id\":null,\"has_more\":false}",
+            json(client.get("/batches")).toString());
+    }
+
     // ---- validation ----
 
+    @Tag("S11")
     @ParameterizedTest(name = "{0}: {1}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{nonsense | invalid_json_line | null",
@@ -329,22 +462,22 @@ class BatchServerTest {
         assertEquals("{\"total\":0,\"completed\":0,\"failed\":0}", batch.get("request_counts").toString());
     }
 
-    @Test void everyBadLineIsNamedUpToAHundred() {
+    @Tag("S10") @Test void everyBadLineIsNamedUpToAHundred() {
         JsonNode batch = client.finished(client.upload(lines("one") + "nonsense\n".repeat(150)));
 
         assertEquals(100, batch.at("/errors/data").size());
         assertEquals(101, batch.at("/errors/data/99/line").asInt());
     }
 
-    @Test void aByteOrderMarkIsNamed() {
+    @Tag("S11") @Test void aByteOrderMarkIsNamed() {
         assertTrue(client.fault("\uFEFF" + lines("one")).get("message").asText().contains("BOM"));
     }
 
-    @Test void aFileOfBlankLinesIsEmpty() {
+    @Tag("S11") @Test void aFileOfBlankLinesIsEmpty() {
         assertEquals("empty_file", client.fault("\n\n").get("code").asText());
     }
 
-    @Test void invalidUtf8IsNamedByItsPlace() {
+    @Tag("S11") @Test void invalidUtf8IsNamedByItsPlace() {
         byte[] bytes = lines("one", "two").getBytes(UTF_8);
         bytes[lines("one").length() + 4] = (byte) 0xFF;
 
@@ -355,11 +488,46 @@ class BatchServerTest {
         assertEquals(2, fault.get("line").asInt());
     }
 
-    @Test void tooManyRequestsFailTheBatch() {
+    @Tag("S11") @Test void tooManyRequestsFailTheBatch() {
         server = opened(BatchServer.options().maxRequests(2));
 
         assertEquals("completed", client.finished(client.upload(lines("one", "two"))).get("status").asText());
         assertEquals("too_many_tasks", client.fault(lines("one", "two", "three")).get("code").asText());
+    }
+
+    @Tag("S12") @Test void allRequestsOfABatchHaveOneModelUnlessToldOtherwise() {
+        String lines = lines("one", "two").replaceFirst("\"m\"", "\"other\"");
+
+        JsonNode fault = client.fault(lines);
+        server = opened(BatchServer.options().mixedModels());
+
+        assertEquals("mismatched_model 2 body.model The model 'm' is not 'other', which the first request names;"
+            + " all requests of a batch must have one model.", Stream.of("code", "line", "param", "message")
+            .map(key -> fault.get(key).asText()).collect(Collectors.joining(" ")));
+        JsonNode mixed = client.finished(client.upload(lines));
+        assertEquals("completed", mixed.get("status").asText());
+        assertTrue(mixed.get("model").isNull());
+    }
+
+    @Tag("S11") @Test void anUnknownModelIsNamedWithItsLine() {
+        server.models("m1", "m2");
+
+        JsonNode fault = client.fault(lines("one"));
+
+        assertEquals("model_not_found", fault.get("code").asText());
+        assertEquals("The provided model 'm' is not supported by the Batch API.", fault.get("message").asText());
+        assertEquals(1, fault.get("line").asInt());
+        assertEquals(List.of("m1", "m2"), client.ids("/models"));
+    }
+
+    @Tag("S11") @Test void fiftyThousandInputsAreEmbeddedAndNoMore() {
+        String line = "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{\"model\":\"m\","
+            + "\"input\":[" + "\"x\",".repeat(50_000) + "\"x\"]}}";
+
+        JsonNode created = json(client.create(batch(client.upload(line)).put("endpoint", "/v1/embeddings")));
+
+        assertEquals("too_many_tasks",
+            client.finishedBatch(created.get("id").asText()).at("/errors/data/0/code").asText());
     }
 
     @Test void carriageReturnsAndAMissingLastNewlineAreFine() {
@@ -370,7 +538,7 @@ class BatchServerTest {
 
     // ---- running ----
 
-    @Test void answersCountsUsageAndModelAreExact() {
+    @Tag("S21") @Test void answersCountsUsageAndModelAreExact() {
         JsonNode batch = client.finished(client.upload(lines("one", "two words", "and three words")));
 
         assertEquals("completed", batch.get("status").asText());
@@ -382,7 +550,71 @@ class BatchServerTest {
         assertTrue(batch.get("error_file_id").isNull());
     }
 
-    @Test void outputLinesHaveOpenAisShape() {
+    @Tag("S13") @Tag("S15") @Test void everyStatusIsStampedOnceAndFilesAppearLast() {
+        server.stayIn("validating");
+        String id = client.create(lines("one"));
+        assertEquals("validating", client.found(id).get("status").asText());
+
+        server.resume().stayIn("in_progress");
+        await(() -> client.found(id).get("status").asText().equals("in_progress"));
+        server.advance(Duration.ofSeconds(10)).resume().stayIn("finalizing");
+        await(() -> client.found(id).get("status").asText().equals("finalizing"));
+        JsonNode finalizing = client.found(id);
+        server.advance(Duration.ofSeconds(10)).resume();
+        JsonNode done = client.finishedBatch(id);
+
+        assertTrue(finalizing.get("output_file_id").isNull() && finalizing.get("completed_at").isNull());
+        assertFalse(done.get("output_file_id").isNull());
+        assertEquals(finalizing.get("in_progress_at"), done.get("in_progress_at"));
+        assertTrue(done.get("in_progress_at").asInt() >= done.get("created_at").asInt());
+        assertTrue(done.get("finalizing_at").asInt() >= done.get("in_progress_at").asInt() + 10);
+        assertTrue(done.get("completed_at").asInt() >= done.get("finalizing_at").asInt() + 10);
+        for (String never : List.of("failed_at", "expired_at", "cancelling_at", "cancelled_at"))
+            assertTrue(done.get(never).isNull(), never);
+    }
+
+    @Tag("S14") @Test void countsOnlyGrowAndEqualTheFilesAtTheEnd() {
+        server.answer(body -> body.toString().contains("text 7") ? BatchServer.Reply.error(500, null, "no")
+            : BatchServer.Reply.text("yes"));
+        String id = client.create(lines(IntStream.range(0, 500).mapToObj(i -> "text " + i).toArray(String[]::new)));
+
+        List<JsonNode> seen = new ArrayList<>();
+        await(() -> {
+            seen.add(client.found(id));
+            return seen.get(seen.size() - 1).get("status").asText().equals("completed");
+        });
+
+        int before = 0;
+        for (JsonNode batch : seen) {
+            JsonNode counts = batch.get("request_counts");
+            int done = counts.get("completed").asInt() + counts.get("failed").asInt();
+            assertEquals(batch.get("status").asText().equals("validating") ? 0 : 500, counts.get("total").asInt());
+            assertTrue(done >= before && done <= 500);
+            before = done;
+        }
+        JsonNode done = seen.get(seen.size() - 1);
+        assertEquals(done.at("/request_counts/completed").asInt(), client.output(done, "output_file_id").size());
+        assertEquals(done.at("/request_counts/failed").asInt(), client.output(done, "error_file_id").size());
+        assertEquals(11, done.at("/request_counts/failed").asInt());
+    }
+
+    @Tag("S16") @Test void aCustomIdComesBackByteForByte() {
+        String id = " \u00e9\u2028\ud83d\ude00 ".concat("x".repeat(600));
+
+        JsonNode batch = client.finished(client.upload(lines("one").replace("request-1", id)));
+
+        assertEquals(id, client.output(batch, "output_file_id").get(0).get("custom_id").asText());
+    }
+
+    @Tag("S30") @Test void theTestModelAnswersWithoutAnEngine() {
+        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+
+        JsonNode batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"batch-test-model\"")));
+
+        assertEquals(Map.of("request-1", "This is a test result."), client.texts(batch));
+    }
+
+    @Tag("S16") @Test void outputLinesHaveOpenAisShape() {
         JsonNode line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
 
         assertEquals(Set.of("id", "custom_id", "response", "error"), names(line));
@@ -396,7 +628,7 @@ class BatchServerTest {
         assertEquals("a\u2028b\ud800c", client.texts(batch).get("request-1"));
     }
 
-    @Test void aBatchWhoseRequestsAllFailIsCompleted() {
+    @Tag("S15") @Test void aBatchWhoseRequestsAllFailIsCompleted() {
         server.answer(body -> BatchServer.Reply.error(400, "context_length_exceeded", "too long"));
 
         JsonNode batch = client.finished(client.upload(lines("one", "two")));
@@ -409,7 +641,7 @@ class BatchServerTest {
             client.output(batch, "error_file_id").get(0).at("/response/body/error").toString());
     }
 
-    @Test void aRequestWithoutAnyHttpAnswerHasNoResponse() {
+    @Tag("S17") @Test void aRequestWithoutAnyHttpAnswerHasNoResponse() {
         server.answer(body -> BatchServer.Reply.error(0, "request_timeout", "no answer"));
 
         JsonNode line = client.output(client.finished(client.upload(lines("one"))), "error_file_id").get(0);
@@ -448,7 +680,7 @@ class BatchServerTest {
         assertTrue(batch.get("error_file_id").isNull());
     }
 
-    @Test void aCancelledBatchKeepsWhatIsDone() {
+    @Tag("S19") @Test void aCancelledBatchKeepsWhatIsDone() {
         server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
         String id = client.create(lines("one", "two", "three"));
         await(() -> client.counted(id, "completed") == 2);
@@ -464,7 +696,7 @@ class BatchServerTest {
         assertEquals(200, client.cancel(id).statusCode());
     }
 
-    @Test void aFinishedBatchCannotBeCancelled() {
+    @Tag("S19") @Test void aFinishedBatchCannotBeCancelled() {
         String id = client.finished(client.upload(lines("one"))).get("id").asText();
 
         HttpResponse<byte[]> response = client.cancel(id);
@@ -488,9 +720,46 @@ class BatchServerTest {
             client.output(batch, "error_file_id").get(0).get("error").toString());
     }
 
+    @Tag("S18") @Test void aBatchExpiresWhenItsWindowEnds() {
+        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
+        String id = client.create(lines("one", "two", "three"));
+        await(() -> client.counted(id, "completed") == 2);
+
+        server.advance(Duration.ofHours(24));
+        JsonNode batch = client.finishedBatch(id);
+
+        assertEquals("expired", batch.get("status").asText());
+        assertFalse(batch.get("expired_at").isNull());
+        assertEquals(Set.of("request-1", "request-2"), client.texts(batch).keySet());
+        assertEquals("batch_expired", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
+        assertEquals("{\"total\":3,\"completed\":2,\"failed\":1}", batch.get("request_counts").toString());
+        assertEquals(409, client.cancel(id).statusCode());
+    }
+
+    @Tag("S19") @Test void aBatchThatIsValidatedCanBeCancelled() {
+        server.stayIn("validating");
+        String id = client.create(lines("one", "two"));
+
+        HttpResponse<byte[]> cancelled = client.cancel(id);
+        JsonNode batch = client.finishedBatch(id);
+
+        assertEquals("cancelling", json(cancelled).get("status").asText());
+        assertEquals(200, client.cancel(id).statusCode());
+        assertEquals("cancelled", batch.get("status").asText());
+        assertTrue(batch.get("output_file_id").isNull());
+        assertEquals(2, client.output(batch, "error_file_id").size());
+    }
+
+    @Tag("S19") @Test void aFailedBatchCannotBeCancelled() {
+        String id = client.finished("file-none").get("id").asText();
+
+        assertEquals(409, client.cancel(id).statusCode());
+        assertEquals(404, client.cancel("batch_none").statusCode());
+    }
+
     // ---- restart ----
 
-    @Test void afterARestartNothingIsLostAndNothingRunsTwice(@TempDir Path store) {
+    @Tag("S24") @Test void afterARestartNothingIsLostAndNothingRunsTwice(@TempDir Path store) {
         Queue<String> asked = new ConcurrentLinkedQueue<>();
         server = opened(BatchServer.options().store(store).concurrency(1)).answer(body -> pausingAt(20, body, asked));
         String id = client.create(lines(IntStream.range(0, 50).mapToObj(i -> "text " + i).toArray(String[]::new)));
@@ -505,7 +774,7 @@ class BatchServerTest {
         assertEquals(asked.size(), asked.stream().distinct().count());   // a few ran before answer(...) was heard
     }
 
-    @Test void aTornLineRunsAgain(@TempDir Path store) throws IOException {
+    @Tag("S24") @Test void aTornLineRunsAgain(@TempDir Path store) throws IOException {
         server = opened(BatchServer.options().store(store).concurrency(1)).answer(this::pausingAtTwo);
         String id = client.create(lines("one", "two", "three"));
         await(() -> client.counted(id, "completed") == 2);

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static java.net.http.HttpRequest.BodyPublishers.ofByteArray;
+import static java.net.http.HttpRequest.BodyPublishers.ofString;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -55,6 +56,15 @@ final class RawClient {
 
     String upload(String content) {
         return json(upload(content.getBytes(UTF_8), "in.jsonl", "batch")).get("id").asText();
+    }
+
+    /** Sends a multipart form of texts, in the order of the map. */
+    HttpResponse<byte[]> form(String path, Map<String, String> fields) {
+        StringBuilder form = new StringBuilder();
+        fields.forEach((name, value) -> form.append("--sheaf\r\nContent-Disposition: form-data; name=\"").append(name)
+            .append("\"\r\n\r\n").append(value).append("\r\n"));
+        return send(request(path).header("Content-Type", "multipart/form-data; boundary=sheaf")
+            .POST(ofString(form + "--sheaf--\r\n")));
     }
 
     HttpResponse<byte[]> upload(byte[] content, String name, String purpose) {
