@@ -2554,24 +2554,26 @@ public final class BatchServer implements AutoCloseable {
 
         /** Writes what clients shall see of an output or error file beside it, which stays the record of what ran. */
         private void rewrite(Path record) throws IOException {
-            UnaryOperator<List<String>> rewrite = runner.script.rewrite;
-            List<String> all = new ArrayList<>();        // stays empty unless a test wants to see all lines at once
             try (Lines lines = new Lines(record, Integer.MAX_VALUE - 1);
                 FileChannel file = FileChannel.open(Store.shown(record), StandardOpenOption.CREATE,
                     StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
                 Writer out = new BufferedWriter(Channels.newWriter(file, UTF_8))) {
-                for (byte[] line; (line = lines.next()) != null; ) {
-                    String shown = dialect().line((ObjectNode) JSON.readTree(line)).toString();
+                UnaryOperator<List<String>> rewrite = runner.script.rewrite;
+                List<String> all = new ArrayList<>();    // stays empty unless a test wants to see all lines at once
+                for (byte[] line; (line = lines.next()) != null; )
                     if (rewrite == null)
-                        out.append(shown).append('\n');
+                        out.append(shown(new String(line, UTF_8)));
                     else
-                        all.add(shown);
-                }
+                        all.add(new String(line, UTF_8));
                 for (String line : rewrite == null ? all : rewrite.apply(all))
-                    out.append(line).append('\n');
+                    out.append(shown(line));
                 out.flush();
                 runner.store.force(file);
             }
+        }
+
+        private String shown(String line) throws IOException {
+            return (dialect().changesLines() ? dialect().line((ObjectNode) JSON.readTree(line)) : line) + "\n";
         }
 
         private synchronized void fail(List<BatchError> faults) {

@@ -140,6 +140,7 @@ import de.siegmar.fastcsv.reader.CsvReader;
 import de.siegmar.fastcsv.reader.CsvRecord;
 import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import de.siegmar.fastcsv.writer.CsvWriter;
+import okhttp3.Interceptor;
 
 /**
  * Batch inference for large language models: a dataset and Mustache templates in, one answer for every row out.
@@ -2262,6 +2263,7 @@ public final class Sheaf {
         private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
         private static final Dialect VLLM = new Dialect(false, "max_tokens");
         private static final Dialect MIXED_VLLM = new Dialect(true, "max_tokens");
+        private static final Dialect TOGETHERS = new Dialect(false, "max_tokens", "/files/upload", "batch-api");
 
         /** 50,000 requests, 200 MB, one model: https://platform.openai.com/docs/api-reference/batch/create */
         public static final Provider OPENAI =
@@ -2298,10 +2300,13 @@ public final class Sheaf {
         public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai",
             "DEEPINFRA_TOKEN",
             new Limits(50_000, 100 * MB), VLLM);
+        /** 50,000 requests, 100 MB, uploads with a route and a purpose of their own: https://docs.together.ai */
+        public static final Provider TOGETHER = new Provider("together", "https://api.together.ai/v1",
+            "TOGETHER_API_KEY", new Limits(50_000, 100 * MB), TOGETHERS);
         static { UncaughtErrors.install(); }
 
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
-            KLUSTER);
+            TOGETHER, KLUSTER);
 
         /**
          * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
@@ -2438,7 +2443,8 @@ public final class Sheaf {
         private JsonNode json() {
             return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl)
                 .put("key_variable", keyVariable).put("requests", limits.requests).put("bytes", limits.bytes)
-                .put("mixed_models", dialect.mixedModels).put("max_tokens_field", dialect.maxTokensField);
+                .put("mixed_models", dialect.mixedModels).put("max_tokens_field", dialect.maxTokensField)
+                .put("upload_path", dialect.uploadPath).put("purpose", dialect.purpose);
         }
 
         /** A local server has another port each time: the one that the environment names stands for the one of then. */
@@ -2446,7 +2452,8 @@ public final class Sheaf {
             var stored = new Provider(json.path("name").asText(), json.path("base_url").asText(),
                 json.path("key_variable").asText(),
                 new Limits(json.path("requests").asLong(), json.path("bytes").asLong()),
-                new Dialect(json.path("mixed_models").asBoolean(), json.path("max_tokens_field").asText()));
+                new Dialect(json.path("mixed_models").asBoolean(), json.path("max_tokens_field").asText(),
+                    json.path("upload_path").asText("/files"), json.path("purpose").asText("batch")));
             var url = Environment.get("OPENAI_BASE_URL");
             if (!stored.isLocal() || url.isEmpty() || !isLoopback(uri(url))) return stored;
             return new Provider(stored.name, url, OPENAI.keyVariable, stored.limits, stored.dialect);
@@ -2459,9 +2466,16 @@ public final class Sheaf {
     public record Limits(long requests, long bytes) {}
 
     /**
-     * What a provider does in its own way: whether one file may hold several models, and what it calls the token limit.
+     * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
+     * where it takes an input file, and what it calls the purpose of one.
      */
-    public record Dialect(boolean mixedModels, String maxTokensField) {}
+    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+
+        /** Has OpenAI's {@code /files} and {@code batch}. */
+        public Dialect(boolean mixedModels, String maxTokensField) {
+            this(mixedModels, maxTokensField, "/files", "batch");
+        }
+    }
 
     /** A list that prints as a table. */
     public static final class Listing<T> extends AbstractList<T> {
@@ -3757,7 +3771,15 @@ public final class Sheaf {
             this.provider = provider;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
-                .build();
+                .addInterceptor(this::toUploads).build();
+        }
+
+        /** The client has one route for uploads; some providers have another. */
+        private okhttp3.Response toUploads(Interceptor.Chain chain) throws IOException {
+            var request = chain.request();
+            boolean uploads = request.method().equals("POST") && request.url().encodedPath().endsWith("/files");
+            return chain.proceed(!uploads ? request
+                : request.newBuilder().url(provider.baseUrl() + provider.dialect().uploadPath()).build());
         }
 
         static Wire of(Provider provider) {
@@ -3766,12 +3788,13 @@ public final class Sheaf {
         }
 
         JsonNode upload(Path file) {
-            return patiently(() -> call("submit", "POST", "/files", () -> {
+            return patiently(() -> call("submit", "POST", provider.dialect().uploadPath(), () -> {
                 try {
                     var part = MultipartField.<InputStream>builder().value(Files.newInputStream(file))
                         .filename(file.getFileName().toString()).contentType("application/jsonl").build();
                     return client.files().withRawResponse().create(
-                        FileCreateParams.builder().file(part).purpose(FilePurpose.BATCH).build());
+                        FileCreateParams.builder().file(part).purpose(FilePurpose.of(provider.dialect().purpose()))
+                            .build());
                 } catch (IOException e) {
                     throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
                 }
@@ -3822,7 +3845,8 @@ public final class Sheaf {
             metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
             var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
                 .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
-            return call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
+            var created = call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
+            return created.has("job") ? created.get("job") : created;    // Together's wrapper
         }
 
         JsonNode retrieve(String step, String id) {

@@ -48,7 +48,7 @@ class ProviderTest {
 
         assertSays("provider: no key; looked for OPENAI_API_KEY, GROQ_API_KEY, NEBIUS_API_KEY, PARASAIL_API_KEY, "
             + "DOUBLEWORD_API_KEY, "
-            + "DEEPINFRA_TOKEN, KLUSTERAI_API_KEY; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it "
+            + "DEEPINFRA_TOKEN, TOGETHER_API_KEY, KLUSTERAI_API_KEY; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it "
             + "prints", Provider::chosen);
         assertSays("provider: no key for groq; set GROQ_API_KEY", () -> Provider.GROQ.batches(1));
     }
@@ -56,7 +56,7 @@ class ProviderTest {
     @Test void anUnknownNameIsASentenceWithTheKnownOnes() {
         assertSays("provider: \"gpt\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, "
             + "nebius, parasail, "
-            + "doubleword, deepinfra, kluster", () -> Provider.named("gpt"));
+            + "doubleword, deepinfra, together, kluster", () -> Provider.named("gpt"));
     }
 
     @Test void aKeyInAUrlOrAnImpossibleKeyIsRefusedAndNotShown() {
