@@ -263,7 +263,7 @@ class RealClientsTest {
 
     private void awaitCancel() {
         RawClient.await(() -> server.requests().stream().anyMatch(request -> request.endsWith("/cancel")));
-        LockSupport.parkNanos(50_000_000);      // the cancel has been received, but perhaps not yet obeyed
+        LockSupport.parkNanos(200_000_000);     // the cancel has been received, but perhaps not yet obeyed
     }
 
     /** Returns enough requests that most of them have not begun when the first ones end. */
