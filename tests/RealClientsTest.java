@@ -30,6 +30,10 @@ import com.openai.models.files.FileListParams;
 import com.openai.models.files.FileObject;
 import com.openai.models.files.FilePurpose;
 import com.openai.models.models.Model;
+import com.openai.models.uploads.Upload;
+import com.openai.models.uploads.UploadCompleteParams;
+import com.openai.models.uploads.UploadCreateParams;
+import com.openai.models.uploads.parts.PartCreateParams;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -95,6 +99,18 @@ class RealClientsTest {
         assertEquals(0, run.status(), run.err());
         assertEquals(JOURNEY, routes());
         assertEquals(1, cancels(step(run, "cancel too late").get("id").asText()));
+    }
+
+    @Test void openaiOfPyPIUploadsInParts() throws Exception {
+        Run run = python(script("openai_uploads.py"));
+
+        assertEquals(0, run.status(), run.err());
+    }
+
+    @Test void openaiOfNpmUploadsInParts() throws Exception {
+        Run run = node(script("openai_uploads.mjs"));
+
+        assertEquals(0, run.status(), run.err());
     }
 
     // ---- the guide ----
@@ -242,6 +258,23 @@ class RealClientsTest {
         assertEquals(Optional.of("Say this"), completion.choices().get(0).message().content());
         assertEquals(4, completion.usage().orElseThrow().totalTokens());
         assertEquals(plain.data().get(0).embedding(), packed.data().get(0).embedding());
+    }
+
+    @Test void openaiJavaUploadsInParts() throws Exception {
+        byte[] one = RawClient.lines("one").getBytes(UTF_8);
+        Path two = Files.writeString(dir.resolve("two"), RawClient.lines("two"));
+        Upload upload = client.uploads().create(UploadCreateParams.builder().filename("big.jsonl")
+            .bytes(2 * one.length).mimeType("application/jsonl").purpose(FilePurpose.BATCH).build()).validate();
+
+        var part = PartCreateParams.builder().uploadId(upload.id());
+        String second = client.uploads().parts().create(part.data(two).build()).validate().id();
+        String first = client.uploads().parts().create(part.data(one).build()).validate().id();
+        Upload completed = client.uploads().complete(upload.id(),
+            UploadCompleteParams.builder().addPartId(first).addPartId(second).build()).validate();
+
+        assertEquals(Upload.Status.COMPLETED, completed.status());
+        assertEquals(RawClient.lines("one") + RawClient.lines("two"),
+            new String(content(completed.file().orElseThrow().id()), UTF_8));
     }
 
     // ---- what the server says ----
