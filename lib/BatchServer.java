@@ -40,6 +40,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
@@ -2785,7 +2786,8 @@ public final class BatchServer implements AutoCloseable {
             ArrayNode data = body.putArray("data");
             for (JsonNode text : input.isArray() ? input : List.of(input))
                 data.addObject().put("object", "embedding").put("index", data.size() - 1)
-                    .set("embedding", vector(text));
+                    .set("embedding", "base64".equals(asked.path("encoding_format").asText())
+                        ? packed(vector(text)) : vector(text));
             body.set("model", asked.get("model"));
             int words = words(text(input));
             body.putObject("usage").put("prompt_tokens", words).put("total_tokens", words);
@@ -2796,6 +2798,13 @@ public final class BatchServer implements AutoCloseable {
             ArrayNode vector = JSON.createArrayNode();
             new Random(text.toString().hashCode()).doubles(8, -1, 1).forEach(vector::add);
             return vector;
+        }
+
+        /** Returns a vector as bytes of floats, which OpenAI's clients ask for unless their user says otherwise. */
+        private static JsonNode packed(ArrayNode vector) {
+            ByteBuffer floats = ByteBuffer.allocate(vector.size() * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            vector.forEach(number -> floats.putFloat(number.floatValue()));
+            return vector.binaryNode(floats.array());
         }
 
         private static ObjectNode head(String prefix, String kind, String created, JsonNode asked) {

@@ -94,7 +94,7 @@ class RunTests {
         return method.getClassName().replace("sheaf.", "").replace('$', '.') + "#" + method.getMethodName();
     }
 
-    private static void deleteTree(Path dir) {
+    static void deleteTree(Path dir) {
         try (Stream<Path> paths = Files.walk(dir)) {
             for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
         } catch (IOException | UncheckedIOException e) {
