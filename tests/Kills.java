@@ -4,12 +4,14 @@ import static java.net.http.HttpRequest.BodyPublishers.ofByteArray;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.SequenceInputStream;
@@ -51,6 +53,7 @@ final class Kills {
     private static final int CLIENTS = 3;
     private static final int ENOUGH_LINES = 6_000;         // on their way, so that the last server has an end
     private static final Duration END = Duration.ofMinutes(3);
+    private static final Set<String> OVER = Set.of("completed", "failed", "cancelled");
     private static final String[] C1 = {"-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m"};
 
     /** When a server is killed: soon after its start, after some time, or within moments of an event. */
@@ -72,6 +75,7 @@ final class Kills {
     private final Queue<Intent> unanswered = new ConcurrentLinkedQueue<>();  // creations with a key
     private final Set<String> cancelled = ConcurrentHashMap.newKeySet();
     private final Map<String, Integer> ran = new ConcurrentHashMap<>();      // most lines that a batch ever showed
+    private final Set<String> over = ConcurrentHashMap.newKeySet();          // batches that were seen at their end
     private final Map<String, AtomicInteger> asked = new ConcurrentHashMap<>();     // by intent, for LAST_LINE
     private final Set<String> settled = ConcurrentHashMap.newKeySet();       // texts whose lines lay on disk at a kill
     private final Queue<Throwable> faults = new ConcurrentLinkedQueue<>();
@@ -192,7 +196,8 @@ final class Kills {
         String digest = sha256(bytes);
         attempts.add(digest);
         byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
-            + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n").getBytes(UTF_8);
+            + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n")
+            .getBytes(UTF_8);
         HttpResponse<byte[]> answer = RawClient.send(client.request("/files")
             .header("Content-Type", "multipart/form-data; boundary=sheaf")
             .POST(HttpRequest.BodyPublishers.ofInputStream(() -> inTwoHalves(head, bytes))));
@@ -205,14 +210,14 @@ final class Kills {
 
     private InputStream inTwoHalves(byte[] head, byte[] bytes) {
         int half = bytes.length / 2;
-        return new SequenceInputStream(Collections.enumeration(List.of(new java.io.ByteArrayInputStream(head),
-            new java.io.ByteArrayInputStream(bytes, 0, half), new InputStream() {
+        return new SequenceInputStream(Collections.enumeration(List.of(new ByteArrayInputStream(head),
+            new ByteArrayInputStream(bytes, 0, half), new InputStream() {
                 @Override public int read() {
                     come(Moment.UPLOAD);
                     return -1;
                 }
-            }, new java.io.ByteArrayInputStream(bytes, half, bytes.length - half),
-            new java.io.ByteArrayInputStream("\r\n--sheaf--\r\n".getBytes(UTF_8)))));
+            }, new ByteArrayInputStream(bytes, half, bytes.length - half),
+            new ByteArrayInputStream("\r\n--sheaf--\r\n".getBytes(UTF_8)))));
     }
 
     private void submit(Random random) {
@@ -232,6 +237,7 @@ final class Kills {
 
     private int linesOnTheirWay() {
         return created.entrySet().stream()
+            .filter(each -> !over.contains(each.getKey()))
             .mapToInt(each -> each.getValue().lines - ran.getOrDefault(each.getKey(), 0)).sum();
     }
 
@@ -304,8 +310,11 @@ final class Kills {
         JsonNode batch = client.found(id);
         int now = batch.at("/request_counts/completed").asInt() + batch.at("/request_counts/failed").asInt();
         assertTrue(now >= before, () -> id + " went back from " + before + " to " + now);
-        boolean over = Set.of("completed", "failed", "cancelled").contains(batch.get("status").asText());
-        ran.merge(id, over ? Math.max(now, created.get(id).lines) : now, Math::max);
+        ran.merge(id, now, Math::max);
+        if (OVER.contains(batch.get("status").asText()))
+            over.add(id);
+        else
+            assertFalse(over.contains(id), () -> id + " was over and goes on");
     }
 
     private static String any(Set<String> set, Random random) {
@@ -344,7 +353,7 @@ final class Kills {
         if (!Files.exists(files))
             return;
         try (Stream<Path> all = Files.list(files)) {
-            for (Path path : all.filter(each -> each.getFileName().toString().matches("file-(output|error)-.*")).toList())
+            for (Path path : all.filter(each -> each.toString().matches(".*file-(output|error)-[^/\\\\]*")).toList())
                 for (String line : wholeLines(path))
                     settled.add(textOf(RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText()));
         }
@@ -389,8 +398,8 @@ final class Kills {
         long end = System.nanoTime() + END.toNanos();
         while (true) {
             Map<String, JsonNode> all = allBatches();
-            List<String> open = all.values().stream().filter(batch -> !Set.of("completed", "failed", "cancelled")
-                .contains(batch.get("status").asText())).map(JsonNode::toString).toList();
+            List<String> open = all.values().stream()
+                .filter(batch -> !OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
             if (open.isEmpty())
                 return all;
             assertTrue(System.nanoTime() < end, "no end of " + open);
