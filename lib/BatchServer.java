@@ -29,6 +29,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -724,7 +725,10 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Refusal malformed(RuntimeException e) {
-            String why = String.valueOf(e.getCause() == null ? e.getMessage() : e.getCause().getMessage());
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            String why = String.valueOf(cause.getMessage());
+            if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
+                return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
             return why.contains("exceeded") ? tooLarge()
                 : Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
         }
@@ -1262,7 +1266,7 @@ public final class BatchServer implements AutoCloseable {
     private static final class Runner {
         private static final int MAX_ACTIVE = 256;
         private static final int VALIDATIONS = 2;       // at once: each holds the custom ids of its file
-        private static final Duration LAST_WORDS = Duration.ofMillis(500);
+        private static final Duration LAST_WORDS = Duration.ofSeconds(1);
 
         private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
         private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));

@@ -34,6 +34,7 @@ final class ServerProcess {
         List<String> command = new ArrayList<>(wrapper);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(Arrays.asList(java));
+        command.add("-Djava.io.tmpdir=" + store.getParent());       // where native code is left behind by a kill
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "sheaf.BatchServer",
             "--store", store.toString(), "--engine", engine));
         Path stderr = store.resolveSibling(store.getFileName() + ".err");
