@@ -31,6 +31,7 @@ import com.fasterxml.jackson.databind.node.TextNode;
 import java.io.BufferedWriter;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -42,9 +43,13 @@ import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.Channels;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -777,10 +782,6 @@ public final class BatchServer implements AutoCloseable {
                 return newId("").substring(0, 24);
             }
 
-            @Override String fileId(String batch, String kind) {
-                return batch + "-" + kind;
-            }
-
             @Override JsonNode file(ObjectNode file) {
                 return times(file.without(List.of("status", "status_details", "expires_at")), Dialect::asText);
             }
@@ -1083,11 +1084,6 @@ public final class BatchServer implements AutoCloseable {
             return newId("batch_");
         }
 
-        /** Returns the id of the output or error file of a batch. */
-        String fileId(String batch, String kind) {
-            return batch.replaceFirst("batch_", "file-" + kind + "-");
-        }
-
         int createdStatus() {
             return 200;
         }
@@ -1174,6 +1170,10 @@ public final class BatchServer implements AutoCloseable {
     private static final class Service {
         private static final int MAX_THREADS = 64;
 
+        private interface Step {
+            void take() throws Exception;
+        }
+
         private final Options options;
         private final Store store;
         private final Engine engine;
@@ -1192,22 +1192,28 @@ public final class BatchServer implements AutoCloseable {
             this.jetty = jetty(options, api);
         }
 
+        /** Takes the port, then up the batches that are there, and only then any request: counts never go back. */
         private String start() {
+            begin(connector()::open);
+            runner.continueUnfinished();
+            begin(jetty::start);
+            Runtime.getRuntime().addShutdownHook(atExit);
+            return store.announce("http://" + bracketed(options.host) + ":" + connector().getLocalPort()
+                + options.dialect.prefix());
+        }
+
+        private void begin(Step step) {
             try {
-                jetty.start();
+                step.take();
             } catch (Exception e) {   // the signature of Jetty's LifeCycle
                 stop();
                 throw new UncheckedIOException("start: " + options.host + ":" + options.port + " cannot be used ("
                     + e.getMessage() + "); choose another port", new IOException(e));
             }
-            Runtime.getRuntime().addShutdownHook(atExit);
-            runner.continueUnfinished();
-            return store.announce("http://" + bracketed(options.host) + ":" + port()
-                + options.dialect.prefix());
         }
 
-        private int port() {
-            return ((ServerConnector) jetty.getConnectors()[0]).getLocalPort();
+        private ServerConnector connector() {
+            return (ServerConnector) jetty.getConnectors()[0];
         }
 
         private static String bracketed(String host) {
@@ -1495,7 +1501,10 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Refusal malformed(RuntimeException e) {
-            String why = String.valueOf(e.getCause() == null ? e.getMessage() : e.getCause().getMessage());
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            String why = String.valueOf(cause.getMessage());
+            if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
+                return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
             return why.contains("exceeded") ? tooLarge()
                 : Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
         }
@@ -1537,6 +1546,7 @@ public final class BatchServer implements AutoCloseable {
                 Files.delete(path);
                 throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
             }
+            store.force(path);
             ObjectNode file = store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
             store.insertFile(file);
             return file;
@@ -2099,7 +2109,7 @@ public final class BatchServer implements AutoCloseable {
     private static final class Runner {
         private static final int MAX_ACTIVE = 256;
         private static final int VALIDATIONS = 2;       // at once: each holds the custom ids of its file
-        private static final Duration LAST_WORDS = Duration.ofMillis(500);
+        private static final Duration LAST_WORDS = Duration.ofSeconds(1);
 
         private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
         private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
@@ -2133,8 +2143,12 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void continueUnfinished() {
-            for (ObjectNode batch : store.unfinishedBatches())
-                lead(new ActiveBatch(this, batch, deadline(batch.get("expires_at").longValue() * 1000)));
+            for (ObjectNode batch : store.unfinishedBatches()) {
+                ActiveBatch unfinished =
+                    new ActiveBatch(this, batch, deadline(batch.get("expires_at").longValue() * 1000));
+                unfinished.recount();
+                lead(unfinished);
+            }
         }
 
         private void lead(ActiveBatch batch) {
@@ -2224,8 +2238,10 @@ public final class BatchServer implements AutoCloseable {
 
         /** Waits until one more request may run, and returns whether the batch still wants one to. */
         private synchronized boolean takeTurn(ActiveBatch batch) throws InterruptedException {
-            while (batch.isOpen() && (paused || free == 0))
+            while (!closing && batch.isOpen() && (paused || free == 0))
                 wait(batch.millisLeft());
+            if (closing)
+                throw new InterruptedException();
             if (!batch.isOpen())
                 return false;
             free--;
@@ -2246,11 +2262,13 @@ public final class BatchServer implements AutoCloseable {
             notifyAll();
         }
 
+        /** Starts no further request, and lets those under way have a moment: their answers may be paid for. */
         private void close() {
             closing = true;
+            wake();
+            leaders.shutdown();
+            await(leaders);
             stop(leaders);
-            workers.shutdown();
-            await(workers);
             stop(workers);
         }
 
@@ -2288,7 +2306,7 @@ public final class BatchServer implements AutoCloseable {
         private FileChannel errors;
         private int running;
         private boolean expired;
-        private IOException broken;                      // why no line can be written any more
+        private Exception broken;                        // why no line can be written any more
 
         private ActiveBatch(Runner runner, ObjectNode state, long deadline) {
             this.runner = runner;
@@ -2316,21 +2334,56 @@ public final class BatchServer implements AutoCloseable {
 
         private void lead() {
             try {
-                if (count("total") > 0 || isAdmitted()) {
-                    openFiles();
-                    runLines();
-                    runner.stay(this);
-                    finalizeOutput();
-                    runner.stay(this);
-                    finish();
-                }
+                while (!runner.closing && !isOver())
+                    Thread.sleep(Store.PAUSE.toMillis());
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
-            } catch (IOException | RuntimeException e) {   // nobody above could tell the batch's owner
-                if (!runner.closing)
-                    fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + e + ".")));
+            }
+        }
+
+        /** Goes on where the files end, and returns whether the batch is over: a disk that is full does not end it. */
+        private boolean isOver() throws InterruptedException {
+            try {
+                work();
+                return true;
+            } catch (IOException | UncheckedIOException e) {
+                complain(e);
+                return false;
             } finally {
+                awaitLastWords();
                 closeFiles();
+            }
+        }
+
+        private void work() throws IOException, InterruptedException {
+            try {
+                if (count("total") == 0 && !isAdmitted())
+                    return;
+                if (output == null)
+                    openFiles();
+                runLines();
+                finish();
+            } catch (UncheckedIOException e) {
+                throw e;
+            } catch (JsonProcessingException | NoSuchFileException | RuntimeException e) {
+                if (!runner.closing)         // nobody above could tell the batch's owner
+                    fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + e + ".")));
+            }
+        }
+
+        private void complain(Exception e) {
+            if (!runner.closing)
+                runner.store.complain(e);
+        }
+
+        /** Counts what an earlier server has done, before anybody can ask. */
+        private void recount() {
+            try {
+                if (count("total") > 0)
+                    openFiles();
+            } catch (IOException e) {        // the leader tries it again
+                closeFiles();
+                complain(e);
             }
         }
 
@@ -2367,18 +2420,17 @@ public final class BatchServer implements AutoCloseable {
                 faults.add(BatchError.of("token_limit_exceeded", null,
                     runner.script.queue.message(validation.firstModel)));
             if (faults.isEmpty())
-                start(validation);
+                change(() -> begin(validation));
             else
                 fail(faults);
             return faults.isEmpty();
         }
 
-        private synchronized void start(Validation validation) {
+        private void begin(Validation validation) {
             counts().put("total", validation.total);
             state.put("model", validation.model());
             if (is("validating"))
                 enter("in_progress");
-            runner.store.updateBatch(state);
         }
 
         private Path input() {
@@ -2386,6 +2438,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private synchronized void openFiles() throws IOException {
+            broken = null;
+            finished.clear();
             counts().put("completed", 0).put("failed", 0);
             state.putNull("usage");
             output = reopened(path("output"));
@@ -2397,7 +2451,18 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private String fileId(String kind) {
-            return dialect().fileId(id(), kind);
+            return fileId(id(), kind);
+        }
+
+        private static String fileId(String batchId, String kind) {
+            return batchId.startsWith("batch_") ? batchId.replaceFirst("batch_", "file-" + kind + "-")
+                : batchId + "-" + kind;
+        }
+
+        /** Returns the names of the files that a batch needs until it is over. */
+        private static List<String> files(ObjectNode batch) {
+            String id = batch.get("id").textValue();
+            return List.of(batch.get("input_file_id").textValue(), fileId(id, "output"), fileId(id, "error"));
         }
 
         /** Opens an output or error file behind its last whole line, and takes note of the lines that it has. */
@@ -2407,6 +2472,8 @@ public final class BatchServer implements AutoCloseable {
             try (Lines lines = new Lines(path, Integer.MAX_VALUE - 1)) {
                 for (byte[] line; (line = lines.next()) != null && lines.terminated; whole = lines.offset)
                     tally(JSON.readTree(line));
+            } catch (JsonProcessingException neverWritten) {
+                // a power cut may leave zeros where a line was to be
             }
             return file.truncate(whole).position(whole);
         }
@@ -2439,14 +2506,14 @@ public final class BatchServer implements AutoCloseable {
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
-                breakOff(new IOException(e));
+                breakOff(e);
             } finally {
                 runner.returnTurn();
                 ended();
             }
         }
 
-        private void write(Line line, Answer answer) throws IOException {
+        private void write(Line line, Answer answer) throws IOException, InterruptedException {
             String id = id().replaceFirst("batch_", "batch_req_") + "_" + line.number;
             ObjectNode written = answer.line(id, line.customId);
             append(line(written), written, answer.succeeded());
@@ -2457,12 +2524,39 @@ public final class BatchServer implements AutoCloseable {
             return ByteBuffer.wrap(Arrays.copyOf(bytes, bytes.length + 1)).put(bytes.length, (byte) '\n');
         }
 
-        private synchronized void append(ByteBuffer line, ObjectNode written, boolean succeeded) throws IOException {
-            if (broken != null)
-                throw broken;
-            while (line.hasRemaining())
-                (succeeded ? output : errors).write(line);
+        /** Appends a line whole, when the disk has room for it: its answer may be paid for. */
+        private synchronized void append(ByteBuffer line, ObjectNode written, boolean succeeded)
+                throws IOException, InterruptedException {
+            FileChannel file = succeeded ? output : errors;
+            checkUnbroken();
+            while (!isAppended(line, file)) {
+                wait(Store.PAUSE.toMillis());
+                checkUnbroken();
+            }
             tally(written);
+        }
+
+        private void checkUnbroken() throws IOException {
+            if (broken instanceof IOException disk)
+                throw disk;
+            if (broken != null)
+                throw new IllegalStateException(broken);
+        }
+
+        private boolean isAppended(ByteBuffer line, FileChannel file) throws IOException {
+            long end = file.position();
+            try {
+                while (line.hasRemaining())
+                    file.write(line);
+                return true;
+            } catch (ClosedChannelException closing) {
+                throw closing;
+            } catch (IOException e) {
+                complain(e);
+                line.rewind();
+                file.truncate(end);
+                return false;
+            }
         }
 
         private static int lineOf(JsonNode written) {
@@ -2507,38 +2601,51 @@ public final class BatchServer implements AutoCloseable {
             notifyAll();
         }
 
-        private synchronized void breakOff(IOException e) {
+        private synchronized void breakOff(Exception e) {
             broken = e;
+        }
+
+        /** Waits for the answers under way, unless the server is closing and out of patience. */
+        private synchronized void awaitLastWords() {
+            try {
+                while (running > 0)
+                    wait();
+            } catch (InterruptedException closing) {
+                Thread.currentThread().interrupt();
+            }
         }
 
         private synchronized void awaitRunning() throws IOException, InterruptedException {
             while (running > 0)
                 wait();
-            if (broken != null)
-                throw broken;
+            checkUnbroken();
             if (finished.cardinality() != count("total"))
-                throw new IOException("answers were lost");
+                throw new IllegalStateException("answers were lost");
         }
 
-        private synchronized void finalizeOutput() {
-            if (end().equals("completed"))
+        private void finish() throws IOException, InterruptedException {
+            runner.stay(this);
+            change(this::beginEnd);
+            runner.stay(this);
+            List<ObjectNode> files = new ArrayList<>();
+            String outputId = publish("output", output, files);
+            String errorId = publish("error", errors, files);
+            change(() -> end(outputId, errorId), files);
+            runner.store.deleteUnused(text("input_file_id"));
+        }
+
+        private void beginEnd() {
+            if (!is("cancelling") && !expired)
                 enter("finalizing");
-            runner.store.updateBatch(state);
         }
 
-        private String end() {
-            return is("cancelling") ? "cancelled" : expired ? "expired" : "completed";
+        private void end(String outputId, String errorId) {
+            state.put("output_file_id", outputId).put("error_file_id", errorId);
+            enter(is("cancelling") ? "cancelled" : expired ? "expired" : "completed");
         }
 
-        private synchronized void finish() throws IOException {
-            state.put("output_file_id", publish("output", output));
-            state.put("error_file_id", publish("error", errors));
-            enter(end());
-            runner.store.updateBatch(state);
-        }
-
-        /** Makes an output or error file readable, and returns its id, or null if it has no lines. */
-        private String publish(String kind, FileChannel record) throws IOException {
+        /** Adds an output or error file to those that there are now, and returns its id, or null if it has no lines. */
+        private String publish(String kind, FileChannel record, List<ObjectNode> files) throws IOException {
             runner.store.force(record);
             if (dialect().changesLines() || runner.script.rewrite != null)
                 rewrite(path(kind));
@@ -2547,9 +2654,9 @@ public final class BatchServer implements AutoCloseable {
                 runner.store.deleteContent(fileId(kind));
                 return null;
             }
-            long seconds = state.at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
-            runner.store.insertFile(runner.store.fileObject(fileId(kind), Files.size(shown),
-                id() + "_" + kind + ".jsonl", "batch_output", seconds));
+            long seconds = view().at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
+            files.add(runner.store.fileObject(fileId(kind), Files.size(shown), id() + "_" + kind + ".jsonl",
+                "batch_output", seconds));
             return fileId(kind);
         }
 
@@ -2580,17 +2687,32 @@ public final class BatchServer implements AutoCloseable {
         private synchronized void fail(List<BatchError> faults) {
             ObjectNode errors = BatchServer.object().put("object", "list");
             faults.forEach(fault -> errors.withArray("data").add(fault.json()));
-            state.set("errors", errors);
-            enter("failed");
-            runner.store.updateBatch(state);
+            change(() -> {
+                state.set("errors", errors);
+                enter("failed");
+            });
         }
 
         private synchronized ObjectNode cancel() {
-            if (is("validating") || is("in_progress")) {
-                enter("cancelling");
-                runner.store.updateBatch(state);
-            }
+            if (is("validating") || is("in_progress"))
+                change(() -> enter("cancelling"));
             return view();
+        }
+
+        private void change(Runnable change) {
+            change(change, List.of());
+        }
+
+        /** Changes what clients see, together with the files that come with it, or nothing if it cannot be stored. */
+        private synchronized void change(Runnable change, List<ObjectNode> files) {
+            ObjectNode before = view();
+            try {
+                change.run();
+                runner.store.updateBatch(state, files);
+            } catch (RuntimeException e) {
+                state.setAll(before);
+                throw e;
+            }
         }
 
         private void enter(String status) {
@@ -3051,6 +3173,8 @@ public final class BatchServer implements AutoCloseable {
         private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();  // a file lock lets its own JVM in
         private static final long BATCH_FILE_SECONDS = Duration.ofDays(30).toSeconds();   // as at OpenAI
         private static final Duration PATIENCE = Duration.ofSeconds(5);
+        private static final Duration PAUSE = Duration.ofSeconds(1);   // before a disk that is full is tried again
+        private static final Duration SILENCE = Duration.ofMinutes(1); // between two complaints about it
         private static final String SCHEMA = """
             CREATE TABLE IF NOT EXISTS resource (
                 seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -3061,6 +3185,8 @@ public final class BatchServer implements AutoCloseable {
                 json TEXT NOT NULL)""";
         private static final String INTENTS =
             "CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, digest TEXT NOT NULL, batch TEXT NOT NULL)";
+        private static final String UNFINISHED =
+            "kind = 'batch' AND label NOT IN ('completed', 'failed', 'expired', 'cancelled')";
 
         /** A batch that was created under an idempotency key. */
         private record Intent(String digest, String batch) {
@@ -3077,6 +3203,7 @@ public final class BatchServer implements AutoCloseable {
         private final boolean temporary;
         private final Connection database;
         private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
+        private long silentUntil = System.nanoTime();
 
         private Store(Path folder, FileChannel lock, boolean temporary) throws IOException {
             this.folder = folder;
@@ -3090,12 +3217,13 @@ public final class BatchServer implements AutoCloseable {
             execute(SCHEMA);
             execute(INTENTS);
             deleteExpiredFiles();
+            deleteUnknownFiles();
         }
 
         private static Connection connect(Path file, boolean temporary) {
             SQLiteConfig config = new SQLiteConfig();
             config.setJournalMode(SQLiteConfig.JournalMode.WAL);
-            config.setSynchronous(temporary ? SQLiteConfig.SynchronousMode.OFF : SQLiteConfig.SynchronousMode.NORMAL);
+            config.setSynchronous(temporary ? SQLiteConfig.SynchronousMode.OFF : SQLiteConfig.SynchronousMode.FULL);
             try {
                 return config.createConnection("jdbc:sqlite:" + file);
             } catch (SQLException e) {
@@ -3124,21 +3252,42 @@ public final class BatchServer implements AutoCloseable {
         private static Optional<Store> open(Path folder, boolean temporary) throws IOException {
             if (!HELD.add(folder))
                 return Optional.empty();
-            FileChannel lock =
-                FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            if (lock.tryLock() != null)
-                return Optional.of(new Store(folder, lock, temporary));
-            lock.close();
-            HELD.remove(folder);
+            FileChannel lock = null;
+            try {
+                lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                if (lock.tryLock() != null)
+                    return Optional.of(new Store(folder, lock, temporary));
+            } catch (IOException | RuntimeException e) {
+                letGo(folder, lock);
+                throw e;
+            }
+            letGo(folder, lock);
             return Optional.empty();
         }
 
+        private static void letGo(Path folder, FileChannel lock) throws IOException {
+            HELD.remove(folder);
+            if (lock != null)
+                lock.close();
+        }
+
         private static void createPrivate(Path folder) throws IOException {
-            if (Files.exists(folder))
+            if (Files.exists(folder)) {
+                checkOurs(folder);
                 return;
+            }
             Files.createDirectories(folder);
             if (folder.getFileSystem().supportedFileAttributeViews().contains("posix"))
                 Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
+        }
+
+        /** A store deletes what it does not know in its folders, so it had better not be somebody's project. */
+        private static void checkOurs(Path folder) throws IOException {
+            try (Stream<Path> inside = Files.list(folder)) {
+                if (!Files.exists(folder.resolve("lock")) && inside.findAny().isPresent())
+                    throw new IllegalStateException("start: " + folder
+                        + " is not empty and no store of a server; choose another folder");
+            }
         }
 
         /** Writes where the server listens, for other processes that want this store. */
@@ -3201,9 +3350,36 @@ public final class BatchServer implements AutoCloseable {
             Files.deleteIfExists(file(id));
         }
 
+        private void force(Path file) throws IOException {
+            if (temporary)
+                return;
+            try (FileChannel open = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                force(open);
+            }
+        }
+
+        /** Brings a file and its name to the disk, so that even a power cut cannot take them away again. */
         private void force(FileChannel file) throws IOException {
-            if (!temporary)
-                file.force(false);
+            if (temporary)
+                return;
+            file.force(false);
+            try (FileChannel names = FileChannel.open(folder.resolve("files"))) {
+                names.force(true);
+            } catch (AccessDeniedException windows) {
+                // which opens no folder and needs none of this
+            }
+        }
+
+        /** Says once in a while why batches do not go on. */
+        private synchronized void complain(Exception e) {
+            if (System.nanoTime() - silentUntil < 0)
+                return;
+            silentUntil = System.nanoTime() + SILENCE.toNanos();
+            Throwable root = e;
+            while (root.getCause() != null)
+                root = root.getCause();
+            System.err.println("store: " + folder + " cannot be used (" + root.getMessage()
+                + "); make room, and its batches go on by themselves");
         }
 
         private ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
@@ -3220,16 +3396,41 @@ public final class BatchServer implements AutoCloseable {
                 expiry.isNull() ? null : expiry.longValue(), file.toString());
         }
 
-        private synchronized void insertBatch(ObjectNode batch, String key, String digest) {
-            execute("INSERT INTO resource (id, kind, label, json) VALUES (?, 'batch', ?, ?)",
-                batch.get("id").textValue(), batch.get("status").textValue(), batch.toString());
-            if (key != null)
-                execute("INSERT INTO intent VALUES (?, ?, ?)", key, digest, batch.get("id").textValue());
+        private void insertBatch(ObjectNode batch, String key, String digest) {
+            together(() -> {
+                execute("INSERT INTO resource (id, kind, label, json) VALUES (?, 'batch', ?, ?)",
+                    batch.get("id").textValue(), batch.get("status").textValue(), batch.toString());
+                if (key != null)
+                    execute("INSERT INTO intent VALUES (?, ?, ?)", key, digest, batch.get("id").textValue());
+            });
         }
 
-        private void updateBatch(ObjectNode batch) {
-            execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
-                batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
+        private void updateBatch(ObjectNode batch, List<ObjectNode> files) {
+            together(() -> {
+                files.forEach(this::insertFile);
+                execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
+                    batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
+            });
+        }
+
+        /** Makes several changes one: after a crash there are all of them or none. */
+        private synchronized void together(Runnable changes) {
+            execute("BEGIN");
+            try {
+                changes.run();
+                execute("COMMIT");
+            } catch (RuntimeException e) {
+                rollBack(e);
+                throw e;
+            }
+        }
+
+        private void rollBack(RuntimeException cause) {
+            try {
+                execute("ROLLBACK");
+            } catch (UncheckedIOException done) {     // by SQLite itself, as when the disk is full
+                cause.addSuppressed(done);
+            }
         }
 
         private Optional<ObjectNode> find(String kind, String id) {
@@ -3248,8 +3449,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private List<ObjectNode> unfinishedBatches() {
-            return objects("SELECT json FROM resource WHERE kind = 'batch'"
-                + " AND label NOT IN ('completed', 'failed', 'expired', 'cancelled') ORDER BY seq");
+            return objects("SELECT json FROM resource WHERE " + UNFINISHED + " ORDER BY seq");
         }
 
         /** Returns the end of a query for what comes after a resource, or for all if it is null. */
@@ -3271,8 +3471,17 @@ public final class BatchServer implements AutoCloseable {
 
         private void deleteFile(String id) {
             execute("UPDATE resource SET kind = 'deleted', json = '' WHERE id = ?", id);
+            deleteUnused(id);
+        }
+
+        /** Deletes the content of a deleted file, unless a batch that is under way still reads it. */
+        private void deleteUnused(String id) {
+            boolean unused = !select("SELECT 1 FROM resource WHERE id = ? AND kind = 'deleted' AND NOT EXISTS"
+                + " (SELECT 1 FROM resource WHERE " + UNFINISHED + " AND json_extract(json, '$.input_file_id') = ?)",
+                row -> true, id, id).isEmpty();
             try {
-                deleteContent(id);
+                if (unused)
+                    deleteContent(id);
             } catch (IOException e) {
                 throw unusable(e);
             }
@@ -3281,6 +3490,24 @@ public final class BatchServer implements AutoCloseable {
         private void deleteExpiredFiles() {
             select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + live(), row -> row.getString(1))
                 .forEach(this::deleteFile);
+        }
+
+        /** Deletes what a crash left behind: content that has no row, and that no unfinished batch reads or writes. */
+        private void deleteUnknownFiles() throws IOException {
+            Set<String> known =
+                new HashSet<>(select("SELECT id FROM resource WHERE kind = 'file'", row -> row.getString(1)));
+            for (ObjectNode batch : unfinishedBatches())
+                known.addAll(ActiveBatch.files(batch));
+            try (DirectoryStream<Path> all = Files.newDirectoryStream(folder.resolve("files"), Store::isOurs)) {
+                for (Path file : all)
+                    if (!known.contains(file.getFileName().toString().replaceFirst("\\.shown$", "")))
+                        Files.delete(file);
+            }
+        }
+
+        private static boolean isOurs(Path file) {
+            return file.getFileName().toString()
+                .matches("(file-(output-|error-)?[0-9a-f]{32}|[0-9a-f]{24}-(output|error))(\\.shown)?");
         }
 
         private interface Row<T> {
