@@ -2255,7 +2255,7 @@ public final class BatchServer implements AutoCloseable {
             try {
                 return JSON.readTree(bytes);
             } catch (IOException notJson) {
-                return object();
+                return JSON.missingNode();
             }
         }
 

@@ -115,8 +115,8 @@ class EngineTest {
 
     @Test void mappedModelsAreListedToo() {
         serve(BatchServer.options().model("llama3.1", "meta-llama/Llama-3.1-8B").model("new", "unlisted")
-            .model("listed", "x").engine(engine((path, body) -> "200 {\"object\":\"list\",\"data\":["
-                + "{\"id\":\"listed\"},{\"id\":\"meta-llama/Llama-3.1-8B\",\"object\":\"model\",\"owned_by\":\"meta\"}]}")));
+            .model("listed", "x").engine(engine((path, body) -> "200 {\"data\":[{\"id\":\"listed\"},"
+                + "{\"id\":\"meta-llama/Llama-3.1-8B\",\"object\":\"model\",\"owned_by\":\"meta\"}]}")));
 
         assertEquals(List.of("listed", "meta-llama/Llama-3.1-8B", "llama3.1", "new"), client.ids("/models"));
         assertEquals("{\"id\":\"llama3.1\",\"object\":\"model\",\"owned_by\":\"meta\"}",
