@@ -87,7 +87,8 @@ class BatchServerTest {
     @Test void othersMayReachItOnlyWithAKey() {
         var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().host("0.0.0.0").start());
 
-        assertEquals("start: others can reach 0.0.0.0; set an API key too (--api-key, SHEAF_SERVER_KEY)", refused.getMessage());
+        assertEquals("start: others can reach 0.0.0.0; set an API key too (--api-key, SHEAF_SERVER_KEY)",
+            refused.getMessage());
     }
 
     @Test void chatCompletionsAreEchoedAtOnce() {
