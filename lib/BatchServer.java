@@ -36,8 +36,14 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.io.Writer;
+import java.net.BindException;
+import java.net.ConnectException;
 import java.net.URI;
+import java.net.URISyntaxException;
+import java.net.UnknownHostException;
 import java.net.http.HttpClient;
+import java.net.http.HttpConnectTimeoutException;
+import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
@@ -45,6 +51,7 @@ import java.nio.ByteOrder;
 import java.nio.channels.Channels;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.UnresolvedAddressException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryStream;
@@ -61,6 +68,9 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -68,6 +78,7 @@ import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -94,6 +105,7 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
@@ -101,6 +113,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.net.ssl.SSLException;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.http.MultiPart;
 import org.eclipse.jetty.http.MultiPartConfig;
@@ -122,8 +135,10 @@ import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
 import org.sqlite.SQLiteConfig;
 import picocli.CommandLine;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
 
 /**
  * A batch inference server that speaks OpenAI's Files, Batches and Models API, on this machine.
@@ -344,8 +359,12 @@ public final class BatchServer implements AutoCloseable {
     }
 
     private static Path localStore() {
-        String home = System.getProperty("SHEAF_HOME", System.getenv("SHEAF_HOME"));
-        return (home != null ? Path.of(home) : Path.of(System.getProperty("user.home"), ".sheaf")).resolve("server");
+        return setting("SHEAF_HOME").map(Path::of).orElse(Path.of(System.getProperty("user.home"), ".sheaf"))
+            .resolve("server");
+    }
+
+    private static Optional<String> setting(String name) {
+        return Optional.ofNullable(System.getProperty(name, System.getenv(name))).filter(value -> !value.isBlank());
     }
 
     // ---- Options: a server not yet started ----
@@ -358,6 +377,9 @@ public final class BatchServer implements AutoCloseable {
         private int port;                                // 0 is any free one
         private String engine = ECHO;
         private Path store;                              // null is a temporary one
+        private String engineKey;                        // null if the engine asks for none
+        private Map<String, String> models = Map.of();   // what the engine calls them, by our own names
+        private Duration timeout = Duration.ofMinutes(10);
         private String apiKey;                           // null lets everybody in
         private int concurrency = 8;
         private Dialect dialect = Dialect.OPENAI;
@@ -380,9 +402,50 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns options with this engine: {@code echo}, or the base URL of an OpenAI-compatible server. */
         public Options engine(String engine) {
-            if (!required("engine", engine).matches("echo|https?://.+"))
-                throw new IllegalArgumentException("engine: " + engine + " is neither echo nor an http URL");
+            if (!required("engine", engine).equals(ECHO))
+                checkUrl(engine);
             return with(copy -> copy.engine = engine);
+        }
+
+        private static void checkUrl(String engine) {
+            try {
+                URI url = new URI(engine);
+                if (url.getRawUserInfo() != null)
+                    throw new IllegalArgumentException("engine: a URL with a password in it; say it as the engine key");
+                if (url.getHost() != null && engine.matches("https?://[^?#]+"))
+                    return;
+            } catch (URISyntaxException noUrl) {
+                // the same sentence as for one that is not http
+            }
+            throw new IllegalArgumentException("engine: " + engine
+                + " is neither echo nor an http URL such as http://localhost:11434/v1");
+        }
+
+        /** Returns options with this key, which is sent to the engine and to nobody else. If not called, none is. */
+        public Options engineKey(String engineKey) {
+            if (!required("engineKey", engineKey).matches("[!-~]+"))
+                throw new IllegalArgumentException("engineKey: holds a blank or another character that no header may");
+            return with(copy -> copy.engineKey = engineKey);
+        }
+
+        /**
+         * Returns options by which requests for a model go to the engine under the name that it has there; call it
+         * once for each. Other models keep their names, and echo takes any.
+         */
+        public Options model(String name, String engineName) {
+            Map<String, String> more = new LinkedHashMap<>(models);
+            more.put(required("modelName", name), required("modelName", engineName));
+            return with(copy -> copy.models = more);
+        }
+
+        /**
+         * Returns options with this time for the engine to answer a request, with all tries. A batch's request that
+         * finds the engine down or overloaded is tried again until then. If not called, 10 minutes.
+         */
+        public Options timeout(Duration timeout) {
+            if (required("timeout", timeout).toMillis() < 1)
+                throw new IllegalArgumentException("timeout: " + timeout + " is no time at all");
+            return with(copy -> copy.timeout = timeout);
         }
 
         /** Returns options with this folder for files and batches. If not called, a temporary one. */
@@ -417,6 +480,8 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns options with this limit to the size of a file. If not called, the dialect's. */
         public Options maxBytes(long maxBytes) {
+            if (maxBytes < 1)
+                throw new IllegalArgumentException("maxBytes: " + maxBytes + " is less than 1");
             return with(copy -> copy.maxBytes = maxBytes);
         }
 
@@ -439,7 +504,8 @@ public final class BatchServer implements AutoCloseable {
          */
         public BatchServer start() {
             if (apiKey == null && !LOOPBACKS.contains(host))
-                throw new IllegalStateException("start: others can reach " + host + "; set an API key too");
+                throw new IllegalStateException("start: others can reach " + host
+                    + "; set an API key too (--api-key, SHEAF_SERVER_KEY)");
             return start(store == null ? Store.temporary() : Store.open(store).orElseThrow(this::storeInUse));
         }
 
@@ -494,6 +560,8 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns a reply with this text and the finish reason {@code stop}. */
         public static Reply text(String text) {
+            if (text == null)
+                throw new IllegalArgumentException("reply: no text given");
             return new Reply(text, "stop", null, null);
         }
 
@@ -1186,7 +1254,7 @@ public final class BatchServer implements AutoCloseable {
         private Service(Options options, Store store) {
             this.options = options;
             this.store = store;
-            this.engine = options.engine.equals(ECHO) ? new Echo(script) : new Upstream(options.engine);
+            this.engine = options.engine.equals(ECHO) ? new Echo(script) : new Upstream(options);
             this.runner = new Runner(options, store, new DryRun(engine), script);
             this.api = new Api(options, store, new DryRun(engine), runner, script);
             this.jetty = jetty(options, api);
@@ -1207,9 +1275,16 @@ public final class BatchServer implements AutoCloseable {
                 step.take();
             } catch (Exception e) {   // the signature of Jetty's LifeCycle
                 stop();
-                throw new UncheckedIOException("start: " + options.host + ":" + options.port + " cannot be used ("
-                    + e.getMessage() + "); choose another port", new IOException(e));
+                throw unusable(e);
             }
+        }
+
+        private UncheckedIOException unusable(Exception e) {
+            boolean taken = e.getCause() instanceof BindException && e.getCause().getMessage().contains("in use");
+            String remedy = taken ? " is taken; choose another port, or port 0 (--port 0) for a free one"
+                : " cannot be used (" + e.getMessage() + "); choose another";
+            return new UncheckedIOException("start: " + bracketed(options.host) + ":" + options.port + remedy,
+                new IOException(e));
         }
 
         private ServerConnector connector() {
@@ -1265,7 +1340,7 @@ public final class BatchServer implements AutoCloseable {
             ServerConnector connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
             connector.setHost(options.host);
             connector.setPort(options.port);
-            connector.setIdleTimeout(Upstream.DEADLINE.plusMinutes(1).toMillis());
+            connector.setIdleTimeout(options.timeout.plusMinutes(1).toMillis());
             return connector;
         }
     }
@@ -2496,13 +2571,20 @@ public final class BatchServer implements AutoCloseable {
                 began();
                 runner.workers.execute(() -> answer(line));
             } else {
-                write(line, is("cancelling") ? CANCELLED : EXPIRED);
+                write(line, unanswered());
             }
+        }
+
+        private Answer unanswered() {
+            return is("cancelling") ? CANCELLED : EXPIRED;
         }
 
         private void answer(Line line) {
             try {
-                write(line, runner.engine.answer(Api.canonical(text("endpoint")), line.body));
+                Answer answer = runner.engine.answer(Api.canonical(text("endpoint")), line.body,
+                    () -> !runner.closing && isOpen());
+                if (answer != null || !runner.closing)    // else it runs after the next start
+                    write(line, answer != null ? answer : unanswered());
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
@@ -2766,9 +2848,21 @@ public final class BatchServer implements AutoCloseable {
     // ---- Engine: who answers ----
 
     private interface Engine {
+        /** Returns the answer to a client that waits for it, and soon if the engine is down. */
         Answer answer(String endpoint, JsonNode body) throws InterruptedException;
 
+        /**
+         * Returns the answer to a batch's request. An engine that is down or overloaded is waited for; null if the
+         * answer is not wanted any more before there is one.
+         */
+        default Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
+            return answer(endpoint, body);
+        }
+
         Answer models() throws InterruptedException;
+
+        /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */
+        String state() throws InterruptedException;
     }
 
     /**
@@ -2813,14 +2907,30 @@ public final class BatchServer implements AutoCloseable {
 
         @Override
         public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-            boolean rehearsed = body.path("model").asText().equals(MODEL);
-            return rehearsed ? Answer.ok(Echo.body(endpoint, body, Reply.text("This is a test result.")))
-                : engine.answer(endpoint, body);
+            return isRehearsal(body) ? rehearsed(endpoint, body) : engine.answer(endpoint, body);
+        }
+
+        @Override
+        public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
+            return isRehearsal(body) ? rehearsed(endpoint, body) : engine.answer(endpoint, body, wanted);
+        }
+
+        private static boolean isRehearsal(JsonNode body) {
+            return body.path("model").asText().equals(MODEL);
+        }
+
+        private static Answer rehearsed(String endpoint, JsonNode body) {
+            return Answer.ok(Echo.body(endpoint, body, Reply.text("This is a test result.")));
         }
 
         @Override
         public Answer models() throws InterruptedException {
             return engine.models();
+        }
+
+        @Override
+        public String state() throws InterruptedException {
+            return engine.state();
         }
     }
 
@@ -2854,7 +2964,7 @@ public final class BatchServer implements AutoCloseable {
         @Override
         public Answer answer(String endpoint, JsonNode body) {
             try {
-                Reply reply = answer.apply(body);
+                Reply reply = Options.required("reply", answer.apply(body));
                 return reply.error != null ? reply.error : Answer.ok(body(endpoint, body, reply));
             } catch (RuntimeException e) {   // the test's own code; its batch shall show what broke
                 return Answer.error(500, "engine_error", e.toString());
@@ -2977,10 +3087,16 @@ public final class BatchServer implements AutoCloseable {
         private static Reply cut(String text, JsonNode asked) {
             int limit = Stream.of("max_completion_tokens", "max_tokens", "max_output_tokens")
                 .filter(asked::hasNonNull).findFirst().map(field -> asked.get(field).asInt()).orElse(Integer.MAX_VALUE);
+            Reply whole = Reply.text(text);
             if (words(text) <= limit)
-                return Reply.text(text);
+                return whole;
             String kept = Stream.of(text.strip().split("\\s+")).limit(limit).collect(Collectors.joining(" "));
             return Reply.text(kept).finishReason("length");
+        }
+
+        @Override
+        public String state() {
+            return ECHO + ", which says each question back; --engine puts a model in its place";
         }
 
         @Override
@@ -2991,22 +3107,43 @@ public final class BatchServer implements AutoCloseable {
 
     /** An engine behind an OpenAI-compatible URL. */
     private static final class Upstream implements Engine {
-        private static final Duration DEADLINE = Duration.ofMinutes(10);   // of one request, with all its tries
-        private static final int TRIES = 5;
-        private static final long FIRST_PAUSE = 200;                       // milliseconds; doubles with each try
-        private static final long LONGEST_PAUSE = 30_000;
-        private static final Set<Integer> BUSY = Set.of(408, 409, 429, 502, 503, 504);
+        private static final Duration GLANCE = Duration.ofSeconds(3);      // at an engine, when the server starts
+        private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
+        private static final int FEW_TRIES = 3;
+        private static final long CLIENTS_PATIENCE = 5_000;                // milliseconds; it can wait and try itself
+        private static final Pattern NUMBER = Pattern.compile("\\d{1,9}(\\.\\d{1,9})?");
 
-        /** One try, and how long the engine asks to wait before the next; -1 if it does not say. */
-        private record Try(Answer answer, long retryAfterMillis) {
-            private boolean mayRepeat() {
-                return BUSY.contains(answer.status) || "connection_error".equals(answer.code);
+        /** What stands in the way of an answer. */
+        private enum Fault {
+            NONE,           // nothing, or the request itself
+            PASSING,        // something that a few more tries may get over
+            DOWN,           // the engine is not there: no request can be blamed for that
+            OVERLOADED;     // it is, but takes no more at the moment, or still loads its model
+
+            private static Fault of(int status) {
+                return switch (status) {
+                    case 429, 503, 529 -> OVERLOADED;
+                    case 408, 409, 500, 502, 504 -> PASSING;
+                    default -> NONE;
+                };
             }
 
+            private boolean isUnavailable() {
+                return this == DOWN || this == OVERLOADED;
+            }
+        }
+
+        /** One try, and how long the engine asks to wait before the next; -1 if it does not say. */
+        private record Try(Answer answer, Fault fault, long retryAfterMillis) {
+            private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
+            private static final long LONGEST_PAUSE = 10_000;
+            private static final long LONGEST_ASKED = 120_000;        // that the engine asks for: as OpenAI's clients
+
             private long pause(int tries) {
-                long growing = FIRST_PAUSE << (tries - 1);
-                long jittered = growing - ThreadLocalRandom.current().nextLong(growing / 4);
-                return Math.min(LONGEST_PAUSE, Math.max(jittered, retryAfterMillis));
+                long growing = Math.min(LONGEST_PAUSE, FIRST_PAUSE << Math.min(tries - 1, 10));
+                long asked = Math.min(LONGEST_ASKED, Math.max(FIRST_PAUSE, retryAfterMillis));
+                long base = retryAfterMillis < 0 ? growing : asked;
+                return base + ThreadLocalRandom.current().nextLong(base / 4);   // so that not all come back at once
             }
         }
 
@@ -3014,24 +3151,93 @@ public final class BatchServer implements AutoCloseable {
             .version(HttpClient.Version.HTTP_1_1)        // small servers stumble over an upgrade to HTTP/2
             .connectTimeout(Duration.ofSeconds(10)).build();
         private final String base;
+        private final Options options;
+        private final Gate gate;
 
-        private Upstream(String base) {
-            this.base = base.replaceFirst("/+$", "");
+        private Upstream(Options options) {
+            this.base = options.engine.replaceFirst("/+$", "");
+            this.options = options;
+            this.gate = new Gate(options.concurrency);
         }
 
         @Override
         public Answer models() throws InterruptedException {
-            return ask(request("/models").GET().build());
+            Answer models = ask(request("/models").GET().build(), LISTING);
+            if (models.succeeded() && models.body.path("data") instanceof ArrayNode data)
+                options.models.forEach((name, engineName) -> alias(data, name, engineName));
+            return models;
+        }
+
+        /** Lists a model under our name for it too, with what the engine says about it. */
+        private static void alias(ArrayNode models, String name, String engineName) {
+            for (JsonNode model : models)
+                if (model.path("id").asText().equals(name))
+                    return;
+            ObjectNode unlisted = object().put("id", engineName).put("object", "model").put("created", 0)
+                .put("owned_by", "engine");
+            JsonNode known = models.valueStream().filter(model -> model.path("id").asText().equals(engineName))
+                .findFirst().orElse(unlisted);
+            models.add(((ObjectNode) known.deepCopy()).put("id", name));
         }
 
         @Override
         public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-            return ask(request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
-                .POST(HttpRequest.BodyPublishers.ofByteArray(Call.bytes(withBothLimits(body)))).build());
+            return ask(post(endpoint, body), options.timeout);
+        }
+
+        @Override
+        public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
+            HttpRequest request = post(endpoint, body);
+            long left = options.timeout.toMillis();              // without the time at the gate
+            int few = 0;
+            for (int tries = 1; gate.enter(wanted); tries++) {
+                long began = System.nanoTime();
+                Try last = passGate(request, left, began);
+                long pause = last.pause(tries);
+                left -= millisSince(began) + pause;
+                boolean again = last.fault.isUnavailable() || last.fault == Fault.PASSING && ++few < FEW_TRIES;
+                if (!again || left <= 0)
+                    return last.answer;
+                sleep(pause, wanted);
+            }
+            return null;
+        }
+
+        private Try passGate(HttpRequest request, long millis, long began) throws InterruptedException {
+            Fault fault = Fault.DOWN;
+            try {
+                Try made = send(request, millis);
+                fault = made.fault;
+                return made;
+            } finally {
+                gate.leave(began, fault);
+            }
+        }
+
+        private static void sleep(long millis, BooleanSupplier wanted) throws InterruptedException {
+            long began = System.nanoTime();
+            for (long left; wanted.getAsBoolean() && (left = millis - millisSince(began)) > 0; )
+                Thread.sleep(Math.min(left, Gate.BLINK));
+        }
+
+        private static long millisSince(long nanoTime) {
+            return (System.nanoTime() - nanoTime) / 1_000_000;
+        }
+
+        private HttpRequest post(String endpoint, JsonNode body) {
+            byte[] sent = Call.bytes(withBothLimits(withEngineName(body)));
+            return request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofByteArray(sent)).build();
         }
 
         private HttpRequest.Builder request(String path) {
-            return HttpRequest.newBuilder(URI.create(base + path));
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(base + path));
+            return options.engineKey == null ? request : request.header("Authorization", "Bearer " + options.engineKey);
+        }
+
+        private JsonNode withEngineName(JsonNode body) {
+            String engineName = options.models.get(body.path("model").asText());
+            return engineName == null ? body : ((ObjectNode) body.deepCopy()).put("model", engineName);
         }
 
         /** Says the limit of a chat completion in both of its words: each of them is unknown to some engine. */
@@ -3045,81 +3251,219 @@ public final class BatchServer implements AutoCloseable {
             return both.set("max_tokens", limit);
         }
 
-        private Answer ask(HttpRequest request) throws InterruptedException {
-            long end = System.nanoTime() + DEADLINE.toNanos();
+        /** Asks for a client that waits: a few times, and no longer than it takes the client to ask again itself. */
+        private Answer ask(HttpRequest request, Duration timeout) throws InterruptedException {
+            long began = System.nanoTime();
             for (int tries = 1; ; tries++) {
-                Try last = send(request, millisUntil(end));
+                Try last = send(request, timeout.toMillis() - millisSince(began));
                 long pause = last.pause(tries);
-                if (!last.mayRepeat() || tries == TRIES || pause >= millisUntil(end))
+                if (last.fault == Fault.NONE || tries == FEW_TRIES || pause > CLIENTS_PATIENCE
+                    || pause >= timeout.toMillis() - millisSince(began))
                     return last.answer;
                 Thread.sleep(pause);
             }
         }
 
-        private static long millisUntil(long nanoTime) {
-            return Math.max(0, (nanoTime - System.nanoTime()) / 1_000_000);
-        }
-
         private Try send(HttpRequest request, long millis) throws InterruptedException {
             CompletableFuture<HttpResponse<byte[]>> sent = http.sendAsync(request, answer -> new Bounded());
             try {
-                HttpResponse<byte[]> response = sent.get(millis, MILLISECONDS);
-                return new Try(read(response), retryAfter(response));
+                return read(sent.get(millis, MILLISECONDS));
             } catch (TimeoutException e) {
-                return new Try(Answer.none("request_timeout", "The engine did not answer within " + DEADLINE.toMinutes()
-                    + " minutes."), -1);
+                return failed("request_timeout", "The engine did not answer within " + brief(options.timeout) + ".",
+                    Fault.NONE);
             } catch (ExecutionException e) {
-                return new Try(Answer.none("connection_error", "The engine at " + base + " could not be reached: "
-                    + e.getCause() + "."), -1);
+                return failed(e.getCause());
             } finally {
                 sent.cancel(true);
             }
         }
 
-        private static long retryAfter(HttpResponse<?> response) {
-            String seconds = response.headers().firstValue("Retry-After").orElse("");
-            return seconds.matches("\\d{1,9}") ? Long.parseLong(seconds) * 1000 : -1;
+        /** Returns a time as people write it, such as {@code 1m30s}. */
+        private static String brief(Duration time) {
+            return time.toString().substring("PT".length()).toLowerCase(Locale.ROOT);
         }
 
-        private static Answer read(HttpResponse<byte[]> response) {
-            boolean good = response.statusCode() >= 200 && response.statusCode() < 300;
+        private static Try failed(Throwable e) {
+            if (e instanceof BadAnswer bad)
+                return failed("bad_engine_answer", "The engine's answer " + bad.getMessage() + ".", bad.fault);
+            return failed("connection_error", "The engine does not answer (" + reason(e) + ").",
+                e instanceof SSLException ? Fault.PASSING : Fault.DOWN);
+        }
+
+        private static Try failed(String code, String message, Fault fault) {
+            return new Try(Answer.none(code, message), fault, -1);
+        }
+
+        private static String reason(Throwable e) {
+            if (e instanceof HttpConnectTimeoutException)
+                return "connection timed out";
+            if (e instanceof UnknownHostException || e.getCause() instanceof UnresolvedAddressException)
+                return "unknown host";
+            if (e instanceof ConnectException)
+                return "connection refused";
+            return e instanceof SSLException ? "no secure connection: " + e.getMessage() : "connection closed";
+        }
+
+        private Try read(HttpResponse<byte[]> response) {
             JsonNode body = json(response.body());
-            if (good && body.isObject())
-                return new Answer(response.statusCode(), body, null, null);
-            if (good)
-                return Answer.error(502, "bad_engine_answer", "The engine's answer is not a JSON object.");
-            ObjectNode error = normalized(response.statusCode(), body, response.body());
-            return new Answer(response.statusCode(), error, null, null);
+            int status = response.statusCode();
+            boolean good = status >= 200 && status < 300;
+            if (good && body.isObject() && !isError(body))
+                return new Try(new Answer(status, body, null, null), Fault.NONE, -1);
+            int said = good ? body.at("/error/code").asInt() : status;
+            int shown = good && (said < 400 || said > 599) ? 502 : said;
+            ObjectNode error = normalized(shown, body, said(status, response.body()));
+            Fault fault = isLasting(error, response.headers()) ? Fault.NONE : Fault.of(said);
+            return new Try(new Answer(shown, error, null, null), fault, retryAfter(response.headers()));
+        }
+
+        /** Returns whether an answer that claims success is an error in truth: some engines send them with 200. */
+        private static boolean isError(JsonNode body) {
+            return body.hasNonNull("error") && Stream.of("choices", "data", "output").noneMatch(body::has);
+        }
+
+        private static boolean isLasting(ObjectNode error, HttpHeaders headers) {
+            return headers.firstValue("x-should-retry").orElse("").equals("false")
+                || error.at("/error/code").asText().equals("insufficient_quota");
+        }
+
+        private static long retryAfter(HttpHeaders headers) {
+            String millis = headers.firstValue("retry-after-ms").orElse("");
+            String seconds = headers.firstValue("Retry-After").orElse("");
+            if (NUMBER.matcher(millis).matches())
+                return (long) Double.parseDouble(millis);
+            return NUMBER.matcher(seconds).matches() ? (long) (1000 * Double.parseDouble(seconds)) : until(seconds);
+        }
+
+        private static long until(String date) {
+            try {
+                Instant then = ZonedDateTime.parse(date, DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
+                return Math.max(0, Duration.between(Instant.now(), then).toMillis());
+            } catch (DateTimeParseException noDate) {
+                return -1;
+            }
         }
 
         private static JsonNode json(byte[] bytes) {
             try {
                 return JSON.readTree(bytes);
             } catch (IOException notJson) {
-                return object();
+                return JSON.missingNode();
             }
         }
 
         /** Returns an error body in OpenAI's shape, whatever the engine's own: nested, flat, a string or plain text. */
-        private static ObjectNode normalized(int status, JsonNode body, byte[] raw) {
+        private ObjectNode normalized(int status, JsonNode body, String otherwise) {
             JsonNode error = body.path("error").isObject() ? body.get("error") : body;
-            String message = Stream.of(error.path("message"), body.path("error"), body.path("detail"))
-                .filter(JsonNode::isTextual).findFirst().map(JsonNode::textValue)
-                .orElseGet(() -> "The engine answered " + status + ": " + beginning(raw));
-            ObjectNode shaped =
-                Refusal.envelope(status, message, error.path("param").textValue(), error.path("code").asText(null));
+            Optional<String> message = Stream.of(error.path("message"), body.path("error"), body.path("detail"))
+                .filter(JsonNode::isTextual).findFirst().map(JsonNode::textValue);
+            ObjectNode shaped = Refusal.envelope(status, message.orElse(otherwise), error.path("param").textValue(),
+                message.isPresent() ? error.path("code").asText(null) : "bad_engine_answer");
             if (error.path("type").isTextual())
                 shaped.withObject("/error").set("type", error.get("type"));
+            shaped.get("error").properties().forEach(field -> field.setValue(withoutKey(field.getValue())));
             return shaped;
         }
 
-        private static String beginning(byte[] raw) {
-            return new String(raw, 0, Math.min(raw.length, 1_000), UTF_8);
+        /** Hides the engine's key, which an engine may repeat when it refuses it. */
+        private JsonNode withoutKey(JsonNode text) {
+            return options.engineKey == null || !text.isTextual() ? text
+                : TextNode.valueOf(text.textValue().replace(options.engineKey, "***"));
+        }
+
+        /** Returns the beginning of an answer without its HTML, for a person to read. */
+        private static String said(int status, byte[] raw) {
+            String text = new String(raw, 0, Math.min(raw.length, 4_000), UTF_8)
+                .replaceAll("(?is)<(script|style)\\b.*?(</\\1>|\\z)|<[^>]*>", " ").replaceAll("\\s+", " ").strip();
+            return "The engine answered " + status + (status < 300 ? " and no JSON object" : "")
+                + (text.isEmpty() ? "." : ": " + text.substring(0, Math.min(text.length(), 300)));
+        }
+
+        @Override
+        public String state() throws InterruptedException {
+            return base + " " + glance();
+        }
+
+        private String glance() throws InterruptedException {
+            Answer models = send(request("/models").GET().build(), GLANCE.toMillis()).answer;
+            if (models.succeeded())
+                return "answers";
+            if (models.status == 0)
+                return ("request_timeout".equals(models.code) ? "does not answer (nothing within " + brief(GLANCE) + ")"
+                    : models.message.replaceAll("^The engine |\\.$", "")) + "; its requests wait for it";
+            return "answers " + models.status + " to GET /models" + (models.status == 404 ? "; should it end in /v1?"
+                : models.status == 401 ? "; its key is --engine-key or SHEAF_ENGINE_KEY" : "");
         }
 
         @Override
         public String toString() {
             return base;
+        }
+    }
+
+    /**
+     * Lets batches' requests through to an engine: half as many at once when it is overloaded, and one more again
+     * after each round of answers.
+     */
+    private static final class Gate {
+        private static final long BLINK = 100;           // milliseconds between looks at whether it is still wanted
+
+        private final int most;
+        private int allowed;
+        private int inside;
+        private int answers;                             // of this round
+        private long narrowed = System.nanoTime();
+
+        private Gate(int most) {
+            this.most = most;
+            this.allowed = most;
+        }
+
+        /** Waits until one more request may go to the engine, and returns whether it is still wanted. */
+        private synchronized boolean enter(BooleanSupplier wanted) throws InterruptedException {
+            while (wanted.getAsBoolean()) {
+                if (inside < allowed) {
+                    inside++;
+                    return true;
+                }
+                wait(BLINK);
+            }
+            return false;
+        }
+
+        private synchronized void leave(long entered, Upstream.Fault fault) {
+            inside--;
+            if (fault == Upstream.Fault.OVERLOADED)
+                narrow(entered);
+            else if (fault == Upstream.Fault.NONE && allowed < most)
+                widen();
+            notifyAll();
+        }
+
+        /** Halves the way once for all requests that were at the engine together. */
+        private void narrow(long entered) {
+            if (entered - narrowed < 0)
+                return;
+            allowed = Math.max(1, allowed / 2);
+            answers = 0;
+            narrowed = System.nanoTime();
+        }
+
+        private void widen() {
+            if (++answers < allowed)
+                return;
+            allowed++;
+            answers = 0;
+        }
+    }
+
+    /** An answer that came, but not as it should. */
+    private static final class BadAnswer extends IOException {
+        private final Upstream.Fault fault;
+
+        private BadAnswer(String what, Upstream.Fault fault, Throwable cause) {
+            super(what, cause);
+            this.fault = fault;
         }
     }
 
@@ -3148,12 +3492,12 @@ public final class BatchServer implements AutoCloseable {
                 return;
             }
             subscription.cancel();
-            all.onError(new IOException("its answer is longer than " + Lines.MAX_BYTES + " bytes"));
+            all.onError(new BadAnswer("is longer than " + Lines.MAX_BYTES + " bytes", Upstream.Fault.NONE, null));
         }
 
         @Override
         public void onError(Throwable e) {
-            all.onError(e);
+            all.onError(new BadAnswer("broke off", Upstream.Fault.PASSING, e));
         }
 
         @Override
@@ -3575,65 +3919,158 @@ public final class BatchServer implements AutoCloseable {
 
     /** Runs a server until Ctrl-C; see {@code --help}. */
     public static void main(String... args) {
-        System.exit(new CommandLine(new Serve()).setCaseInsensitiveEnumValuesAllowed(true)
-            .setExecutionExceptionHandler(Serve::explain).execute(args));
+        System.exit(new CommandLine(new Serve())
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .registerConverter(Duration.class, Serve::time)
+            .setParameterExceptionHandler((e, given) -> Serve.misused("serve: " + e.getMessage()))
+            .setExecutionExceptionHandler((e, command, parsed) -> Serve.explain(e))
+            .execute(args));
     }
 
-    @Command(name = "serve", sortOptions = false,
-        description = "Serves OpenAI's Files and Batches API on this machine.")
+    @Command(name = "serve", sortOptions = false, usageHelpWidth = 100, customSynopsis = "serve [OPTION]...",
+        description = "Serves OpenAI's Files and Batches API on this machine, before any OpenAI-compatible engine.",
+        footer = {"",
+            "Environment:",
+            "  SHEAF_ENGINE_KEY   as --engine-key",
+            "  SHEAF_SERVER_KEY   as --api-key",
+            "  SHEAF_HOME         where the folder server/ with files and batches is; else ~/.sheaf",
+            "An option comes before the environment. Other users of this machine can see options, and with",
+            "them a key; they cannot see the environment.",
+            "",
+            "Example: batches over the models of Ollama, with curl",
+            "  serve --engine http://localhost:11434/v1 --model-name gpt-4o-mini=llama3.2",
+            "  export OPENAI_BASE_URL=http://127.0.0.1:4141/v1",
+            "  curl $OPENAI_BASE_URL/files -F purpose=batch -F file=@requests.jsonl",
+            "  curl $OPENAI_BASE_URL/batches -H 'Content-Type: application/json' -d '{\"completion_window\": \"24h\",",
+            "      \"input_file_id\": \"file-...\", \"endpoint\": \"/v1/chat/completions\"}'",
+            "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY, which may be any word.",
+            "",
+            "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
+            "",
+            "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option, 130 after Ctrl-C, 143",
+            "after a kill. Unfinished batches go on at the next start over the same store."})
     private static final class Serve implements Callable<Integer> {
         @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
         private boolean help;
 
-        @Option(names = "--port", defaultValue = "0", description = "where to listen (default: a free port)")
-        private int port;
+        @ArgGroup(validate = false, heading = "%nWhere it listens:%n", order = 1)
+        private final Listening listening = new Listening();
 
-        @Option(names = "--host", defaultValue = LOOPBACK,
-            description = "address to listen on (default: ${DEFAULT-VALUE})")
-        private String host;
+        @ArgGroup(validate = false, heading = "%nWho answers:%n", order = 2)
+        private final Answering answering = new Answering();
 
-        @Option(names = "--engine", defaultValue = ECHO,
-            description = "base URL of the OpenAI-compatible server that answers, or ${DEFAULT-VALUE} (the default)")
-        private String engine;
+        @ArgGroup(validate = false, heading = "%nWhat it keeps and takes:%n", order = 3)
+        private final Keeping keeping = new Keeping();
 
-        @Option(names = "--dialect", defaultValue = "openai",
-            description = "whose manners to have: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
-        private Dialect dialect;
+        private static final class Listening {
+            @Option(names = "--port", paramLabel = "PORT", defaultValue = "4141",
+                description = "port to listen on; 0 is a free one (default: ${DEFAULT-VALUE})")
+            private int port;
 
-        @Option(names = "--mixed-models", description = "lets the requests of a batch name different models")
-        private boolean mixedModels;
+            @Option(names = "--host", paramLabel = "HOST", defaultValue = LOOPBACK,
+                description = "address to listen on; one open to others needs a key (default: ${DEFAULT-VALUE})")
+            private String host;
 
-        @Option(names = "--store", description = "folder for files and batches (default: ~/.sheaf/server)")
-        private Path store;
+            @Option(names = "--api-key", paramLabel = "KEY", description = "key that clients must send (default: none)")
+            private String apiKey;
+        }
 
-        @Option(names = "--api-key", description = "key that clients must send (default: none)")
-        private String apiKey;
+        private static final class Answering {
+            @Option(names = "--engine", paramLabel = "URL", defaultValue = ECHO,
+                description = "base URL of the OpenAI-compatible server that answers, mostly ending in /v1; or echo, "
+                    + "which says each question back (default: ${DEFAULT-VALUE})")
+            private String engine;
 
-        @Option(names = "--concurrency", defaultValue = "8",
-            description = "requests at the engine at once (default: ${DEFAULT-VALUE})")
-        private int concurrency;
+            @Option(names = "--engine-key", paramLabel = "KEY",
+                description = "key for the engine; clients' keys are never sent to it (default: none)")
+            private String engineKey;
+
+            @Option(names = "--model-name", paramLabel = "FROM=TO",
+                description = "sends requests for model FROM to the engine as TO; may be repeated")
+            private Map<String, String> modelNames = new LinkedHashMap<>();
+
+            @Option(names = "--concurrency", paramLabel = "N", defaultValue = "8",
+                description = "requests at the engine at once, fewer if that is overloaded (default: ${DEFAULT-VALUE})")
+            private int concurrency;
+
+            @Option(names = "--timeout", paramLabel = "TIME", defaultValue = "10m",
+                description = "for one request with all its tries, such as 90s or 1h30m; so long a batch waits for an "
+                    + "engine that is down (default: ${DEFAULT-VALUE})")
+            private Duration timeout;
+        }
+
+        private static final class Keeping {
+            @Option(names = "--store", paramLabel = "DIR",
+                description = "folder for files and batches (default: ~/.sheaf/server)")
+            private Path store;
+
+            @Option(names = "--dialect", paramLabel = "NAME", defaultValue = "openai",
+                description = "provider whose manners it has: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            private Dialect dialect;
+
+            @Option(names = "--mixed-models",
+                description = "lets the requests of a batch name different models, whatever the dialect")
+            private boolean mixedModels;
+
+            @Option(names = "--max-requests", paramLabel = "N",
+                description = "most requests of a batch (default: as the dialect, 50000 for openai)")
+            private Integer maxRequests;
+
+            @Option(names = "--max-bytes", paramLabel = "N",
+                description = "most bytes of a file (default: as the dialect, 209715200 for openai)")
+            private Long maxBytes;
+        }
 
         @Override
         public Integer call() throws InterruptedException {
-            BatchServer server = asOptions().start();
+            Options options = asOptions();
+            BatchServer server = options.start();
             System.out.println("OPENAI_BASE_URL=" + server.baseUrl());
-            System.err.println("engine: " + engine + "; Ctrl-C stops the server, and its next start goes on with"
-                + " its batches");
+            System.err.println("engine: " + server.service.engine.state());
+            System.err.println("store: " + options.store + "; Ctrl-C stops the server, and its next start goes on with "
+                + "unfinished batches");
             new CountDownLatch(1).await();
             return 0;
         }
 
         private Options asOptions() {
-            Options options = options().port(port).host(host).engine(engine).concurrency(concurrency)
-                .store(store != null ? store : localStore()).dialect(dialect);
-            if (mixedModels)
+            Options options = options().port(listening.port).host(listening.host).engine(answering.engine)
+                .concurrency(answering.concurrency).timeout(answering.timeout).dialect(keeping.dialect)
+                .store(keeping.store != null ? keeping.store : localStore());
+            for (Map.Entry<String, String> name : answering.modelNames.entrySet())
+                options = options.model(name.getKey(), name.getValue());
+            if (keeping.mixedModels)
                 options = options.mixedModels();
-            return apiKey != null ? options.apiKey(apiKey) : options;
+            if (keeping.maxRequests != null)
+                options = options.maxRequests(keeping.maxRequests);
+            if (keeping.maxBytes != null)
+                options = options.maxBytes(keeping.maxBytes);
+            options = key(answering.engineKey, "SHEAF_ENGINE_KEY").map(options::engineKey).orElse(options);
+            return key(listening.apiKey, "SHEAF_SERVER_KEY").map(options::apiKey).orElse(options);
         }
 
-        private static int explain(Exception e, CommandLine command, CommandLine.ParseResult parsed) {
-            command.getErr().println(e.getMessage());
+        private static Optional<String> key(String given, String variable) {
+            return given != null ? Optional.of(given) : setting(variable);
+        }
+
+        private static Duration time(String text) {
+            try {
+                return Duration.parse("PT" + text);
+            } catch (DateTimeParseException noTime) {
+                throw new TypeConversionException("'" + text + "' is no time such as 90s, 10m or 1h30m");
+            }
+        }
+
+        private static int explain(Exception e) {
+            if (e instanceof IllegalArgumentException)
+                return misused(e.getMessage());
+            System.err.println(e.getMessage());
             return 1;
+        }
+
+        private static int misused(String sentence) {
+            System.err.println(sentence + "; try 'serve --help'");
+            return 2;
         }
     }
 }
