@@ -73,7 +73,7 @@ class RealClientsTest {
         "POST /v1/embeddings");
 
     @TempDir Path dir;
-    final BatchServer server = BatchServer.options().apiKey(KEY).start().answer(this::reply);
+    final BatchServer server = BatchServer.options().apiKey(KEY).mixedModels().start().answer(this::reply);
     final OpenAIClient client = openai(KEY);
 
     private record Run(int status, String out, String err) {}
@@ -139,6 +139,7 @@ class RealClientsTest {
         Run run = python(ofTheGuide("guide.py"));
 
         assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("Batch status: completed"), run.out());
         assertEquals(Map.of("request-1", "What is the ultimate breakfast sandwich?", "request-2",
             "Explain the Pythagorean theorem.", "request-3", "Who can park in the area?"),
             answers(Files.readString(dir.resolve("batch_results.jsonl")).lines()), run.out());
