@@ -39,12 +39,14 @@ import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -58,6 +60,8 @@ import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashSet;
+import java.util.HexFormat;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -112,7 +116,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /**
- * A batch inference server that speaks OpenAI's Files, Batches and Models API, on this machine.
+ * A batch inference server that speaks OpenAI's Files, Uploads, Batches and Models API, on this machine.
  *
  * <pre>{@code
  * try (BatchServer server = BatchServer.start("http://localhost:11434/v1")) {
@@ -304,7 +308,7 @@ public final class BatchServer implements AutoCloseable {
             return with(copy -> copy.maxRequests = within("maxRequests", maxRequests, 1, Integer.MAX_VALUE));
         }
 
-        /** Returns options with this limit to the size of a file. If not called, 200 MB. */
+        /** Returns options with this limit to a file, and to an upload for a batch. If not called, 200 MB. */
         public Options maxBytes(long maxBytes) {
             return with(copy -> copy.maxBytes = maxBytes);
         }
@@ -550,6 +554,7 @@ public final class BatchServer implements AutoCloseable {
     private static final class Api extends Handler.Abstract {
         private static final List<String> PURPOSES =
             List.of("assistants", "batch", "fine-tune", "vision", "user_data", "evals");
+        private static final List<String> UPLOAD_PURPOSES = List.of("assistants", "batch", "fine-tune", "vision");
         private static final List<String> ENDPOINTS =
             List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses");
         private static final Map<String, Duration> WINDOWS = Map.of("1h", Duration.ofHours(1),
@@ -574,6 +579,10 @@ public final class BatchServer implements AutoCloseable {
             route("GET", "/v1/files/{id}", this::retrieveFile),
             route("DELETE", "/v1/files/{id}", this::deleteFile),
             route("GET", "/v1/files/{id}/content", this::fileContent),
+            route("POST", "/v1/uploads", this::createUpload),
+            route("POST", "/v1/uploads/{id}/parts", this::addUploadPart),
+            route("POST", "/v1/uploads/{id}/complete", this::completeUpload),
+            route("POST", "/v1/uploads/{id}/cancel", this::cancelUpload),
             route("POST", "/v1/batches", this::createBatch),
             route("GET", "/v1/batches", this::listBatches),
             route("GET", "/v1/batches/{id}", this::retrieveBatch),
@@ -590,12 +599,14 @@ public final class BatchServer implements AutoCloseable {
         private final Store store;
         private final Engine engine;
         private final Runner runner;
+        private final Uploads uploads;
 
         private Api(Options options, Store store, Engine engine, Runner runner) {
             this.options = options;
             this.store = store;
             this.engine = engine;
             this.runner = runner;
+            this.uploads = new Uploads(store);
         }
 
         private static Route route(String method, String path, Endpoint endpoint) {
@@ -682,36 +693,35 @@ public final class BatchServer implements AutoCloseable {
 
         private void createFile(Call call) throws IOException {
             store.deleteExpiredFiles();
-            try (MultiPartFormData.Parts parts = parts(call)) {
+            try (MultiPartFormData.Parts parts = parts(call, options.maxBytes, tooLarge())) {
                 MultiPart.Part content = parts.getFirst("file");
                 if (content == null)
                     throw Refusal.missing("file");
                 String purpose = purpose(parts);
                 Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"));
-                if (seconds == null && purpose.equals("batch"))
-                    seconds = Store.BATCH_FILE_SECONDS;
                 call.send(keep(content, purpose, seconds));
             }
         }
 
-        private MultiPartFormData.Parts parts(Call call) {
+        /** Reads a form to disk, and refuses one with more than {@code most} bytes in a part as {@code tooLarge}. */
+        private MultiPartFormData.Parts parts(Call call, long most, Refusal tooLarge) {
             String type = call.header("Content-Type");
             if (type == null || !type.toLowerCase(Locale.ROOT).startsWith("multipart/form-data"))
                 throw Refusal.invalid(null, null, "Invalid Content-Type header; expected multipart/form-data.");
-            if (call.request.getLength() > options.maxBytes + MAX_BODY)
-                throw tooLarge();
+            if (call.request.getLength() > most + MAX_BODY)
+                throw tooLarge;
             try {
                 return MultiPartFormData.getParts(call.request, call.request, type, new MultiPartConfig.Builder()
-                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(options.maxBytes)
-                    .maxSize(options.maxBytes + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
+                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(most)
+                    .maxSize(most + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
             } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
-                throw malformed(malformed);
+                throw malformed(malformed, tooLarge);
             }
         }
 
-        private Refusal malformed(RuntimeException e) {
+        private static Refusal malformed(RuntimeException e, Refusal tooLarge) {
             String why = String.valueOf(e.getCause() == null ? e.getMessage() : e.getCause().getMessage());
-            return why.contains("exceeded") ? tooLarge()
+            return why.contains("exceeded") ? tooLarge
                 : Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
         }
 
@@ -748,13 +758,20 @@ public final class BatchServer implements AutoCloseable {
             String id = newId("file-");
             Path path = store.file(id);
             content.writeTo(path);
-            if (purpose.equals("batch") && !startsWithJson(path)) {
+            try {
+                checkFormat(path, purpose);
+            } catch (Refusal refusal) {
                 Files.delete(path);
-                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
+                throw refusal;
             }
             ObjectNode file = Store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
             store.insertFile(file);
             return file;
+        }
+
+        private static void checkFormat(Path path, String purpose) throws IOException {
+            if (purpose.equals("batch") && !startsWithJson(path))
+                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
         }
 
         private static boolean startsWithJson(Path path) throws IOException {
@@ -815,6 +832,87 @@ public final class BatchServer implements AutoCloseable {
         private void fileContent(Call call) throws IOException {
             ObjectNode file = file(call.id);
             call.sendFile(store.file(file.get("id").textValue()));
+        }
+
+        private void createUpload(Call call) throws IOException {
+            ObjectNode asked = call.object(call.body(MAX_BODY));
+            requireStrings(asked, "filename", "purpose", "mime_type");
+            String purpose = asked.get("purpose").textValue();
+            if (!UPLOAD_PURPOSES.contains(purpose))
+                throw Refusal.unsupported("purpose", purpose, UPLOAD_PURPOSES);
+            String name = baseName(asked.get("filename").textValue());
+            if (name.isEmpty())
+                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+            long bytes = bytes(asked, purpose.equals("batch") ? options.maxBytes : Uploads.MAX_BYTES);
+            call.send(uploads.create(name, bytes, purpose, expiresAfter(asked.path("expires_after"))));
+        }
+
+        private static long bytes(ObjectNode asked, long most) {
+            if (!asked.hasNonNull("bytes"))
+                throw Refusal.missing("bytes");
+            JsonNode bytes = asked.get("bytes");
+            if (!bytes.isIntegralNumber())
+                throw Refusal.invalid("bytes", "invalid_type", BatchError.wrongType("bytes", "an integer", bytes));
+            return integer("bytes", bytes.asText(), 1, most);
+        }
+
+        private static Long expiresAfter(JsonNode expiry) {
+            if (expiry.isMissingNode() || expiry.isNull())
+                return null;
+            if (!expiry.isObject())
+                throw Refusal.invalid("expires_after", "invalid_type",
+                    BatchError.wrongType("expires_after", "an object", expiry));
+            return seconds(expiry.path("anchor").asText(""), expiry.path("seconds").asText(null));
+        }
+
+        private void addUploadPart(Call call) throws IOException {
+            long most = Math.min(Uploads.MAX_PART, uploads.room(call.id));
+            Refusal tooLarge = Uploads.tooLarge(most);
+            if (most == 0)
+                throw tooLarge;
+            try (MultiPartFormData.Parts parts = parts(call, most, tooLarge)) {
+                MultiPart.Part data = parts.getFirst("data");
+                if (data == null)
+                    throw Refusal.missing("data");
+                call.send(uploads.add(call.id, data));
+            }
+        }
+
+        private void completeUpload(Call call) throws IOException {
+            byte[] body = call.body(MAX_BODY);
+            ObjectNode asked = call.object(body);
+            String digest = UUID.nameUUIDFromBytes(body).toString();
+            call.send(uploads.complete(call.id, partIds(asked.path("part_ids")), md5(asked.path("md5")), digest));
+        }
+
+        private static Set<String> partIds(JsonNode partIds) {
+            if (partIds.isMissingNode() || partIds.isNull())
+                throw Refusal.missing("part_ids");
+            if (!partIds.isArray())
+                throw Refusal.invalid("part_ids", "invalid_type",
+                    BatchError.wrongType("part_ids", "an array of strings", partIds));
+            Set<String> ids = new LinkedHashSet<>();
+            for (JsonNode id : partIds) {
+                requireString("part_ids[" + ids.size() + "]", id);
+                if (!ids.add(id.textValue()))
+                    throw Refusal.invalid("part_ids[" + ids.size() + "]", "invalid_value",
+                        "Part '" + id.textValue() + "' is listed twice.");
+            }
+            return ids;
+        }
+
+        /** Returns an MD5 checksum in lower-case hexadecimal digits, or null if none was given. */
+        private static String md5(JsonNode md5) {
+            if (md5.isMissingNode() || md5.isNull())
+                return null;
+            requireString("md5", md5);
+            if (!md5.textValue().matches("[0-9a-fA-F]{32}"))
+                throw Refusal.invalid("md5", "invalid_value", "Invalid 'md5': expected 32 hexadecimal digits.");
+            return md5.textValue().toLowerCase(Locale.ROOT);
+        }
+
+        private void cancelUpload(Call call) throws IOException {
+            call.send(uploads.cancel(call.id));
         }
 
         private void createBatch(Call call) throws IOException {
@@ -1010,6 +1108,322 @@ public final class BatchServer implements AutoCloseable {
             } catch (JsonProcessingException impossible) {
                 throw new UncheckedIOException(impossible);
             }
+        }
+    }
+
+    // ---- Uploads: files that come in parts ----
+
+    /**
+     * Uploads, and their parts on disk. What counts is what the store has recorded: a file in the folder of parts that
+     * it does not know was never finished, and goes at the next start. One request at a time completes or ends an
+     * upload; parts may come at once.
+     *
+     * @see <a href="https://platform.openai.com/docs/api-reference/uploads">Uploads API</a>
+     */
+    private static final class Uploads {
+        private static final long MAX_BYTES = 8L * 1024 * 1024 * 1024;   // as at OpenAI, as are the next two
+        private static final long MAX_PART = 64L * 1024 * 1024;
+        private static final long LIFETIME = Duration.ofHours(1).toSeconds();
+        private static final int MAX_PARTS = 10_000;
+        private static final int MAX_PENDING = 256;
+        private static final String UPLOADS = """
+            CREATE TABLE IF NOT EXISTS upload (
+                id TEXT PRIMARY KEY,
+                status TEXT NOT NULL,
+                expires_at INTEGER NOT NULL,
+                file_seconds INTEGER,    -- what expires_after gives the file
+                completion TEXT,         -- the digest of the request that completed it
+                json TEXT NOT NULL)""";
+        private static final String PARTS = "CREATE TABLE IF NOT EXISTS upload_part"
+            + " (id TEXT PRIMARY KEY, upload TEXT NOT NULL, bytes INTEGER NOT NULL)";
+        private static final List<String> INDEXES = List.of(
+            "CREATE INDEX IF NOT EXISTS upload_status ON upload (status, expires_at)",
+            "CREATE INDEX IF NOT EXISTS parts_of_upload ON upload_part (upload)");
+
+        private record Upload(ObjectNode json, Long fileSeconds, String completion) {
+            private static Upload read(ResultSet row) throws SQLException, IOException {
+                long seconds = row.getLong("file_seconds");
+                Long fileSeconds = row.wasNull() ? null : seconds;   // of the column read last
+                return new Upload((ObjectNode) JSON.readTree(row.getString("json")), fileSeconds,
+                    row.getString("completion"));
+            }
+
+            private String id() {
+                return json.get("id").textValue();
+            }
+
+            private String purpose() {
+                return json.get("purpose").textValue();
+            }
+
+            private long bytes() {
+                return json.get("bytes").longValue();
+            }
+
+            private String status() {
+                String status = json.get("status").textValue();
+                return status.equals("pending") && isOverdue() ? "expired" : status;
+            }
+
+            private boolean isOverdue() {
+                return now() >= json.get("expires_at").longValue();
+            }
+
+            /** Follows from the upload's id, so that what a crash leaves can be found. */
+            private String fileId() {
+                return id().replaceFirst("upload_", "file-");
+            }
+        }
+
+        private final Set<String> claimed = ConcurrentHashMap.newKeySet();   // those being completed or ended
+        private final Store store;
+        private final Path folder;
+
+        private Uploads(Store store) {
+            this.store = store;
+            this.folder = store.folder.resolve("parts");
+            store.execute(UPLOADS);
+            store.execute(PARTS);
+            INDEXES.forEach(store::execute);
+            try {
+                Files.createDirectories(folder);
+                endOverdue();
+                deleteUnrecorded();
+            } catch (IOException e) {
+                throw Store.unusable(e);
+            }
+        }
+
+        private void deleteUnrecorded() throws IOException {
+            Set<String> recorded = Set.copyOf(store.select("SELECT id FROM upload_part", row -> row.getString(1)));
+            try (DirectoryStream<Path> parts = Files.newDirectoryStream(folder)) {
+                for (Path part : parts)
+                    if (!recorded.contains(part.getFileName().toString()))
+                        Files.delete(part);
+            }
+            for (Upload pending : select("status = 'pending'"))
+                Files.deleteIfExists(store.file(pending.fileId()));   // put together, but not recorded
+        }
+
+        private List<Upload> select(String condition, Object... values) {
+            return store.select("SELECT file_seconds, completion, json FROM upload WHERE " + condition, Upload::read,
+                values);
+        }
+
+        private synchronized ObjectNode create(String name, long bytes, String purpose, Long fileSeconds)
+            throws IOException {
+            endOverdue();
+            if (select("status = 'pending'").size() >= MAX_PENDING)
+                throw Refusal.busy("Too many pending uploads: at most " + MAX_PENDING + ".");
+            long expires = now() + LIFETIME;
+            ObjectNode upload = object().put("id", newId("upload_")).put("object", "upload").put("bytes", bytes)
+                .put("created_at", expires - LIFETIME).put("filename", name).put("purpose", purpose)
+                .put("status", "pending").put("expires_at", expires).putNull("file");
+            store.execute("INSERT INTO upload VALUES (?, 'pending', ?, ?, NULL, ?)", upload.get("id").textValue(),
+                expires, fileSeconds, upload.toString());
+            return upload;
+        }
+
+        private Upload find(String id) {
+            return select("id = ?", id).stream().findFirst()
+                .orElseThrow(() -> new Refusal(404, "No such Upload object: " + id, "upload_id", null));
+        }
+
+        private Upload pending(String id, String act) {
+            Upload upload = find(id);
+            if (!upload.status().equals("pending"))
+                throw Refusal.invalid("upload_id", null, "Cannot " + act + " an upload with status '"
+                    + upload.status() + "'.");
+            return upload;
+        }
+
+        /** Returns how many bytes an upload still takes. */
+        private long room(String id) throws IOException {
+            endOverdue();
+            long declared = pending(id, "add a part to").bytes();
+            Map<String, Long> parts = parts(id);
+            if (parts.size() >= MAX_PARTS)
+                throw Refusal.invalid("upload_id", null, "Too many parts: an upload has at most " + MAX_PARTS + ".");
+            return declared - parts.values().stream().mapToLong(Long::longValue).sum();
+        }
+
+        private Map<String, Long> parts(String upload) {
+            return store.select("SELECT id, bytes FROM upload_part WHERE upload = ?",
+                    row -> Map.entry(row.getString(1), row.getLong(2)), upload)
+                .stream().collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue));
+        }
+
+        private static Refusal tooLarge(long most) {
+            String limit = most == MAX_PART ? "at most " + MAX_PART + " bytes."
+                : "the upload takes " + most + " more bytes.";
+            return new Refusal(413, "Part is too large: " + limit, "data", null);
+        }
+
+        private ObjectNode add(String upload, MultiPart.Part data) throws IOException {
+            String id = newId("part_");
+            Path path = folder.resolve(id);
+            try {
+                data.writeTo(path);
+                force(path);
+                record(id, upload, Files.size(path));
+            } catch (IOException | RuntimeException e) {
+                Files.deleteIfExists(path);
+                throw e;
+            }
+            return object().put("id", id).put("object", "upload.part").put("created_at", now())
+                .put("upload_id", upload);
+        }
+
+        private void force(Path path) throws IOException {
+            try (FileChannel part = FileChannel.open(path, StandardOpenOption.WRITE)) {
+                store.force(part);
+            }
+        }
+
+        /** Checks once more: other parts, or the end of the upload, may have come while this one was read. */
+        private synchronized void record(String id, String upload, long bytes) throws IOException {
+            long room = room(upload);
+            if (bytes > room)
+                throw tooLarge(room);
+            if (bytes == 0)
+                throw Refusal.invalid("data", "invalid_value", "Invalid 'data': the part is empty.");
+            store.execute("INSERT INTO upload_part VALUES (?, ?, ?)", id, upload, bytes);
+        }
+
+        /**
+         * Makes the file of an upload. The same request once more has the same answer: a client that did not hear the
+         * first one repeats it by itself.
+         */
+        private ObjectNode complete(String id, Set<String> partIds, String md5, String digest) throws IOException {
+            claim(id);
+            try {
+                Upload upload = find(id);
+                if (digest.equals(upload.completion))
+                    return upload.json;
+                pending(id, "complete");
+                checkParts(upload, partIds);
+                return complete(upload, partIds, md5, digest);
+            } finally {
+                claimed.remove(id);
+            }
+        }
+
+        private void claim(String id) {
+            if (!claimed.add(id))
+                throw new Refusal(409, "Upload '" + id + "' is being completed or cancelled.", "upload_id", null);
+        }
+
+        private void checkParts(Upload upload, Set<String> partIds) {
+            Map<String, Long> parts = parts(upload.id());
+            long bytes = 0;
+            int index = 0;
+            for (String id : partIds) {
+                if (!parts.containsKey(id))
+                    throw Refusal.invalid("part_ids[" + index + "]", "invalid_value",
+                        "No such part of this upload: '" + id + "'.");
+                bytes += parts.get(id);
+                index++;
+            }
+            if (bytes != upload.bytes())
+                throw Refusal.invalid("part_ids", "invalid_value", "The parts have " + bytes
+                    + " bytes, but the upload was created for " + upload.bytes() + ".");
+        }
+
+        private ObjectNode complete(Upload upload, Set<String> partIds, String md5, String digest) throws IOException {
+            Path whole = store.uploads().resolve(upload.fileId());
+            try {
+                join(partIds, whole);
+                if (md5 != null && !md5.equals(md5(whole)))
+                    throw Refusal.invalid("md5", "invalid_value", "The parts have another MD5 checksum than '"
+                        + md5 + "'.");
+                Api.checkFormat(whole, upload.purpose());
+                return publish(upload, whole, digest);
+            } finally {
+                Files.deleteIfExists(whole);
+            }
+        }
+
+        private void join(Set<String> partIds, Path whole) throws IOException {
+            try (FileChannel out = FileChannel.open(whole, StandardOpenOption.CREATE,
+                StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+                for (String id : partIds)
+                    append(folder.resolve(id), out);
+                store.force(out);
+            }
+        }
+
+        private static void append(Path part, FileChannel out) throws IOException {
+            try (FileChannel in = FileChannel.open(part)) {
+                for (long done = 0; done < in.size(); )
+                    done += in.transferTo(done, in.size() - done, out);
+            }
+        }
+
+        private static String md5(Path path) throws IOException {
+            try (InputStream in = Files.newInputStream(path)) {
+                MessageDigest digest = MessageDigest.getInstance("MD5");
+                byte[] buffer = new byte[64 * 1024];
+                for (int read; (read = in.read(buffer)) >= 0; )
+                    digest.update(buffer, 0, read);
+                return HexFormat.of().formatHex(digest.digest());
+            } catch (NoSuchAlgorithmException impossible) {   // every Java platform has MD5
+                throw new AssertionError(impossible);
+            }
+        }
+
+        /** Gives a file to the upload; after a crash there is either no file and a pending upload, or both are done. */
+        private synchronized ObjectNode publish(Upload upload, Path whole, String digest) throws IOException {
+            ObjectNode file = Store.fileObject(upload.fileId(), Files.size(whole),
+                upload.json.get("filename").textValue(), upload.purpose(), upload.fileSeconds);
+            upload.json.put("status", "completed").set("file", file);
+            Files.move(whole, store.file(upload.fileId()), StandardCopyOption.ATOMIC_MOVE);
+            forgetParts(upload.id(), () -> {
+                store.insertFile(file);
+                store.execute("UPDATE upload SET status = 'completed', completion = ?, json = ? WHERE id = ?", digest,
+                    upload.json.toString(), upload.id());
+            });
+            return upload.json;
+        }
+
+        /** Forgets the parts of an upload in one transaction with its new status, and then deletes them. */
+        private void forgetParts(String upload, Runnable newStatus) throws IOException {
+            Set<String> parts = parts(upload).keySet();
+            store.atomically(() -> {
+                newStatus.run();
+                store.execute("DELETE FROM upload_part WHERE upload = ?", upload);
+            });
+            for (String id : parts)
+                Files.deleteIfExists(folder.resolve(id));
+        }
+
+        private ObjectNode cancel(String id) throws IOException {
+            claim(id);
+            try {
+                Upload upload = find(id);
+                if (upload.status().equals("cancelled"))
+                    return upload.json;
+                return end(pending(id, "cancel"), "cancelled");
+            } finally {
+                claimed.remove(id);
+            }
+        }
+
+        private synchronized ObjectNode end(Upload upload, String status) throws IOException {
+            upload.json.put("status", status);
+            forgetParts(upload.id(), () -> store.execute("UPDATE upload SET status = ?, json = ? WHERE id = ?", status,
+                upload.json.toString(), upload.id()));
+            Files.deleteIfExists(store.file(upload.fileId()));
+            return upload.json;
+        }
+
+        private synchronized void endOverdue() throws IOException {
+            for (Upload upload : select("status = 'pending' AND expires_at <= ?", now()))
+                if (claimed.add(upload.id()))
+                    try {
+                        end(upload, "expired");
+                    } finally {
+                        claimed.remove(upload.id());
+                    }
         }
     }
 
@@ -2225,8 +2639,9 @@ public final class BatchServer implements AutoCloseable {
                 file.force(false);
         }
 
-        private static ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
+        private static ObjectNode fileObject(String id, long bytes, String name, String purpose, Long asked) {
             long created = now();
+            Long seconds = asked == null && purpose.equals("batch") ? Long.valueOf(BATCH_FILE_SECONDS) : asked;
             return object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created)
                 .put("expires_at", seconds == null ? null : created + seconds)
                 .put("filename", name).put("purpose", purpose).put("status", "processed").putNull("status_details");
@@ -2300,6 +2715,26 @@ public final class BatchServer implements AutoCloseable {
         private void deleteExpiredFiles() {
             select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + LIVE, row -> row.getString(1))
                 .forEach(this::deleteFile);
+        }
+
+        /** Makes all of these changes or, should one fail or the process die, none. */
+        private synchronized void atomically(Runnable changes) {
+            execute("BEGIN");
+            try {
+                changes.run();
+                execute("COMMIT");
+            } catch (RuntimeException | Error e) {
+                rollBack(e);
+                throw e;
+            }
+        }
+
+        private void rollBack(Throwable cause) {
+            try {
+                execute("ROLLBACK");
+            } catch (UncheckedIOException alreadyDone) {   // by SQLite itself, as on a full disk
+                cause.addSuppressed(alreadyDone);
+            }
         }
 
         private interface Row<T> {
