@@ -45,6 +45,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.sql.Connection;
@@ -56,6 +57,7 @@ import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
@@ -92,6 +94,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.http.MultiPart;
 import org.eclipse.jetty.http.MultiPartConfig;
@@ -267,6 +271,8 @@ public final class BatchServer implements AutoCloseable {
         private int concurrency = 8;
         private int maxRequests = 50_000;                // https://platform.openai.com/docs/api-reference/batch/create
         private long maxBytes = 200L * 1024 * 1024;      // the same
+        private URI webhook;                             // null tells nobody
+        private byte[] webhookKey;
 
         private Options() {
         }
@@ -311,6 +317,20 @@ public final class BatchServer implements AutoCloseable {
         /** Returns options with this limit to a file, and to an upload for a batch. If not called, 200 MB. */
         public Options maxBytes(long maxBytes) {
             return with(copy -> copy.maxBytes = maxBytes);
+        }
+
+        /**
+         * Returns options with this URL, which is told when a batch is over, in the way of OpenAI's webhooks; the
+         * secret, {@code whsec_} and then Base64, signs what it is told. If not called, nobody is told.
+         */
+        public Options webhook(URI url, String secret) {
+            if (!String.valueOf(required("webhook", url).getScheme()).matches("(?i)https?") || url.getHost() == null)
+                throw new IllegalArgumentException("webhook: " + url + " is no http URL");
+            byte[] key = Webhooks.key(required("webhook secret", secret));
+            return with(copy -> {
+                copy.webhook = url;
+                copy.webhookKey = key;
+            });
         }
 
         /**
@@ -423,6 +443,7 @@ public final class BatchServer implements AutoCloseable {
         private final Engine engine;
         private final Runner runner;
         private final Api api;
+        private final Webhooks webhooks;   // null if nobody is told
         private final Server jetty;
         private final Thread atExit = new Thread(this::stop, "sheaf-server-exit");
 
@@ -432,6 +453,7 @@ public final class BatchServer implements AutoCloseable {
             this.engine = options.engine.equals(ECHO) ? new Echo() : new Upstream(options.engine);
             this.runner = new Runner(options, store, engine);
             this.api = new Api(options, store, engine, runner);
+            this.webhooks = options.webhook == null ? null : new Webhooks(options.webhook, options.webhookKey, store);
             this.jetty = jetty(options, api);
         }
 
@@ -444,6 +466,8 @@ public final class BatchServer implements AutoCloseable {
                     + e.getMessage() + "); choose another port", new IOException(e));
             }
             Runtime.getRuntime().addShutdownHook(atExit);
+            if (webhooks != null)
+                webhooks.start();
             runner.continueUnfinished();
             return store.announce("http://" + bracketed(options.host) + ":" + port() + "/v1");
         }
@@ -477,6 +501,8 @@ public final class BatchServer implements AutoCloseable {
                 throw new IllegalStateException("close: the HTTP server does not stop", e);
             } finally {
                 runner.close();
+                if (webhooks != null)
+                    webhooks.close();
                 store.close();
             }
         }
@@ -2499,6 +2525,161 @@ public final class BatchServer implements AutoCloseable {
         }
     }
 
+    // ---- Webhooks: who hears that a batch is over ----
+
+    /**
+     * Tells a URL that a batch is over. An event is stored together with the status that it tells of, and stays until
+     * the receiver has answered 2xx, so that it arrives at least once; a repeated one has the same webhook-id. One
+     * thread sends them all, and no batch waits for it.
+     *
+     * @see <a href="https://platform.openai.com/docs/api-reference/webhook-events">Webhook events</a>
+     * @see <a href="https://www.standardwebhooks.com">Standard Webhooks, which say how to sign and to repeat</a>
+     */
+    private static final class Webhooks {
+        private static final String SECRET_PREFIX = "whsec_";
+        private static final Set<String> TOLD = Set.of("completed", "failed", "expired", "cancelled");
+        private static final Duration ANSWER = Duration.ofSeconds(15);
+        private static final long LONGEST_PAUSE = Duration.ofHours(1).toSeconds();   // doubles from 1 s with each try
+        private static final long PATIENCE = Duration.ofDays(3).toSeconds();         // from the event to its last try
+        private static final long LOOK = Duration.ofSeconds(1).toNanos();            // a clock may be set anew
+        private static final String EVENTS = """
+            CREATE TABLE IF NOT EXISTS event (
+                id TEXT PRIMARY KEY,
+                created_at INTEGER NOT NULL,
+                due_at INTEGER NOT NULL,     -- when to send it, or to send it again
+                tries INTEGER NOT NULL,
+                json TEXT NOT NULL)""";
+        private static final String BY_TIME = "CREATE INDEX IF NOT EXISTS event_due ON event (due_at, created_at)";
+
+        private record Event(String id, long createdAt, long dueAt, int tries, String json) {
+            private static Event read(ResultSet row) throws SQLException {
+                return new Event(row.getString("id"), row.getLong("created_at"), row.getLong("due_at"),
+                    row.getInt("tries"), row.getString("json"));
+            }
+
+            private long pause() {
+                return Math.min(LONGEST_PAUSE, 1L << Math.min(tries, 30));
+            }
+        }
+
+        private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
+            .followRedirects(HttpClient.Redirect.NEVER).connectTimeout(ANSWER).build();
+        private final Thread sender = Runner.daemon("sheaf-webhook").newThread(this::sendAll);
+        private final URI url;
+        private final byte[] key;
+        private final Store store;
+        private volatile boolean closing;
+
+        private Webhooks(URI url, byte[] key, Store store) {
+            this.url = url;
+            this.key = key;
+            this.store = store;
+            store.execute(EVENTS);
+            store.execute(BY_TIME);
+            store.updated = this::record;
+        }
+
+        private static byte[] key(String secret) {
+            try {
+                byte[] key = Base64.getDecoder().decode(secret.replaceFirst("^" + SECRET_PREFIX, ""));
+                if (secret.startsWith(SECRET_PREFIX) && key.length > 0)
+                    return key;
+            } catch (IllegalArgumentException notBase64) {
+                // the same sentence as for a secret without its prefix, and without the secret
+            }
+            throw new IllegalArgumentException("webhook: the secret is not " + SECRET_PREFIX
+                + " and then Base64; make one with: echo " + SECRET_PREFIX + "$(openssl rand -base64 32)");
+        }
+
+        private void start() {
+            sender.start();
+        }
+
+        /** Stores the event of a batch that is over, in the transaction that stores its status. */
+        private void record(ObjectNode batch) {
+            String status = batch.get("status").textValue();
+            if (!TOLD.contains(status))
+                return;
+            String id = newId("evt_");
+            ObjectNode event = object().put("id", id).put("object", "event").put("type", "batch." + status)
+                .put("created_at", now());
+            event.putObject("data").set("id", batch.get("id"));
+            store.execute("INSERT INTO event VALUES (?, ?, ?, 0, ?)", id, now(), now(), event.toString());
+            LockSupport.unpark(sender);
+        }
+
+        private void sendAll() {
+            while (!closing)
+                try {
+                    sendNext();
+                } catch (InterruptedException e) {
+                    return;
+                } catch (RuntimeException storeFails) {   // as on a full disk, which may pass
+                    LockSupport.parkNanos(LOOK);
+                }
+        }
+
+        private void sendNext() throws InterruptedException {
+            Optional<Event> next = store.select("SELECT * FROM event ORDER BY due_at, created_at LIMIT 1", Event::read)
+                .stream().findFirst();
+            if (next.isEmpty())
+                LockSupport.park();
+            else if (next.get().dueAt > now())
+                LockSupport.parkNanos(LOOK);
+            else
+                send(next.get());
+        }
+
+        private void send(Event event) throws InterruptedException {
+            if (isTaken(event) || now() - event.createdAt >= PATIENCE)
+                store.execute("DELETE FROM event WHERE id = ?", event.id);
+            else
+                store.execute("UPDATE event SET tries = tries + 1, due_at = ? WHERE id = ?", now() + event.pause(),
+                    event.id);
+        }
+
+        private boolean isTaken(Event event) throws InterruptedException {
+            CompletableFuture<HttpResponse<Void>> sent =
+                http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
+            try {
+                int status = sent.get(ANSWER.toMillis(), MILLISECONDS).statusCode();
+                return status >= 200 && status < 300;
+            } catch (TimeoutException | ExecutionException notTaken) {
+                return false;
+            } finally {
+                sent.cancel(true);
+            }
+        }
+
+        private HttpRequest request(Event event) {
+            String time = String.valueOf(Instant.now().getEpochSecond());   // which the receiver has a clock for too
+            return HttpRequest.newBuilder(url).header("Content-Type", "application/json")
+                .header("webhook-id", event.id).header("webhook-timestamp", time)
+                .header("webhook-signature", "v1," + signature(event.id + "." + time + "." + event.json))
+                .POST(HttpRequest.BodyPublishers.ofString(event.json)).build();
+        }
+
+        private String signature(String signed) {
+            try {
+                Mac mac = Mac.getInstance("HmacSHA256");
+                mac.init(new SecretKeySpec(key, "HmacSHA256"));
+                return Base64.getEncoder().encodeToString(mac.doFinal(signed.getBytes(UTF_8)));
+            } catch (GeneralSecurityException impossible) {   // every Java platform has HmacSHA256
+                throw new AssertionError(impossible);
+            }
+        }
+
+        private void close() {
+            closing = true;
+            sender.interrupt();
+            try {
+                sender.join(Runner.LAST_WORDS.toMillis());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
     // ---- Store: files and batches on disk ----
 
     /**
@@ -2536,6 +2717,7 @@ public final class BatchServer implements AutoCloseable {
         private final FileChannel lock;
         private final boolean temporary;
         private final Connection database;
+        private volatile Consumer<ObjectNode> updated = batch -> { };   // sees each state of a batch while it is stored
 
         private Store(Path folder, FileChannel lock, boolean temporary) throws IOException {
             this.folder = folder;
@@ -2662,8 +2844,11 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void updateBatch(ObjectNode batch) {
-            execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
-                batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
+            atomically(() -> {
+                execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
+                    batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
+                updated.accept(batch);
+            });
         }
 
         private Optional<ObjectNode> find(String kind, String id) {
@@ -2832,9 +3017,16 @@ public final class BatchServer implements AutoCloseable {
             description = "requests at the engine at once (default: ${DEFAULT-VALUE})")
         private int concurrency;
 
+        @Option(names = "--webhook", description = "URL to tell when a batch is over (default: none)")
+        private URI webhook;
+
+        @Option(names = "--webhook-secret",
+            description = "whsec_... to sign that with (default: the variable SHEAF_WEBHOOK_SECRET)")
+        private String webhookSecret;
+
         @Override
         public Integer call() throws InterruptedException {
-            BatchServer server = asOptions().start();
+            BatchServer server = withWebhook(asOptions()).start();
             System.out.println("OPENAI_BASE_URL=" + server.baseUrl());
             System.err.println("engine: " + engine + "; Ctrl-C stops the server, and its next start goes on with"
                 + " its batches");
@@ -2846,6 +3038,17 @@ public final class BatchServer implements AutoCloseable {
             Options options = options().port(port).host(host).engine(engine).concurrency(concurrency)
                 .store(store != null ? store : localStore());
             return apiKey != null ? options.apiKey(apiKey) : options;
+        }
+
+        private Options withWebhook(Options options) {
+            if (webhook == null)
+                return options;
+            String named = System.getProperty("SHEAF_WEBHOOK_SECRET", System.getenv("SHEAF_WEBHOOK_SECRET"));
+            String secret = webhookSecret != null ? webhookSecret : named;
+            if (secret == null || secret.isEmpty())
+                throw new IllegalArgumentException("webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give"
+                    + " --webhook-secret");
+            return options.webhook(webhook, secret);
         }
 
         private static int explain(Exception e, CommandLine command, CommandLine.ParseResult parsed) {
