@@ -4,7 +4,6 @@ import static java.net.http.HttpRequest.BodyPublishers.ofByteArray;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.RawClient.JSON;
 import static sheaf.RawClient.json;
 import static sheaf.RawClient.lines;
@@ -215,6 +214,16 @@ class UploadsTest {
         assertEquals(200, complete(upload, first, second).statusCode());
     }
 
+    @Test void partsThatComeAtOnceNeverExceedTheDeclaredBytesTogether() {
+        String upload = create(300_000, "vision");
+
+        List<CompletableFuture<Integer>> sent = IntStream.range(0, 10)
+            .mapToObj(i -> CompletableFuture.supplyAsync(() -> add(upload, new byte[100_000]).statusCode())).toList();
+
+        List<Integer> statuses = sent.stream().map(CompletableFuture::join).sorted().toList();
+        assertEquals(List.of(200, 200, 200, 413, 413, 413, 413, 413, 413, 413), statuses);
+    }
+
     @Test void aPartHasAtMostSixtyFourMegabytes() {
         int limit = 64 * 1024 * 1024;
         String upload = create(limit + 1, "vision");
@@ -280,15 +289,23 @@ class UploadsTest {
     @Test void anExpiredUploadTakesNothingAndLeavesNothing() throws Exception {
         String upload = create(4, "vision");
         String part = part(upload, "abcd".getBytes(UTF_8));
+
+        letAnHourPass();
+
+        assertRefused(400, "upload_id", "Cannot complete an upload with status 'expired'.", complete(upload, part));
+        assertRefused(400, "upload_id", "Cannot cancel an upload with status 'expired'.", cancel(upload));
+        assertRefused(400, "upload_id", "Cannot add a part to an upload with status 'expired'.",
+            add(upload, new byte[1]));
+        assertEquals(List.of(), leftovers());
+    }
+
+    @Test void theNextStartEndsWhatHasExpired() throws Exception {
+        part(create(4, "vision"), "abcd".getBytes(UTF_8));
         server.close();
-        change("UPDATE upload SET expires_at = 1, json = json_set(json, '$.expires_at', 1)");
+        letAnHourPass();
 
         start();
 
-        assertRefused(400, "upload_id", "Cannot add a part to an upload with status 'expired'.",
-            add(upload, new byte[1]));
-        assertRefused(400, "upload_id", "Cannot complete an upload with status 'expired'.", complete(upload, part));
-        assertRefused(400, "upload_id", "Cannot cancel an upload with status 'expired'.", cancel(upload));
         assertEquals(List.of(), leftovers());
     }
 
@@ -329,10 +346,11 @@ class UploadsTest {
         server = BatchServer.options().store(store).maxBytes(1_000_000).start();
     }
 
-    private void change(String sql) throws Exception {
+    private void letAnHourPass() throws Exception {
         try (var database = DriverManager.getConnection("jdbc:sqlite:" + store.resolve("state.db"));
             var statement = database.createStatement()) {
-            assertTrue(statement.executeUpdate(sql) > 0);
+            assertEquals(1, statement.executeUpdate("UPDATE upload SET expires_at = expires_at - 3600,"
+                + " json = json_set(json, '$.expires_at', expires_at - 3600)"));
         }
     }
 

@@ -238,8 +238,9 @@ class WebhooksTest {
 
     private static Delivery delivery(HttpExchange exchange) throws IOException {
         String body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
-        return new Delivery(exchange.getRequestMethod() + " " + exchange.getRequestURI(), exchange.getRequestHeaders().entrySet().stream().collect(Collectors.toMap(
-            header -> header.getKey().toLowerCase(), header -> header.getValue().get(0))), body);
+        Map<String, String> headers = exchange.getRequestHeaders().entrySet().stream()
+            .collect(Collectors.toMap(header -> header.getKey().toLowerCase(), header -> header.getValue().get(0)));
+        return new Delivery(exchange.getRequestMethod() + " " + exchange.getRequestURI(), headers, body);
     }
 
     private static WebhookVerificationParams verification(Delivery delivery, String secret) {
