@@ -61,7 +61,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -74,11 +76,14 @@ import java.time.format.DateTimeParseException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -113,6 +118,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
 import javax.net.ssl.SSLException;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.http.MultiPart;
@@ -141,7 +148,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
 /**
- * A batch inference server that speaks OpenAI's Files, Batches and Models API, on this machine.
+ * A batch inference server that speaks OpenAI's Files, Uploads, Batches and Models API, on this machine.
  *
  * <pre>{@code
  * try (BatchServer server = BatchServer.start("http://localhost:11434/v1")) {
@@ -386,6 +393,8 @@ public final class BatchServer implements AutoCloseable {
         private boolean mixesModels;                     // whatever the dialect says
         private int maxRequests;                         // 0 is what the dialect says
         private long maxBytes;                           // the same
+        private URI webhook;                             // null tells nobody
+        private byte[] webhookKey;
 
         private Options() {
         }
@@ -478,7 +487,7 @@ public final class BatchServer implements AutoCloseable {
             return with(copy -> copy.maxRequests = within("maxRequests", maxRequests, 1, Integer.MAX_VALUE));
         }
 
-        /** Returns options with this limit to the size of a file. If not called, the dialect's. */
+        /** Returns options with this limit to a file, and to an upload for a batch. If not called, the dialect's. */
         public Options maxBytes(long maxBytes) {
             if (maxBytes < 1)
                 throw new IllegalArgumentException("maxBytes: " + maxBytes + " is less than 1");
@@ -495,6 +504,20 @@ public final class BatchServer implements AutoCloseable {
 
         private long maxBytes() {
             return maxBytes != 0 ? maxBytes : dialect.maxBytes();
+        }
+
+        /**
+         * Returns options with this URL, which is told when a batch is over, in the way of OpenAI's webhooks; the
+         * secret, {@code whsec_} and then Base64, signs what it is told. If not called, nobody is told.
+         */
+        public Options webhook(URI url, String secret) {
+            if (!String.valueOf(required("webhook", url).getScheme()).matches("(?i)https?") || url.getHost() == null)
+                throw new IllegalArgumentException("webhook: " + url + " is no http URL");
+            byte[] key = Webhooks.key(required("webhook secret", secret));
+            return with(copy -> {
+                copy.webhook = url;
+                copy.webhookKey = key;
+            });
         }
 
         /**
@@ -1190,6 +1213,10 @@ public final class BatchServer implements AutoCloseable {
             return this == KLUSTER || this == AZURE || this == VOYAGE;
         }
 
+        private static boolean isBatch(String purpose) {
+            return Stream.of(values()).anyMatch(dialect -> dialect.purpose().equals(purpose));
+        }
+
         private static Duration window(String window) {
             if (!window.matches("\\d{1,4}[hd]"))
                 return Duration.ofDays(1);       // the batch will fail
@@ -1248,6 +1275,7 @@ public final class BatchServer implements AutoCloseable {
         private final Script script = new Script();
         private final Runner runner;
         private final Api api;
+        private final Webhooks webhooks;   // null if nobody is told
         private final Server jetty;
         private final Thread atExit = new Thread(this::stop, "sheaf-server-exit");
 
@@ -1257,12 +1285,15 @@ public final class BatchServer implements AutoCloseable {
             this.engine = options.engine.equals(ECHO) ? new Echo(script) : new Upstream(options);
             this.runner = new Runner(options, store, new DryRun(engine), script);
             this.api = new Api(options, store, new DryRun(engine), runner, script);
+            this.webhooks = options.webhook == null ? null : new Webhooks(options.webhook, options.webhookKey, store);
             this.jetty = jetty(options, api);
         }
 
         /** Takes the port, then up the batches that are there, and only then any request: counts never go back. */
         private String start() {
             begin(connector()::open);
+            if (webhooks != null)
+                webhooks.start();
             runner.continueUnfinished();
             begin(jetty::start);
             Runtime.getRuntime().addShutdownHook(atExit);
@@ -1316,6 +1347,8 @@ public final class BatchServer implements AutoCloseable {
                 throw new IllegalStateException("close: the HTTP server does not stop", e);
             } finally {
                 runner.close();
+                if (webhooks != null)
+                    webhooks.close();
                 store.close();
             }
         }
@@ -1393,6 +1426,7 @@ public final class BatchServer implements AutoCloseable {
     private static final class Api extends Handler.Abstract {
         private static final List<String> PURPOSES =
             List.of("assistants", "batch", "fine-tune", "vision", "user_data", "evals");
+        private static final List<String> UPLOAD_PURPOSES = List.of("assistants", "batch", "fine-tune", "vision");
         private static final int MIN_EXPIRY = 3_600;      // https://platform.openai.com/docs/api-reference/files/create
         private static final int MAX_EXPIRY = 2_592_000;
         private static final int MAX_BODY = 1024 * 1024;
@@ -1416,6 +1450,7 @@ public final class BatchServer implements AutoCloseable {
         private final Runner runner;
         private final Script script;
         private final Dialect dialect;
+        private final Uploads uploads;
 
         private Api(Options options, Store store, Engine engine, Runner runner, Script script) {
             this.options = options;
@@ -1424,6 +1459,7 @@ public final class BatchServer implements AutoCloseable {
             this.runner = runner;
             this.script = script;
             this.dialect = options.dialect;
+            this.uploads = new Uploads(store);
             this.routes = routes();
         }
 
@@ -1434,6 +1470,10 @@ public final class BatchServer implements AutoCloseable {
                 route("GET", "/v1/files/{id}", this::retrieveFile),
                 route("DELETE", "/v1/files/{id}", this::deleteFile),
                 route("GET", "/v1/files/{id}/content", this::fileContent),
+                route("POST", "/v1/uploads", this::createUpload),
+                route("POST", "/v1/uploads/{id}/parts", this::addUploadPart),
+                route("POST", "/v1/uploads/{id}/complete", this::completeUpload),
+                route("POST", "/v1/uploads/{id}/cancel", this::cancelUpload),
                 route("POST", "/v1/batches", this::createBatch),
                 route("GET", "/v1/batches", this::listBatches),
                 route("GET", "/v1/batches/{id}", this::retrieveBatch),
@@ -1547,40 +1587,39 @@ public final class BatchServer implements AutoCloseable {
 
         private void createFile(Call call) throws IOException {
             store.deleteExpiredFiles();
-            try (MultiPartFormData.Parts parts = parts(call)) {
+            try (MultiPartFormData.Parts parts = parts(call, options.maxBytes(), tooLarge())) {
                 MultiPart.Part content = parts.getFirst("file");
                 if (content == null)
                     throw Refusal.missing("file");
                 String purpose = purpose(parts);
                 Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"),
                     MIN_EXPIRY);
-                if (seconds == null && purpose.equals(dialect.purpose()))
-                    seconds = Store.BATCH_FILE_SECONDS;
                 call.send(dialect.file(keep(content, purpose, seconds)));
             }
         }
 
-        private MultiPartFormData.Parts parts(Call call) {
+        /** Reads a form to disk, and refuses one with more than {@code most} bytes in a part as {@code tooLarge}. */
+        private MultiPartFormData.Parts parts(Call call, long most, Refusal tooLarge) {
             String type = call.header("Content-Type");
             if (type == null || !type.toLowerCase(Locale.ROOT).startsWith("multipart/form-data"))
                 throw Refusal.invalid(null, null, "Invalid Content-Type header; expected multipart/form-data.");
-            if (call.request.getLength() > options.maxBytes() + MAX_BODY)
-                throw tooLarge();
+            if (call.request.getLength() > most + MAX_BODY)
+                throw tooLarge;
             try {
                 return MultiPartFormData.getParts(call.request, call.request, type, new MultiPartConfig.Builder()
-                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(options.maxBytes())
-                    .maxSize(options.maxBytes() + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
+                    .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(most)
+                    .maxSize(most + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
             } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
-                throw malformed(malformed);
+                throw malformed(malformed, tooLarge);
             }
         }
 
-        private Refusal malformed(RuntimeException e) {
+        private static Refusal malformed(RuntimeException e, Refusal tooLarge) {
             Throwable cause = e.getCause() == null ? e : e.getCause();
             String why = String.valueOf(cause.getMessage());
             if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
                 return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
-            return why.contains("exceeded") ? tooLarge()
+            return why.contains("exceeded") ? tooLarge
                 : Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
         }
 
@@ -1617,14 +1656,21 @@ public final class BatchServer implements AutoCloseable {
             String id = newId("file-");
             Path path = store.file(id);
             content.writeTo(path);
-            if (purpose.equals(dialect.purpose()) && !startsWithJson(path)) {
+            try {
+                checkFormat(path, purpose);
+            } catch (Refusal refusal) {
                 Files.delete(path);
-                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
+                throw refusal;
             }
             store.force(path);
             ObjectNode file = store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
             store.insertFile(file);
             return file;
+        }
+
+        private static void checkFormat(Path path, String purpose) throws IOException {
+            if (Dialect.isBatch(purpose) && !startsWithJson(path))
+                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
         }
 
         private static boolean startsWithJson(Path path) throws IOException {
@@ -1699,6 +1745,87 @@ public final class BatchServer implements AutoCloseable {
         private void fileContent(Call call) throws IOException {
             ObjectNode file = file(call.id);
             call.sendFile(store.content(file.get("id").textValue()));
+        }
+
+        private void createUpload(Call call) throws IOException {
+            ObjectNode asked = call.object(call.body(MAX_BODY));
+            requireStrings(asked, "filename", "purpose", "mime_type");
+            String purpose = asked.get("purpose").textValue();
+            if (!UPLOAD_PURPOSES.contains(purpose))
+                throw Refusal.unsupported("purpose", purpose, UPLOAD_PURPOSES);
+            String name = baseName(asked.get("filename").textValue());
+            if (name.isEmpty())
+                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+            long bytes = bytes(asked, purpose.equals("batch") ? options.maxBytes() : Uploads.MAX_BYTES);
+            call.send(uploads.create(name, bytes, purpose, expiresAfter(asked.path("expires_after"))));
+        }
+
+        private static long bytes(ObjectNode asked, long most) {
+            if (!asked.hasNonNull("bytes"))
+                throw Refusal.missing("bytes");
+            JsonNode bytes = asked.get("bytes");
+            if (!bytes.isIntegralNumber())
+                throw Refusal.invalid("bytes", "invalid_type", BatchError.wrongType("bytes", "an integer", bytes));
+            return integer("bytes", bytes.asText(), 1, most);
+        }
+
+        private static Long expiresAfter(JsonNode expiry) {
+            if (expiry.isMissingNode() || expiry.isNull())
+                return null;
+            if (!expiry.isObject())
+                throw Refusal.invalid("expires_after", "invalid_type",
+                    BatchError.wrongType("expires_after", "an object", expiry));
+            return seconds(expiry.path("anchor").asText(""), expiry.path("seconds").asText(null), MIN_EXPIRY);
+        }
+
+        private void addUploadPart(Call call) throws IOException {
+            long most = Math.min(Uploads.MAX_PART, uploads.room(call.id));
+            Refusal tooLarge = Uploads.tooLarge(most);
+            if (most == 0)
+                throw tooLarge;
+            try (MultiPartFormData.Parts parts = parts(call, most, tooLarge)) {
+                MultiPart.Part data = parts.getFirst("data");
+                if (data == null)
+                    throw Refusal.missing("data");
+                call.send(uploads.add(call.id, data));
+            }
+        }
+
+        private void completeUpload(Call call) throws IOException {
+            byte[] body = call.body(MAX_BODY);
+            ObjectNode asked = call.object(body);
+            String digest = UUID.nameUUIDFromBytes(body).toString();
+            call.send(uploads.complete(call.id, partIds(asked.path("part_ids")), md5(asked.path("md5")), digest));
+        }
+
+        private static Set<String> partIds(JsonNode partIds) {
+            if (partIds.isMissingNode() || partIds.isNull())
+                throw Refusal.missing("part_ids");
+            if (!partIds.isArray())
+                throw Refusal.invalid("part_ids", "invalid_type",
+                    BatchError.wrongType("part_ids", "an array of strings", partIds));
+            Set<String> ids = new LinkedHashSet<>();
+            for (JsonNode id : partIds) {
+                requireString("part_ids[" + ids.size() + "]", id);
+                if (!ids.add(id.textValue()))
+                    throw Refusal.invalid("part_ids[" + ids.size() + "]", "invalid_value",
+                        "Part '" + id.textValue() + "' is listed twice.");
+            }
+            return ids;
+        }
+
+        /** Returns an MD5 checksum in lower-case hexadecimal digits, or null if none was given. */
+        private static String md5(JsonNode md5) {
+            if (md5.isMissingNode() || md5.isNull())
+                return null;
+            requireString("md5", md5);
+            if (!md5.textValue().matches("[0-9a-fA-F]{32}"))
+                throw Refusal.invalid("md5", "invalid_value", "Invalid 'md5': expected 32 hexadecimal digits.");
+            return md5.textValue().toLowerCase(Locale.ROOT);
+        }
+
+        private void cancelUpload(Call call) throws IOException {
+            call.send(uploads.cancel(call.id));
         }
 
         private void createBatch(Call call) throws IOException {
@@ -1920,6 +2047,318 @@ public final class BatchServer implements AutoCloseable {
             } catch (JsonProcessingException impossible) {
                 throw new UncheckedIOException(impossible);
             }
+        }
+    }
+
+    // ---- Uploads: files that come in parts ----
+
+    /**
+     * Uploads, and their parts on disk. What counts is what the store has recorded: a file in the folder of parts that
+     * it does not know was never finished, and goes at the next start. One request at a time completes or ends an
+     * upload; parts may come at once.
+     *
+     * @see <a href="https://platform.openai.com/docs/api-reference/uploads">Uploads API</a>
+     */
+    private static final class Uploads {
+        private static final long MAX_BYTES = 8L * 1024 * 1024 * 1024;   // as at OpenAI, as are the next two
+        private static final long MAX_PART = 64L * 1024 * 1024;
+        private static final long LIFETIME = Duration.ofHours(1).toSeconds();
+        private static final int MAX_PARTS = 10_000;
+        private static final int MAX_PENDING = 256;
+        private static final String UPLOADS = """
+            CREATE TABLE IF NOT EXISTS upload (
+                id TEXT PRIMARY KEY,
+                status TEXT NOT NULL,
+                expires_at INTEGER NOT NULL,
+                file_seconds INTEGER,    -- what expires_after gives the file
+                completion TEXT,         -- the digest of the request that completed it
+                json TEXT NOT NULL)""";
+        private static final String PARTS = "CREATE TABLE IF NOT EXISTS upload_part"
+            + " (id TEXT PRIMARY KEY, upload TEXT NOT NULL, bytes INTEGER NOT NULL)";
+        private static final List<String> INDEXES = List.of(
+            "CREATE INDEX IF NOT EXISTS upload_status ON upload (status, expires_at)",
+            "CREATE INDEX IF NOT EXISTS parts_of_upload ON upload_part (upload)");
+
+        private record Upload(ObjectNode json, Long fileSeconds, String completion) {
+            private static Upload read(ResultSet row) throws SQLException, IOException {
+                long seconds = row.getLong("file_seconds");
+                Long fileSeconds = row.wasNull() ? null : seconds;   // of the column read last
+                return new Upload((ObjectNode) JSON.readTree(row.getString("json")), fileSeconds,
+                    row.getString("completion"));
+            }
+
+            private String id() {
+                return json.get("id").textValue();
+            }
+
+            private String purpose() {
+                return json.get("purpose").textValue();
+            }
+
+            private long bytes() {
+                return json.get("bytes").longValue();
+            }
+
+            private String status(long now) {
+                String status = json.get("status").textValue();
+                return status.equals("pending") && now >= json.get("expires_at").longValue() ? "expired" : status;
+            }
+
+            /** Follows from the upload's id, so that what a crash leaves can be found. */
+            private String fileId() {
+                return id().replaceFirst("upload_", "file-");
+            }
+        }
+
+        private final Set<String> claimed = ConcurrentHashMap.newKeySet();   // those being completed or ended
+        private final Store store;
+        private final Path folder;
+
+        private Uploads(Store store) {
+            this.store = store;
+            this.folder = store.folder.resolve("parts");
+            store.execute(UPLOADS);
+            store.execute(PARTS);
+            INDEXES.forEach(store::execute);
+            try {
+                Files.createDirectories(folder);
+                endOverdue();
+                deleteUnrecorded();
+            } catch (IOException e) {
+                throw Store.unusable(e);
+            }
+        }
+
+        private void deleteUnrecorded() throws IOException {
+            Set<String> recorded = Set.copyOf(store.select("SELECT id FROM upload_part", row -> row.getString(1)));
+            try (DirectoryStream<Path> parts = Files.newDirectoryStream(folder)) {
+                for (Path part : parts)
+                    if (!recorded.contains(part.getFileName().toString()))
+                        Files.delete(part);
+            }
+            for (Upload pending : select("status = 'pending'"))
+                Files.deleteIfExists(store.file(pending.fileId()));   // put together, but not recorded
+        }
+
+        private List<Upload> select(String condition, Object... values) {
+            return store.select("SELECT file_seconds, completion, json FROM upload WHERE " + condition, Upload::read,
+                values);
+        }
+
+        private synchronized ObjectNode create(String name, long bytes, String purpose, Long fileSeconds)
+            throws IOException {
+            endOverdue();
+            if (select("status = 'pending'").size() >= MAX_PENDING)
+                throw Refusal.busy("Too many pending uploads: at most " + MAX_PENDING + ".");
+            long expires = store.now() + LIFETIME;
+            ObjectNode upload = object().put("id", newId("upload_")).put("object", "upload").put("bytes", bytes)
+                .put("created_at", expires - LIFETIME).put("filename", name).put("purpose", purpose)
+                .put("status", "pending").put("expires_at", expires).putNull("file");
+            store.execute("INSERT INTO upload VALUES (?, 'pending', ?, ?, NULL, ?)", upload.get("id").textValue(),
+                expires, fileSeconds, upload.toString());
+            return upload;
+        }
+
+        private Upload find(String id) {
+            return select("id = ?", id).stream().findFirst()
+                .orElseThrow(() -> new Refusal(404, "No such Upload object: " + id, "upload_id", null));
+        }
+
+        private Upload pending(String id, String act) {
+            Upload upload = find(id);
+            if (!upload.status(store.now()).equals("pending"))
+                throw Refusal.invalid("upload_id", null, "Cannot " + act + " an upload with status '"
+                    + upload.status(store.now()) + "'.");
+            return upload;
+        }
+
+        /** Returns how many bytes an upload still takes. */
+        private long room(String id) throws IOException {
+            endOverdue();
+            long declared = pending(id, "add a part to").bytes();
+            Map<String, Long> parts = parts(id);
+            if (parts.size() >= MAX_PARTS)
+                throw Refusal.invalid("upload_id", null, "Too many parts: an upload has at most " + MAX_PARTS + ".");
+            return declared - parts.values().stream().mapToLong(Long::longValue).sum();
+        }
+
+        private Map<String, Long> parts(String upload) {
+            return store.select("SELECT id, bytes FROM upload_part WHERE upload = ?",
+                    row -> Map.entry(row.getString(1), row.getLong(2)), upload)
+                .stream().collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue));
+        }
+
+        private static Refusal tooLarge(long most) {
+            String limit = most == MAX_PART ? "at most " + MAX_PART + " bytes."
+                : "the upload takes " + most + " more bytes.";
+            return new Refusal(413, "Part is too large: " + limit, "data", null);
+        }
+
+        private ObjectNode add(String upload, MultiPart.Part data) throws IOException {
+            String id = newId("part_");
+            Path path = folder.resolve(id);
+            try {
+                data.writeTo(path);
+                force(path);
+                record(id, upload, Files.size(path));
+            } catch (IOException | RuntimeException e) {
+                Files.deleteIfExists(path);
+                throw e;
+            }
+            return object().put("id", id).put("object", "upload.part").put("created_at", store.now())
+                .put("upload_id", upload);
+        }
+
+        private void force(Path path) throws IOException {
+            try (FileChannel part = FileChannel.open(path, StandardOpenOption.WRITE)) {
+                store.force(part);
+            }
+        }
+
+        /** Checks once more: other parts, or the end of the upload, may have come while this one was read. */
+        private synchronized void record(String id, String upload, long bytes) throws IOException {
+            long room = room(upload);
+            if (bytes > room)
+                throw tooLarge(room);
+            if (bytes == 0)
+                throw Refusal.invalid("data", "invalid_value", "Invalid 'data': the part is empty.");
+            store.execute("INSERT INTO upload_part VALUES (?, ?, ?)", id, upload, bytes);
+        }
+
+        /**
+         * Makes the file of an upload. The same request once more has the same answer: a client that did not hear the
+         * first one repeats it by itself.
+         */
+        private ObjectNode complete(String id, Set<String> partIds, String md5, String digest) throws IOException {
+            claim(id);
+            try {
+                Upload upload = find(id);
+                if (digest.equals(upload.completion))
+                    return upload.json;
+                pending(id, "complete");
+                checkParts(upload, partIds);
+                return complete(upload, partIds, md5, digest);
+            } finally {
+                claimed.remove(id);
+            }
+        }
+
+        private void claim(String id) {
+            if (!claimed.add(id))
+                throw new Refusal(409, "Upload '" + id + "' is being completed or cancelled.", "upload_id", null);
+        }
+
+        private void checkParts(Upload upload, Set<String> partIds) {
+            Map<String, Long> parts = parts(upload.id());
+            long bytes = 0;
+            int index = 0;
+            for (String id : partIds) {
+                if (!parts.containsKey(id))
+                    throw Refusal.invalid("part_ids[" + index + "]", "invalid_value",
+                        "No such part of this upload: '" + id + "'.");
+                bytes += parts.get(id);
+                index++;
+            }
+            if (bytes != upload.bytes())
+                throw Refusal.invalid("part_ids", "invalid_value", "The parts have " + bytes
+                    + " bytes, but the upload was created for " + upload.bytes() + ".");
+        }
+
+        private ObjectNode complete(Upload upload, Set<String> partIds, String md5, String digest) throws IOException {
+            Path whole = store.uploads().resolve(upload.fileId());
+            try {
+                join(partIds, whole);
+                if (md5 != null && !md5.equals(md5(whole)))
+                    throw Refusal.invalid("md5", "invalid_value", "The parts have another MD5 checksum than '"
+                        + md5 + "'.");
+                Api.checkFormat(whole, upload.purpose());
+                return publish(upload, whole, digest);
+            } finally {
+                Files.deleteIfExists(whole);
+            }
+        }
+
+        private void join(Set<String> partIds, Path whole) throws IOException {
+            try (FileChannel out = FileChannel.open(whole, StandardOpenOption.CREATE,
+                StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+                for (String id : partIds)
+                    append(folder.resolve(id), out);
+                store.force(out);
+            }
+        }
+
+        private static void append(Path part, FileChannel out) throws IOException {
+            try (FileChannel in = FileChannel.open(part)) {
+                for (long done = 0; done < in.size(); )
+                    done += in.transferTo(done, in.size() - done, out);
+            }
+        }
+
+        private static String md5(Path path) throws IOException {
+            try (InputStream in = Files.newInputStream(path)) {
+                MessageDigest digest = MessageDigest.getInstance("MD5");
+                byte[] buffer = new byte[64 * 1024];
+                for (int read; (read = in.read(buffer)) >= 0; )
+                    digest.update(buffer, 0, read);
+                return HexFormat.of().formatHex(digest.digest());
+            } catch (NoSuchAlgorithmException impossible) {   // every Java platform has MD5
+                throw new AssertionError(impossible);
+            }
+        }
+
+        /** Gives a file to the upload; after a crash there is either no file and a pending upload, or both are done. */
+        private synchronized ObjectNode publish(Upload upload, Path whole, String digest) throws IOException {
+            ObjectNode file = store.fileObject(upload.fileId(), Files.size(whole),
+                upload.json.get("filename").textValue(), upload.purpose(), upload.fileSeconds);
+            upload.json.put("status", "completed").set("file", file);
+            Files.move(whole, store.file(upload.fileId()), StandardCopyOption.ATOMIC_MOVE);
+            forgetParts(upload.id(), () -> {
+                store.insertFile(file);
+                store.execute("UPDATE upload SET status = 'completed', completion = ?, json = ? WHERE id = ?", digest,
+                    upload.json.toString(), upload.id());
+            });
+            return upload.json;
+        }
+
+        /** Forgets the parts of an upload in one transaction with its new status, and then deletes them. */
+        private void forgetParts(String upload, Runnable newStatus) throws IOException {
+            Set<String> parts = parts(upload).keySet();
+            store.atomically(() -> {
+                newStatus.run();
+                store.execute("DELETE FROM upload_part WHERE upload = ?", upload);
+            });
+            for (String id : parts)
+                Files.deleteIfExists(folder.resolve(id));
+        }
+
+        private ObjectNode cancel(String id) throws IOException {
+            claim(id);
+            try {
+                Upload upload = find(id);
+                if (upload.status(store.now()).equals("cancelled"))
+                    return upload.json;
+                return end(pending(id, "cancel"), "cancelled");
+            } finally {
+                claimed.remove(id);
+            }
+        }
+
+        private synchronized ObjectNode end(Upload upload, String status) throws IOException {
+            upload.json.put("status", status);
+            forgetParts(upload.id(), () -> store.execute("UPDATE upload SET status = ?, json = ? WHERE id = ?", status,
+                upload.json.toString(), upload.id()));
+            Files.deleteIfExists(store.file(upload.fileId()));
+            return upload.json;
+        }
+
+        private synchronized void endOverdue() throws IOException {
+            for (Upload upload : select("status = 'pending' AND expires_at <= ?", store.now()))
+                if (claimed.add(upload.id()))
+                    try {
+                        end(upload, "expired");
+                    } finally {
+                        claimed.remove(upload.id());
+                    }
         }
     }
 
@@ -3506,6 +3945,161 @@ public final class BatchServer implements AutoCloseable {
         }
     }
 
+    // ---- Webhooks: who hears that a batch is over ----
+
+    /**
+     * Tells a URL that a batch is over. An event is stored together with the status that it tells of, and stays until
+     * the receiver has answered 2xx, so that it arrives at least once; a repeated one has the same webhook-id. One
+     * thread sends them all, and no batch waits for it.
+     *
+     * @see <a href="https://platform.openai.com/docs/api-reference/webhook-events">Webhook events</a>
+     * @see <a href="https://www.standardwebhooks.com">Standard Webhooks, which say how to sign and to repeat</a>
+     */
+    private static final class Webhooks {
+        private static final String SECRET_PREFIX = "whsec_";
+        private static final Set<String> TOLD = Set.of("completed", "failed", "expired", "cancelled");
+        private static final Duration ANSWER = Duration.ofSeconds(15);
+        private static final long LONGEST_PAUSE = Duration.ofHours(1).toSeconds();   // doubles from 1 s with each try
+        private static final long PATIENCE = Duration.ofDays(3).toSeconds();         // from the event to its last try
+        private static final long LOOK = Duration.ofSeconds(1).toNanos();            // a clock may be set anew
+        private static final String EVENTS = """
+            CREATE TABLE IF NOT EXISTS event (
+                id TEXT PRIMARY KEY,
+                created_at INTEGER NOT NULL,
+                due_at INTEGER NOT NULL,     -- when to send it, or to send it again
+                tries INTEGER NOT NULL,
+                json TEXT NOT NULL)""";
+        private static final String BY_TIME = "CREATE INDEX IF NOT EXISTS event_due ON event (due_at, created_at)";
+
+        private record Event(String id, long createdAt, long dueAt, int tries, String json) {
+            private static Event read(ResultSet row) throws SQLException {
+                return new Event(row.getString("id"), row.getLong("created_at"), row.getLong("due_at"),
+                    row.getInt("tries"), row.getString("json"));
+            }
+
+            private long pause() {
+                return Math.min(LONGEST_PAUSE, 1L << Math.min(tries, 30));
+            }
+        }
+
+        private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
+            .followRedirects(HttpClient.Redirect.NEVER).connectTimeout(ANSWER).build();
+        private final Thread sender = Runner.daemon("sheaf-webhook").newThread(this::sendAll);
+        private final URI url;
+        private final byte[] key;
+        private final Store store;
+        private volatile boolean closing;
+
+        private Webhooks(URI url, byte[] key, Store store) {
+            this.url = url;
+            this.key = key;
+            this.store = store;
+            store.execute(EVENTS);
+            store.execute(BY_TIME);
+            store.updated = this::record;
+        }
+
+        private static byte[] key(String secret) {
+            try {
+                byte[] key = Base64.getDecoder().decode(secret.replaceFirst("^" + SECRET_PREFIX, ""));
+                if (secret.startsWith(SECRET_PREFIX) && key.length > 0)
+                    return key;
+            } catch (IllegalArgumentException notBase64) {
+                // the same sentence as for a secret without its prefix, and without the secret
+            }
+            throw new IllegalArgumentException("webhook: the secret is not " + SECRET_PREFIX
+                + " and then Base64; make one with: echo " + SECRET_PREFIX + "$(openssl rand -base64 32)");
+        }
+
+        private void start() {
+            sender.start();
+        }
+
+        /** Stores the event of a batch that is over, in the transaction that stores its status. */
+        private void record(ObjectNode batch) {
+            String status = batch.get("status").textValue();
+            if (!TOLD.contains(status))
+                return;
+            String id = newId("evt_");
+            ObjectNode event = object().put("id", id).put("object", "event").put("type", "batch." + status)
+                .put("created_at", store.now());
+            event.putObject("data").set("id", batch.get("id"));
+            store.execute("INSERT INTO event VALUES (?, ?, ?, 0, ?)", id, store.now(), store.now(), event.toString());
+            LockSupport.unpark(sender);
+        }
+
+        private void sendAll() {
+            while (!closing)
+                try {
+                    sendNext();
+                } catch (InterruptedException e) {
+                    return;
+                } catch (RuntimeException storeFails) {   // as on a full disk, which may pass
+                    LockSupport.parkNanos(LOOK);
+                }
+        }
+
+        private void sendNext() throws InterruptedException {
+            Optional<Event> next = store.select("SELECT * FROM event ORDER BY due_at, created_at LIMIT 1", Event::read)
+                .stream().findFirst();
+            if (next.isEmpty())
+                LockSupport.park();
+            else if (next.get().dueAt > store.now())
+                LockSupport.parkNanos(LOOK);
+            else
+                send(next.get());
+        }
+
+        private void send(Event event) throws InterruptedException {
+            if (isTaken(event) || store.now() - event.createdAt >= PATIENCE)
+                store.execute("DELETE FROM event WHERE id = ?", event.id);
+            else
+                store.execute("UPDATE event SET tries = tries + 1, due_at = ? WHERE id = ?",
+                    store.now() + event.pause(), event.id);
+        }
+
+        private boolean isTaken(Event event) throws InterruptedException {
+            CompletableFuture<HttpResponse<Void>> sent =
+                http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
+            try {
+                int status = sent.get(ANSWER.toMillis(), MILLISECONDS).statusCode();
+                return status >= 200 && status < 300;
+            } catch (TimeoutException | ExecutionException notTaken) {
+                return false;
+            } finally {
+                sent.cancel(true);
+            }
+        }
+
+        private HttpRequest request(Event event) {
+            String time = String.valueOf(Instant.now().getEpochSecond());   // which the receiver has a clock for too
+            return HttpRequest.newBuilder(url).header("Content-Type", "application/json")
+                .header("webhook-id", event.id).header("webhook-timestamp", time)
+                .header("webhook-signature", "v1," + signature(event.id + "." + time + "." + event.json))
+                .POST(HttpRequest.BodyPublishers.ofString(event.json)).build();
+        }
+
+        private String signature(String signed) {
+            try {
+                Mac mac = Mac.getInstance("HmacSHA256");
+                mac.init(new SecretKeySpec(key, "HmacSHA256"));
+                return Base64.getEncoder().encodeToString(mac.doFinal(signed.getBytes(UTF_8)));
+            } catch (GeneralSecurityException impossible) {   // every Java platform has HmacSHA256
+                throw new AssertionError(impossible);
+            }
+        }
+
+        private void close() {
+            closing = true;
+            sender.interrupt();
+            try {
+                sender.join(Runner.LAST_WORDS.toMillis());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
     // ---- Store: files and batches on disk ----
 
     /**
@@ -3548,6 +4142,7 @@ public final class BatchServer implements AutoCloseable {
         private final Connection database;
         private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
         private long silentUntil = System.nanoTime();
+        private volatile Consumer<ObjectNode> updated = batch -> { };   // sees each state of a batch while it is stored
 
         private Store(Path folder, FileChannel lock, boolean temporary) throws IOException {
             this.folder = folder;
@@ -3726,8 +4321,9 @@ public final class BatchServer implements AutoCloseable {
                 + "); make room, and its batches go on by themselves");
         }
 
-        private ObjectNode fileObject(String id, long bytes, String name, String purpose, Long seconds) {
+        private ObjectNode fileObject(String id, long bytes, String name, String purpose, Long asked) {
             long created = now();
+            Long seconds = asked == null && Dialect.isBatch(purpose) ? Long.valueOf(BATCH_FILE_SECONDS) : asked;
             return object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created)
                 .put("expires_at", seconds == null ? null : created + seconds)
                 .put("filename", name).put("purpose", purpose).put("status", "processed").putNull("status_details");
@@ -3741,7 +4337,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void insertBatch(ObjectNode batch, String key, String digest) {
-            together(() -> {
+            atomically(() -> {
                 execute("INSERT INTO resource (id, kind, label, json) VALUES (?, 'batch', ?, ?)",
                     batch.get("id").textValue(), batch.get("status").textValue(), batch.toString());
                 if (key != null)
@@ -3750,30 +4346,31 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void updateBatch(ObjectNode batch, List<ObjectNode> files) {
-            together(() -> {
+            atomically(() -> {
                 files.forEach(this::insertFile);
                 execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
                     batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
+                updated.accept(batch);
             });
         }
 
-        /** Makes several changes one: after a crash there are all of them or none. */
-        private synchronized void together(Runnable changes) {
+        /** Makes all of these changes or, should one fail or the process die, none. */
+        private synchronized void atomically(Runnable changes) {
             execute("BEGIN");
             try {
                 changes.run();
                 execute("COMMIT");
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 rollBack(e);
                 throw e;
             }
         }
 
-        private void rollBack(RuntimeException cause) {
+        private void rollBack(Throwable cause) {
             try {
                 execute("ROLLBACK");
-            } catch (UncheckedIOException done) {     // by SQLite itself, as when the disk is full
-                cause.addSuppressed(done);
+            } catch (UncheckedIOException alreadyDone) {   // by SQLite itself, as on a full disk
+                cause.addSuppressed(alreadyDone);
             }
         }
 
@@ -4021,9 +4618,16 @@ public final class BatchServer implements AutoCloseable {
             private Long maxBytes;
         }
 
+        @Option(names = "--webhook", description = "URL to tell when a batch is over (default: none)")
+        private URI webhook;
+
+        @Option(names = "--webhook-secret",
+            description = "whsec_... to sign that with (default: the variable SHEAF_WEBHOOK_SECRET)")
+        private String webhookSecret;
+
         @Override
         public Integer call() throws InterruptedException {
-            Options options = asOptions();
+            Options options = withWebhook(asOptions());
             BatchServer server = options.start();
             System.out.println("OPENAI_BASE_URL=" + server.baseUrl());
             System.err.println("engine: " + server.service.engine.state());
@@ -4047,6 +4651,14 @@ public final class BatchServer implements AutoCloseable {
                 options = options.maxBytes(keeping.maxBytes);
             options = key(answering.engineKey, "SHEAF_ENGINE_KEY").map(options::engineKey).orElse(options);
             return key(listening.apiKey, "SHEAF_SERVER_KEY").map(options::apiKey).orElse(options);
+        }
+
+        private Options withWebhook(Options options) {
+            if (webhook == null)
+                return options;
+            return options.webhook(webhook, key(webhookSecret, "SHEAF_WEBHOOK_SECRET").orElseThrow(() ->
+                new IllegalArgumentException("webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give"
+                    + " --webhook-secret")));
         }
 
         private static Optional<String> key(String given, String variable) {

@@ -101,7 +101,7 @@ class EngineTest {
 
     @Test void aModelGoesOutUnderTheEnginesName() {
         Queue<String> received = new ConcurrentLinkedQueue<>();
-        serve(BatchServer.options().model("m", "meta-llama/Llama-3.1-8B").engine(engine((path, body) -> {
+        serve(BatchServer.options().mixedModels().model("m", "meta-llama/Llama-3.1-8B").engine(engine((path, body) -> {
             received.add(json(body.getBytes(UTF_8)).path("model").asText());
             return "200 " + HI;
         })));
@@ -381,8 +381,8 @@ class EngineTest {
 
     @Tag("S17")
     @Test void anUnknownModelIsALinesError() {
-        serve(engine((path, body) -> body.contains("\"nope\"")
-            ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI));
+        serve(BatchServer.options().mixedModels().engine(engine((path, body) -> body.contains("\"nope\"")
+            ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI)));
 
         JsonNode batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"nope\"")
             + lines("two").replace("request-1", "request-2")));
