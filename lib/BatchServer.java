@@ -1779,15 +1779,23 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void addUploadPart(Call call) throws IOException {
-            long most = Math.min(Uploads.MAX_PART, uploads.room(call.id));
-            Refusal tooLarge = Uploads.tooLarge(most);
-            if (most == 0)
-                throw tooLarge;
-            try (MultiPartFormData.Parts parts = parts(call, most, tooLarge)) {
+            try {
+                call.send(addedPart(call));
+            } catch (Refusal refusal) {
+                call.skipBody(Uploads.MAX_PART + MAX_BODY);
+                throw refusal;
+            }
+        }
+
+        private ObjectNode addedPart(Call call) throws IOException {
+            long room = uploads.room(call.id);
+            if (room == 0 || call.request.getLength() > room + MAX_BODY)
+                throw Uploads.tooLarge(Math.min(room, Uploads.MAX_PART));
+            try (MultiPartFormData.Parts parts = parts(call, Uploads.MAX_PART, Uploads.tooLarge(Uploads.MAX_PART))) {
                 MultiPart.Part data = parts.getFirst("data");
                 if (data == null)
                     throw Refusal.missing("data");
-                call.send(uploads.add(call.id, data));
+                return uploads.add(call.id, data);
             }
         }
 
@@ -1983,6 +1991,18 @@ public final class BatchServer implements AutoCloseable {
             if (body.length > limit)
                 throw new Refusal(413, "Request body is too large: at most " + limit + " bytes.", null, null);
             return body;
+        }
+
+        /** Reads what is left of a body, if not too much: a client that is cut off while it sends hears nothing. */
+        private void skipBody(long limit) {
+            InputStream body = Content.Source.asInputStream(request);
+            byte[] buffer = new byte[64 * 1024];
+            try {
+                for (long left = limit, read; left > 0 && (read = body.read(buffer)) >= 0; )
+                    left -= read;
+            } catch (IOException gone) {
+                // nobody is left to hear the answer, or Jetty has given the body up
+            }
         }
 
         private ObjectNode object(byte[] body) throws IOException {

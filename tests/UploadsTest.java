@@ -212,6 +212,7 @@ class UploadsTest {
         String second = part(upload, new byte[2_000]);
         assertRefused(413, "data", "Part is too large: the upload takes 0 more bytes.", add(upload, new byte[1]));
         assertEquals(200, complete(upload, first, second).statusCode());
+        assertEquals(List.of(), leftovers());
     }
 
     @Test void partsThatComeAtOnceNeverExceedTheDeclaredBytesTogether() {
