@@ -1592,8 +1592,8 @@ public final class BatchServer implements AutoCloseable {
                 if (content == null)
                     throw Refusal.missing("file");
                 String purpose = purpose(parts);
-                Long seconds = seconds(field(parts, "expires_after[anchor]"), field(parts, "expires_after[seconds]"),
-                    MIN_EXPIRY);
+                Long seconds = seconds("expires_after", field(parts, "expires_after[anchor]"),
+                    field(parts, "expires_after[seconds]"), MIN_EXPIRY);
                 call.send(dialect.file(keep(content, purpose, seconds)));
             }
         }
@@ -1644,12 +1644,22 @@ public final class BatchServer implements AutoCloseable {
         }
 
         /** Returns the seconds of an {@code expires_after}, or null if there is none. */
-        private static Long seconds(String anchor, String seconds, int least) {
+        private static Long seconds(String param, String anchor, String seconds, int least) {
             if (anchor == null && seconds == null)
                 return null;
             if (!"created_at".equals(anchor))
-                throw Refusal.unsupported("expires_after.anchor", anchor, List.of("created_at"));
-            return integer("expires_after.seconds", seconds, least, MAX_EXPIRY);
+                throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
+            return integer(param + ".seconds", seconds, least, MAX_EXPIRY);
+        }
+
+        /** Returns the same of a JSON body. */
+        private static Long seconds(ObjectNode asked, String param, int least) {
+            JsonNode expiry = asked.path(param);
+            if (expiry.isMissingNode() || expiry.isNull())
+                return null;
+            if (!expiry.isObject())
+                throw Refusal.invalid(param, "invalid_type", BatchError.wrongType(param, "an object", expiry));
+            return seconds(param, expiry.path("anchor").asText(""), expiry.path("seconds").asText(null), least);
         }
 
         private ObjectNode keep(MultiPart.Part content, String purpose, Long seconds) throws IOException {
@@ -1757,7 +1767,7 @@ public final class BatchServer implements AutoCloseable {
             if (name.isEmpty())
                 throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
             long bytes = bytes(asked, purpose.equals("batch") ? options.maxBytes() : Uploads.MAX_BYTES);
-            call.send(uploads.create(name, bytes, purpose, expiresAfter(asked.path("expires_after"))));
+            call.send(uploads.create(name, bytes, purpose, seconds(asked, "expires_after", MIN_EXPIRY)));
         }
 
         private static long bytes(ObjectNode asked, long most) {
@@ -1767,15 +1777,6 @@ public final class BatchServer implements AutoCloseable {
             if (!bytes.isIntegralNumber())
                 throw Refusal.invalid("bytes", "invalid_type", BatchError.wrongType("bytes", "an integer", bytes));
             return integer("bytes", bytes.asText(), 1, most);
-        }
-
-        private static Long expiresAfter(JsonNode expiry) {
-            if (expiry.isMissingNode() || expiry.isNull())
-                return null;
-            if (!expiry.isObject())
-                throw Refusal.invalid("expires_after", "invalid_type",
-                    BatchError.wrongType("expires_after", "an object", expiry));
-            return seconds(expiry.path("anchor").asText(""), expiry.path("seconds").asText(null), MIN_EXPIRY);
         }
 
         private void addUploadPart(Call call) throws IOException {
@@ -1844,7 +1845,7 @@ public final class BatchServer implements AutoCloseable {
             if (dialect.refusesWindows())
                 requireOneOf("completion_window", asked, dialect.windows());
             checkMetadata(asked.path("metadata"));
-            checkOutputExpiry(asked.path("output_expires_after"));
+            seconds(asked, "output_expires_after", dialect.minExpiry());
             if (dialect.refusesUnknownFiles() || !script.invisible.isZero())
                 file(asked.get("input_file_id").textValue());
             if (script.forgetsMetadata)
@@ -1905,11 +1906,6 @@ public final class BatchServer implements AutoCloseable {
                 throw Refusal.invalid(param, "string_above_max_length", "Invalid '" + param
                     + "': string too long. Expected a string with maximum length 512, but got a string with length "
                     + length + " instead.");
-        }
-
-        private void checkOutputExpiry(JsonNode expiry) {
-            if (expiry.isObject())
-                seconds(expiry.path("anchor").textValue(), expiry.path("seconds").asText(null), dialect.minExpiry());
         }
 
         private void listBatches(Call call) {
@@ -4548,9 +4544,10 @@ public final class BatchServer implements AutoCloseable {
         description = "Serves OpenAI's Files and Batches API on this machine, before any OpenAI-compatible engine.",
         footer = {"",
             "Environment:",
-            "  SHEAF_ENGINE_KEY   as --engine-key",
-            "  SHEAF_SERVER_KEY   as --api-key",
-            "  SHEAF_HOME         where the folder server/ with files and batches is; else ~/.sheaf",
+            "  SHEAF_ENGINE_KEY      as --engine-key",
+            "  SHEAF_SERVER_KEY      as --api-key",
+            "  SHEAF_WEBHOOK_SECRET  as --webhook-secret",
+            "  SHEAF_HOME            where the folder server/ with files and batches is; else ~/.sheaf",
             "An option comes before the environment. Other users of this machine can see options, and with",
             "them a key; they cannot see the environment.",
             "",
@@ -4578,6 +4575,9 @@ public final class BatchServer implements AutoCloseable {
 
         @ArgGroup(validate = false, heading = "%nWhat it keeps and takes:%n", order = 3)
         private final Keeping keeping = new Keeping();
+
+        @ArgGroup(validate = false, heading = "%nWhom it tells:%n", order = 4)
+        private final Telling telling = new Telling();
 
         private static final class Listening {
             @Option(names = "--port", paramLabel = "PORT", defaultValue = "4141",
@@ -4638,12 +4638,15 @@ public final class BatchServer implements AutoCloseable {
             private Long maxBytes;
         }
 
-        @Option(names = "--webhook", description = "URL to tell when a batch is over (default: none)")
-        private URI webhook;
+        private static final class Telling {
+            @Option(names = "--webhook", paramLabel = "URL",
+                description = "is told when a batch is over, in the way of OpenAI's webhooks (default: none)")
+            private URI webhook;
 
-        @Option(names = "--webhook-secret",
-            description = "whsec_... to sign that with (default: the variable SHEAF_WEBHOOK_SECRET)")
-        private String webhookSecret;
+            @Option(names = "--webhook-secret", paramLabel = "SECRET",
+                description = "signs what is told: whsec_ and then Base64")
+            private String secret;
+        }
 
         @Override
         public Integer call() throws InterruptedException {
@@ -4674,9 +4677,9 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private Options withWebhook(Options options) {
-            if (webhook == null)
+            if (telling.webhook == null)
                 return options;
-            return options.webhook(webhook, key(webhookSecret, "SHEAF_WEBHOOK_SECRET").orElseThrow(() ->
+            return options.webhook(telling.webhook, key(telling.secret, "SHEAF_WEBHOOK_SECRET").orElseThrow(() ->
                 new IllegalArgumentException("webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give"
                     + " --webhook-secret")));
         }

@@ -301,7 +301,7 @@ class BatchServerTest {
 
         assertEquals(400, uploaded.statusCode());
         assertEquals(param, json(uploaded).at("/error/param").asText());
-        assertEquals(400, client.create(asked).statusCode());
+        assertEquals("output_" + param, json(client.create(asked)).at("/error/param").asText());
     }
 
     // ---- creating a batch ----

@@ -210,10 +210,10 @@ class WebhooksTest {
     @Test void serveSaysThatTheSecretIsMissingOrWrong() throws Exception {
         URI url = URI.create("http://127.0.0.1:9/hook");
 
-        assertEquals("1 webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give --webhook-secret\n",
-            said(serve("", url)));
-        assertEquals("1 " + NO_SECRET + "\n", said(serve("secret", url)));
-        assertEquals("1 " + NO_SECRET + "\n", said(serve(SECRET, url, "--webhook-secret", "whsec_?")));
+        assertEquals("2 webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give --webhook-secret"
+            + "; try 'serve --help'\n", said(serve("", url)));
+        assertEquals("2 " + NO_SECRET + "; try 'serve --help'\n", said(serve("secret", url)));
+        assertEquals("2 " + NO_SECRET + "; try 'serve --help'\n", said(serve(SECRET, url, "--webhook-secret", "whsec_?")));
     }
 
     private void start(URI webhook) {
