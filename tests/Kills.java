@@ -201,11 +201,22 @@ final class Kills {
         HttpResponse<byte[]> answer = RawClient.send(client.request("/files")
             .header("Content-Type", "multipart/form-data; boundary=sheaf")
             .POST(HttpRequest.BodyPublishers.ofInputStream(() -> inTwoHalves(head, bytes))));
-        assertEquals(200, answer.statusCode(), () -> new String(answer.body(), UTF_8));
-        JsonNode file = RawClient.json(answer);
+        JsonNode file = accepted(answer);
         assertEquals(bytes.length, file.get("bytes").asInt());
         uploads.put(file.get("id").asText(), digest);
         return file.get("id").asText();
+    }
+
+    /** Returns what a server said, unless it is just going down and said that. */
+    private JsonNode accepted(HttpResponse<byte[]> answer) {
+        assertEquals(200, said(answer).statusCode(), () -> new String(answer.body(), UTF_8));
+        return RawClient.json(answer);
+    }
+
+    private HttpResponse<byte[]> said(HttpResponse<byte[]> answer) {
+        if (answer.statusCode() >= 500 && server.isEnded())
+            throw new UncheckedIOException(new IOException(new String(answer.body(), UTF_8)));
+        return answer;
     }
 
     private InputStream inTwoHalves(byte[] head, byte[] bytes) {
@@ -263,8 +274,7 @@ final class Kills {
         boolean answered = false;
         try {
             HttpResponse<byte[]> answer = RawClient.send(request);
-            assertEquals(200, answer.statusCode(), () -> new String(answer.body(), UTF_8));
-            created.put(RawClient.json(answer).get("id").asText(), intent);
+            created.put(accepted(answer).get("id").asText(), intent);
             answered = true;
         } finally {
             if (!answered && intent.key != null)
@@ -277,7 +287,7 @@ final class Kills {
         if (id == null || random.nextInt(3) > 0)
             return;
         cancelled.add(id);
-        int status = client.cancel(id).statusCode();
+        int status = said(client.cancel(id)).statusCode();
         assertTrue(status == 200 || status == 409, "cancel: " + status);
     }
 
@@ -296,9 +306,9 @@ final class Kills {
         String digest = id == null ? null : uploads.get(id);
         if (digest == null)
             return;
-        HttpResponse<byte[]> content = client.get("/files/" + id + "/content");
+        HttpResponse<byte[]> content = said(client.get("/files/" + id + "/content"));
         if (uploads.containsKey(id))
-            assertEquals(digest, sha256(content.body()), id);
+            assertEquals(digest, sha256(content.body()), () -> id + " with status " + content.statusCode());
     }
 
     /** Looks at a batch: what it says must never go back. */
@@ -307,7 +317,7 @@ final class Kills {
         if (id == null)
             return;
         int before = ran.getOrDefault(id, 0);
-        JsonNode batch = client.found(id);
+        JsonNode batch = accepted(client.get("/batches/" + id));
         int now = batch.at("/request_counts/completed").asInt() + batch.at("/request_counts/failed").asInt();
         assertTrue(now >= before, () -> id + " went back from " + before + " to " + now);
         ran.merge(id, now, Math::max);

@@ -1,0 +1,40 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Measure the server against this machine: server, kills
+//JAVA 17+
+//DEPS org.junit.jupiter:junit-jupiter:5.14.4
+//SOURCES ServerBench.java
+//SOURCES ../tests/Kills.java
+//SOURCES ../tests/RawClient.java
+//SOURCES ../tests/ServerProcess.java
+//SOURCES ../lib/BatchServer.java
+
+package sheaf;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
+
+/**
+ * Runs the benchmarks that its arguments name, or the first if there is none.
+ * <pre>
+ *     ./jbang bench server       lines, bytes, clients and memory
+ *     ./jbang bench kills 200    a server killed so many times
+ * </pre>
+ */
+class RunBench {
+
+    public static void main(String... args) throws Exception {
+        List<String> words = args.length == 0 ? List.of("server") : List.of(args);
+        Path folder = Files.createTempDirectory("sheaf-bench");
+        switch (words.get(0)) {
+            case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
+            case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
+                folder.resolve("store")).run(words.size() < 2 ? 200 : Integer.parseInt(words.get(1))));
+            default -> throw new IllegalArgumentException("bench: no benchmark " + words.get(0)
+                + "; there are: server, kills");
+        }
+        ServerBench.deleteTree(folder);
+        System.exit(0);        // whatever threads the clients left behind
+    }
+}

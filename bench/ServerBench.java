@@ -1,0 +1,309 @@
+package sheaf;
+
+import static java.net.http.HttpRequest.BodyPublishers.ofInputStream;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.RawClient.HTTP;
+import static sheaf.RawClient.JSON;
+import static sheaf.RawClient.json;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.BufferedReader;
+import java.io.BufferedWriter;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.io.SequenceInputStream;
+import java.io.UncheckedIOException;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Stream;
+
+/**
+ * Measures a server in a JVM of its own with a heap of 256 MB. What it does is checked, byte by byte and line by line;
+ * how long it takes is set against something plain in the same run, because no two machines are alike.
+ */
+final class ServerBench {
+    static final Size FULL = new Size(100_000, 200, 50, 4);
+    private static final String HEAP = "-Xmx256m";
+    private static final int MEGABYTE = 1_000_000;
+
+    /** How much is measured: lines, megabytes of one file, clients at once, and megabytes of each one's file. */
+    record Size(int lines, int megabytes, int clients, int each) {
+    }
+
+    private interface Work {
+        void run() throws Exception;
+    }
+
+    private final Path folder;
+    private final Size size;
+    private final List<String> rows = new ArrayList<>();
+    private ServerProcess server;
+    private final RawClient client = new RawClient(() -> server.url());
+
+    ServerBench(Path folder, Size size) {
+        this.folder = folder;
+        this.size = size;
+    }
+
+    /** Runs all of it, and prints a table. */
+    void run(PrintStream out) throws Exception {
+        with(this::lines);
+        with(this::file);
+        with(this::clients);
+        out.printf(Locale.ROOT, "%-34s %10s  %-8s  %s%n", "server, " + HEAP, "measured", "unit", "compared");
+        rows.forEach(out::println);
+    }
+
+    private void row(String what, double value, String unit, String compared) {
+        rows.add(String.format(Locale.ROOT, "%-34s %10.1f  %-8s  %s", what, value, unit, compared));
+    }
+
+    /** Gives a piece of work a new server, so that its memory is its own. */
+    private void with(Work work) throws Exception {
+        Path store = Files.createTempDirectory(folder, "store").resolve("store");
+        server = ServerProcess.start(store, "echo", HEAP);
+        try {
+            server.url();
+            work.run();
+        } finally {
+            server.stop();
+            deleteTree(store.getParent());
+        }
+    }
+
+    // ---- lines ----
+
+    private void lines() throws Exception {
+        Path input = inputFile(size.lines);
+        parse(input);                                      // once before, for the compiler
+        double parsing = seconds(() -> parse(input));
+        List<String> ids = new ArrayList<>();
+        for (Path part : parts(input))
+            ids.add(uploaded(part, "batch"));
+        double running = seconds(() -> finish(ids));
+        row("lines through the echo engine", size.lines / running, "lines/s",
+            ratio(parsing / running) + " of one thread that parses and writes the same JSON");
+        memory("  memory at its peak");
+    }
+
+    private Path inputFile(int lines) throws IOException {
+        Path input = folder.resolve("input.jsonl");
+        try (BufferedWriter out = Files.newBufferedWriter(input)) {
+            for (int i = 1; i <= lines; i++)
+                out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
+                    + "\"body\":" + RawClient.body("Summarize review " + i + ": the soup was cold, grüße") + "}\n");
+        }
+        return input;
+    }
+
+    /** Cuts a file at every 50,000th line: more a batch may not have. */
+    private List<Path> parts(Path input) throws IOException {
+        List<Path> parts = new ArrayList<>();
+        try (BufferedReader in = Files.newBufferedReader(input)) {
+            for (String line = in.readLine(); line != null; ) {
+                Path part = folder.resolve("part-" + parts.size() + ".jsonl");
+                try (BufferedWriter out = Files.newBufferedWriter(part)) {
+                    for (int i = 0; i < 50_000 && line != null; i++, line = in.readLine())
+                        out.append(line).append('\n');
+                }
+                parts.add(part);
+            }
+        }
+        return parts;
+    }
+
+    private void parse(Path input) throws IOException {
+        try (BufferedReader in = Files.newBufferedReader(input);
+                OutputStream out = Files.newOutputStream(folder.resolve("parsed"))) {
+            for (String line; (line = in.readLine()) != null; )
+                out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
+        }
+    }
+
+    private void finish(List<String> files) throws IOException, InterruptedException {
+        List<String> batches = files.stream()
+            .map(file -> json(client.create(RawClient.batch(file))).get("id").asText()).toList();
+        int lines = 0;
+        for (String id : batches)
+            lines += checkedLines(finished(id));
+        assertEquals(size.lines, lines);
+    }
+
+    private JsonNode finished(String id) {
+        while (true) {
+            JsonNode batch = client.found(id);
+            if (!batch.get("completed_at").isNull())
+                return batch;
+            assertTrue(batch.get("failed_at").isNull(), batch::toString);
+            LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
+        }
+    }
+
+    private int checkedLines(JsonNode batch) throws IOException, InterruptedException {
+        HttpRequest request = content(batch.get("output_file_id").asText());
+        int lines;
+        try (Stream<String> output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
+            lines = (int) output.count();
+        }
+        assertEquals("{\"total\":" + lines + ",\"completed\":" + lines + ",\"failed\":0}",
+            batch.get("request_counts").toString());
+        return lines;
+    }
+
+    private HttpRequest content(String id) {
+        return client.request("/files/" + id + "/content").build();
+    }
+
+    // ---- one large file ----
+
+    private void file() throws Exception {
+        Path file = randomFile("large", size.megabytes);
+        double copying = seconds(() -> copy(file, folder.resolve("copy")));
+        List<String> id = new ArrayList<>();
+        double up = seconds(() -> id.add(uploaded(file, "user_data")));
+        Path back = folder.resolve("back");
+        double down = seconds(() -> HTTP.send(content(id.get(0)), HttpResponse.BodyHandlers.ofFile(back)));
+        assertEquals(-1, Files.mismatch(file, back), "the file has changed");
+        row("upload of " + size.megabytes + " MB", size.megabytes / up, "MB/s",
+            ratio(copying / up) + " of a copy with fsync");
+        row("download of it", size.megabytes / down, "MB/s", ratio(copying / down) + " of the same");
+        memory("  memory at its peak");
+    }
+
+    private Path randomFile(String name, int megabytes) throws IOException {
+        Path file = folder.resolve(name);
+        byte[] bytes = new byte[MEGABYTE];
+        Random random = new Random(name.hashCode());
+        try (OutputStream out = Files.newOutputStream(file)) {
+            for (int i = 0; i < megabytes; i++) {
+                random.nextBytes(bytes);
+                out.write(bytes);
+            }
+        }
+        return file;
+    }
+
+    private static void copy(Path from, Path to) throws IOException {
+        Files.copy(from, to);
+        try (FileChannel copy = FileChannel.open(to, StandardOpenOption.WRITE)) {
+            copy.force(true);
+        }
+    }
+
+    private String uploaded(Path file, String purpose) throws IOException, InterruptedException {
+        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
+            + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n")
+            .getBytes(UTF_8);
+        HttpRequest request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
+            .POST(ofInputStream(() -> form(head, file))).build();
+        HttpResponse<byte[]> answer = HTTP.send(request, HttpResponse.BodyHandlers.ofByteArray());
+        assertEquals(200, answer.statusCode(), () -> new String(answer.body(), UTF_8));
+        assertEquals(Files.size(file), json(answer).get("bytes").asLong());
+        return json(answer).get("id").asText();
+    }
+
+    private static InputStream form(byte[] head, Path file) {
+        try {
+            return new SequenceInputStream(Collections.enumeration(List.of(new ByteArrayInputStream(head),
+                Files.newInputStream(file), new ByteArrayInputStream("\r\n--sheaf--\r\n".getBytes(UTF_8)))));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    // ---- many clients ----
+
+    private void clients() throws Exception {
+        for (int i = 0; i < 3; i++)
+            smallBatch();                                  // for the compilers of both sides
+        double alone = seconds(this::smallBatch);
+        double together = seconds(() -> atOnce(this::smallBatch));
+        row(size.clients + " clients, a batch each", size.clients / together, "batch/s",
+            ratio(size.clients * alone / together) + " of one client that goes on alone");
+        Path file = randomFile("each", size.each);
+        double copying = seconds(() -> {
+            for (int i = 0; i < size.clients; i++)
+                copy(file, folder.resolve("copy-" + i));
+        });
+        double uploading = seconds(() -> atOnce(() -> checkUpload(file)));
+        row(size.clients + " uploads of " + size.each + " MB at once", size.clients * size.each / uploading, "MB/s",
+            ratio(copying / uploading) + " of copies with fsync, one by one; each was downloaded again");
+        memory("  memory at its peak");
+    }
+
+    /** Uploads, creates, polls and downloads. */
+    private void smallBatch() throws IOException, InterruptedException {
+        String id = client.create(RawClient.lines("one", "two", "three", "four", "five"));
+        assertEquals(5, checkedLines(finished(id)));
+    }
+
+    private void checkUpload(Path file) throws IOException, InterruptedException {
+        String id = uploaded(file, "user_data");
+        byte[] back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
+        assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
+    }
+
+    private void atOnce(Work work) throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(size.clients);
+        Callable<Void> call = () -> {
+            work.run();
+            return null;
+        };
+        for (Future<Void> each : threads.invokeAll(Collections.nCopies(size.clients, call)))
+            each.get();
+        threads.shutdown();
+    }
+
+    // ---- measures ----
+
+    private static double seconds(Work work) throws Exception {
+        long start = System.nanoTime();
+        work.run();
+        return (System.nanoTime() - start) / 1e9;
+    }
+
+    private static String ratio(double ratio) {
+        return String.format(Locale.ROOT, "%.2f", ratio);
+    }
+
+    /** Adds what the server's process ever held in memory, where the system tells. */
+    private void memory(String what) throws IOException {
+        Path status = Path.of("/proc", String.valueOf(server.pid()), "status");
+        if (!Files.exists(status)) {
+            rows.add(what + ": this system does not tell");
+            return;
+        }
+        String peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
+            .orElseThrow().replaceAll("\\D", "");
+        row(what, Long.parseLong(peak) / 1024.0, "MiB", "");
+    }
+
+    static void deleteTree(Path folder) throws IOException {
+        try (Stream<Path> tree = Files.walk(folder)) {
+            for (Path path : tree.sorted(Comparator.reverseOrder()).toList())
+                Files.deleteIfExists(path);
+        }
+    }
+}
