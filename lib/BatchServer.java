@@ -13,7 +13,7 @@
 //DEPS info.picocli:picocli:4.7.7
 // keeps Jetty silent
 //DEPS org.slf4j:slf4j-nop:2.0.20
-// the page at /; without it the server does all else
+// the page at /; a server without the page needs neither this line nor the file
 //FILES sheaf/BatchServer.html=BatchServer.html
 
 package sheaf;

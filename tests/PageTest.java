@@ -318,7 +318,7 @@ class PageTest {
         tab.awaitText("#batches .first", harmless);
         tab.awaitText("#files .name", "<img src=x onerror=hit()>.jsonl");
         assertFalse(tab.is("window.hit || document.querySelector('main img, main script')"));
-        assertTrue(tab.is("document.documentElement.scrollWidth <= innerWidth"));
+        assertTrue(tab.is("document.documentElement.scrollWidth <= 360"));
         assertEquals(List.of(), tab.complaints);
     }
 
