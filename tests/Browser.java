@@ -42,10 +42,13 @@ final class Browser implements AutoCloseable {
 
     private Browser(String program) throws IOException {
         profile = Files.createTempDirectory("sheaf-browser");
-        process = new ProcessBuilder(program, "--headless=new", "--no-sandbox", "--disable-gpu",
+        ProcessBuilder builder = new ProcessBuilder(program, "--headless=new", "--no-sandbox", "--disable-gpu",
             "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--mute-audio",
             "--remote-debugging-port=0", "--user-data-dir=" + profile, "about:blank")
-            .redirectErrorStream(true).redirectOutput(profile.resolve("log").toFile()).start();
+            .redirectErrorStream(true).redirectOutput(profile.resolve("log").toFile());
+        for (String folder : List.of("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
+            builder.environment().put(folder, profile.toString());     // else it leaves traces there
+        process = builder.start();
         Path port = profile.resolve("DevToolsActivePort");     // written when it listens
         await("the browser starts", () -> !process.isAlive() || Files.exists(port) && !read(port).isBlank());
         assertTrue(process.isAlive(), () -> "the browser ended: " + read(profile.resolve("log")));
