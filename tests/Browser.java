@@ -43,8 +43,9 @@ final class Browser implements AutoCloseable {
     private Browser(String program) throws IOException {
         profile = Files.createTempDirectory("sheaf-browser");
         ProcessBuilder builder = new ProcessBuilder(program, "--headless=new", "--no-sandbox", "--disable-gpu",
-            "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--mute-audio",
-            "--remote-debugging-port=0", "--user-data-dir=" + profile, "about:blank")
+            "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run",
+            "--host-resolver-rules=MAP *.test 127.0.0.1", "--remote-debugging-port=0",
+            "--user-data-dir=" + profile, "about:blank")
             .redirectErrorStream(true).redirectOutput(profile.resolve("log").toFile());
         for (String folder : List.of("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
             builder.environment().put(folder, profile.toString());     // else it leaves traces there

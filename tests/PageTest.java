@@ -15,9 +15,11 @@ import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.net.httpserver.HttpServer;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.URI;
 import java.net.URL;
@@ -422,6 +424,32 @@ class PageTest {
         tab.awaitThat("document.getElementById('trouble').hidden");
     }
 
+    @Test void aPageOfAnotherSiteReadsNothingAndChangesNothing() throws IOException {
+        server.pause();
+        String id = client.create(lines("one"));
+        HttpServer other = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        other.createContext("/", exchange -> exchange.sendResponseHeaders(200, -1));
+        other.start();
+        open.add(() -> other.stop(0));
+        Browser.Tab tab = tab().show("http://localhost:" + other.getAddress().getPort() + "/");
+        tab.awaitThat("location.hostname === 'localhost'");
+        String cancel = server.baseUrl() + "/batches/" + id + "/cancel";
+
+        assertEquals("blocked", fetched(tab, server.baseUrl() + "/batches", ""));
+        assertEquals("blocked", fetched(tab, cancel, "method: 'POST'"));
+        assertEquals("blocked", fetched(tab, cancel, "method: 'POST', mode: 'no-cors'"));
+
+        assertEquals("in_progress", client.found(id).get("status").asText());
+    }
+
+    @Test void aNameThatIsMadeToLeadHereLeadsNowhere() {
+        int port = URI.create(server.baseUrl()).getPort();
+        Browser.Tab tab = tab().show("http://rebound.test:" + port + "/");
+
+        tab.awaitText("body", "Host 'rebound.test:" + port + "' is not a name of this machine");
+        assertEquals("basic 403", fetched(tab, "/v1/batches", ""));
+    }
+
     @Test void theInstructionsWorkAsTheyStand(@TempDir Path folder) throws Exception {
         Browser.Tab tab = tab();
         tab.awaitText("#sheaf", ".model(\"echo\")");
@@ -469,6 +497,12 @@ class PageTest {
         } catch (IOException e) {
             throw new AssertionError(e);
         }
+    }
+
+    /** Returns what a page gets when its script sends a request. */
+    static String fetched(Browser.Tab tab, String url, String options) {
+        return tab.value("fetch('" + url + "', {" + options + "})"
+            + ".then(got => got.type + ' ' + got.status, () => 'blocked')").asText();
     }
 
     static void giveKey(Browser.Tab tab, String key) {
