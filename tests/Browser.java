@@ -169,9 +169,14 @@ final class Browser implements AutoCloseable {
             return value("Boolean(" + expression + ")").asBoolean();
         }
 
+        /** Returns what a reader sees of all elements that a selector names. */
         String text(String selector) {
-            return value("[...document.querySelectorAll(" + quoted(selector) + ")].map(n => n.innerText).join('\\n')")
-                .asText();
+            return value(visible(selector)).asText();
+        }
+
+        private static String visible(String selector) {
+            return "[...document.querySelectorAll(" + quoted(selector)
+                + ")].filter(each => each.checkVisibility()).map(each => each.innerText).join('\\n')";
         }
 
         void click(String selector) {
@@ -185,8 +190,7 @@ final class Browser implements AutoCloseable {
 
         void awaitText(String selector, String part) {
             try {
-                awaitThat("[...document.querySelectorAll(" + quoted(selector) + ")].map(n => n.innerText).join('\\n')"
-                    + ".includes(" + quoted(part) + ")");
+                awaitThat("(" + visible(selector) + ").includes(" + quoted(part) + ")");
             } catch (AssertionError e) {
                 throw new AssertionError(part + " is not in " + text(selector), e);
             }

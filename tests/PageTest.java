@@ -97,6 +97,7 @@ class PageTest {
             assertTrue(answer.contains("\r\n" + header + "\r\n"), answer);
     }
 
+    @Tag("S23")
     @Test void thePageNeedsNoKeyButAllElseDoes() throws IOException {
         server = opened(BatchServer.options().apiKey("secret"));
 
@@ -128,7 +129,6 @@ class PageTest {
         "x\u202egnp.exe | x_gnp.exe | x_gnp.exe",
         "<b>.html | _b_.html | _b_.html",
         ".. | file | file"})
-    @Tag("S4")
     void contentIsSavedUnderASafeName(String given, String ascii, String encoded) {
         JsonNode file = json(client.upload("<script>alert(1)</script>".getBytes(UTF_8), given, "user_data"));
 
