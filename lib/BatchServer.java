@@ -13,6 +13,8 @@
 //DEPS info.picocli:picocli:4.7.7
 // keeps Jetty silent
 //DEPS org.slf4j:slf4j-nop:2.0.20
+// the page at /; a server without the page needs neither this line nor the file
+//FILES sheaf/BatchServer.html=BatchServer.html
 
 package sheaf;
 
@@ -40,6 +42,7 @@ import java.net.BindException;
 import java.net.ConnectException;
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.net.URLEncoder;
 import java.net.UnknownHostException;
 import java.net.http.HttpClient;
 import java.net.http.HttpConnectTimeoutException;
@@ -1444,6 +1447,7 @@ public final class BatchServer implements AutoCloseable {
         private final List<Route> routes;
         private final Deque<String> recorded = new ArrayDeque<>();
         private final Semaphore passing = new Semaphore(MAX_PASSED);
+        private final Optional<WebPage> webPage = WebPage.read();
         private final Options options;
         private final Store store;
         private final Engine engine;
@@ -1465,6 +1469,7 @@ public final class BatchServer implements AutoCloseable {
 
         private List<Route> routes() {
             return List.of(
+                route("GET", "/", this::webPage),
                 route("POST", dialect.uploads(), this::createFile),
                 route("GET", "/v1/files", this::listFiles),
                 route("GET", "/v1/files/{id}", this::retrieveFile),
@@ -1495,6 +1500,7 @@ public final class BatchServer implements AutoCloseable {
         public boolean handle(Request request, Response response, Callback callback) throws Exception {
             Call call = new Call(request, response, callback, path(request));
             response.getHeaders().put("x-request-id", newId("req_"));
+            Browsers.protect(response);
             record(call);
             Fault fault = script.next(call.toString());
             if (fault == null)
@@ -1515,6 +1521,7 @@ public final class BatchServer implements AutoCloseable {
 
         private void serve(Call call) throws IOException, InterruptedException {
             try {
+                Browsers.refuseStrangers(call, options);
                 authorize(call);
                 dispatch(call);
             } catch (Refusal refusal) {
@@ -1540,7 +1547,7 @@ public final class BatchServer implements AutoCloseable {
 
         private void authorize(Call call) {
             String given = call.header("Authorization");
-            if (options.apiKey == null)
+            if (options.apiKey == null || Browsers.isPage(call))
                 return;
             if (given == null)
                 throw new Refusal(401, "You didn't provide an API key.", null, null);
@@ -1580,9 +1587,16 @@ public final class BatchServer implements AutoCloseable {
             int status = response.getStatus();
             Object message = request.getAttribute(ErrorHandler.ERROR_MESSAGE);
             response.getHeaders().put("x-request-id", newId("req_"));
+            Browsers.protect(response);
             new Call(request, response, callback, "")
                 .send(status, Refusal.envelope(status, String.valueOf(message), null, null));
             return true;
+        }
+
+        private void webPage(Call call) {
+            if (dialect != Dialect.OPENAI || webPage.isEmpty())   // the page reads no other dialect
+                throw unknownRoute(call);
+            call.send(webPage.get());
         }
 
         private void createFile(Call call) throws IOException {
@@ -1754,6 +1768,7 @@ public final class BatchServer implements AutoCloseable {
 
         private void fileContent(Call call) throws IOException {
             ObjectNode file = file(call.id);
+            call.response.getHeaders().put("Content-Disposition", Browsers.attachment(file.get("filename").asText()));
             call.sendFile(store.content(file.get("id").textValue()));
         }
 
@@ -2029,6 +2044,14 @@ public final class BatchServer implements AutoCloseable {
             response.getHeaders().put(HttpHeader.CONTENT_TYPE, type);
             response.getHeaders().put(HttpHeader.CONTENT_LENGTH, bytes.length);
             response.write(true, ByteBuffer.wrap(bytes), callback);
+        }
+
+        private void send(WebPage page) {
+            response.getHeaders().put("Content-Security-Policy", page.policy);
+            response.getHeaders().put("Cross-Origin-Opener-Policy", "same-origin");
+            response.getHeaders().put(HttpHeader.CONTENT_TYPE, "text/html; charset=utf-8");
+            response.getHeaders().put(HttpHeader.CONTENT_LENGTH, page.html.length);
+            response.write(true, ByteBuffer.wrap(page.html), callback);
         }
 
         private void sendFile(Path path) throws IOException {
@@ -2375,6 +2398,123 @@ public final class BatchServer implements AutoCloseable {
                     } finally {
                         claimed.remove(upload.id());
                     }
+        }
+    }
+
+    // ---- Browsers: a page to look at, and what other pages may not do ----
+
+    /** The page at {@code /}: a file beside this one, which may be missing, and the policy that lets only it run. */
+    private record WebPage(byte[] html, String policy) {
+        private static final String POLICY = "default-src 'none'; connect-src 'self'; img-src data:; style-src %s;"
+            + " script-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+            + " require-trusted-types-for 'script'; trusted-types 'none'";
+
+        private static Optional<WebPage> read() {
+            try (InputStream file = BatchServer.class.getResourceAsStream("BatchServer.html")) {
+                return Optional.ofNullable(file == null ? null : of(new String(file.readAllBytes(), UTF_8)));
+            } catch (IOException e) {
+                throw new UncheckedIOException("start: BatchServer.html cannot be read (" + e.getMessage() + ")", e);
+            }
+        }
+
+        private static WebPage of(String text) {
+            String html = text.replace("\r\n", "\n");       // as browsers do before they hash a part of it
+            return new WebPage(html.getBytes(UTF_8),
+                String.format(POLICY, hash(html, "style"), hash(html, "script")));
+        }
+
+        /** Returns the hash by which a policy names the one element of this name. */
+        private static String hash(String html, String element) {
+            int start = html.indexOf("<" + element + ">") + element.length() + 2;
+            String content = html.substring(start, html.indexOf("</" + element + ">", start));
+            try {
+                byte[] digest = MessageDigest.getInstance("SHA-256").digest(content.getBytes(UTF_8));
+                return "'sha256-" + Base64.getEncoder().encodeToString(digest) + "'";
+            } catch (NoSuchAlgorithmException impossible) {   // every JVM has it
+                throw new AssertionError(impossible);
+            }
+        }
+    }
+
+    /**
+     * Keeps the pages of other sites out: any of them can make a browser on this machine send requests here, and, once
+     * its host name resolves to 127.0.0.1, read the answers. Programs send neither Origin nor Sec-Fetch-Site.
+     *
+     * @see <a href="https://fetch.spec.whatwg.org/#origin-header">Origin</a>
+     * @see <a href="https://www.w3.org/TR/fetch-metadata/">Sec-Fetch-Site</a>
+     */
+    private static final class Browsers {
+        private static final Pattern LOOPBACK_HOST =
+            Pattern.compile("(?i)(localhost|127(\\.\\d{1,3}){3}|\\[::1])(:\\d{1,5})?");
+        private static final Pattern UNSAFE_IN_NAMES = Pattern.compile("[\\p{Cc}\\p{Cf}\\p{Cs}\"*/:<>?\\\\|]+");
+        private static final int MAX_NAME = 100;          // code points, so that the header stays within Jetty's 8 KB
+
+        private Browsers() {
+        }
+
+        /** Says of any answer that it is what its type says, is for this origin, and may differ the next time. */
+        private static void protect(Response response) {
+            response.getHeaders().put("X-Content-Type-Options", "nosniff");
+            response.getHeaders().put("Referrer-Policy", "no-referrer");
+            response.getHeaders().put("Cross-Origin-Resource-Policy", "same-origin");
+            response.getHeaders().put(HttpHeader.CACHE_CONTROL, "no-store");
+        }
+
+        private static boolean isPage(Call call) {
+            return call.method().equals("GET") && call.path.equals("/");
+        }
+
+        private static void refuseStrangers(Call call, Options options) {
+            String host = Optional.ofNullable(call.header("Host")).orElse("");
+            if (options.apiKey == null && !isOwn(host, options))
+                throw forbidden("host_not_allowed", "Host '" + host + "' is not a name of this machine; call the"
+                    + " server as localhost or 127.0.0.1, or start it with an API key.");
+            String origin = call.header("Origin");
+            if (origin != null && !isOrigin(origin, host))
+                throw forbidden("origin_not_allowed", "Origin '" + origin + "' is another site; only the server's own"
+                    + " page and programs may call it.");
+            if ("cross-site".equals(call.header("Sec-Fetch-Site")) && !isVisit(call))
+                throw forbidden("origin_not_allowed", "A page of another site made this request; only the server's own"
+                    + " page and programs may call it.");
+        }
+
+        private static Refusal forbidden(String code, String message) {
+            return new Refusal(403, message, null, code);
+        }
+
+        private static boolean isOwn(String host, Options options) {
+            String name = host.replaceFirst(":\\d{1,5}$", "");
+            return LOOPBACK_HOST.matcher(host).matches()
+                || name.equalsIgnoreCase(Service.bracketed(options.host));
+        }
+
+        /** Returns whether an origin is that of a host; https is a proxy's in front of this server. */
+        private static boolean isOrigin(String origin, String host) {
+            return origin.equalsIgnoreCase("http://" + host) || origin.equalsIgnoreCase("https://" + host);
+        }
+
+        /** Returns whether somebody followed a link to the page, which holds no data and shows in no frame. */
+        private static boolean isVisit(Call call) {
+            return isPage(call) && "navigate".equals(call.header("Sec-Fetch-Mode"))
+                && "document".equals(call.header("Sec-Fetch-Dest"));
+        }
+
+        /** Returns a Content-Disposition (RFC 6266) that makes a browser save a file, under a name that is safe. */
+        private static String attachment(String fileName) {
+            String name = safe(fileName);
+            String ascii = name.replaceAll("[^\\x20-\\x7e]|[%;]", "_");
+            return "attachment; filename=\"" + ascii + "\"; filename*=UTF-8''"
+                + URLEncoder.encode(name, UTF_8).replace("+", "%20");
+        }
+
+        /** Returns a name without what a header, a file system or a reader could take for something else. */
+        private static String safe(String fileName) {
+            String name = UNSAFE_IN_NAMES.matcher(fileName).replaceAll("_").strip();
+            int[] points = name.codePoints().toArray();
+            String end = name.replaceFirst("(?s).*?(\\.\\w{1,10})?$", "$1");
+            String cut = points.length <= MAX_NAME ? name
+                : new String(points, 0, MAX_NAME - end.length()) + end;
+            return cut.matches("\\.*") ? "file" : cut;
         }
     }
 
@@ -4653,6 +4793,8 @@ public final class BatchServer implements AutoCloseable {
             Options options = withWebhook(asOptions());
             BatchServer server = options.start();
             System.out.println("OPENAI_BASE_URL=" + server.baseUrl());
+            if (keeping.dialect == Dialect.OPENAI)
+                System.err.println("page: " + server.baseUrl().replaceFirst("v1$", ""));
             System.err.println("engine: " + server.service.engine.state());
             System.err.println("store: " + options.store + "; Ctrl-C stops the server, and its next start goes on with "
                 + "unfinished batches");

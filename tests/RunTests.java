@@ -8,6 +8,7 @@
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
 //SOURCES ../bench/ServerBench.java
+//SOURCES Browser.java
 //SOURCES ../lib/*.java
 
 package sheaf;
