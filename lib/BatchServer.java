@@ -1525,8 +1525,9 @@ public final class BatchServer implements AutoCloseable {
                 authorize(call);
                 dispatch(call);
             } catch (Refusal refusal) {
-                if (refusal.status == 413)       // the rest of the body is unread, so no other request can follow
-                    call.response.getHeaders().put("Connection", "close");
+                boolean known = refusal.status != 401 && refusal.status != 403;
+                if (!call.skipBody(known ? options.maxBytes() + MAX_BODY : MAX_BODY))
+                    call.response.getHeaders().put("Connection", "close");   // no other request can follow
                 call.send(refusal.status, refusal.body());
             }
         }
@@ -1795,15 +1796,6 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void addUploadPart(Call call) throws IOException {
-            try {
-                call.send(addedPart(call));
-            } catch (Refusal refusal) {
-                call.skipBody(Uploads.MAX_PART + MAX_BODY);
-                throw refusal;
-            }
-        }
-
-        private ObjectNode addedPart(Call call) throws IOException {
             long room = uploads.room(call.id);
             if (room == 0 || call.request.getLength() > room + MAX_BODY)
                 throw Uploads.tooLarge(Math.min(room, Uploads.MAX_PART));
@@ -1811,7 +1803,7 @@ public final class BatchServer implements AutoCloseable {
                 MultiPart.Part data = parts.getFirst("data");
                 if (data == null)
                     throw Refusal.missing("data");
-                return uploads.add(call.id, data);
+                call.send(uploads.add(call.id, data));
             }
         }
 
@@ -2004,16 +1996,21 @@ public final class BatchServer implements AutoCloseable {
             return body;
         }
 
-        /** Reads what is left of a body, if not too much: a client that is cut off while it sends hears nothing. */
-        private void skipBody(long limit) {
+        /** Reads what is left of a body, unless it is too much: a client that is cut off while it sends hears nothing. */
+        private boolean skipBody(long limit) {
             InputStream body = Content.Source.asInputStream(request);
             byte[] buffer = new byte[64 * 1024];
             try {
-                for (long left = limit, read; left > 0 && (read = body.read(buffer)) >= 0; )
+                for (long left = limit; left > 0; ) {
+                    int read = body.read(buffer);
+                    if (read < 0)
+                        return true;
                     left -= read;
+                }
             } catch (IOException gone) {
                 // nobody is left to hear the answer, or Jetty has given the body up
             }
+            return false;
         }
 
         private ObjectNode object(byte[] body) throws IOException {

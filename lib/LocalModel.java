@@ -837,6 +837,8 @@ public final class LocalModel implements AutoCloseable {
                 Call call = new Call(exchange.getRequestMethod(), exchange.getRequestURI().getPath(), body);
                 Reply reply = answer(call, handler);
                 exchange.getResponseHeaders().set("Content-Type", "application/json");
+                if (reply.status() >= 500)       // what could be tried again has been
+                    exchange.getResponseHeaders().set("x-should-retry", "false");
                 exchange.sendResponseHeaders(reply.status(), reply.body().length);
                 exchange.getResponseBody().write(reply.body());
             }

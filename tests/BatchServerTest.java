@@ -188,6 +188,15 @@ class BatchServerTest {
         assertEquals(200, client.upload(new byte[1_000], "a.bin", "user_data").statusCode());
     }
 
+    @Tag("S3") @ParameterizedTest(name = "{0} bytes more")
+    @ValueSource(ints = {2_000_000, 50_000_000})
+    void aClientThatSendsFarTooMuchHearsWhy(int more) {
+        server = opened(BatchServer.options().maxBytes(20_000_000));
+        byte[] bytes = new byte[20_000_000 + more];
+
+        assertEquals(413, client.upload(bytes, "a.bin", "user_data").statusCode());
+    }
+
     @Test void aFileNameIsNeverAPath() throws IOException {
         JsonNode file = json(client.upload(lines("one").getBytes(UTF_8), "../../etc/evil.jsonl", "batch"));
 

@@ -53,7 +53,10 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
+import sheaf.BatchServer.Dialect;
 import sheaf.BatchServer.Reply;
 
 /**
@@ -73,7 +76,7 @@ class RealClientsTest {
         "POST /v1/embeddings");
 
     @TempDir Path dir;
-    final BatchServer server = BatchServer.options().apiKey(KEY).mixedModels().start().answer(this::reply);
+    BatchServer server = speaking(Dialect.OPENAI);
     final OpenAIClient client = openai(KEY);
 
     private record Run(int status, String out, String err) {}
@@ -115,7 +118,12 @@ class RealClientsTest {
 
     // ---- the guide ----
 
-    @Test void theGuidesCurlScriptPrintsTheResults() throws Exception {
+    @ParameterizedTest
+    @EnumSource(names = {"OPENAI", "KLUSTER"})
+    void theGuidesCurlScriptPrintsTheResults(Dialect dialect) throws Exception {
+        server.close();
+        server = speaking(dialect);
+
         Run run = bash(ofTheGuide("guide.sh"));
 
         assertEquals(0, run.status(), run.err());
@@ -135,7 +143,12 @@ class RealClientsTest {
         assertEquals(Batch.Status.CANCELLED, ended(id).status());
     }
 
-    @Test void theGuidesPythonScriptSavesTheResults() throws Exception {
+    @ParameterizedTest
+    @EnumSource(names = {"OPENAI", "KLUSTER"})
+    void theGuidesPythonScriptSavesTheResults(Dialect dialect) throws Exception {
+        server.close();
+        server = speaking(dialect);
+
         Run run = python(ofTheGuide("guide.py"));
 
         assertEquals(0, run.status(), run.err());
@@ -281,6 +294,10 @@ class RealClientsTest {
     // ---- what the server says ----
 
     /** Answers as the scripts in clients/ expect it: "break" fails, and "hold" waits until somebody cancels. */
+    private BatchServer speaking(Dialect dialect) {
+        return BatchServer.options().apiKey(KEY).mixedModels().dialect(dialect).start().answer(this::reply);
+    }
+
     private Reply reply(JsonNode body) {
         String text = lastText(body);
         if (text.equals("break"))
