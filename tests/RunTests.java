@@ -7,7 +7,7 @@
 //SOURCES RawClient.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
-//SOURCES ../bench/ServerBench.java
+//SOURCES ../benchmarks/ServerBench.java
 //SOURCES ../lib/*.java
 
 package sheaf;

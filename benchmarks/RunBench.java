@@ -16,7 +16,8 @@ import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * Runs the benchmarks that its arguments name, or the first if there is none.
+ * Runs the benchmark that the first argument names, or that of the server. The folder is not called bench, because
+ * JBang takes a word for a folder of that name before it looks into the catalog.
  * <pre>
  *     ./jbang bench server       lines, bytes, clients and memory
  *     ./jbang bench kills 200    a server killed so many times
