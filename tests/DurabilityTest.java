@@ -57,7 +57,7 @@ class DurabilityTest {
     @Test void killedAtAnyMomentItLosesNothingAndDoesNothingTwice() throws Exception {
         long seed = Long.getLong("sheaf.kills.seed", ThreadLocalRandom.current().nextLong());
 
-        new Kills(seed, store()).run(Integer.getInteger("sheaf.kills", 14));
+        new Kills(seed, store()).run(Integer.getInteger("sheaf.kills", 12));
     }
 
     @DisabledOnOs(OS.WINDOWS)         // it has no SIGTERM

@@ -69,6 +69,7 @@ final class Kills {
     private final Map<String, Integer> kills = new TreeMap<>();
     private final Map<String, String> uploads = new ConcurrentHashMap<>();   // SHA-256 by id, of those answered
     private final Set<String> attempts = ConcurrentHashMap.newKeySet();      // SHA-256 of all that were tried
+    private final Set<String> deletable = ConcurrentHashMap.newKeySet();     // uploads that no batch needs
     private final Set<String> deleted = ConcurrentHashMap.newKeySet();
     private final Map<String, Intent> created = new ConcurrentHashMap<>();   // by batch id
     private final Map<String, Intent> intents = new ConcurrentHashMap<>();   // by name
@@ -188,7 +189,7 @@ final class Kills {
     private void upload(Random random) {
         byte[] bytes = new byte[(int) Math.pow(2, random.nextDouble() * 22)];
         random.nextBytes(bytes);
-        uploaded(bytes, "user_data");
+        deletable.add(uploaded(bytes, "user_data"));
     }
 
     /** Uploads, with the moment in the middle. */
@@ -292,11 +293,10 @@ final class Kills {
     }
 
     private void deleteOne(Random random) {
-        String id = any(uploads.keySet(), random);
-        if (id == null || intents.values().stream().anyMatch(intent -> intent.file.equals(id)))
+        String id = any(deletable, random);
+        if (id == null || !deletable.remove(id))
             return;
         uploads.remove(id);                          // whether it is gone is not known until the answer
-        attempts.add(id);
         if (client.send("DELETE", "/files/" + id, new byte[0]).statusCode() == 200)
             deleted.add(id);
     }

@@ -7,8 +7,8 @@
 //SOURCES RawClient.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
-//SOURCES ../bench/ServerBench.java
 //SOURCES Browser.java
+//SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 
 package sheaf;

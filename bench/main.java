@@ -16,13 +16,14 @@ import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * Runs the benchmarks that its arguments name, or the first if there is none.
+ * Runs the benchmark that the first argument names, or that of the server. The file is called main, because JBang takes
+ * {@code bench} for this folder before it looks into the catalog, and looks for that file in it.
  * <pre>
  *     ./jbang bench server       lines, bytes, clients and memory
  *     ./jbang bench kills 200    a server killed so many times
  * </pre>
  */
-class RunBench {
+class main {
 
     public static void main(String... args) throws Exception {
         List<String> words = args.length == 0 ? List.of("server") : List.of(args);
@@ -31,8 +32,10 @@ class RunBench {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(words.size() < 2 ? 200 : Integer.parseInt(words.get(1))));
-            default -> throw new IllegalArgumentException("bench: no benchmark " + words.get(0)
-                + "; there are: server, kills");
+            default -> {
+                System.err.println("bench: no benchmark " + words.get(0) + "; there are: server, kills");
+                System.exit(2);
+            }
         }
         ServerBench.deleteTree(folder);
         System.exit(0);        // whatever threads the clients left behind
