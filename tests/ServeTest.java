@@ -110,9 +110,9 @@ class ServeTest {
 
         await(() -> text("err").contains("Ctrl-C"));
         assertTrue(text("out").matches("OPENAI_BASE_URL=http://127\\.0\\.0\\.1:\\d+/v1\n"), text("out"));
-        assertEquals("engine: echo, which says each question back; --engine puts a model in its place\nstore: "
-            + dir.resolve("store") + "; Ctrl-C stops the server, and its next start goes on with unfinished batches\n",
-            text("err"));
+        assertEquals("page: " + baseUrl().replaceFirst("v1$", "") + "\nengine: echo, which says each question back;"
+            + " --engine puts a model in its place\nstore: " + dir.resolve("store") + "; Ctrl-C stops the server, and"
+            + " its next start goes on with unfinished batches\n", text("err"));
     }
 
     @Test void itSaysWhetherTheEngineAnswers() throws Exception {
@@ -120,7 +120,7 @@ class ServeTest {
 
         await(() -> text("err").contains("Ctrl-C"));
         assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests wait for it",
-            text("err").lines().findFirst().orElse(""));
+            line("engine"));
     }
 
     @Test void keysComeFromTheEnvironmentAndAreNotPrinted() throws Exception {
@@ -140,8 +140,7 @@ class ServeTest {
         await(() -> text("err").contains("Ctrl-C"));
         engine.stop(0);
 
-        assertEquals("engine: " + url + " answers 404 to GET /models; should it end in /v1?",
-            text("err").lines().findFirst().orElse(""));
+        assertEquals("engine: " + url + " answers 404 to GET /models; should it end in /v1?", line("engine"));
         assertEquals(401, client.get("/files").statusCode());
         assertEquals(200, RawClient.send(client.request("/files").header("Authorization", "Bearer server-secret"))
             .statusCode());
@@ -163,14 +162,14 @@ class ServeTest {
         client.get("/files?after=marker&limit=marker");
         RawClient.send(client.request("/files").header("Authorization", "Bearer marker").header("x-marker", "marker"));
         for (String raw : List.of("marker\r\n\r\n", "GET /%marker HTTP/1.1\r\nmarker\r\n\r\n",
-            "POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=marker\r\n"
-                + "Content-Length: 9\r\n\r\n--marker\n", "POST /v1/batches HTTP/1.1\r\nHost: h\r\n"
+            "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=marker\r\n"
+                + "Content-Length: 9\r\n\r\n--marker\n", "POST /v1/batches HTTP/1.1\r\nHost: localhost\r\n"
                 + "Transfer-Encoding: chunked\r\n\r\nmarker\r\n"))
             exchanged(baseUrl(), raw);
 
         assertEquals(200, client.get("/files").statusCode());
         assertFalse((text("out") + text("err")).contains("marker"), text("err"));
-        assertEquals(3, (text("out") + text("err")).lines().count(), text("err"));
+        assertEquals(4, (text("out") + text("err")).lines().count(), text("err"));
     }
 
     // ---- how it ends ----
@@ -189,7 +188,7 @@ class ServeTest {
 
         assertTrue(first.waitFor(5, TimeUnit.SECONDS), "still there");
         assertEquals(status, first.exitValue());
-        assertEquals(2, text("err").lines().count(), text("err"));
+        assertEquals(3, text("err").lines().count(), text("err"));
         serve();
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}",
             client.finishedBatch(id).get("request_counts").toString());
@@ -202,9 +201,9 @@ class ServeTest {
     @CsvSource({"a header, 1000000, 431", "many headers, 1000000, 431", "a path, 10000, 414", "a path, 1000000, 414"})
     void aHeadThatIsTooLargeIsRefused(String part, int size, int status) throws IOException {
         String head = switch (part) {
-            case "a path" -> "GET /v1/" + "a".repeat(size) + " HTTP/1.1\r\nHost: h\r\n\r\n";
-            case "a header" -> "GET /v1/files HTTP/1.1\r\nHost: h\r\nx-large: " + "a".repeat(size) + "\r\n\r\n";
-            default -> "GET /v1/files HTTP/1.1\r\nHost: h\r\n" + "a: b\r\n".repeat(size / 6) + "\r\n";
+            case "a path" -> "GET /v1/" + "a".repeat(size) + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            case "a header" -> "GET /v1/files HTTP/1.1\r\nHost: localhost\r\nx-large: " + "a".repeat(size) + "\r\n\r\n";
+            default -> "GET /v1/files HTTP/1.1\r\nHost: localhost\r\n" + "a: b\r\n".repeat(size / 6) + "\r\n";
         };
 
         String response = answered(head);
@@ -218,7 +217,7 @@ class ServeTest {
     @CsvSource({"/v1/batches, 1048577", "/v1/chat/completions, 16777217"})
     void aBodyThatIsTooLargeIsRefused(String path, int size) throws IOException {
 
-        String response = answered("POST " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + size + "\r\n\r\n"
+        String response = answered("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + size + "\r\n\r\n"
             + " ".repeat(size));
 
         assertTrue(response.startsWith("HTTP/1.1 413 "), response);
@@ -243,6 +242,11 @@ class ServeTest {
 
     String baseUrl() {
         return text("out").strip().replace("OPENAI_BASE_URL=", "");
+    }
+
+    /** Returns the line on stderr that begins with a word. */
+    String line(String word) {
+        return text("err").lines().filter(line -> line.startsWith(word + ": ")).findFirst().orElse("");
     }
 
     String text(String stream) {

@@ -16,14 +16,14 @@ import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * Runs the benchmark that the first argument names, or that of the server. The file is called main, because JBang takes
- * {@code bench} for this folder before it looks into the catalog, and looks for that file in it.
+ * Runs the benchmark that the first argument names, or that of the server. Its alias is not bench, because JBang takes
+ * a word for the folder of that name before it looks into the catalog.
  * <pre>
- *     ./jbang bench server       lines, bytes, clients and memory
- *     ./jbang bench kills 200    a server killed so many times
+ *     ./jbang benchmark server       lines, bytes, clients and memory
+ *     ./jbang benchmark kills 200    a server killed so many times
  * </pre>
  */
-class main {
+class RunBench {
 
     public static void main(String... args) throws Exception {
         List<String> words = args.length == 0 ? List.of("server") : List.of(args);
@@ -33,7 +33,7 @@ class main {
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(words.size() < 2 ? 200 : Integer.parseInt(words.get(1))));
             default -> {
-                System.err.println("bench: no benchmark " + words.get(0) + "; there are: server, kills");
+                System.err.println("benchmark: none is called " + words.get(0) + "; there are: server, kills");
                 System.exit(2);
             }
         }
