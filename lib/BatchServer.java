@@ -1526,8 +1526,9 @@ public final class BatchServer implements AutoCloseable {
                 dispatch(call);
             } catch (Refusal refusal) {
                 boolean known = refusal.status != 401 && refusal.status != 403;
-                if (!call.skipBody(known ? options.maxBytes() + MAX_BODY : MAX_BODY))
-                    call.response.getHeaders().put("Connection", "close");   // no other request can follow
+                boolean whole = call.skipBody(known ? options.maxBytes() + MAX_BODY : MAX_BODY);
+                if (!whole || refusal.status == 413)     // or Jetty gave the body up: no other request can follow
+                    call.response.getHeaders().put("Connection", "close");
                 call.send(refusal.status, refusal.body());
             }
         }
