@@ -1433,6 +1433,7 @@ public final class BatchServer implements AutoCloseable {
         private static final int MIN_EXPIRY = 3_600;      // https://platform.openai.com/docs/api-reference/files/create
         private static final int MAX_EXPIRY = 2_592_000;
         private static final int MAX_BODY = 1024 * 1024;
+        private static final long MAX_SKIPPED = 1024L * 1024 * 1024;
         private static final int MAX_FIELD = 1024;
         private static final int MAX_PASSED = 32;         // of the HTTP threads, so that the other routes stay free
         private static final int MAX_RECORDED = 10_000;
@@ -1526,7 +1527,7 @@ public final class BatchServer implements AutoCloseable {
                 dispatch(call);
             } catch (Refusal refusal) {
                 boolean known = refusal.status != 401 && refusal.status != 403;
-                boolean whole = call.skipBody(known ? options.maxBytes() + MAX_BODY : MAX_BODY);
+                boolean whole = call.skipBody(known ? MAX_SKIPPED : MAX_BODY);
                 if (!whole || refusal.status == 413)     // or Jetty gave the body up: no other request can follow
                     call.response.getHeaders().put("Connection", "close");
                 call.send(refusal.status, refusal.body());
