@@ -3364,8 +3364,9 @@ public final class BatchServer implements AutoCloseable {
             ObjectNode errors = BatchServer.object().put("object", "list");
             faults.forEach(fault -> errors.withArray("data").add(fault.json()));
             change(() -> {
-                state.set("errors", errors);
-                enter("failed");
+                boolean cancelled = is("cancelling");    // which comes first
+                state.set("errors", cancelled ? null : errors);
+                enter(cancelled ? "cancelled" : "failed");
             });
         }
 
@@ -3560,7 +3561,7 @@ public final class BatchServer implements AutoCloseable {
             try {
                 Reply reply = Options.required("reply", answer.apply(body));
                 return reply.error != null ? reply.error : Answer.ok(body(endpoint, body, reply));
-            } catch (RuntimeException e) {   // the test's own code; its batch shall show what broke
+            } catch (RuntimeException | AssertionError e) {   // the test's own code; its batch shall show what broke
                 return Answer.error(500, "engine_error", e.toString());
             }
         }

@@ -218,7 +218,7 @@ class BatchServerTest {
         assertEquals(30 * 86_400, file.get("expires_at").asInt() - file.get("created_at").asInt());
     }
 
-    @Test void anUploadOf50MegabytesIsKept() {
+    @Tag("S5") @Test void anUploadOf50MegabytesIsKept() {
         byte[] bytes = new byte[50_000_000];
         Arrays.fill(bytes, (byte) 'x');
 
@@ -746,6 +746,17 @@ class BatchServerTest {
         assertEquals("cancelled", batch.get("status").asText());
         assertTrue(batch.get("output_file_id").isNull());
         assertEquals(2, client.output(batch, "error_file_id").size());
+    }
+
+    @Tag("S13") @Tag("S19") @Test void aFaultyBatchThatIsCancelledDoesNotFail() {
+        server.stayIn("validating");
+        String id = client.create(lines("one") + "nonsense\n");
+
+        client.cancel(id);
+        JsonNode batch = client.finishedBatch(id);
+
+        assertEquals("cancelled", batch.get("status").asText());
+        assertTrue(batch.get("failed_at").isNull() && batch.get("errors").isNull());
     }
 
     @Tag("S19") @Test void aFailedBatchCannotBeCancelled() {
