@@ -21,6 +21,7 @@ package sheaf;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.concurrent.TimeUnit.MILLISECONDS;
 
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -28,6 +29,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.NullNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import java.io.BufferedWriter;
@@ -81,6 +83,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashSet;
@@ -90,6 +93,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
@@ -294,13 +298,13 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Fails a batch whose prompts would bring those of all running batches above this number of tokens. */
+    /** Fails a batch whose prompts would bring those of all batches since then that run above so many tokens. */
     public BatchServer failOver(long tokens) {
         service().script.queue = new Script.Queue(tokens, false);
         return this;
     }
 
-    /** Refuses to create a batch whose prompts would bring those of all running batches above this many tokens. */
+    /** Refuses a batch whose prompts would bring those of all batches since then that run above so many tokens. */
     public BatchServer refuseOver(long tokens) {
         service().script.queue = new Script.Queue(tokens, true);
         return this;
@@ -308,6 +312,8 @@ public final class BatchServer implements AutoCloseable {
 
     /** Keeps batches in a status such as {@code finalizing}, once they are in it, until {@link #resume}. */
     public BatchServer stayIn(String status) {
+        if (!List.of("validating", "in_progress", "finalizing", "cancelling").contains(status))
+            throw new IllegalArgumentException("stayIn: no batch is " + status + " and then goes on");
         service().script.stay = status;
         return this;
     }
@@ -424,7 +430,7 @@ public final class BatchServer implements AutoCloseable {
                 URI url = new URI(engine);
                 if (url.getRawUserInfo() != null)
                     throw new IllegalArgumentException("engine: a URL with a password in it; say it as the engine key");
-                if (url.getHost() != null && engine.matches("https?://[^?#]+"))
+                if (url.getHost() != null && url.getPort() <= 65_535 && engine.matches("https?://[^?#]+"))
                     return;
             } catch (URISyntaxException noUrl) {
                 // the same sentence as for one that is not http
@@ -467,7 +473,9 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns options with this key, which every request must then bear. */
         public Options apiKey(String apiKey) {
-            return with(copy -> copy.apiKey = required("apiKey", apiKey));
+            if (!required("apiKey", apiKey).matches("[!-~]+"))
+                throw new IllegalArgumentException("apiKey: holds a blank or another character that no header may");
+            return with(copy -> copy.apiKey = apiKey);
         }
 
         /** Returns options with this many requests at the engine at once. If not called, 8. */
@@ -536,8 +544,13 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private BatchServer start(Store opened) {
-            Service service = new Service(this, opened);
-            return new BatchServer(service.start(), service);
+            try {
+                Service service = new Service(this, opened);
+                return new BatchServer(service.start(), service);
+            } catch (RuntimeException e) {
+                opened.close();
+                throw e;
+            }
         }
 
         private IllegalStateException storeInUse() {
@@ -690,9 +703,12 @@ public final class BatchServer implements AutoCloseable {
         private void refuse(Call call) {
             if (retryAfter != null)
                 call.response.getHeaders().put(HttpHeader.RETRY_AFTER, retryAfter);
-            if (status == 0)
+            if (status == 0) {
                 call.hangUp();
-            else if (body == null)
+                return;
+            }
+            call.skipBody(Api.MAX_SKIPPED);
+            if (body == null)
                 call.send(status, Refusal.envelope(status, "A test wants status " + status + ".", null, null));
             else
                 call.send(status, "text/html", body.getBytes(UTF_8));
@@ -747,7 +763,7 @@ public final class BatchServer implements AutoCloseable {
                 int step = Math.min(bytes.remaining(), Math.max(1, fault.rate / STEPS));
                 Content.Sink.write(getWrapped(), false, bytes.slice(bytes.position(), step));
                 bytes.position(bytes.position() + step);
-                Thread.sleep(1_000 / STEPS);
+                Thread.sleep(1_000L * step / fault.rate);
             }
             if (!cut || fault.admitted) {
                 Content.Sink.write(getWrapped(), last, bytes);
@@ -782,6 +798,7 @@ public final class BatchServer implements AutoCloseable {
         private volatile List<String> models = List.of();       // none is any
         private volatile ObjectNode counts;                     // null shows the true ones
         private volatile Duration invisible = Duration.ZERO;
+        private final Map<String, Long> uploaded = new ConcurrentHashMap<>();   // when, if files are shown later
         private volatile Queue queue = Queue.ENDLESS;
         private volatile String stay;                           // null lets batches go on
         private volatile boolean blankIds;
@@ -803,14 +820,29 @@ public final class BatchServer implements AutoCloseable {
             return every.apply(request);
         }
 
+        private void uploaded(String file, long millis) {
+            if (!invisible.isZero())
+                uploaded.put(file, millis);
+        }
+
+        private boolean isVisible(ObjectNode file, long millis) {
+            Long since = uploaded.get(file.get("id").textValue());
+            return since == null || millis - since > invisible.toMillis();
+        }
+
+        private List<String> rewritten(List<String> lines) {
+            return rewrite == null ? lines : rewrite.apply(lines);
+        }
+
         private synchronized void rewrite(UnaryOperator<List<String>> next) {
             UnaryOperator<List<String>> before = rewrite;
             rewrite = before == null ? next : lines -> next.apply(before.apply(lines));
         }
 
         private static List<String> reversed(List<String> lines) {
-            return lines.stream().sorted(Comparator.comparingInt((String line) -> ActiveBatch.lineOf(json(line)))
-                .reversed()).toList();
+            List<String> reversed = new ArrayList<>(lines);
+            Collections.reverse(reversed);
+            return reversed;
         }
 
         private static boolean isOf(String customId, String line) {
@@ -820,7 +852,7 @@ public final class BatchServer implements AutoCloseable {
         private static JsonNode json(String line) {
             try {
                 return JSON.readTree(line);
-            } catch (JsonProcessingException rewritten) {
+            } catch (JsonProcessingException | NumberFormatException rewritten) {
                 return object();
             }
         }
@@ -828,7 +860,7 @@ public final class BatchServer implements AutoCloseable {
         /** Returns a batch object as clients shall see it. */
         private ObjectNode batch(ObjectNode batch) {
             if (counts != null)
-                batch.set("request_counts", counts);
+                batch.set("request_counts", counts.deepCopy());
             for (String id : List.of("output_file_id", "error_file_id"))
                 if (blankIds && batch.get(id).isNull())
                     batch.put(id, "");
@@ -898,11 +930,13 @@ public final class BatchServer implements AutoCloseable {
                 if (line.get("error").isNull())
                     line.remove("error");
                 for (JsonNode choice : line.at("/response/body/choices")) {
-                    ((ObjectNode) choice).putNull("stop_reason");
-                    choice.withObject("/message").putArray("tool_calls");
+                    if (choice instanceof ObjectNode object)
+                        object.putIfAbsent("stop_reason", NullNode.getInstance());
+                    if (choice.get("message") instanceof ObjectNode message)
+                        message.putIfAbsent("tool_calls", JSON.createArrayNode());
                 }
-                if (line.at("/response/body").has("choices"))
-                    line.withObject("/response/body").putNull("prompt_logprobs");
+                if (line.at("/response/body") instanceof ObjectNode body && body.has("choices"))
+                    body.putIfAbsent("prompt_logprobs", NullNode.getInstance());
                 return line;
             }
         },
@@ -938,7 +972,7 @@ public final class BatchServer implements AutoCloseable {
             }
 
             @Override BatchError fault(BatchError fault) {
-                if (fault.message().contains("BOM"))
+                if (fault.message().equals(Validation.HAS_BOM))
                     return new BatchError("invalid_request", "A valid model deployment name couldn't be extracted from"
                         + " the input file.", null, null);
                 String code = Map.of("invalid_url", "url_mismatch", "mismatched_model", "model_mismatch",
@@ -1261,12 +1295,22 @@ public final class BatchServer implements AutoCloseable {
         return JSON.createObjectNode();
     }
 
+    /** Reads JSON; a number of more digits than fit into memory is none. */
+    private static JsonNode parsed(byte[] json) throws IOException {
+        try {
+            return JSON.readTree(json);
+        } catch (NumberFormatException outOfRange) {
+            throw new JsonParseException(null, outOfRange.getMessage(), outOfRange);
+        }
+    }
+
     private static String newId(String prefix) {
         return prefix + UUID.randomUUID().toString().replace("-", "");
     }
 
     private static final class Service {
         private static final int MAX_THREADS = 64;
+        private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
 
         private interface Step {
             void take() throws Exception;
@@ -1297,10 +1341,10 @@ public final class BatchServer implements AutoCloseable {
             begin(connector()::open);
             if (webhooks != null)
                 webhooks.start();
-            runner.continueUnfinished();
+            begin(runner::continueUnfinished);
             begin(jetty::start);
             Runtime.getRuntime().addShutdownHook(atExit);
-            return store.announce("http://" + bracketed(options.host) + ":" + connector().getLocalPort()
+            return store.announce("http://" + reachable(options.host) + ":" + connector().getLocalPort()
                 + options.dialect.prefix());
         }
 
@@ -1325,17 +1369,22 @@ public final class BatchServer implements AutoCloseable {
             return (ServerConnector) jetty.getConnectors()[0];
         }
 
+        /** Returns a host by which this machine can reach the server: an address that stands for all is none. */
+        private static String reachable(String host) {
+            return host.equals("0.0.0.0") ? LOOPBACK : bracketed(host.equals("::") ? "::1" : host);
+        }
+
         private static String bracketed(String host) {
             return host.contains(":") ? "[" + host + "]" : host;
         }
 
         private void close() {
-            if (isOpen())
+            if (claimClose())
                 stop();
         }
 
         /** Returns whether nobody has closed the server, and takes that task upon the caller. */
-        private boolean isOpen() {
+        private boolean claimClose() {
             try {
                 return Runtime.getRuntime().removeShutdownHook(atExit);
             } catch (IllegalStateException exiting) {   // and the hook closes it
@@ -1376,7 +1425,7 @@ public final class BatchServer implements AutoCloseable {
             ServerConnector connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
             connector.setHost(options.host);
             connector.setPort(options.port);
-            connector.setIdleTimeout(options.timeout.plusMinutes(1).toMillis());
+            connector.setIdleTimeout(IDLE.toMillis());
             return connector;
         }
     }
@@ -1430,12 +1479,14 @@ public final class BatchServer implements AutoCloseable {
         private static final List<String> PURPOSES =
             List.of("assistants", "batch", "fine-tune", "vision", "user_data", "evals");
         private static final List<String> UPLOAD_PURPOSES = List.of("assistants", "batch", "fine-tune", "vision");
-        private static final int MIN_EXPIRY = 3_600;      // https://platform.openai.com/docs/api-reference/files/create
         private static final int MAX_EXPIRY = 2_592_000;
         private static final int MAX_BODY = 1024 * 1024;
         private static final long MAX_SKIPPED = 1024L * 1024 * 1024;
         private static final int MAX_FIELD = 1024;
-        private static final int MAX_PASSED = 32;         // of the HTTP threads, so that the other routes stay free
+        private static final int MAX_KEY = 255;           // characters of an Idempotency-Key
+        private static final int MAX_WRITING = 48;        // of the HTTP threads, so that the others can be read
+        private static final int MAX_PASSED = 32;         // the same
+        private static final int MAX_HELD = 64;           // megabytes of requests that are passed on
         private static final int MAX_RECORDED = 10_000;
 
         private interface Endpoint {
@@ -1447,7 +1498,9 @@ public final class BatchServer implements AutoCloseable {
 
         private final List<Route> routes;
         private final Deque<String> recorded = new ArrayDeque<>();
+        private final Semaphore writing = new Semaphore(MAX_WRITING);
         private final Semaphore passing = new Semaphore(MAX_PASSED);
+        private final Semaphore held = new Semaphore(MAX_HELD);
         private final Optional<WebPage> webPage = WebPage.read();
         private final Options options;
         private final Store store;
@@ -1517,17 +1570,22 @@ public final class BatchServer implements AutoCloseable {
         private String path(Request request) {
             String path = Optional.ofNullable(request.getHttpURI().getPath()).orElse("/");
             boolean prefixed = path.startsWith(dialect.prefix() + "/");
-            return prefixed ? "/v1" + path.substring(dialect.prefix().length()) : path;
+            return prefixed ? "/v1" + path.substring(dialect.prefix().length()) : path.replaceFirst("^/v1/", "/none/");
         }
 
         private void serve(Call call) throws IOException, InterruptedException {
             try {
                 Browsers.refuseStrangers(call, options);
                 authorize(call);
-                dispatch(call);
+                if (call.method().equals("POST"))
+                    limited(writing, 1, () -> dispatch(call));
+                else
+                    dispatch(call);
             } catch (Refusal refusal) {
-                boolean known = refusal.status != 401 && refusal.status != 403;
-                boolean whole = call.skipBody(known ? MAX_SKIPPED : MAX_BODY);
+                boolean stranger = refusal.status == 401 || refusal.status == 403;
+                boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : MAX_SKIPPED);
+                if (refusal.status == 409)               // which OpenAI's clients would repeat
+                    call.response.getHeaders().put("x-should-retry", "false");
                 if (!whole || refusal.status == 413)     // or Jetty gave the body up: no other request can follow
                     call.response.getHeaders().put("Connection", "close");
                 call.send(refusal.status, refusal.body());
@@ -1538,8 +1596,12 @@ public final class BatchServer implements AutoCloseable {
             synchronized (recorded) {
                 if (recorded.size() == MAX_RECORDED)
                     recorded.removeFirst();
-                recorded.addLast(call.toString());
+                recorded.addLast(cut(call.toString()));
             }
+        }
+
+        private static String cut(String request) {
+            return request.substring(0, Math.min(request.length(), 200));
         }
 
         private List<String> requests() {
@@ -1554,12 +1616,14 @@ public final class BatchServer implements AutoCloseable {
                 return;
             if (given == null)
                 throw new Refusal(401, "You didn't provide an API key.", null, null);
-            byte[] expected = ("Bearer " + options.apiKey).getBytes(UTF_8);
-            if (!MessageDigest.isEqual(expected, given.getBytes(UTF_8)))
+            boolean bearer = given.regionMatches(true, 0, "Bearer ", 0, "Bearer ".length());
+            String key = bearer ? given.substring("Bearer ".length()).strip() : "";
+            if (!MessageDigest.isEqual(options.apiKey.getBytes(UTF_8), key.getBytes(UTF_8)))
                 throw new Refusal(401, "Incorrect API key provided.", null, "invalid_api_key");
         }
 
-        private void dispatch(Call call) throws IOException, InterruptedException {
+        /** Serves a call, and returns it. */
+        private Call dispatch(Call call) throws IOException, InterruptedException {
             StringJoiner allowed = new StringJoiner(", ");
             for (Route route : routes) {
                 Matcher path = route.path.matcher(call.path);
@@ -1567,7 +1631,7 @@ public final class BatchServer implements AutoCloseable {
                     continue;
                 if (route.method.equals(call.method())) {
                     route.endpoint.serve(path.groupCount() == 0 ? call : call.on(path.group(1)));
-                    return;
+                    return call;
                 }
                 allowed.add(route.method);
             }
@@ -1609,8 +1673,10 @@ public final class BatchServer implements AutoCloseable {
                 if (content == null)
                     throw Refusal.missing("file");
                 String purpose = purpose(parts);
+                if (dialect == Dialect.TOGETHER && field(parts, "file_name") == null)
+                    throw Refusal.missing("file_name");
                 Long seconds = seconds("expires_after", field(parts, "expires_after[anchor]"),
-                    field(parts, "expires_after[seconds]"), MIN_EXPIRY);
+                    field(parts, "expires_after[seconds]"), dialect.minExpiry());
                 call.send(dialect.file(keep(content, purpose, seconds)));
             }
         }
@@ -1648,8 +1714,9 @@ public final class BatchServer implements AutoCloseable {
             String purpose = field(parts, "purpose");
             if (purpose == null)
                 throw Refusal.missing("purpose");
-            if (!PURPOSES.contains(purpose) && !purpose.equals(dialect.purpose()))
-                throw Refusal.unsupported("purpose", purpose, PURPOSES);
+            List<String> purposes = PURPOSES.contains(dialect.purpose()) ? PURPOSES : List.of(dialect.purpose());
+            if (!purposes.contains(purpose))
+                throw Refusal.unsupported("purpose", purpose, purposes);
             return purpose;
         }
 
@@ -1682,17 +1749,19 @@ public final class BatchServer implements AutoCloseable {
         private ObjectNode keep(MultiPart.Part content, String purpose, Long seconds) throws IOException {
             String id = newId("file-");
             Path path = store.file(id);
-            content.writeTo(path);
             try {
+                content.writeTo(path);
                 checkFormat(path, purpose);
-            } catch (Refusal refusal) {
-                Files.delete(path);
-                throw refusal;
+                store.force(path);
+                ObjectNode file =
+                    store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
+                store.insertFile(file);
+                script.uploaded(id, store.millis());
+                return file;
+            } catch (IOException | RuntimeException e) {
+                Files.deleteIfExists(path);
+                throw e;
             }
-            store.force(path);
-            ObjectNode file = store.fileObject(id, Files.size(path), baseName(content.getFileName()), purpose, seconds);
-            store.insertFile(file);
-            return file;
         }
 
         private static void checkFormat(Path path, String purpose) throws IOException {
@@ -1703,14 +1772,16 @@ public final class BatchServer implements AutoCloseable {
         private static boolean startsWithJson(Path path) throws IOException {
             try (Lines lines = new Lines(path, Lines.MAX_BYTES)) {
                 byte[] first = lines.next();
-                return first != null && (Lines.isBlank(first) || JSON.readTree(first).isContainerNode());
+                return first != null && (Lines.isBlank(first) || parsed(first).isContainerNode());
             } catch (JsonProcessingException notJson) {
                 return false;
             }
         }
 
         private static String baseName(String fileName) {
-            return fileName == null ? "upload.jsonl" : fileName.replaceFirst("(?s).*[/\\\\]", "");
+            if (fileName == null)
+                return "upload.jsonl";
+            return fileName.substring(Math.max(fileName.lastIndexOf('/'), fileName.lastIndexOf('\\')) + 1);
         }
 
         private void listFiles(Call call) {
@@ -1718,8 +1789,8 @@ public final class BatchServer implements AutoCloseable {
             if (!List.of("asc", "desc").contains(order))
                 throw Refusal.unsupported("order", order, List.of("asc", "desc"));
             int limit = limit(call, 10_000, 10_000);
-            call.send(page(store.files(call.query("purpose", null), after(call), order, limit + 1), limit,
-                dialect::file));
+            List<ObjectNode> found = store.files(call.query("purpose", null), after(call), order, limit + 1);
+            call.send(page(found.stream().filter(this::isVisible).toList(), limit, dialect::file));
         }
 
         private static long integer(String param, String value, long least, long most) {
@@ -1760,8 +1831,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private boolean isVisible(ObjectNode file) {
-            long age = store.millis() - file.get("created_at").longValue() * 1_000;
-            return age > script.invisible.toMillis() || script.invisible.isZero();
+            return script.isVisible(file, store.millis());
         }
 
         private void deleteFile(Call call) {
@@ -1782,10 +1852,11 @@ public final class BatchServer implements AutoCloseable {
             if (!UPLOAD_PURPOSES.contains(purpose))
                 throw Refusal.unsupported("purpose", purpose, UPLOAD_PURPOSES);
             String name = baseName(asked.get("filename").textValue());
-            if (name.isEmpty())
-                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+            if (name.isEmpty() || name.length() > MAX_FIELD)
+                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': expected a name of at most "
+                    + MAX_FIELD + " characters.");
             long bytes = bytes(asked, purpose.equals("batch") ? options.maxBytes() : Uploads.MAX_BYTES);
-            call.send(uploads.create(name, bytes, purpose, seconds(asked, "expires_after", MIN_EXPIRY)));
+            call.send(uploads.create(name, bytes, purpose, seconds(asked, "expires_after", dialect.minExpiry())));
         }
 
         private static long bytes(ObjectNode asked, long most) {
@@ -1855,17 +1926,28 @@ public final class BatchServer implements AutoCloseable {
                 requireOneOf("completion_window", asked, dialect.windows());
             checkMetadata(asked.path("metadata"));
             seconds(asked, "output_expires_after", dialect.minExpiry());
-            if (dialect.refusesUnknownFiles() || !script.invisible.isZero())
-                file(asked.get("input_file_id").textValue());
             if (script.forgetsMetadata)
                 asked.remove("metadata");
-            ObjectNode batch = runner.create(asked, call.header("Idempotency-Key"), body);
+            ObjectNode batch = runner.create(asked, idempotencyKey(call), body, this::checkInput);
             call.send(dialect.createdStatus(), dialect.created(script.batch(batch)));
         }
 
         /** Returns an endpoint as an engine has it; Azure's lack the version. */
         private static String canonical(String endpoint) {
             return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint;
+        }
+
+        private void checkInput(String id) {
+            if (dialect.refusesUnknownFiles() || !script.invisible.isZero())
+                file(id);
+        }
+
+        private static String idempotencyKey(Call call) {
+            String key = Optional.ofNullable(call.header("Idempotency-Key")).orElse("").strip();
+            if (key.length() > MAX_KEY)
+                throw Refusal.invalid(null, "invalid_value", "The Idempotency-Key is longer than " + MAX_KEY
+                    + " characters.");
+            return key.isEmpty() ? null : key;
         }
 
         private static void requireOneOf(String param, ObjectNode asked, List<String> supported) {
@@ -1918,7 +2000,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void listBatches(Call call) {
-            int limit = limit(call, 20, 100);
+            int limit = limit(call, 20, dialect.hasPages() ? 100 : 10_000);
             call.send(page(runner.list(after(call), limit + 1), limit, this::shown));
         }
 
@@ -1927,48 +2009,88 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void cancelBatch(Call call) {
-            try {
-                call.send(shown(runner.cancel(call.id)));
-            } catch (Refusal refusal) {
-                call.response.getHeaders().put("x-should-retry", "false");   // OpenAI's clients would repeat a 409
-                throw refusal;
-            }
+            call.send(shown(runner.cancel(call.id)));
         }
 
-        private void listModels(Call call) throws InterruptedException {
-            call.send(engine.models());
+        private void listModels(Call call) throws IOException, InterruptedException {
+            call.send(models(call));
         }
 
-        private void retrieveModel(Call call) throws InterruptedException {
-            Answer models = engine.models();
-            for (JsonNode model : models.body().path("data"))
-                if (model.path("id").asText().equals(call.id)) {
-                    call.send(200, model);
-                    return;
-                }
-            if (!models.succeeded())
+        private Answer models(Call call) throws IOException, InterruptedException {
+            return limited(passing, 1, () -> {
+                call.waitForEngine();
+                return engine.models();
+            });
+        }
+
+        private void retrieveModel(Call call) throws IOException, InterruptedException {
+            Answer models = models(call);
+            if (!models.succeeded()) {
                 call.send(models);
-            else
-                throw new Refusal(404, "The model '" + call.id + "' does not exist", "model", "model_not_found");
+                return;
+            }
+            call.send(models.body().path("data").valueStream()
+                .filter(model -> model.path("id").asText().equals(call.id)).findFirst().orElseThrow(() ->
+                    new Refusal(404, "The model '" + call.id + "' does not exist", "model", "model_not_found")));
         }
 
         private void pass(Call call) throws IOException, InterruptedException {
-            ObjectNode body = call.object(call.body(Lines.MAX_BYTES));
-            if (body.path("stream").asBoolean())
-                throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");
-            if (!passing.tryAcquire())
-                throw Refusal.busy("Too many requests at once: at most " + MAX_PASSED + ".");
+            int megabytes = (int) Math.min(Lines.MAX_BYTES, Math.max(0, call.request.getLength())) / MAX_BODY + 1;
+            int most = call.request.getLength() < 0 ? Lines.MAX_BYTES / MAX_BODY : megabytes;
+            call.send(limited(passing, 1, () -> limited(held, most, () -> {
+                ObjectNode body = call.object(call.body(Lines.MAX_BYTES));
+                if (body.path("stream").asBoolean())
+                    throw Refusal.invalid("stream", "streaming_unsupported",
+                        "Streaming is not supported by this server.");
+                call.waitForEngine();
+                return engine.answer(call.path.replaceFirst("/$", ""), body);
+            })));
+        }
+
+        private interface Work<T> {
+            T done() throws IOException, InterruptedException;
+        }
+
+        /** Does what takes so many permits, or refuses to if there are not that many left. */
+        private static <T> T limited(Semaphore permits, int taken, Work<T> work) throws IOException,
+            InterruptedException {
+            if (!permits.tryAcquire(taken))
+                throw Refusal.busy("Too many requests at once; send this one again in a moment.");
             try {
-                call.send(engine.answer(call.path.replaceFirst("/$", ""), body));
+                return work.done();
             } finally {
-                passing.release();
+                permits.release(taken);
             }
+        }
+    }
+
+    /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
+    private record Range(boolean partial, long first, long last) {
+        private static final Pattern BYTES = Pattern.compile("(?i)bytes=(?:(\\d{1,18})-(\\d{0,18})|-(\\d{1,18}))");
+
+        private static Range of(String header, long size) {
+            Matcher asked = BYTES.matcher(header == null ? "" : header.strip());
+            if (!asked.matches())
+                return new Range(false, 0, size - 1);
+            if (asked.group(3) != null)
+                return new Range(true, Math.max(0, size - Long.parseLong(asked.group(3))), size - 1);
+            long first = Long.parseLong(asked.group(1));
+            long last = asked.group(2).isEmpty() ? size - 1 : Long.parseLong(asked.group(2));
+            boolean valid = asked.group(2).isEmpty() || last >= first;    // else it counts as not said
+            return valid ? new Range(true, first, Math.min(last, size - 1)) : new Range(false, 0, size - 1);
+        }
+
+        private boolean isBeyond(long size) {
+            return partial && first >= size;
+        }
+
+        private long length() {
+            return last - first + 1;
         }
     }
 
     /** One HTTP request and its response; {@code id} is what the path names, if it names something. */
     private record Call(Request request, Response response, Callback callback, String path, String id) {
-        private static final Pattern RANGE = Pattern.compile("bytes=(\\d{1,18})-(\\d{0,18})");
 
         private Call(Request request, Response response, Callback callback, String path) {
             this(request, response, callback, path, null);
@@ -1998,8 +2120,15 @@ public final class BatchServer implements AutoCloseable {
             return body;
         }
 
-        /** Reads what is left of a body, unless it is too much: a client that is cut off while it sends hears nothing. */
+        /**
+         * Reads what is left of a body, unless it is too much, and returns whether there is nothing more: a client that
+         * is cut off while it sends hears nothing, but one that asks first has not begun.
+         */
         private boolean skipBody(long limit) {
+            if (request.getLength() == 0)
+                return true;
+            if (request.getLength() > limit || request.getHeaders().contains(HttpHeader.EXPECT))
+                return false;
             InputStream body = Content.Source.asInputStream(request);
             byte[] buffer = new byte[64 * 1024];
             try {
@@ -2015,9 +2144,14 @@ public final class BatchServer implements AutoCloseable {
             return false;
         }
 
+        /** Lets the connection be silent while an engine thinks. */
+        private void waitForEngine() {
+            request.addIdleTimeoutListener(late -> false);
+        }
+
         private ObjectNode object(byte[] body) throws IOException {
             try {
-                if (JSON.readTree(body) instanceof ObjectNode object)
+                if (parsed(body) instanceof ObjectNode object)
                     return object;
             } catch (JsonProcessingException notJson) {
                 // the same refusal as for JSON that is no object
@@ -2030,6 +2164,8 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private void send(Answer answer) {
+            if (answer.retryAfterMillis() >= 0)
+                response.getHeaders().put(HttpHeader.RETRY_AFTER, (answer.retryAfterMillis() + 999) / 1000);
             send(answer.status() == 0 ? 502 : answer.status(), answer.status() == 0
                 ? Refusal.envelope(502, answer.message(), null, answer.code()) : answer.body());
         }
@@ -2055,18 +2191,19 @@ public final class BatchServer implements AutoCloseable {
 
         private void sendFile(Path path) throws IOException {
             long size = Files.size(path);
-            Matcher range = RANGE.matcher(Optional.ofNullable(header("Range")).orElse(""));
-            boolean partial = range.matches() && Long.parseLong(range.group(1)) < size;
-            long first = partial ? Long.parseLong(range.group(1)) : 0;
-            boolean cut = partial && !range.group(2).isEmpty();
-            long last = cut ? Math.min(Long.parseLong(range.group(2)), size - 1) : size - 1;
-            if (partial)
-                response.getHeaders().put(HttpHeader.CONTENT_RANGE, "bytes " + first + "-" + last + "/" + size);
-            response.setStatus(partial ? 206 : 200);
+            Range range = Range.of(header("Range"), size);
+            if (range.isBeyond(size)) {
+                response.getHeaders().put(HttpHeader.CONTENT_RANGE, "bytes */" + size);
+                throw new Refusal(416, "The file has only " + size + " bytes.", null, null);
+            }
+            if (range.partial)
+                response.getHeaders().put(HttpHeader.CONTENT_RANGE,
+                    "bytes " + range.first + "-" + range.last + "/" + size);
+            response.setStatus(range.partial ? 206 : 200);
             response.getHeaders().put(HttpHeader.ACCEPT_RANGES, "bytes");
             response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/octet-stream");
-            response.getHeaders().put(HttpHeader.CONTENT_LENGTH, last - first + 1);
-            Content.copy(Content.Source.from(path, first, last - first + 1), response, callback);
+            response.getHeaders().put(HttpHeader.CONTENT_LENGTH, range.length());
+            Content.copy(Content.Source.from(path, range.first, range.length()), response, callback);
         }
 
         private void hangUp() {
@@ -2158,6 +2295,7 @@ public final class BatchServer implements AutoCloseable {
             store.execute(UPLOADS);
             store.execute(PARTS);
             INDEXES.forEach(store::execute);
+            store.execute("DELETE FROM upload WHERE status <> 'pending' AND expires_at < ?", store.now() - Store.MEMORY);
             try {
                 Files.createDirectories(folder);
                 endOverdue();
@@ -2350,6 +2488,7 @@ public final class BatchServer implements AutoCloseable {
                 upload.json.get("filename").textValue(), upload.purpose(), upload.fileSeconds);
             upload.json.put("status", "completed").set("file", file);
             Files.move(whole, store.file(upload.fileId()), StandardCopyOption.ATOMIC_MOVE);
+            store.force(store.file(upload.fileId()));    // its new name too
             forgetParts(upload.id(), () -> {
                 store.insertFile(file);
                 store.execute("UPDATE upload SET status = 'completed', completion = ?, json = ? WHERE id = ?", digest,
@@ -2589,7 +2728,7 @@ public final class BatchServer implements AutoCloseable {
     /** One request of an input file; {@code number} is its physical line. */
     private record Line(int number, String customId, JsonNode body) {
         private static Line read(int number, byte[] bytes) throws IOException {
-            JsonNode line = JSON.readTree(bytes);
+            JsonNode line = parsed(bytes);
             return new Line(number, line.get("custom_id").textValue(), line.get("body"));
         }
     }
@@ -2631,6 +2770,8 @@ public final class BatchServer implements AutoCloseable {
     /** Reads an input file once, and keeps what is wrong with it and what its requests have in common. */
     private static final class Validation {
         private static final int MAX_FAULTS = 100;
+        private static final String HAS_BOM =
+            "The file starts with a byte order mark (BOM); save it as UTF-8 without one.";
         private static final int MAX_INPUTS = 50_000;   // https://platform.openai.com/docs/api-reference/batch/create
         private static final byte[] BOM = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
         private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
@@ -2689,8 +2830,7 @@ public final class BatchServer implements AutoCloseable {
             if (line.length > Lines.MAX_BYTES)
                 return BatchError.invalid(null, "This line is longer than " + Lines.MAX_BYTES + " bytes.");
             if (number == 1 && Arrays.mismatch(line, BOM) == BOM.length)
-                return BatchError.notJson("The file starts with a byte order mark (BOM); save it as UTF-8 without "
-                    + "one.");
+                return BatchError.notJson(HAS_BOM);
             ByteBuffer bytes = ByteBuffer.wrap(line);
             try {
                 UTF_8.newDecoder().decode(bytes);
@@ -2702,7 +2842,7 @@ public final class BatchServer implements AutoCloseable {
 
         private BatchError jsonFault(byte[] line) {
             try {
-                JsonNode request = JSON.readTree(line);
+                JsonNode request = parsed(line);
                 return request.isObject() ? requestFault(request)
                     : BatchError.notJson("This line is not a JSON object.");
             } catch (IOException notJson) {
@@ -2743,7 +2883,7 @@ public final class BatchServer implements AutoCloseable {
                 return BatchError.of("streaming_unsupported", "body.stream", (content.equals("messages")
                     ? "Chat Completions: " : "") + "Streaming is not supported in the Batch API.");
             if (endpoint.endsWith("/embeddings"))
-                inputs += Math.max(1, body.get(content).size());
+                inputs += body.get(content).path(0).isNumber() ? 1 : Math.max(1, body.get(content).size());
             if (script.queue.tokens() < Long.MAX_VALUE)
                 tokens += Echo.words(Echo.text(body.get(content)));
             return modelFault(body.get("model").asText());
@@ -2823,23 +2963,29 @@ public final class BatchServer implements AutoCloseable {
         private void lead(ActiveBatch batch) {
             active.put(batch.id(), batch);
             leaders.execute(() -> {
-                batch.lead();
-                queued.remove(batch.id());
-                active.remove(batch.id());
+                try {
+                    batch.lead();
+                } finally {
+                    queued.remove(batch.id());
+                    active.remove(batch.id());
+                }
             });
         }
 
-        private synchronized ObjectNode create(ObjectNode asked, String key, byte[] body) throws IOException {
+        private synchronized ObjectNode create(ObjectNode asked, String key, byte[] body, Consumer<String> checkInput)
+            throws IOException {
             String digest = UUID.nameUUIDFromBytes(body).toString();
             Optional<Store.Intent> earlier = store.intent(key);
             if (earlier.isPresent())
                 return find(earlier.get().batch(digest));
             if (active.size() >= MAX_ACTIVE)
                 throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
+            checkInput.accept(asked.get("input_file_id").textValue());
+            String id = options.dialect.newBatchId();
             if (script.queue.refuses())
-                refuseOverQueue(asked.get("input_file_id").textValue(), asked.get("endpoint").textValue());
+                refuseOverQueue(id, asked.get("input_file_id").textValue(), asked.get("endpoint").textValue());
             Duration left = window != null ? window : Dialect.window(asked.get("completion_window").textValue());
-            ObjectNode batch = ActiveBatch.object(options.dialect.newBatchId(), asked, store.now(), left);
+            ObjectNode batch = ActiveBatch.object(id, asked, store.now(), left);
             store.insertBatch(batch, key, digest);
             lead(new ActiveBatch(this, batch, deadline(store.millis() + left.toMillis())));
             return batch;
@@ -2849,21 +2995,19 @@ public final class BatchServer implements AutoCloseable {
             return options.dialect.expires() ? millis : Long.MAX_VALUE;
         }
 
-        private void refuseOverQueue(String file, String endpoint) throws IOException {
-            if (!Files.exists(store.file(file)))
+        private void refuseOverQueue(String batch, String file, String endpoint) throws IOException {
+            if (store.find("file", file).isEmpty())
                 return;
             Validation validation = Validation.of(store.file(file), endpoint, options, script);
-            if (!hasRoomFor(validation.tokens))
+            if (!enqueue(batch, validation.tokens))
                 throw Refusal.invalid(null, "token_limit_exceeded", script.queue.message(validation.firstModel));
-        }
-
-        private boolean hasRoomFor(long tokens) {
-            return queued.values().stream().mapToLong(Long::longValue).sum() + tokens <= script.queue.tokens();
         }
 
         /** Returns whether the queue has room for a batch, and takes it. */
         private synchronized boolean enqueue(String batch, long tokens) {
-            if (!hasRoomFor(tokens))
+            long before = queued.entrySet().stream().filter(other -> !other.getKey().equals(batch))
+                .mapToLong(Map.Entry::getValue).sum();
+            if (before + tokens > script.queue.tokens())
                 return false;
             queued.put(batch, tokens);
             return true;
@@ -2871,8 +3015,10 @@ public final class BatchServer implements AutoCloseable {
 
         /** Waits as long as a test keeps batches in the status that this one has. */
         private synchronized void stay(ActiveBatch batch) throws InterruptedException {
-            while (batch.is(String.valueOf(script.stay)))
+            while (!closing && batch.is(String.valueOf(script.stay)))
                 wait();
+            if (closing)
+                throw new InterruptedException();
         }
 
         private ObjectNode find(String id) {
@@ -3003,15 +3149,22 @@ public final class BatchServer implements AutoCloseable {
 
         private void lead() {
             try {
-                while (!runner.closing && !isOver())
+                while (!runner.closing) {
+                    if (tryWork()) {
+                        runner.store.deleteUnused(text("input_file_id"));
+                        return;
+                    }
                     Thread.sleep(Store.PAUSE.toMillis());
+                }
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
+            } catch (UncheckedIOException e) {   // the next start deletes it
+                complain(e);
             }
         }
 
-        /** Goes on where the files end, and returns whether the batch is over: a disk that is full does not end it. */
-        private boolean isOver() throws InterruptedException {
+        /** Goes on where the files end, and returns whether the batch is over: a store that fails does not end it. */
+        private boolean tryWork() throws InterruptedException {
             try {
                 work();
                 return true;
@@ -3026,7 +3179,7 @@ public final class BatchServer implements AutoCloseable {
 
         private void work() throws IOException, InterruptedException {
             try {
-                if (count("total") == 0 && !isAdmitted())
+                if (count("total") == 0 && !admitted())
                     return;
                 if (output == null)
                     openFiles();
@@ -3034,9 +3187,10 @@ public final class BatchServer implements AutoCloseable {
                 finish();
             } catch (UncheckedIOException e) {
                 throw e;
-            } catch (JsonProcessingException | NoSuchFileException | RuntimeException e) {
-                if (!runner.closing)         // nobody above could tell the batch's owner
-                    fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + e + ".")));
+            } catch (NoSuchFileException e) {
+                breakDown("a file of the batch is gone");
+            } catch (JsonProcessingException | RuntimeException | AssertionError e) {
+                breakDown(e.toString());         // nobody above could tell the batch's owner
             }
         }
 
@@ -3056,10 +3210,10 @@ public final class BatchServer implements AutoCloseable {
             }
         }
 
-        private boolean isAdmitted() throws IOException, InterruptedException {
+        private boolean admitted() throws IOException, InterruptedException {
             runner.stay(this);
             Optional<ObjectNode> input = runner.store.find("file", text("input_file_id"));
-            if (input.isEmpty() || !input.get().path("purpose").asText().equals(dialect().purpose())) {
+            if (input.isEmpty() || !Dialect.isBatch(input.get().path("purpose").asText())) {
                 fail(List.of(noInputFile()));
                 return false;
             }
@@ -3139,12 +3293,24 @@ public final class BatchServer implements AutoCloseable {
             FileChannel file = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
             long whole = 0;
             try (Lines lines = new Lines(path, Integer.MAX_VALUE - 1)) {
-                for (byte[] line; (line = lines.next()) != null && lines.terminated; whole = lines.offset)
-                    tally(JSON.readTree(line));
-            } catch (JsonProcessingException neverWritten) {
-                // a power cut may leave zeros where a line was to be
+                for (byte[] line; (line = lines.next()) != null && lines.terminated && isRecord(line); ) {
+                    tally(parsed(line));
+                    whole = lines.offset;
+                }
+                return file.truncate(whole).position(whole);
+            } catch (IOException | RuntimeException e) {
+                file.close();
+                throw e;
             }
-            return file.truncate(whole).position(whole);
+        }
+
+        /** A power cut may leave zeros where a line was to be. */
+        private static boolean isRecord(byte[] line) throws IOException {
+            try {
+                return parsed(line).path("id").asText().matches("(?s).*_\\d{1,9}");
+            } catch (JsonProcessingException neverWritten) {
+                return false;
+            }
         }
 
         private void runLines() throws IOException, InterruptedException {
@@ -3175,24 +3341,42 @@ public final class BatchServer implements AutoCloseable {
 
         private void answer(Line line) {
             try {
-                Answer answer = runner.engine.answer(Api.canonical(text("endpoint")), line.body,
-                    () -> !runner.closing && isOpen());
+                Answer answer = asked(line);
                 if (answer != null || !runner.closing)    // else it runs after the next start
                     write(line, answer != null ? answer : unanswered());
             } catch (InterruptedException closing) {
                 Thread.currentThread().interrupt();
             } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
                 breakOff(e);
+            } catch (OutOfMemoryError e) {                 // which passes, as a full disk does
+                breakOff(new IOException(e));
             } finally {
                 runner.returnTurn();
                 ended();
             }
         }
 
+        /** Returns null if the answer is not wanted any more. What breaks over a request is that request's error. */
+        private Answer asked(Line line) throws InterruptedException {
+            try {
+                return runner.engine.answer(Api.canonical(text("endpoint")), line.body,
+                    () -> !runner.closing && isOpen());
+            } catch (RuntimeException | StackOverflowError e) {
+                return Answer.none("engine_error", "The engine could not be asked: " + e + ".");
+            }
+        }
+
         private void write(Line line, Answer answer) throws IOException, InterruptedException {
             String id = id().replaceFirst("batch_", "batch_req_") + "_" + line.number;
-            ObjectNode written = answer.line(id, line.customId);
-            append(line(written), written, answer.succeeded());
+            Answer kept = answer;
+            ByteBuffer bytes;
+            try {
+                bytes = line(answer.line(id, line.customId));
+            } catch (UncheckedIOException e) {            // JSON that can be read, but not written
+                kept = Answer.none("bad_engine_answer", "The engine's answer is nested too deep.");
+                bytes = line(kept.line(id, line.customId));
+            }
+            append(bytes, kept.line(id, line.customId), kept.succeeded());
         }
 
         private static ByteBuffer line(JsonNode json) {
@@ -3205,7 +3389,7 @@ public final class BatchServer implements AutoCloseable {
                 throws IOException, InterruptedException {
             FileChannel file = succeeded ? output : errors;
             checkUnbroken();
-            while (!isAppended(line, file)) {
+            while (!tryAppend(line, file)) {
                 wait(Store.PAUSE.toMillis());
                 checkUnbroken();
             }
@@ -3219,7 +3403,7 @@ public final class BatchServer implements AutoCloseable {
                 throw new IllegalStateException(broken);
         }
 
-        private boolean isAppended(ByteBuffer line, FileChannel file) throws IOException {
+        private boolean tryAppend(ByteBuffer line, FileChannel file) throws IOException {
             long end = file.position();
             try {
                 while (line.hasRemaining())
@@ -3301,13 +3485,15 @@ public final class BatchServer implements AutoCloseable {
 
         private void finish() throws IOException, InterruptedException {
             runner.stay(this);
+            runner.store.force(output);
+            runner.store.force(errors);
             change(this::beginEnd);
             runner.stay(this);
             List<ObjectNode> files = new ArrayList<>();
-            String outputId = publish("output", output, files);
-            String errorId = publish("error", errors, files);
+            String outputId = publish("output", files);
+            String errorId = publish("error", files);
+            runner.queued.remove(id());
             change(() -> end(outputId, errorId), files);
-            runner.store.deleteUnused(text("input_file_id"));
         }
 
         private void beginEnd() {
@@ -3321,10 +3507,11 @@ public final class BatchServer implements AutoCloseable {
         }
 
         /** Adds an output or error file to those that there are now, and returns its id, or null if it has no lines. */
-        private String publish(String kind, FileChannel record, List<ObjectNode> files) throws IOException {
-            runner.store.force(record);
+        private String publish(String kind, List<ObjectNode> files) throws IOException {
             if (dialect().changesLines() || runner.script.rewrite != null)
                 rewrite(path(kind));
+            else
+                Files.deleteIfExists(Store.shown(path(kind)));   // of a server that spoke another dialect
             Path shown = runner.store.content(fileId(kind));
             if (Files.size(shown) == 0 && !(kind.equals("error") && dialect().hasEmptyErrorFile())) {
                 runner.store.deleteContent(fileId(kind));
@@ -3336,38 +3523,63 @@ public final class BatchServer implements AutoCloseable {
             return fileId(kind);
         }
 
+        /** Fails the batch for a reason of our own, with the answers that there are: they may be paid for. */
+        private void breakDown(String reason) throws IOException {
+            if (runner.closing)
+                return;
+            List<ObjectNode> files = new ArrayList<>();
+            for (String kind : List.of("output", "error")) {
+                Files.deleteIfExists(Store.shown(path(kind)));
+                if (Files.exists(path(kind)) && Files.size(path(kind)) > 0)
+                    files.add(runner.store.fileObject(fileId(kind), Files.size(path(kind)),
+                        id() + "_" + kind + ".jsonl", "batch_output", Store.BATCH_FILE_SECONDS));
+            }
+            fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + reason + ".")), files);
+        }
+
         /** Writes what clients shall see of an output or error file beside it, which stays the record of what ran. */
         private void rewrite(Path record) throws IOException {
             try (Lines lines = new Lines(record, Integer.MAX_VALUE - 1);
                 FileChannel file = FileChannel.open(Store.shown(record), StandardOpenOption.CREATE,
                     StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
                 Writer out = new BufferedWriter(Channels.newWriter(file, UTF_8))) {
-                UnaryOperator<List<String>> rewrite = runner.script.rewrite;
-                List<String> all = new ArrayList<>();    // stays empty unless a test wants to see all lines at once
+                List<ObjectNode> all = new ArrayList<>();    // stays empty unless a test wants to see all lines at once
                 for (byte[] line; (line = lines.next()) != null; )
-                    if (rewrite == null)
-                        out.append(shown(new String(line, UTF_8)));
+                    if (runner.script.rewrite == null)
+                        out.append(shown((ObjectNode) parsed(line))).append('\n');
                     else
-                        all.add(new String(line, UTF_8));
-                for (String line : rewrite == null ? all : rewrite.apply(all))
-                    out.append(shown(line));
+                        all.add((ObjectNode) parsed(line));
+                for (String line : runner.script.rewritten(inOrder(all)))
+                    out.append(line).append('\n');
                 out.flush();
                 runner.store.force(file);
             }
         }
 
-        private String shown(String line) throws IOException {
-            return (dialect().changesLines() ? dialect().line((ObjectNode) JSON.readTree(line)) : line) + "\n";
+        private List<String> inOrder(List<ObjectNode> lines) {
+            return lines.stream().sorted(Comparator.comparingInt(ActiveBatch::lineOf)).map(this::shown).toList();
         }
 
-        private synchronized void fail(List<BatchError> faults) {
+        private String shown(ObjectNode line) {
+            return dialect().line(line).toString();
+        }
+
+        private void fail(List<BatchError> faults) {
+            fail(faults, List.of());
+        }
+
+        private synchronized void fail(List<BatchError> faults, List<ObjectNode> files) {
             ObjectNode errors = BatchServer.object().put("object", "list");
             faults.forEach(fault -> errors.withArray("data").add(fault.json()));
+            boolean cancelled = is("cancelling");        // which comes first
+            boolean ran = count("total") > 0;
             change(() -> {
-                boolean cancelled = is("cancelling");    // which comes first
-                state.set("errors", cancelled ? null : errors);
+                state.set("errors", cancelled && !ran ? null : errors);
+                for (ObjectNode file : files)
+                    state.set(file.get("id").textValue().contains("output") ? "output_file_id" : "error_file_id",
+                        file.get("id"));
                 enter(cancelled ? "cancelled" : "failed");
-            });
+            }, files);
         }
 
         private synchronized ObjectNode cancel() {
@@ -3464,7 +3676,11 @@ public final class BatchServer implements AutoCloseable {
      * What an engine said to a request. If the status is 0, there was no HTTP answer: code and message say why, or the
      * body is empty because nobody knows.
      */
-    private record Answer(int status, JsonNode body, String code, String message) {
+    private record Answer(int status, JsonNode body, String code, String message, long retryAfterMillis) {
+        private Answer(int status, JsonNode body, String code, String message) {
+            this(status, body, code, message, -1);
+        }
+
         private static Answer ok(JsonNode body) {
             return new Answer(200, body, null, null);
         }
@@ -3707,11 +3923,16 @@ public final class BatchServer implements AutoCloseable {
         private static final int FEW_TRIES = 3;
         private static final long CLIENTS_PATIENCE = 5_000;                // milliseconds; it can wait and try itself
         private static final Pattern NUMBER = Pattern.compile("\\d{1,9}(\\.\\d{1,9})?");
+        private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens");   // new, old
+        private static final Pattern REFUSED_LIMIT = Pattern.compile("(?is)max_(completion_)?tokens.*(not supported"
+            + "|unsupported|same time|both|instead|not permitted|forbidden|not allowed|unrecognized|unknown|unexpected"
+            + ")");
 
         /** What stands in the way of an answer. */
         private enum Fault {
             NONE,           // nothing, or the request itself
             PASSING,        // something that a few more tries may get over
+            SLOW,           // it took too long, and would again
             DOWN,           // the engine is not there: no request can be blamed for that
             OVERLOADED;     // it is, but takes no more at the moment, or still loads its model
 
@@ -3748,6 +3969,7 @@ public final class BatchServer implements AutoCloseable {
         private final String base;
         private final Options options;
         private final Gate gate;
+        private volatile String onlyLimit;               // null as long as the engine takes both words
 
         private Upstream(Options options) {
             this.base = options.engine.replaceFirst("/+$", "");
@@ -3777,17 +3999,32 @@ public final class BatchServer implements AutoCloseable {
 
         @Override
         public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-            return ask(post(endpoint, body), options.timeout);
+            long began = System.nanoTime();
+            if (!gate.enter(() -> millisSince(began) < options.timeout.toMillis()))
+                return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
+            Answer answer = null;
+            try {
+                String saidWith;
+                do {
+                    saidWith = onlyLimit;
+                    answer = ask(post(endpoint, body), options.timeout.minusMillis(millisSince(began)));
+                } while (refusesLimit(body, saidWith, answer));
+                return answer;
+            } finally {
+                gate.leave(began, answer != null && answer.succeeded() ? Fault.NONE : Fault.PASSING);
+            }
         }
 
         @Override
         public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
-            HttpRequest request = post(endpoint, body);
             long left = options.timeout.toMillis();              // without the time at the gate
             int few = 0;
             for (int tries = 1; gate.enter(wanted); tries++) {
                 long began = System.nanoTime();
-                Try last = passGate(request, left, began);
+                String saidWith = onlyLimit;
+                Try last = passGate(post(endpoint, body), left, began);
+                if (refusesLimit(body, saidWith, last.answer))
+                    continue;
                 long pause = last.pause(tries);
                 left -= millisSince(began) + pause;
                 boolean again = last.fault.isUnavailable() || last.fault == Fault.PASSING && ++few < FEW_TRIES;
@@ -3820,7 +4057,7 @@ public final class BatchServer implements AutoCloseable {
         }
 
         private HttpRequest post(String endpoint, JsonNode body) {
-            byte[] sent = Call.bytes(withBothLimits(withEngineName(body)));
+            byte[] sent = Call.bytes(withLimits(withEngineName(body)));
             return request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
                 .POST(HttpRequest.BodyPublishers.ofByteArray(sent)).build();
         }
@@ -3835,15 +4072,32 @@ public final class BatchServer implements AutoCloseable {
             return engineName == null ? body : ((ObjectNode) body.deepCopy()).put("model", engineName);
         }
 
-        /** Says the limit of a chat completion in both of its words: each of them is unknown to some engine. */
-        private static JsonNode withBothLimits(JsonNode body) {
-            boolean newWord = body.hasNonNull("max_completion_tokens");
-            JsonNode limit = body.path(newWord ? "max_completion_tokens" : "max_tokens");
-            if (!limit.isNumber() || !body.has("messages"))
+        /** Says the limit of a chat completion in both of its words, unless the engine has refused that. */
+        private JsonNode withLimits(JsonNode body) {
+            boolean newWord = body.hasNonNull(LIMITS.get(0));
+            JsonNode limit = body.path(newWord ? LIMITS.get(0) : LIMITS.get(1));
+            if (!limit.isNumber() || !body.has("messages") || body.has(LIMITS.get(0)) && body.has(LIMITS.get(1)))
                 return body;
-            ObjectNode both = body.deepCopy();
-            both.set("max_completion_tokens", limit);
-            return both.set("max_tokens", limit);
+            ObjectNode said = body.deepCopy();
+            if (onlyLimit == null)
+                LIMITS.forEach(word -> said.set(word, limit));
+            else
+                said.<ObjectNode>without(LIMITS).set(onlyLimit, limit);
+            return said;
+        }
+
+        /**
+         * Returns whether an engine has just refused one of the two words, and takes note of the other. OpenAI refuses
+         * both at once, its newer models the older one, and strict engines the newer one.
+         */
+        private synchronized boolean refusesLimit(JsonNode asked, String saidWith, Answer answer) {
+            String message = answer.status == 400 || answer.status == 422 ? answer.body.toString() : "";
+            if (!asked.has("messages") || LIMITS.stream().noneMatch(asked::hasNonNull)
+                || !REFUSED_LIMIT.matcher(message).find() || LIMITS.get(1).equals(saidWith))
+                return false;
+            if (Objects.equals(onlyLimit, saidWith))         // else another request has found out
+                onlyLimit = saidWith == null ? LIMITS.get(0) : LIMITS.get(1);
+            return true;
         }
 
         /** Asks for a client that waits: a few times, and no longer than it takes the client to ask again itself. */
@@ -3852,8 +4106,8 @@ public final class BatchServer implements AutoCloseable {
             for (int tries = 1; ; tries++) {
                 Try last = send(request, timeout.toMillis() - millisSince(began));
                 long pause = last.pause(tries);
-                if (last.fault == Fault.NONE || tries == FEW_TRIES || pause > CLIENTS_PATIENCE
-                    || pause >= timeout.toMillis() - millisSince(began))
+                if (last.fault == Fault.NONE || last.fault == Fault.SLOW || tries == FEW_TRIES
+                    || pause > CLIENTS_PATIENCE || pause >= timeout.toMillis() - millisSince(began))
                     return last.answer;
                 Thread.sleep(pause);
             }
@@ -3865,7 +4119,7 @@ public final class BatchServer implements AutoCloseable {
                 return read(sent.get(millis, MILLISECONDS));
             } catch (TimeoutException e) {
                 return failed("request_timeout", "The engine did not answer within " + brief(options.timeout) + ".",
-                    Fault.NONE);
+                    Fault.SLOW);
             } catch (ExecutionException e) {
                 return failed(e.getCause());
             } finally {
@@ -3881,8 +4135,10 @@ public final class BatchServer implements AutoCloseable {
         private static Try failed(Throwable e) {
             if (e instanceof BadAnswer bad)
                 return failed("bad_engine_answer", "The engine's answer " + bad.getMessage() + ".", bad.fault);
+            boolean unsent = e instanceof ConnectException || e instanceof HttpConnectTimeoutException
+                || e instanceof UnknownHostException || e.getCause() instanceof UnresolvedAddressException;
             return failed("connection_error", "The engine does not answer (" + reason(e) + ").",
-                e instanceof SSLException ? Fault.PASSING : Fault.DOWN);
+                unsent ? Fault.DOWN : Fault.PASSING);        // what was sent may be what crashed it
         }
 
         private static Try failed(String code, String message, Fault fault) {
@@ -3909,7 +4165,8 @@ public final class BatchServer implements AutoCloseable {
             int shown = good && (said < 400 || said > 599) ? 502 : said;
             ObjectNode error = normalized(shown, body, said(status, response.body()));
             Fault fault = isLasting(error, response.headers()) ? Fault.NONE : Fault.of(said);
-            return new Try(new Answer(shown, error, null, null), fault, retryAfter(response.headers()));
+            long wait = retryAfter(response.headers());
+            return new Try(new Answer(shown, error, null, null, wait), fault, wait);
         }
 
         /** Returns whether an answer that claims success is an error in truth: some engines send them with 200. */
@@ -3941,7 +4198,7 @@ public final class BatchServer implements AutoCloseable {
 
         private static JsonNode json(byte[] bytes) {
             try {
-                return JSON.readTree(bytes);
+                return parsed(bytes);
             } catch (IOException notJson) {
                 return JSON.missingNode();
             }
@@ -3962,13 +4219,18 @@ public final class BatchServer implements AutoCloseable {
 
         /** Hides the engine's key, which an engine may repeat when it refuses it. */
         private JsonNode withoutKey(JsonNode text) {
-            return options.engineKey == null || !text.isTextual() ? text
-                : TextNode.valueOf(text.textValue().replace(options.engineKey, "***"));
+            return text.isTextual() ? TextNode.valueOf(withoutKey(text.textValue())) : text;
+        }
+
+        /** A short key is no secret, but a word such as ollama. */
+        private String withoutKey(String text) {
+            return options.engineKey == null || options.engineKey.length() < 8 ? text
+                : text.replace(options.engineKey, "***");
         }
 
         /** Returns the beginning of an answer without its HTML, for a person to read. */
-        private static String said(int status, byte[] raw) {
-            String text = new String(raw, 0, Math.min(raw.length, 4_000), UTF_8)
+        private String said(int status, byte[] raw) {
+            String text = withoutKey(new String(raw, 0, Math.min(raw.length, 64_000), UTF_8))
                 .replaceAll("(?is)<(script|style)\\b.*?(</\\1>|\\z)|<[^>]*>", " ").replaceAll("\\s+", " ").strip();
             return "The engine answered " + status + (status < 300 ? " and no JSON object" : "")
                 + (text.isEmpty() ? "." : ": " + text.substring(0, Math.min(text.length(), 300)));
@@ -4267,6 +4529,7 @@ public final class BatchServer implements AutoCloseable {
         private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();  // a file lock lets its own JVM in
         private static final long BATCH_FILE_SECONDS = Duration.ofDays(30).toSeconds();   // as at OpenAI
         private static final Duration PATIENCE = Duration.ofSeconds(5);
+        private static final long MEMORY = Duration.ofDays(1).toSeconds();   // for idempotency keys and past uploads
         private static final Duration PAUSE = Duration.ofSeconds(1);   // before a disk that is full is tried again
         private static final Duration SILENCE = Duration.ofMinutes(1); // between two complaints about it
         private static final String SCHEMA = """
@@ -4313,6 +4576,8 @@ public final class BatchServer implements AutoCloseable {
             execute(INTENTS);
             deleteExpiredFiles();
             deleteUnknownFiles();
+            execute("DELETE FROM intent WHERE batch IN (SELECT id FROM resource WHERE kind = 'batch'"
+                + " AND json_extract(json, '$.created_at') < ?)", now() - MEMORY);
         }
 
         private static Connection connect(Path file, boolean temporary) {

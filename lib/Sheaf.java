@@ -3777,9 +3777,11 @@ public final class Sheaf {
         /** The client has one route for uploads; some providers have another. */
         private okhttp3.Response toUploads(Interceptor.Chain chain) throws IOException {
             var request = chain.request();
-            boolean uploads = request.method().equals("POST") && request.url().encodedPath().endsWith("/files");
+            var url = request.url();
+            boolean uploads = request.method().equals("POST") && url.encodedPath().endsWith("/files");
+            var path = url.encodedPath().replaceFirst("/files$", provider.dialect().uploadPath());
             return chain.proceed(!uploads ? request
-                : request.newBuilder().url(provider.baseUrl() + provider.dialect().uploadPath()).build());
+                : request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
         }
 
         static Wire of(Provider provider) {
@@ -3792,9 +3794,11 @@ public final class Sheaf {
                 try {
                     var part = MultipartField.<InputStream>builder().value(Files.newInputStream(file))
                         .filename(file.getFileName().toString()).contentType("application/jsonl").build();
-                    return client.files().withRawResponse().create(
-                        FileCreateParams.builder().file(part).purpose(FilePurpose.of(provider.dialect().purpose()))
-                            .build());
+                    var params = FileCreateParams.builder().file(part)
+                        .purpose(FilePurpose.of(provider.dialect().purpose()));
+                    if (!provider.dialect().uploadPath().equals("/files"))     // Together wants the name as a field too
+                        params.putAdditionalBodyProperty("file_name", JsonValue.from(file.getFileName().toString()));
+                    return client.files().withRawResponse().create(params.build());
                 } catch (IOException e) {
                     throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
                 }

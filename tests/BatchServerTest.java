@@ -138,14 +138,21 @@ class BatchServerTest {
         assertEquals(bytes.length, file.get("bytes").asInt());
     }
 
-    @Test void aRangeOfContentCanBeRead() {
-        String file = client.upload(lines("one"));
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"bytes=2-4, 206, bytes 2-4/10, 234", "BYTES=2-4, 206, bytes 2-4/10, 234",
+        "bytes=7-, 206, bytes 7-9/10, 789", "bytes=7-99, 206, bytes 7-9/10, 789", "bytes=-3, 206, bytes 7-9/10, 789",
+        "bytes=-99, 206, bytes 0-9/10, 0123456789", "bytes=5-3, 200, '', 0123456789",
+        "lines=1-2, 200, '', 0123456789", "bytes=10-, 416, bytes */10, ", "bytes=-0, 416, bytes */10, "})
+    void aRangeOfContentCanBeRead(String range, int status, String contentRange, String content) {
+        JsonNode file = json(client.upload("0123456789".getBytes(UTF_8), "a.txt", "user_data"));
 
-        HttpResponse<byte[]> part = send(client.request("/files/" + file + "/content")
-            .header("Range", "bytes=2-10"));
+        HttpResponse<byte[]> part = send(client.request("/files/" + file.get("id").asText() + "/content")
+            .header("Range", range));
 
-        assertEquals(206, part.statusCode());
-        assertEquals("custom_id", new String(part.body(), UTF_8));
+        assertEquals(status, part.statusCode());
+        assertEquals(contentRange, part.headers().firstValue("Content-Range").orElse(""));
+        if (content != null)
+            assertEquals(content, new String(part.body(), UTF_8));
     }
 
     @Tag("S4") @Test void aFileIsListedUntilDeleted() {
@@ -534,7 +541,44 @@ class BatchServerTest {
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
     }
 
+    @Tag("S11") @Test void aNumberBeyondMeasureIsNoJson() {
+        JsonNode fault = client.fault(lines("one") + lines("two").replace("request-1", "request-2")
+            .replace("\"model\"", "\"temperature\":1e99999999999,\"model\""));
+
+        assertEquals("invalid_json_line 2", fault.get("code").asText() + " " + fault.get("line").asInt());
+        assertEquals(400, client.send("POST", "/batches", "{\"a\":1e99999999999}".getBytes(UTF_8)).statusCode());
+        assertEquals(400, client.upload("{\"a\":1e99999999999}".getBytes(UTF_8), "a.jsonl", "batch").statusCode());
+    }
+
     // ---- running ----
+
+    @Tag("S17") @Test void whatBreaksOverARequestIsItsOwnError() {
+        server.answer(body -> {
+            String text = body.at("/messages/0/content").asText();
+            if (text.equals("two"))
+                throw new AssertionError("two");
+            if (text.equals("three"))
+                throw new StackOverflowError();
+            return BatchServer.Reply.text(text);
+        });
+
+        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")));
+
+        assertEquals("completed", batch.get("status").asText());
+        assertEquals("{\"total\":3,\"completed\":1,\"failed\":2}", batch.get("request_counts").toString());
+    }
+
+    @Tag("S16") @Test void whatHasRunIsThereEvenIfTheServerCannotGoOn() {
+        server.rewrite(lines -> {
+            throw new IllegalStateException("a test's own fault");
+        });
+
+        JsonNode batch = client.finished(client.upload(lines("one")));
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals("server_error", batch.at("/errors/data/0/code").asText());
+        assertEquals(Map.of("request-1", "one"), client.texts(batch));
+    }
 
     @Tag("S21") @Test void answersCountsUsageAndModelAreExact() {
         JsonNode batch = client.finished(client.upload(lines("one", "two words", "and three words")));
@@ -705,19 +749,6 @@ class BatchServerTest {
             + "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}", new String(response.body(), UTF_8));
     }
 
-    @Test void anExpiredBatchKeepsWhatIsDone() {
-        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
-        server.expireAfter(Duration.ofMillis(700));
-
-        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")));
-
-        assertEquals("expired", batch.get("status").asText());
-        assertEquals(Set.of("request-1", "request-2"), client.texts(batch).keySet());
-        assertEquals("{\"code\":\"batch_expired\",\"message\":"
-            + "\"This request could not be executed before the completion window expired.\"}",
-            client.output(batch, "error_file_id").get(0).get("error").toString());
-    }
-
     @Tag("S18") @Test void aBatchExpiresWhenItsWindowEnds() {
         server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
         String id = client.create(lines("one", "two", "three"));
@@ -729,7 +760,9 @@ class BatchServerTest {
         assertEquals("expired", batch.get("status").asText());
         assertFalse(batch.get("expired_at").isNull());
         assertEquals(Set.of("request-1", "request-2"), client.texts(batch).keySet());
-        assertEquals("batch_expired", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
+        assertEquals("{\"code\":\"batch_expired\",\"message\":"
+            + "\"This request could not be executed before the completion window expired.\"}",
+            client.output(batch, "error_file_id").get(0).get("error").toString());
         assertEquals("{\"total\":3,\"completed\":2,\"failed\":1}", batch.get("request_counts").toString());
         assertEquals(409, client.cancel(id).statusCode());
     }

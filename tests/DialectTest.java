@@ -12,7 +12,11 @@ import static sheaf.RawClient.names;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.http.HttpResponse;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -174,7 +178,7 @@ class DialectTest {
         String line = "{\"custom_id\":\"a\",\"body\":{\"model\":\"m\",\"messages\":[]}}\n";
 
         assertEquals(405, client.upload(line.getBytes(UTF_8), "in.jsonl", "batch-api").statusCode());
-        String file = json(client.form("/files/upload", Map.of("purpose", "batch-api", "file", line))).get("id")
+        String file = json(client.form("/files/upload", Map.of("purpose", "batch-api", "file_name", "in.jsonl", "file", line))).get("id")
             .asText();
         HttpResponse<byte[]> created = client.create(batch(file));
         String id = json(created).at("/job/id").asText();
@@ -207,6 +211,50 @@ class DialectTest {
         assertTrue(client.output(done, "output_file_id").get(0).has("batch_id"));
         assertEquals("{\"status_code\":400,\"message\":\"too long\"}",
             client.output(done, "error_file_id").get(0).get("response").toString());
+    }
+
+    // ---- one store, two dialects ----
+
+    @Test void whatAServerOfAnotherDialectLeftHalfWrittenIsNotShown(@TempDir Path store) throws IOException {
+        server = BatchServer.options().store(store).dialect(Dialect.VOYAGE).start();
+        server.stayIn("finalizing");
+        String id = json(client.create(batch(client.upload(lines("one"))).put("completion_window", "12h"))).get("id")
+            .asText();
+        await(() -> client.found(id).get("status").asText().equals("finalizing"));
+        server.close();
+        Files.writeString(store.resolve("files").resolve(id.replace("batch_", "file-output-") + ".shown"), "{\"torn");
+
+        server = BatchServer.options().store(store).start();
+
+        assertEquals(Map.of("request-1", "one"), client.texts(client.finishedBatch(id)));
+    }
+
+    @Test void klusterKeepsWhatTheEngineSaid() throws IOException {
+        var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        engine.createContext("/", exchange -> {
+            byte[] body = ("{\"choices\":[null,{\"message\":\"plain\"},{\"stop_reason\":\"x\",\"message\":"
+                + "{\"tool_calls\":[7]}}]}").getBytes(UTF_8);
+            exchange.sendResponseHeaders(200, body.length);
+            exchange.getResponseBody().write(body);
+            exchange.close();
+        });
+        engine.start();
+        server = BatchServer.options().dialect(Dialect.KLUSTER)
+            .engine("http://127.0.0.1:" + engine.getAddress().getPort() + "/v1").start();
+
+        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
+        engine.stop(0);
+
+        assertEquals("[7]", line.at("/response/body/choices/2/message/tool_calls").toString());
+        assertEquals("x", line.at("/response/body/choices/2/stop_reason").asText());
+    }
+
+    @Test void aDialectWithAPrefixAnswersOnlyThere() {
+        speak(Dialect.GROQ);
+        RawClient bare = new RawClient(() -> server.baseUrl().replace("/openai/v1", "/v1"));
+
+        assertEquals(200, client.get("/files").statusCode());
+        assertEquals(404, bare.get("/files").statusCode());
     }
 
     // ---- Sheaf in all of them ----

@@ -171,20 +171,66 @@ class EngineTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {0, 429, 503})
+    @ValueSource(ints = {429, 503})
     void aBatchWaitsForAnEngineThatIsAwayOrOverloaded(int status) {
         AtomicInteger asked = new AtomicInteger();
         serve(engine(exchange -> {
             if (asked.incrementAndGet() > 5)
                 answer(exchange, 200, HI);
-            else if (status == 0)
-                exchange.close();
             else
                 answer(exchange, status, "loading", "Retry-After", "0");
         }));
 
         assertEquals("hi", client.texts(client.finished(client.upload(lines("one")))).get("request-1"));
         assertEquals(6, asked.get());
+    }
+
+    /** It may be the one that crashes the engine. */
+    @Test void aRequestThatTheEngineHangsUpOnIsTriedAFewTimesOnly() {
+        AtomicInteger asked = new AtomicInteger();
+        serve(engine(exchange -> {
+            asked.incrementAndGet();
+            exchange.close();
+        }));
+
+        JsonNode batch = client.finished(client.upload(lines("one")));
+
+        assertEquals("connection_error", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
+        assertTrue(asked.get() >= 3 && asked.get() <= 6, "" + asked.get());   // the HTTP client may add one each
+    }
+
+    @ParameterizedTest(name = "{0} but not {1}")
+    @CsvSource({"max_completion_tokens, max_tokens", "max_tokens, max_completion_tokens"})
+    void anEngineThatTakesOneWordForTheLimitGetsThatOne(String known, String unknown) {
+        Queue<Integer> limits = new ConcurrentLinkedQueue<>();
+        serve(engine((path, body) -> {
+            JsonNode asked = json(body.getBytes(UTF_8));
+            if (asked.has(unknown))
+                return "400 {\"error\":{\"message\":\"Unsupported parameter: '" + unknown + "' is not supported.\"}}";
+            limits.add(asked.path(known).asInt());
+            return "200 " + HI;
+        }));
+
+        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")
+            .replace("\"model\"", "\"max_tokens\":7,\"model\"")));
+
+        assertEquals(3, batch.at("/request_counts/completed").asInt());
+        assertEquals(List.of(7, 7, 7), List.copyOf(limits));
+    }
+
+    @Test void aClientHearsWhenToComeBack() {
+        serve(engine(exchange -> answer(exchange, 429, "busy", "Retry-After", "60")));
+
+        var response = client.send("POST", "/chat/completions", RawClient.body("one").toString().getBytes(UTF_8));
+
+        assertEquals("429 60", response.statusCode() + " " + response.headers().firstValue("Retry-After").orElse(""));
+    }
+
+    @Test void anEngineThatIsAwayHasNoModels() {
+        serve("http://127.0.0.1:1/v1");
+
+        assertEquals(502, client.get("/models").statusCode());
+        assertEquals(502, client.get("/models/any").statusCode());
     }
 
     @Test void aBatchWaitsForAnEngineThatIsNotYetStarted() {

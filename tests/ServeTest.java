@@ -217,8 +217,8 @@ class ServeTest {
     @CsvSource({"/v1/batches, 1048577", "/v1/chat/completions, 16777217"})
     void aBodyThatIsTooLargeIsRefused(String path, int size) throws IOException {
 
-        String response = answered("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + size + "\r\n\r\n"
-            + " ".repeat(size));
+        String response = answered("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + size
+            + "\r\n\r\n" + " ".repeat(size));
 
         assertTrue(response.startsWith("HTTP/1.1 413 "), response);
         assertEquals(Set.of("message", "type", "param", "code"), names(error(response)), response);

@@ -289,8 +289,9 @@ class WebhooksTest {
     private Process serve(String secret, URI url, String... more) throws IOException {
         ProcessBuilder serve = new ProcessBuilder(Stream.concat(Stream.of(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
-            System.getProperty("java.class.path"), "sheaf.BatchServer", "--store", store.resolve("served").toString(),
-            "--webhook", url.toString()), Arrays.stream(more)).toList());
+            System.getProperty("java.class.path"), "sheaf.BatchServer", "--port", "0", "--store",
+            store.resolve("served").toString(), "--webhook", url.toString()), Arrays.stream(more)).toList());
+        serve.environment().keySet().removeIf(name -> name.startsWith("SHEAF_"));
         serve.environment().put("SHEAF_WEBHOOK_SECRET", secret);
         return serve.start();
     }
