@@ -1304,6 +1304,11 @@ public final class BatchServer implements AutoCloseable {
         }
     }
 
+    /** Returns what a client said, short enough to say it back. */
+    private static String quoted(String said) {
+        return "'" + (said.length() <= 100 ? said : said.substring(0, 100) + "...") + "'";
+    }
+
     private static String newId(String prefix) {
         return prefix + UUID.randomUUID().toString().replace("-", "");
     }
@@ -1457,9 +1462,14 @@ public final class BatchServer implements AutoCloseable {
             return invalid(param, "missing_required_parameter", "Missing required parameter: '" + param + "'.");
         }
 
+        private static Refusal tooLong(String param, int most) {
+            return invalid(param, "string_above_max_length", "Invalid '" + param
+                + "': string too long. Expected a string with maximum length " + most + ".");
+        }
+
         private static Refusal unsupported(String param, String value, List<String> supported) {
-            return invalid(param, "invalid_value", "Invalid value: '" + value + "'. Supported values are: "
-                + supported.stream().map(each -> "'" + each + "'").collect(Collectors.joining(", ")) + ".");
+            return invalid(param, "invalid_value", "Invalid value: " + quoted(String.valueOf(value))
+                + ". Supported values are: " + supported.stream().map(each -> "'" + each + "'").collect(Collectors.joining(", ")) + ".");
         }
 
         private ObjectNode body() {
@@ -1629,7 +1639,7 @@ public final class BatchServer implements AutoCloseable {
                 Matcher path = route.path.matcher(call.path);
                 if (!path.matches() || !dialect.has(route.method, call.path))
                     continue;
-                if (route.method.equals(call.method())) {
+                if (route.method.equals(call.method()) || call.method().equals("HEAD") && route.method.equals("GET")) {
                     route.endpoint.serve(path.groupCount() == 0 ? call : call.on(path.group(1)));
                     return call;
                 }
@@ -1652,7 +1662,10 @@ public final class BatchServer implements AutoCloseable {
         /** Answers what Jetty itself refuses or what broke, in the shape of every other error. */
         private static boolean unhandled(Request request, Response response, Callback callback) {
             int status = response.getStatus();
-            Object message = request.getAttribute(ErrorHandler.ERROR_MESSAGE);
+            Object cause = request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
+            Object message = status < 500 ? request.getAttribute(ErrorHandler.ERROR_MESSAGE)
+                : cause instanceof UncheckedIOException store ? store.getMessage()
+                : "The server could not do this (" + (cause == null ? status : cause.getClass().getSimpleName()) + ").";
             response.getHeaders().put("x-request-id", newId("req_"));
             Browsers.protect(response);
             new Call(request, response, callback, "")
@@ -1766,7 +1779,8 @@ public final class BatchServer implements AutoCloseable {
 
         private static void checkFormat(Path path, String purpose) throws IOException {
             if (Dialect.isBatch(purpose) && !startsWithJson(path))
-                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl");
+                throw Refusal.invalid("file", null, "Invalid file format for Batch API. Must be .jsonl"
+                    + (Files.size(path) == 0 ? "; it is empty." : "; its first line is no JSON object."));
         }
 
         private static boolean startsWithJson(Path path) throws IOException {
@@ -1841,8 +1855,13 @@ public final class BatchServer implements AutoCloseable {
 
         private void fileContent(Call call) throws IOException {
             ObjectNode file = file(call.id);
+            Path content = store.content(file.get("id").textValue());
+            long bytes = file.get("bytes").longValue();
+            long left = Files.exists(content) ? Files.size(content) : 0;
+            if (left != bytes)
+                throw new Refusal(500, "The file is damaged: it has " + left + " of " + bytes + " bytes.", null, null);
             call.response.getHeaders().put("Content-Disposition", Browsers.attachment(file.get("filename").asText()));
-            call.sendFile(store.content(file.get("id").textValue()));
+            call.sendFile(content);
         }
 
         private void createUpload(Call call) throws IOException {
@@ -1852,9 +1871,10 @@ public final class BatchServer implements AutoCloseable {
             if (!UPLOAD_PURPOSES.contains(purpose))
                 throw Refusal.unsupported("purpose", purpose, UPLOAD_PURPOSES);
             String name = baseName(asked.get("filename").textValue());
-            if (name.isEmpty() || name.length() > MAX_FIELD)
-                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': expected a name of at most "
-                    + MAX_FIELD + " characters.");
+            if (name.isEmpty())
+                throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+            if (name.length() > MAX_FIELD)
+                throw Refusal.tooLong("filename", MAX_FIELD);
             long bytes = bytes(asked, purpose.equals("batch") ? options.maxBytes() : Uploads.MAX_BYTES);
             call.send(uploads.create(name, bytes, purpose, seconds(asked, "expires_after", dialect.minExpiry())));
         }
@@ -1965,6 +1985,8 @@ public final class BatchServer implements AutoCloseable {
                 if (!asked.hasNonNull(param))
                     throw Refusal.missing(param);
                 requireString(param, asked.get(param));
+                if (asked.get(param).textValue().length() > MAX_FIELD)
+                    throw Refusal.tooLong(param, MAX_FIELD);
             }
         }
 
@@ -2295,7 +2317,8 @@ public final class BatchServer implements AutoCloseable {
             store.execute(UPLOADS);
             store.execute(PARTS);
             INDEXES.forEach(store::execute);
-            store.execute("DELETE FROM upload WHERE status <> 'pending' AND expires_at < ?", store.now() - Store.MEMORY);
+            store.execute("DELETE FROM upload WHERE status <> 'pending' AND expires_at < ?",
+                store.now() - Store.MEMORY);
             try {
                 Files.createDirectories(folder);
                 endOverdue();
@@ -2859,9 +2882,9 @@ public final class BatchServer implements AutoCloseable {
             if (!customId.isTextual())
                 return BatchError.of("invalid_type", "custom_id",
                     BatchError.wrongType("custom_id", "a string", customId));
-            if (!customIds.add(UUID.nameUUIDFromBytes(customId.textValue().getBytes(UTF_8))))
+            if (!customIds.add(UUID.nameUUIDFromBytes(Call.bytes(customId))))
                 return BatchError.of("duplicate_custom_id", "custom_id",
-                    "The custom_id '" + customId.textValue() + "' is used by another request of this file.");
+                    "The custom_id " + quoted(customId.textValue()) + " is used by another request of this file.");
             if (!method.equals("POST"))
                 return BatchError.of("invalid_value", "method",
                     "Invalid value: '" + method + "'. Supported values are: 'POST'.");
@@ -2892,13 +2915,14 @@ public final class BatchServer implements AutoCloseable {
         private BatchError modelFault(String model) {
             if (!script.models.isEmpty() && !script.models.contains(model))
                 return BatchError.of("model_not_found", "body.model",
-                    "The provided model '" + model + "' is not supported by the Batch API.");
+                    "The provided model " + quoted(model) + " is not supported by the Batch API.");
             if (firstModel == null)
                 firstModel = model;
             mixed |= !model.equals(firstModel);
             if (mixed && !options.mixesModels() && !model.equals(firstModel))
-                return BatchError.of("mismatched_model", "body.model", "The model '" + model + "' is not '" + firstModel
-                    + "', which the first request names; all requests of a batch must have one model.");
+                return BatchError.of("mismatched_model", "body.model", "The model " + quoted(model) + " is not "
+                    + quoted(firstModel) + ", which the first request names; all requests of a batch must have one"
+                    + " model.");
             return null;
         }
 
@@ -3970,6 +3994,7 @@ public final class BatchServer implements AutoCloseable {
         private final Options options;
         private final Gate gate;
         private volatile String onlyLimit;               // null as long as the engine takes both words
+        private boolean away;
 
         private Upstream(Options options) {
             this.base = options.engine.replaceFirst("/+$", "");
@@ -4040,10 +4065,19 @@ public final class BatchServer implements AutoCloseable {
             try {
                 Try made = send(request, millis);
                 fault = made.fault;
+                tell(fault == Fault.DOWN, made.answer.message);
                 return made;
             } finally {
                 gate.leave(began, fault);
             }
+        }
+
+        /** Says on stderr that the engine has gone or is back, once each. */
+        private synchronized void tell(boolean away, String message) {
+            if (this.away != away)
+                System.err.println("engine: " + base + (away ? " " + message.replaceAll("^The engine |\\.$", "")
+                    + "; its requests wait for it" : " answers again"));
+            this.away = away;
         }
 
         private static void sleep(long millis, BooleanSupplier wanted) throws InterruptedException {
@@ -4243,9 +4277,10 @@ public final class BatchServer implements AutoCloseable {
 
         private String glance() throws InterruptedException {
             Answer models = send(request("/models").GET().build(), GLANCE.toMillis()).answer;
+            away = models.status == 0;
             if (models.succeeded())
                 return "answers";
-            if (models.status == 0)
+            if (away)
                 return ("request_timeout".equals(models.code) ? "does not answer (nothing within " + brief(GLANCE) + ")"
                     : models.message.replaceAll("^The engine |\\.$", "")) + "; its requests wait for it";
             return "answers " + models.status + " to GET /models" + (models.status == 404 ? "; should it end in /v1?"
@@ -4959,9 +4994,14 @@ public final class BatchServer implements AutoCloseable {
             "Example: batches over the models of Ollama, with curl",
             "  serve --engine http://localhost:11434/v1 --model-name gpt-4o-mini=llama3.2",
             "  export OPENAI_BASE_URL=http://127.0.0.1:4141/v1",
+            "  echo '{\"custom_id\": \"request-1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":",
+            "      {\"model\": \"gpt-4o-mini\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}}' |",
+            "      tr -d '\\n' > requests.jsonl",
             "  curl $OPENAI_BASE_URL/files -F purpose=batch -F file=@requests.jsonl",
             "  curl $OPENAI_BASE_URL/batches -H 'Content-Type: application/json' -d '{\"completion_window\": \"24h\",",
             "      \"input_file_id\": \"file-...\", \"endpoint\": \"/v1/chat/completions\"}'",
+            "  curl $OPENAI_BASE_URL/batches/batch_...                 until it is completed, and then",
+            "  curl $OPENAI_BASE_URL/files/file-output-.../content",
             "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY, which may be any word.",
             "",
             "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
@@ -5045,11 +5085,13 @@ public final class BatchServer implements AutoCloseable {
 
         private static final class Telling {
             @Option(names = "--webhook", paramLabel = "URL",
-                description = "is told when a batch is over, in the way of OpenAI's webhooks (default: none)")
+                description = "is told when a batch is over, in the way of OpenAI's webhooks; needs a secret "
+                    + "(default: none)")
             private URI webhook;
 
             @Option(names = "--webhook-secret", paramLabel = "SECRET",
-                description = "signs what is told: whsec_ and then Base64")
+                description = "signs what is told: whsec_ and then Base64, as made by "
+                    + "echo whsec_$(openssl rand -base64 32)")
             private String secret;
         }
 

@@ -22,6 +22,8 @@ import static sheaf.RawClient.status;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.net.Socket;
+import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
@@ -177,8 +179,8 @@ class BatchServerTest {
     @Tag("S3")
     @ParameterizedTest(name = "{2}")
     @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
-        "\"\" | batch | Invalid file format for Batch API. Must be .jsonl",
-        "not json | batch | Invalid file format for Batch API. Must be .jsonl",
+        "\"\" | batch | Invalid file format for Batch API. Must be .jsonl; it is empty.",
+        "not json | batch | Invalid file format for Batch API. Must be .jsonl; its first line is no JSON object.",
         "{} | nonsense | Invalid value: 'nonsense'. Supported values are: 'assistants', 'batch', 'fine-tune', "
             + "'vision', 'user_data', 'evals'."})
     void anUnusableUploadIsRefused(String content, String purpose, String message) {
@@ -539,6 +541,54 @@ class BatchServerTest {
         JsonNode batch = client.finished(client.upload(lines("one", "two").strip().replace("\n", "\r\n")));
 
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
+    }
+
+    @Tag("S11") @Test void idsThatDifferInALoneSurrogateDiffer() {
+        JsonNode batch = client.finished(client.upload(lines("one", "two").replace("request-1", "\\ud800")
+            .replace("request-2", "\\ud801")));
+
+        assertEquals(2, batch.at("/request_counts/completed").asInt());
+    }
+
+    @Tag("S8") @Test void whatIsSaidBackIsShort() {
+        byte[] body = batch("f".repeat(2_000)).toString().getBytes(UTF_8);
+        byte[] endpoint = batch("file-none").put("endpoint", "/v1/" + "e".repeat(900)).toString().getBytes(UTF_8);
+
+        assertEquals("string_above_max_length",
+            json(client.send("POST", "/batches", body)).at("/error/code").asText());
+        assertTrue(client.send("POST", "/batches", endpoint).body().length < 500);
+    }
+
+    @Tag("S1") @Test void headIsAnsweredLikeGetWithoutABody() {
+        String file = client.upload(lines("one"));
+
+        HttpResponse<byte[]> head = client.send("HEAD", "/files/" + file + "/content", new byte[0]);
+
+        assertEquals(200, head.statusCode());
+        assertEquals("" + lines("one").length(), head.headers().firstValue("Content-Length").orElse(""));
+    }
+
+    @Tag("S4") @Test void aFileThatIsCutOnDiskIsNotPassedOffAsWhole(@TempDir Path store) throws IOException {
+        server = opened(BatchServer.options().store(store));
+        String file = client.upload(lines("one"));
+        Files.writeString(store.resolve("files").resolve(file), "{");
+
+        HttpResponse<byte[]> response = client.get("/files/" + file + "/content");
+
+        assertEquals("500 The file is damaged: it has 1 of " + lines("one").length() + " bytes.",
+            response.statusCode() + " " + json(response).at("/error/message").asText());
+    }
+
+    @Test void clientsThatStallHoldUpNobodyElse() throws IOException {
+        URI url = URI.create(server.baseUrl());
+        for (int i = 0; i < 80; i++) {
+            Socket stalled = new Socket(url.getHost(), url.getPort());
+            open.add(stalled);
+            stalled.getOutputStream().write(("POST /v1/batches HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
+                + " application/json\r\nContent-Length: 500\r\n\r\n{").getBytes(UTF_8));
+        }
+
+        assertEquals(200, client.get("/batches").statusCode());
     }
 
     @Tag("S11") @Test void aNumberBeyondMeasureIsNoJson() {

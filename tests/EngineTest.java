@@ -150,8 +150,8 @@ class EngineTest {
     }
 
     @Test void theEnginesKeyIsInNoAnswerAndNoText() {
-        BatchServer.Options options = BatchServer.options().engineKey("sk-a/b").engine(engine(exchange ->
-            answer(exchange, 401, "{\"error\":{\"message\":\"wrong key sk-a\\/b\",\"code\":\"sk-a/b\"}}")));
+        BatchServer.Options options = BatchServer.options().engineKey("sk-secret/b").engine(engine(exchange ->
+            answer(exchange, 401, "{\"error\":{\"message\":\"wrong key sk-secret\\/b\",\"code\":\"sk-secret/b\"}}")));
         serve(options);
 
         JsonNode line = failed();

@@ -197,7 +197,8 @@ class UploadsTest {
         String upload = create(8, "batch");
         String part = part(upload, "not json".getBytes(UTF_8));
 
-        assertRefused(400, "file", "Invalid file format for Batch API. Must be .jsonl", complete(upload, part));
+        assertRefused(400, "file", "Invalid file format for Batch API. Must be .jsonl; its first line is no JSON"
+            + " object.", complete(upload, part));
         assertEquals(List.of("parts/" + part), leftovers());
     }
 
