@@ -1469,7 +1469,8 @@ public final class BatchServer implements AutoCloseable {
 
         private static Refusal unsupported(String param, String value, List<String> supported) {
             return invalid(param, "invalid_value", "Invalid value: " + quoted(String.valueOf(value))
-                + ". Supported values are: " + supported.stream().map(each -> "'" + each + "'").collect(Collectors.joining(", ")) + ".");
+                + ". Supported values are: "
+                + supported.stream().map(each -> "'" + each + "'").collect(Collectors.joining(", ")) + ".");
         }
 
         private ObjectNode body() {
