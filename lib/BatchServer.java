@@ -4974,8 +4974,8 @@ public final class BatchServer implements AutoCloseable {
     /** Runs a server until Ctrl-C; see {@code --help}. */
     public static void main(String... args) {
         System.exit(new CommandLine(new Serve())
-            .setCaseInsensitiveEnumValuesAllowed(true)
             .registerConverter(Duration.class, Serve::time)
+            .registerConverter(Dialect.class, Serve::dialect)
             .setParameterExceptionHandler((e, given) -> Serve.misused("serve: " + e.getMessage()))
             .setExecutionExceptionHandler((e, command, parsed) -> Serve.explain(e))
             .execute(args));
@@ -5136,6 +5136,12 @@ public final class BatchServer implements AutoCloseable {
 
         private static Optional<String> key(String given, String variable) {
             return given != null ? Optional.of(given) : setting(variable);
+        }
+
+        private static Dialect dialect(String name) {
+            return Stream.of(Dialect.values()).filter(dialect -> dialect.toString().equalsIgnoreCase(name)).findFirst()
+                .orElseThrow(() -> new TypeConversionException("'" + name + "' is none of "
+                    + Stream.of(Dialect.values()).map(Dialect::toString).collect(Collectors.joining(", "))));
         }
 
         private static Duration time(String text) {

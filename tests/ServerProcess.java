@@ -36,7 +36,7 @@ final class ServerProcess {
         command.addAll(Arrays.asList(java));
         command.add("-Djava.io.tmpdir=" + store.getParent());       // where native code is left behind by a kill
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "sheaf.BatchServer",
-            "--store", store.toString(), "--engine", engine));
+            "--port", "0", "--store", store.toString(), "--engine", engine));
         Path stderr = store.resolveSibling(store.getFileName() + ".err");
         try {
             var builder = new ProcessBuilder(command)
