@@ -3142,8 +3142,8 @@ public final class BatchServer implements AutoCloseable {
         private final ObjectNode state;                  // guarded by this, as is all below
         private final long deadline;                     // milliseconds since 1970
         private final BitSet finished = new BitSet();    // by physical line
-        private FileChannel output;
-        private FileChannel errors;
+        private FileChannel output;                      // opened and closed by the leader alone
+        private FileChannel errors;                      // the same
         private int running;
         private boolean expired;
         private Exception broken;                        // why no line can be written any more
