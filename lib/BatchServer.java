@@ -36,6 +36,7 @@ import java.io.BufferedWriter;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.EOFException;
+import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -133,6 +134,7 @@ import org.eclipse.jetty.http.MultiPart;
 import org.eclipse.jetty.http.MultiPartConfig;
 import org.eclipse.jetty.http.MultiPartFormData;
 import org.eclipse.jetty.http.UriCompliance;
+import org.eclipse.jetty.io.ByteBufferPool;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.HttpConfiguration;
@@ -1703,7 +1705,7 @@ public final class BatchServer implements AutoCloseable {
             if (call.request.getLength() > most + MAX_BODY)
                 throw tooLarge;
             try {
-                return MultiPartFormData.getParts(call.request, call.request, type, new MultiPartConfig.Builder()
+                return MultiPartFormData.getParts(call.evenly(), call.request, type, new MultiPartConfig.Builder()
                     .location(store.uploads()).maxParts(16).maxMemoryPartSize(MAX_FIELD).maxPartSize(most)
                     .maxSize(most + MAX_BODY).useFilesForPartsWithoutFileName(true).build());
             } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
@@ -2134,6 +2136,21 @@ public final class BatchServer implements AutoCloseable {
         private String query(String name, String otherwise) {
             String value = Request.extractQueryParameters(request).getValue(name);
             return value == null || value.isEmpty() ? otherwise : value;
+        }
+
+        /**
+         * Returns the body in pieces of one size. Jetty's parser takes a piece that is only the beginning of a
+         * boundary, such as a hyphen, for one byte more where it is the first of a part.
+         */
+        private Content.Source evenly() {
+            return Content.Source.from(new ByteBufferPool.Sized(null, false, 64 * 1024),
+                new FilterInputStream(Content.Source.asInputStream(request)) {
+                    @Override
+                    public int read(byte[] bytes, int offset, int length) throws IOException {
+                        int read = in.readNBytes(bytes, offset, length);
+                        return read == 0 && length > 0 ? -1 : read;
+                    }
+                });
         }
 
         private byte[] body(int limit) throws IOException {

@@ -261,6 +261,27 @@ class BatchServerTest {
         assertEquals("Missing required parameter: '" + missing + "'.", json(response).at("/error/message").asText());
     }
 
+    @Tag("S5") @ParameterizedTest(name = "beginning {index}")
+    @ValueSource(strings = {"-", "--", "--s", "-\r\n", "\r", "\r\n--", "\n"})
+    void aPieceThatLooksLikeABoundaryIsContent(String content) throws IOException {
+        String head = "--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--sheaf\r\n"
+            + "Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        StringBuilder chunks = new StringBuilder();
+        for (String piece : List.of(head, content.substring(0, 1), content.substring(1) + "\r\n--sheaf--\r\n", ""))
+            chunks.append(Integer.toHexString(piece.length())).append("\r\n").append(piece).append("\r\n");
+
+        URI url = URI.create(server.baseUrl());
+        try (Socket socket = new Socket(url.getHost(), url.getPort())) {
+            socket.getOutputStream().write(("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                + "Content-Type: multipart/form-data; boundary=sheaf\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+                .getBytes(UTF_8));
+            socket.getInputStream().readAllBytes();
+        }
+
+        String id = client.ids("/files").get(0);
+        assertEquals(content, new String(client.get("/files/" + id + "/content").body(), UTF_8));
+    }
+
     @Tag("S5") @Test void fieldsMayComeInAnyOrder() {
         Map<String, String> fields = new LinkedHashMap<>();
         fields.put("purpose", "batch");
