@@ -312,11 +312,12 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Keeps batches in a status such as {@code finalizing}, once they are in it, until {@link #resume}. */
+    /** Keeps batches in this status, such as {@code finalizing}, and in no other, until {@link #resume}. */
     public BatchServer stayIn(String status) {
         if (!List.of("validating", "in_progress", "finalizing", "cancelling").contains(status))
             throw new IllegalArgumentException("stayIn: no batch is " + status + " and then goes on");
         service().script.stay = status;
+        service().runner.wake();
         return this;
     }
 
@@ -2143,7 +2144,8 @@ public final class BatchServer implements AutoCloseable {
          * boundary, such as a hyphen, for one byte more where it is the first of a part.
          */
         private Content.Source evenly() {
-            return Content.Source.from(new ByteBufferPool.Sized(null, false, 64 * 1024),
+            ByteBufferPool pool = request.getComponents().getByteBufferPool();
+            return Content.Source.from(new ByteBufferPool.Sized(pool, false, 64 * 1024),
                 new FilterInputStream(Content.Source.asInputStream(request)) {
                     @Override
                     public int read(byte[] bytes, int offset, int length) throws IOException {

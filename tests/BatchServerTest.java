@@ -668,9 +668,9 @@ class BatchServerTest {
         String id = client.create(lines("one"));
         assertEquals("validating", client.found(id).get("status").asText());
 
-        server.resume().stayIn("in_progress");
+        server.stayIn("in_progress");
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
-        server.advance(Duration.ofSeconds(10)).resume().stayIn("finalizing");
+        server.advance(Duration.ofSeconds(10)).stayIn("finalizing");
         await(() -> client.found(id).get("status").asText().equals("finalizing"));
         JsonNode finalizing = client.found(id);
         server.advance(Duration.ofSeconds(10)).resume();
