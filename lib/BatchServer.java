@@ -2939,7 +2939,7 @@ public final class BatchServer implements AutoCloseable {
             if (firstModel == null)
                 firstModel = model;
             mixed |= !model.equals(firstModel);
-            if (mixed && !options.mixesModels() && !model.equals(firstModel))
+            if (!options.mixesModels() && !model.equals(firstModel))
                 return BatchError.of("mismatched_model", "body.model", "The model " + quoted(model) + " is not "
                     + quoted(firstModel) + ", which the first request names; all requests of a batch must have one"
                     + " model.");
