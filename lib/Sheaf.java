@@ -54,6 +54,7 @@ import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneId;
+import java.time.ZoneOffset;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeParseException;
@@ -182,10 +183,21 @@ public final class Sheaf {
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName, null); }
 
-    /** Returns the provider's 20 newest batches, newest first. They print as a table. */
+    /**
+     * Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}, newest first. They print as a table.
+     */
     public static Listing<Batch> batches() { return batches(20); }
 
-    /** Returns the provider's newest batches, newest first, at most so many. They print as a table. */
+    /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table. */
+    public static Listing<Batch> kept() {
+        var batches = Journal.all().map(Batch::new).sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
+        return new Listing<>(batches, List.of("folder", "provider", "status", "requests", "submitted", "MB"), batch ->
+            List.of(batch.journal.dir.getFileName().toString(), batch.provider.name(), batch.seenStatus().text(),
+                batch.seenCounts().toString(), batch.submitted(),
+                String.format(Locale.ROOT, "%.1f", batch.journal.bytes() / 1e6)));
+    }
+
+    /** Returns the newest batches, newest first, at most so many. They print as a table. */
     public static Listing<Batch> batches(int limit) { return Provider.chosen().batches(limit); }
 
     /** Returns the provider's models. They print as a table. */
@@ -708,7 +720,10 @@ public final class Sheaf {
         private Input requests;                                // an existing file of request lines, instead of prompts
         // results whose requests are sent once more, instead of prompts
         private Results again;
+        private boolean growing;                               // their truncated ones with twice the limit of tokens
         private String note = "";                              // said when it is submitted
+        private int repairs;
+        private boolean reuse;
         private boolean quiet;
 
         private Draft() {}
@@ -897,6 +912,22 @@ public final class Sheaf {
         /** Returns a draft of an existing JSON Lines file of request lines. */
         public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
+        /**
+         * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
+         * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
+         * the limit of tokens. Each round is a batch of its own, that is paid. If not called, none is sent again.
+         */
+        public Draft repair(int rounds) {
+            notNegative("repair", rounds);
+            return copy(d -> d.repairs = rounds);
+        }
+
+        /**
+         * Returns a draft that sends only the requests that differ from those last submitted under the same name; of
+         * the others the answers of then are taken. If not called, all requests are sent.
+         */
+        public Draft reuse() { return copy(d -> d.reuse = true); }
+
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return copy(d -> d.quiet = true); }
 
@@ -1029,9 +1060,24 @@ public final class Sheaf {
             return Stream.concat(list.stream(), Stream.of(more)).toList();
         }
 
+        /** What shapes the requests, to tell later what has changed. */
+        private ObjectNode settings() {
+            var settings = new LinkedHashMap<String, Object>();
+            settings.put("model", String.join(", ", models.stream().map(Template::text).toList()));
+            if (system != null) settings.put("system", system.text);
+            settings.put("example", examples.stream().map(Template::text).toList());
+            settings.put("prompts", prompts.stream().map(prompt -> List.of(prompt.name, prompt.text)).toList());
+            settings.put("image", images.stream().map(Template::text).toList());
+            if (maxTokens != null) settings.put("maxTokens", maxTokens);
+            settings.put("endpoint", endpoint);
+            settings.put("completionWindow", completionWindow);
+            settings.putAll(body);
+            return Json.MAPPER.valueToTree(settings);
+        }
+
         private String givenName() {
             if (name != null) return name;
-            if (again != null) return again.answers.journal.name() + "-retry";
+            if (again != null) return again.answers.journal.name().replaceFirst("-retry$", "") + "-retry";
             var source = requests != null ? requests.fileName() : data == null ? "prompts" : Source.nameOf(data);
             var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-")
                 .replaceFirst("^[^A-Za-z0-9]+", "");
@@ -1070,6 +1116,7 @@ public final class Sheaf {
         /** What a literal prompt has for a row; an empty row of the user's is another one. */
         private static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
         private static final int SEARCHED_ROWS = 1_000;
+        private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
         private final Draft draft;
         private final Provider provider;
@@ -1168,6 +1215,8 @@ public final class Sheaf {
             int round = result.round() + 1;
             line.put("custom_id", unused(first + "-r" + round));
             if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
+            if (draft.growing && result.outcome() == Outcome.TRUNCATED)
+                body.put(limitField(body), 2 * result.tokenLimit());
             settings(body);
             var kept = new LinkedHashMap<String, Object>();
             kept.put("first", first);
@@ -1184,8 +1233,12 @@ public final class Sheaf {
         private void settings(ObjectNode body) {
             draft.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
             if (draft.maxTokens == null) return;
-            body.remove(List.of("max_tokens", "max_completion_tokens", "max_output_tokens"));
+            body.remove(LIMITS);
             body.put(maxTokensField(), draft.maxTokens);
+        }
+
+        private String limitField(JsonNode body) {
+            return LIMITS.stream().filter(body::has).findFirst().orElseGet(this::maxTokensField);
         }
 
         private Request request(Template prompt, String model, Map<String, Object> values) {
@@ -1358,6 +1411,8 @@ public final class Sheaf {
         public static final Status EXPIRED = new Status("expired");
         public static final Status CANCELLING = new Status("cancelling");
         public static final Status CANCELLED = new Status("cancelled");
+        /** Of a part that is not yet at the provider, because its queue has no room. */
+        public static final Status WAITING = new Status("waiting");
         private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
 
         /** Some servers write COMPLETED, some one l in cancelled. */
@@ -1417,6 +1472,20 @@ public final class Sheaf {
             return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
         }
 
+        private List<String> files() {
+            return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
+        }
+
+        private boolean isWaiting() { return status.equals(Status.WAITING); }
+
+        /** Whether the provider has it, and has not ended it. */
+        private boolean isGoing() { return !status.isTerminal() && !isWaiting(); }
+
+        /** Whether it failed only because there was no room for it: its file is as good as it was. */
+        private boolean foundNoRoom() {
+            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL));
+        }
+
         /** The faults that validation found; providers send a list, an object, a text or null. */
         private List<Fault> faults() {
             var errors = json.path("errors");
@@ -1445,14 +1514,18 @@ public final class Sheaf {
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
+        private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
         private final Provider provider;
         private final boolean quiet;
+        private final Queue queue;
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
+        private int repairs;
 
         private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
             this.quiet = quiet;
+            this.queue = new Queue(provider.isLocal());
         }
 
         private Batch(Provider provider, JsonNode batch) {
@@ -1460,8 +1533,10 @@ public final class Sheaf {
             parts.add(Part.of(1, batch));
         }
 
-        private Batch(Journal journal) {
-            this(journal.provider(), false);
+        private Batch(Journal journal) { this(journal, journal.provider()); }
+
+        private Batch(Journal journal, Provider provider) {
+            this(provider, false);
             this.journal = journal;
             journal.lastSeen().forEach(this::remember);
         }
@@ -1484,15 +1559,17 @@ public final class Sheaf {
         }
 
         private Batch submit(Draft draft, Expansion expansion) {
+            repairs = draft.repairs;
             try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
                 try (var requests = expansion.requests()) {
                     for (var i = requests.iterator(); i.hasNext(); ) staging.add(i.next());
                 }
                 var target = staging.target(draft);
-                try (var lock = Lock.on(target)) {
+                staging.compare(draft, target, this::note);
+                try (var lock = Lock.on(target, this::note)) {
                     journal = staging.settle(draft, target);
                     journal.quiet = quiet;
-                    submitOrAttach(draft.metadata);
+                    submitOrAttach();
                 }
                 return this;
             } catch (IOException e) {
@@ -1500,14 +1577,43 @@ public final class Sheaf {
             }
         }
 
-        private void submitOrAttach(Map<String, String> metadata) {
+        private void submitOrAttach() {
             if (provider.isLocal()) journal.forgetWhatIsGone(provider.wire());
-            int created = journal.isSubmitted() ? 0 : journal.submit(provider.wire(), metadata);
+            journal.forgetWhatFailed();
+            int created = journal.submit(provider, queue);
             journal.lastSeen().forEach(this::remember);
-            note((created > 0 ? "submitted " + id() + " to " + provider.name() + " (" + size() + ")"
-                : "attached to " + id() + " (" + size() + ", submitted " + Journal.MINUTE.format(journal.submittedAt)
-                + "), nothing was sent")
-                + "; kept in " + journal.shortPath());
+            note((created == 0 && hasBegun() ? attached() : submitted(created)) + waiting() + "; kept in "
+                + journal.shortPath());
+        }
+
+        private boolean hasBegun() { return parts.isEmpty() || parts.stream().anyMatch(part -> !part.isWaiting()); }
+
+        private String submitted(int created) {
+            return "submitted " + (created == parts.size() ? id() : created + " of " + parts.size() + " parts of " + id())
+                + " to " + provider.name() + " (" + size() + ")";
+        }
+
+        private String attached() {
+            return "attached to " + id() + " (" + size() + ", submitted "
+                + Journal.MINUTE.format(journal.submittedAt) + "), nothing was sent" + unanswered();
+        }
+
+        /** What a batch that was not run to its end lacks, as its provider counts. */
+        private String unanswered() {
+            var status = seenStatus();
+            long unanswered = seenCounts().of(journal.requestCount()).total() - seenCounts().completed()
+                - journal.reusedCount();
+            return !status.isTerminal() || status.equals(Status.COMPLETED) || unanswered <= 0 ? ""
+                : "; it " + (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + unanswered
+                    + " requests unanswered, which results().retry() or repair(1) sends again";
+        }
+
+        private String waiting() {
+            long waiting = parts.stream().filter(Part::isWaiting).count();
+            if (waiting == 0) return "";
+            return "; " + waiting + (waiting == 1 ? " part waits" : " parts wait") + " for room at " + provider.name()
+                + (queue.reason.isEmpty() ? "" : " (" + queue.reason + ")") + ", and await() submits "
+                + (waiting == 1 ? "it" : "them");
         }
 
         private String size() {
@@ -1528,7 +1634,27 @@ public final class Sheaf {
          * Returns the batch's id at the provider; with several parts, the name under {@code ~/.sheaf}. {@code
          * batch(id)} takes it.
          */
-        public String id() { return parts.size() == 1 ? parts.get(0).id() : journal.dir.getFileName().toString(); }
+        public String id() {
+            return parts.size() == 1 && !parts.get(0).id().isEmpty() ? parts.get(0).id()
+                : journal.dir.getFileName().toString();
+        }
+
+        /** Returns the name that it was submitted under; "" for one that was not submitted by Sheaf. */
+        public String name() {
+            if (journal != null) return journal.isAdopted() ? "" : journal.name();
+            var mark = parts.get(0).json().path("metadata").path(Wire.TOKEN).asText("").split("/");
+            return mark.length == 4 ? mark[2] : "";
+        }
+
+        private String submitted() {
+            return submittedAt().equals(Instant.EPOCH) ? "" : Journal.MINUTE.format(submittedAt());
+        }
+
+        /** Returns when it was submitted, as far as is known. */
+        public Instant submittedAt() {
+            return journal != null && !journal.isAdopted() ? journal.submittedAt
+                : Json.instant(parts.get(0).json().path("created_at")).orElse(Instant.EPOCH);
+        }
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
         public Status status() {
@@ -1550,7 +1676,8 @@ public final class Sheaf {
 
         private Status seenStatus() {
             var statuses = parts.stream().map(Part::status).toList();
-            return statuses.stream().filter(status -> !status.isTerminal()).findFirst()
+            return statuses.stream().filter(status -> !status.isTerminal() && !status.equals(Status.WAITING)).findFirst()
+                .or(() -> statuses.stream().filter(Status.WAITING::equals).findFirst())
                 .or(() -> statuses.stream().filter(status -> !status.equals(Status.COMPLETED)).findFirst())
                 .orElse(Status.COMPLETED);
         }
@@ -1561,46 +1688,70 @@ public final class Sheaf {
 
         private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal())
-                    rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
+                if (part.isGoing()) rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
         }
 
         private void rememberEnd(Part part) {
+            if (journal != null && part.foundNoRoom()) {
+                waitForRoom(part);
+                return;
+            }
             remember(part);
-            if (journal != null && part.status().isTerminal()) journal.ended(part);
+            if (journal == null || !part.status().isTerminal()) return;
+            journal.ended(part);
+            queue.moved();
+        }
+
+        /** The provider took the part and failed it later, because its queue was full. */
+        private void waitForRoom(Part part) {
+            var alone = parts.stream().noneMatch(other -> other.isGoing() && other.number() != part.number());
+            queue.refused(new BatchException(part.faults().get(0).describe(), BatchException.QUEUE_FULL, part.id()),
+                Duration.ZERO, alone);
+            try (var lock = Lock.on(journal.dir, this::note)) {
+                journal.reload();
+                journal.foundNoRoom(part);
+            }
+            remember(journal.part(part.number()));
+        }
+
+        /** Submits what waited, as far as there is room by now. */
+        private void submitWaiting() {
+            if (journal == null || parts.stream().noneMatch(Part::isWaiting) || !queue.isDue()
+                || !journal.hasRoom(provider.limits())) return;
+            try (var lock = Lock.on(journal.dir, this::note)) {
+                journal.reload();
+                journal.submit(provider, queue);
+            }
+            journal.lastSeen().filter(part -> parts.get(part.number() - 1).isWaiting()).forEach(this::remember);
         }
 
         /**
          * Waits until the batch has ended, however it ended, and returns it. Errors of the network do not end the wait.
          * @throws BatchException if the batch failed before any request ran, or the provider no longer lets it be seen
          */
-        public Batch await() { return await(null, Instant.MAX); }
+        public Batch await() { return await(FOREVER); }
 
         /**
          * Waits at most so long.
          * @throws IllegalStateException if the batch has not ended by then; it goes on
          */
-        public Batch await(Duration timeout) { return await(given("await", timeout), deadline(timeout)); }
-
-        private static Instant deadline(Duration timeout) {
-            return timeout.compareTo(Duration.ofDays(36_500)) > 0 ? Instant.MAX : Instant.now().plus(timeout);
-        }
-
-        private Batch await(Duration timeout, Instant deadline) {
-            if (!seenStatus().isTerminal()) watch(timeout, deadline);
-            if (parts.stream().noneMatch(Part::hasRun)) throw failed();
+        public Batch await(Duration timeout) {
+            if (!seenStatus().isTerminal()) watch(given("await", timeout));
+            if (!parts.isEmpty() && parts.stream().noneMatch(Part::hasRun)) throw failed();
             return this;
         }
 
-        private void watch(Duration timeout, Instant deadline) {
+        private void watch(Duration timeout) {
             var progress = new Progress(quiet);
             var hook = new Thread(() -> progress.end(quiet ? "" : interrupted()));
             Runtime.getRuntime().addShutdownHook(hook);
             try {
+                long start = System.nanoTime();               // a clock on the wall may jump
                 var backoff = new Backoff(provider.isLocal());
                 while (!poll(backoff, progress)) {
-                    if (Instant.now().isAfter(deadline)) throw stillGoing(timeout);
-                    backoff.pause(deadline);
+                    var left = timeout.minusNanos(System.nanoTime() - start);
+                    if (left.isNegative()) throw stillGoing(timeout);
+                    backoff.pause(left);
                 }
             } finally {
                 removeHook(hook);
@@ -1619,6 +1770,7 @@ public final class Sheaf {
         private boolean poll(Backoff backoff, Progress progress) {
             try {
                 refresh("await");
+                submitWaiting();
                 backoff.answered();
             } catch (BatchException | UncheckedIOException e) {
                 if (!backoff.survives(e)) throw withRemedy(e);
@@ -1635,15 +1787,16 @@ public final class Sheaf {
         }
 
         private String interrupted() {
+            long waiting = parts.stream().filter(Part::isWaiting).count();
             return provider.isLocal() ? "interrupted; run again to go on"
                 : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id()
-                + "\"), to come back to it";
+                + "\"), to come back to it" + (waiting == 0 ? "" : " and submit the " + waiting + " parts that wait");
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
             return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after "
-                + Progress.text(timeout) + " ("
-                + seenCounts() + "); it goes on: batch(\"" + id() + "\").await()");
+                + Progress.text(timeout) + " (" + seenCounts() + (queue.reason.isEmpty() ? "" : "; " + queue.reason)
+                + "); it goes on: batch(\"" + id() + "\").await()");
         }
 
         private BatchException failed() {
@@ -1666,9 +1819,37 @@ public final class Sheaf {
 
         /** Asks the provider to stop; requests that run are finished, and what has finished stays. One POST a part. */
         public Batch cancel() {
+            if (parts.stream().anyMatch(Part::isWaiting)) cancelWaiting();
             for (var part : List.copyOf(parts))
-                if (!part.status().isTerminal()) rememberEnd(Part.of(part.number(), provider.wire().cancel(part.id())));
+                if (part.isGoing()) rememberEnd(Part.of(part.number(), provider.wire().cancel(part.id())));
             return this;
+        }
+
+        /**
+         * Deletes the folder under {@code ~/.sheaf} in which this batch is kept. The provider still has it; the same
+         * script would find it there, if that provider keeps metadata, and else pay again.
+         * @throws IllegalStateException if it has not ended, or is not kept
+         */
+        public void delete() {
+            if (journal == null) journal = Journal.find(id()).orElseThrow(() -> new IllegalStateException("delete: " + id()
+                + " is not kept under " + Journal.home()));
+            if (!seenStatus().isTerminal())
+                throw new IllegalStateException("delete: " + id() + " is " + seenStatus()
+                    + " as last seen; await() or cancel() it first");
+            try (var lock = Lock.on(journal.dir, this::note)) {
+                Atomic.deleteFolder(journal.dir);
+                Files.deleteIfExists(Lock.file(journal.dir));
+            } catch (IOException e) {
+                throw new UncheckedIOException("delete: cannot delete " + journal.dir + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private void cancelWaiting() {
+            try (var lock = Lock.on(journal.dir, this::note)) {
+                journal.reload();
+                journal.cancelWaiting(provider.wire());
+            }
+            journal.lastSeen().filter(part -> parts.get(part.number() - 1).isWaiting()).forEach(this::remember);
         }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
@@ -1680,10 +1861,14 @@ public final class Sheaf {
             await();
             if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, provider, this::note), journal.name());
+            return new Results(new Answers(journal, provider, this::note), journal.name()).repaired(repairs, quiet);
         }
 
-        private String describe() { return id() + " " + seenStatus(); }
+        private String describe() {
+            long waiting = parts.stream().filter(Part::isWaiting).count();
+            return id() + " " + seenStatus() + (waiting == 0 || parts.size() == 1 ? ""
+                : " (" + waiting + " of " + parts.size() + " parts wait)");
+        }
 
         @Override public String toString() { return "Batch[" + describe() + " " + seenCounts() + "]"; }
     }
@@ -1697,8 +1882,8 @@ public final class Sheaf {
         private int refusals;
 
         Backoff(boolean local) {
-            delay = Duration.ofMillis(local ? 25 : 2_000);
-            most = Duration.ofSeconds(local ? 2 : 60);
+            delay = Duration.ofMillis(local ? 25 : 30_000);
+            most = Duration.ofSeconds(local ? 2 : 120);
         }
 
         void answered() { refusals = 0; }
@@ -1712,20 +1897,20 @@ public final class Sheaf {
             return status != 401 && status != 403 && ++refusals < TOLERATED;
         }
 
-        void pause(Instant deadline) {
+        void pause(Duration left) {
             var wait = longer(asked, jittered(delay));
             asked = Duration.ZERO;
             delay = shorter(most, delay.multipliedBy(3).dividedBy(2));
-            sleep("await", deadline.equals(Instant.MAX) ? wait
-                : shorter(wait, longer(Duration.ZERO, Duration.between(Instant.now(), deadline))));
+            sleep("await", shorter(wait, left));
         }
 
-        static void pause(String step, int attempt, RuntimeException e) {
-            sleep(step, longer(asked(e), jittered(Duration.ofMillis(250L << attempt))));
+        static void pause(String step, boolean local, int attempt, RuntimeException e) {
+            sleep(step, longer(asked(e), jittered(Duration.ofMillis((local ? 10L : 250L) << attempt))));
         }
 
-        private static Duration jittered(Duration time) {
-            return time.multipliedBy(ThreadLocalRandom.current().nextInt(75, 126)).dividedBy(100);
+        /** Clients that were cut off together do not come back together. */
+        static Duration jittered(Duration time) {
+            return time.multipliedBy(ThreadLocalRandom.current().nextInt(100, 151)).dividedBy(100);
         }
 
         private static Duration asked(RuntimeException e) {
@@ -1953,6 +2138,18 @@ public final class Sheaf {
             };
         }
 
+        /** Whether the request may end better next time, as it was or with room for a longer answer. */
+        private boolean mayImprove() {
+            return outcome() == Outcome.TRUNCATED ? tokenLimit() > 0 : outcome() != Outcome.INVALID && mayPass();
+        }
+
+        /** Where a truncated answer was cut; 0 if nobody says. */
+        private long tokenLimit() {
+            var body = request().path("body");
+            return Expansion.LIMITS.stream().mapToLong(field -> body.path(field).asLong()).filter(limit -> limit > 0)
+                .findFirst().orElseGet(() -> usage().output());
+        }
+
         /** Returns whether a whole answer came. */
         public boolean ok() { return outcome() == Outcome.SUCCEEDED; }
 
@@ -2055,10 +2252,11 @@ public final class Sheaf {
         private final boolean chosen;                         // by only(...): then retry() takes them all
         private final String name;
         private Map<Outcome, Long> counts;
-        private Usage usage;
+        private Usage usage;                                  // of all; null: not yet summed up
 
         private Results(Answers answers, String name) {
             this(answers, index -> new Result(answers, index), null, false, name);
+            usage = answers.batchUsage();
         }
 
         private Results(Answers answers, LongFunction<Result> at, BitSet kept, boolean chosen, String name) {
@@ -2088,7 +2286,7 @@ public final class Sheaf {
             return counts;
         }
 
-        /** Returns the tokens of all results together. */
+        /** Returns the tokens of all results together: as the provider summed them up, else as the answers say. */
         public Usage usage() {
             if (usage == null) tally();
             return usage;
@@ -2102,7 +2300,7 @@ public final class Sheaf {
                 sum = sum.plus(result.usage());
             }
             counts = Collections.unmodifiableMap(tally);
-            usage = sum;
+            if (usage == null) usage = sum;
         }
 
         /** Returns the results with a whole answer. */
@@ -2140,19 +2338,49 @@ public final class Sheaf {
                     : "retry: none of " + failed().size() + " failed requests may succeed next time (" + failed()
                     .counts()
                     + "); only(outcome).retry() sends those all the same");
-            var window = answers.journal.draft.path("completion_window").asText();
+            return again(again, "retry");
+        }
+
+        private Draft again(Results again, String word) {
+            var journal = answers.journal;
+            var window = journal.draft.path("completion_window").asText();
             return batch().provider(answers.provider).copy(draft -> {
                 draft.again = again;
                 draft.completionWindow = window.isEmpty() ? draft.completionWindow : window;
-                draft.note = again.leftOut(failed());
+                draft.metadata = journal.metadata();
+                draft.note = again.leftOut(failed(), word);
             });
         }
 
-        private String leftOut(Results failed) {
+        /** Sends again what may end better, up to so many times, and returns these results with what came of it. */
+        private Results repaired(int rounds, boolean quiet) {
+            var merged = this;
+            var last = this;
+            for (int round = 1; round <= rounds; round++) {
+                var again = last.filtered(Result::mayImprove, "repair");
+                if (again.size() == 0) break;
+                var draft = last.again(again, "repair " + round + " of " + rounds).copy(d -> {
+                    d.growing = true;
+                    d.quiet = quiet;
+                });
+                try {
+                    last = draft.submit().results();
+                } catch (BatchException e) {
+                    if (e.batchId().isEmpty()) throw e;
+                    if (!quiet) System.err.println("repair: " + e.getMessage());
+                    break;                                     // what was answered before is not lost for it
+                }
+                merged = merged.merge(last);
+            }
+            return merged;
+        }
+
+        private String leftOut(Results failed, String word) {
             var rest = failed.filtered(result -> !kept.get((int) result.index), "left").counts();
-            return rest.isEmpty() ? "" : "retry: " + size() + " of " + failed.size()
-                + " failed requests; left out, for the same request "
-                + "would end the same: " + rest.toString().replaceAll("[{}]", "").replace("=", " ");
+            var said = word + ": " + size() + " of " + failed.size() + " failed requests";
+            if (rest.isEmpty()) return word.equals("retry") ? "" : said;
+            return said + "; left out, for the same request would end the same: "
+                + rest.toString().replaceAll("[{}]", "").replace("=", " ");
         }
 
         /**
@@ -2281,10 +2509,10 @@ public final class Sheaf {
         public static final Provider GROQ =
             new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB),
                 STRICT);
-        /** 5,000,000 requests, 10 GB: https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference */
+        /** 5,000,000 requests, 10 GB, 500 batches: https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference */
         public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1",
             "NEBIUS_API_KEY",
-            new Limits(5_000_000, 10_000 * MB), VLLM);
+            new Limits(5_000_000, 10_000 * MB, 500, Long.MAX_VALUE), VLLM);
         /** 50,000 requests, 100 MB, a model per request: https://docs.parasail.io batch-file-format */
         public static final Provider PARASAIL =
             new Provider("parasail", "https://api.parasail.io/v1", "PARASAIL_API_KEY", new Limits(50_000, 100 * MB),
@@ -2308,6 +2536,8 @@ public final class Sheaf {
             "TOGETHER_API_KEY", new Limits(50_000, 100 * MB), TOGETHERS);
         static { UncaughtErrors.install(); }
 
+        private static final int SEARCHED_FILES = 10_000;
+        private static final Pattern UPLOAD = Pattern.compile(".+-[0-9a-f]{12}\\.part-[0-9]+\\.jsonl");
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
 
@@ -2404,8 +2634,18 @@ public final class Sheaf {
 
         /** Returns a copy with these limits per input file. */
         public Provider limits(long requests, long bytes) {
-            return new Provider(name, baseUrl, keyVariable, new Limits(requests, bytes), dialect);
+            return limits(new Limits(requests, bytes, limits.batches, limits.tokens));
         }
+
+        /**
+         * Returns a copy with these limits of its queue: of one batch of ours, at most so many parts are in flight, and
+         * so many tokens in all of them. Tokens are estimated: four ASCII characters, or one other, are one.
+         */
+        public Provider queue(long batches, long tokens) {
+            return limits(new Limits(limits.requests, limits.bytes, batches, tokens));
+        }
+
+        private Provider limits(Limits limits) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
 
         /** Returns a copy with this dialect. */
         public Provider dialect(Dialect dialect) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
@@ -2416,15 +2656,23 @@ public final class Sheaf {
         /** Returns a batch here, by its id or the name it was submitted under. */
         public Batch batch(String idOrName) { return Batch.find(idOrName, this); }
 
-        /** Returns the newest batches here, newest first, at most so many. They print as a table. */
+        /**
+         * Returns the newest batches, newest first, at most so many: those that the provider lists, and those kept under
+         * {@code ~/.sheaf} that it does not. They print as a table.
+         */
         public Listing<Batch> batches(int limit) {
-            var batches = wire().batches("batches", (int) notNegative("batches", limit)).stream()
-                .map(json -> new Batch(this, json)).toList();
-            return new Listing<>(batches, List.of("id", "status", "requests", "created"), batch -> {
-                var part = batch.parts.get(0);
-                return List.of(part.id(), part.status().text(), part.requestCounts().toString(),
-                    Json.time(part.json().path("created_at")));
-            });
+            var listed = wire().batches("batches", (int) notNegative("batches", limit)).items();
+            var ids = listed.stream().map(json -> json.path("id").asText()).collect(Collectors.toSet());
+            var journals = Journal.all().filter(journal -> journal.isCalled(journal.name())
+                && journal.provider().name().equals(name)).toList();
+            var here = journals.stream().flatMap(Journal::lastSeen).map(Part::id).collect(Collectors.toSet());
+            var unlisted = journals.stream().filter(journal -> journal.lastSeen().map(Part::id).noneMatch(ids::contains));
+            var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
+                unlisted.map(journal -> new Batch(journal, this)))
+                .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
+            return new Listing<>(batches, List.of("id", "name", "status", "requests", "created", "kept"), batch ->
+                List.of(batch.id(), batch.name(), batch.seenStatus().text(), batch.seenCounts().toString(),
+                    batch.submitted(), batch.journal != null || here.contains(batch.id()) ? "here" : ""));
         }
 
         /** Returns the models here. They print as a table. */
@@ -2432,8 +2680,31 @@ public final class Sheaf {
 
         /** Returns the files kept here. They print as a table. */
         public Listing<Map<String, Object>> files() {
-            return listing(wire().files(), "id", "purpose", "bytes", "filename");
+            return listing(wire().files("files", SEARCHED_FILES), "id", "purpose", "bytes", "filename");
         }
+
+        /**
+         * Returns the files kept here that no one needs any more: of batches that have ended and whose answers are under
+         * {@code ~/.sheaf}, and uploads of Sheaf's that no batch was made of. They print as a table.
+         */
+        public Listing<Map<String, Object>> leftovers() {
+            var users = new HashMap<String, Part>();           // by file
+            for (var json : wire().batches("leftovers", SEARCHED_FILES).items())
+                for (var file : Part.of(1, json).files()) users.put(file, Part.of(1, json));
+            var journals = Journal.all().filter(journal -> journal.provider().name().equals(name)).toList();
+            var collected = journals.stream().flatMap(Journal::collected).map(Part::id).collect(Collectors.toSet());
+            var pending = journals.stream().flatMap(Journal::lastSeen).filter(Part::isWaiting).map(Part::inputFileId)
+                .collect(Collectors.toSet());
+            return listing(wire().files("leftovers", SEARCHED_FILES).stream().filter(file -> {
+                var user = users.get(file.path("id").asText());
+                return user != null ? user.status().isTerminal() && collected.contains(user.id())
+                    : UPLOAD.matcher(file.path("filename").asText()).matches()
+                        && !pending.contains(file.path("id").asText());
+            }).toList(), "id", "purpose", "bytes", "filename");
+        }
+
+        /** Deletes a file here; one that is gone already is no error. */
+        public void deleteFile(String id) { wire().deleteFile(given("deleteFile", id)); }
 
         private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
             var rows = items.stream().map(item -> Row.map(Row.plain(item))).toList();
@@ -2446,6 +2717,7 @@ public final class Sheaf {
         private JsonNode json() {
             return Json.MAPPER.createObjectNode().put("name", name).put("base_url", baseUrl)
                 .put("key_variable", keyVariable).put("requests", limits.requests).put("bytes", limits.bytes)
+                .put("batches", limits.batches).put("tokens", limits.tokens)
                 .put("mixed_models", dialect.mixedModels).put("max_tokens_field", dialect.maxTokensField)
                 .put("upload_path", dialect.uploadPath).put("purpose", dialect.purpose);
         }
@@ -2454,7 +2726,8 @@ public final class Sheaf {
         private static Provider of(JsonNode json) {
             var stored = new Provider(json.path("name").asText(), json.path("base_url").asText(),
                 json.path("key_variable").asText(),
-                new Limits(json.path("requests").asLong(), json.path("bytes").asLong()),
+                new Limits(json.path("requests").asLong(), json.path("bytes").asLong(),
+                    json.path("batches").asLong(Long.MAX_VALUE), json.path("tokens").asLong(Long.MAX_VALUE)),
                 new Dialect(json.path("mixed_models").asBoolean(), json.path("max_tokens_field").asText(),
                     json.path("upload_path").asText("/files"), json.path("purpose").asText("batch")));
             var url = Environment.get("OPENAI_BASE_URL");
@@ -2465,8 +2738,16 @@ public final class Sheaf {
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
     }
 
-    /** What a provider takes in one input file. */
-    public record Limits(long requests, long bytes) {}
+    /** What a provider takes: in one input file so many requests and bytes, in its queue so many batches and tokens. */
+    public record Limits(long requests, long bytes, long batches, long tokens) {
+        public Limits {
+            if (Math.min(Math.min(requests, bytes), Math.min(batches, tokens)) < 1)
+                throw new IllegalArgumentException("limits: each is at least 1");
+        }
+
+        /** Has no limits of the queue. */
+        public Limits(long requests, long bytes) { this(requests, bytes, Long.MAX_VALUE, Long.MAX_VALUE); }
+    }
 
     /**
      * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
@@ -2507,6 +2788,10 @@ public final class Sheaf {
 
     /** The provider refused, or the batch failed. */
     public static final class BatchException extends RuntimeException {
+        private static final String QUEUE_FULL = "token_limit_exceeded";
+        private static final Pattern NO_ROOM = Pattern.compile("(?i)enqueued token");
+        private static final Pattern NO_FILE =
+            Pattern.compile("(?i)\\bfile\\b.*(not found|not exist|no such)|(not find|no such) (input )?file");
         private final int status;
         private final String code;
         private final String param;
@@ -2540,6 +2825,22 @@ public final class Sheaf {
             this.retryAfter = retryAfter;
         }
 
+        /** Whether the provider has no room for another batch now. */
+        private boolean isQueueFull() {
+            return code.equals(QUEUE_FULL) || status == 429 && !code.equals("insufficient_quota")
+                || status == 400 && NO_ROOM.matcher(getMessage()).find();
+        }
+
+        /** Whether the file just uploaded cannot be seen, or is no longer there. */
+        private boolean isFileMissing() {
+            return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
+        }
+
+        /** Whether the same call can only be refused again, whoever makes it. */
+        private boolean isFinal() {
+            return !Backoff.isPassing(this) && status != 401 && status != 403 && !isQueueFull();
+        }
+
         /** Returns the HTTP status of a refusal; else 0. */
         public int status() { return status; }
 
@@ -2560,6 +2861,7 @@ public final class Sheaf {
      * log of steps, the files that came back, and the places of all lines. No key ever enters it.
      */
     private static final class Journal {
+        private static final int VERSION = 1;
         private static final DateTimeFormatter MINUTE =
             DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
         private final Path dir;
@@ -2568,13 +2870,24 @@ public final class Sheaf {
         private Instant submittedAt = Instant.EPOCH;
         private LineIndex requests;
         private LineIndex rows;
+        private Map<Integer, JsonNode> found;                     // at the provider, by part; null: not looked yet
         private boolean quiet;                     // says nothing of uploads and downloads
 
         private Journal(Path dir) {
             this.dir = dir;
             this.draft = Json.read(dir.resolve("draft.json"));
+            if (draft.path("version").asInt() > VERSION)
+                throw new IllegalStateException("journal: a newer Sheaf wrote " + dir + "; use that one");
+            if (draft.path("cut").isEmpty() && reusedCount() == 0)
+                throw new IllegalStateException("journal: " + dir + " is damaged; delete it");
+            reload();
+        }
+
+        /** Reads the log of steps; another process may have gone on with it. */
+        void reload() {
+            log.clear();
+            submittedAt = Instant.EPOCH;
             for (int part = 1; part <= draft.path("cut").size(); part++) log.add(new PartLog());
-            if (log.isEmpty()) throw new IllegalStateException("journal: " + dir + " is damaged; delete it");
             readSteps();
         }
 
@@ -2585,15 +2898,36 @@ public final class Sheaf {
 
         private static Path folder() { return home().resolve("batches"); }
 
+        /** How much of the disk it takes. */
+        long bytes() {
+            try (var files = Files.list(dir)) {
+                return files.mapToLong(file -> file.toFile().length()).sum();
+            } catch (IOException e) {
+                throw new UncheckedIOException("kept: cannot read " + dir + " (" + reason(e) + ")", e);
+            }
+        }
+
         /**
          * Returns the newest submitted batch of this id, name or folder name; one that was submitted here goes first.
          */
         static Optional<Journal> find(String idOrName) {
-            if (!Files.isDirectory(folder())) return Optional.empty();
-            try (var dirs = Files.list(folder())) {
-                return dirs.flatMap(dir -> read(dir).stream()).filter(journal -> journal.isCalled(idOrName))
-                    .max(Comparator.comparing((Journal journal) -> !journal.isAdopted())
+            return all().filter(journal -> journal.isCalled(idOrName))
+                .max(Comparator.comparing((Journal journal) -> !journal.isAdopted())
                     .thenComparing(journal -> journal.submittedAt));
+        }
+
+        /** Returns the newest batch that was submitted here under this name, and of which something ran. */
+        static Optional<Journal> lastCalled(String name, Provider provider) {
+            return all().filter(journal -> journal.name().equals(name) && journal.hasRun() && !journal.isAdopted()
+                && !journal.draft.path("again").asBoolean() && journal.provider().name().equals(provider.name()))
+                .max(Comparator.comparing(journal -> journal.submittedAt));
+        }
+
+        /** Returns all batches that are kept here. */
+        static Stream<Journal> all() {
+            if (!Files.isDirectory(folder())) return Stream.empty();
+            try (var dirs = Files.list(folder())) {
+                return dirs.toList().stream().flatMap(dir -> read(dir).stream());
             } catch (IOException e) {
                 throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
             }
@@ -2609,9 +2943,13 @@ public final class Sheaf {
         }
 
         private boolean isCalled(String idOrName) {
-            return log.stream().allMatch(part -> part.batch != null)
-                && (name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
-                    || log.stream().anyMatch(part -> part.batch.path("id").asText().equals(idOrName)));
+            return (hasRun() || log.stream().anyMatch(part -> part.batch != null || part.token != null)) && (name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
+                || log.stream().anyMatch(part -> part.id().equals(idOrName)));
+        }
+
+        /** Whether something of it runs or has run. */
+        boolean hasRun() {
+            return reusedCount() > 0 || log.stream().anyMatch(part -> part.batch != null && Part.of(1, part.batch).hasRun());
         }
 
         private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
@@ -2620,7 +2958,16 @@ public final class Sheaf {
 
         Provider provider() { return Provider.of(draft.path("provider")); }
 
+        Map<String, String> metadata() {
+            var pairs = new TreeMap<String, String>();
+            draft.path("metadata").properties().forEach(pair -> pairs.put(pair.getKey(), pair.getValue().asText()));
+            return pairs;
+        }
+
         long requestCount() { return draft.path("requests").asLong(); }
+
+        /** How many requests are not sent, because an earlier batch has their answers. */
+        long reusedCount() { return draft.path("reused").asLong(); }
 
         boolean hasRows() { return draft.path("rows").asLong() > 0; }
 
@@ -2639,12 +2986,16 @@ public final class Sheaf {
 
         Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
 
+        Path reusedAnswers() { return dir.resolve("reused.output.jsonl"); }
+
         /** Whether a part is over and all that came of it is on this disk. */
         private boolean isCollected(Part part) {
             return part.status().isTerminal()
                 && (part.outputFileId().isEmpty() || Files.exists(answerFile(part.number(), "output")))
                 && (part.errorFileId().isEmpty() || Files.exists(answerFile(part.number(), "error")));
         }
+
+        Stream<Part> collected() { return lastSeen().filter(this::isCollected); }
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
 
@@ -2654,7 +3005,8 @@ public final class Sheaf {
         }
 
         LineIndex requests() {
-            if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"), part -> inputFile(part + 1));
+            if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"),
+                file -> file == Staging.REUSED ? dir.resolve("reused.jsonl") : inputFile(file + 1));
             return requests;
         }
 
@@ -2668,13 +3020,25 @@ public final class Sheaf {
             return LongStream.rangeClosed(1, log.size()).mapToObj(part -> part((int) part));
         }
 
-        Part part(int number) { return Part.of(number, log.get(number - 1).batch); }
+        Part part(int number) {
+            var part = log.get(number - 1);
+            if (part.batch != null) return Part.of(number, part.batch);
+            var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());
+            if (part.file != null) waiting.put("input_file_id", part.fileId());
+            waiting.putObject("request_counts").put("total", cut().get(number - 1));
+            return Part.of(number, waiting);
+        }
 
         /** What the log of steps says of one part. */
         private static final class PartLog {
-            private String file;
+            private boolean uploading;                 // an upload may have been finished unseen
+            private JsonNode file;                     // as the provider described it
             private String token;                      // of a create whose answer may have been lost
             private JsonNode batch;                    // as last written down
+
+            String id() { return batch == null ? "" : batch.path("id").asText(); }
+
+            String fileId() { return file.isTextual() ? file.asText() : file.path("id").asText(); }
         }
 
         private void readSteps() {
@@ -2689,19 +3053,25 @@ public final class Sheaf {
 
         /** Takes one step; a torn line never happened. */
         private void replay(JsonNode step) {
+            if (step.path("step").asText().equals("reused")) submittedAt = Instant.parse(step.path("at").asText());
             if (!step.isObject() || step.path("part").asInt() < 1 || step.path("part").asInt() > log.size()) return;
             var part = log.get(step.path("part").asInt() - 1);
             switch (step.path("step").asText()) {
-                case "uploaded" -> part.file = step.path("file").asText();
+                case "uploading" -> part.uploading = true;
+                case "uploaded" -> part.file = step.path("file");
                 case "creating" -> part.token = step.path("token").asText();
                 case "created" -> {
                     part.batch = step.path("batch");
-                    submittedAt = Instant.parse(step.path("at").asText());
+                    if (submittedAt.equals(Instant.EPOCH)) submittedAt = Instant.parse(step.path("at").asText());
                 }
                 case "ended" -> part.batch = step.path("batch");
-                case "again" -> {
-                    part.file = part.token = null;
+                case "no room" -> {
+                    part.token = null;
                     part.batch = null;
+                }
+                case "again" -> {
+                    log.set(log.indexOf(part), new PartLog());
+                    submittedAt = Instant.EPOCH;
                 }
                 default -> throw new IllegalStateException("journal: unknown step " + step
                     + "; a newer Sheaf wrote it");
@@ -2722,16 +3092,13 @@ public final class Sheaf {
 
         // submitting
 
-        /** Whether every part is at the provider, and none of them failed before anything ran. */
-        boolean isSubmitted() {
-            return log.stream().allMatch(part -> part.batch != null && Part.of(1, part.batch).hasRun());
-        }
-
         /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
         boolean isUntouched() {
-            return log.stream().allMatch(part -> part.batch == null ? part.file == null && part.token == null
-                : !Part.of(1, part.batch).hasRun());
+            return reusedCount() == 0 && log.stream().allMatch(part -> part.batch == null
+                ? part.file == null && part.token == null && !part.uploading : !Part.of(1, part.batch).hasRun());
         }
+
+        boolean isWaiting() { return log.stream().anyMatch(part -> part.batch == null); }
 
         /** Finds the rows whose requests stand in these lines of a part's input file. */
         Map<Long, Long> rowsAt(int part, Collection<Long> lines) {
@@ -2740,25 +3107,16 @@ public final class Sheaf {
             return rows;
         }
 
-        /** Creates what is not yet at the provider; returns how many batches that took. */
-        int submit(Wire wire, Map<String, String> metadata) {
-            Map<Integer, JsonNode> found = null;
-            int created = 0;
-            for (int part = 1; part <= log.size(); part++) {
-                if (log.get(part - 1).batch != null && !part(part).hasRun()) forget(part);
-                if (log.get(part - 1).batch != null) continue;
-                if (found == null) found = search(wire);
-                if (!found.containsKey(part)) created++;
-                step("created", part, "batch", found.containsKey(part) ? found.get(part)
-                    : create(wire, part, metadata));
-            }
-            return created;
+        /** A part that failed before anything ran cost nothing, and is submitted anew. */
+        void forgetWhatFailed() {
+            for (int part = 1; part <= log.size(); part++)
+                if (!part(part).hasRun()) forget(part);
         }
 
         /** A local server may have been started anew on an empty store: then its batches never were. */
         void forgetWhatIsGone(Wire wire) {
             for (int part = 1; part <= log.size(); part++) {
-                if (log.get(part - 1).batch == null || isCollected(part(part))) continue;
+                if (log.get(part - 1).id().isEmpty() || isCollected(part(part))) continue;
                 try {
                     wire.retrieve("submit", part(part).id());
                 } catch (BatchException e) {
@@ -2775,64 +3133,228 @@ public final class Sheaf {
             step("again", part, "id", part(part).id());
         }
 
+        /** The provider failed the part for want of room: its file is submitted again as it is. */
+        void foundNoRoom(Part part) {
+            if (!log.get(part.number() - 1).id().equals(part.id())) return;    // another process has seen to it
+            if (found != null) found.remove(part.number());
+            step("no room", part.number(), "id", part.id());
+        }
+
+        /**
+         * Creates the parts that are not yet at the provider, until its queue is full; returns how many that took. One
+         * that is refused for good does not keep the others back, but is a part that failed.
+         */
+        int submit(Provider provider, Queue queue) {
+            int created = 0;
+            for (int part = 1; part <= log.size(); part++) {
+                if (log.get(part - 1).batch != null) continue;
+                if (!hasRoomFor(part, provider.limits())) break;
+                try {
+                    if (submit(provider.wire(), part)) created++;
+                    queue.moved();
+                } catch (BatchException e) {
+                    if (e.isQueueFull()) {
+                        queue.refused(e, e.retryAfter, goingCount() == 0);
+                        break;
+                    }
+                    if (!e.isFinal() || goingCount() == 0) throw e;
+                    step("ended", part, "batch", refusal(e));
+                }
+            }
+            return created;
+        }
+
+        boolean hasRoom(Limits limits) {
+            return LongStream.rangeClosed(1, log.size()).mapToInt(part -> (int) part)
+                .filter(part -> log.get(part - 1).batch == null).limit(1).anyMatch(part -> hasRoomFor(part, limits));
+        }
+
+        private boolean hasRoomFor(int part, Limits limits) {
+            long going = goingCount();
+            long tokens = lastSeen().filter(Part::isGoing).mapToLong(other -> tokens(other.number())).sum();
+            return going == 0 || going < limits.batches() && tokens + tokens(part) <= limits.tokens();
+        }
+
+        private long goingCount() { return lastSeen().filter(Part::isGoing).count(); }
+
+        /** What its requests put into the provider's queue, as estimated. */
+        private long tokens(int part) { return draft.path("tokens").path(part - 1).asLong(); }
+
+        private static JsonNode refusal(BatchException e) {
+            var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
+            batch.putArray("errors").addObject().put("message", e.getMessage()).put("code", e.code());
+            return batch;
+        }
+
+        /** Takes a part that is at the provider already, or else creates it; returns whether it was created. */
+        private boolean submit(Wire wire, int part) {
+            if (found == null || isUnsure(part)) found = search(wire);
+            var known = found.get(part);
+            step("created", part, "batch", known == null ? create(wire, part) : known);
+            return known == null;
+        }
+
         /**
          * Looks among the provider's batches for parts of this one: from a lost answer, a killed process, another
          * machine.
          */
         private Map<Integer, JsonNode> search(Wire wire) {
             var found = new HashMap<Integer, JsonNode>();
-            for (var batch : recentBatches(wire)) {
+            var listed = recentBatches(wire);
+            for (var batch : listed.items()) {
                 var mark = batch.path("metadata").path(Wire.TOKEN).asText("");
                 for (int part = 1; part <= log.size(); part++) {
                     var file = log.get(part - 1).file;
                     boolean ours = mark.startsWith(mark(part)) || file != null
-                        && file.equals(batch.path("input_file_id").asText());
+                        && log.get(part - 1).fileId().equals(batch.path("input_file_id").asText());
                     if (ours && Part.of(part, batch).hasRun()) found.putIfAbsent(part, batch);
                 }
             }
+            for (int part = 1; part <= log.size(); part++)
+                if (isUnsure(part) && !found.containsKey(part)) checkReach(listed, part);
             return found;
         }
 
+        /** Whether a create was sent whose answer never came. */
+        private boolean isUnsure(int part) { return log.get(part - 1).token != null && log.get(part - 1).batch == null; }
+
+        /** A list that breaks off before the file's upload does not say that no batch was made of it. */
+        private void checkReach(Wire.Listed listed, int part) {
+            var uploaded = Json.instant(log.get(part - 1).file.path("created_at"));
+            boolean isOlder = uploaded.isPresent() && listed.items().stream()
+                .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
+            if (!listed.isWhole() && !isOlder)
+                throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
+                    + provider().name() + " lists only " + listed.items().size() + " batches, so it may be there unseen;"
+                    + " look there: batch(\"its id\") takes it; if there is none, delete " + shortPath()
+                    + " and run again");
+        }
+
         /** A provider without a list is an obstacle only once an answer to a create has been lost. */
-        private List<JsonNode> recentBatches(Wire wire) {
+        private Wire.Listed recentBatches(Wire wire) {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
                 boolean none = Set.of(404, 405, 501).contains(e.status());
-                if (none && log.stream().allMatch(part -> part.token == null)) return List.of();
+                if (none && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
                 throw e;
             }
         }
 
         /** The part by what is in it: other limits cut the same requests into other parts. */
         private String mark(int part) {
-            return draft.path("digest").asText() + "/" + part + "-" + draft.path("cut").path(part - 1).asLong() + "/"
-                + name() + "/";
+            var sent = draft.path("sent").asText(draft.path("digest").asText());
+            return sent + "/" + part + "-" + draft.path("cut").path(part - 1).asLong() + "/" + name() + "/";
         }
 
-        private JsonNode create(Wire wire, int part, Map<String, String> metadata) {
-            if (log.get(part - 1).file == null) step("uploaded", part, "file", wire.upload(inputFile(part),
-                transfer("uploading ", part)).path("id"));
+        /** Creates a part; a file that was uploaded by an earlier run may be gone by now. */
+        private JsonNode create(Wire wire, int part) {
+            boolean isOld = log.get(part - 1).file != null;
+            try {
+                return create(wire, part, upload(wire, part));
+            } catch (BatchException e) {
+                if (!isOld || !e.isFileMissing()) throw e;
+                step("again", part, "id", "");
+                return create(wire, part, upload(wire, part));
+            }
+        }
+
+        private JsonNode create(Wire wire, int part, String file) {
             var token = mark(part) + UUID.randomUUID().toString().substring(0, 8);
             step("creating", part, "token", token);
-            var pairs = new TreeMap<>(metadata);
+            var pairs = metadata();
             pairs.put(Wire.TOKEN, token);
-            return wire.create(log.get(part - 1).file, draft.path("endpoint").asText(),
-                draft.path("completion_window").asText(), pairs, () -> Optional.ofNullable(search(wire).get(part)));
+            return wire.create(file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
+                () -> Optional.ofNullable(search(wire).get(part)));
         }
+
+        /** Uploads a part's input file, unless that was done; its name tells whose it is. */
+        private String upload(Wire wire, int part) {
+            var log = this.log.get(part - 1);
+            if (log.file == null) {
+                boolean isUnsure = log.uploading;
+                var name = dir.getFileName() + ".part-" + part + ".jsonl";
+                if (!isUnsure) step("uploading", part, "name", name);
+                step("uploaded", part, "file",
+                    wire.upload(inputFile(part), name, isUnsure, transfer("uploading ", part)));
+            }
+            return log.fileId();
+        }
+
+        /** What is not yet at the provider never will be. */
+        void cancelWaiting(Wire wire) {
+            if (LongStream.rangeClosed(1, log.size()).anyMatch(part -> isUnsure((int) part))) found = search(wire);
+            for (int part = 1; part <= log.size(); part++)
+                if (log.get(part - 1).batch == null)
+                    step(found != null && found.containsKey(part) ? "created" : "ended", part, "batch",
+                        found != null && found.containsKey(part) ? found.get(part)
+                            : Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
+        }
+    }
+
+    /** When to ask a provider again whose queue was full, and when to give up. */
+    private static final class Queue {
+        private static final int TRIES = 100;                 // in a row, while nothing of this batch is in it
+        private final Duration first;
+        private final Duration most;
+        private Duration delay;
+        private long next = System.nanoTime();
+        private int refusals;
+        private String reason = "";
+
+        Queue(boolean local) {
+            first = Duration.ofMillis(local ? 25 : 30_000);
+            most = local ? Duration.ofMillis(100) : Duration.ofMinutes(10);
+            delay = first;
+        }
+
+        void refused(BatchException e, Duration asked, boolean alone) {
+            reason = e.getMessage();
+            next = System.nanoTime() + longer(asked, Backoff.jittered(delay)).toNanos();
+            delay = shorter(most, delay.multipliedBy(3).dividedBy(2));
+            refusals = alone ? refusals + 1 : 0;
+            if (refusals > TRIES)
+                throw new BatchException(reason + "; it had no room " + TRIES + " times in a row: run again later, or "
+                    + "make smaller parts by limits(requests, bytes) of the provider", e);
+        }
+
+        void moved() {
+            reason = "";
+            refusals = 0;
+            delay = first;
+        }
+
+        boolean isDue() { return System.nanoTime() - next >= 0; }
     }
 
     /** Keeps two processes, or threads, from changing the same journal at once. */
     private record Lock(FileChannel channel) implements AutoCloseable {
-        static Lock on(Path dir) {
-            var file = dir.resolveSibling("." + dir.getFileName() + ".lock");
+        private static final int SILENT_TRIES = 40;             // two seconds
+
+        /** Waits until no other process has it, and says so if that takes long. */
+        static Lock on(Path dir, Consumer<String> note) {
+            var file = file(dir);
             try {
                 var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-                while (!isTaken(channel)) sleep("submit", Duration.ofMillis(50));
+                for (int tries = 1; !isTaken(channel); tries++) {
+                    if (tries == SILENT_TRIES)
+                        note.accept("another process is at work on " + dir.getFileName() + "; waiting for it");
+                    sleep("submit", Duration.ofMillis(50));
+                }
                 return new Lock(channel);
             } catch (IOException e) {
                 throw new UncheckedIOException("submit: cannot lock " + file + " (" + reason(e) + ")", e);
             }
+        }
+
+        static Path file(Path dir) { return dir.resolveSibling("." + dir.getFileName() + ".lock"); }
+
+        /** Returns null if another process has it. */
+        static Lock ifFree(Path dir) throws IOException {
+            var channel = FileChannel.open(file(dir), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            if (isTaken(channel)) return new Lock(channel);
+            channel.close();
+            return null;
         }
 
         private static boolean isTaken(FileChannel channel) throws IOException {
@@ -2875,14 +3397,20 @@ public final class Sheaf {
             var id = journal.draft.path("custom_id");
             this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
             var index = journal.dir.resolve("answers.idx");
-            try (var lock = Lock.on(journal.dir)) {
+            try (var lock = Lock.on(journal.dir, note)) {
                 long fetched = journal.lastSeen().filter(this::fetch).count();
                 if (fetched > 0 || !Files.exists(index)) write(index);
             }
-            places = new LineIndex(index, file -> file(file / 2 + 1, KINDS.get(file % 2)));
+            places = new LineIndex(index, this::file);
         }
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
+
+        /** The files by their number in the index: of each part its output and its errors, then what was there before. */
+        private Path file(int number) {
+            return number == 2 * journal.log.size() ? journal.reusedAnswers()
+                : file(number / 2 + 1, KINDS.get(number % 2));
+        }
 
         /** Returns whether a file came that was not here. */
         private boolean fetch(Part part) {
@@ -2908,7 +3436,7 @@ public final class Sheaf {
             var ids = journal.draft.path("own_ids").asBoolean() ? null : idsOfTheFile();
             Atomic.write("results", index, staged -> {
                 try (var out = new LineIndex.AnyOrder(staged, journal.requestCount())) {
-                    for (int file = 0; file < 2 * journal.log.size(); file++) scan(file, ids, out);
+                    for (int file = 0; file <= 2 * journal.log.size(); file++) scan(file, ids, out);
                 }
             });
             if (notes > SHOWN_NOTES) note.accept("results: and " + (notes - SHOWN_NOTES) + " more such lines");
@@ -2921,7 +3449,7 @@ public final class Sheaf {
         }
 
         private void scan(int file, Map<String, Long> ids, LineIndex.AnyOrder out) throws IOException {
-            var path = file(file / 2 + 1, KINDS.get(file % 2));
+            var path = file(file);
             if (!Files.exists(path)) return;
             try (var lines = new Lines(Files.newInputStream(path))) {
                 while (lines.advance())
@@ -2954,7 +3482,9 @@ public final class Sheaf {
 
         JsonNode request(long index) { return Json.lenient(journal.requests().line(index).orElseThrow()); }
 
-        Optional<Answer> answer(long index) { return places.line(index).map(Json::lenient).map(Answer::new); }
+        Optional<String> line(long index) { return places.line(index); }
+
+        Optional<Answer> answer(long index) { return line(index).map(Json::lenient).map(Answer::new); }
 
         int variants() { return journal.variants(); }
 
@@ -3013,7 +3543,16 @@ public final class Sheaf {
         /** Returns the columns that the prompts name: what a reader of the table wants to see beside the answer. */
         List<String> promptColumns() { return Json.texts(journal.draft.path("prompt_columns")); }
 
-        Status batchStatus(long index) { return part(index).status(); }
+        /** Returns what the provider says of the whole batch; null if it says nothing, or not all was sent in it. */
+        Usage batchUsage() {
+            var parts = journal.lastSeen().map(part -> Usage.of(part.json().path("usage"))).toList();
+            return journal.reusedCount() > 0 || parts.stream().anyMatch(usage -> usage.total() == 0) ? null
+                : parts.stream().reduce(Usage.NONE, Usage::plus);
+        }
+
+        Status batchStatus(long index) { return isReused(index) ? Status.COMPLETED : part(index).status(); }
+
+        private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
 
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
@@ -3023,6 +3562,7 @@ public final class Sheaf {
             var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
             if (own != null) return own;
             var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
+            if (part.id().isEmpty()) return "never submitted" + (first.isEmpty() ? "; the batch was cancelled" : first);
             return part.id() + " " + part.status() + (part.status().equals(Status.FAILED) ? " before any request ran"
                 + first : "");
         }
@@ -3052,15 +3592,16 @@ public final class Sheaf {
      * known.
      */
     private static final class Staging implements Closeable {
-        private static final Duration ABANDONED = Duration.ofDays(2);
+        static final int REUSED = -1;                                  // in place of a part's number, from 0
         private final Path dir;
+        private final Lock lock;
         private final Provider provider;
         private final String endpoint;
         private final String window;
         private final MessageDigest digest = sha256();
         private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
         private final List<PartFile> parts = new ArrayList<>();
-        private final LineIndex.InOrder requests;
+        private LineIndex.InOrder requests;
         private final LineIndex.InOrder rowPlaces;
         private final OutputStream rowLines;
         private final Set<String> rowColumns = new LinkedHashSet<>();
@@ -3069,6 +3610,8 @@ public final class Sheaf {
         private boolean ownIds;
         private final MessageDigest rowDigest = sha256();
         private String hex;
+        private String sent;                                            // the digest of what is sent, where not all is
+        private long reused;
         private String rowsFile;
 
         Staging(Provider provider, String endpoint, String window) throws IOException {
@@ -3076,7 +3619,9 @@ public final class Sheaf {
             this.endpoint = endpoint;
             this.window = window;
             sweep(privateFolder(Journal.folder()));
-            dir = Files.createTempDirectory(Journal.folder(), ".staging-");
+            dir = Journal.folder().resolve(".staging-" + UUID.randomUUID());
+            lock = Lock.on(dir, note -> {});
+            privateFolder(dir);
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
@@ -3093,12 +3638,18 @@ public final class Sheaf {
                 PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         }
 
-        /** Removes what a killed process left. */
+        /** Removes what a killed process left: its folder is locked no more. */
         private static void sweep(Path folder) throws IOException {
             try (var abandoned = Files.newDirectoryStream(folder, ".staging-*")) {
-                for (var dir : abandoned)
-                    if (Files.getLastModifiedTime(dir).toInstant()
-                        .isBefore(Instant.now().minus(ABANDONED))) Atomic.deleteFolder(dir);
+                for (var dir : abandoned) sweepOne(dir);
+            }
+        }
+
+        private static void sweepOne(Path dir) throws IOException {
+            try (var lock = Lock.ifFree(dir)) {
+                if (lock == null) return;
+                Atomic.deleteFolder(dir);
+                Files.deleteIfExists(Lock.file(dir));
             }
         }
 
@@ -3115,9 +3666,9 @@ public final class Sheaf {
                 Files.deleteIfExists(input);
                 var draft = Sheaf.batch().provider(provider).name(plainName(part.id()));
                 var target = staging.target(draft);
-                try (var lock = Lock.on(target)) {
+                try (var lock = Lock.on(target, note)) {
                     var journal = staging.settle(draft, target);
-                    if (!journal.isSubmitted()) journal.step("created", 1, "batch", part.json());
+                    if (journal.isWaiting()) journal.step("created", 1, "batch", part.json());
                     journal.ended(part);
                     return journal;
                 }
@@ -3171,15 +3722,26 @@ public final class Sheaf {
         private void add(String model, byte[] line) throws IOException {
             var key = provider.dialect().mixedModels() ? "" : model;
             var part = open.get(key);
-            if (part == null || part.isFull(line.length, provider.limits())) open.put(key, part = next(part));
+            long tokens = tokens(line);
+            if (part == null || part.isFull(line.length, tokens, provider.limits())) open.put(key, part = next(part));
             requests.add(part.number - 1, line.length - 1, part.bytes);
-            part.write(line);
+            part.write(line, tokens);
             digest.update(line);
+        }
+
+        /** Estimates: four ASCII characters are a token, or one of any other script. */
+        private static long tokens(byte[] line) {
+            long ascii = 0, others = 0;
+            for (var b : line)
+                if (b >= 0) ascii++;
+                else if ((b & 0xC0) == 0xC0) others++;
+            return ascii / 4 + others;
         }
 
         private PartFile next(PartFile full) throws IOException {
             if (full != null) full.out.close();
-            var part = new PartFile(parts.size() + 1, dir);
+            int number = parts.size() + 1;
+            var part = new PartFile(number, dir.resolve("part-" + number + ".jsonl"));
             parts.add(part);
             return part;
         }
@@ -3196,11 +3758,66 @@ public final class Sheaf {
         Path target(Draft draft) throws IOException {
             if (parts.isEmpty()) next(null);
             closeFiles();
+            requests.close();
             hex = HexFormat.of().formatHex(digest.digest());
             rowsFile = "rows-" + HexFormat.of().formatHex(rowDigest.digest()).substring(0, 12);
             Files.move(dir.resolve("rows.jsonl"), dir.resolve(rowsFile + ".jsonl"));
             Files.move(dir.resolve("rows.idx"), dir.resolve(rowsFile + ".idx"));
             return dir.resolveSibling(draft.givenName() + "-" + hex.substring(0, 12));
+        }
+
+        /** Says what has changed since the name was last used, and reuses the answers of then if asked to. */
+        void compare(Draft draft, Path target, Consumer<String> note) throws IOException {
+            if (draft.again != null || draft.name == null && draft.data == null && draft.requests == null) return;
+            if (Files.exists(target) && !new Journal(target).isUntouched()) return;
+            var earlier = Journal.lastCalled(draft.givenName(), provider);
+            if (earlier.isPresent()) compare(draft, new Earlier(earlier.get(), provider), note);
+            else if (draft.reuse) note.accept("reuse: nothing was submitted as " + draft.givenName()
+                + " before, so all is sent");
+        }
+
+        private void compare(Draft draft, Earlier earlier, Consumer<String> note) throws IOException {
+            if (draft.reuse) earlier.open();
+            var all = new LineIndex(dir.resolve("requests.idx"), part -> dir.resolve("part-" + (part + 1) + ".jsonl"));
+            long differing = LongStream.range(0, all.size()).filter(i -> earlier.take(all.text(i)) < 0).count();
+            if (draft.reuse) reuse(earlier.anew());
+            note.accept("submit: " + earlier.describe() + "; " + earlier.changes(draft.settings())
+                + String.format(Locale.ROOT, "%,d of %,d requests differ", differing, all.size())
+                + (draft.reuse ? String.format(Locale.ROOT, "; %,d answers are taken over and %,d requests sent", reused,
+                    all.size() - reused) : "; all are sent, where reuse() would send those"));
+        }
+
+        /** Leaves out of the parts what an earlier batch has answered, and keeps those answers. */
+        private void reuse(Earlier earlier) throws IOException {
+            for (var part : parts) Files.move(part.file, dir.resolve("all-" + part.number + ".jsonl"));
+            Files.move(dir.resolve("requests.idx"), dir.resolve("all.idx"));
+            var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
+            parts.clear();
+            open.clear();
+            requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
+            try (var lines = new PartFile(REUSED + 1, dir.resolve("reused.jsonl"));
+                 var answers = new PartFile(REUSED + 1, dir.resolve("reused.output.jsonl"))) {
+                for (long i = 0; i < all.size(); i++) reuse(all.text(i), earlier, lines, answers);
+            }
+            closeFiles();
+            requests.close();
+            sent = HexFormat.of().formatHex(digest.digest());
+            Files.delete(dir.resolve("all.idx"));
+            for (int part = 1; Files.deleteIfExists(dir.resolve("all-" + part + ".jsonl")); ) part++;
+        }
+
+        private void reuse(String text, Earlier earlier, PartFile lines, PartFile answers) throws IOException {
+            var line = (text + "\n").getBytes(StandardCharsets.UTF_8);
+            var request = Json.lenient(text);
+            var answer = earlier.answer(text);
+            if (answer.isEmpty()) {
+                add(request.at("/body/model").asText(), line);
+                return;
+            }
+            requests.add(REUSED, line.length - 1, lines.bytes);
+            lines.write(line, 0);
+            answers.write(Json.line(answer.get().set("custom_id", request.path("custom_id"))), 0);
+            reused++;
         }
 
         /**
@@ -3216,10 +3833,12 @@ public final class Sheaf {
                 Atomic.deleteFolder(trash);
             }
             if (!Files.exists(target)) {
-                write(draft, parts.stream().map(part -> part.requests).toList());
+                write(draft, null);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+                var journal = new Journal(target);
+                if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
-                write(draft, before.cut());
+                write(draft, before);
                 for (var file : List.of(rowsFile + ".jsonl", rowsFile + ".idx", "draft.json"))
                     Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                         StandardCopyOption.ATOMIC_MOVE);
@@ -3227,18 +3846,20 @@ public final class Sheaf {
             return new Journal(target);
         }
 
-        private void write(Draft draft, List<Long> cut) {
-            Atomic.stream("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, cut))));
+        private void write(Draft draft, Journal before) {
+            Atomic.stream("submit", dir.resolve("draft.json"), out -> out.write(Json.pretty(describe(draft, before))));
         }
 
-        private ObjectNode describe(Draft draft, List<Long> cut) {
-            var node = Json.MAPPER.createObjectNode().put("version", 1).put("name", draft.givenName())
+        /** Describes the draft; how it was cut into parts, and what of it was reused, is as it was when it was sent. */
+        private ObjectNode describe(Draft draft, Journal before) {
+            var node = Json.MAPPER.createObjectNode().put("version", Journal.VERSION).put("name", draft.givenName())
                 .put("digest", hex);
             node.set("provider", provider.json());
             node.put("endpoint", endpoint).put("completion_window", window);
-            cut.forEach(count -> node.withArray("cut").add(count));
-            node.put("requests", parts.stream().mapToLong(part -> part.requests).sum())
-                .put("rows", rows);
+            node.set("metadata", Json.MAPPER.valueToTree(draft.metadata));
+            node.set("settings", draft.settings());
+            node.put("requests", reused + parts.stream().mapToLong(part -> part.requests).sum()).put("rows", rows);
+            cut(before).forEach(field -> node.set(field.getKey(), field.getValue()));
             node.put("rows_file", rowsFile).put("own_ids", ownIds && draft.again == null)
                 .put("again", draft.again != null)
                 .put("adopted", window.isEmpty());
@@ -3254,6 +3875,19 @@ public final class Sheaf {
             return node;
         }
 
+        private Set<Map.Entry<String, JsonNode>> cut(Journal before) {
+            var cut = Json.MAPPER.createObjectNode();
+            if (before != null) {
+                Stream.of("cut", "tokens", "reused", "sent").filter(before.draft::has)
+                    .forEach(field -> cut.set(field, before.draft.get(field)));
+                return cut.properties();
+            }
+            parts.forEach(part -> cut.withArray("cut").add(part.requests));
+            parts.forEach(part -> cut.withArray("tokens").add(part.tokens));
+            if (reused > 0) cut.put("reused", reused).put("sent", sent);
+            return cut.properties();
+        }
+
         private static List<String> promptColumns(Draft draft) {
             if (draft.again != null) return draft.again.answers.promptColumns();
             return draft.data == null ? List.of() : draft.prompts.stream().flatMap(prompt -> prompt.names().stream())
@@ -3263,39 +3897,137 @@ public final class Sheaf {
         private void closeFiles() throws IOException {
             for (var part : parts) part.out.close();
             rowLines.close();
-            requests.close();
             rowPlaces.close();
         }
 
         @Override public void close() throws IOException {
             try {
                 closeFiles();
+                requests.close();
             } finally {
                 if (Files.exists(dir)) Atomic.deleteFolder(dir);
+                lock.close();
+                Files.deleteIfExists(Lock.file(dir));
             }
         }
 
-        private static final class PartFile {
+        private static final class PartFile implements Closeable {
             final int number;
+            final Path file;
             final OutputStream out;
             long requests;
             long bytes;
+            long tokens;
 
-            PartFile(int number, Path dir) throws IOException {
+            PartFile(int number, Path file) throws IOException {
                 this.number = number;
-                out = new BufferedOutputStream(Files.newOutputStream(dir.resolve("part-" + number + ".jsonl")),
-                    1 << 16);
+                this.file = file;
+                out = new BufferedOutputStream(Files.newOutputStream(file), 1 << 16);
             }
 
-            boolean isFull(int more, Limits limits) {
-                return requests == limits.requests() || bytes + more > limits.bytes();
+            /** A request that is larger than the queue's limit of tokens, as estimated, is tried alone. */
+            boolean isFull(int more, long moreTokens, Limits limits) {
+                return requests == limits.requests() || bytes + more > limits.bytes()
+                    || requests > 0 && tokens + moreTokens > limits.tokens();
             }
 
-            void write(byte[] line) throws IOException {
+            void write(byte[] line, long itsTokens) throws IOException {
                 out.write(line);
                 requests++;
                 bytes += line.length;
+                tokens += itsTokens;
             }
+
+            @Override public void close() throws IOException { out.close(); }
+        }
+    }
+
+    /** A batch submitted before under the same name: what has changed since, and which of its answers still hold. */
+    private static final class Earlier {
+        private static final int NUMBER_BITS = 28;
+        private static final Map<String, String> NAMES = Map.of("system", "the system prompt changed", "prompts",
+            "the prompts changed", "example", "the examples changed", "image", "the images changed");
+        private final Journal journal;
+        private final Provider provider;
+        private final long[] requests;                        // sorted: a hash of each, and its number
+        private final BitSet taken = new BitSet();            // by their place above
+        private Answers answers;
+
+        Earlier(Journal journal, Provider provider) {
+            this.journal = journal;
+            this.provider = provider;
+            requests = LongStream.range(0, journal.requestCount()).map(i -> hash(body(i)) << NUMBER_BITS | i).sorted()
+                .toArray();
+        }
+
+        /** Fetches its answers; one that is still going has not got them all. */
+        void open() {
+            var batch = new Batch(journal, provider);
+            if (!batch.status().isTerminal())
+                throw new IllegalStateException("reuse: " + journal.name() + " is still " + batch.seenStatus()
+                    + "; await it first: batch(\"" + journal.name() + "\").await()");
+            answers = batch.results().answers;
+        }
+
+        /** Finds a request like this one, each only once; -1 if there is none. */
+        int take(String line) {
+            var body = body(line);
+            long hash = hash(body);
+            int place = Arrays.binarySearch(requests, hash << NUMBER_BITS);
+            for (place = taken.nextClearBit(place < 0 ? -place - 1 : place); place < requests.length
+                && requests[place] >>> NUMBER_BITS == hash; place = taken.nextClearBit(place + 1)) {
+                int request = (int) requests[place] & (1 << NUMBER_BITS) - 1;
+                if (!body(request).equals(body)) continue;
+                taken.set(place);
+                return request;
+            }
+            return -1;
+        }
+
+        /** Forgets which requests were taken. */
+        Earlier anew() {
+            taken.clear();
+            return this;
+        }
+
+        /** Returns the line that answered a request like this one, if it was answered whole. */
+        Optional<ObjectNode> answer(String line) {
+            int request = take(line);
+            return request < 0 || !new Result(answers, request).ok() ? Optional.empty()
+                : answers.line(request).map(answer -> (ObjectNode) Json.lenient(answer));
+        }
+
+        String describe() {
+            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d requests)", journal.name(),
+                Journal.MINUTE.format(journal.submittedAt), journal.requestCount());
+        }
+
+        /** Names the settings that differ, each followed by "; ". */
+        String changes(JsonNode now) {
+            var before = journal.draft.path("settings");
+            var words = new LinkedHashSet<String>();
+            before.fieldNames().forEachRemaining(words::add);
+            now.fieldNames().forEachRemaining(words::add);
+            return words.stream().filter(word -> before.isObject() && !before.path(word).equals(now.path(word)))
+                .map(word -> NAMES.getOrDefault(word, word + " is " + shown(now.path(word)) + ", was "
+                    + shown(before.path(word))) + "; ").collect(Collectors.joining());
+        }
+
+        private static String shown(JsonNode value) {
+            return value.isMissingNode() ? "not given" : clip(value.isTextual() ? value.asText() : value.toString(), 40);
+        }
+
+        private String body(long request) { return body(journal.requests().text(request)); }
+
+        /** A request without its id. */
+        private static String body(String line) {
+            int rest = line.startsWith("{\"custom_id\":\"" + Answers.WIRE_ID) ? line.indexOf("\",\"method\"") : -1;
+            return rest > 0 ? line.substring(rest)
+                : Json.lenient(line) instanceof ObjectNode object ? object.without("custom_id").toString() : line;
+        }
+
+        private static long hash(String body) {
+            return ByteBuffer.wrap(sha256().digest(body.getBytes(StandardCharsets.UTF_8))).getLong() >>> NUMBER_BITS;
         }
     }
 
@@ -3318,6 +4050,9 @@ public final class Sheaf {
         long size() { return entries.capacity() / ENTRY; }
 
         int file(long line) { return entries.getInt((int) line * ENTRY); }
+
+        /** Returns a line of an index that has a place for each. */
+        String text(long line) { return line(line).orElseThrow(); }
 
         /** Returns the line, or nothing if none has its place here. */
         Optional<String> line(long line) {
@@ -3503,6 +4238,7 @@ public final class Sheaf {
         /** Writes the same value as the same bytes: a user's map has no order of its own. */
         static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
             .build();
+        private static final DateTimeFormatter ISO = DateTimeFormatter.ISO_DATE_TIME.withZone(ZoneOffset.UTC);
         static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
         static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
@@ -3569,13 +4305,23 @@ public final class Sheaf {
                 : value.toString();
         }
 
-        /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601. */
-        static String time(JsonNode time) {
+        /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601; some write none. */
+        static Optional<Instant> instant(JsonNode time) {
             var text = time.asText("");
-            if (text.isEmpty() || time.isNull()) return "";
-            if (!text.matches("[0-9]+([.][0-9]+)?")) return clip(text, 16).replace('T', ' ');
-            var number = (long) Double.parseDouble(text);
-            return Journal.MINUTE.format(Instant.ofEpochSecond(number > 100_000_000_000L ? number / 1000 : number));
+            try {
+                if (!text.matches("[0-9]+([.][0-9]+)?"))
+                    return Optional.of(ISO.parse(text, Instant::from));
+                var number = (long) Double.parseDouble(text);
+                return Optional.of(Instant.ofEpochSecond(number > 100_000_000_000L ? number / 1000 : number));
+            } catch (DateTimeException none) {
+                return Optional.empty();
+            }
+        }
+
+        /** A time as it stands in a table. */
+        static String time(JsonNode time) {
+            return instant(time).map(Journal.MINUTE::format)
+                .orElseGet(() -> time.isNull() ? "" : clip(time.asText(""), 16).replace('T', ' '));
         }
     }
 
@@ -3646,9 +4392,11 @@ public final class Sheaf {
 
         static void deleteFolder(Path folder) throws IOException {
             try (var files = Files.newDirectoryStream(folder)) {
-                for (var file : files) Files.delete(file);
+                for (var file : files) Files.deleteIfExists(file);
+            } catch (NoSuchFileException another) {
+                return;
             }
-            Files.delete(folder);
+            Files.deleteIfExists(folder);
         }
     }
 
@@ -3772,6 +4520,7 @@ public final class Sheaf {
         private static final Map<String, Wire> OPEN = new ConcurrentHashMap<>();
         private static final int ATTEMPTS = 3;
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
+        private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
@@ -3802,31 +4551,46 @@ public final class Sheaf {
             return OPEN.computeIfAbsent(provider.baseUrl() + " " + key, any -> new Wire(provider, key));
         }
 
-        JsonNode upload(Path file, Progress.Transfer shown) {
+        /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
+        JsonNode upload(Path file, String name, boolean isUnsure, Progress.Transfer shown) {
             try (shown) {
-                return send(file, shown);
+                return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name, shown));
             }
         }
 
-        private JsonNode send(Path file, Progress.Transfer shown) {
-            return patiently(() -> call("submit", "POST", provider.dialect().uploadPath(), () -> {
+        private Optional<JsonNode> uploaded(Path file, String name) {
+            try {
+                long bytes = Files.size(file);
+                return files("submit", SEARCHED).stream().filter(found -> found.path("filename").asText().equals(name)
+                    && found.path("bytes").asLong() == bytes).findFirst();
+            } catch (BatchException none) {
+                if (Backoff.isPassing(none)) throw none;
+                return Optional.empty();                      // a second upload costs nothing but its time
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
+            }
+        }
+
+        private JsonNode upload(Path file, String name, Progress.Transfer shown) {
+            return call("submit", "POST", provider.dialect().uploadPath(), () -> {
                 try {
                     var part = MultipartField.<InputStream>builder().value(shown.counted(file))
-                        .filename(file.getFileName().toString()).contentType("application/jsonl").build();
+                        .filename(name).contentType("application/jsonl").build();
                     var params = FileCreateParams.builder().file(part)
                         .purpose(FilePurpose.of(provider.dialect().purpose()));
                     if (!provider.dialect().uploadPath().equals("/files"))     // Together wants the name as a field too
-                        params.putAdditionalBodyProperty("file_name", JsonValue.from(file.getFileName().toString()));
+                        params.putAdditionalBodyProperty("file_name", JsonValue.from(name));
                     return client.files().withRawResponse().create(params.build());
                 } catch (IOException e) {
                     throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
                 }
-            }));
+            });
         }
 
         /**
          * Creates a batch. After an answer that never came, or said 429 or 5xx, the list is searched until a late batch
-         * would have shown. What was answered is then sent again; what was not is left to the next run.
+         * would have shown. What was answered is then sent again; what was not is left to the next run. A file just
+         * uploaded may be seen a little late.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
                         Supplier<Optional<JsonNode>> search) {
@@ -3834,7 +4598,11 @@ public final class Sheaf {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (!Backoff.isPassing(e) || isUnsent(e)) throw e;
+                    if (e instanceof BatchException refusal && refusal.isFileMissing() && attempt < FILE_LOOKS) {
+                        Backoff.pause("submit", provider.isLocal(), attempt, e);
+                        continue;
+                    }
+                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
                     if (attempt == ATTEMPTS || e instanceof UncheckedIOException) throw lost(e);
@@ -3842,14 +4610,18 @@ public final class Sheaf {
             }
         }
 
+        private static boolean isFull(RuntimeException e) {
+            return e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
+        }
+
         /** A connection that was never made carried nothing. */
         private static boolean isUnsent(RuntimeException e) {
             return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
         }
 
-        private static Optional<JsonNode> searched(Supplier<Optional<JsonNode>> search, RuntimeException e) {
+        private Optional<JsonNode> searched(Supplier<Optional<JsonNode>> search, RuntimeException e) {
             for (int look = 1; look <= LOOKS; look++) {
-                Backoff.pause("submit", look, e);
+                Backoff.pause("submit", provider.isLocal(), look, e);
                 var found = search.get();
                 if (found.isPresent()) return found;
             }
@@ -3876,6 +4648,14 @@ public final class Sheaf {
             return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
         }
 
+        void deleteFile(String id) {
+            try {
+                call("deleteFile", "DELETE", "/files/" + id, () -> client.files().withRawResponse().delete(id));
+            } catch (BatchException e) {
+                if (e.status() != 404) throw e;
+            }
+        }
+
         /** A batch that is over already cannot be cancelled; what it is then is what counts. */
         JsonNode cancel(String id) {
             try {
@@ -3887,7 +4667,10 @@ public final class Sheaf {
             }
         }
 
-        List<JsonNode> batches(String step, int limit) {
+        /** What a list brought, and whether that is all there is. */
+        record Listed(List<JsonNode> items, boolean isWhole) {}
+
+        Listed batches(String step, int limit) {
             return pages(limit, (after, size) -> call(step, "GET", "/batches", () -> {
                 var params = BatchListParams.builder().limit((long) size);
                 after.ifPresent(params::after);
@@ -3895,14 +4678,14 @@ public final class Sheaf {
             }));
         }
 
-        List<JsonNode> recentBatches() { return patiently(() -> batches("submit", SEARCHED)); }
+        Listed recentBatches() { return patiently(() -> batches("submit", SEARCHED)); }
 
-        List<JsonNode> files() {
-            return pages(10_000, (after, size) -> call("files", "GET", "/files", () -> {
+        List<JsonNode> files(String step, int limit) {
+            return pages(limit, (after, size) -> call(step, "GET", "/files", () -> {
                 var params = FileListParams.builder();
                 after.ifPresent(params::after);
                 return client.files().withRawResponse().list(params.build());
-            }));
+            })).items();
         }
 
         List<JsonNode> models() {
@@ -3917,18 +4700,20 @@ public final class Sheaf {
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
          * out.
          */
-        private static List<JsonNode> pages(int limit, Page page) {
+        private static Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
             Optional<String> after = Optional.empty();
-            while (found.size() < limit) {
-                int before = found.size();
-                var answer = page.get(after, Math.min(100, limit - before));
+            boolean isWhole = false;
+            for (int before = -1; found.size() < limit && found.size() > before && !isWhole; ) {
+                before = found.size();
+                int size = Math.min(100, limit - before);
+                var answer = page.get(after, size);
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
-                if (found.size() == before || answer.path("has_more").isBoolean() && !answer.path("has_more")
-                    .asBoolean()) break;
+                isWhole = items(answer).findAny().isEmpty() || (answer.path("has_more").isBoolean()
+                    ? !answer.path("has_more").asBoolean() : found.size() == before && before < size);
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
-            return found.values().stream().limit(limit).toList();
+            return new Listed(found.values().stream().limit(limit).toList(), isWhole);
         }
 
         private static Stream<JsonNode> items(JsonNode answer) {
@@ -3997,7 +4782,7 @@ public final class Sheaf {
                         failures = channel.size() > most ? 0 : failures + 1;
                         most = Math.max(most, channel.size());
                         if (isFinal(e) || failures > ATTEMPTS) throw brokenOff(e);
-                        Backoff.pause("results", failures, e);
+                        Backoff.pause("results", provider.isLocal(), failures, e);
                     }
                 }
             }
@@ -4173,13 +4958,16 @@ public final class Sheaf {
         }
 
         /** Repeats a call that may be made twice without harm. */
-        private static <T> T patiently(Supplier<T> call) {
+        private <T> T patiently(Supplier<T> call) { return patiently(false, Optional::empty, call); }
+
+        /** Before each try but a first that is sure, looks whether an earlier one got through. */
+        private <T> T patiently(boolean isUnsure, Supplier<Optional<T>> done, Supplier<T> call) {
             for (int attempt = 1; ; attempt++) {
                 try {
-                    return call.get();
+                    return (isUnsure || attempt > 1 ? done.get() : Optional.<T>empty()).orElseGet(call);
                 } catch (UncheckedIOException | BatchException e) {
                     if (!Backoff.isPassing(e) || attempt > ATTEMPTS) throw e;
-                    Backoff.pause("submit", attempt, e);
+                    Backoff.pause("submit", provider.isLocal(), attempt, e);
                 }
             }
         }

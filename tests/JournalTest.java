@@ -137,12 +137,21 @@ class JournalTest {
     @Test void anUploadThatWasFinishedIsNotMadeAgain() throws IOException {
         server.pause();
         ask("a").submit();
-        var uploaded = Files.readAllLines(steps()).get(0);
-        Files.writeString(steps(), uploaded + "\n");                     // killed between the upload and the create
+        keepSteps(2);                                                    // killed between the upload and the create
 
         ask("a").submit();
 
-        assertTrue(uploaded.contains("\"step\":\"uploaded\""), uploaded);
+        assertEquals(1, Collections.frequency(server.requests(), "POST /v1/files"));
+        assertEquals(1, Collections.frequency(server.requests(), "POST /v1/batches"));
+    }
+
+    @Test void anUploadThatWasFinishedUnseenIsNotMadeAgain() throws IOException {
+        server.pause();
+        ask("a").submit();
+        keepSteps(1);                                                    // killed before the answer to the upload
+
+        ask("a").submit();
+
         assertEquals(1, Collections.frequency(server.requests(), "POST /v1/files"));
         assertEquals(1, Collections.frequency(server.requests(), "POST /v1/batches"));
     }
@@ -220,6 +229,10 @@ class JournalTest {
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }
+    }
+
+    private void keepSteps(int count) throws IOException {
+        Files.write(steps(), Files.readAllLines(steps()).subList(0, count));
     }
 
     private Path steps() {

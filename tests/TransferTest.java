@@ -265,7 +265,8 @@ class TransferTest {
         big.submit();
 
         var sent = new String(uploads.get(0), UTF_8);
-        assertEquals(new String(read("part-1.jsonl"), UTF_8), sent.substring(sent.indexOf("\r\n\r\n") + 4, sent.indexOf("\n\r\n--") + 1));
+        var kept = new String(read("part-1.jsonl"), UTF_8);
+        assertEquals(kept, sent.substring(sent.indexOf("\r\n\r\n") + 4, sent.indexOf("\n\r\n--") + 1));
     }
 
     // ---- what is shown ----
@@ -302,8 +303,9 @@ class TransferTest {
     }
 
     void upload(HttpExchange exchange) throws IOException {
-        uploads.add(exchange.getRequestBody().readAllBytes());
-        send(exchange, 200, "{\"id\":\"in\"}");
+        boolean lists = exchange.getRequestMethod().equals("GET");
+        if (!lists) uploads.add(exchange.getRequestBody().readAllBytes());
+        send(exchange, 200, lists ? "{\"data\":[]}" : "{\"id\":\"in\"}");
     }
 
     /** Breaks off after so many more bytes. */
