@@ -11,6 +11,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.DataOutputStream;
 import java.io.EOFException;
+import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -133,6 +134,7 @@ import com.openai.errors.OpenAIIoException;
 import com.openai.errors.OpenAIServiceException;
 import com.openai.models.batches.BatchCreateParams;
 import com.openai.models.batches.BatchListParams;
+import com.openai.models.files.FileContentParams;
 import com.openai.models.files.FileCreateParams;
 import com.openai.models.files.FileListParams;
 import com.openai.models.files.FilePurpose;
@@ -1566,6 +1568,7 @@ public final class Sheaf {
                 staging.compare(draft, target, this::note);
                 try (var lock = Lock.on(target, this::note)) {
                     journal = staging.settle(draft, target);
+                    journal.quiet = quiet;
                     submitOrAttach();
                 }
                 return this;
@@ -2877,6 +2880,7 @@ public final class Sheaf {
         private LineIndex requests;
         private LineIndex rows;
         private Map<Integer, JsonNode> found;                     // at the provider, by part; null: not looked yet
+        private boolean quiet;                     // says nothing of uploads and downloads
 
         private Journal(Path dir) {
             this.dir = dir;
@@ -3003,6 +3007,11 @@ public final class Sheaf {
         Stream<Part> collected() { return lastSeen().filter(this::isCollected); }
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
+
+        /** Shows how far a file of a part is; {@code what} says which way it goes. */
+        private Progress.Transfer transfer(String what, int part) {
+            return new Progress.Transfer(what + "part " + part + " of " + log.size(), quiet);
+        }
 
         LineIndex requests() {
             if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"),
@@ -3274,7 +3283,8 @@ public final class Sheaf {
                 boolean isUnsure = log.uploading;
                 var name = dir.getFileName() + ".part-" + part + ".jsonl";
                 if (!isUnsure) step("uploading", part, "name", name);
-                step("uploaded", part, "file", wire.upload(inputFile(part), name, isUnsure));
+                step("uploaded", part, "file",
+                    wire.upload(inputFile(part), name, isUnsure, transfer("uploading ", part)));
             }
             return log.fileId();
         }
@@ -3380,6 +3390,7 @@ public final class Sheaf {
         private static final Pattern OWN_ID = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
+        private static final int ATTEMPTS = 3;
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3398,10 +3409,30 @@ public final class Sheaf {
             this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
             var index = journal.dir.resolve("answers.idx");
             try (var lock = Lock.on(journal.dir, note)) {
-                long fetched = journal.lastSeen().filter(this::fetch).count();
-                if (fetched > 0 || !Files.exists(index)) write(index);
+                places = placed(index);
             }
-            places = new LineIndex(index, this::file);
+        }
+
+        /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+        private LineIndex placed(Path index) {
+            for (int attempt = 1; ; attempt++) {
+                var fetched = journal.lastSeen().filter(this::fetch).toList();
+                if (!fetched.isEmpty() || !Files.exists(index)) write(index);
+                var places = new LineIndex(index, this::file);
+                var fewer = fetched.stream().filter(part -> cameOf(part, places) < counted(part)).toList();
+                if (fewer.isEmpty() || attempt == ATTEMPTS) return places;
+                for (var part : fewer)
+                    for (var kind : KINDS) Atomic.delete(file(part.number(), kind));
+            }
+        }
+
+        private static long counted(Part part) {
+            return part.requestCounts().completed() + part.requestCounts().failed();
+        }
+
+        private long cameOf(Part part, LineIndex places) {
+            return LongStream.range(0, count()).filter(request -> journal.requests().file(request) == part.number() - 1
+                && places.has(request)).count();
         }
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
@@ -3414,14 +3445,16 @@ public final class Sheaf {
 
         /** Returns whether a file came that was not here. */
         private boolean fetch(Part part) {
-            return fetch(part.outputFileId(), file(part.number(), "output"))
-                | fetch(part.errorFileId(), file(part.number(), "error"));
+            return fetch(part.outputFileId(), file(part.number(), "output"),
+                    journal.transfer("downloading the answers of ", part.number()))
+                | fetch(part.errorFileId(), file(part.number(), "error"),
+                    journal.transfer("downloading the errors of ", part.number()));
         }
 
-        private boolean fetch(String id, Path file) {
+        private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
             try {
-                provider.wire().download(id, file);
+                provider.wire().download(id, file, shown);
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
@@ -3679,7 +3712,8 @@ public final class Sheaf {
 
         private static boolean isHere(Provider provider, String file, Path target) {
             try {
-                if (!file.isEmpty()) provider.wire().download(file, target);
+                var shown = new Progress.Transfer("downloading " + file, false);
+                if (!file.isEmpty()) provider.wire().download(file, target, shown);
                 return !file.isEmpty();
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
@@ -4059,6 +4093,8 @@ public final class Sheaf {
         long size() { return entries.capacity() / ENTRY; }
 
         int file(long line) { return entries.getInt((int) line * ENTRY); }
+
+        boolean has(long line) { return entries.getInt((int) line * ENTRY + 4) > 0; }
 
         /** Returns a line of an index that has a place for each. */
         String text(long line) { return line(line).orElseThrow(); }
@@ -4562,8 +4598,10 @@ public final class Sheaf {
         }
 
         /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
-        JsonNode upload(Path file, String name, boolean isUnsure) {
-            return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name));
+        JsonNode upload(Path file, String name, boolean isUnsure, Progress.Transfer shown) {
+            try (shown) {
+                return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name, shown));
+            }
         }
 
         private Optional<JsonNode> uploaded(Path file, String name) {
@@ -4581,10 +4619,10 @@ public final class Sheaf {
 
         static boolean isNoRoute(BatchException e) { return Set.of(404, 405, 501).contains(e.status()); }
 
-        private JsonNode upload(Path file, String name) {
+        private JsonNode upload(Path file, String name, Progress.Transfer shown) {
             return call("submit", "POST", provider.dialect().uploadPath(), () -> {
                 try {
-                    var part = MultipartField.<InputStream>builder().value(Files.newInputStream(file))
+                    var part = MultipartField.<InputStream>builder().value(shown.counted(file))
                         .filename(name).contentType("application/jsonl").build();
                     var params = FileCreateParams.builder().file(part)
                         .purpose(FilePurpose.of(provider.dialect().purpose()));
@@ -4738,29 +4776,166 @@ public final class Sheaf {
             return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
         }
 
-        /** Fetches a file whole or not at all. */
-        void download(String id, Path target) {
-            patiently(() -> {
-                Atomic.write("results", target, staged ->
-                    call("results", "GET", "/files/" + id + "/content", () -> client.files().content(id), response -> {
-                        Files.copy(response.body(), staged, StandardCopyOption.REPLACE_EXISTING);
-                        checkWhole(staged);
-                        return staged;
-                    }));
-                return target;
-            });
+        /**
+         * Fetches a file whole or not at all. What came before a break stays beside the target, under a name that the
+         * next process finds too, and is not fetched again.
+         */
+        void download(String id, Path target, Progress.Transfer shown) {
+            var mark = HexFormat.of().formatHex(sha256().digest(id.getBytes(StandardCharsets.UTF_8))).substring(0, 12);
+            var partial = target.resolveSibling("." + target.getFileName() + "." + mark + ".partial");
+            try {
+                try (shown; var download = new Download(id, partial, shown)) {
+                    download.untilWhole();
+                }
+                Files.move(partial, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                throw new UncheckedIOException("results: cannot write " + target + " (" + reason(e) + ")", e);
+            } finally {
+                if (partial.toFile().length() == 0) partial.toFile().delete();
+            }
         }
 
-        /**
-         * A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON.
-         */
-        private static void checkWhole(Path file) throws IOException {
+        /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
+        private long size(String id) {
+            try {
+                return call("results", "GET", "/files/" + id, () -> client.files().withRawResponse().retrieve(id))
+                    .path("bytes").asLong();
+            } catch (BatchException | UncheckedIOException unknown) {
+                return 0;
+            }
+        }
+
+        /** A file on its way here, in as many pieces as it takes. */
+        private final class Download implements Closeable {
+            private static final int MB = 1 << 20;
+            private static final Pattern RANGE = Pattern.compile("bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|[*])");
+            private final String id;
+            private final Path partial;
+            private final Progress.Transfer shown;
+            private final FileChannel channel;
+            private long size;                     // of the whole; 0 if unknown
+            private long most;                     // that ever came
+
+            /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
+            Download(String id, Path partial, Progress.Transfer shown) throws IOException {
+                this.id = id;
+                this.partial = partial;
+                this.shown = shown;
+                channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                most = Math.max(0, channel.size() - 1) / MB * MB;
+                channel.truncate(most).position(most);
+                size = size(id);
+            }
+
+            /** Counts only attempts that bring nothing: a line that breaks every minute gets through in the end. */
+            void untilWhole() throws IOException {
+                for (int failures = 0; ; ) {
+                    try {
+                        receive();
+                        channel.force(true);
+                        return;
+                    } catch (UncheckedIOException | BatchException e) {
+                        failures = channel.size() > most ? 0 : failures + 1;
+                        most = Math.max(most, channel.size());
+                        if (isFinal(e) || failures > ATTEMPTS) throw brokenOff(e);
+                        Backoff.pause("results", provider.isLocal(), failures, e);
+                    }
+                }
+            }
+
+            private boolean isFinal(RuntimeException e) {
+                return !Backoff.isPassing(e) || e.getCause() instanceof FileSystemException;
+            }
+
+            private void receive() throws IOException {
+                long start = channel.size();
+                var params = FileContentParams.builder().fileId(id);
+                if (start > 0) params.putAdditionalHeader("Range", "bytes=" + start + "-");
+                try {
+                    call("results", "GET", "/files/" + id + "/content", () -> client.files().content(params.build()),
+                        response -> take(response, start));
+                } catch (BatchException e) {
+                    if (e.status() != 416 || start == 0) throw e;
+                    channel.truncate(0);
+                    receive();
+                }
+            }
+
+            private Path take(HttpResponse response, long start) throws IOException {
+                if (response.statusCode() != 206) channel.truncate(0);          // the whole, whatever was asked for
+                else checkRange(String.join(",", response.headers().values("Content-Range")), start);
+                copy(response.body());
+                checkWhole();
+                return partial;
+            }
+
+            private void checkRange(String text, long start) throws IOException {
+                var range = RANGE.matcher(text);
+                boolean right = range.matches() && Long.parseLong(range.group(1)) == start;
+                if (right && !range.group(2).equals("*")) size = Math.max(size, Long.parseLong(range.group(2)));
+                if (right) return;
+                channel.truncate(0);
+                throw new IOException("asked for bytes " + start + "-, got " + (text.isEmpty() ? "others" : text));
+            }
+
+            private void copy(InputStream body) throws IOException {
+                var buffer = new byte[1 << 16];
+                long at = channel.size();
+                for (int count; (count = body.read(buffer, 0, (int) Math.min(buffer.length, MB - at % MB))) >= 0; ) {
+                    append(ByteBuffer.wrap(buffer, 0, count));
+                    shown.show(at += count, size);
+                }
+            }
+
+            /** Writes nothing beyond a boundary before all in front of it is on the disk. */
+            private void append(ByteBuffer bytes) throws FileSystemException {
+                try {
+                    while (bytes.hasRemaining()) channel.write(bytes);
+                    if (channel.position() % MB == 0) channel.force(false);
+                } catch (ClosedByInterruptException e) {
+                    throw new IllegalStateException("results: interrupted; run again to go on", e);
+                } catch (IOException e) {
+                    var full = new FileSystemException(partial.toString(), null, e.getMessage());
+                    full.initCause(e);
+                    throw full;
+                }
+            }
+
+            /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
+            private void checkWhole() throws IOException {
+                long came = channel.size();
+                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
+                    : isPage(partial) ? "a page of HTML came in the place of " + id
+                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                if (fault.isEmpty()) return;
+                channel.truncate(0);
+                throw new UncheckedIOException("results: " + fault + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+            }
+
+            private RuntimeException brokenOff(RuntimeException e) throws IOException {
+                if (!(e instanceof UncheckedIOException io) || isFinal(e) || channel.size() == 0) return e;
+                return new UncheckedIOException("results: " + channel.size() + (size == 0 ? "" : " of " + size)
+                    + " bytes of " + id + " came, and then no more (" + reason(io.getCause())
+                    + "); nothing is lost, run again and the rest is fetched", io.getCause());
+            }
+
+            @Override public void close() throws IOException { channel.close(); }
+        }
+
+        /** Proxies say in HTML that they are out of order, and some call that a success. */
+        private static boolean isPage(Path file) throws IOException {
+            try (var in = Files.newInputStream(file)) {
+                return new String(in.readNBytes(64), StandardCharsets.ISO_8859_1).stripLeading().startsWith("<");
+            }
+        }
+
+        private static boolean isLastLineWhole(Path file) throws IOException {
             try (var channel = FileChannel.open(file)) {
-                if (channel.size() == 0 || Atomic.last(channel) == '\n') return;
+                if (channel.size() == 0 || Atomic.last(channel) == '\n') return true;
             }
             try (var lines = new Lines(Files.newInputStream(file))) {
                 while (lines.advance()) continue;
-                if (Json.lenient(lines.text()).isMissingNode()) throw new IOException("the file was cut off");
+                return !Json.lenient(lines.text()).isMissingNode();
             }
         }
 
@@ -4902,6 +5077,7 @@ public final class Sheaf {
     private static final class Progress {
         // after which an unchanged state is said again
         private static final Duration SILENCE = Duration.ofMinutes(1);
+        private static final Duration BLINK = Duration.ofMillis(100);
         private final boolean quiet;
         private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
         private final int width = Tables.width();
@@ -4954,6 +5130,65 @@ public final class Sheaf {
             ended = true;
             if (live && !quiet) System.err.print("\r\u001b[K");
             if (!message.isEmpty()) System.err.println(message);
+        }
+
+        private synchronized void rewrite(String line, String step) {
+            if (quiet || ended) return;
+            if (!live && !step.equals(last)) say(line, step);
+            if (!live || Instant.now().isBefore(said.plus(BLINK))) return;
+            System.err.print("\r\u001b[K" + clip(line, width - 1));
+            said = Instant.now();
+        }
+
+        /** The bytes of one file on their way; what takes a moment only is not worth a line. */
+        static final class Transfer implements AutoCloseable {
+            private static final Duration MOMENT = Duration.ofMillis(500);      // where a line is rewritten
+            private static final Duration WHILE = Duration.ofSeconds(3);        // where it stays
+            private final String what;
+            private final Progress progress;
+            private long first = -1;
+
+            Transfer(String what, boolean quiet) {
+                this.what = what;
+                this.progress = new Progress(quiet);
+            }
+
+            /** Returns the bytes of a file, and shows how many have been read. */
+            InputStream counted(Path file) throws IOException {
+                long total = Files.size(file);
+                return new FilterInputStream(Files.newInputStream(file)) {
+                    private long count;
+
+                    @Override public int read(byte[] bytes, int offset, int length) throws IOException {
+                        int read = super.read(bytes, offset, length);
+                        show(count += Math.max(0, read), total);
+                        return read;
+                    }
+                };
+            }
+
+            /** A total of 0 is one that nobody knows. */
+            void show(long bytes, long total) {
+                if (first < 0) first = bytes;
+                var time = Duration.between(progress.start, Instant.now());
+                if (time.compareTo(progress.live ? MOMENT : WHILE) < 0) return;
+                progress.rewrite(what + ", " + amount(bytes, total) + left(time, bytes, total),
+                    total == 0 ? time.toMinutes() + "m" : String.valueOf(10 * bytes / total));
+            }
+
+            private static String amount(long bytes, long total) {
+                boolean large = Math.max(bytes, total) >= 10_000_000;
+                int unit = large ? 1_000_000 : 1_000;
+                return bytes / unit + (total == 0 ? "" : " of " + total / unit) + (large ? " MB" : " kB");
+            }
+
+            private String left(Duration time, long bytes, long total) {
+                if (bytes <= first || bytes >= total) return "";
+                var left = Duration.ofMillis(time.toMillis() * (total - bytes) / (bytes - first));
+                return left.toSeconds() < 1 ? "" : ", " + text(left) + " left";
+            }
+
+            @Override public void close() { progress.end(""); }
         }
 
         static String text(Duration time) {
