@@ -1515,6 +1515,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
+        private static final Duration MOMENT = Duration.ofMillis(1);
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
@@ -1559,6 +1560,11 @@ public final class Sheaf {
         }
 
         private Batch submit(Draft draft, Expansion expansion) {
+            return new Progress(quiet).during(() -> "interrupted; run again to go on, and nothing is sent twice",
+                progress -> stageAndSubmit(draft, expansion));
+        }
+
+        private Batch stageAndSubmit(Draft draft, Expansion expansion) {
             repairs = draft.repairs;
             try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
                 try (var requests = expansion.requests()) {
@@ -1743,29 +1749,16 @@ public final class Sheaf {
         }
 
         private void watch(Duration timeout) {
-            var progress = new Progress(quiet);
-            var hook = new Thread(() -> progress.end(quiet ? "" : interrupted()));
-            Runtime.getRuntime().addShutdownHook(hook);
-            try {
+            new Progress(quiet).during(this::interrupted, progress -> {
                 long start = System.nanoTime();               // a clock on the wall may jump
                 var backoff = new Backoff(provider.isLocal());
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), Duration.ofMillis(1))));
+                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
                 }
-            } finally {
-                removeHook(hook);
-                progress.end("");
-            }
-        }
-
-        private static void removeHook(Thread hook) {
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException shuttingDown) {
-                // the hook is running: that is what ended the wait
-            }
+                return this;
+            });
         }
 
         private boolean poll(Backoff backoff, Progress progress) {
@@ -1862,7 +1855,9 @@ public final class Sheaf {
             await();
             if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, provider, this::note), journal.name()).repaired(repairs, quiet);
+            var answers = new Progress(quiet).during(() -> "interrupted; run again to go on",
+                progress -> new Answers(journal, provider, this::note));
+            return new Results(answers, journal.name()).repaired(repairs, quiet);
         }
 
         private String describe() {
@@ -5088,12 +5083,37 @@ public final class Sheaf {
         private long first = -1;
         private boolean ended;
 
+        private static volatile boolean interrupted;
+
         Progress(boolean quiet) { this.quiet = quiet; }
+
+        /** Works on; if Ctrl-C ends that, leaves the terminal clean and says how to come back. */
+        <T> T during(Supplier<String> farewell, Function<Progress, T> work) {
+            var hook = new Thread(() -> {
+                interrupted = true;
+                end(quiet ? "" : farewell.get());
+            });
+            Runtime.getRuntime().addShutdownHook(hook);
+            try {
+                return work.apply(this);
+            } finally {
+                removeHook(hook);
+                if (!interrupted) end("");
+            }
+        }
+
+        private static void removeHook(Thread hook) {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException shuttingDown) {
+                // the hook is running: that is what ended the work
+            }
+        }
 
         void trouble(String message) { trouble = message; }
 
         synchronized void show(String what, RequestCounts counts) {
-            if (quiet || ended) return;
+            if (quiet || ended || interrupted) return;
             if (first < 0) first = counts.completed() + counts.failed();
             var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
             if (live) System.err.print("\r\u001b[K" + clip(line, width - 1));
@@ -5133,7 +5153,7 @@ public final class Sheaf {
         }
 
         private synchronized void rewrite(String line, String step) {
-            if (quiet || ended) return;
+            if (quiet || ended || interrupted) return;
             if (!live && !step.equals(last)) say(line, step);
             if (!live || Instant.now().isBefore(said.plus(BLINK))) return;
             System.err.print("\r\u001b[K" + clip(line, width - 1));
