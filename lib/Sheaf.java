@@ -1483,14 +1483,16 @@ public final class Sheaf {
 
         /** Whether it failed only because there was no room for it: its file is as good as it was. */
         private boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL));
+            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
+                || BatchException.NO_ROOM.matcher(fault.message()).find());
         }
 
-        /** The faults that validation found; providers send a list, an object, a text or null. */
+        /** The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere. */
         private List<Fault> faults() {
-            var errors = json.path("errors");
+            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
             var list = errors.isObject() ? errors.path("data") : errors;
             if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
+            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
             return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
         }
 
