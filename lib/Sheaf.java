@@ -81,6 +81,8 @@ import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.TreeMap;
@@ -266,7 +268,7 @@ public final class Sheaf {
         /** Returns the first rows of this data, at most so many. */
         default Data limit(long rows) {
             notNegative("limit", rows);
-            return new Source(Source.nameOf(this), () -> open().limit(rows));
+            return new Source(Source.nameOf(this), () -> open().limit(rows).map(Row::of));
         }
     }
 
@@ -319,8 +321,7 @@ public final class Sheaf {
             if (value instanceof Enum<?> constant) return constant.name();
             if (value instanceof Map<?, ?> map) return ofEntries(map);
             if (value instanceof Record record) return ofComponents(record);
-            if (value instanceof Collection<?> values) return values.stream().map(Row::plain)
-                .collect(Collectors.toList());
+            if (value instanceof Collection<?> values) return ofValues(values);
             if (value.getClass().isArray()) return ofArray(value);
             return text(value);
         }
@@ -342,9 +343,21 @@ public final class Sheaf {
         }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
-            var row = new LinkedHashMap<String, Object>();
+            Map<String, Object> row = hasOrder(map) ? new LinkedHashMap<>() : new TreeMap<>();
             map.forEach((key, value) -> row.put(String.valueOf(key), plain(value)));
             return row;
+        }
+
+        private static List<Object> ofValues(Collection<?> values) {
+            var plain = values.stream().map(Row::plain);
+            return (values instanceof Set && !hasOrder(values) ? plain.sorted(Comparator.comparing(Objects::toString))
+                : plain).collect(Collectors.toList());
+        }
+
+        /** Map.of and Set.of come in another order in each run, and another order would be another batch to pay. */
+        private static boolean hasOrder(Object values) {
+            return values instanceof LinkedHashMap || values instanceof SortedMap || values instanceof LinkedHashSet
+                || values instanceof SortedSet;
         }
 
         private static Map<String, Object> ofComponents(Record record) {
@@ -1141,12 +1154,19 @@ public final class Sheaf {
             if (draft.requests != null) return stream(new RequestLines());
             if (draft.data == null) return expand(NO_ROW);
             checkData();
-            return draft.data.open().flatMap(this::expand);
+            return rows().flatMap(this::expand);
+        }
+
+        /** A user's own data may give what is no JSON, or in no order. */
+        private Stream<Map<String, Object>> rows() {
+            var rows = draft.data.open();
+            return draft.data instanceof Source || draft.data instanceof Table || draft.data instanceof Results ? rows
+                : rows.map(Row::of);
         }
 
         /** An optional section may name a column that the first rows lack, so many are asked. */
         private void checkData() {
-            try (var rows = draft.data.open()) {
+            try (var rows = rows()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
                 if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data
                     + " has no rows; a batch needs at least one");
