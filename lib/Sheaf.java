@@ -82,6 +82,8 @@ import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.TreeMap;
@@ -99,9 +101,11 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
+import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -116,9 +120,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.github.mustachejava.Binding;
 import com.github.mustachejava.Code;
 import com.github.mustachejava.DefaultMustacheFactory;
+import com.github.mustachejava.DefaultMustacheVisitor;
 import com.github.mustachejava.Mustache;
 import com.github.mustachejava.MustacheException;
 import com.github.mustachejava.MustacheResolver;
+import com.github.mustachejava.MustacheVisitor;
 import com.github.mustachejava.TemplateContext;
 import com.github.mustachejava.codes.DynamicPartialCode;
 import com.github.mustachejava.codes.PartialCode;
@@ -268,7 +274,7 @@ public final class Sheaf {
         /** Returns the first rows of this data, at most so many. */
         default Data limit(long rows) {
             notNegative("limit", rows);
-            return new Source(Source.nameOf(this), () -> open().limit(rows));
+            return new Source(Source.nameOf(this), () -> open().limit(rows).map(Row::of));
         }
     }
 
@@ -321,8 +327,7 @@ public final class Sheaf {
             if (value instanceof Enum<?> constant) return constant.name();
             if (value instanceof Map<?, ?> map) return ofEntries(map);
             if (value instanceof Record record) return ofComponents(record);
-            if (value instanceof Collection<?> values) return values.stream().map(Row::plain)
-                .collect(Collectors.toList());
+            if (value instanceof Collection<?> values) return ofValues(values);
             if (value.getClass().isArray()) return ofArray(value);
             return text(value);
         }
@@ -344,9 +349,28 @@ public final class Sheaf {
         }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
-            var row = new LinkedHashMap<String, Object>();
-            map.forEach((key, value) -> row.put(String.valueOf(key), plain(value)));
+            Map<String, Object> row = hasOrder(map) ? new LinkedHashMap<>() : new TreeMap<>();
+            map.forEach((key, value) -> row.put(name(String.valueOf(key)), plain(value)));
             return row;
+        }
+
+        /** In a text half a character is escaped; in a name readers of JSON refuse it, and the row would be lost. */
+        private static String name(String name) {
+            if (name.codePoints().noneMatch(Json::isHalf)) return name;
+            throw new IllegalArgumentException("rows: the name \"" + clip(name, 40)
+                + "\" holds half a character, a lone surrogate; rename it");
+        }
+
+        private static List<Object> ofValues(Collection<?> values) {
+            var plain = values.stream().map(Row::plain);
+            return (values instanceof Set && !hasOrder(values) ? plain.sorted(Comparator.comparing(Objects::toString))
+                : plain).collect(Collectors.toList());
+        }
+
+        /** Map.of and Set.of come in another order in each run, and another order would be another batch to pay. */
+        private static boolean hasOrder(Object values) {
+            return values instanceof LinkedHashMap || values instanceof SortedMap || values instanceof LinkedHashSet
+                || values instanceof SortedSet;
         }
 
         private static Map<String, Object> ofComponents(Record record) {
@@ -1143,16 +1167,22 @@ public final class Sheaf {
             if (draft.requests != null) return stream(new RequestLines());
             if (draft.data == null) return expand(NO_ROW);
             checkData();
-            return draft.data.open().flatMap(this::expand);
+            return rows().flatMap(this::expand);
+        }
+
+        /** A user's own data may give what is no JSON, or in no order. */
+        private Stream<Map<String, Object>> rows() {
+            var rows = draft.data.open();
+            return draft.data instanceof Source || draft.data instanceof Table || draft.data instanceof Results ? rows
+                : rows.map(Row::of);
         }
 
         /** An optional section may name a column that the first rows lack, so many are asked. */
         private void checkData() {
-            try (var rows = draft.data.open()) {
+            try (var rows = rows()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
                 if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data
                     + " has no rows; a batch needs at least one");
-                first.get(0).forEach(this::checkColumn);
                 if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
                     throw namesNoColumn(first.get(0));
             }
@@ -1185,6 +1215,7 @@ public final class Sheaf {
 
         private Stream<Request> expand(Map<String, Object> values) {
             row++;
+            values.forEach(this::checkColumn);
             if (draft.customId != null) claim(render("customId", draft.customId, values));
             var requests = new ArrayList<Request>(draft.prompts.size() * draft.models.size());
             for (var prompt : draft.prompts)
@@ -4272,7 +4303,12 @@ public final class Sheaf {
     }
 
     private static final class Json {
-        static final JsonMapper MAPPER = JsonMapper.builder()
+        /** Whatever length was written is read again: a limit would lose a row, not refuse it. */
+        private static final StreamReadConstraints ANY_LENGTH = StreamReadConstraints.builder()
+            .maxStringLength(Integer.MAX_VALUE).maxNameLength(Integer.MAX_VALUE).maxNumberLength(Integer.MAX_VALUE)
+            .build();
+        static final JsonMapper MAPPER = JsonMapper.builder(JsonFactory.builder().streamReadConstraints(ANY_LENGTH)
+            .build())
             .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
@@ -4326,15 +4362,19 @@ public final class Sheaf {
                 || Character.isSurrogate((char) c))) return json;
             var out = new StringBuilder(json.length() + 16);
             json.codePoints().forEach(c -> {
-                boolean lone = c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE;
-                if (lone || c == 0x85 || c == 0x2028 || c == 0x2029) out.append(String.format("\\u%04x", c));
+                if (isHalf(c) || c == 0x85 || c == 0x2028 || c == 0x2029) out.append("\\u")
+                    .append(HexFormat.of().toHexDigits((char) c));
                 else out.appendCodePoint(c);
             });
             return out.toString();
         }
 
+        static boolean isHalf(int codePoint) {
+            return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
+        }
+
         static byte[] pretty(JsonNode node) throws IOException {
-            return (MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node) + "\n")
+            return (escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node)) + "\n")
                 .getBytes(StandardCharsets.UTF_8);
         }
 
@@ -4445,13 +4485,32 @@ public final class Sheaf {
     /** Mustache without escaping, without files, and without silence about what is missing. */
     private static final class Templates {
         private static final String NO_PARTIALS = "partials, {{>name}}, are not read; put the text into the template";
+        private static final String NO_PRAGMAS = "pragmas, {{%name}}, are not read; give the column another name";
+        // the parser drops a carriage return alone, and doubles one before two newlines
+        private static final Pattern ODD_RETURN = Pattern.compile("\r(?!\n(?!\n))");
         // where a rendering collects the names that had no value
         private static final String MISSING = "\0missing";
 
         private static final class Factory extends DefaultMustacheFactory {
-            Factory() {
+            private final char oddReturn;                  // stands for a carriage return that the parser would lose
+
+            Factory(char oddReturn) {
                 super((MustacheResolver) name -> null);
                 setObjectHandler(new ScopeLookup());
+                this.oddReturn = oddReturn;
+            }
+
+            /** The library's own writes nothing for a pragma. */
+            @Override public MustacheVisitor createMustacheVisitor() {
+                return new DefaultMustacheVisitor(this) {
+                    @Override public void write(TemplateContext context, String text) {
+                        super.write(context, text.replace(oddReturn, '\r'));
+                    }
+
+                    @Override public void pragma(TemplateContext context, String pragma, String rest) {
+                        throw new MustacheException(NO_PRAGMAS, context);
+                    }
+                };
             }
 
             @Override public void encode(String value, Writer writer) {
@@ -4507,7 +4566,9 @@ public final class Sheaf {
 
         static Mustache compile(String name, String text) {
             try {
-                var mustache = new Factory().compile(new StringReader(text), name.isEmpty() ? "text" : name);
+                char unused = unusedIn(text);
+                var parsed = ODD_RETURN.matcher(text).replaceAll(String.valueOf(unused));
+                var mustache = new Factory(unused).compile(new StringReader(parsed), name.isEmpty() ? "text" : name);
                 if (hasPartial(mustache.getCodes())) throw new MustacheException(NO_PARTIALS);
                 return mustache;
             } catch (MustacheException e) {
@@ -4516,6 +4577,12 @@ public final class Sheaf {
                     + (text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")),
                     e);
             }
+        }
+
+        private static char unusedIn(String text) {
+            char unused = '\uE000';
+            while (text.indexOf(unused) >= 0) unused++;
+            return unused;
         }
 
         static String render(Mustache mustache, Map<String, Object> row, Map<String, Integer> missing) {
