@@ -1142,6 +1142,8 @@ public final class Sheaf {
         private static final int SEARCHED_ROWS = 1_000;
         private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
+        /** Several providers take 64 characters of ASCII; what tells the rounds apart comes after these. */
+        private static final String SHORT_ID = "[!-~]{1,50}";
         private final Draft draft;
         private final Provider provider;
         // a custom id of the user's, and the row or line it came from
@@ -1149,6 +1151,7 @@ public final class Sheaf {
         private final String endpoint;
         private long row;
         private long number;
+        private String customId;                               // that the user gave the row; null: none
 
         Expansion(Draft draft, Provider provider) {
             this.draft = draft;
@@ -1216,7 +1219,7 @@ public final class Sheaf {
         private Stream<Request> expand(Map<String, Object> values) {
             row++;
             values.forEach(this::checkColumn);
-            if (draft.customId != null) claim(render("customId", draft.customId, values));
+            if (draft.customId != null) claim(customId = render("customId", draft.customId, values));
             var requests = new ArrayList<Request>(draft.prompts.size() * draft.models.size());
             for (var prompt : draft.prompts)
                 for (var model : draft.models) requests.add(request(prompt, render("model", model, values), values));
@@ -1244,7 +1247,8 @@ public final class Sheaf {
             number++;
             var first = result.answers.firstId(result.index);
             int round = result.round() + 1;
-            line.put("custom_id", unused(first + "-r" + round));
+            line.put("custom_id", unused(first.matches(SHORT_ID) ? first + "-r" + round
+                : Answers.WIRE_ID + number + "-r" + round));
             if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
             if (draft.growing && result.outcome() == Outcome.TRUNCATED)
                 body.put(limitField(body), 2 * result.tokenLimit());
@@ -1255,7 +1259,8 @@ public final class Sheaf {
             kept.put("customId", result.customId());
             kept.put("template", result.template());
             kept.put("row", result.row());
-            return new Request(number, number, kept, body.path("model").asText(), fitting(Json.line(line)));
+            return new Request(number, number, kept, body.path("model").asText(),
+                fitting(Json.line(line), "retry: " + clip(result.customId(), 60)));
         }
 
         /** A file's own ids may look like those of a later round. */
@@ -1280,7 +1285,8 @@ public final class Sheaf {
             line.put("method", "POST");
             line.put("url", endpoint);
             line.set("body", body(prompt, model, values));
-            return new Request(number, row, values, model, fitting(Json.line(line)));
+            return new Request(number, row, values, model, fitting(Json.line(line), "prompts: row " + row + " ("
+                + (customId == null ? Answers.WIRE_ID + number : clip(customId, 60)) + ")"));
         }
 
         private ObjectNode body(Template prompt, String model, Map<String, Object> values) {
@@ -1329,12 +1335,11 @@ public final class Sheaf {
             return parts;
         }
 
-        private byte[] fitting(byte[] line) {
+        private byte[] fitting(byte[] line, String place) {
             if (line.length > provider.limits().bytes())
                 throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    (draft.requests == null ? "prompts: row" : "requests: line")
-                    + " %d makes a request of %,d bytes; %s takes %,d"
-                    + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", place, line.length,
+                    provider.name(), provider.limits().bytes()));
             return line;
         }
 
@@ -1366,8 +1371,13 @@ public final class Sheaf {
                 check(line);
                 number++;
                 row = lines.number();
-                return new Request(number, number, null, line.at("/body/model").asText(),
-                    fitting((text + "\n").getBytes(StandardCharsets.UTF_8)));
+                return new Request(number, number, null, line.at("/body/model").asText(), fitting(bytes(text),
+                    "requests: line " + row + " (" + clip(line.path("custom_id").asText(), 60) + ")"));
+            }
+
+            /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
+            private static byte[] bytes(String text) {
+                return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
             }
 
             private JsonNode parse(String text) {
@@ -1540,7 +1550,8 @@ public final class Sheaf {
         }
 
         String describe() {
-            return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip();
+            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
+            return (code.isBlank() ? message : message + " (" + code + ")").strip();
         }
     }
 
@@ -2028,7 +2039,8 @@ public final class Sheaf {
 
     /** One line of an output or error file. Which of the two it stood in says nothing: servers differ. */
     private record Answer(JsonNode line) {
-        boolean hasError() { return line.path("error").isTextual() || line.path("error").size() > 0; }
+        /** A blank error is none. */
+        boolean hasError() { return !line.path("error").asText("").isBlank() || line.path("error").size() > 0; }
 
         String errorCode() { return line.at("/error/code").asText(""); }
 
@@ -2090,10 +2102,10 @@ public final class Sheaf {
 
         String error() {
             var error = line.path("error");
-            if (error.isTextual()) return error.asText();
+            if (error.isTextual() && hasError()) return error.asText();
             var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
-            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"),
-                error.path("code"))
+            var said = Stream.of(error.path("message"), error.at("/error/message"), inner.path("message"), inner,
+                body().path("message"), error.path("code"), line.at("/response/body"))
                 .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
             var status = status() >= 300 || status() > 0 && status() < 200 ? status() + " " : "";
             return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)"
