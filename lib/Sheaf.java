@@ -3438,6 +3438,7 @@ public final class Sheaf {
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
+        private long[] came;                                       // lines, by the number of their part
         private int notes;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
@@ -3458,21 +3459,12 @@ public final class Sheaf {
             for (int attempt = 1; ; attempt++) {
                 var fetched = journal.lastSeen().filter(this::fetch).toList();
                 if (!fetched.isEmpty() || !Files.exists(index)) write(index);
-                var places = new LineIndex(index, this::file);
-                var fewer = fetched.stream().filter(part -> cameOf(part, places) < counted(part)).toList();
-                if (fewer.isEmpty() || attempt == ATTEMPTS) return places;
-                for (var part : fewer)
+                var cut = fetched.stream().filter(part -> journal.isCollected(part)
+                    && came[part.number()] < part.requestCounts().completed() + part.requestCounts().failed()).toList();
+                if (cut.isEmpty() || attempt == ATTEMPTS) return new LineIndex(index, this::file);
+                for (var part : cut)
                     for (var kind : KINDS) Atomic.delete(file(part.number(), kind));
             }
-        }
-
-        private static long counted(Part part) {
-            return part.requestCounts().completed() + part.requestCounts().failed();
-        }
-
-        private long cameOf(Part part, LineIndex places) {
-            return LongStream.range(0, count()).filter(request -> journal.requests().file(request) == part.number() - 1
-                && places.has(request)).count();
         }
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
@@ -3505,6 +3497,8 @@ public final class Sheaf {
 
         private void write(Path index) {
             var ids = journal.draft.path("own_ids").asBoolean() ? null : idsOfTheFile();
+            came = new long[journal.log.size() + 2];
+            notes = 0;
             Atomic.write("results", index, staged -> {
                 try (var out = new LineIndex.AnyOrder(staged, journal.requestCount())) {
                     for (int file = 0; file <= 2 * journal.log.size(); file++) scan(file, ids, out);
@@ -3523,8 +3517,11 @@ public final class Sheaf {
             var path = file(file);
             if (!Files.exists(path)) return;
             try (var lines = new Lines(Files.newInputStream(path))) {
-                while (lines.advance())
-                    if (!lines.isBlank()) place(file, path, lines, ids, out);
+                while (lines.advance()) {
+                    if (lines.isBlank()) continue;
+                    came[file / 2 + 1]++;
+                    place(file, path, lines, ids, out);
+                }
             }
         }
 
@@ -3906,11 +3903,14 @@ public final class Sheaf {
             }
             if (!Files.exists(target)) {
                 write(draft, null);
+                Atomic.forceAll(dir);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+                Atomic.force(Journal.folder());
                 var journal = new Journal(target);
                 if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
                 write(draft, before);
+                Atomic.forceAll(dir);
                 for (var file : List.of(rowsFile + ".jsonl", rowsFile + ".idx", "draft.json"))
                     Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                         StandardCopyOption.ATOMIC_MOVE);
@@ -4133,8 +4133,6 @@ public final class Sheaf {
         long size() { return entries.capacity() / ENTRY; }
 
         int file(long line) { return entries.getInt((int) line * ENTRY); }
-
-        boolean has(long line) { return entries.getInt((int) line * ENTRY + 4) > 0; }
 
         /** Returns a line of an index that has a place for each. */
         String text(long line) { return line(line).orElseThrow(); }
@@ -4436,6 +4434,7 @@ public final class Sheaf {
                     channel.force(true);
                 }
                 Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+                force(target.getParent());
             } catch (IOException e) {
                 throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
             } finally {
@@ -4453,12 +4452,14 @@ public final class Sheaf {
 
         /** Adds a line that is on disk when this returns; after a torn line it begins a new one. */
         static void append(Path file, byte[] line) {
+            boolean isNew = !Files.exists(file);
             try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
                 var bytes = ByteBuffer.allocate(line.length + 1);
                 if (isTorn(file)) bytes.put((byte) '\n');
                 bytes.put(line).flip();
                 while (bytes.hasRemaining()) channel.write(bytes);
                 channel.force(true);
+                if (isNew) force(file.toAbsolutePath().getParent());
             } catch (IOException e) {
                 throw new UncheckedIOException("journal: cannot write " + file + " (" + reason(e) + ")", e);
             }
@@ -4474,6 +4475,26 @@ public final class Sheaf {
             var last = ByteBuffer.allocate(1);
             channel.read(last, channel.size() - 1);
             return last.get(0);
+        }
+
+        /** Has what a folder holds on the disk, so that a power cut leaves no file of it empty. */
+        static void forceAll(Path folder) throws IOException {
+            try (var files = Files.newDirectoryStream(folder)) {
+                for (var file : files)
+                    try (var channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                        channel.force(true);
+                    }
+            }
+            force(folder);
+        }
+
+        /** Has the names in a folder on the disk; not every system lets a folder be opened. */
+        static void force(Path folder) {
+            try (var channel = FileChannel.open(folder)) {
+                channel.force(true);
+            } catch (IOException notHere) {
+                // the names reach the disk a little later
+            }
         }
 
         static void delete(Path file) {
@@ -4744,7 +4765,8 @@ public final class Sheaf {
         }
 
         private Optional<JsonNode> searched(Supplier<Optional<JsonNode>> search, RuntimeException e) {
-            for (int look = 1; look <= LOOKS; look++) {
+            boolean isRefusal = e instanceof BatchException refusal && refusal.status() == 429;
+            for (int look = 1; look <= (isRefusal ? 1 : LOOKS); look++) {
                 Backoff.pause("submit", provider.isLocal(), look, e);
                 var found = search.get();
                 if (found.isPresent()) return found;
