@@ -1618,7 +1618,8 @@ public final class Sheaf {
 
         private String size() {
             return journal.requestCount() + (journal.requestCount() == 1 ? " request" : " requests")
-                + (parts.size() == 1 ? "" : " in " + parts.size() + " parts");
+                + (journal.reusedCount() == 0 ? "" : ", " + journal.reusedCount() + " of them answered before")
+                + (parts.size() < 2 ? "" : ", in " + parts.size() + " parts");
         }
 
         private void note(String text) {
@@ -1751,7 +1752,7 @@ public final class Sheaf {
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(left);
+                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), Duration.ofMillis(1))));
                 }
             } finally {
                 removeHook(hook);
@@ -1893,8 +1894,7 @@ public final class Sheaf {
                 asked = asked(e);
                 return true;
             }
-            int status = ((BatchException) e).status();
-            return status != 401 && status != 403 && ++refusals < TOLERATED;
+            return !Set.of(0, 401, 403).contains(((BatchException) e).status()) && ++refusals < TOLERATED;
         }
 
         void pause(Duration left) {
@@ -1920,7 +1920,7 @@ public final class Sheaf {
         /** Whether the same call may succeed a little later. */
         static boolean isPassing(RuntimeException e) {
             return e instanceof UncheckedIOException || e instanceof BatchException refusal
-                && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500);
+                && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
         }
     }
 
@@ -2797,14 +2797,18 @@ public final class Sheaf {
         private final String param;
         private final String batchId;
         private final Duration retryAfter;
+        private final boolean explained;                      // by the provider's own words
 
-        private BatchException(String message, String code, String batchId) {
+        private BatchException(String message, String code, String batchId) { this(message, 0, code, batchId); }
+
+        private BatchException(String message, int status, String code, String batchId) {
             super(message);
-            this.status = 0;
+            this.status = status;
             this.code = code;
             this.param = "";
             this.batchId = batchId;
             this.retryAfter = Duration.ZERO;
+            this.explained = false;
         }
 
         private BatchException(String message, BatchException cause) {
@@ -2814,6 +2818,7 @@ public final class Sheaf {
             param = cause.param;
             batchId = cause.batchId;
             retryAfter = cause.retryAfter;
+            explained = cause.explained;
         }
 
         private BatchException(String message, OpenAIServiceException cause, JsonNode error, Duration retryAfter) {
@@ -2823,6 +2828,7 @@ public final class Sheaf {
             this.param = error.path("param").asText("");
             this.batchId = "";
             this.retryAfter = retryAfter;
+            this.explained = error.isTextual() || error.path("message").isTextual();
         }
 
         /** Whether the provider has no room for another batch now. */
@@ -2836,9 +2842,12 @@ public final class Sheaf {
             return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
         }
 
-        /** Whether the same call can only be refused again, whoever makes it. */
+        /** Whether something between here and the provider spoiled its answer. */
+        private boolean isGarbled() { return status >= 200 && status < 300; }
+
+        /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
         private boolean isFinal() {
-            return !Backoff.isPassing(this) && status != 401 && status != 403 && !isQueueFull();
+            return explained && Set.of(400, 404, 413, 422).contains(status) && !isQueueFull();
         }
 
         /** Returns the HTTP status of a refusal; else 0. */
@@ -3149,8 +3158,10 @@ public final class Sheaf {
             for (int part = 1; part <= log.size(); part++) {
                 if (log.get(part - 1).batch != null) continue;
                 if (!hasRoomFor(part, provider.limits())) break;
+                var known = known(provider.wire(), part);
                 try {
-                    if (submit(provider.wire(), part)) created++;
+                    step("created", part, "batch", known == null ? create(provider.wire(), part) : known);
+                    if (known == null) created++;
                     queue.moved();
                 } catch (BatchException e) {
                     if (e.isQueueFull()) {
@@ -3186,12 +3197,10 @@ public final class Sheaf {
             return batch;
         }
 
-        /** Takes a part that is at the provider already, or else creates it; returns whether it was created. */
-        private boolean submit(Wire wire, int part) {
+        /** Returns a part's batch if it is at the provider already; null if not. */
+        private JsonNode known(Wire wire, int part) {
             if (found == null || isUnsure(part)) found = search(wire);
-            var known = found.get(part);
-            step("created", part, "batch", known == null ? create(wire, part) : known);
-            return known == null;
+            return found.get(part);
         }
 
         /**
@@ -3235,8 +3244,7 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                boolean none = Set.of(404, 405, 501).contains(e.status());
-                if (none && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
+                if (Wire.isNoRoute(e) && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
                 throw e;
             }
         }
@@ -3315,7 +3323,7 @@ public final class Sheaf {
             refusals = alone ? refusals + 1 : 0;
             if (refusals > TRIES)
                 throw new BatchException(reason + "; it had no room " + TRIES + " times in a row: run again later, or "
-                    + "make smaller parts by limits(requests, bytes) of the provider", e);
+                    + "make smaller parts by limits(requests, bytes) of the provider", e.code(), e.batchId());
         }
 
         void moved() {
@@ -3324,7 +3332,9 @@ public final class Sheaf {
             delay = first;
         }
 
-        boolean isDue() { return System.nanoTime() - next >= 0; }
+        boolean isDue() { return untilDue().isNegative(); }
+
+        Duration untilDue() { return Duration.ofNanos(next - System.nanoTime()); }
     }
 
     /** Keeps two processes, or threads, from changing the same journal at once. */
@@ -3380,6 +3390,7 @@ public final class Sheaf {
         private static final Pattern OWN_ID = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
+        private static final int ATTEMPTS = 3;
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3398,10 +3409,30 @@ public final class Sheaf {
             this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
             var index = journal.dir.resolve("answers.idx");
             try (var lock = Lock.on(journal.dir, note)) {
-                long fetched = journal.lastSeen().filter(this::fetch).count();
-                if (fetched > 0 || !Files.exists(index)) write(index);
+                places = placed(index);
             }
-            places = new LineIndex(index, this::file);
+        }
+
+        /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+        private LineIndex placed(Path index) {
+            for (int attempt = 1; ; attempt++) {
+                var fetched = journal.lastSeen().filter(this::fetch).toList();
+                if (!fetched.isEmpty() || !Files.exists(index)) write(index);
+                var places = new LineIndex(index, this::file);
+                var fewer = fetched.stream().filter(part -> cameOf(part, places) < counted(part)).toList();
+                if (fewer.isEmpty() || attempt == ATTEMPTS) return places;
+                for (var part : fewer)
+                    for (var kind : KINDS) Atomic.delete(file(part.number(), kind));
+            }
+        }
+
+        private static long counted(Part part) {
+            return part.requestCounts().completed() + part.requestCounts().failed();
+        }
+
+        private long cameOf(Part part, LineIndex places) {
+            return LongStream.range(0, count()).filter(request -> journal.requests().file(request) == part.number() - 1
+                && places.has(request)).count();
         }
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
@@ -3592,6 +3623,7 @@ public final class Sheaf {
      * known.
      */
     private static final class Staging implements Closeable {
+        private static final int ENVELOPE = 100;                       // characters of a request besides its texts
         static final int REUSED = -1;                                  // in place of a part's number, from 0
         private final Path dir;
         private final Lock lock;
@@ -3729,13 +3761,13 @@ public final class Sheaf {
             digest.update(line);
         }
 
-        /** Estimates: four ASCII characters are a token, or one of any other script. */
+        /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
         private static long tokens(byte[] line) {
             long ascii = 0, others = 0;
             for (var b : line)
                 if (b >= 0) ascii++;
                 else if ((b & 0xC0) == 0xC0) others++;
-            return ascii / 4 + others;
+            return Math.max(0, ascii - ENVELOPE) / 4 + others;
         }
 
         private PartFile next(PartFile full) throws IOException {
@@ -3783,8 +3815,8 @@ public final class Sheaf {
             if (draft.reuse) reuse(earlier.anew());
             note.accept("submit: " + earlier.describe() + "; " + earlier.changes(draft.settings())
                 + String.format(Locale.ROOT, "%,d of %,d requests differ", differing, all.size())
-                + (draft.reuse ? String.format(Locale.ROOT, "; %,d answers are taken over and %,d requests sent", reused,
-                    all.size() - reused) : "; all are sent, where reuse() would send those"));
+                + (draft.reuse ? String.format(Locale.ROOT, "; %,d are sent, and for %,d the answer of then is taken",
+                    all.size() - reused, reused) : "; all are sent, where reuse() would send those"));
         }
 
         /** Leaves out of the parts what an earlier batch has answered, and keeps those answers. */
@@ -3842,8 +3874,18 @@ public final class Sheaf {
                 for (var file : List.of(rowsFile + ".jsonl", rowsFile + ".idx", "draft.json"))
                     Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                         StandardCopyOption.ATOMIC_MOVE);
+                removeRows(target, before.draft.path("rows_file").asText());
             }
             return new Journal(target);
+        }
+
+        /** Removes rows of long ago; those that were the last until now may be being read. */
+        private void removeRows(Path target, String last) throws IOException {
+            try (var files = Files.newDirectoryStream(target, "rows-*")) {
+                for (var file : files)
+                    if (Stream.of(rowsFile, last).noneMatch(name -> file.getFileName().toString().startsWith(name + ".")))
+                        Files.deleteIfExists(file);
+            }
         }
 
         private void write(Draft draft, Journal before) {
@@ -3998,8 +4040,9 @@ public final class Sheaf {
         }
 
         String describe() {
-            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d requests)", journal.name(),
-                Journal.MINUTE.format(journal.submittedAt), journal.requestCount());
+            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d %s)", journal.name(),
+                Journal.MINUTE.format(journal.submittedAt), journal.requestCount(),
+                journal.requestCount() == 1 ? "request" : "requests");
         }
 
         /** Names the settings that differ, each followed by "; ". */
@@ -4050,6 +4093,8 @@ public final class Sheaf {
         long size() { return entries.capacity() / ENTRY; }
 
         int file(long line) { return entries.getInt((int) line * ENTRY); }
+
+        boolean has(long line) { return entries.getInt((int) line * ENTRY + 4) > 0; }
 
         /** Returns a line of an index that has a place for each. */
         String text(long line) { return line(line).orElseThrow(); }
@@ -4522,6 +4567,7 @@ public final class Sheaf {
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
+        private static final int ROUND = 10;
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
@@ -4564,12 +4610,14 @@ public final class Sheaf {
                 return files("submit", SEARCHED).stream().filter(found -> found.path("filename").asText().equals(name)
                     && found.path("bytes").asLong() == bytes).findFirst();
             } catch (BatchException none) {
-                if (Backoff.isPassing(none)) throw none;
+                if (!isNoRoute(none)) throw none;
                 return Optional.empty();                      // a second upload costs nothing but its time
             } catch (IOException e) {
                 throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
             }
         }
+
+        static boolean isNoRoute(BatchException e) { return Set.of(404, 405, 501).contains(e.status()); }
 
         private JsonNode upload(Path file, String name, Progress.Transfer shown) {
             return call("submit", "POST", provider.dialect().uploadPath(), () -> {
@@ -4605,7 +4653,7 @@ public final class Sheaf {
                     if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS || e instanceof UncheckedIOException) throw lost(e);
+                    if (attempt == ATTEMPTS || isLost(e)) throw lost(e);
                 }
             }
         }
@@ -4628,11 +4676,17 @@ public final class Sheaf {
             return Optional.empty();
         }
 
+        private static boolean isLost(RuntimeException e) {
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal && refusal.isGarbled();
+        }
+
         private static RuntimeException lost(RuntimeException e) {
-            if (!(e instanceof UncheckedIOException io)) return e;
-            return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "")
+            if (!isLost(e)) return e;
+            var message = e.getMessage().replaceFirst(";[^;]*$", "")
                 + "; the batch may have been created: run again in a minute, and it is looked for before "
-                + "anything is sent", io.getCause());
+                + "anything is sent";
+            return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
+                : new BatchException(message, (BatchException) e);
         }
 
         private JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
@@ -4698,7 +4752,8 @@ public final class Sheaf {
 
         /**
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
-         * out.
+         * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
+         * page, which is a round number.
          */
         private static Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
@@ -4709,8 +4764,9 @@ public final class Sheaf {
                 int size = Math.min(100, limit - before);
                 var answer = page.get(after, size);
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
-                isWhole = items(answer).findAny().isEmpty() || (answer.path("has_more").isBoolean()
-                    ? !answer.path("has_more").asBoolean() : found.size() == before && before < size);
+                long items = items(answer).count();
+                boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
+                isWhole = items == 0 || isLast || found.size() == before && items < size && items % ROUND != 0;
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return new Listed(found.values().stream().limit(limit).toList(), isWhole);
@@ -4858,12 +4914,13 @@ public final class Sheaf {
 
             /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
             private void checkWhole() throws IOException {
-                if (came >= size && isLastLineWhole(partial)) return;
-                var what = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
-                    : "the last line of " + id + " is cut off";
+                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
+                    : isPage(partial) ? "a page of HTML came in the place of " + id
+                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                if (fault.isEmpty()) return;
                 forget();
-                throw new UncheckedIOException("results: " + what + "; nothing is lost, run again and it is fetched "
-                    + "anew", new IOException("the file was cut off"));
+                throw new UncheckedIOException("results: " + fault
+                    + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
             }
 
             private RuntimeException brokenOff(RuntimeException e) {
@@ -4874,6 +4931,13 @@ public final class Sheaf {
             }
 
             @Override public void close() throws IOException { channel.close(); }
+        }
+
+        /** Proxies say in HTML that they are out of order, and some call that a success. */
+        private static boolean isPage(Path file) throws IOException {
+            try (var in = Files.newInputStream(file)) {
+                return new String(in.readNBytes(64), StandardCharsets.ISO_8859_1).stripLeading().startsWith("<");
+            }
         }
 
         private static boolean isLastLineWhole(Path file) throws IOException {
@@ -4898,7 +4962,7 @@ public final class Sheaf {
                 if (body.isContainerNode()) return body;
                 throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": "
                     + response.statusCode()
-                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", "", "");
+                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", response.statusCode(), "", "");
             });
         }
 
