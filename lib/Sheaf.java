@@ -82,6 +82,8 @@ import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.TreeMap;
@@ -99,9 +101,11 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
+import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -116,9 +120,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.github.mustachejava.Binding;
 import com.github.mustachejava.Code;
 import com.github.mustachejava.DefaultMustacheFactory;
+import com.github.mustachejava.DefaultMustacheVisitor;
 import com.github.mustachejava.Mustache;
 import com.github.mustachejava.MustacheException;
 import com.github.mustachejava.MustacheResolver;
+import com.github.mustachejava.MustacheVisitor;
 import com.github.mustachejava.TemplateContext;
 import com.github.mustachejava.codes.DynamicPartialCode;
 import com.github.mustachejava.codes.PartialCode;
@@ -268,7 +274,7 @@ public final class Sheaf {
         /** Returns the first rows of this data, at most so many. */
         default Data limit(long rows) {
             notNegative("limit", rows);
-            return new Source(Source.nameOf(this), () -> open().limit(rows));
+            return new Source(Source.nameOf(this), () -> open().limit(rows).map(Row::of));
         }
     }
 
@@ -321,8 +327,7 @@ public final class Sheaf {
             if (value instanceof Enum<?> constant) return constant.name();
             if (value instanceof Map<?, ?> map) return ofEntries(map);
             if (value instanceof Record record) return ofComponents(record);
-            if (value instanceof Collection<?> values) return values.stream().map(Row::plain)
-                .collect(Collectors.toList());
+            if (value instanceof Collection<?> values) return ofValues(values);
             if (value.getClass().isArray()) return ofArray(value);
             return text(value);
         }
@@ -344,9 +349,28 @@ public final class Sheaf {
         }
 
         private static Map<String, Object> ofEntries(Map<?, ?> map) {
-            var row = new LinkedHashMap<String, Object>();
-            map.forEach((key, value) -> row.put(String.valueOf(key), plain(value)));
+            Map<String, Object> row = hasOrder(map) ? new LinkedHashMap<>() : new TreeMap<>();
+            map.forEach((key, value) -> row.put(name(String.valueOf(key)), plain(value)));
             return row;
+        }
+
+        /** In a text half a character is escaped; in a name readers of JSON refuse it, and the row would be lost. */
+        private static String name(String name) {
+            if (name.codePoints().noneMatch(Json::isHalf)) return name;
+            throw new IllegalArgumentException("rows: the name \"" + clip(name, 40)
+                + "\" holds half a character, a lone surrogate; rename it");
+        }
+
+        private static List<Object> ofValues(Collection<?> values) {
+            var plain = values.stream().map(Row::plain);
+            return (values instanceof Set && !hasOrder(values) ? plain.sorted(Comparator.comparing(Objects::toString))
+                : plain).collect(Collectors.toList());
+        }
+
+        /** Map.of and Set.of come in another order in each run, and another order would be another batch to pay. */
+        private static boolean hasOrder(Object values) {
+            return values instanceof LinkedHashMap || values instanceof SortedMap || values instanceof LinkedHashSet
+                || values instanceof SortedSet;
         }
 
         private static Map<String, Object> ofComponents(Record record) {
@@ -1118,6 +1142,8 @@ public final class Sheaf {
         private static final int SEARCHED_ROWS = 1_000;
         private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
+        /** Several providers take 64 characters of ASCII; what tells the rounds apart comes after these. */
+        private static final String SHORT_ID = "[!-~]{1,50}";
         private final Draft draft;
         private final Provider provider;
         // a custom id of the user's, and the row or line it came from
@@ -1125,6 +1151,7 @@ public final class Sheaf {
         private final String endpoint;
         private long row;
         private long number;
+        private String customId;                               // that the user gave the row; null: none
 
         Expansion(Draft draft, Provider provider) {
             this.draft = draft;
@@ -1143,16 +1170,22 @@ public final class Sheaf {
             if (draft.requests != null) return stream(new RequestLines());
             if (draft.data == null) return expand(NO_ROW);
             checkData();
-            return draft.data.open().flatMap(this::expand);
+            return rows().flatMap(this::expand);
+        }
+
+        /** A user's own data may give what is no JSON, or in no order. */
+        private Stream<Map<String, Object>> rows() {
+            var rows = draft.data.open();
+            return draft.data instanceof Source || draft.data instanceof Table || draft.data instanceof Results ? rows
+                : rows.map(Row::of);
         }
 
         /** An optional section may name a column that the first rows lack, so many are asked. */
         private void checkData() {
-            try (var rows = draft.data.open()) {
+            try (var rows = rows()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
                 if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data
                     + " has no rows; a batch needs at least one");
-                first.get(0).forEach(this::checkColumn);
                 if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
                     throw namesNoColumn(first.get(0));
             }
@@ -1185,7 +1218,8 @@ public final class Sheaf {
 
         private Stream<Request> expand(Map<String, Object> values) {
             row++;
-            if (draft.customId != null) claim(render("customId", draft.customId, values));
+            values.forEach(this::checkColumn);
+            if (draft.customId != null) claim(customId = render("customId", draft.customId, values));
             var requests = new ArrayList<Request>(draft.prompts.size() * draft.models.size());
             for (var prompt : draft.prompts)
                 for (var model : draft.models) requests.add(request(prompt, render("model", model, values), values));
@@ -1213,7 +1247,8 @@ public final class Sheaf {
             number++;
             var first = result.answers.firstId(result.index);
             int round = result.round() + 1;
-            line.put("custom_id", unused(first + "-r" + round));
+            line.put("custom_id", unused(first.matches(SHORT_ID) ? first + "-r" + round
+                : Answers.WIRE_ID + number + "-r" + round));
             if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
             if (draft.growing && result.outcome() == Outcome.TRUNCATED)
                 body.put(limitField(body), 2 * result.tokenLimit());
@@ -1224,7 +1259,8 @@ public final class Sheaf {
             kept.put("customId", result.customId());
             kept.put("template", result.template());
             kept.put("row", result.row());
-            return new Request(number, number, kept, body.path("model").asText(), fitting(Json.line(line)));
+            return new Request(number, number, kept, body.path("model").asText(),
+                fitting(Json.line(line), "retry: " + clip(result.customId(), 60)));
         }
 
         /** A file's own ids may look like those of a later round. */
@@ -1249,7 +1285,8 @@ public final class Sheaf {
             line.put("method", "POST");
             line.put("url", endpoint);
             line.set("body", body(prompt, model, values));
-            return new Request(number, row, values, model, fitting(Json.line(line)));
+            return new Request(number, row, values, model, fitting(Json.line(line), "prompts: row " + row + " ("
+                + (customId == null ? Answers.WIRE_ID + number : clip(customId, 60)) + ")"));
         }
 
         private ObjectNode body(Template prompt, String model, Map<String, Object> values) {
@@ -1298,12 +1335,11 @@ public final class Sheaf {
             return parts;
         }
 
-        private byte[] fitting(byte[] line) {
+        private byte[] fitting(byte[] line, String place) {
             if (line.length > provider.limits().bytes())
                 throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    (draft.requests == null ? "prompts: row" : "requests: line")
-                    + " %d makes a request of %,d bytes; %s takes %,d"
-                    + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", place, line.length,
+                    provider.name(), provider.limits().bytes()));
             return line;
         }
 
@@ -1335,8 +1371,13 @@ public final class Sheaf {
                 check(line);
                 number++;
                 row = lines.number();
-                return new Request(number, number, null, line.at("/body/model").asText(),
-                    fitting((text + "\n").getBytes(StandardCharsets.UTF_8)));
+                return new Request(number, number, null, line.at("/body/model").asText(), fitting(bytes(text),
+                    "requests: line " + row + " (" + clip(line.path("custom_id").asText(), 60) + ")"));
+            }
+
+            /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
+            private static byte[] bytes(String text) {
+                return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
             }
 
             private JsonNode parse(String text) {
@@ -1483,14 +1524,16 @@ public final class Sheaf {
 
         /** Whether it failed only because there was no room for it: its file is as good as it was. */
         private boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL));
+            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
+                || BatchException.NO_ROOM.matcher(fault.message()).find());
         }
 
-        /** The faults that validation found; providers send a list, an object, a text or null. */
+        /** The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere. */
         private List<Fault> faults() {
-            var errors = json.path("errors");
+            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
             var list = errors.isObject() ? errors.path("data") : errors;
             if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
+            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
             return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
         }
 
@@ -1507,7 +1550,8 @@ public final class Sheaf {
         }
 
         String describe() {
-            return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip();
+            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
+            return (code.isBlank() ? message : message + " (" + code + ")").strip();
         }
     }
 
@@ -1515,6 +1559,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
+        private static final Duration MOMENT = Duration.ofMillis(1);
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
@@ -1559,6 +1604,11 @@ public final class Sheaf {
         }
 
         private Batch submit(Draft draft, Expansion expansion) {
+            return new Progress(quiet).during(() -> "interrupted; run again to go on, and nothing is sent twice",
+                progress -> stageAndSubmit(draft, expansion));
+        }
+
+        private Batch stageAndSubmit(Draft draft, Expansion expansion) {
             repairs = draft.repairs;
             try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
                 try (var requests = expansion.requests()) {
@@ -1743,29 +1793,16 @@ public final class Sheaf {
         }
 
         private void watch(Duration timeout) {
-            var progress = new Progress(quiet);
-            var hook = new Thread(() -> progress.end(quiet ? "" : interrupted()));
-            Runtime.getRuntime().addShutdownHook(hook);
-            try {
+            new Progress(quiet).during(this::interrupted, progress -> {
                 long start = System.nanoTime();               // a clock on the wall may jump
                 var backoff = new Backoff(provider.isLocal());
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), Duration.ofMillis(1))));
+                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
                 }
-            } finally {
-                removeHook(hook);
-                progress.end("");
-            }
-        }
-
-        private static void removeHook(Thread hook) {
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException shuttingDown) {
-                // the hook is running: that is what ended the wait
-            }
+                return this;
+            });
         }
 
         private boolean poll(Backoff backoff, Progress progress) {
@@ -1862,7 +1899,9 @@ public final class Sheaf {
             await();
             if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, provider, this::note), journal.name()).repaired(repairs, quiet);
+            var answers = new Progress(quiet).during(() -> "interrupted; run again to go on",
+                progress -> new Answers(journal, provider, this::note));
+            return new Results(answers, journal.name()).repaired(repairs, quiet);
         }
 
         private String describe() {
@@ -2000,7 +2039,8 @@ public final class Sheaf {
 
     /** One line of an output or error file. Which of the two it stood in says nothing: servers differ. */
     private record Answer(JsonNode line) {
-        boolean hasError() { return line.path("error").isTextual() || line.path("error").size() > 0; }
+        /** A blank error is none. */
+        boolean hasError() { return !line.path("error").asText("").isBlank() || line.path("error").size() > 0; }
 
         String errorCode() { return line.at("/error/code").asText(""); }
 
@@ -2062,10 +2102,10 @@ public final class Sheaf {
 
         String error() {
             var error = line.path("error");
-            if (error.isTextual()) return error.asText();
+            if (error.isTextual() && hasError()) return error.asText();
             var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
-            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"),
-                error.path("code"))
+            var said = Stream.of(error.path("message"), error.at("/error/message"), inner.path("message"), inner,
+                body().path("message"), error.path("code"), line.at("/response/body"))
                 .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
             var status = status() >= 300 || status() > 0 && status() < 200 ? status() + " " : "";
             return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)"
@@ -4275,7 +4315,12 @@ public final class Sheaf {
     }
 
     private static final class Json {
-        static final JsonMapper MAPPER = JsonMapper.builder()
+        /** Whatever length was written is read again: a limit would lose a row, not refuse it. */
+        private static final StreamReadConstraints ANY_LENGTH = StreamReadConstraints.builder()
+            .maxStringLength(Integer.MAX_VALUE).maxNameLength(Integer.MAX_VALUE).maxNumberLength(Integer.MAX_VALUE)
+            .build();
+        static final JsonMapper MAPPER = JsonMapper.builder(JsonFactory.builder().streamReadConstraints(ANY_LENGTH)
+            .build())
             .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
@@ -4329,15 +4374,19 @@ public final class Sheaf {
                 || Character.isSurrogate((char) c))) return json;
             var out = new StringBuilder(json.length() + 16);
             json.codePoints().forEach(c -> {
-                boolean lone = c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE;
-                if (lone || c == 0x85 || c == 0x2028 || c == 0x2029) out.append(String.format("\\u%04x", c));
+                if (isHalf(c) || c == 0x85 || c == 0x2028 || c == 0x2029) out.append("\\u")
+                    .append(HexFormat.of().toHexDigits((char) c));
                 else out.appendCodePoint(c);
             });
             return out.toString();
         }
 
+        static boolean isHalf(int codePoint) {
+            return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
+        }
+
         static byte[] pretty(JsonNode node) throws IOException {
-            return (MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node) + "\n")
+            return (escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(node)) + "\n")
                 .getBytes(StandardCharsets.UTF_8);
         }
 
@@ -4448,13 +4497,32 @@ public final class Sheaf {
     /** Mustache without escaping, without files, and without silence about what is missing. */
     private static final class Templates {
         private static final String NO_PARTIALS = "partials, {{>name}}, are not read; put the text into the template";
+        private static final String NO_PRAGMAS = "pragmas, {{%name}}, are not read; give the column another name";
+        // the parser drops a carriage return alone, and doubles one before two newlines
+        private static final Pattern ODD_RETURN = Pattern.compile("\r(?!\n(?!\n))");
         // where a rendering collects the names that had no value
         private static final String MISSING = "\0missing";
 
         private static final class Factory extends DefaultMustacheFactory {
-            Factory() {
+            private final char oddReturn;                  // stands for a carriage return that the parser would lose
+
+            Factory(char oddReturn) {
                 super((MustacheResolver) name -> null);
                 setObjectHandler(new ScopeLookup());
+                this.oddReturn = oddReturn;
+            }
+
+            /** The library's own writes nothing for a pragma. */
+            @Override public MustacheVisitor createMustacheVisitor() {
+                return new DefaultMustacheVisitor(this) {
+                    @Override public void write(TemplateContext context, String text) {
+                        super.write(context, text.replace(oddReturn, '\r'));
+                    }
+
+                    @Override public void pragma(TemplateContext context, String pragma, String rest) {
+                        throw new MustacheException(NO_PRAGMAS, context);
+                    }
+                };
             }
 
             @Override public void encode(String value, Writer writer) {
@@ -4510,7 +4578,9 @@ public final class Sheaf {
 
         static Mustache compile(String name, String text) {
             try {
-                var mustache = new Factory().compile(new StringReader(text), name.isEmpty() ? "text" : name);
+                char unused = unusedIn(text);
+                var parsed = ODD_RETURN.matcher(text).replaceAll(String.valueOf(unused));
+                var mustache = new Factory(unused).compile(new StringReader(parsed), name.isEmpty() ? "text" : name);
                 if (hasPartial(mustache.getCodes())) throw new MustacheException(NO_PARTIALS);
                 return mustache;
             } catch (MustacheException e) {
@@ -4519,6 +4589,12 @@ public final class Sheaf {
                     + (text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")),
                     e);
             }
+        }
+
+        private static char unusedIn(String text) {
+            char unused = '\uE000';
+            while (text.indexOf(unused) >= 0) unused++;
+            return unused;
         }
 
         static String render(Mustache mustache, Map<String, Object> row, Map<String, Integer> missing) {
@@ -5099,12 +5175,37 @@ public final class Sheaf {
         private long first = -1;
         private boolean ended;
 
+        private static volatile boolean interrupted;
+
         Progress(boolean quiet) { this.quiet = quiet; }
+
+        /** Works on; if Ctrl-C ends that, leaves the terminal clean and says how to come back. */
+        <T> T during(Supplier<String> farewell, Function<Progress, T> work) {
+            var hook = new Thread(() -> {
+                interrupted = true;
+                end(quiet ? "" : farewell.get());
+            });
+            Runtime.getRuntime().addShutdownHook(hook);
+            try {
+                return work.apply(this);
+            } finally {
+                removeHook(hook);
+                if (!interrupted) end("");
+            }
+        }
+
+        private static void removeHook(Thread hook) {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException shuttingDown) {
+                // the hook is running: that is what ended the work
+            }
+        }
 
         void trouble(String message) { trouble = message; }
 
         synchronized void show(String what, RequestCounts counts) {
-            if (quiet || ended) return;
+            if (quiet || ended || interrupted) return;
             if (first < 0) first = counts.completed() + counts.failed();
             var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
             if (live) System.err.print("\r\u001b[K" + clip(line, width - 1));
@@ -5144,6 +5245,7 @@ public final class Sheaf {
         }
 
         private synchronized void rewrite(String line, String step) {
+            if (quiet || ended || interrupted) return;
             if (!live && !step.equals(last)) say(line, step);
             if (!live || Instant.now().isBefore(said.plus(BLINK))) return;
             System.err.print("\r\u001b[K" + clip(line, width - 1));

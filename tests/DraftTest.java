@@ -9,9 +9,13 @@ import static sheaf.Sheaf.template;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -95,6 +99,28 @@ class DraftTest {
 
         assertEquals("{\"a\":2,\"b\":1}", body.path("logit_bias").toString());
         assertEquals(List.of("model", "messages", "logit_bias", "temperature", "top_p"), names(body));
+    }
+
+    /** Map.of and Set.of come in another order in each run of a script; these two stand for two runs. */
+    @Test void mapsAndSetsThatHaveNoOrderAreTheSameBytesInEveryRun() {
+        var lines = Stream.of(List.of("a", "b", "c"), List.of("c", "a", "b")).map(keys -> {
+            var map = new LinkedHashMap<String, Object>();
+            keys.forEach(key -> map.put(key, key));
+            var set = Collections.unmodifiableSet(new LinkedHashSet<>(keys));
+            Sheaf.Data own = () -> Stream.of(Map.of("map", Collections.unmodifiableMap(map), "set", set));
+            return batch().model("m").prompts("{{map}} {{#set}}{{.}}{{/set}}", own).with("stop", set).preview(1);
+        }).toList();
+
+        assertEquals(lines.get(0), lines.get(1));
+        assertTrue(lines.get(0).toString().contains("\\\"c\\\":\\\"c\\\"} abc"), lines.get(0).toString());
+    }
+
+    @Test void aLinkedMapKeepsItsOrder() {
+        var map = new LinkedHashMap<String, Object>(Map.of("b", 1));
+        map.put("a", 2);
+
+        assertEquals("{\"b\":1,\"a\":2}", bodies(batch().model("m").prompts("{{map}}", rows(Map.of("map", map)))).get(0)
+            .at("/messages/0/content").asText());
     }
 
     @Test void aLocalImageTravelsInsideTheRequest() throws Exception {
@@ -220,7 +246,7 @@ class DraftTest {
     @Test void aRequestLargerThanAFileMayBeIsRefusedWithItsRow() {
         var small = Provider.of("http://localhost:9/v1").limits(10, 200);
 
-        assertSays("prompts: row 2 makes a request of 434 bytes; local takes 200 in one file; shorten the row",
+        assertSays("prompts: row 2 (request-2) makes a request of 434 bytes; local takes 200 in one file; shorten the row",
             () -> batch().provider(small).model("m").prompts("{{a}}",
                 rows(Map.of("a", 1), Map.of("a", "x".repeat(300)))).preview(9));
     }
