@@ -4886,11 +4886,17 @@ public final class Sheaf {
                     download.untilWhole();
                 }
                 Files.move(partial, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            } catch (ClosedByInterruptException e) {
+                throw interrupted(e);
             } catch (IOException e) {
                 throw new UncheckedIOException("results: cannot write " + target + " (" + reason(e) + ")", e);
             } finally {
                 if (partial.toFile().length() == 0) partial.toFile().delete();
             }
+        }
+
+        private static IllegalStateException interrupted(IOException e) {
+            return new IllegalStateException("results: interrupted; run again to go on", e);
         }
 
         /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
@@ -4912,6 +4918,7 @@ public final class Sheaf {
             private final Progress.Transfer shown;
             private final FileChannel channel;
             private long size;                     // of the whole; 0 if unknown
+            private long came;
             private long most;                     // that ever came
 
             /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
@@ -4920,8 +4927,8 @@ public final class Sheaf {
                 this.partial = partial;
                 this.shown = shown;
                 channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-                most = Math.max(0, channel.size() - 1) / MB * MB;
-                channel.truncate(most).position(most);
+                came = most = Math.max(0, channel.size() - 1) / MB * MB;
+                channel.truncate(came).position(came);
                 size = size(id);
             }
 
@@ -4933,8 +4940,8 @@ public final class Sheaf {
                         channel.force(true);
                         return;
                     } catch (UncheckedIOException | BatchException e) {
-                        failures = channel.size() > most ? 0 : failures + 1;
-                        most = Math.max(most, channel.size());
+                        failures = came > most ? 0 : failures + 1;
+                        most = Math.max(most, came);
                         if (isFinal(e) || failures > ATTEMPTS) throw brokenOff(e);
                         Backoff.pause("results", provider.isLocal(), failures, e);
                     }
@@ -4946,7 +4953,7 @@ public final class Sheaf {
             }
 
             private void receive() throws IOException {
-                long start = channel.size();
+                long start = came;
                 var params = FileContentParams.builder().fileId(id);
                 if (start > 0) params.putAdditionalHeader("Range", "bytes=" + start + "-");
                 try {
@@ -4954,13 +4961,18 @@ public final class Sheaf {
                         response -> take(response, start));
                 } catch (BatchException e) {
                     if (e.status() != 416 || start == 0) throw e;
-                    channel.truncate(0);
+                    forget();
                     receive();
                 }
             }
 
+            private void forget() throws IOException {
+                channel.truncate(0);
+                came = 0;
+            }
+
             private Path take(HttpResponse response, long start) throws IOException {
-                if (response.statusCode() != 206) channel.truncate(0);          // the whole, whatever was asked for
+                if (response.statusCode() != 206) forget();          // the whole, whatever was asked for
                 else checkRange(String.join(",", response.headers().values("Content-Range")), start);
                 copy(response.body());
                 checkWhole();
@@ -4972,26 +4984,25 @@ public final class Sheaf {
                 boolean right = range.matches() && Long.parseLong(range.group(1)) == start;
                 if (right && !range.group(2).equals("*")) size = Math.max(size, Long.parseLong(range.group(2)));
                 if (right) return;
-                channel.truncate(0);
+                forget();
                 throw new IOException("asked for bytes " + start + "-, got " + (text.isEmpty() ? "others" : text));
             }
 
             private void copy(InputStream body) throws IOException {
                 var buffer = new byte[1 << 16];
-                long at = channel.size();
-                for (int count; (count = body.read(buffer, 0, (int) Math.min(buffer.length, MB - at % MB))) >= 0; ) {
+                for (int count; (count = body.read(buffer, 0, (int) Math.min(buffer.length, MB - came % MB))) >= 0; ) {
                     append(ByteBuffer.wrap(buffer, 0, count));
-                    shown.show(at += count, size);
+                    shown.show(came, size);
                 }
             }
 
             /** Writes nothing beyond a boundary before all in front of it is on the disk. */
             private void append(ByteBuffer bytes) throws FileSystemException {
                 try {
-                    while (bytes.hasRemaining()) channel.write(bytes);
-                    if (channel.position() % MB == 0) channel.force(false);
+                    while (bytes.hasRemaining()) came += channel.write(bytes);
+                    if (came % MB == 0) channel.force(false);
                 } catch (ClosedByInterruptException e) {
-                    throw new IllegalStateException("results: interrupted; run again to go on", e);
+                    throw interrupted(e);
                 } catch (IOException e) {
                     var full = new FileSystemException(partial.toString(), null, e.getMessage());
                     full.initCause(e);
@@ -5001,18 +5012,18 @@ public final class Sheaf {
 
             /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
             private void checkWhole() throws IOException {
-                long came = channel.size();
                 var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
                     : isPage(partial) ? "a page of HTML came in the place of " + id
                     : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
                 if (fault.isEmpty()) return;
-                channel.truncate(0);
-                throw new UncheckedIOException("results: " + fault + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+                forget();
+                throw new UncheckedIOException("results: " + fault
+                    + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
             }
 
-            private RuntimeException brokenOff(RuntimeException e) throws IOException {
-                if (!(e instanceof UncheckedIOException io) || isFinal(e) || channel.size() == 0) return e;
-                return new UncheckedIOException("results: " + channel.size() + (size == 0 ? "" : " of " + size)
+            private RuntimeException brokenOff(RuntimeException e) {
+                if (!(e instanceof UncheckedIOException io) || isFinal(e) || came == 0) return e;
+                return new UncheckedIOException("results: " + came + (size == 0 ? "" : " of " + size)
                     + " bytes of " + id + " came, and then no more (" + reason(io.getCause())
                     + "); nothing is lost, run again and the rest is fetched", io.getCause());
             }
@@ -5268,12 +5279,14 @@ public final class Sheaf {
             private static final Duration MOMENT = Duration.ofMillis(500);      // where a line is rewritten
             private static final Duration WHILE = Duration.ofSeconds(3);        // where it stays
             private final String what;
-            private final Progress progress;
+            private final boolean quiet;
+            private final Instant start = Instant.now();
+            private Progress progress;                     // null before there is something to show
             private long first = -1;
 
             Transfer(String what, boolean quiet) {
                 this.what = what;
-                this.progress = new Progress(quiet);
+                this.quiet = quiet;
             }
 
             /** Returns the bytes of a file, and shows how many have been read. */
@@ -5293,8 +5306,10 @@ public final class Sheaf {
             /** A total of 0 is one that nobody knows. */
             void show(long bytes, long total) {
                 if (first < 0) first = bytes;
-                var time = Duration.between(progress.start, Instant.now());
-                if (time.compareTo(progress.live ? MOMENT : WHILE) < 0) return;
+                var time = Duration.between(start, Instant.now());
+                if (quiet || time.compareTo(MOMENT) < 0) return;
+                if (progress == null) progress = new Progress(false);
+                if (!progress.live && time.compareTo(WHILE) < 0) return;
                 progress.rewrite(what + ", " + amount(bytes, total) + left(time, bytes, total),
                     total == 0 ? time.toMinutes() + "m" : String.valueOf(10 * bytes / total));
             }
@@ -5311,7 +5326,9 @@ public final class Sheaf {
                 return left.toSeconds() < 1 ? "" : ", " + text(left) + " left";
             }
 
-            @Override public void close() { progress.end(""); }
+            @Override public void close() {
+                if (progress != null) progress.end("");
+            }
         }
 
         static String text(Duration time) {

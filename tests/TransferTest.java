@@ -166,6 +166,23 @@ class TransferTest {
         assertEquals(List.of("", "bytes=1500000-", "", "bytes=1600000-", ""), ranges);
     }
 
+    @Test void anInterruptIsASentenceAndTheNextRunGoesOn() {
+        var me = Thread.currentThread();
+        script.add(exchange -> {
+            exchange.sendResponseHeaders(200, content.length);
+            exchange.getResponseBody().write(content, 0, 1_500_000);
+            exchange.getResponseBody().flush();
+            me.interrupt();
+            LockSupport.parkNanos(10_000_000_000L);                       // until the test is over
+        });
+
+        var fault = assertThrows(IllegalStateException.class, this::texts);
+
+        assertEquals("results: interrupted; run again to go on", fault.getMessage());
+        assertTrue(Thread.interrupted());
+        assertEquals(TEXTS, texts());
+    }
+
     @Tag("C35")
     @Test void aBadGatewayOnTheContentIsTriedAgain() {
         script.add(exchange -> send(exchange, 502, "<html>Bad Gateway</html>"));
@@ -257,10 +274,10 @@ class TransferTest {
         stub.createContext("/v1/files", exchange -> {
             stub.removeContext("/v1/files");
             stub.createContext("/v1/files", this::upload);
-            exchange.getRequestBody().readNBytes(1_000_000);
+            exchange.getRequestBody().readNBytes(500_000);
             exchange.close();
         });
-        var big = batch().provider(here()).quiet().model("m").prompts("x".repeat(8_000_000));
+        var big = batch().provider(here()).quiet().model("m").prompts("x".repeat(3_000_000));
 
         big.submit();
 
