@@ -1,12 +1,14 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Measure the server against this machine: server, kills
+//DESCRIPTION Measure the server against this machine: server, kills; and the client over a slow line: slow
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
+//SOURCES SlowLine.java
 //SOURCES ../tests/Kills.java
 //SOURCES ../tests/RawClient.java
 //SOURCES ../tests/ServerProcess.java
 //SOURCES ../lib/BatchServer.java
+//SOURCES ../lib/Sheaf.java
 
 package sheaf;
 
@@ -21,6 +23,7 @@ import java.util.concurrent.ThreadLocalRandom;
  * <pre>
  *     ./jbang benchmark server       lines, bytes, clients and memory
  *     ./jbang benchmark kills 200    a server killed so many times
+ *     ./jbang benchmark slow 80      so many megabytes up and down at 1 Mbit/s: 11 minutes each way
  * </pre>
  */
 class RunBench {
@@ -32,8 +35,10 @@ class RunBench {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(words.size() < 2 ? 200 : Integer.parseInt(words.get(1))));
+            case "slow" -> new SlowLine(folder, words.size() < 2 ? 80 : Integer.parseInt(words.get(1)),
+                SlowLine.MEGABIT).run(System.out);
             default -> {
-                System.err.println("benchmark: none is called " + words.get(0) + "; there are: server, kills");
+                System.err.println("benchmark: none is called " + words.get(0) + "; there are: server, kills, slow");
                 System.exit(2);
             }
         }

@@ -11,6 +11,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.DataOutputStream;
 import java.io.EOFException;
+import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -139,6 +140,7 @@ import com.openai.errors.OpenAIIoException;
 import com.openai.errors.OpenAIServiceException;
 import com.openai.models.batches.BatchCreateParams;
 import com.openai.models.batches.BatchListParams;
+import com.openai.models.files.FileContentParams;
 import com.openai.models.files.FileCreateParams;
 import com.openai.models.files.FileListParams;
 import com.openai.models.files.FilePurpose;
@@ -1140,6 +1142,8 @@ public final class Sheaf {
         private static final int SEARCHED_ROWS = 1_000;
         private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
         private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
+        /** Several providers take 64 characters of ASCII; what tells the rounds apart comes after these. */
+        private static final String SHORT_ID = "[!-~]{1,50}";
         private final Draft draft;
         private final Provider provider;
         // a custom id of the user's, and the row or line it came from
@@ -1147,6 +1151,7 @@ public final class Sheaf {
         private final String endpoint;
         private long row;
         private long number;
+        private String customId;                               // that the user gave the row; null: none
 
         Expansion(Draft draft, Provider provider) {
             this.draft = draft;
@@ -1214,7 +1219,7 @@ public final class Sheaf {
         private Stream<Request> expand(Map<String, Object> values) {
             row++;
             values.forEach(this::checkColumn);
-            if (draft.customId != null) claim(render("customId", draft.customId, values));
+            if (draft.customId != null) claim(customId = render("customId", draft.customId, values));
             var requests = new ArrayList<Request>(draft.prompts.size() * draft.models.size());
             for (var prompt : draft.prompts)
                 for (var model : draft.models) requests.add(request(prompt, render("model", model, values), values));
@@ -1242,7 +1247,8 @@ public final class Sheaf {
             number++;
             var first = result.answers.firstId(result.index);
             int round = result.round() + 1;
-            line.put("custom_id", unused(first + "-r" + round));
+            line.put("custom_id", unused(first.matches(SHORT_ID) ? first + "-r" + round
+                : Answers.WIRE_ID + number + "-r" + round));
             if (!draft.models.isEmpty()) body.put("model", draft.models.get(0).text);
             if (draft.growing && result.outcome() == Outcome.TRUNCATED)
                 body.put(limitField(body), 2 * result.tokenLimit());
@@ -1253,7 +1259,8 @@ public final class Sheaf {
             kept.put("customId", result.customId());
             kept.put("template", result.template());
             kept.put("row", result.row());
-            return new Request(number, number, kept, body.path("model").asText(), fitting(Json.line(line)));
+            return new Request(number, number, kept, body.path("model").asText(),
+                fitting(Json.line(line), "retry: " + clip(result.customId(), 60)));
         }
 
         /** A file's own ids may look like those of a later round. */
@@ -1278,7 +1285,8 @@ public final class Sheaf {
             line.put("method", "POST");
             line.put("url", endpoint);
             line.set("body", body(prompt, model, values));
-            return new Request(number, row, values, model, fitting(Json.line(line)));
+            return new Request(number, row, values, model, fitting(Json.line(line), "prompts: row " + row + " ("
+                + (customId == null ? Answers.WIRE_ID + number : clip(customId, 60)) + ")"));
         }
 
         private ObjectNode body(Template prompt, String model, Map<String, Object> values) {
@@ -1327,12 +1335,11 @@ public final class Sheaf {
             return parts;
         }
 
-        private byte[] fitting(byte[] line) {
+        private byte[] fitting(byte[] line, String place) {
             if (line.length > provider.limits().bytes())
                 throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    (draft.requests == null ? "prompts: row" : "requests: line")
-                    + " %d makes a request of %,d bytes; %s takes %,d"
-                    + " in one file; shorten the row", row, line.length, provider.name(), provider.limits().bytes()));
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", place, line.length,
+                    provider.name(), provider.limits().bytes()));
             return line;
         }
 
@@ -1364,8 +1371,13 @@ public final class Sheaf {
                 check(line);
                 number++;
                 row = lines.number();
-                return new Request(number, number, null, line.at("/body/model").asText(),
-                    fitting((text + "\n").getBytes(StandardCharsets.UTF_8)));
+                return new Request(number, number, null, line.at("/body/model").asText(), fitting(bytes(text),
+                    "requests: line " + row + " (" + clip(line.path("custom_id").asText(), 60) + ")"));
+            }
+
+            /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
+            private static byte[] bytes(String text) {
+                return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
             }
 
             private JsonNode parse(String text) {
@@ -1512,14 +1524,16 @@ public final class Sheaf {
 
         /** Whether it failed only because there was no room for it: its file is as good as it was. */
         private boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL));
+            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
+                || BatchException.NO_ROOM.matcher(fault.message()).find());
         }
 
-        /** The faults that validation found; providers send a list, an object, a text or null. */
+        /** The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere. */
         private List<Fault> faults() {
-            var errors = json.path("errors");
+            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
             var list = errors.isObject() ? errors.path("data") : errors;
             if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
+            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
             return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
         }
 
@@ -1536,7 +1550,8 @@ public final class Sheaf {
         }
 
         String describe() {
-            return (message.isEmpty() ? code : code.isEmpty() ? message : message + " (" + code + ")").strip();
+            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
+            return (code.isBlank() ? message : message + " (" + code + ")").strip();
         }
     }
 
@@ -1544,6 +1559,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
+        private static final Duration MOMENT = Duration.ofMillis(1);
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
@@ -1588,6 +1604,11 @@ public final class Sheaf {
         }
 
         private Batch submit(Draft draft, Expansion expansion) {
+            return new Progress(quiet).during(() -> "interrupted; run again to go on, and nothing is sent twice",
+                progress -> stageAndSubmit(draft, expansion));
+        }
+
+        private Batch stageAndSubmit(Draft draft, Expansion expansion) {
             repairs = draft.repairs;
             try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
                 try (var requests = expansion.requests()) {
@@ -1597,6 +1618,7 @@ public final class Sheaf {
                 staging.compare(draft, target, this::note);
                 try (var lock = Lock.on(target, this::note)) {
                     journal = staging.settle(draft, target);
+                    journal.quiet = quiet;
                     submitOrAttach();
                 }
                 return this;
@@ -1646,7 +1668,8 @@ public final class Sheaf {
 
         private String size() {
             return journal.requestCount() + (journal.requestCount() == 1 ? " request" : " requests")
-                + (parts.size() == 1 ? "" : " in " + parts.size() + " parts");
+                + (journal.reusedCount() == 0 ? "" : ", " + journal.reusedCount() + " of them answered before")
+                + (parts.size() < 2 ? "" : ", in " + parts.size() + " parts");
         }
 
         private void note(String text) {
@@ -1770,29 +1793,16 @@ public final class Sheaf {
         }
 
         private void watch(Duration timeout) {
-            var progress = new Progress(quiet);
-            var hook = new Thread(() -> progress.end(quiet ? "" : interrupted()));
-            Runtime.getRuntime().addShutdownHook(hook);
-            try {
+            new Progress(quiet).during(this::interrupted, progress -> {
                 long start = System.nanoTime();               // a clock on the wall may jump
                 var backoff = new Backoff(provider.isLocal());
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(left);
+                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
                 }
-            } finally {
-                removeHook(hook);
-                progress.end("");
-            }
-        }
-
-        private static void removeHook(Thread hook) {
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException shuttingDown) {
-                // the hook is running: that is what ended the wait
-            }
+                return this;
+            });
         }
 
         private boolean poll(Backoff backoff, Progress progress) {
@@ -1889,7 +1899,9 @@ public final class Sheaf {
             await();
             if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
             parts.forEach(journal::ended);
-            return new Results(new Answers(journal, provider, this::note), journal.name()).repaired(repairs, quiet);
+            var answers = new Progress(quiet).during(() -> "interrupted; run again to go on",
+                progress -> new Answers(journal, provider, this::note));
+            return new Results(answers, journal.name()).repaired(repairs, quiet);
         }
 
         private String describe() {
@@ -1921,8 +1933,7 @@ public final class Sheaf {
                 asked = asked(e);
                 return true;
             }
-            int status = ((BatchException) e).status();
-            return status != 401 && status != 403 && ++refusals < TOLERATED;
+            return !Set.of(0, 401, 403).contains(((BatchException) e).status()) && ++refusals < TOLERATED;
         }
 
         void pause(Duration left) {
@@ -1948,7 +1959,7 @@ public final class Sheaf {
         /** Whether the same call may succeed a little later. */
         static boolean isPassing(RuntimeException e) {
             return e instanceof UncheckedIOException || e instanceof BatchException refusal
-                && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500);
+                && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
         }
     }
 
@@ -2028,7 +2039,8 @@ public final class Sheaf {
 
     /** One line of an output or error file. Which of the two it stood in says nothing: servers differ. */
     private record Answer(JsonNode line) {
-        boolean hasError() { return line.path("error").isTextual() || line.path("error").size() > 0; }
+        /** A blank error is none. */
+        boolean hasError() { return !line.path("error").asText("").isBlank() || line.path("error").size() > 0; }
 
         String errorCode() { return line.at("/error/code").asText(""); }
 
@@ -2090,10 +2102,10 @@ public final class Sheaf {
 
         String error() {
             var error = line.path("error");
-            if (error.isTextual()) return error.asText();
+            if (error.isTextual() && hasError()) return error.asText();
             var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
-            var said = Stream.of(error.path("message"), inner.path("message"), inner, body().path("message"),
-                error.path("code"))
+            var said = Stream.of(error.path("message"), error.at("/error/message"), inner.path("message"), inner,
+                body().path("message"), error.path("code"), line.at("/response/body"))
                 .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
             var status = status() >= 300 || status() > 0 && status() < 200 ? status() + " " : "";
             return status + said.orElse(status() == 0 && !hasError() ? "the provider lost the request (status 0)"
@@ -2825,14 +2837,18 @@ public final class Sheaf {
         private final String param;
         private final String batchId;
         private final Duration retryAfter;
+        private final boolean explained;                      // by the provider's own words
 
-        private BatchException(String message, String code, String batchId) {
+        private BatchException(String message, String code, String batchId) { this(message, 0, code, batchId); }
+
+        private BatchException(String message, int status, String code, String batchId) {
             super(message);
-            this.status = 0;
+            this.status = status;
             this.code = code;
             this.param = "";
             this.batchId = batchId;
             this.retryAfter = Duration.ZERO;
+            this.explained = false;
         }
 
         private BatchException(String message, BatchException cause) {
@@ -2842,6 +2858,7 @@ public final class Sheaf {
             param = cause.param;
             batchId = cause.batchId;
             retryAfter = cause.retryAfter;
+            explained = cause.explained;
         }
 
         private BatchException(String message, OpenAIServiceException cause, JsonNode error, Duration retryAfter) {
@@ -2851,6 +2868,7 @@ public final class Sheaf {
             this.param = error.path("param").asText("");
             this.batchId = "";
             this.retryAfter = retryAfter;
+            this.explained = error.isTextual() || error.path("message").isTextual();
         }
 
         /** Whether the provider has no room for another batch now. */
@@ -2864,9 +2882,12 @@ public final class Sheaf {
             return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
         }
 
-        /** Whether the same call can only be refused again, whoever makes it. */
+        /** Whether something between here and the provider spoiled its answer. */
+        private boolean isGarbled() { return status >= 200 && status < 300; }
+
+        /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
         private boolean isFinal() {
-            return !Backoff.isPassing(this) && status != 401 && status != 403 && !isQueueFull();
+            return explained && Set.of(400, 404, 413, 422).contains(status) && !isQueueFull();
         }
 
         /** Returns the HTTP status of a refusal; else 0. */
@@ -2899,6 +2920,7 @@ public final class Sheaf {
         private LineIndex requests;
         private LineIndex rows;
         private Map<Integer, JsonNode> found;                     // at the provider, by part; null: not looked yet
+        private boolean quiet;                     // says nothing of uploads and downloads
 
         private Journal(Path dir) {
             this.dir = dir;
@@ -3025,6 +3047,11 @@ public final class Sheaf {
         Stream<Part> collected() { return lastSeen().filter(this::isCollected); }
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
+
+        /** Shows how far a file of a part is; {@code what} says which way it goes. */
+        private Progress.Transfer transfer(String what, int part) {
+            return new Progress.Transfer(what + "part " + part + " of " + log.size(), quiet);
+        }
 
         LineIndex requests() {
             if (requests == null) requests = new LineIndex(dir.resolve("requests.idx"),
@@ -3171,8 +3198,10 @@ public final class Sheaf {
             for (int part = 1; part <= log.size(); part++) {
                 if (log.get(part - 1).batch != null) continue;
                 if (!hasRoomFor(part, provider.limits())) break;
+                var known = known(provider.wire(), part);
                 try {
-                    if (submit(provider.wire(), part)) created++;
+                    step("created", part, "batch", known == null ? create(provider.wire(), part) : known);
+                    if (known == null) created++;
                     queue.moved();
                 } catch (BatchException e) {
                     if (e.isQueueFull()) {
@@ -3208,12 +3237,10 @@ public final class Sheaf {
             return batch;
         }
 
-        /** Takes a part that is at the provider already, or else creates it; returns whether it was created. */
-        private boolean submit(Wire wire, int part) {
+        /** Returns a part's batch if it is at the provider already; null if not. */
+        private JsonNode known(Wire wire, int part) {
             if (found == null || isUnsure(part)) found = search(wire);
-            var known = found.get(part);
-            step("created", part, "batch", known == null ? create(wire, part) : known);
-            return known == null;
+            return found.get(part);
         }
 
         /**
@@ -3257,8 +3284,7 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                boolean none = Set.of(404, 405, 501).contains(e.status());
-                if (none && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
+                if (Wire.isNoRoute(e) && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
                 throw e;
             }
         }
@@ -3297,7 +3323,8 @@ public final class Sheaf {
                 boolean isUnsure = log.uploading;
                 var name = dir.getFileName() + ".part-" + part + ".jsonl";
                 if (!isUnsure) step("uploading", part, "name", name);
-                step("uploaded", part, "file", wire.upload(inputFile(part), name, isUnsure));
+                step("uploaded", part, "file",
+                    wire.upload(inputFile(part), name, isUnsure, transfer("uploading ", part)));
             }
             return log.fileId();
         }
@@ -3336,7 +3363,7 @@ public final class Sheaf {
             refusals = alone ? refusals + 1 : 0;
             if (refusals > TRIES)
                 throw new BatchException(reason + "; it had no room " + TRIES + " times in a row: run again later, or "
-                    + "make smaller parts by limits(requests, bytes) of the provider", e);
+                    + "make smaller parts by limits(requests, bytes) of the provider", e.code(), e.batchId());
         }
 
         void moved() {
@@ -3345,7 +3372,9 @@ public final class Sheaf {
             delay = first;
         }
 
-        boolean isDue() { return System.nanoTime() - next >= 0; }
+        boolean isDue() { return untilDue().isNegative(); }
+
+        Duration untilDue() { return Duration.ofNanos(next - System.nanoTime()); }
     }
 
     /** Keeps two processes, or threads, from changing the same journal at once. */
@@ -3401,6 +3430,7 @@ public final class Sheaf {
         private static final Pattern OWN_ID = Pattern.compile(WIRE_ID + "([1-9][0-9]{0,17})");
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
+        private static final int ATTEMPTS = 3;
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3408,6 +3438,7 @@ public final class Sheaf {
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
+        private long[] came;                                       // lines, by the number of their part
         private int notes;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
@@ -3419,10 +3450,21 @@ public final class Sheaf {
             this.customId = id.isTextual() ? Template.compiled("customId", id.asText()) : null;
             var index = journal.dir.resolve("answers.idx");
             try (var lock = Lock.on(journal.dir, note)) {
-                long fetched = journal.lastSeen().filter(this::fetch).count();
-                if (fetched > 0 || !Files.exists(index)) write(index);
+                places = placed(index);
             }
-            places = new LineIndex(index, this::file);
+        }
+
+        /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+        private LineIndex placed(Path index) {
+            for (int attempt = 1; ; attempt++) {
+                var fetched = journal.lastSeen().filter(this::fetch).toList();
+                if (!fetched.isEmpty() || !Files.exists(index)) write(index);
+                var cut = fetched.stream().filter(part -> journal.isCollected(part)
+                    && came[part.number()] < part.requestCounts().completed() + part.requestCounts().failed()).toList();
+                if (cut.isEmpty() || attempt == ATTEMPTS) return new LineIndex(index, this::file);
+                for (var part : cut)
+                    for (var kind : KINDS) Atomic.delete(file(part.number(), kind));
+            }
         }
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
@@ -3435,14 +3477,16 @@ public final class Sheaf {
 
         /** Returns whether a file came that was not here. */
         private boolean fetch(Part part) {
-            return fetch(part.outputFileId(), file(part.number(), "output"))
-                | fetch(part.errorFileId(), file(part.number(), "error"));
+            return fetch(part.outputFileId(), file(part.number(), "output"),
+                    journal.transfer("downloading the answers of ", part.number()))
+                | fetch(part.errorFileId(), file(part.number(), "error"),
+                    journal.transfer("downloading the errors of ", part.number()));
         }
 
-        private boolean fetch(String id, Path file) {
+        private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
             try {
-                provider.wire().download(id, file);
+                provider.wire().download(id, file, shown);
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
@@ -3453,6 +3497,8 @@ public final class Sheaf {
 
         private void write(Path index) {
             var ids = journal.draft.path("own_ids").asBoolean() ? null : idsOfTheFile();
+            came = new long[journal.log.size() + 2];
+            notes = 0;
             Atomic.write("results", index, staged -> {
                 try (var out = new LineIndex.AnyOrder(staged, journal.requestCount())) {
                     for (int file = 0; file <= 2 * journal.log.size(); file++) scan(file, ids, out);
@@ -3471,8 +3517,11 @@ public final class Sheaf {
             var path = file(file);
             if (!Files.exists(path)) return;
             try (var lines = new Lines(Files.newInputStream(path))) {
-                while (lines.advance())
-                    if (!lines.isBlank()) place(file, path, lines, ids, out);
+                while (lines.advance()) {
+                    if (lines.isBlank()) continue;
+                    came[file / 2 + 1]++;
+                    place(file, path, lines, ids, out);
+                }
             }
         }
 
@@ -3611,6 +3660,7 @@ public final class Sheaf {
      * known.
      */
     private static final class Staging implements Closeable {
+        private static final int ENVELOPE = 100;                       // characters of a request besides its texts
         static final int REUSED = -1;                                  // in place of a part's number, from 0
         private final Path dir;
         private final Lock lock;
@@ -3699,7 +3749,8 @@ public final class Sheaf {
 
         private static boolean isHere(Provider provider, String file, Path target) {
             try {
-                if (!file.isEmpty()) provider.wire().download(file, target);
+                var shown = new Progress.Transfer("downloading " + file, false);
+                if (!file.isEmpty()) provider.wire().download(file, target, shown);
                 return !file.isEmpty();
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
@@ -3747,13 +3798,13 @@ public final class Sheaf {
             digest.update(line);
         }
 
-        /** Estimates: four ASCII characters are a token, or one of any other script. */
+        /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
         private static long tokens(byte[] line) {
             long ascii = 0, others = 0;
             for (var b : line)
                 if (b >= 0) ascii++;
                 else if ((b & 0xC0) == 0xC0) others++;
-            return ascii / 4 + others;
+            return Math.max(0, ascii - ENVELOPE) / 4 + others;
         }
 
         private PartFile next(PartFile full) throws IOException {
@@ -3801,8 +3852,8 @@ public final class Sheaf {
             if (draft.reuse) reuse(earlier.anew());
             note.accept("submit: " + earlier.describe() + "; " + earlier.changes(draft.settings())
                 + String.format(Locale.ROOT, "%,d of %,d requests differ", differing, all.size())
-                + (draft.reuse ? String.format(Locale.ROOT, "; %,d answers are taken over and %,d requests sent", reused,
-                    all.size() - reused) : "; all are sent, where reuse() would send those"));
+                + (draft.reuse ? String.format(Locale.ROOT, "; %,d are sent, and for %,d the answer of then is taken",
+                    all.size() - reused, reused) : "; all are sent, where reuse() would send those"));
         }
 
         /** Leaves out of the parts what an earlier batch has answered, and keeps those answers. */
@@ -3852,16 +3903,29 @@ public final class Sheaf {
             }
             if (!Files.exists(target)) {
                 write(draft, null);
+                Atomic.forceAll(dir);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+                Atomic.force(Journal.folder());
                 var journal = new Journal(target);
                 if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
                 write(draft, before);
+                Atomic.forceAll(dir);
                 for (var file : List.of(rowsFile + ".jsonl", rowsFile + ".idx", "draft.json"))
                     Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                         StandardCopyOption.ATOMIC_MOVE);
+                removeRows(target, before.draft.path("rows_file").asText());
             }
             return new Journal(target);
+        }
+
+        /** Removes rows of long ago; those that were the last until now may be being read. */
+        private void removeRows(Path target, String last) throws IOException {
+            try (var files = Files.newDirectoryStream(target, "rows-*")) {
+                for (var file : files)
+                    if (Stream.of(rowsFile, last).noneMatch(name -> file.getFileName().toString().startsWith(name + ".")))
+                        Files.deleteIfExists(file);
+            }
         }
 
         private void write(Draft draft, Journal before) {
@@ -4016,8 +4080,9 @@ public final class Sheaf {
         }
 
         String describe() {
-            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d requests)", journal.name(),
-                Journal.MINUTE.format(journal.submittedAt), journal.requestCount());
+            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d %s)", journal.name(),
+                Journal.MINUTE.format(journal.submittedAt), journal.requestCount(),
+                journal.requestCount() == 1 ? "request" : "requests");
         }
 
         /** Names the settings that differ, each followed by "; ". */
@@ -4369,6 +4434,7 @@ public final class Sheaf {
                     channel.force(true);
                 }
                 Files.move(staged, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+                force(target.getParent());
             } catch (IOException e) {
                 throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
             } finally {
@@ -4386,12 +4452,14 @@ public final class Sheaf {
 
         /** Adds a line that is on disk when this returns; after a torn line it begins a new one. */
         static void append(Path file, byte[] line) {
+            boolean isNew = !Files.exists(file);
             try (var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
                 var bytes = ByteBuffer.allocate(line.length + 1);
                 if (isTorn(file)) bytes.put((byte) '\n');
                 bytes.put(line).flip();
                 while (bytes.hasRemaining()) channel.write(bytes);
                 channel.force(true);
+                if (isNew) force(file.toAbsolutePath().getParent());
             } catch (IOException e) {
                 throw new UncheckedIOException("journal: cannot write " + file + " (" + reason(e) + ")", e);
             }
@@ -4407,6 +4475,26 @@ public final class Sheaf {
             var last = ByteBuffer.allocate(1);
             channel.read(last, channel.size() - 1);
             return last.get(0);
+        }
+
+        /** Has what a folder holds on the disk, so that a power cut leaves no file of it empty. */
+        static void forceAll(Path folder) throws IOException {
+            try (var files = Files.newDirectoryStream(folder)) {
+                for (var file : files)
+                    try (var channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                        channel.force(true);
+                    }
+            }
+            force(folder);
+        }
+
+        /** Has the names in a folder on the disk; not every system lets a folder be opened. */
+        static void force(Path folder) {
+            try (var channel = FileChannel.open(folder)) {
+                channel.force(true);
+            } catch (IOException notHere) {
+                // the names reach the disk a little later
+            }
         }
 
         static void delete(Path file) {
@@ -4576,6 +4664,7 @@ public final class Sheaf {
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
+        private static final int ROUND = 10;
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
@@ -4606,8 +4695,10 @@ public final class Sheaf {
         }
 
         /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
-        JsonNode upload(Path file, String name, boolean isUnsure) {
-            return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name));
+        JsonNode upload(Path file, String name, boolean isUnsure, Progress.Transfer shown) {
+            try (shown) {
+                return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name, shown));
+            }
         }
 
         private Optional<JsonNode> uploaded(Path file, String name) {
@@ -4616,17 +4707,19 @@ public final class Sheaf {
                 return files("submit", SEARCHED).stream().filter(found -> found.path("filename").asText().equals(name)
                     && found.path("bytes").asLong() == bytes).findFirst();
             } catch (BatchException none) {
-                if (Backoff.isPassing(none)) throw none;
+                if (!isNoRoute(none)) throw none;
                 return Optional.empty();                      // a second upload costs nothing but its time
             } catch (IOException e) {
                 throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
             }
         }
 
-        private JsonNode upload(Path file, String name) {
+        static boolean isNoRoute(BatchException e) { return Set.of(404, 405, 501).contains(e.status()); }
+
+        private JsonNode upload(Path file, String name, Progress.Transfer shown) {
             return call("submit", "POST", provider.dialect().uploadPath(), () -> {
                 try {
-                    var part = MultipartField.<InputStream>builder().value(Files.newInputStream(file))
+                    var part = MultipartField.<InputStream>builder().value(shown.counted(file))
                         .filename(name).contentType("application/jsonl").build();
                     var params = FileCreateParams.builder().file(part)
                         .purpose(FilePurpose.of(provider.dialect().purpose()));
@@ -4657,7 +4750,7 @@ public final class Sheaf {
                     if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS || e instanceof UncheckedIOException) throw lost(e);
+                    if (attempt == ATTEMPTS || isLost(e)) throw lost(e);
                 }
             }
         }
@@ -4672,7 +4765,8 @@ public final class Sheaf {
         }
 
         private Optional<JsonNode> searched(Supplier<Optional<JsonNode>> search, RuntimeException e) {
-            for (int look = 1; look <= LOOKS; look++) {
+            boolean isRefusal = e instanceof BatchException refusal && refusal.status() == 429;
+            for (int look = 1; look <= (isRefusal ? 1 : LOOKS); look++) {
                 Backoff.pause("submit", provider.isLocal(), look, e);
                 var found = search.get();
                 if (found.isPresent()) return found;
@@ -4680,11 +4774,17 @@ public final class Sheaf {
             return Optional.empty();
         }
 
+        private static boolean isLost(RuntimeException e) {
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal && refusal.isGarbled();
+        }
+
         private static RuntimeException lost(RuntimeException e) {
-            if (!(e instanceof UncheckedIOException io)) return e;
-            return new UncheckedIOException(e.getMessage().replaceFirst(";[^;]*$", "")
+            if (!isLost(e)) return e;
+            var message = e.getMessage().replaceFirst(";[^;]*$", "")
                 + "; the batch may have been created: run again in a minute, and it is looked for before "
-                + "anything is sent", io.getCause());
+                + "anything is sent";
+            return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
+                : new BatchException(message, (BatchException) e);
         }
 
         private JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
@@ -4750,7 +4850,8 @@ public final class Sheaf {
 
         /**
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
-         * out.
+         * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
+         * page, which is a round number.
          */
         private static Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
@@ -4761,8 +4862,9 @@ public final class Sheaf {
                 int size = Math.min(100, limit - before);
                 var answer = page.get(after, size);
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
-                isWhole = items(answer).findAny().isEmpty() || (answer.path("has_more").isBoolean()
-                    ? !answer.path("has_more").asBoolean() : found.size() == before && before < size);
+                long items = items(answer).count();
+                boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
+                isWhole = items == 0 || isLast || found.size() == before && items < size && items % ROUND != 0;
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return new Listed(found.values().stream().limit(limit).toList(), isWhole);
@@ -4772,29 +4874,166 @@ public final class Sheaf {
             return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
         }
 
-        /** Fetches a file whole or not at all. */
-        void download(String id, Path target) {
-            patiently(() -> {
-                Atomic.write("results", target, staged ->
-                    call("results", "GET", "/files/" + id + "/content", () -> client.files().content(id), response -> {
-                        Files.copy(response.body(), staged, StandardCopyOption.REPLACE_EXISTING);
-                        checkWhole(staged);
-                        return staged;
-                    }));
-                return target;
-            });
+        /**
+         * Fetches a file whole or not at all. What came before a break stays beside the target, under a name that the
+         * next process finds too, and is not fetched again.
+         */
+        void download(String id, Path target, Progress.Transfer shown) {
+            var mark = HexFormat.of().formatHex(sha256().digest(id.getBytes(StandardCharsets.UTF_8))).substring(0, 12);
+            var partial = target.resolveSibling("." + target.getFileName() + "." + mark + ".partial");
+            try {
+                try (shown; var download = new Download(id, partial, shown)) {
+                    download.untilWhole();
+                }
+                Files.move(partial, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                throw new UncheckedIOException("results: cannot write " + target + " (" + reason(e) + ")", e);
+            } finally {
+                if (partial.toFile().length() == 0) partial.toFile().delete();
+            }
         }
 
-        /**
-         * A server that ends an answer by closing the connection may have been cut off: then the last line is no JSON.
-         */
-        private static void checkWhole(Path file) throws IOException {
+        /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
+        private long size(String id) {
+            try {
+                return call("results", "GET", "/files/" + id, () -> client.files().withRawResponse().retrieve(id))
+                    .path("bytes").asLong();
+            } catch (BatchException | UncheckedIOException unknown) {
+                return 0;
+            }
+        }
+
+        /** A file on its way here, in as many pieces as it takes. */
+        private final class Download implements Closeable {
+            private static final int MB = 1 << 20;
+            private static final Pattern RANGE = Pattern.compile("bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|[*])");
+            private final String id;
+            private final Path partial;
+            private final Progress.Transfer shown;
+            private final FileChannel channel;
+            private long size;                     // of the whole; 0 if unknown
+            private long most;                     // that ever came
+
+            /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
+            Download(String id, Path partial, Progress.Transfer shown) throws IOException {
+                this.id = id;
+                this.partial = partial;
+                this.shown = shown;
+                channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                most = Math.max(0, channel.size() - 1) / MB * MB;
+                channel.truncate(most).position(most);
+                size = size(id);
+            }
+
+            /** Counts only attempts that bring nothing: a line that breaks every minute gets through in the end. */
+            void untilWhole() throws IOException {
+                for (int failures = 0; ; ) {
+                    try {
+                        receive();
+                        channel.force(true);
+                        return;
+                    } catch (UncheckedIOException | BatchException e) {
+                        failures = channel.size() > most ? 0 : failures + 1;
+                        most = Math.max(most, channel.size());
+                        if (isFinal(e) || failures > ATTEMPTS) throw brokenOff(e);
+                        Backoff.pause("results", provider.isLocal(), failures, e);
+                    }
+                }
+            }
+
+            private boolean isFinal(RuntimeException e) {
+                return !Backoff.isPassing(e) || e.getCause() instanceof FileSystemException;
+            }
+
+            private void receive() throws IOException {
+                long start = channel.size();
+                var params = FileContentParams.builder().fileId(id);
+                if (start > 0) params.putAdditionalHeader("Range", "bytes=" + start + "-");
+                try {
+                    call("results", "GET", "/files/" + id + "/content", () -> client.files().content(params.build()),
+                        response -> take(response, start));
+                } catch (BatchException e) {
+                    if (e.status() != 416 || start == 0) throw e;
+                    channel.truncate(0);
+                    receive();
+                }
+            }
+
+            private Path take(HttpResponse response, long start) throws IOException {
+                if (response.statusCode() != 206) channel.truncate(0);          // the whole, whatever was asked for
+                else checkRange(String.join(",", response.headers().values("Content-Range")), start);
+                copy(response.body());
+                checkWhole();
+                return partial;
+            }
+
+            private void checkRange(String text, long start) throws IOException {
+                var range = RANGE.matcher(text);
+                boolean right = range.matches() && Long.parseLong(range.group(1)) == start;
+                if (right && !range.group(2).equals("*")) size = Math.max(size, Long.parseLong(range.group(2)));
+                if (right) return;
+                channel.truncate(0);
+                throw new IOException("asked for bytes " + start + "-, got " + (text.isEmpty() ? "others" : text));
+            }
+
+            private void copy(InputStream body) throws IOException {
+                var buffer = new byte[1 << 16];
+                long at = channel.size();
+                for (int count; (count = body.read(buffer, 0, (int) Math.min(buffer.length, MB - at % MB))) >= 0; ) {
+                    append(ByteBuffer.wrap(buffer, 0, count));
+                    shown.show(at += count, size);
+                }
+            }
+
+            /** Writes nothing beyond a boundary before all in front of it is on the disk. */
+            private void append(ByteBuffer bytes) throws FileSystemException {
+                try {
+                    while (bytes.hasRemaining()) channel.write(bytes);
+                    if (channel.position() % MB == 0) channel.force(false);
+                } catch (ClosedByInterruptException e) {
+                    throw new IllegalStateException("results: interrupted; run again to go on", e);
+                } catch (IOException e) {
+                    var full = new FileSystemException(partial.toString(), null, e.getMessage());
+                    full.initCause(e);
+                    throw full;
+                }
+            }
+
+            /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
+            private void checkWhole() throws IOException {
+                long came = channel.size();
+                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
+                    : isPage(partial) ? "a page of HTML came in the place of " + id
+                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                if (fault.isEmpty()) return;
+                channel.truncate(0);
+                throw new UncheckedIOException("results: " + fault + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+            }
+
+            private RuntimeException brokenOff(RuntimeException e) throws IOException {
+                if (!(e instanceof UncheckedIOException io) || isFinal(e) || channel.size() == 0) return e;
+                return new UncheckedIOException("results: " + channel.size() + (size == 0 ? "" : " of " + size)
+                    + " bytes of " + id + " came, and then no more (" + reason(io.getCause())
+                    + "); nothing is lost, run again and the rest is fetched", io.getCause());
+            }
+
+            @Override public void close() throws IOException { channel.close(); }
+        }
+
+        /** Proxies say in HTML that they are out of order, and some call that a success. */
+        private static boolean isPage(Path file) throws IOException {
+            try (var in = Files.newInputStream(file)) {
+                return new String(in.readNBytes(64), StandardCharsets.ISO_8859_1).stripLeading().startsWith("<");
+            }
+        }
+
+        private static boolean isLastLineWhole(Path file) throws IOException {
             try (var channel = FileChannel.open(file)) {
-                if (channel.size() == 0 || Atomic.last(channel) == '\n') return;
+                if (channel.size() == 0 || Atomic.last(channel) == '\n') return true;
             }
             try (var lines = new Lines(Files.newInputStream(file))) {
                 while (lines.advance()) continue;
-                if (Json.lenient(lines.text()).isMissingNode()) throw new IOException("the file was cut off");
+                return !Json.lenient(lines.text()).isMissingNode();
             }
         }
 
@@ -4810,7 +5049,7 @@ public final class Sheaf {
                 if (body.isContainerNode()) return body;
                 throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": "
                     + response.statusCode()
-                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", "", "");
+                    + " but no JSON; is this the base URL of an OpenAI-compatible API?", response.statusCode(), "", "");
             });
         }
 
@@ -4936,6 +5175,7 @@ public final class Sheaf {
     private static final class Progress {
         // after which an unchanged state is said again
         private static final Duration SILENCE = Duration.ofMinutes(1);
+        private static final Duration BLINK = Duration.ofMillis(100);
         private final boolean quiet;
         private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
         private final int width = Tables.width();
@@ -4946,12 +5186,37 @@ public final class Sheaf {
         private long first = -1;
         private boolean ended;
 
+        private static volatile boolean interrupted;
+
         Progress(boolean quiet) { this.quiet = quiet; }
+
+        /** Works on; if Ctrl-C ends that, leaves the terminal clean and says how to come back. */
+        <T> T during(Supplier<String> farewell, Function<Progress, T> work) {
+            var hook = new Thread(() -> {
+                interrupted = true;
+                end(quiet ? "" : farewell.get());
+            });
+            Runtime.getRuntime().addShutdownHook(hook);
+            try {
+                return work.apply(this);
+            } finally {
+                removeHook(hook);
+                if (!interrupted) end("");
+            }
+        }
+
+        private static void removeHook(Thread hook) {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException shuttingDown) {
+                // the hook is running: that is what ended the work
+            }
+        }
 
         void trouble(String message) { trouble = message; }
 
         synchronized void show(String what, RequestCounts counts) {
-            if (quiet || ended) return;
+            if (quiet || ended || interrupted) return;
             if (first < 0) first = counts.completed() + counts.failed();
             var line = what + " " + counts + (trouble.isEmpty() ? pace(counts) : "; " + trouble);
             if (live) System.err.print("\r\u001b[K" + clip(line, width - 1));
@@ -4988,6 +5253,65 @@ public final class Sheaf {
             ended = true;
             if (live && !quiet) System.err.print("\r\u001b[K");
             if (!message.isEmpty()) System.err.println(message);
+        }
+
+        private synchronized void rewrite(String line, String step) {
+            if (quiet || ended || interrupted) return;
+            if (!live && !step.equals(last)) say(line, step);
+            if (!live || Instant.now().isBefore(said.plus(BLINK))) return;
+            System.err.print("\r\u001b[K" + clip(line, width - 1));
+            said = Instant.now();
+        }
+
+        /** The bytes of one file on their way; what takes a moment only is not worth a line. */
+        static final class Transfer implements AutoCloseable {
+            private static final Duration MOMENT = Duration.ofMillis(500);      // where a line is rewritten
+            private static final Duration WHILE = Duration.ofSeconds(3);        // where it stays
+            private final String what;
+            private final Progress progress;
+            private long first = -1;
+
+            Transfer(String what, boolean quiet) {
+                this.what = what;
+                this.progress = new Progress(quiet);
+            }
+
+            /** Returns the bytes of a file, and shows how many have been read. */
+            InputStream counted(Path file) throws IOException {
+                long total = Files.size(file);
+                return new FilterInputStream(Files.newInputStream(file)) {
+                    private long count;
+
+                    @Override public int read(byte[] bytes, int offset, int length) throws IOException {
+                        int read = super.read(bytes, offset, length);
+                        show(count += Math.max(0, read), total);
+                        return read;
+                    }
+                };
+            }
+
+            /** A total of 0 is one that nobody knows. */
+            void show(long bytes, long total) {
+                if (first < 0) first = bytes;
+                var time = Duration.between(progress.start, Instant.now());
+                if (time.compareTo(progress.live ? MOMENT : WHILE) < 0) return;
+                progress.rewrite(what + ", " + amount(bytes, total) + left(time, bytes, total),
+                    total == 0 ? time.toMinutes() + "m" : String.valueOf(10 * bytes / total));
+            }
+
+            private static String amount(long bytes, long total) {
+                boolean large = Math.max(bytes, total) >= 10_000_000;
+                int unit = large ? 1_000_000 : 1_000;
+                return bytes / unit + (total == 0 ? "" : " of " + total / unit) + (large ? " MB" : " kB");
+            }
+
+            private String left(Duration time, long bytes, long total) {
+                if (bytes <= first || bytes >= total) return "";
+                var left = Duration.ofMillis(time.toMillis() * (total - bytes) / (bytes - first));
+                return left.toSeconds() < 1 ? "" : ", " + text(left) + " left";
+            }
+
+            @Override public void close() { progress.end(""); }
         }
 
         static String text(Duration time) {

@@ -154,10 +154,10 @@ class GuideTest {
         var table = here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12");   // in any time zone
 
         assertEquals("""
-            id           status     requests  created
-            -----------  ---------  --------  ----------------
-            mybatch-123  completed  4/4       2024-12-10 12:12
-            mybatch-789  completed  4/4       2024-12-10 12:12""", table);
+            id           name  status     requests  created           kept
+            -----------  ----  ---------  --------  ----------------  ----
+            mybatch-123        completed  4/4       2024-12-10 12:12
+            mybatch-789        completed  4/4       2024-12-10 12:12""", table);
     }
 
     @Test void theGuidesCancelIsRead() {

@@ -1,0 +1,193 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+import sheaf.BatchServer.Reply;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Outcome;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+
+/** What may succeed next time is sent again, as often as was asked for, and what cannot is not. */
+@Tag("C33")
+class RepairTest {
+    final BatchServer server = BatchServer.start();
+    final Map<String, Integer> tries = new ConcurrentHashMap<>();
+    final List<JsonNode> bodies = Collections.synchronizedList(new ArrayList<>());
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
+
+    @AfterEach void stop() { server.close(); }
+
+    @Test void aRequestThatBrokeAtTheProviderIsSentAgainAsItWas() {
+        answering("b", 1, Reply.error(503, "x", "overloaded"));
+
+        var results = ask("a", "b", "c").repair(2).submit().await().results();
+
+        assertEquals(List.of("a", "b", "c"), results.stream().map(Result::text).toList());
+        assertEquals(Map.of("a", 1, "b", 2, "c", 1), tries);
+        assertEquals(bodies.stream().filter(body -> prompt(body).equals("b")).distinct().count(), 1);
+    }
+
+    @Test void itsIdFollowsFromTheFirst() {
+        answering("b", 2, Reply.error(429, "x", "slow down"));
+        var seen = new RawClient(() -> server.baseUrl());
+
+        ask("a", "b").repair(2).submit().results();
+
+        var ids = seen.ids("/batches").stream().map(seen::found).map(batch -> batch.get("input_file_id").asText())
+            .map(file -> RawClient.json(seen.get("/files/" + file + "/content").body()).get("custom_id").asText()).toList();
+        assertEquals(List.of("request-2-r3", "request-2-r2", "request-1"), ids);
+    }
+
+    @Test void noMoreRoundsAreMadeThanWereAskedFor() {
+        answering("b", 9, Reply.error(500, "x", "broken"));
+
+        var results = ask("a", "b").repair(2).submit().results();
+
+        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
+        assertEquals(3, tries.get("b"));
+    }
+
+    @Test void whatCannotEndBetterIsNotSentAgain() {
+        answering("b", 9, Reply.error(400, "x", "too long"));
+        answering("c", 9, Reply.text("").refusal("no"));
+
+        var results = ask("a", "b", "c").repair(3).submit().results();
+
+        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.ERRORED, Outcome.REFUSED), results.stream()
+            .map(Result::outcome).toList());
+        assertEquals(1, sent("POST /v1/batches"));
+    }
+
+    @Test void aTruncatedAnswerIsAskedForWithTwiceTheLimit() {
+        server.answer(body -> {
+            bodies.add(body);
+            return body.get("max_completion_tokens").asInt() < 400 ? Reply.text("cut").finishReason("length")
+                : Reply.text("whole");
+        });
+
+        var results = ask("a").maxTokens(100).repair(3).submit().results();
+
+        assertEquals("whole", results.iterator().next().text());
+        assertEquals(List.of(100, 200, 400), bodies.stream().map(body -> body.get("max_completion_tokens").asInt())
+            .toList());
+    }
+
+    @Test void aLargerLimitThatIsRefusedIsNotTriedTwiceAndHidesNothing() {
+        server.answer(body -> {
+            bodies.add(body);
+            return body.get("max_completion_tokens").asInt() == 100 ? Reply.text("half").finishReason("length")
+                : Reply.error(400, "x", "max_completion_tokens is too large");
+        });
+
+        var results = ask("a").maxTokens(100).repair(5).submit().results();
+
+        assertEquals("half", results.iterator().next().rawText());
+        assertEquals(Outcome.TRUNCATED, results.iterator().next().outcome());
+        assertEquals(2, bodies.size());
+    }
+
+    @Test void anExpiredRequestIsSentAgain() {
+        server.expireAfter(Duration.ofMillis(1)).pause();
+        ask("a", "b").submit().await();
+        server.expireAfter(Duration.ofHours(24)).resume();
+
+        assertEquals(List.of("a", "b"), ask("a", "b").repair(1).submit().results().stream().map(Result::text).toList());
+    }
+
+    @Test void aRequestWithoutALineIsSentAgain() {
+        server.loseLine("request-2");
+
+        assertEquals(List.of("a", "b"), ask("a", "b").repair(1).submit().results().stream().map(Result::text).toList());
+    }
+
+    @Test void theSecondRunOfARepairedScriptPaysNothing() {
+        answering("b", 2, Reply.error(500, "x", "broken"));
+        var draft = ask("a", "b").repair(3);
+        draft.submit().results();
+        int before = server.requests().size();
+
+        assertEquals(List.of("a", "b"), draft.submit().results().stream().map(Result::text).toList());
+        assertEquals(3, sent("POST /v1/batches"));
+        assertTrue(server.requests().stream().skip(before).noneMatch(request -> request.startsWith("POST")));
+    }
+
+    @Test void eachRoundSaysWhatItSendsAndWhatItLeavesOut() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        answering("c", 9, Reply.error(400, "x", "too long"));
+
+        var said = said(() -> batch().provider(here()).model("echo").prompts("{{value}}", rows("a", "b", "c")).repair(2)
+            .submit().results());
+
+        assertTrue(said.contains("repair 1 of 2: 1 of 2 failed requests; left out, for the same request would end the "
+            + "same: errored 1\n"), said);
+        assertTrue(!said.contains("repair 2 of 2"), said);
+    }
+
+    @Test void aRoundThatFailsWholeHidesNothing() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        var draft = ask("a", "b").repair(1);
+        draft.submit().await();
+        server.models("another");
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+    }
+
+    /** Answers this prompt so at first, so many times. */
+    private void answering(String prompt, int times, Reply first) {
+        faults.put(prompt, Map.entry(times, first));
+        server.answer(body -> {
+            bodies.add(body);
+            int attempt = tries.merge(prompt(body), 1, Integer::sum);
+            var fault = faults.get(prompt(body));
+            return fault != null && attempt <= fault.getKey() ? fault.getValue() : Reply.text(prompt(body));
+        });
+    }
+
+    private final Map<String, Map.Entry<Integer, Reply>> faults = new ConcurrentHashMap<>();
+
+    private static String prompt(JsonNode body) { return body.at("/messages/0/content").asText(); }
+
+    private String said(Runnable act) {
+        var before = System.err;
+        var said = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
+        try {
+            act.run();
+        } finally {
+            System.setErr(before);
+        }
+        return said.toString(StandardCharsets.UTF_8);
+    }
+
+    private long sent(String request) { return Collections.frequency(server.requests(), request); }
+
+    private Provider here() { return Provider.of(server.baseUrl()); }
+
+    private Draft ask(String... texts) {
+        return batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows(List.of(texts)));
+    }
+}
