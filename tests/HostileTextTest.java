@@ -25,6 +25,7 @@ import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
@@ -73,8 +74,7 @@ class HostileTextTest {
         var answers = many(rows.size(), () -> some(this::text));
         hear(body -> answers.get(number(body)));
 
-        var draft = batch().provider(here()).quiet().name("hostile").model("m").system("{{n}} {{system}}")
-            .example("{{user}}", "{{assistant}}").customId("{{n}}{{id}}").prompts("{{text}}", rows(rows));
+        var draft = draft("hostile", rows).example("{{user}}", "{{assistant}}");
 
         assertTold(rows, answers, draft.submit().results());
         assertTold(rows, answers, draft.submit().results());              // from the journal
@@ -188,7 +188,7 @@ class HostileTextTest {
 
     @Test void namesOfColumnsAreKeptHoweverOddOrLong() {
         var numbers = new BigInteger("9".repeat(1_500));
-        var rows = many(40, () -> {
+        var rows = many(10, () -> {
             var row = row("text");
             for (int i = 0; i < 10; i++) row.put(whole(text() + i), text());
             row.put("k".repeat(60_000 + random.nextInt(20_000)), numbers);
@@ -280,6 +280,31 @@ class HostileTextTest {
         var lines = batch().model("m").prompts("{{result.text}}", first).preview(answers.size()).lines();
 
         assertSame(answers, lines.stream().map(line -> contents(parse(line).path("body")).get(0)).toList());
+    }
+
+    @Test void whatARepairBringsIsTheSameText() {
+        var rows = many(100, () -> row("system", "text", "id"));
+        var answers = many(rows.size(), () -> some(this::text));
+        var asked = new AtomicInteger();
+        server.answer(body -> asked.getAndIncrement() % 2 == 0 ? BatchServer.Reply.error(503, "busy", "busy")
+            : BatchServer.Reply.text(answers.get(number(body))));
+
+        var draft = draft("repaired", rows).repair(20);
+
+        assertTold(rows, answers, draft.submit().results());
+        assertTold(rows, answers, draft.submit().results());
+    }
+
+    @Test void whatIsTakenOverIsTheSameText() {
+        var rows = many(100, () -> row("system", "text", "id"));
+        var answers = many(rows.size(), () -> some(this::text));
+        hear(body -> answers.get(number(body)));
+        draft("daily", rows).submit().results();
+        hear(body -> "paid again");
+
+        var results = draft("daily", rows.subList(1, rows.size())).reuse().submit().results();
+
+        assertTold(rows.subList(1, rows.size()), answers.subList(1, rows.size()), results);
     }
 
     @Test void theIdsOfAFileOfRequestsComeBack() throws IOException {
@@ -430,12 +455,16 @@ class HostileTextTest {
         return rows.stream().map(row -> row.get(column)).toList();
     }
 
-    /** Compares one by one, in the order of their columns, and names the first that differs in plain ASCII. */
+    /** Compares one by one, rows in the order of their columns; the first that differs is told in plain ASCII. */
     private static void assertSame(List<?> expected, List<?> actual) {
         for (int i = 0; i < Math.min(expected.size(), actual.size()); i++)
-            if (!ascii(expected.get(i)).equals(ascii(actual.get(i))))
+            if (!inOrder(expected.get(i)).equals(inOrder(actual.get(i))))
                 assertEquals(ascii(expected.get(i)), ascii(actual.get(i)), "number " + i + ", sheaf.seed " + SEED);
         assertEquals(expected.size(), actual.size(), "sheaf.seed " + SEED);
+    }
+
+    private static Object inOrder(Object value) {
+        return value instanceof Map<?, ?> map ? List.copyOf(map.entrySet()) : value;
     }
 
     private static String ascii(Object value) {
@@ -449,6 +478,11 @@ class HostileTextTest {
     }
 
     private Provider here() { return Provider.of(server.baseUrl()).dialect(new Sheaf.Dialect(true, "max_tokens")); }
+
+    private Draft draft(String name, List<Map<String, Object>> rows) {
+        return batch().provider(here()).quiet().name(name).model("m").system("{{n}} {{system}}").customId("{{n}}{{id}}")
+            .prompts("{{text}}", rows(rows));
+    }
 
     private Draft ask(List<String> texts) {
         return batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows(texts));

@@ -264,6 +264,32 @@ class PeersTest {
         assertEquals(1, sent("POST /v1/batches"));
     }
 
+    /** curator: the same, in the rounds of repair. */
+    @Test void aRepairNeverAsksForATruncatedAnswerUnchanged() {
+        var limits = new CopyOnWriteArrayList<Integer>();
+        server.answer(body -> {
+            limits.add(body.path("max_completion_tokens").asInt());
+            return Reply.text("half").finishReason(limits.size() < 3 ? "length" : "stop");
+        });
+
+        var results = ask("a").maxTokens(5).repair(9).submit().results();
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L), results.counts());
+        assertEquals(List.of(5, 10, 20), limits);
+        assertEquals(3, sent("POST /v1/batches"));
+    }
+
+    /** hermes-agent: finds earlier answers by the row's place, so that one more row gives all others the wrong one. */
+    @Test void reusedAnswersFollowTheirRequestAndNotItsPlace() {
+        var answers = new AtomicInteger();
+        server.answer(body -> Reply.text(prompt(body) + " " + answers.incrementAndGet()));
+        ask("a", "same", "b", "same").name("daily").submit().results();
+
+        var results = ask("new", "same", "b", "a", "same", "same").name("daily").reuse().submit().results();
+
+        assertEquals(List.of("new 5", "same 2", "b 3", "a 1", "same 4", "same 6"), texts(results));
+    }
+
     /** curator: three requests, four successes, and costs of nothing. */
     @Tag("C32")
     @Tag("C37")
@@ -354,6 +380,18 @@ class PeersTest {
 
         assertTrue(contents().entrySet().containsAll(before.entrySet()));
         assertEquals(List.of("a"), texts(ask("a").name("one").submit().results()));
+    }
+
+    /** curator: the deletion of a batch reads a field that its own record of one has not. */
+    @Test void aBatchOfTheListIsDeletedAsOneOfTheDraftIs() {
+        var id = ask("a").submit().await().id();
+        ask("b").submit().await().delete();
+
+        here().batches(2).stream().filter(batch -> batch.id().equals(id)).forEach(Sheaf.Batch::delete);
+
+        assertEquals(List.of(), Sheaf.kept());
+        assertEquals(id, ask("a").submit().id());
+        assertEquals(2, sent("POST /v1/batches"));
     }
 
     // ---- the wait ends when the batch does, and not before ----
