@@ -3438,7 +3438,6 @@ public final class Sheaf {
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
-        private long[] came;                                       // lines, by the number of their part
         private int notes;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
@@ -3457,13 +3456,32 @@ public final class Sheaf {
         /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
         private LineIndex placed(Path index) {
             for (int attempt = 1; ; attempt++) {
-                var fetched = journal.lastSeen().filter(this::fetch).toList();
-                if (!fetched.isEmpty() || !Files.exists(index)) write(index);
-                var cut = fetched.stream().filter(part -> journal.isCollected(part)
-                    && came[part.number()] < part.requestCounts().completed() + part.requestCounts().failed()).toList();
-                if (cut.isEmpty() || attempt == ATTEMPTS) return new LineIndex(index, this::file);
+                long fetched = journal.lastSeen().filter(this::fetch).count();
+                if (fetched == 0 && Files.exists(index)) break;
+                var cut = journal.collected().filter(this::isCut).toList();
+                if (cut.isEmpty() || attempt == ATTEMPTS) {
+                    write(index);
+                    break;
+                }
                 for (var part : cut)
                     for (var kind : KINDS) Atomic.delete(file(part.number(), kind));
+            }
+            return new LineIndex(index, this::file);
+        }
+
+        private boolean isCut(Part part) {
+            long lines = KINDS.stream().mapToLong(kind -> lines(file(part.number(), kind))).sum();
+            return lines < part.requestCounts().completed() + part.requestCounts().failed();
+        }
+
+        private static long lines(Path file) {
+            if (!Files.exists(file)) return 0;
+            try (var lines = new Lines(Files.newInputStream(file))) {
+                long count = 0;
+                while (lines.advance()) count += lines.isBlank() ? 0 : 1;
+                return count;
+            } catch (IOException e) {
+                throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
             }
         }
 
@@ -3497,8 +3515,6 @@ public final class Sheaf {
 
         private void write(Path index) {
             var ids = journal.draft.path("own_ids").asBoolean() ? null : idsOfTheFile();
-            came = new long[journal.log.size() + 2];
-            notes = 0;
             Atomic.write("results", index, staged -> {
                 try (var out = new LineIndex.AnyOrder(staged, journal.requestCount())) {
                     for (int file = 0; file <= 2 * journal.log.size(); file++) scan(file, ids, out);
@@ -3517,11 +3533,8 @@ public final class Sheaf {
             var path = file(file);
             if (!Files.exists(path)) return;
             try (var lines = new Lines(Files.newInputStream(path))) {
-                while (lines.advance()) {
-                    if (lines.isBlank()) continue;
-                    came[file / 2 + 1]++;
-                    place(file, path, lines, ids, out);
-                }
+                while (lines.advance())
+                    if (!lines.isBlank()) place(file, path, lines, ids, out);
             }
         }
 
