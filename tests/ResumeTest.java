@@ -19,7 +19,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Collectors;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -256,6 +256,34 @@ class ResumeTest {
 
         assertTrue(fault.getMessage().startsWith("submit: cannot write to " + file + " ("), fault.getMessage());
         assertEquals(List.of(), server.requests());
+    }
+
+    /** A file cannot grow here, as on a full disk. */
+    @Test void aFullDiskIsASentenceAndNothingIsSent() throws Exception {
+        var java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        var script = new ProcessBuilder("sh", "-c", "ulimit -S -f 2000; exec \"$@\"", "sh", java, "-XX:-UsePerfData",
+            "-XX:TieredStopAtLevel=1", "-DSHEAF_HOME=" + home, "-cp", System.getProperty("java.class.path"),
+            Script.class.getName(), server.baseUrl()).redirectErrorStream(true).start();
+
+        var said = new String(script.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+
+        assertTrue(script.waitFor(20, TimeUnit.SECONDS) && script.exitValue() == 1, said);
+        assertEquals("submit: cannot write to " + home + " (File too large)\n", said);
+        assertEquals(List.of(), server.requests());
+        try (var left = Files.list(home.resolve("batches"))) {
+            assertEquals(0, left.count());
+        }
+        assertEquals(40, texts(Script.draft(server.baseUrl())).size());
+    }
+
+    /** What a user runs: 4 MB of prompts. */
+    static class Script {
+        static Draft draft(String baseUrl) {
+            return batch().provider(baseUrl).model("echo").prompts("{{value}}",
+                rows(IntStream.range(0, 40).mapToObj(i -> i + "x".repeat(100_000)).toList()));
+        }
+
+        public static void main(String... args) { draft(args[0]).submit(); }
     }
 
     @Test void aJournalOfALaterVersionIsLeftAlone() throws IOException {
