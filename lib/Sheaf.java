@@ -909,6 +909,9 @@ public final class Sheaf {
             if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
                 throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                     + "\" is over 64 characters, or its value over 512");
+            if ((key + " " + value).codePoints().anyMatch(Json::isHalf))
+                throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
+                    + "\" holds half a character, a lone surrogate; drop it");
             if (key.equals(Wire.TOKEN)) throw new IllegalArgumentException("metadata: \"" + Wire.TOKEN
                 + "\" is Sheaf's own key");
             var pairs = new TreeMap<>(metadata);
@@ -1005,8 +1008,8 @@ public final class Sheaf {
             else if (models.isEmpty()) throw new IllegalStateException("submit: no model; call model(\"...\"), and "
                 + "models() lists them");
             if (requests == null && again == null && data == null) checkLiterals();
-            if (requests == null && !endpoint.equals("/v1/chat/completions")
-                && !endpoint.equals("/v1/responses")) checkPlainEndpoint();
+            if (requests == null && !Set.of("/chat/completions", "/responses").contains(route(endpoint)))
+                checkPlainEndpoint();
         }
 
         /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
@@ -1024,6 +1027,9 @@ public final class Sheaf {
                         + "\" has no data; give it as prompts(text, csv(...))");
                 });
         }
+
+        /** Azure leaves the version out of an endpoint. */
+        private static String route(String endpoint) { return endpoint.replaceFirst("^/v[0-9]+/", "/"); }
 
         private void checkPlainEndpoint() {
             var word = system != null ? "system(...)" : !examples.isEmpty() ? "example(...)" : !images.isEmpty()
@@ -1141,7 +1147,7 @@ public final class Sheaf {
         private static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
         private static final int SEARCHED_ROWS = 1_000;
         private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
-        private static final Set<String> PLAIN_INPUT = Set.of("/v1/embeddings", "/v1/moderations");
+        private static final Set<String> PLAIN_INPUT = Set.of("/embeddings", "/moderations");
         /** Several providers take 64 characters of ASCII; what tells the rounds apart comes after these. */
         private static final String SHORT_ID = "[!-~]{1,50}";
         private final Draft draft;
@@ -1149,6 +1155,7 @@ public final class Sheaf {
         // a custom id of the user's, and the row or line it came from
         private final Map<String, Long> ids = new HashMap<>();
         private final String endpoint;
+        private final String route;
         private long row;
         private long number;
         private String customId;                               // that the user gave the row; null: none
@@ -1158,6 +1165,7 @@ public final class Sheaf {
             this.provider = provider;
             this.endpoint = draft.again != null ? draft.again.answers.journal.draft.path("endpoint").asText()
                 : draft.requests == null ? draft.endpoint : firstUrl();
+            this.route = Draft.route(endpoint);
         }
 
         String endpoint() { return endpoint; }
@@ -1292,17 +1300,17 @@ public final class Sheaf {
         private ObjectNode body(Template prompt, String model, Map<String, Object> values) {
             var body = Json.MAPPER.createObjectNode().put("model", model);
             var text = render("prompts", prompt, values);
-            if (PLAIN_INPUT.contains(endpoint)) body.put("input", text);
-            else if (endpoint.equals("/v1/completions")) body.put("prompt", text);
-            else body.set(endpoint.equals("/v1/responses") ? "input" : "messages", messages(text, values));
+            if (PLAIN_INPUT.contains(route)) body.put("input", text);
+            else if (route.equals("/completions")) body.put("prompt", text);
+            else body.set(route.equals("/responses") ? "input" : "messages", messages(text, values));
             settings(body);
             return body;
         }
 
         private String maxTokensField() {
-            return switch (endpoint) {
-                case "/v1/responses" -> "max_output_tokens";
-                case "/v1/completions" -> "max_tokens";
+            return switch (route) {
+                case "/responses" -> "max_output_tokens";
+                case "/completions" -> "max_tokens";
                 default -> provider.dialect().maxTokensField();
             };
         }
@@ -1325,7 +1333,7 @@ public final class Sheaf {
 
         private ArrayNode parts(String text, List<String> urls) {
             var parts = Json.MAPPER.createArrayNode();
-            boolean responses = endpoint.equals("/v1/responses");
+            boolean responses = route.equals("/responses");
             parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
             for (var url : urls) {
                 var part = parts.addObject().put("type", responses ? "input_image" : "image_url");
@@ -1425,7 +1433,7 @@ public final class Sheaf {
         static String url(String image, long row) {
             if (image.matches("(?i)https?://[^/\\s]+.*") || image.matches("(?i)data:image/[^,]+,.+")) return image;
             var type = TYPES.get(image.replaceFirst(".*\\.", "").toLowerCase(Locale.ROOT));
-            if (type == null || image.matches("(?s).*[\\n\\x00].*") || !Files.isRegularFile(Path.of(image)))
+            if (type == null || !Input.isPath(image) || !Files.isRegularFile(Path.of(image)))
                 throw new IllegalArgumentException("image: row " + row + ": \"" + clip(image, 80)
                     + "\" is neither an http(s) or data URL nor a png, jpg, gif or webp file here");
             return dataUrl(Path.of(image), type);
@@ -1517,6 +1525,16 @@ public final class Sheaf {
             return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
         }
 
+        /** Whether it says that it is over, and not yet where its answers are: some providers name the file late. */
+        private boolean lacksItsFiles() {
+            return status.equals(Status.COMPLETED) && outputFileId.isEmpty() && errorFileId.isEmpty()
+                && requestCounts.completed() + requestCounts.failed() > 0;
+        }
+
+        private Part as(Status other) {
+            return new Part(number, id, inputFileId, outputFileId, errorFileId, other, requestCounts, json);
+        }
+
         private boolean isWaiting() { return status.equals(Status.WAITING); }
 
         /** Whether the provider has it, and has not ended it. */
@@ -1560,12 +1578,14 @@ public final class Sheaf {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
         private static final Duration MOMENT = Duration.ofMillis(1);
+        private static final int FILE_POLLS = 10;
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
+        private int lateFiles;                     // polls that said completed and named no file
 
         private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
@@ -1747,6 +1767,7 @@ public final class Sheaf {
                 waitForRoom(part);
                 return;
             }
+            if (part.lacksItsFiles() && lateFiles++ < FILE_POLLS) part = part.as(Status.FINALIZING);
             remember(part);
             if (journal == null || !part.status().isTerminal()) return;
             journal.ended(part);
@@ -2505,7 +2526,13 @@ public final class Sheaf {
         }
 
         private static List<String> cells(Map<String, Object> row, List<String> columns) {
-            return columns.stream().map(column -> cell(row, column)).toList();
+            return columns.stream().map(column -> writable(column, cell(row, column))).toList();
+        }
+
+        private static String writable(String column, String cell) {
+            if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
+            throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
+                + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
         }
 
         private static String cell(Map<String, Object> row, String column) {
@@ -3135,8 +3162,9 @@ public final class Sheaf {
             replay(line);
         }
 
+        /** Writes down how a part ended; one whose files are not yet named is looked at again by the next run. */
         void ended(Part part) {
-            if (!part(part.number()).status().isTerminal()) step("ended", part.number(), "batch", part.json());
+            if (!part.lacksItsFiles() && !part(part.number()).status().isTerminal()) step("ended", part.number(), "batch", part.json());
         }
 
         // submitting
@@ -4046,7 +4074,7 @@ public final class Sheaf {
         private final Provider provider;
         private final long[] requests;                        // sorted: a hash of each, and its number
         private final BitSet taken = new BitSet();            // by their place above
-        private Answers answers;
+        private Results results;
 
         Earlier(Journal journal, Provider provider) {
             this.journal = journal;
@@ -4061,7 +4089,11 @@ public final class Sheaf {
             if (!batch.status().isTerminal())
                 throw new IllegalStateException("reuse: " + journal.name() + " is still " + batch.seenStatus()
                     + "; await it first: batch(\"" + journal.name() + "\").await()");
-            answers = batch.results().answers;
+            results = batch.results();
+            Journal.all().filter(later -> later.draft.path("again_of").equals(journal.draft.path("digest"))
+                && later.lastSeen().allMatch(part -> part.status().isTerminal()) && later.hasRun())
+                .sorted(Comparator.comparing(later -> later.submittedAt))
+                .forEach(later -> results = results.merge(new Batch(later, provider).results()));
         }
 
         /** Finds a request like this one, each only once; -1 if there is none. */
@@ -4088,8 +4120,9 @@ public final class Sheaf {
         /** Returns the line that answered a request like this one, if it was answered whole. */
         Optional<ObjectNode> answer(String line) {
             int request = take(line);
-            return request < 0 || !new Result(answers, request).ok() ? Optional.empty()
-                : answers.line(request).map(answer -> (ObjectNode) Json.lenient(answer));
+            var result = request < 0 ? null : results.at.apply(request);
+            return result == null || !result.ok() ? Optional.empty()
+                : Optional.of((ObjectNode) result.answer().orElseThrow().line());
         }
 
         String describe() {
@@ -4915,9 +4948,10 @@ public final class Sheaf {
         /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
         private long size(String id) {
             try {
-                return call("results", "GET", "/files/" + id, () -> client.files().withRawResponse().retrieve(id))
-                    .path("bytes").asLong();
-            } catch (BatchException | UncheckedIOException unknown) {
+                return patiently(() -> call("results", "GET", "/files/" + id,
+                    () -> client.files().withRawResponse().retrieve(id))).path("bytes").asLong();
+            } catch (BatchException e) {
+                if (Backoff.isPassing(e)) throw e;
                 return 0;
             }
         }
@@ -5516,7 +5550,7 @@ public final class Sheaf {
 
         /** An answer must not move the cursor. */
         private static String printable(String line) {
-            return line.replace("\t", "    ").replaceAll("\\p{Cntrl}", "")
+            return line.replace("\t", "    ").replaceAll("[\\p{Cc}\\p{Zl}\\p{Zp}]", "")
                 .replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
         }
 

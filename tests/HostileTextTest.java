@@ -307,6 +307,42 @@ class HostileTextTest {
         assertTold(rows.subList(1, rows.size()), answers.subList(1, rows.size()), results);
     }
 
+    @Test void aTableMovesNoCursor() {
+        var texts = many(100, () -> some(this::text));
+        hear(body -> contents(body).get(0));
+        var results = ask(texts).submit().results();
+        var stdout = System.out;
+        var bytes = new java.io.ByteArrayOutputStream();
+        System.setOut(new java.io.PrintStream(bytes, true, java.nio.charset.StandardCharsets.UTF_8));
+        try {
+            results.show(100);
+        } finally {
+            System.setOut(stdout);
+        }
+
+        var shown = bytes.toString(java.nio.charset.StandardCharsets.UTF_8);
+        assertEquals(List.of(), shown.codePoints().filter(c -> c != '\n' && Character.isISOControl(c) || c == 0x2028
+            || c == 0x2029).mapToObj(Integer::toHexString).distinct().toList(), "sheaf.seed " + SEED);
+    }
+
+    @Test void aCsvSaysWhatItCannotHold() {
+        hear(body -> "fine");
+        var results = ask(List.of("a", "b\ud83d")).submit().results();
+
+        assertThrows(IllegalStateException.class, () -> results.toCsv(home.resolve("out.csv")));
+    }
+
+    @Test void halfACharacterInMetadataIsRefusedBeforeAnythingIsSent() {
+        assertThrows(IllegalArgumentException.class, () -> batch().metadata("k", "\ud83d"));
+    }
+
+    @Test void anImageOfHalfACharacterIsASentence() {
+        var fault = assertThrows(IllegalArgumentException.class, () -> batch().model("m").image("{{value}}")
+            .prompts("{{value}}", rows("\ud83d.png")).preview(1));
+
+        assertTrue(fault.getMessage().startsWith("image: row 1: "), fault.getMessage());
+    }
+
     @Test void theIdsOfAFileOfRequestsComeBack() throws IOException {
         var ids = many(100, () -> some(this::text)).stream().filter(id -> !id.isBlank()).distinct().toList();
         var lines = ids.stream().map(id -> DraftTest.GUIDE_LINE.replace("\"request-1\"", ascii(id))).toList();

@@ -495,6 +495,52 @@ class PeersTest {
             && fault.getMessage().endsWith(" and run again"), fault.getMessage());
     }
 
+    /** LiteLLM: says completed, and names the output file a poll later. */
+    @Test void anOutputFileThatIsNamedLateIsRead() {
+        server.pause();
+        var batch = ask("a").submit();
+        server.on("GET /v1/batches/*", Fault.status(200).body("{\"id\":\"" + batch.id() + "\","
+            + "\"status\":\"completed\",\"output_file_id\":null,\"error_file_id\":null,"
+            + "\"request_counts\":{\"total\":1,\"completed\":1,\"failed\":0}}")).resume();
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L), batch.results().counts());
+    }
+
+    /** LiteLLM: what was missing in the first run is read by the next. */
+    @Test void anOutputFileThatIsNamedAfterTheWaitIsReadByTheNextRun() {
+        server.pause();
+        var batch = ask("a").submit();
+        var completed = "{\"id\":\"" + batch.id() + "\",\"status\":\"completed\",\"output_file_id\":null,"
+            + "\"error_file_id\":null,\"request_counts\":{\"total\":1,\"completed\":1,\"failed\":0}}";
+        server.onEvery(request -> request.startsWith("GET /v1/batches/") ? Fault.status(200).body(completed) : null);
+        batch.results();
+        server.onEvery(request -> null).resume();
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L), ask("a").submit().results().counts());
+    }
+
+    /** Azure: its endpoint is /chat/completions, and takes messages. */
+    @Test void azuresEndpointTakesMessages() {
+        try (var azure = BatchServer.options().dialect(BatchServer.Dialect.AZURE).start()) {
+            var results = ask("a").provider(Provider.of(azure.baseUrl())).endpoint("/chat/completions").system("s")
+                .submit().results();
+
+            assertEquals(List.of("a"), texts(results));
+        }
+    }
+
+    /** curator: requests that were answered in a later round are paid again by the next run. */
+    @Test void whatARepairAnsweredIsTakenOverToo() {
+        var asked = new AtomicInteger();
+        server.answer(body -> asked.getAndIncrement() == 0 ? Reply.error(503, "busy", "busy") : Reply.text("once"));
+        ask("a", "b").name("daily").repair(1).submit().results();
+        server.answer(body -> Reply.text("twice"));
+
+        var results = ask("a", "b", "c").name("daily").reuse().submit().results();
+
+        assertEquals(List.of("once", "once", "twice"), texts(results));
+    }
+
     /** kluster, SiliconFlow: a status of another name is taken for an end, or breaks the reading. */
     @Tag("C17")
     @Test void aStatusThatNobodyKnowsIsNoEnd() {
