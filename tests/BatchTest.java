@@ -21,6 +21,7 @@ import java.util.stream.Stream;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -40,6 +41,7 @@ class BatchTest {
 
     @AfterEach void stop() { server.close(); }
 
+    @Tag("C36")
     @Test void resultsKeepPromptOrderWhateverTheOutputFileOrder() {
         server.reply(text -> text.toUpperCase()).shuffleOutput();
 
@@ -49,6 +51,7 @@ class BatchTest {
         assertEquals(List.of("one", "two", "three"), results.stream().map(result -> result.row("value")).toList());
     }
 
+    @Tag("C31")
     @Test void everyRequestEndsInExactlyOneOutcome() {
         server.answer(body -> reply(body.at("/messages/0/content").asText())).loseLine("request-6");
 
@@ -80,6 +83,7 @@ class BatchTest {
         };
     }
 
+    @Tag("C34")
     @Test void aBatchInWhichEveryRequestFailedGivesResultsNotAnException() {
         server.answer(body -> BatchServer.Reply.error(500, "server_error", "down"));
 
@@ -90,6 +94,7 @@ class BatchTest {
             () -> results.iterator().next().text()).getMessage());
     }
 
+    @Tag("C5")
     @Test void aDatasetLargerThanAFileIsSeveralPartsAndOneBatch() {
         var batch = numbers(25).provider(here().limits(10, 1_000_000)).submit();
 
@@ -99,6 +104,7 @@ class BatchTest {
         assertEquals(3, sent("POST /v1/batches"));
     }
 
+    @Tag("C5")
     @Test void aPartObeysTheLimitOfBytesOfItsEncodedLines() throws IOException {
         batch().provider(here().limits(1_000, 700)).quiet().model("m")
             .prompts("é{{value}}", rows(IntStream.range(0, 20).boxed().toList())).submit();
@@ -109,6 +115,7 @@ class BatchTest {
         }
     }
 
+    @Tag("C6")
     @Test void twoModelsAreTwoPartsWhereAProviderForbidsMixing() {
         var draft = ask("a", "b").model("m1", "m2");
 
@@ -127,6 +134,7 @@ class BatchTest {
         assertEquals(List.of("1", "2"), texts(results));
     }
 
+    @Tag("C4")
     @Test void theUsersIdStaysHereAndComesBack() {
         var id = "Ünïcode ".repeat(30);
 
@@ -135,6 +143,7 @@ class BatchTest {
         assertEquals(id + "a", result.customId());
     }
 
+    @Tag("C16")
     @Test void submittingTheSameDraftAgainAttachesAndSendsNothing() {
         var first = ask("a", "b").submit().await();
 
@@ -171,6 +180,7 @@ class BatchTest {
             .get("content"));
     }
 
+    @Tag("C13")
     @Test void aBatchSubmittedFromAnotherMachineIsNotSubmittedAgain() {
         var id = ask("a").submit().id();
         System.setProperty("SHEAF_HOME", home.resolve("elsewhere").toString());
@@ -187,6 +197,7 @@ class BatchTest {
         assertEquals(404, fault.status());
     }
 
+    @Tag("C34")
     @Test void aBatchThatFailsValidationNamesTheRows() {
         var small = BatchServer.options().maxRequests(2).start();
         try (small) {
@@ -198,6 +209,7 @@ class BatchTest {
         }
     }
 
+    @Tag("C24")
     @Test void aFaultOfOneLineNamesItsRow() throws IOException {
         var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2")
             .replace("\"messages\"", "\"msgs\"");
@@ -212,6 +224,7 @@ class BatchTest {
         assertTrue(fault.batchId().startsWith("batch_"));
     }
 
+    @Tag("C24")
     @Test void aFailedPartDoesNotHideTheOthers() throws IOException {
         var lines = DraftTest.GUIDE_LINE + "\n" + DraftTest.GUIDE_LINE.replace("request-1", "request-2")
             .replace("\"messages\"", "\"msgs\"");
@@ -234,6 +247,7 @@ class BatchTest {
             .iterator().next().error());
     }
 
+    @Tag("C39")
     @Test void aCancelledBatchKeepsWhatItFinished() {
         server.pause();
         var batch = ask("a", "b").submit();
@@ -245,6 +259,7 @@ class BatchTest {
         assertEquals(Status.CANCELLED, batch.cancel().status());
     }
 
+    @Tag("C21")
     @Test void awaitWithATimeLimitLeavesTheBatchGoing() {
         server.pause();
         var batch = ask("a").submit();
@@ -293,6 +308,7 @@ class BatchTest {
         assertTrue(part.json().at("/metadata/sheaf").asText().matches("[0-9a-f]{64}/1-1/rows/[0-9a-f]{8}"));
     }
 
+    @Tag("C40")
     @Test void theJournalIsPrivateAndHoldsNoKey() throws IOException {
         System.setProperty("SHEAF_API_KEY", "sk-secret");
         try (var locked = BatchServer.options().apiKey("sk-secret").start()) {

@@ -259,6 +259,7 @@ class DialectTest {
 
     // ---- Sheaf in all of them ----
 
+    @Tag("C31")
     @ParameterizedTest
     @EnumSource(Dialect.class)
     void sheafGetsEveryRowInEveryDialect(Dialect dialect) {
@@ -278,6 +279,7 @@ class DialectTest {
         assertEquals("yes", results.stream().toList().get(4).text());
     }
 
+    @Tag("C16")
     @ParameterizedTest
     @EnumSource(Dialect.class)
     void sheafComesBackToABatchInEveryDialect(Dialect dialect) {
@@ -295,6 +297,7 @@ class DialectTest {
         assertEquals(1, server.requests().stream().filter("POST /v1/batches"::equals).count());
     }
 
+    @Tag("C39")
     @ParameterizedTest
     @EnumSource(Dialect.class)
     void sheafCancelsInEveryDialect(Dialect dialect) {

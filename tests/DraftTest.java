@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -174,6 +175,8 @@ class DraftTest {
         assertEquals("{\"model\":\"m\",\"input\":\"a\"}", body.toString());
     }
 
+    @Tag("C1")
+    @Tag("C2")
     @Test void hostileTextIsOneLineOfAscii7ControlsAndValidUtf8() throws Exception {
         var text = "\u2028\u2029\u0085 \u0000\u001b \ud83d lone \ude00 and \ud83d\ude00 {{x}} \r\n \ufeff \u202e";
 
@@ -184,6 +187,7 @@ class DraftTest {
         assertEquals(text, new ObjectMapper().readTree(line).at("/body/messages/0/content").asText());
     }
 
+    @Tag("C1")
     @Test void toJsonlWritesTheGuidesFile() throws Exception {
         batch().model("m").prompts("a", "b").toJsonl(dir.resolve("requests.jsonl"));
 
@@ -193,6 +197,9 @@ class DraftTest {
         assertTrue(text.endsWith("}\n"), text);
     }
 
+    @Tag("C3")
+    @Tag("C8")
+    @Tag("C11")
     @Test void badInputIsOneSentence() {
         var m = batch().model("m");
         assertSays("submit: no prompts; call prompts(text, data) first", m::submit);
@@ -243,6 +250,7 @@ class DraftTest {
         assertSays("metadata: \"sheaf\" is Sheaf's own key", () -> m.metadata("sheaf", "x"));
     }
 
+    @Tag("C7")
     @Test void aRequestLargerThanAFileMayBeIsRefusedWithItsRow() {
         var small = Provider.of("http://localhost:9/v1").limits(10, 200);
 
@@ -251,6 +259,9 @@ class DraftTest {
                 rows(Map.of("a", 1), Map.of("a", "x".repeat(300)))).preview(9));
     }
 
+    @Tag("C3")
+    @Tag("C8")
+    @Tag("C10")
     @Test void requestsAreCheckedLineByLine() throws Exception {
         assertSays("requests: FILE line 1: no custom_id; each line needs its own", requests("{\"custom_id\":\"\"}"));
         assertSays("requests: FILE line 2: not JSON (Unexpected end-of-input within/between Object entries)",
@@ -271,6 +282,7 @@ class DraftTest {
             .model("x").preview(1));
     }
 
+    @Tag("C1")
     @Test void requestsAreSentAsTheyAre() throws Exception {
         var file = Files.writeString(dir.resolve("r.jsonl"), "\uFEFF" + GUIDE_LINE.replace(",", " , ") + "\r\n\n");
 

@@ -21,6 +21,7 @@ import java.util.Queue;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -136,6 +137,7 @@ class GuideTest {
 
     @AfterEach void stop() { stub.stop(0); }
 
+    @Tag("C22")
     @Test void theGuidesPayloadsAreRead() {
         on("GET /v1/batches/mybatch-123", CREATED, COMPLETED);
         on("GET /v1/files/myfile-123-output/content", answer("request-1", "Hello"));
@@ -148,6 +150,8 @@ class GuideTest {
         assertEquals(Status.COMPLETED, sent.status());
     }
 
+    @Tag("C22")
+    @Tag("C25")
     @Test void theGuidesListIsATable() {
         on("GET /v1/batches", LIST);
 
@@ -160,6 +164,8 @@ class GuideTest {
             mybatch-789        completed  4/4       2024-12-10 12:12""", table);
     }
 
+    @Tag("C22")
+    @Tag("C39")
     @Test void theGuidesCancelIsRead() {
         on("POST /v1/batches/mybatch-123/cancel", CANCELLING);
         on("GET /v1/batches/mybatch-123", CREATED);
@@ -167,6 +173,7 @@ class GuideTest {
         assertEquals("Batch[mybatch-123 cancelling 3/3]", here().batch("mybatch-123").cancel().toString());
     }
 
+    @Tag("C39")
     @Test void cancellingWhatIsOverReadsWhatItIs() {
         on("GET /v1/batches/mybatch-123", CREATED, COMPLETED);
         on("POST /v1/batches/mybatch-123/cancel",
@@ -175,6 +182,8 @@ class GuideTest {
         assertEquals(Status.COMPLETED, here().batch("mybatch-123").cancel().status());
     }
 
+    @Tag("C17")
+    @Tag("C22")
     @Test void statusesAndTimesOfOtherSpellingsAreRead() {
         on("GET /v1/batches/mybatch-123", CREATED.replace("validating", "in_queue"),
             COMPLETED.replace("\"completed\",", "\"CANCELED\",")
@@ -188,6 +197,7 @@ class GuideTest {
         assertEquals(Map.of(Outcome.CANCELLED, 1L), sent.results().counts());
     }
 
+    @Tag("C26")
     @Test void blankFileIdsMeanNoFile() {
         on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"myfile-123-output\"", "\"\"")
             .replace("\"error_file_id\": null", "\"error_file_id\": \"\""));
@@ -198,12 +208,15 @@ class GuideTest {
         assertTrue(heard.stream().noneMatch(route -> route.contains("content")), heard.toString());
     }
 
+    @Tag("C23")
     @Test void countsThatAreMissingAreZero() {
         on("GET /v1/batches/mybatch-123", "{\"id\":\"mybatch-123\",\"request_counts\":{\"completed\":null}}");
 
         assertEquals(new RequestCounts(0, 0, 0), here().batch("mybatch-123").requestCounts());
     }
 
+    @Tag("C28")
+    @Tag("C30")
     @Test void linesOfOtherShapesAreRead() {
         on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"error_file_id\": null", "\"error_file_id\": \"e\""));
         on("GET /v1/files/myfile-123-output/content", String.join("\r\n",
@@ -238,6 +251,7 @@ class GuideTest {
         assertEquals(Map.of(Outcome.INVALID, 1L), results.counts());
     }
 
+    @Tag("C35")
     @Test void oneFileThatIsGoneDoesNotHideTheOther() {
         on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"error_file_id\": null", "\"error_file_id\": \"gone\""));
         on("GET /v1/files/myfile-123-output/content", answer("request-1", "Hello"));
@@ -247,6 +261,7 @@ class GuideTest {
         assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L), results.counts());
     }
 
+    @Tag("C38")
     @Test void aListThatIgnoresTheCursorEnds() {
         on("GET /v1/batches", "{\"data\":[" + COMPLETED + "],\"has_more\":true}");
 
@@ -254,6 +269,7 @@ class GuideTest {
         assertEquals(2, heard.size());
     }
 
+    @Tag("C13")
     @Test void aLostAnswerToCreateIsLookedUpBeforeItIsSentAgain() {
         on("POST /v1/batches", "500 {\"error\":{\"message\":\"lost\"}}");
         on("GET /v1/batches", "{\"data\":[]}", "{\"data\":[" + COMPLETED + "]}");
@@ -265,6 +281,7 @@ class GuideTest {
         assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
     }
 
+    @Tag("C13")
     @Test void anAnswerToCreateThatStaysLostStopsBeforeItPaysTwice() {
         stub.removeContext("/");
         stub.createContext("/", exchange -> {
@@ -286,6 +303,7 @@ class GuideTest {
         assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
     }
 
+    @Tag("C18")
     @Test void aPollThatFailsDoesNotEndTheWait() {
         on("GET /v1/batches/mybatch-123", "503 {}", "429 {}", "404 {}", CREATED, "502 <html>", COMPLETED);
         on("GET /v1/files/myfile-123-output/content", "502 {}", answer("request-1", "Hello"));
@@ -295,6 +313,7 @@ class GuideTest {
         assertEquals(1, results.succeeded().size());
     }
 
+    @Tag("C19")
     @Test void aKeyThatIsRefusedEndsTheWait() {
         on("GET /v1/batches/mybatch-123", "401 {\"error\":{\"message\":\"key revoked\"}}");
 
@@ -315,6 +334,7 @@ class GuideTest {
             + "OpenAI-compatible API?", fault.getMessage());
     }
 
+    @Tag("C24")
     @Test void aBatchThatFailedSaysWhyInWhateverShape() {
         on("GET /v1/batches/mybatch-123", COMPLETED.replace("\"completed\",", "\"failed\",")
             .replace("\"myfile-123-output\"", "null")

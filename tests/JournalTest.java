@@ -19,6 +19,7 @@ import java.util.stream.Stream;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -134,6 +135,7 @@ class JournalTest {
         assertEquals("a", batch("good").results().iterator().next().text());
     }
 
+    @Tag("C16")
     @Test void anUploadThatWasFinishedIsNotMadeAgain() throws IOException {
         server.pause();
         ask("a").submit();
@@ -145,6 +147,7 @@ class JournalTest {
         assertEquals(1, Collections.frequency(server.requests(), "POST /v1/batches"));
     }
 
+    @Tag("C16")
     @Test void anUploadThatWasFinishedUnseenIsNotMadeAgain() throws IOException {
         server.pause();
         ask("a").submit();
@@ -166,6 +169,7 @@ class JournalTest {
         assertTrue(lines(steps()).allMatch(line -> line.startsWith("{") && line.endsWith("}")));
     }
 
+    @Tag("C16")
     @Test void aTornLastStepNeverHappenedAndHidesNoOther() throws IOException {
         var id = ask("a").submit().id();
         Files.writeString(steps(), "{\"at\":\"2026-", StandardOpenOption.APPEND);

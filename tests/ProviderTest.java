@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 import sheaf.Sheaf.Provider;
@@ -43,6 +44,7 @@ class ProviderTest {
             Provider::chosen);
     }
 
+    @Tag("C40")
     @Test void noKeyIsASentenceWithWhatWasLookedFor() {
         System.setProperty("CI", "true");
 
@@ -59,6 +61,7 @@ class ProviderTest {
             + "doubleword, deepinfra, together, kluster", () -> Provider.named("gpt"));
     }
 
+    @Tag("C40")
     @Test void aKeyInAUrlOrAnImpossibleKeyIsRefusedAndNotShown() {
         assertSays("provider: the base URL of h holds a key; put it into SHEAF_API_KEY",
             () -> Provider.of("https://u:secret@h/v1"));

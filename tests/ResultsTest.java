@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -138,6 +139,7 @@ class ResultsTest {
             fault.getMessage());
     }
 
+    @Tag("C33")
     @Test void retrySendsWhatMayPassAndMergePutsItInPlace() {
         server.answer(body -> switch (body.at("/messages/0/content").asText()) {
             case "down" -> BatchServer.Reply.error(503, "overloaded", "busy");
@@ -217,6 +219,7 @@ class ResultsTest {
         assertEquals("a,b,result.text\n1,,1\n2,3,2\n", Files.readString(home.resolve("u.csv")).replace("\r\n", "\n"));
     }
 
+    @Tag("C33")
     @Test void eachRoundHasIdsOfItsOwn() {
         server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
         var first = ask("a").submit().results();

@@ -9,13 +9,13 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** Says to each route what a test wrote down, word for word, and keeps what it hears: any provider, however odd. */
@@ -69,10 +69,11 @@ final class ScriptedServer implements AutoCloseable {
             .toList();
     }
 
-    /** Returns how long after the first request for a route the second one came. */
-    Duration gap(String route) {
+    /** Returns the milliseconds between the requests for a route. */
+    List<Long> gaps(String route) {
         var requests = heard(route);
-        return Duration.ofNanos(requests.get(1).nanos() - requests.get(0).nanos());
+        return IntStream.range(1, requests.size())
+            .mapToObj(i -> (requests.get(i).nanos() - requests.get(i - 1).nanos()) / 1_000_000).toList();
     }
 
     /** Returns the content of the file in a form. */
