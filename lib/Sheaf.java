@@ -1759,7 +1759,8 @@ public final class Sheaf {
 
         private void refresh(String step) {
             for (var part : List.copyOf(parts))
-                if (part.isGoing()) rememberEnd(Part.of(part.number(), provider.wire().retrieve(step, part.id())));
+                if (part.isGoing()) rememberEnd(Part.of(part.number(), step.equals("await")
+                    ? provider.wire().retrieveOnce(step, part.id()) : provider.wire().retrieve(step, part.id())));
         }
 
         private void rememberEnd(Part part) {
@@ -4843,6 +4844,11 @@ public final class Sheaf {
         }
 
         JsonNode retrieve(String step, String id) {
+            return patiently(() -> retrieveOnce(step, id));
+        }
+
+        /** Asks once, for a wait that has a patience of its own. */
+        JsonNode retrieveOnce(String step, String id) {
             return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
         }
 
@@ -4876,7 +4882,7 @@ public final class Sheaf {
             }));
         }
 
-        Listed recentBatches() { return patiently(() -> batches("submit", SEARCHED)); }
+        Listed recentBatches() { return batches("submit", SEARCHED); }
 
         List<JsonNode> files(String step, int limit) {
             return pages(limit, (after, size) -> call(step, "GET", "/files", () -> {
@@ -4887,7 +4893,8 @@ public final class Sheaf {
         }
 
         List<JsonNode> models() {
-            return items(call("models", "GET", "/models", () -> client.models().withRawResponse().list())).toList();
+            return items(patiently(() -> call("models", "GET", "/models", () -> client.models().withRawResponse().list())))
+                .toList();
         }
 
         private interface Page {
@@ -4899,14 +4906,15 @@ public final class Sheaf {
          * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
          * page, which is a round number.
          */
-        private static Listed pages(int limit, Page page) {
+        private Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
             Optional<String> after = Optional.empty();
             boolean isWhole = false;
             for (int before = -1; found.size() < limit && found.size() > before && !isWhole; ) {
                 before = found.size();
                 int size = Math.min(100, limit - before);
-                var answer = page.get(after, size);
+                var from = after;
+                var answer = patiently(() -> page.get(from, size));
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
                 long items = items(answer).count();
                 boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
