@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
@@ -38,7 +39,7 @@ final class Chaos {
     private static final String[] RETRY_AFTER = {"0", "0.02", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"};
 
     private final long seed;
-    private final Path home;
+    private final Path folder;
     private final Path store;
     private final Random random;
     private final Dialect dialect;
@@ -61,8 +62,8 @@ final class Chaos {
 
     Chaos(long seed, Path folder) {
         this.seed = seed;
-        this.home = folder.resolve("home-" + Long.toHexString(seed));
-        this.store = folder.resolve("store-" + Long.toHexString(seed));
+        this.folder = folder.resolve("chaos-" + Long.toHexString(seed));
+        this.store = this.folder.resolve("store");
         this.random = new Random(seed);
         this.dialect = DIALECTS.get(random.nextInt(DIALECTS.size()));
         this.mixed = dialect == Dialect.KLUSTER || random.nextInt(3) == 0;
@@ -73,31 +74,32 @@ final class Chaos {
         this.rate = 0.1 + random.nextDouble() * 0.5;
     }
 
-    /** Runs so many, and returns a sentence about what they went through. */
-    static String run(int count, Random seeds, Path folder) {
+    /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
+    static String run(int count, Path folder) throws IOException {
+        Long seed = Long.getLong("sheaf.seed");
         Map<String, Integer> faults = new TreeMap<>();
-        int again = 0, batches = 0;
-        for (int i = 0; i < count; i++) {
-            Chaos chaos = new Chaos(seeds.nextLong(), folder);
+        int runs = seed == null ? count : 1, again = 0, batches = 0;
+        for (int i = 0; i < runs; i++) {
+            Chaos chaos = new Chaos(seed == null ? ThreadLocalRandom.current().nextLong() : seed, folder);
             batches += chaos.run();
             again += chaos.endings.size();
             chaos.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum));
         }
-        return count + " runs with " + batches + " batches, " + faults.values().stream().mapToInt(n -> n).sum()
+        return runs + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
             + " faults " + faults + ", after which the script ran again " + again + " times";
     }
 
     /** Runs the script until it has its results, and returns how many batches that took: as many as it has parts. */
-    int run() {
-        System.setProperty("SHEAF_HOME", home.toString());
+    int run() throws IOException {
+        Files.createDirectories(folder);
+        System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
         try {
             runWithFaults();
             return checkServer();
         } catch (RuntimeException | AssertionError e) {
             throw new AssertionError(this + ": " + e, e);
         } finally {
-            RunTests.deleteTree(home);
-            RunTests.deleteTree(store);
+            ServerBench.deleteTree(folder);
         }
     }
 

@@ -13,8 +13,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
-/** What a server holds of one client in the end: the input files that it stored, and the batches that it was paid for. */
+/** What a server holds of a client in the end: the input files that it stored, and the batches that it was paid for. */
 final class Ledger {
     private final Map<String, String> inputFiles = new HashMap<>();   // content by id
     private final List<JsonNode> paid = new ArrayList<>();            // batches
@@ -83,7 +84,7 @@ final class Ledger {
                 () -> "another file was sent than the one for which there was no room: " + this);
     }
 
-    private static java.util.stream.Stream<String> customIds(String input) {
+    private static Stream<String> customIds(String input) {
         return Arrays.stream(input.split("\n"))
             .map(line -> RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText());
     }
