@@ -33,6 +33,7 @@ import sheaf.Sheaf.Result;
  */
 final class Chaos {
     private static final int MAX_PARTS = 8;              // for each model
+    private static final int MAX_CUTS = 2;
     private static final List<Dialect> DIALECTS = List.of(Dialect.values());
     private static final String HTML = "<html>\n<body>Bad Gateway</body>\n</html>\n";
     private static final int[] STATUSES = {408, 409, 425, 429, 500, 502, 503, 504};
@@ -53,6 +54,7 @@ final class Chaos {
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
     private final Map<String, Integer> calls = new HashMap<>();              // the same
     private final Map<String, Integer> faults = new TreeMap<>();             // how many of which
+    private final Map<String, Integer> cuts = new HashMap<>();               // between two lines, by file
     private final AtomicInteger lostUploads = new AtomicInteger();
     private final List<String> settings = new ArrayList<>();
     private final List<String> endings = new ArrayList<>();                  // of the script, but for the last
@@ -247,16 +249,21 @@ final class Chaos {
         return counted(String.valueOf(status), fault);
     }
 
-    /** Returns where an answer breaks off: anywhere, or between two lines of a file, where nobody sees it at once. */
+    /**
+     * Returns where an answer breaks off: anywhere, or between two lines of a file, where nobody sees it at once. A
+     * file that always ends there would be believed, and rightly.
+     */
     private long cut(String request, Random chance) {
-        int anywhere = chance.nextInt(4) == 0 ? 0 : chance.nextInt(400);
+        int anywhere = 1 + chance.nextInt(400);
         boolean between = chance.nextBoolean();
         int line = chance.nextInt(10);
-        if (!between || !request.endsWith("/content"))
+        if (!between || !request.endsWith("/content") || cuts.merge(request, 1, Integer::sum) > MAX_CUTS)
             return anywhere;
+        if (line == 0)
+            return 0;
         String content = content(request.split("/")[3]);
         for (int at = 0; (at = content.indexOf('\n', at) + 1) > 0; )
-            if (line-- == 0)
+            if (--line == 0)
                 return at;
         return anywhere;
     }

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -75,6 +76,7 @@ final class ClientKills {
         int batches = 0;
         for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
             killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
+        assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
         return described(kills, batches);
     }
 
@@ -187,6 +189,7 @@ final class ClientKills {
         private volatile Phase phase = Phase.BEFORE_SUBMIT;
         private volatile String last = "";         // event
         private String how = "";
+        private volatile boolean killed;
         private int events;                        // of the moment's phase
 
         private Life(Moment moment) throws IOException {
@@ -268,6 +271,7 @@ final class ClientKills {
         /** Ends the script with SIGKILL, and returns when it is gone. */
         private void kill() {
             try {
+                killed = process.isAlive();
                 process.destroyForcibly().waitFor(END.toMillis(), MILLISECONDS);
             } catch (InterruptedException e) {
                 throw new AssertionError(e);
@@ -278,9 +282,8 @@ final class ClientKills {
             return process.waitFor(limit.toSeconds(), SECONDS);
         }
 
-        /** Returns whether it was ended from outside: by itself a script returns 0 or 1. */
         private boolean isKilled() {
-            return moment != null && process.exitValue() > 1;
+            return killed && process.exitValue() != 0;
         }
 
         @Override
