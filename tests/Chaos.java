@@ -1,5 +1,6 @@
 package sheaf;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.junit.jupiter.api.Assertions.assertIterableEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -14,6 +15,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
@@ -22,6 +24,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import sheaf.BatchServer.Dialect;
 import sheaf.BatchServer.Fault;
+import sheaf.BatchServer.Reply;
 import sheaf.Sheaf.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
@@ -33,7 +36,8 @@ import sheaf.Sheaf.Result;
  */
 final class Chaos {
     private static final int MAX_PARTS = 8;              // for each model
-    private static final int MAX_CUTS = 2;
+    private static final int MAX_CUTS = 2;               // of a file between two lines
+    private static final Set<String> UNHEARD = Set.of("lost", "truncated", "shortened");   // done, but not known to be
     private static final List<Dialect> DIALECTS = List.of(Dialect.values());
     private static final String HTML = "<html>\n<body>Bad Gateway</body>\n</html>\n";
     private static final int[] STATUSES = {408, 409, 425, 429, 500, 502, 503, 504};
@@ -48,13 +52,16 @@ final class Chaos {
     private final List<String> models;
     private final int rows;
     private final int perPart;               // requests
+    private final long queue;                // parts that the script has in the provider's queue
+    private final boolean repairs;           // whether some requests break at first, and the script asks again
     private final int latency;               // of the engine, in microseconds
     private final double rate;               // faults for each call
+    private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
     private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
     private final Map<String, Integer> calls = new HashMap<>();              // the same
     private final Map<String, Integer> faults = new TreeMap<>();             // how many of which
-    private final Map<String, Integer> cuts = new HashMap<>();               // between two lines, by file
+    private final Map<String, Integer> cuts = new HashMap<>();               // between two lines, by request
     private final AtomicInteger lostUploads = new AtomicInteger();
     private final List<String> settings = new ArrayList<>();
     private final List<String> endings = new ArrayList<>();                  // of the script, but for the last
@@ -72,6 +79,8 @@ final class Chaos {
         this.models = random.nextBoolean() ? List.of("one") : List.of("one", "two");
         this.rows = 1 + random.nextInt(40);
         this.perPart = (rows * models.size() + MAX_PARTS - 1) / MAX_PARTS + random.nextInt(rows);
+        this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
+        this.repairs = random.nextInt(4) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
     }
@@ -116,11 +125,21 @@ final class Chaos {
         try (BatchServer server = BatchServer.options().store(store).start()) {
             Ledger ledger = new Ledger(new RawClient(server::baseUrl));
             if (hidesFiles)
-                ledger.assertEachOnce(rows * models.size(), lostUploads.get());
+                ledger.assertEachOnce(paid(), lostUploads.get());
             else
-                ledger.assertEachOnce(rows * models.size());
+                ledger.assertEachOnce(paid());
             return ledger.batches();
         }
+    }
+
+    /** Returns the ids of all requests: of those that broke, there is a second one. */
+    private List<String> paid() {
+        List<String> ids = new ArrayList<>(Ledger.customIds(rows * models.size()));
+        for (int n = 0; n < rows; n++)
+            for (int m = 0; m < models.size(); m++)
+                if (breaks(prompt(n), models.get(m)))
+                    ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+        return ids;
     }
 
     // ---- the script ----
@@ -138,7 +157,7 @@ final class Chaos {
     }
 
     private Draft draft(String url) {
-        Draft draft = Sheaf.batch().provider(provider(url)).name("chaos").quiet()
+        Draft draft = Sheaf.batch().provider(provider(url)).name("chaos").quiet().repair(repairs ? 1 : 0)
             .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
             .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
@@ -148,9 +167,13 @@ final class Chaos {
         return Map.of("n", n, "word", "grüße\u2028" + seed);
     }
 
+    private String prompt(int n) {
+        return "row " + n + " says grüße\u2028" + seed;
+    }
+
     private Provider provider(String url) {
         Sheaf.Dialect manners = dialect == Dialect.TOGETHER ? Provider.TOGETHER.dialect() : Provider.OPENAI.dialect();
-        return Provider.of(url).limits(perPart, 1_000_000).dialect(new Sheaf.Dialect(mixed,
+        return Provider.of(url).limits(perPart, 1_000_000).queue(queue, Long.MAX_VALUE).dialect(new Sheaf.Dialect(mixed,
             manners.maxTokensField(), manners.uploadPath(), manners.purpose()));
     }
 
@@ -162,7 +185,7 @@ final class Chaos {
 
     private List<String> expected() {
         return IntStream.range(0, rows).boxed().flatMap(n -> models.stream()
-            .map(model -> n + " " + model + " " + model + ": row " + n + " says grüße\u2028" + seed)).toList();
+            .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
     }
 
     // ---- the server ----
@@ -178,9 +201,9 @@ final class Chaos {
         maybe(4, "blankIds", server::blankIds);
         maybe(3, "queue", () -> {
             if (random.nextBoolean())
-                server.failOver(queue());
+                server.failOver(tokens());
             else
-                server.refuseOver(queue());
+                server.refuseOver(tokens());
         });
         maybe(10, "showFilesAfter", () -> {
             server.showFilesAfter(Duration.ofMillis(1 + random.nextInt(200)));
@@ -197,13 +220,21 @@ final class Chaos {
     }
 
     /** Returns how many tokens may be queued: those of one part, or of a few. */
-    private long queue() {
+    private long tokens() {
         return 4L * perPart * (1 + random.nextInt(3));       // a prompt has four words
     }
 
-    private BatchServer.Reply answer(JsonNode body) {
+    private Reply answer(JsonNode body) {
         LockSupport.parkNanos(latency * 1_000L);
-        return BatchServer.Reply.text(body.get("model").asText() + ": " + body.at("/messages/0/content").asText());
+        String model = body.get("model").asText(), prompt = body.at("/messages/0/content").asText();
+        boolean first = answered.add(model + prompt);
+        return first && breaks(prompt, model) ? Reply.error(503, "overloaded", "come again")
+            : Reply.text(model + ": " + prompt);
+    }
+
+    /** Returns whether a request breaks at the engine when it is first sent. */
+    private boolean breaks(String prompt, String model) {
+        return repairs && (model + prompt).hashCode() % 5 == 0;
     }
 
     // ---- the faults ----
@@ -217,7 +248,7 @@ final class Chaos {
             return null;
         Fault fault = fault(request, chance);
         story.add(kind + " #" + calls.get(kind) + " " + last);
-        if (kind.startsWith("POST /v1/files"))
+        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last))
             lostUploads.incrementAndGet();
         return fault;
     }
@@ -272,7 +303,7 @@ final class Chaos {
     private String content(String id) {
         Path path = store.resolve("files").resolve(id), shown = path.resolveSibling(id + ".shown");
         try {
-            return Files.readString(Files.exists(shown) ? shown : path, java.nio.charset.StandardCharsets.ISO_8859_1);
+            return Files.readString(Files.exists(shown) ? shown : path, ISO_8859_1);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -287,6 +318,7 @@ final class Chaos {
     @Override
     public String toString() {
         return "seed " + seed + " (" + dialect + (mixed ? " mixed" : "") + ", " + rows + " rows, " + models
-            + ", " + perPart + " requests a part, " + settings + ", " + story + ", again after " + endings + ")";
+            + ", " + perPart + " requests a part, queue " + queue + (repairs ? ", repair" : "") + ", " + settings + ", "
+            + story + ", again after " + endings + ")";
     }
 }

@@ -55,29 +55,33 @@ final class Ledger {
         return paid.size();
     }
 
-    /** Asserts that each part was stored once and paid once, and that the parts hold each of these requests once. */
-    void assertEachOnce(int requests) {
+    /** Asserts that each part was stored once and paid once, and that the parts hold just the requests of these ids. */
+    void assertEachOnce(List<String> customIds) {
         assertEquals(contents(), inputFiles.size(), () -> "an input file was stored twice: " + this);
-        assertPaidOnce(requests);
+        assertPaidOnce(customIds);
     }
 
     /** Asserts the same, but lets a file be stored once more for each answer to an upload that got lost. */
-    void assertEachOnce(int requests, int lostUploads) {
+    void assertEachOnce(List<String> customIds, int lostUploads) {
         int spare = inputFiles.size() - contents();
         assertTrue(spare <= lostUploads, () -> spare + " input files were stored again, although only " + lostUploads
             + " answers to uploads were lost: " + this);
-        assertPaidOnce(requests);
+        assertPaidOnce(customIds);
+    }
+
+    /** Returns the ids that a client gives to so many requests. */
+    static List<String> customIds(int requests) {
+        return IntStream.rangeClosed(1, requests).mapToObj(i -> "request-" + i).toList();
     }
 
     private int contents() {
         return new HashSet<>(inputFiles.values()).size();
     }
 
-    private void assertPaidOnce(int requests) {
+    private void assertPaidOnce(List<String> customIds) {
         List<String> inputs = paid.stream().map(this::input).toList();
         assertEquals(new HashSet<>(inputs).size(), inputs.size(), () -> "a part was paid twice: " + this);
-        assertEquals(sorted(IntStream.rangeClosed(1, requests).mapToObj(i -> "request-" + i).toList()),
-            sorted(inputs.stream().flatMap(Ledger::customIds).toList()), () -> "the requests that were paid: " + this);
+        assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::customIds).toList()), () -> "the requests that were paid: " + this);
         assertEquals(new HashSet<>(inputFiles.values()), new HashSet<>(inputs), () -> "files without a batch: " + this);
         for (JsonNode batch : turnedAway)
             assertTrue(paid.stream().anyMatch(other -> file(other).equals(file(batch))),
