@@ -1578,7 +1578,7 @@ public final class Sheaf {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
         private static final Duration MOMENT = Duration.ofMillis(1);
-        private static final int FILE_POLLS = 10;
+        private static final int FILE_POLLS = 5;
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
