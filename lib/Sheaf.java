@@ -4738,7 +4738,8 @@ public final class Sheaf {
 
         static Wire of(Provider provider) {
             var key = Environment.key(provider);
-            return OPEN.computeIfAbsent(provider.baseUrl() + " " + key, any -> new Wire(provider, key));
+            return OPEN.computeIfAbsent(provider.baseUrl() + " " + provider.dialect() + " " + key,
+                any -> new Wire(provider, key));
         }
 
         /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
