@@ -1,10 +1,14 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Measure the server against this machine: server, kills; and the client over a slow line: slow
+//DESCRIPTION Measure server and client, or kill and disturb them: server, slow, kills, chaos, client-kills
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
 //SOURCES SlowLine.java
+//SOURCES ../tests/Chaos.java
+//SOURCES ../tests/ClientKills.java
+//SOURCES ../tests/KilledClient.java
 //SOURCES ../tests/Kills.java
+//SOURCES ../tests/Ledger.java
 //SOURCES ../tests/RawClient.java
 //SOURCES ../tests/ServerProcess.java
 //SOURCES ../lib/BatchServer.java
@@ -21,9 +25,11 @@ import java.util.concurrent.ThreadLocalRandom;
  * Runs the benchmark that the first argument names, or that of the server. Its alias is not bench, because JBang takes
  * a word for the folder of that name before it looks into the catalog.
  * <pre>
- *     ./jbang benchmark server       lines, bytes, clients and memory
- *     ./jbang benchmark kills 200    a server killed so many times
- *     ./jbang benchmark slow 80      so many megabytes up and down at 1 Mbit/s: 11 minutes each way
+ *     ./jbang benchmark server              lines, bytes, clients and memory
+ *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
+ *     ./jbang benchmark kills 200           a server killed so many times
+ *     ./jbang benchmark chaos 1000          so many scripts against a server on which any call may go wrong
+ *     ./jbang benchmark client-kills 200    clients killed so many times
  * </pre>
  */
 class RunBench {
@@ -34,15 +40,21 @@ class RunBench {
         switch (words.get(0)) {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
-                folder.resolve("store")).run(words.size() < 2 ? 200 : Integer.parseInt(words.get(1))));
-            case "slow" -> new SlowLine(folder, words.size() < 2 ? 80 : Integer.parseInt(words.get(1)),
-                SlowLine.MEGABIT).run(System.out);
+                folder.resolve("store")).run(count(words, 200)));
+            case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
+            case "client-kills" -> System.out.println(ClientKills.run(count(words, 200), folder));
+            case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
             default -> {
-                System.err.println("benchmark: none is called " + words.get(0) + "; there are: server, kills, slow");
+                System.err.println("benchmark: none is called " + words.get(0)
+                    + "; there are: server, slow, kills, chaos, client-kills");
                 System.exit(2);
             }
         }
         ServerBench.deleteTree(folder);
         System.exit(0);        // whatever threads the clients left behind
+    }
+
+    private static int count(List<String> words, int otherwise) {
+        return words.size() < 2 ? otherwise : Integer.parseInt(words.get(1));
     }
 }

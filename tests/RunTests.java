@@ -8,6 +8,10 @@
 //SOURCES ScriptedServer.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
+//SOURCES Chaos.java
+//SOURCES ClientKills.java
+//SOURCES KilledClient.java
+//SOURCES Ledger.java
 //SOURCES Browser.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
