@@ -1578,7 +1578,7 @@ public final class Sheaf {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
         private static final Duration MOMENT = Duration.ofMillis(1);
-        private static final int FILE_POLLS = 10;
+        private static final int FILE_POLLS = 5;
         private final Provider provider;
         private final boolean quiet;
         private final Queue queue;
@@ -4738,7 +4738,8 @@ public final class Sheaf {
 
         static Wire of(Provider provider) {
             var key = Environment.key(provider);
-            return OPEN.computeIfAbsent(provider.baseUrl() + " " + key, any -> new Wire(provider, key));
+            return OPEN.computeIfAbsent(provider.baseUrl() + " " + provider.dialect() + " " + key,
+                any -> new Wire(provider, key));
         }
 
         /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */

@@ -579,7 +579,7 @@ class ClientTest {
         "{\"data\":[{\"code\":\"x\",\"line\":\"3\"},{\"line\":1}]}"
             + "                             | 2 faults in the input file: row 3 x, row 1 no reason given"})
     void whyABatchFailedIsReadInAnyShape(String errors, String said) {
-        scripted.on("GET " + BATCH, ended("failed").set("errors", json(errors.getBytes(UTF_8))));
+        scripted.on("GET " + BATCH, ended("failed").putNull("output_file_id").set("errors", json(errors.getBytes(UTF_8))));
 
         assertSays("await: " + ID + " failed; " + said, ask("a", "b", "c").submit()::await);
     }
@@ -935,7 +935,7 @@ class ClientTest {
     /** The batch of the guide, over, without files. */
     private static ObjectNode ended(String status) {
         var batch = (ObjectNode) json(GuideTest.COMPLETED.getBytes(UTF_8));
-        return batch.put("status", status).putNull("output_file_id");
+        return batch.put("status", status).put("output_file_id", "out");
     }
 
     /** The batch of the guide, over, with an output and an error file, and no word on how many lines they hold. */
