@@ -4615,12 +4615,6 @@ public final class Sheaf {
                 return Optional.empty();
             }
         }
-
-        /** A time as it stands in a table. */
-        static String time(JsonNode time) {
-            return instant(time).map(Journal.MINUTE::format)
-                .orElseGet(() -> time.isNull() ? "" : clip(time.asText(""), 16).replace('T', ' '));
-        }
     }
 
     /** Changes files whole or not at all. */
