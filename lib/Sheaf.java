@@ -197,10 +197,13 @@ public final class Sheaf {
     /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table. */
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new).sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
-        return new Listing<>(batches, List.of("folder", "provider", "status", "requests", "submitted", "MB"), batch ->
-            List.of(batch.journal.dir.getFileName().toString(), batch.provider.name(), batch.seenStatus().text(),
-                batch.seenCounts().toString(), batch.submitted(),
-                String.format(Locale.ROOT, "%.1f", batch.journal.bytes() / 1e6)));
+        return new Listing<>(batches, List.of("folder", "provider", "status", "requests", "submitted", "answers",
+            "size"), Batch::asKept, Sheaf::sum);
+    }
+
+    private static String sum(List<Batch> kept) {
+        return kept.size() + (kept.size() == 1 ? " batch, " : " batches, ")
+            + Tables.size(kept.stream().mapToLong(batch -> batch.journal.bytes()).sum());
     }
 
     /** Returns the newest batches, newest first, at most so many. They print as a table. */
@@ -1721,11 +1724,24 @@ public final class Sheaf {
             return submittedAt().equals(Instant.EPOCH) ? "" : Journal.MINUTE.format(submittedAt());
         }
 
-        /** Returns when it was submitted, as far as is known. */
+        /** Returns who runs it. */
+        public Provider provider() { return provider; }
+
+        /**
+         * Returns the folder under {@code ~/.sheaf} in which it is kept.
+         * @throws IllegalStateException if it is not kept
+         */
+        public Path folder() { return keptAs("folder").dir; }
+
+        /** Returns when it was submitted, as far as is known; of one that was not, when it was written down. */
         public Instant submittedAt() {
-            return journal != null && !journal.isAdopted() ? journal.submittedAt
+            var known = journal != null && !journal.isAdopted() ? journal.submittedAt
                 : Json.instant(parts.get(0).json().path("created_at")).orElse(Instant.EPOCH);
+            return known.equals(Instant.EPOCH) && journal != null ? journal.writtenAt() : known;
         }
+
+        /** Returns whether it is over, as last seen: it has ended, or nothing of it was ever sent. Asks nobody. */
+        public boolean isOver() { return seenStatus().isTerminal() || journal != null && journal.isUntouched(); }
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
         public Status status() {
@@ -1886,22 +1902,44 @@ public final class Sheaf {
         }
 
         /**
-         * Deletes the folder under {@code ~/.sheaf} in which this batch is kept. The provider still has it; the same
-         * script would find it there, if that provider keeps metadata, and else pay again.
-         * @throws IllegalStateException if it has not ended, or is not kept
+         * Deletes the folder under {@code ~/.sheaf} in which this batch is kept, with its answers. The same script then
+         * attaches to what the provider still has of it, or pays again.
+         * @throws IllegalStateException if it is not over, as last seen, or is not kept
          */
         public void delete() {
-            if (journal == null) journal = Journal.find(id()).orElseThrow(() -> new IllegalStateException("delete: " + id()
-                + " is not kept under " + Journal.home()));
-            if (!seenStatus().isTerminal())
-                throw new IllegalStateException("delete: " + id() + " is " + seenStatus()
-                    + " as last seen; await() or cancel() it first");
-            try (var lock = Lock.on(journal.dir, this::note)) {
-                Atomic.deleteFolder(journal.dir);
-                Files.deleteIfExists(Lock.file(journal.dir));
+            var kept = keptAs("delete");
+            try (var lock = Lock.on(kept.dir, this::note)) {
+                kept.reload();                                 // another process may have gone on with it
+                if (!kept.isUntouched()) kept.lastSeen().filter(part -> !hasSeenTheEnd(part)).findFirst()
+                    .ifPresent(part -> { throw notOver(kept, part); });
+                kept.delete();
+                Files.deleteIfExists(Lock.file(kept.dir));
             } catch (IOException e) {
-                throw new UncheckedIOException("delete: cannot delete " + journal.dir + " (" + reason(e) + ")", e);
+                throw new UncheckedIOException("delete: cannot delete " + kept.dir + " (" + reason(e) + ")", e);
             }
+        }
+
+        /** One of the provider's list may have ended since it was last looked at from here. */
+        private boolean hasSeenTheEnd(Part known) {
+            return known.status().isTerminal() || parts.stream().anyMatch(part -> part.status().isTerminal()
+                && part.id().equals(known.id()));
+        }
+
+        private static IllegalStateException notOver(Journal kept, Part part) {
+            return new IllegalStateException("delete: " + kept.folderName() + " is " + part.status()
+                + " as last seen; await() or cancel() it first");
+        }
+
+        private Journal keptAs(String step) {
+            return Optional.ofNullable(journal).or(() -> Journal.find(id(), provider)).orElseThrow(() ->
+                new IllegalStateException(step + ": " + id() + " is not kept in " + Journal.home()));
+        }
+
+        private List<String> asKept() {
+            var counts = seenCounts().of(journal.requestCount() - journal.reusedCount()).toString();
+            return List.of(journal.folderName(), provider.name(), isOver() && !seenStatus().isTerminal() ? "not sent"
+                : seenStatus().text(), counts, Journal.DAY.format(submittedAt()), journal.answers(),
+                Tables.size(journal.bytes()));
         }
 
         private void cancelWaiting() {
@@ -1915,7 +1953,7 @@ public final class Sheaf {
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             if (journal == null) {
-                var whole = Journal.find(id()).filter(known -> known.provider().name().equals(provider.name()));
+                var whole = Journal.find(id(), provider);
                 if (whole.isPresent()) return new Batch(whole.get()).results();
             }
             await();
@@ -2605,7 +2643,6 @@ public final class Sheaf {
         static { UncaughtErrors.install(); }
 
         private static final int SEARCHED_FILES = 10_000;
-        private static final Pattern UPLOAD = Pattern.compile(".+-[0-9a-f]{12}\\.part-[0-9]+\\.jsonl");
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
 
@@ -2718,6 +2755,9 @@ public final class Sheaf {
         /** Returns a copy with this dialect. */
         public Provider dialect(Dialect dialect) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
 
+        /** Returns whether its key is set, or it needs none; where it is not, the first call asks for it or fails. */
+        public boolean hasKey() { return isLocal() || !Environment.get(keyVariable).isEmpty(); }
+
         /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
         public boolean isLocal() { return isLoopback(uri(baseUrl)); }
 
@@ -2751,24 +2791,24 @@ public final class Sheaf {
             return listing(wire().files("files", SEARCHED_FILES), "id", "purpose", "bytes", "filename");
         }
 
+        /** Returns the files kept here that no one needs any more, and that are more than a day old. */
+        public Listing<Map<String, Object>> leftovers() { return leftovers(Duration.ofDays(1)); }
+
         /**
-         * Returns the files kept here that no one needs any more: of batches that have ended and whose answers are under
-         * {@code ~/.sheaf}, and uploads of Sheaf's that no batch was made of. They print as a table.
+         * Returns the files kept here that no one needs any more, and that are more than so old; a young one may be
+         * another machine's that is just submitting. They are the files of Sheaf's batches that have ended and whose
+         * answers are under {@code ~/.sheaf}, and Sheaf's uploads of which no batch was made, or only one that failed
+         * before anything ran. To what the provider says of a file are added its {@code folder} under {@code ~/.sheaf},
+         * which may be gone, and its {@code kind}. They print as a table.
          */
-        public Listing<Map<String, Object>> leftovers() {
-            var users = new HashMap<String, Part>();           // by file
-            for (var json : wire().batches("leftovers", SEARCHED_FILES).items())
-                for (var file : Part.of(1, json).files()) users.put(file, Part.of(1, json));
-            var journals = Journal.all().filter(journal -> journal.provider().name().equals(name)).toList();
-            var collected = journals.stream().flatMap(Journal::collected).map(Part::id).collect(Collectors.toSet());
-            var pending = journals.stream().flatMap(Journal::lastSeen).filter(Part::isWaiting).map(Part::inputFileId)
-                .collect(Collectors.toSet());
-            return listing(wire().files("leftovers", SEARCHED_FILES).stream().filter(file -> {
-                var user = users.get(file.path("id").asText());
-                return user != null ? user.status().isTerminal() && collected.contains(user.id())
-                    : UPLOAD.matcher(file.path("filename").asText()).matches()
-                        && !pending.contains(file.path("id").asText());
-            }).toList(), "id", "purpose", "bytes", "filename");
+        public Listing<Map<String, Object>> leftovers(Duration age) {
+            var before = Instant.now().minus(given("leftovers", age));
+            var files = wire().files("leftovers", SEARCHED_FILES);           // first: their batches are known by then
+            var use = new FileUse(this, wire().batches("leftovers", SEARCHED_FILES));
+            var left = files.stream().filter(file -> FileUse.isOlder(file, before))
+                .flatMap(file -> use.leftover(file).stream()).toList();
+            return new Listing<>(left, List.of("folder", "kind", "id", "created", "size"), FileUse::cells,
+                FileUse::sum);
         }
 
         /** Deletes a file here; one that is gone already is no error. */
@@ -2831,26 +2871,112 @@ public final class Sheaf {
 
     /** A list that prints as a table. */
     public static final class Listing<T> extends AbstractList<T> {
+        private static final int CELL_LINES = 3;               // half an id is of no use
         private final List<T> items;
         private final List<String> columns;
         private final Function<T, List<String>> cells;
+        private final Function<List<T>, String> sum;           // the line below the table; "" for none
 
         private Listing(List<T> items, List<String> columns, Function<T, List<String>> cells) {
+            this(items, columns, cells, all -> "");
+        }
+
+        private Listing(List<T> items, List<String> columns, Function<T, List<String>> cells,
+                        Function<List<T>, String> sum) {
             this.items = items;
             this.columns = columns;
             this.cells = cells;
+            this.sum = sum;
         }
 
         @Override public T get(int index) { return items.get(index); }
 
         @Override public int size() { return items.size(); }
 
+        /** Returns those of this kind; they print as a table too. */
+        public Listing<T> only(Predicate<? super T> kind) {
+            return new Listing<>(items.stream().filter(kind).toList(), columns, cells, sum);
+        }
+
         /** Prints the table to stdout. */
         public void show() { System.out.println(this); }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : Tables.draw(columns, items.stream().map(cells).toList(), 1)
-                .stripTrailing();
+            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList(), CELL_LINES)
+                + sum.apply(items)).stripTrailing();
+        }
+    }
+
+    /** Who uses the files of a provider, and which of them no one needs any more. */
+    private static final class FileUse {
+        private static final Pattern UPLOAD = Pattern.compile("(.+-[0-9a-f]{12})\\.part-[0-9]+\\.jsonl");
+        private final boolean isWhole;                                     // whether all batches are known
+        private final Map<String, Part> batches = new HashMap<>();         // by id
+        private final Map<String, List<Part>> users = new HashMap<>();     // by file
+        private final Map<String, String> folders = new HashMap<>();       // of the batches whose answers are here
+        private final Set<String> awaited = new HashSet<>();               // files by id or name that may yet be used
+
+        FileUse(Provider provider, Wire.Listed listed) {
+            isWhole = listed.isWhole();
+            listed.items().forEach(batch -> batches.put(batch.path("id").asText(), Part.of(1, batch)));
+            Journal.all().filter(journal -> !journal.isAdopted() && journal.isAt(provider)).forEach(this::add);
+            for (var batch : batches.values())
+                for (var file : batch.files()) users.computeIfAbsent(file, any -> new ArrayList<>()).add(batch);
+        }
+
+        private void add(Journal journal) {
+            journal.collected().forEach(part -> folders.put(part.id(), journal.folderName()));
+            journal.lastSeen().filter(part -> !part.isWaiting()).forEach(part -> batches.putIfAbsent(part.id(), part));
+            journal.lastSeen().filter(part -> !part.status().isTerminal()).forEach(part -> {
+                awaited.addAll(part.files());
+                awaited.add(journal.uploadName(part.number()));
+            });
+        }
+
+        /** Returns the file, with what it was for, if no one needs it any more. */
+        Optional<Map<String, Object>> leftover(JsonNode file) {
+            var id = file.path("id").asText();
+            var name = file.path("filename").asText();
+            var users = this.users.getOrDefault(id, List.of());
+            if (awaited.contains(id) || awaited.contains(name) || !isDone(users, UPLOAD.matcher(name).matches()))
+                return Optional.empty();
+            var row = Row.map(Row.plain(file));
+            row.put("folder", users.stream().map(part -> folders.get(part.id())).filter(Objects::nonNull).findFirst()
+                .orElseGet(() -> UPLOAD.matcher(name).replaceFirst("$1")));
+            row.put("kind", kind(id, users));
+            return Optional.of(row);
+        }
+
+        /** The files of others stay. So does an upload while a batch of it may be in the rest of a long list. */
+        private boolean isDone(List<Part> users, boolean isOurs) {
+            return users.isEmpty() ? isOurs && isWhole : users.stream().allMatch(part -> part.status().isTerminal()
+                && (folders.containsKey(part.id()) || isOurs && !part.hasRun()));
+        }
+
+        private static String kind(String file, List<Part> users) {
+            if (users.isEmpty()) return "upload";
+            if (users.stream().anyMatch(part -> part.inputFileId().equals(file))) return "input";
+            return users.stream().anyMatch(part -> part.outputFileId().equals(file)) ? "output" : "error";
+        }
+
+        /** One of unknown age is young. */
+        static boolean isOlder(JsonNode file, Instant time) {
+            return Json.instant(file.path("created_at")).filter(time::isAfter).isPresent();
+        }
+
+        static List<String> cells(Map<String, Object> file) {
+            var created = Json.instant(Json.MAPPER.valueToTree(file.get("created_at"))).map(Journal.DAY::format);
+            return List.of(Json.cell(file.get("folder")), Json.cell(file.get("kind")), Json.cell(file.get("id")),
+                created.orElse(""), Tables.size(bytes(file)));
+        }
+
+        static String sum(List<Map<String, Object>> files) {
+            return files.size() + (files.size() == 1 ? " file, " : " files, ")
+                + Tables.size(files.stream().mapToLong(FileUse::bytes).sum());
+        }
+
+        private static long bytes(Map<String, Object> file) {
+            return Json.MAPPER.valueToTree(file.get("bytes")).asLong();
         }
     }
 
@@ -2941,6 +3067,8 @@ public final class Sheaf {
         private static final int VERSION = 1;
         private static final DateTimeFormatter MINUTE =
             DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
+        private static final DateTimeFormatter DAY =
+            DateTimeFormatter.ofPattern("yyyy-MM-dd").withZone(ZoneId.systemDefault());
         private final Path dir;
         private final JsonNode draft;
         private final List<PartLog> log = new ArrayList<>();      // one for each part
@@ -2979,6 +3107,8 @@ public final class Sheaf {
         long bytes() {
             try (var files = Files.list(dir)) {
                 return files.mapToLong(file -> file.toFile().length()).sum();
+            } catch (NoSuchFileException deleted) {
+                return 0;
             } catch (IOException e) {
                 throw new UncheckedIOException("kept: cannot read " + dir + " (" + reason(e) + ")", e);
             }
@@ -2991,6 +3121,10 @@ public final class Sheaf {
             return all().filter(journal -> journal.isCalled(idOrName))
                 .max(Comparator.comparing((Journal journal) -> !journal.isAdopted())
                     .thenComparing(journal -> journal.submittedAt));
+        }
+
+        static Optional<Journal> find(String idOrName, Provider provider) {
+            return find(idOrName).filter(journal -> journal.isAt(provider));
         }
 
         /** Returns the newest batch that was submitted here under this name, and of which something ran. */
@@ -3013,15 +3147,23 @@ public final class Sheaf {
         /** One folder that cannot be read does not hide the others. */
         private static Optional<Journal> read(Path dir) {
             try {
-                return Files.exists(dir.resolve("steps.jsonl")) ? Optional.of(new Journal(dir)) : Optional.empty();
+                boolean isStaged = dir.getFileName().toString().startsWith(".");
+                return isStaged || Files.notExists(dir.resolve("draft.json")) ? Optional.empty()
+                    : Optional.of(new Journal(dir));
             } catch (UncheckedIOException | IllegalStateException | DateTimeException unreadable) {
                 return Optional.empty();
             }
         }
 
         private boolean isCalled(String idOrName) {
-            return (hasRun() || log.stream().anyMatch(part -> part.batch != null || part.token != null)) && (name().equals(idOrName) || dir.getFileName().toString().equals(idOrName)
+            return wasBegun() && (name().equals(idOrName) || folderName().equals(idOrName)
                 || log.stream().anyMatch(part -> part.id().equals(idOrName)));
+        }
+
+        /** Whether anything of it was sent, be it an upload that waits for its batch. */
+        private boolean wasBegun() {
+            return reusedCount() > 0 || log.stream().anyMatch(part -> part.batch != null || part.token != null
+                || part.file != null || part.uploading);
         }
 
         /** Whether something of it runs or has run. */
@@ -3034,6 +3176,12 @@ public final class Sheaf {
         String name() { return draft.path("name").asText(); }
 
         Provider provider() { return Provider.of(draft.path("provider")); }
+
+        boolean isAt(Provider provider) { return provider().name().equals(provider.name()); }
+
+        String folderName() { return dir.getFileName().toString(); }
+
+        Instant writtenAt() { return Instant.ofEpochMilli(dir.resolve("draft.json").toFile().lastModified()); }
 
         Map<String, String> metadata() {
             var pairs = new TreeMap<String, String>();
@@ -3073,6 +3221,20 @@ public final class Sheaf {
         }
 
         Stream<Part> collected() { return lastSeen().filter(this::isCollected); }
+
+        /** Where what came of it is, in a word. */
+        String answers() {
+            if (reusedCount() == 0 && lastSeen().allMatch(part -> part.outputFileId().isEmpty()
+                && part.errorFileId().isEmpty())) return "none";
+            return lastSeen().allMatch(this::isCollected) ? "here" : "not here";
+        }
+
+        /** Goes at once, so that a kill leaves no half of it; what is left then is swept up by the next submit. */
+        void delete() throws IOException {
+            var trash = dir.resolveSibling(".staging-" + UUID.randomUUID());
+            Files.move(dir, trash, StandardCopyOption.ATOMIC_MOVE);
+            Atomic.deleteFolder(trash);
+        }
 
         Path inputFile(int part) { return dir.resolve("part-" + part + ".jsonl"); }
 
@@ -3350,13 +3512,14 @@ public final class Sheaf {
             var log = this.log.get(part - 1);
             if (log.file == null) {
                 boolean isUnsure = log.uploading;
-                var name = dir.getFileName() + ".part-" + part + ".jsonl";
-                if (!isUnsure) step("uploading", part, "name", name);
-                step("uploaded", part, "file",
-                    wire.upload(inputFile(part), name, isUnsure, transfer("uploading ", part)));
+                if (!isUnsure) step("uploading", part, "name", uploadName(part));
+                step("uploaded", part, "file", wire.upload(inputFile(part), uploadName(part), isUnsure,
+                    transfer("uploading ", part)));
             }
             return log.fileId();
         }
+
+        String uploadName(int part) { return folderName() + ".part-" + part + ".jsonl"; }
 
         /** What is not yet at the provider never will be. */
         void cancelWaiting(Wire wire) {
@@ -3938,11 +4101,7 @@ public final class Sheaf {
          */
         Journal settle(Draft draft, Path target) throws IOException {
             var before = Files.exists(target) ? new Journal(target) : null;
-            if (before != null && before.isUntouched()) {
-                var trash = dir.resolveSibling(".staging-" + UUID.randomUUID());
-                Files.move(target, trash, StandardCopyOption.ATOMIC_MOVE);
-                Atomic.deleteFolder(trash);
-            }
+            if (before != null && before.isUntouched()) before.delete();
             if (!Files.exists(target)) {
                 write(draft, null);
                 Atomic.forceAll(dir);
@@ -4456,12 +4615,6 @@ public final class Sheaf {
                 return Optional.empty();
             }
         }
-
-        /** A time as it stands in a table. */
-        static String time(JsonNode time) {
-            return instant(time).map(Journal.MINUTE::format)
-                .orElseGet(() -> time.isNull() ? "" : clip(time.asText(""), 16).replace('T', ' '));
-        }
     }
 
     /** Changes files whole or not at all. */
@@ -4855,7 +5008,8 @@ public final class Sheaf {
 
         void deleteFile(String id) {
             try {
-                call("deleteFile", "DELETE", "/files/" + id, () -> client.files().withRawResponse().delete(id));
+                patiently(() -> call("deleteFile", "DELETE", "/files/" + id, () -> client.files().withRawResponse()
+                    .delete(id)));
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
             }
@@ -5471,6 +5625,15 @@ public final class Sheaf {
             var more = results.size() - shown;
             return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
                 + (counts.isEmpty() ? "no results" : counts + "; " + results.usage()) + "\n";
+        }
+
+        /** An amount of bytes in three digits or four. */
+        static String size(long bytes) {
+            if (bytes < 1000) return bytes + " B";
+            int unit = bytes < 1_000_000 ? 0 : bytes < 1_000_000_000 ? 1 : 2;
+            double amount = bytes / Math.pow(1000, unit + 1);
+            return String.format(Locale.ROOT, amount < 100 ? "%.1f %s" : "%.0f %s", amount,
+                List.of("kB", "MB", "GB").get(unit));
         }
 
         /** Draws columns as wide as they need, the widest cut down until all fit; cells wrap up to so many lines. */

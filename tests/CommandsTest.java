@@ -46,6 +46,14 @@ class CommandsTest {
         }
     }
 
+    @Test void cleanListsWhatIsLeftAndNeedsNoKeyForWhatIsHere() throws Exception {
+        var run = run("clean");
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("Batches kept here that are over, submitted more than 30 days ago:\n(none)\n\n", run.out());
+        assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
+    }
+
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
         assertEquals(new Run(2, "",
             "quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither\n"),

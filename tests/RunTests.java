@@ -13,6 +13,7 @@
 //SOURCES KilledClient.java
 //SOURCES Ledger.java
 //SOURCES Browser.java
+//SOURCES ../scripts/clean.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 
