@@ -18,10 +18,14 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import sheaf.BatchServer.Dialect;
 import sheaf.BatchServer.Fault;
 import sheaf.BatchServer.Reply;
@@ -35,6 +39,7 @@ import sheaf.Sheaf.Result;
  * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice.
  */
 final class Chaos {
+    private static final int AT_ONCE = 4;
     private static final int MAX_PARTS = 8;              // for each model
     private static final int MAX_CUTS = 2;               // of a file between two lines
     private static final Set<String> UNHEARD = Set.of("lost", "truncated", "shortened");   // done, but not known to be
@@ -44,7 +49,7 @@ final class Chaos {
     private static final String[] RETRY_AFTER = {"0", "0.02", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"};
 
     private final long seed;
-    private final Path folder;
+    private final String name;
     private final Path store;
     private final Random random;
     private final Dialect dialect;
@@ -71,8 +76,8 @@ final class Chaos {
 
     Chaos(long seed, Path folder) {
         this.seed = seed;
-        this.folder = folder.resolve("chaos-" + Long.toHexString(seed));
-        this.store = this.folder.resolve("store");
+        this.name = "chaos-" + Long.toHexString(seed);
+        this.store = folder.resolve(name);
         this.random = new Random(seed);
         this.dialect = DIALECTS.get(random.nextInt(DIALECTS.size()));
         this.mixed = dialect == Dialect.KLUSTER || random.nextInt(3) == 0;
@@ -86,31 +91,42 @@ final class Chaos {
     }
 
     /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
-    static String run(int count, Path folder) throws IOException {
+    static String run(int count, Path folder) throws Exception {
+        System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
         Long seed = Long.getLong("sheaf.seed");
+        List<Chaos> runs = Stream.generate(() -> seed == null ? ThreadLocalRandom.current().nextLong() : seed)
+            .limit(seed == null ? count : 1).map(each -> new Chaos(each, folder)).toList();
+        int batches = runAll(runs);
         Map<String, Integer> faults = new TreeMap<>();
-        int runs = seed == null ? count : 1, again = 0, batches = 0;
-        for (int i = 0; i < runs; i++) {
-            Chaos chaos = new Chaos(seed == null ? ThreadLocalRandom.current().nextLong() : seed, folder);
-            batches += chaos.run();
-            again += chaos.endings.size();
-            chaos.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum));
+        runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
+        return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
+            + " faults " + faults + ", after which the script ran again "
+            + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times";
+    }
+
+    /** Runs some at once, because most of their time is pauses, and returns the number of batches. */
+    private static int runAll(List<Chaos> runs) throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
+        try {
+            int batches = 0;
+            for (Future<Integer> each : runs.stream().map(run -> threads.submit(() -> run.run())).toList())
+                batches += each.get();
+            return batches;
+        } finally {
+            threads.shutdownNow();
         }
-        return runs + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
-            + " faults " + faults + ", after which the script ran again " + again + " times";
     }
 
     /** Runs the script until it has its results, and returns how many batches that took: as many as it has parts. */
-    int run() throws IOException {
-        Files.createDirectories(folder);
-        System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
+    private int run() throws IOException {
         try {
             runWithFaults();
             return checkServer();
         } catch (RuntimeException | AssertionError e) {
             throw new AssertionError(this + ": " + e, e);
         } finally {
-            ServerBench.deleteTree(folder);
+            if (Files.exists(store))
+                ServerBench.deleteTree(store);
         }
     }
 
@@ -157,7 +173,7 @@ final class Chaos {
     }
 
     private Draft draft(String url) {
-        Draft draft = Sheaf.batch().provider(provider(url)).name("chaos").quiet().repair(repairs ? 1 : 0)
+        Draft draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
             .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
             .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;

