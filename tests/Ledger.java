@@ -81,7 +81,8 @@ final class Ledger {
     private void assertPaidOnce(List<String> customIds) {
         List<String> inputs = paid.stream().map(this::input).toList();
         assertEquals(new HashSet<>(inputs).size(), inputs.size(), () -> "a part was paid twice: " + this);
-        assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::customIds).toList()), () -> "the requests that were paid: " + this);
+        assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::customIds).toList()),
+            () -> "the requests that were paid: " + this);
         assertEquals(new HashSet<>(inputFiles.values()), new HashSet<>(inputs), () -> "files without a batch: " + this);
         for (JsonNode batch : turnedAway)
             assertTrue(paid.stream().anyMatch(other -> file(other).equals(file(batch))),

@@ -58,7 +58,8 @@ class RepairTest {
         ask("a", "b").repair(2).submit().results();
 
         var ids = seen.ids("/batches").stream().map(seen::found).map(batch -> batch.get("input_file_id").asText())
-            .map(file -> RawClient.json(seen.get("/files/" + file + "/content").body()).get("custom_id").asText()).toList();
+            .map(file -> RawClient.json(seen.get("/files/" + file + "/content").body()).get("custom_id").asText())
+            .toList();
         assertEquals(List.of("request-2-r3", "request-2-r2", "request-1"), ids);
     }
 

@@ -80,7 +80,8 @@ class ResumeTest {
 
         var said = said(() -> ask("a").temperature(0.2).model("large").maxTokens(9).submit());
 
-        assertTrue(said.contains("; model is large, was echo; temperature is 0.2, was 0.0; maxTokens is 9, was not given; "
+        assertTrue(said.contains("; model is large, was echo; temperature is 0.2, was 0.0; maxTokens is 9, was not "
+            + "given; "
             + "1 of 1 requests differ"), said);
     }
 
@@ -113,7 +114,8 @@ class ResumeTest {
     }
 
     @Test void aRequestWithoutAWholeAnswerIsNotReused() {
-        server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken") : Reply.text("first"));
+        server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken")
+            : Reply.text("first"));
         ask("a", "b").submit().await();
         server.answer(body -> Reply.text("second"));
 
