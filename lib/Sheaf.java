@@ -1682,8 +1682,7 @@ public final class Sheaf {
         /** What a batch that was not run to its end lacks, as its provider counts. */
         private String unanswered() {
             var status = seenStatus();
-            long unanswered = journal == null ? 0 : journal.requestCount() - journal.reusedCount()
-                - seenCounts().completed();
+            long unanswered = journal == null ? 0 : journal.sentCount() - seenCounts().completed();
             return !status.isTerminal() || status.equals(Status.COMPLETED) || unanswered <= 0 ? ""
                 : (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with "
                     + count(unanswered, "request") + " unanswered, which results().retry() or repair(1) sends again";
@@ -1699,7 +1698,8 @@ public final class Sheaf {
 
         private String size() {
             return count(journal.requestCount(), "request")
-                + (journal.reusedCount() == 0 ? "" : ", " + journal.reusedCount() + " of them answered before")
+                + (journal.reusedCount() == 0 ? "" : String.format(Locale.ROOT, ", %,d of them answered before",
+                    journal.reusedCount()))
                 + (parts.size() < 2 ? "" : ", in " + parts.size() + " parts");
         }
 
@@ -1863,7 +1863,7 @@ public final class Sheaf {
                 if (!backoff.survives(e)) throw withRemedy(e);
                 progress.trouble(e.getMessage());
             }
-            progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.requestCount()));
+            progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.sentCount()));
             return seenStatus().isTerminal();
         }
 
@@ -1953,7 +1953,7 @@ public final class Sheaf {
         }
 
         private List<String> asKept() {
-            var counts = seenCounts().of(journal.requestCount() - journal.reusedCount()).toString();
+            var counts = seenCounts().of(journal.sentCount()).toString();
             return List.of(journal.folderName(), provider.name(), isOver() && !seenStatus().isTerminal() ? "not sent"
                 : seenStatus().text(), counts, Journal.DAY.format(submittedAt()), journal.answers(),
                 Tables.size(journal.bytes()));
@@ -3212,6 +3212,8 @@ public final class Sheaf {
         }
 
         long requestCount() { return draft.path("requests").asLong(); }
+
+        long sentCount() { return requestCount() - reusedCount(); }
 
         /** How many requests are not sent, because an earlier batch has their answers. */
         long reusedCount() { return draft.path("reused").asLong(); }
