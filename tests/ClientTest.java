@@ -779,7 +779,7 @@ class ClientTest {
     @Test void resultsLargerThanTheHeapAreReadInInputOrder() throws Exception {
         server = BatchServer.start().reply(text -> text + " " + "x".repeat(60_000)).shuffleOutput();
 
-        assertEquals("600 in input order, 36 MB", script("-Xmx24m", 600));
+        assertEquals("600 in input order, 36 MB", script("-Xmx32m", 600));
     }
 
     @Tag("C37")

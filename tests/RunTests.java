@@ -58,6 +58,8 @@ class RunTests {
         Path home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
+        // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
+        System.setProperty("sun.net.httpserver.nodelay", "true");
 
         var request = LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))
