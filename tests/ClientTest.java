@@ -934,7 +934,7 @@ class ClientTest {
 
     private void assertNothingSent() { assertEquals(List.of(), scripted.heard("")); }
 
-    /** The batch of the guide, over, without files. */
+    /** The batch of the guide, over, with an output file: one that is completed without any is asked for it again. */
     private static ObjectNode ended(String status) {
         var batch = (ObjectNode) json(GuideTest.COMPLETED.getBytes(UTF_8));
         return batch.put("status", status).put("output_file_id", "out");
