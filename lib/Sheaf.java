@@ -1470,11 +1470,14 @@ public final class Sheaf {
         /** Of a part that is not yet at the provider, because its queue has no room. */
         public static final Status WAITING = new Status("waiting");
         private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
+        private static final Set<Status> KNOWN = Set.of(VALIDATING, FAILED, IN_PROGRESS, FINALIZING, COMPLETED, EXPIRED,
+            CANCELLING, CANCELLED, WAITING);
 
-        /** Some servers write COMPLETED, some one l in cancelled. */
+        /** Some servers write COMPLETED, some one l in cancelled; what is neither stays as it is. */
         private static Status of(String wire) {
             var text = wire.strip().toLowerCase(Locale.ROOT);
-            return new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+            var known = new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+            return KNOWN.contains(known) ? known : new Status(wire.strip());
         }
 
         /** Returns whether nothing more will happen. */
@@ -3036,8 +3039,10 @@ public final class Sheaf {
             explained = cause.explained;
         }
 
-        private BatchException(String message, OpenAIServiceException cause, JsonNode error, Duration retryAfter) {
-            super(message, cause);
+        /** A cause that says what must not be said is left out. */
+        private BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
+                               Duration retryAfter) {
+            super(message, isSecret ? null : cause);
             this.status = cause.statusCode();
             this.code = error.path("code").asText("");
             this.param = error.path("param").asText("");
@@ -4906,10 +4911,12 @@ public final class Sheaf {
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
             .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
         private final Provider provider;
+        private final String key;
         private final OpenAIClient client;
 
         private Wire(Provider provider, String key) {
             this.provider = provider;
+            this.key = key;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
                 .addInterceptor(this::toUploads).build();
@@ -5329,11 +5336,15 @@ public final class Sheaf {
         private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
-            var message = error.isTextual() ? error.asText() : error.path("message").asText("");
+            var said = error.isTextual() ? error.asText() : error.path("message").asText("");
+            var message = isSecret() ? said.replace(key, "(the key)") : said;
             return new BatchException(call + path + ": " + e.statusCode()
                 + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
-                + advice(e.statusCode(), path), e, error, retryAfter(e));
+                + advice(e.statusCode(), path), e, isSecret() && said.contains(key), error, retryAfter(e));
         }
+
+        /** A short one is a stand-in, and may be a word of the message. */
+        private boolean isSecret() { return key.length() >= 8; }
 
         private String advice(int status, String path) {
             if (status == 401) return "; check " + provider.keyVariable();

@@ -379,7 +379,7 @@ class ClientTest {
 
     @Tag("C17")
     @ParameterizedTest
-    @ValueSource(strings = {"in_queue", "pre_schedule", "done", ""})
+    @ValueSource(strings = {"in_queue", "pre_schedule", "PROGRESS", "done", ""})
     void anUnknownStatusIsShownAsItIsAndWaitedFor(String status) {
         scripted.on("GET " + BATCH, ended(status), ended(status), ended("completed"));
         var batch = ask("a").submit();
@@ -878,6 +878,20 @@ class ClientTest {
 
         assertTrue(said.contains("submitted " + ID) && trace.toString().contains("await: "), said + trace);
         assertFalse((said + trace + scripted() + batch(ID)).contains("secret"), said + trace);
+    }
+
+    @Tag("C40")
+    @Test void aKeyThatTheProviderRepeatsIsNotSaid() {
+        System.setProperty("SHEAF_API_KEY", "sk-secret");
+        scripted.on("GET " + BATCH, new Answer(401,
+            "{\"error\": {\"message\": \"Incorrect API key: sk-secret\"}}".getBytes(UTF_8), Map.of()));
+
+        var trace = new StringWriter();
+        var fault = assertThrows(RuntimeException.class, () -> ask("a").submit().await());
+        fault.printStackTrace(new PrintWriter(trace));
+
+        assertTrue(fault.getMessage().contains("401 Incorrect API key: (the key)"), fault.getMessage());
+        assertFalse(trace.toString().contains("sk-secret"), trace.toString());
     }
 
     // ---- A script in a process of its own ----

@@ -81,7 +81,7 @@ final class Ledger {
     private void assertPaidOnce(List<String> customIds) {
         List<String> inputs = paid.stream().map(this::input).toList();
         assertEquals(new HashSet<>(inputs).size(), inputs.size(), () -> "a part was paid twice: " + this);
-        assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::customIds).toList()),
+        assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::idsIn).toList()),
             () -> "the requests that were paid: " + this);
         assertEquals(new HashSet<>(inputFiles.values()), new HashSet<>(inputs), () -> "files without a batch: " + this);
         for (JsonNode batch : turnedAway)
@@ -89,7 +89,7 @@ final class Ledger {
                 () -> "another file was sent than the one for which there was no room: " + this);
     }
 
-    private static Stream<String> customIds(String input) {
+    private static Stream<String> idsIn(String input) {
         return Arrays.stream(input.split("\n"))
             .map(line -> RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText());
     }
@@ -114,7 +114,7 @@ final class Ledger {
     }
 
     private static String clipped(String input) {
-        return customIds(input).collect(Collectors.joining(" "));
+        return idsIn(input).collect(Collectors.joining(" "));
     }
 
     private static String described(String what, List<JsonNode> batches) {
