@@ -12,9 +12,7 @@ import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
@@ -552,7 +550,7 @@ class ClientTest {
         scripted.on("GET " + BATCH, batch, batch, ended("completed"));
 
         assertEquals(ID + " in_progress " + counts + "\n" + ID + " completed 4/4\n",
-            stderr(() -> scripted().batch(ID).await()));
+            Printed.stderr(() -> scripted().batch(ID).await()));
     }
 
     @Tag("C23")
@@ -652,7 +650,7 @@ class ClientTest {
             + success("request-2", "two").replace("\n", "\r\n") + success("request-3", "three").replace(",", ",\r")
             + "{\"custom_id\":\n" + success("request-4", "last").strip(), "");
 
-        var said = stderr(() -> assertEquals(List.of("a\u2028b\u2029c\u0085d", "two", "three", "last"),
+        var said = Printed.stderr(() -> assertEquals(List.of("a\u2028b\u2029c\u0085d", "two", "three", "last"),
             texts(batch().provider(scripted()).model("m").prompts("1", "2", "3", "4").submit().results(),
                 Result::text)));
 
@@ -726,7 +724,7 @@ class ClientTest {
         completed(success("request-1", "first") + success("request-1", "second") + success("request-99", "?"),
             failure("request-1", 500) + success("stranger", "?"));
 
-        var said = stderr(() -> assertEquals("first", batch().provider(scripted()).model("m").prompts("1").submit()
+        var said = Printed.stderr(() -> assertEquals("first", batch().provider(scripted()).model("m").prompts("1").submit()
             .results().iterator().next().text()));
 
         assertEquals(List.of(
@@ -768,7 +766,7 @@ class ClientTest {
         completed(success("request-1", "Hello"), "");
         scripted.on("GET " + ERRORS, Answer.status(status));
 
-        var said = stderr(() -> assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L),
+        var said = Printed.stderr(() -> assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L),
             batch().provider(scripted()).model("m").prompts("1", "2").submit().results().counts()));
 
         assertTrue(said.contains("results: GET " + scripted.baseUrl("/v1") + ERRORS + ": " + status + " status "
@@ -873,7 +871,7 @@ class ClientTest {
         scripted.on("GET " + BATCH, Answer.status(status));
 
         var trace = new StringWriter();
-        var said = stderr(() -> assertThrows(RuntimeException.class, () -> batch().provider(scripted()).model("m")
+        var said = Printed.stderr(() -> assertThrows(RuntimeException.class, () -> batch().provider(scripted()).model("m")
             .prompts("1").submit().await(Duration.ofMillis(1))).printStackTrace(new PrintWriter(trace)));
 
         assertTrue(said.contains("submitted " + ID) && trace.toString().contains("await: "), said + trace);
@@ -990,18 +988,6 @@ class ClientTest {
     private void assertSays(String message, Executable call) {
         assertEquals(message.replace("FILE", home.resolve("r.jsonl").toString()),
             assertThrows(RuntimeException.class, call).getMessage());
-    }
-
-    private static String stderr(Runnable call) {
-        var before = System.err;
-        var bytes = new ByteArrayOutputStream();
-        System.setErr(new PrintStream(bytes, true, UTF_8));
-        try {
-            call.run();
-        } finally {
-            System.setErr(before);
-        }
-        return bytes.toString(UTF_8).replace("\r\n", "\n");
     }
 
     private Path journal() throws IOException {

@@ -5,6 +5,7 @@
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
 //SOURCES *Test.java
 //SOURCES RawClient.java
+//SOURCES Printed.java
 //SOURCES ScriptedServer.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
