@@ -724,7 +724,8 @@ class ClientTest {
         completed(success("request-1", "first") + success("request-1", "second") + success("request-99", "?"),
             failure("request-1", 500) + success("stranger", "?"));
 
-        var said = Printed.stderr(() -> assertEquals("first", batch().provider(scripted()).model("m").prompts("1").submit()
+        var said = Printed.stderr(() -> assertEquals("first", batch().provider(scripted()).model("m").prompts("1")
+            .submit()
             .results().iterator().next().text()));
 
         assertEquals(List.of(
@@ -871,7 +872,8 @@ class ClientTest {
         scripted.on("GET " + BATCH, Answer.status(status));
 
         var trace = new StringWriter();
-        var said = Printed.stderr(() -> assertThrows(RuntimeException.class, () -> batch().provider(scripted()).model("m")
+        var said = Printed.stderr(() -> assertThrows(RuntimeException.class, () -> batch().provider(scripted())
+            .model("m")
             .prompts("1").submit().await(Duration.ofMillis(1))).printStackTrace(new PrintWriter(trace)));
 
         assertTrue(said.contains("submitted " + ID) && trace.toString().contains("await: "), said + trace);

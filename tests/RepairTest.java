@@ -137,7 +137,8 @@ class RepairTest {
         answering("b", 1, Reply.error(500, "x", "broken"));
         answering("c", 9, Reply.error(400, "x", "too long"));
 
-        var said = Printed.stderr(() -> batch().provider(here()).model("echo").prompts("{{value}}", rows("a", "b", "c")).repair(2)
+        var said = Printed.stderr(() -> batch().provider(here()).model("echo").prompts("{{value}}", rows("a", "b", "c"))
+            .repair(2)
             .submit().results());
 
         assertTrue(said.contains("repair 1 of 2: 1 of 2 failed requests; left out, for the same request would end the "

@@ -234,7 +234,8 @@ class ResultsTest {
         server.answer(body -> BatchServer.Reply.text("").refusal("no"));
         var first = ask("a").submit().results();
 
-        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() sends "
+        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() "
+            + "sends "
             + "those all the same",
             assertThrows(IllegalStateException.class, first::retry).getMessage());
         assertEquals("retry: the requests are made already; system(...) would be ignored",
