@@ -2,9 +2,11 @@ package sheaf;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A server on which any call may go wrong; {@code -Dsheaf.seed} runs one again that failed. */
@@ -16,6 +18,7 @@ class ChaosTest {
     }
 
     @Tag("C13") @Tag("C14") @Tag("C15") @Tag("C16") @Tag("C18") @Tag("C31") @Tag("C35")
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)      // on a machine that is busy
     @Test void whateverGoesWrongEachRowComesOutOnceAndIsPaidOnce() throws IOException {
         Chaos.run(Integer.getInteger("sheaf.chaos", 100), folder);
     }
