@@ -97,6 +97,7 @@ import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -194,9 +195,12 @@ public final class Sheaf {
      */
     public static Listing<Batch> batches() { return batches(20); }
 
-    /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table. */
+    /**
+     * Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table.
+     */
     public static Listing<Batch> kept() {
-        var batches = Journal.all().map(Batch::new).sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
+        var batches = Journal.all().map(Batch::new).sorted(Comparator.comparing(Batch::submittedAt).reversed())
+            .toList();
         return new Listing<>(batches, List.of("folder", "provider", "status", "requests", "submitted", "answers",
             "size"), Batch::asKept, Sheaf::sum);
     }
@@ -1466,11 +1470,14 @@ public final class Sheaf {
         /** Of a part that is not yet at the provider, because its queue has no room. */
         public static final Status WAITING = new Status("waiting");
         private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
+        private static final Set<Status> KNOWN = Set.of(VALIDATING, FAILED, IN_PROGRESS, FINALIZING, COMPLETED, EXPIRED,
+            CANCELLING, CANCELLED, WAITING);
 
-        /** Some servers write COMPLETED, some one l in cancelled. */
+        /** Some servers write COMPLETED, some one l in cancelled; what is neither stays as it is. */
         private static Status of(String wire) {
             var text = wire.strip().toLowerCase(Locale.ROOT);
-            return new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+            var known = new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+            return KNOWN.contains(known) ? known : new Status(wire.strip());
         }
 
         /** Returns whether nothing more will happen. */
@@ -1549,7 +1556,9 @@ public final class Sheaf {
                 || BatchException.NO_ROOM.matcher(fault.message()).find());
         }
 
-        /** The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere. */
+        /**
+         * The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere.
+         */
         private List<Fault> faults() {
             var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
             var list = errors.isObject() ? errors.path("data") : errors;
@@ -1614,7 +1623,7 @@ public final class Sheaf {
                 throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
             var known = Journal.find(idOrName)
                 .filter(journal -> named == null || journal.provider().name().equals(named.name()));
-            if (known.isPresent()) return new Batch(known.get());
+            if (known.isPresent()) return new Batch(known.get(), named == null ? known.get().provider() : named);
             var provider = named == null ? Provider.chosen() : named;
             try {
                 return new Batch(provider, provider.wire().retrieve("batch", idOrName));
@@ -1662,23 +1671,24 @@ public final class Sheaf {
         private boolean hasBegun() { return parts.isEmpty() || parts.stream().anyMatch(part -> !part.isWaiting()); }
 
         private String submitted(int created) {
-            return "submitted " + (created == parts.size() ? id() : created + " of " + parts.size() + " parts of " + id())
+            return "submitted " + (created == parts.size() ? id() : created + " of " + parts.size() + " parts of "
+                + id())
                 + " to " + provider.name() + " (" + size() + ")";
         }
 
         private String attached() {
             return "attached to " + id() + " (" + size() + ", submitted "
-                + Journal.MINUTE.format(journal.submittedAt) + "), nothing was sent" + unanswered();
+                + Journal.MINUTE.format(journal.submittedAt) + "), nothing was sent"
+                + (unanswered().isEmpty() ? "" : "; it " + unanswered());
         }
 
         /** What a batch that was not run to its end lacks, as its provider counts. */
         private String unanswered() {
             var status = seenStatus();
-            long unanswered = seenCounts().of(journal.requestCount()).total() - seenCounts().completed()
-                - journal.reusedCount();
+            long unanswered = journal == null ? 0 : journal.sentCount() - seenCounts().completed();
             return !status.isTerminal() || status.equals(Status.COMPLETED) || unanswered <= 0 ? ""
-                : "; it " + (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + unanswered
-                    + " requests unanswered, which results().retry() or repair(1) sends again";
+                : (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with "
+                    + count(unanswered, "request") + " unanswered, which results().retry() or repair(1) sends again";
         }
 
         private String waiting() {
@@ -1690,8 +1700,9 @@ public final class Sheaf {
         }
 
         private String size() {
-            return journal.requestCount() + (journal.requestCount() == 1 ? " request" : " requests")
-                + (journal.reusedCount() == 0 ? "" : ", " + journal.reusedCount() + " of them answered before")
+            return count(journal.requestCount(), "request")
+                + (journal.reusedCount() == 0 ? "" : String.format(Locale.ROOT, ", %,d of them answered before",
+                    journal.reusedCount()))
                 + (parts.size() < 2 ? "" : ", in " + parts.size() + " parts");
         }
 
@@ -1763,7 +1774,8 @@ public final class Sheaf {
 
         private Status seenStatus() {
             var statuses = parts.stream().map(Part::status).toList();
-            return statuses.stream().filter(status -> !status.isTerminal() && !status.equals(Status.WAITING)).findFirst()
+            return statuses.stream().filter(status -> !status.isTerminal() && !status.equals(Status.WAITING))
+                .findFirst()
                 .or(() -> statuses.stream().filter(Status.WAITING::equals).findFirst())
                 .or(() -> statuses.stream().filter(status -> !status.equals(Status.COMPLETED)).findFirst())
                 .orElse(Status.COMPLETED);
@@ -1825,8 +1837,10 @@ public final class Sheaf {
          * @throws IllegalStateException if the batch has not ended by then; it goes on
          */
         public Batch await(Duration timeout) {
-            if (!seenStatus().isTerminal()) watch(given("await", timeout));
+            boolean hasEnded = seenStatus().isTerminal();
+            if (!hasEnded) watch(given("await", timeout));
             if (!parts.isEmpty() && parts.stream().noneMatch(Part::hasRun)) throw failed();
+            if (!hasEnded && !unanswered().isEmpty() && repairs == 0) note("await: " + id() + " " + unanswered());
             return this;
         }
 
@@ -1852,7 +1866,7 @@ public final class Sheaf {
                 if (!backoff.survives(e)) throw withRemedy(e);
                 progress.trouble(e.getMessage());
             }
-            progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.requestCount()));
+            progress.show(describe(), seenCounts().of(journal == null ? 0 : journal.sentCount()));
             return seenStatus().isTerminal();
         }
 
@@ -1866,7 +1880,7 @@ public final class Sheaf {
             long waiting = parts.stream().filter(Part::isWaiting).count();
             return provider.isLocal() ? "interrupted; run again to go on"
                 : id() + " goes on at " + provider.name() + "; run again, or batch(\"" + id()
-                + "\"), to come back to it" + (waiting == 0 ? "" : " and submit the " + waiting + " parts that wait");
+                + "\"), to come back to it" + (waiting == 0 ? "" : " and submit what waits");
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
@@ -1895,10 +1909,16 @@ public final class Sheaf {
 
         /** Asks the provider to stop; requests that run are finished, and what has finished stays. One POST a part. */
         public Batch cancel() {
-            if (parts.stream().anyMatch(Part::isWaiting)) cancelWaiting();
+            cancelGoing();
+            if (parts.stream().noneMatch(Part::isWaiting)) return this;
+            cancelWaiting();
+            cancelGoing();                                     // what another process has submitted meanwhile
+            return this;
+        }
+
+        private void cancelGoing() {
             for (var part : List.copyOf(parts))
                 if (part.isGoing()) rememberEnd(Part.of(part.number(), provider.wire().cancel(part.id())));
-            return this;
         }
 
         /**
@@ -1936,7 +1956,7 @@ public final class Sheaf {
         }
 
         private List<String> asKept() {
-            var counts = seenCounts().of(journal.requestCount() - journal.reusedCount()).toString();
+            var counts = seenCounts().of(journal.sentCount()).toString();
             return List.of(journal.folderName(), provider.name(), isOver() && !seenStatus().isTerminal() ? "not sent"
                 : seenStatus().text(), counts, Journal.DAY.format(submittedAt()), journal.answers(),
                 Tables.size(journal.bytes()));
@@ -1954,7 +1974,7 @@ public final class Sheaf {
         public Results results() {
             if (journal == null) {
                 var whole = Journal.find(id(), provider);
-                if (whole.isPresent()) return new Batch(whole.get()).results();
+                if (whole.isPresent()) return new Batch(whole.get(), provider).results();
             }
             await();
             if (journal == null) journal = Staging.adopt(provider, parts.get(0), this::note);
@@ -2615,7 +2635,10 @@ public final class Sheaf {
         public static final Provider GROQ =
             new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB),
                 STRICT);
-        /** 5,000,000 requests, 10 GB, 500 batches: https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference */
+        /**
+         * 5,000,000 requests, 10 GB, 500 batches:
+         * https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference
+         */
         public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1",
             "NEBIUS_API_KEY",
             new Limits(5_000_000, 10_000 * MB, 500, Long.MAX_VALUE), VLLM);
@@ -2765,8 +2788,8 @@ public final class Sheaf {
         public Batch batch(String idOrName) { return Batch.find(idOrName, this); }
 
         /**
-         * Returns the newest batches, newest first, at most so many: those that the provider lists, and those kept under
-         * {@code ~/.sheaf} that it does not. They print as a table.
+         * Returns the newest batches, newest first, at most so many: those that the provider lists, and those kept
+         * under {@code ~/.sheaf} that it does not. They print as a table.
          */
         public Listing<Batch> batches(int limit) {
             var listed = wire().batches("batches", (int) notNegative("batches", limit)).items();
@@ -2774,7 +2797,8 @@ public final class Sheaf {
             var journals = Journal.all().filter(journal -> journal.isCalled(journal.name())
                 && journal.provider().name().equals(name)).toList();
             var here = journals.stream().flatMap(Journal::lastSeen).map(Part::id).collect(Collectors.toSet());
-            var unlisted = journals.stream().filter(journal -> journal.lastSeen().map(Part::id).noneMatch(ids::contains));
+            var unlisted = journals.stream().filter(journal -> journal.lastSeen().map(Part::id)
+                .noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
                 unlisted.map(journal -> new Batch(journal, this)))
                 .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
@@ -3015,8 +3039,10 @@ public final class Sheaf {
             explained = cause.explained;
         }
 
-        private BatchException(String message, OpenAIServiceException cause, JsonNode error, Duration retryAfter) {
-            super(message, cause);
+        /** A cause that says what must not be said is left out. */
+        private BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
+                               Duration retryAfter) {
+            super(message, isSecret ? null : cause);
             this.status = cause.statusCode();
             this.code = error.path("code").asText("");
             this.param = error.path("param").asText("");
@@ -3168,7 +3194,8 @@ public final class Sheaf {
 
         /** Whether something of it runs or has run. */
         boolean hasRun() {
-            return reusedCount() > 0 || log.stream().anyMatch(part -> part.batch != null && Part.of(1, part.batch).hasRun());
+            return reusedCount() > 0 || log.stream().anyMatch(part -> part.batch != null && Part.of(1, part.batch)
+                .hasRun());
         }
 
         private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
@@ -3190,6 +3217,8 @@ public final class Sheaf {
         }
 
         long requestCount() { return draft.path("requests").asLong(); }
+
+        long sentCount() { return requestCount() - reusedCount(); }
 
         /** How many requests are not sent, because an earlier batch has their answers. */
         long reusedCount() { return draft.path("reused").asLong(); }
@@ -3255,9 +3284,9 @@ public final class Sheaf {
             return rows;
         }
 
-        Stream<Part> lastSeen() {
-            return LongStream.rangeClosed(1, log.size()).mapToObj(part -> part((int) part));
-        }
+        private IntStream numbers() { return IntStream.rangeClosed(1, log.size()); }
+
+        Stream<Part> lastSeen() { return numbers().mapToObj(this::part); }
 
         Part part(int number) {
             var part = log.get(number - 1);
@@ -3327,7 +3356,8 @@ public final class Sheaf {
 
         /** Writes down how a part ended; one whose files are not yet named is looked at again by the next run. */
         void ended(Part part) {
-            if (!part.lacksItsFiles() && !part(part.number()).status().isTerminal()) step("ended", part.number(), "batch", part.json());
+            if (part.lacksItsFiles() || part(part.number()).status().isTerminal()) return;
+            step("ended", part.number(), "batch", part.json());
         }
 
         // submitting
@@ -3407,8 +3437,8 @@ public final class Sheaf {
         }
 
         boolean hasRoom(Limits limits) {
-            return LongStream.rangeClosed(1, log.size()).mapToInt(part -> (int) part)
-                .filter(part -> log.get(part - 1).batch == null).limit(1).anyMatch(part -> hasRoomFor(part, limits));
+            return numbers().filter(part -> log.get(part - 1).batch == null).limit(1)
+                .anyMatch(part -> hasRoomFor(part, limits));
         }
 
         private boolean hasRoomFor(int part, Limits limits) {
@@ -3450,13 +3480,15 @@ public final class Sheaf {
                     if (ours && Part.of(part, batch).hasRun()) found.putIfAbsent(part, batch);
                 }
             }
-            for (int part = 1; part <= log.size(); part++)
-                if (isUnsure(part) && !found.containsKey(part)) checkReach(listed, part);
+            numbers().filter(part -> isUnsure(part) && !found.containsKey(part))
+                .forEach(part -> checkReach(listed, part));
             return found;
         }
 
         /** Whether a create was sent whose answer never came. */
-        private boolean isUnsure(int part) { return log.get(part - 1).token != null && log.get(part - 1).batch == null; }
+        private boolean isUnsure(int part) {
+            return log.get(part - 1).token != null && log.get(part - 1).batch == null;
+        }
 
         /** A list that breaks off before the file's upload does not say that no batch was made of it. */
         private void checkReach(Wire.Listed listed, int part) {
@@ -3465,7 +3497,8 @@ public final class Sheaf {
                 .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
             if (!listed.isWhole() && !isOlder)
                 throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
-                    + provider().name() + " lists only " + listed.items().size() + " batches, so it may be there unseen;"
+                    + provider().name() + " lists only " + listed.items().size()
+                    + " batches, so it may be there unseen;"
                     + " look there: batch(\"its id\") takes it; if there is none, delete " + shortPath()
                     + " and run again");
         }
@@ -3475,8 +3508,8 @@ public final class Sheaf {
             try {
                 return wire.recentBatches();
             } catch (BatchException e) {
-                if (Wire.isNoRoute(e) && LongStream.rangeClosed(1, log.size()).noneMatch(part -> isUnsure((int) part))) return new Wire.Listed(List.of(), true);
-                throw e;
+                if (!Wire.isNoRoute(e) || numbers().anyMatch(this::isUnsure)) throw e;
+                return new Wire.Listed(List.of(), true);
             }
         }
 
@@ -3523,12 +3556,13 @@ public final class Sheaf {
 
         /** What is not yet at the provider never will be. */
         void cancelWaiting(Wire wire) {
-            if (LongStream.rangeClosed(1, log.size()).anyMatch(part -> isUnsure((int) part))) found = search(wire);
-            for (int part = 1; part <= log.size(); part++)
-                if (log.get(part - 1).batch == null)
-                    step(found != null && found.containsKey(part) ? "created" : "ended", part, "batch",
-                        found != null && found.containsKey(part) ? found.get(part)
-                            : Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
+            if (numbers().anyMatch(this::isUnsure)) found = search(wire);
+            numbers().filter(part -> log.get(part - 1).batch == null).forEach(part -> {
+                var known = found == null ? null : found.get(part);
+                if (known != null) step("created", part, "batch", known);
+                else step("ended", part, "batch", Json.MAPPER.createObjectNode()
+                    .put("status", Status.CANCELLED.text()));
+            });
         }
     }
 
@@ -3645,7 +3679,9 @@ public final class Sheaf {
             }
         }
 
-        /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+        /**
+         * Counts say little, but where they claim more lines than came, the file is fetched again before that is so.
+         */
         private LineIndex placed(Path index) {
             for (int attempt = 1; ; attempt++) {
                 long fetched = journal.lastSeen().filter(this::fetch).count();
@@ -3679,7 +3715,9 @@ public final class Sheaf {
 
         private Path file(int part, String kind) { return journal.answerFile(part, kind); }
 
-        /** The files by their number in the index: of each part its output and its errors, then what was there before. */
+        /**
+         * The files by their number in the index: of each part its output and its errors, then what was there before.
+         */
         private Path file(int number) {
             return number == 2 * journal.log.size() ? journal.reusedAnswers()
                 : file(number / 2 + 1, KINDS.get(number % 2));
@@ -4003,7 +4041,9 @@ public final class Sheaf {
             digest.update(line);
         }
 
-        /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
+        /**
+         * Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none.
+         */
         private static long tokens(byte[] line) {
             long ascii = 0, others = 0;
             for (var b : line)
@@ -4124,7 +4164,8 @@ public final class Sheaf {
         private void removeRows(Path target, String last) throws IOException {
             try (var files = Files.newDirectoryStream(target, "rows-*")) {
                 for (var file : files)
-                    if (Stream.of(rowsFile, last).noneMatch(name -> file.getFileName().toString().startsWith(name + ".")))
+                    if (Stream.of(rowsFile, last).noneMatch(name -> file.getFileName().toString()
+                        .startsWith(name + ".")))
                         Files.deleteIfExists(file);
             }
         }
@@ -4286,9 +4327,8 @@ public final class Sheaf {
         }
 
         String describe() {
-            return String.format(Locale.ROOT, "%s was submitted before (%s, %,d %s)", journal.name(),
-                Journal.MINUTE.format(journal.submittedAt), journal.requestCount(),
-                journal.requestCount() == 1 ? "request" : "requests");
+            return journal.name() + " was submitted before (" + Journal.MINUTE.format(journal.submittedAt) + ", "
+                + count(journal.requestCount(), "request") + ")";
         }
 
         /** Names the settings that differ, each followed by "; ". */
@@ -4303,7 +4343,8 @@ public final class Sheaf {
         }
 
         private static String shown(JsonNode value) {
-            return value.isMissingNode() ? "not given" : clip(value.isTextual() ? value.asText() : value.toString(), 40);
+            return value.isMissingNode() ? "not given" : clip(value.isTextual() ? value.asText() : value.toString(),
+                40);
         }
 
         private String body(long request) { return body(journal.requests().text(request)); }
@@ -4870,10 +4911,12 @@ public final class Sheaf {
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
             .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
         private final Provider provider;
+        private final String key;
         private final OpenAIClient client;
 
         private Wire(Provider provider, String key) {
             this.provider = provider;
+            this.key = key;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
                 .addInterceptor(this::toUploads).build();
@@ -4895,7 +4938,9 @@ public final class Sheaf {
                 any -> new Wire(provider, key));
         }
 
-        /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
+        /**
+         * Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next.
+         */
         JsonNode upload(Path file, String name, boolean isUnsure, Progress.Transfer shown) {
             try (shown) {
                 return patiently(isUnsure, () -> uploaded(file, name), () -> upload(file, name, shown));
@@ -5048,7 +5093,8 @@ public final class Sheaf {
         }
 
         List<JsonNode> models() {
-            return items(patiently(() -> call("models", "GET", "/models", () -> client.models().withRawResponse().list())))
+            return items(patiently(() -> call("models", "GET", "/models", () -> client.models().withRawResponse()
+                .list())))
                 .toList();
         }
 
@@ -5290,11 +5336,15 @@ public final class Sheaf {
         private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
-            var message = error.isTextual() ? error.asText() : error.path("message").asText("");
+            var said = error.isTextual() ? error.asText() : error.path("message").asText("");
+            var message = isSecret() ? said.replace(key, "(the key)") : said;
             return new BatchException(call + path + ": " + e.statusCode()
                 + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
-                + advice(e.statusCode(), path), e, error, retryAfter(e));
+                + advice(e.statusCode(), path), e, isSecret() && said.contains(key), error, retryAfter(e));
         }
+
+        /** A short one is a stand-in, and may be a word of the message. */
+        private boolean isSecret() { return key.length() >= 8; }
 
         private String advice(int status, String path) {
             if (status == 401) return "; check " + provider.keyVariable();
@@ -5780,6 +5830,10 @@ public final class Sheaf {
     private static long notNegative(String word, long number) {
         if (number < 0) throw new IllegalArgumentException(word + ": " + number + " is less than 0");
         return number;
+    }
+
+    private static String count(long number, String noun) {
+        return String.format(Locale.ROOT, "%,d %s%s", number, noun, number == 1 ? "" : "s");
     }
 
     private static Duration longer(Duration a, Duration b) { return a.compareTo(b) > 0 ? a : b; }

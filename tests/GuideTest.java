@@ -155,7 +155,8 @@ class GuideTest {
     @Test void theGuidesListIsATable() {
         on("GET /v1/batches", LIST);
 
-        var table = here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12");   // in any time zone
+        // in any time zone
+        var table = here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12");
 
         assertEquals("""
             id           name  status     requests  created           kept

@@ -311,16 +311,7 @@ class HostileTextTest {
         var texts = many(100, () -> some(this::text));
         hear(body -> contents(body).get(0));
         var results = ask(texts).submit().results();
-        var stdout = System.out;
-        var bytes = new java.io.ByteArrayOutputStream();
-        System.setOut(new java.io.PrintStream(bytes, true, java.nio.charset.StandardCharsets.UTF_8));
-        try {
-            results.show(100);
-        } finally {
-            System.setOut(stdout);
-        }
-
-        var shown = bytes.toString(java.nio.charset.StandardCharsets.UTF_8);
+        var shown = Printed.stdout(() -> results.show(100));
         assertEquals(List.of(), shown.codePoints().filter(c -> c != '\n' && Character.isISOControl(c) || c == 0x2028
             || c == 0x2029).mapToObj(Integer::toHexString).distinct().toList(), "sheaf.seed " + SEED);
     }

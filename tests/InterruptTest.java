@@ -32,7 +32,8 @@ class InterruptTest {
     /** What a user runs. */
     static class Script {
         public static void main(String... args) {
-            batch().provider(args[0]).name("tickets").model("echo").prompts("{{value}}", rows("a", "b")).submit().await();
+            batch().provider(args[0]).name("tickets").model("echo").prompts("{{value}}", rows("a", "b")).submit()
+                .await();
         }
     }
 
@@ -65,12 +66,14 @@ class InterruptTest {
         interruptTwice(script);
 
         assertEquals("interrupted; run again to go on", lastLine());
-        assertTrue(client.found(client.ids("/batches").get(0)).get("status").asText().matches("validating|in_progress"));
+        assertTrue(client.found(client.ids("/batches").get(0)).get("status").asText()
+            .matches("validating|in_progress"));
     }
 
     @Test void whileItIsSubmittedNothingIsSentTwice() throws Exception {
         server.on("POST /v1/batches", Fault.lost());
-        server.onEvery(request -> request.startsWith("GET /v1/batches") && server.requests().contains("POST /v1/batches")
+        server.onEvery(request -> request.startsWith("GET /v1/batches") && server.requests()
+            .contains("POST /v1/batches")
             ? Fault.status(503) : null);
         var script = start(server.baseUrl());
         RawClient.await(() -> server.requests().contains("POST /v1/batches"));

@@ -5,9 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -58,7 +55,8 @@ class RepairTest {
         ask("a", "b").repair(2).submit().results();
 
         var ids = seen.ids("/batches").stream().map(seen::found).map(batch -> batch.get("input_file_id").asText())
-            .map(file -> RawClient.json(seen.get("/files/" + file + "/content").body()).get("custom_id").asText()).toList();
+            .map(file -> RawClient.json(seen.get("/files/" + file + "/content").body()).get("custom_id").asText())
+            .toList();
         assertEquals(List.of("request-2-r3", "request-2-r2", "request-1"), ids);
     }
 
@@ -139,7 +137,8 @@ class RepairTest {
         answering("b", 1, Reply.error(500, "x", "broken"));
         answering("c", 9, Reply.error(400, "x", "too long"));
 
-        var said = said(() -> batch().provider(here()).model("echo").prompts("{{value}}", rows("a", "b", "c")).repair(2)
+        var said = Printed.stderr(() -> batch().provider(here()).model("echo").prompts("{{value}}", rows("a", "b", "c"))
+            .repair(2)
             .submit().results());
 
         assertTrue(said.contains("repair 1 of 2: 1 of 2 failed requests; left out, for the same request would end the "
@@ -170,18 +169,6 @@ class RepairTest {
     private final Map<String, Map.Entry<Integer, Reply>> faults = new ConcurrentHashMap<>();
 
     private static String prompt(JsonNode body) { return body.at("/messages/0/content").asText(); }
-
-    private String said(Runnable act) {
-        var before = System.err;
-        var said = new ByteArrayOutputStream();
-        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
-        try {
-            act.run();
-        } finally {
-            System.setErr(before);
-        }
-        return said.toString(StandardCharsets.UTF_8);
-    }
 
     private long sent(String request) { return Collections.frequency(server.requests(), request); }
 

@@ -7,9 +7,6 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -237,7 +234,8 @@ class ResultsTest {
         server.answer(body -> BatchServer.Reply.text("").refusal("no"));
         var first = ask("a").submit().results();
 
-        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() sends "
+        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() "
+            + "sends "
             + "those all the same",
             assertThrows(IllegalStateException.class, first::retry).getMessage());
         assertEquals("retry: the requests are made already; system(...) would be ignored",
@@ -298,7 +296,7 @@ class ResultsTest {
     }
 
     @Test void showSaysHowManyMoreThereAre() {
-        var text = capture(() -> ask("a", "b", "c").submit().results().show(1));
+        var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
 
         assertTrue(text.endsWith("2 more; toCsv(file) writes them all\n3 succeeded; 3 tokens in, 3 out\n"), text);
     }
@@ -307,19 +305,7 @@ class ResultsTest {
         assertEquals("Results[rows {succeeded=2}]", ask("a", "b").submit().results().toString());
     }
 
-    private static String shown(Results results) { return capture(results::show); }
-
-    private static String capture(Runnable printing) {
-        var stdout = System.out;
-        var bytes = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(bytes, true, StandardCharsets.UTF_8));
-        try {
-            printing.run();
-        } finally {
-            System.setOut(stdout);
-        }
-        return bytes.toString(StandardCharsets.UTF_8);
-    }
+    private static String shown(Results results) { return Printed.stdout(results::show); }
 
     private Provider here() { return Provider.of(server.baseUrl()); }
 

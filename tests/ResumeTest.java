@@ -7,9 +7,7 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,7 +58,7 @@ class ResumeTest {
     @Test void anotherSystemPromptIsSaidBeforeItIsPaid() {
         ask("a", "b").submit().await();
 
-        var said = said(() -> ask("a", "b").system("Be brief.").submit());
+        var said = Printed.stderr(() -> ask("a", "b").system("Be brief.").submit());
 
         assertTrue(said.matches("(?s)submit: tickets was submitted before \\(....-..-.. ..:.., 2 requests\\); "
             + "the system prompt changed; 2 of 2 requests differ; all are sent, where reuse\\(\\) would send those\n"
@@ -70,7 +68,7 @@ class ResumeTest {
     @Test void rowsAreComparedByWhatIsInThemAndNotByTheirPlace() {
         ask("a", "b", "c").submit().await();
 
-        var said = said(() -> ask("new", "a", "b").submit());
+        var said = Printed.stderr(() -> ask("new", "a", "b").submit());
 
         assertTrue(said.contains("3 requests); 1 of 3 requests differ; all are sent"), said);
     }
@@ -78,16 +76,17 @@ class ResumeTest {
     @Test void settingsAreNamedWithBothValues() {
         ask("a").temperature(0).submit().await();
 
-        var said = said(() -> ask("a").temperature(0.2).model("large").maxTokens(9).submit());
+        var said = Printed.stderr(() -> ask("a").temperature(0.2).model("large").maxTokens(9).submit());
 
-        assertTrue(said.contains("; model is large, was echo; temperature is 0.2, was 0.0; maxTokens is 9, was not given; "
+        assertTrue(said.contains("; model is large, was echo; temperature is 0.2, was 0.0; maxTokens is 9, was not "
+            + "given; "
             + "1 of 1 requests differ"), said);
     }
 
     @Test void aChangedTemplateIsSaid() {
         ask().prompts(template("t", "Old {{value}}"), rows("a")).submit().await();
 
-        var said = said(() -> ask().prompts(template("t", "New {{value}}"), rows("a")).submit());
+        var said = Printed.stderr(() -> ask().prompts(template("t", "New {{value}}"), rows("a")).submit());
 
         assertTrue(said.contains("; the prompts changed; 1 of 1 requests differ"), said);
     }
@@ -95,7 +94,7 @@ class ResumeTest {
     @Test void anotherNameOrNothingBeforeSaysNothingOfChanges() {
         ask("a").submit().await();
 
-        assertTrue(said(() -> ask("b").name("others").submit()).startsWith("submitted batch_"));
+        assertTrue(Printed.stderr(() -> ask("b").name("others").submit()).startsWith("submitted batch_"));
     }
 
     // ---- reuse() ----
@@ -104,7 +103,7 @@ class ResumeTest {
         ask("a", "b", "c", "d").submit().await();
         asked.clear();
 
-        var said = said(() -> ask("a", "x", "c", "d", "y").reuse().submit().await());
+        var said = Printed.stderr(() -> ask("a", "x", "c", "d", "y").reuse().submit().await());
 
         assertTrue(said.contains("2 of 5 requests differ; 2 are sent, and for 3 the answer of then is taken\n"), said);
         assertEquals(List.of("x", "y"), asked.stream().sorted().toList());
@@ -113,7 +112,8 @@ class ResumeTest {
     }
 
     @Test void aRequestWithoutAWholeAnswerIsNotReused() {
-        server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken") : Reply.text("first"));
+        server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken")
+            : Reply.text("first"));
         ask("a", "b").submit().await();
         server.answer(body -> Reply.text("second"));
 
@@ -184,7 +184,7 @@ class ResumeTest {
         server.expireAfter(Duration.ofMillis(1)).pause();
         ask("a", "b").submit().await();
 
-        var said = said(() -> ask("a", "b").submit());
+        var said = Printed.stderr(() -> ask("a", "b").submit());
 
         assertTrue(said.contains("nothing was sent; it has expired with 2 requests unanswered, which "
             + "results().retry() or repair(1) sends again; kept in "), said);
@@ -244,7 +244,7 @@ class ResumeTest {
         Files.writeString(steps(), Files.readString(steps()).replaceAll("\"at\":\"20..", "\"at\":\"2999"));
 
         assertEquals(id, ask("a").submit().id());
-        assertTrue(said(() -> ask("b").submit()).contains("(2999-"));
+        assertTrue(Printed.stderr(() -> ask("b").submit()).contains("(2999-"));
         assertEquals(List.of("1 b"), texts(ask("b")));
     }
 
@@ -307,18 +307,6 @@ class ResumeTest {
         try (Stream<Path> folders = Files.list(home.resolve("batches"))) {
             return folders.filter(Files::isDirectory).findFirst().orElseThrow().resolve("steps.jsonl");
         }
-    }
-
-    private String said(Runnable act) {
-        var before = System.err;
-        var said = new ByteArrayOutputStream();
-        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
-        try {
-            act.run();
-        } finally {
-            System.setErr(before);
-        }
-        return said.toString(StandardCharsets.UTF_8);
     }
 
     private long sent(String request) { return Collections.frequency(server.requests(), request); }

@@ -5,6 +5,7 @@
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
 //SOURCES *Test.java
 //SOURCES RawClient.java
+//SOURCES Printed.java
 //SOURCES ScriptedServer.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
@@ -58,6 +59,8 @@ class RunTests {
         Path home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
+        // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
+        System.setProperty("sun.net.httpserver.nodelay", "true");
 
         var request = LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))

@@ -9,9 +9,7 @@ import static sheaf.Sheaf.batch;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -296,8 +294,8 @@ class TransferTest {
         var loud = ask(here().baseUrl()).name("loud").submit();
         var quiet = ask().name("quiet").submit();
 
-        var said = stderr(() -> CompletableFuture.allOf(CompletableFuture.runAsync(loud::results),
-            CompletableFuture.runAsync(quiet::results)).join());
+        var said = Printed.stderr(() -> CompletableFuture.allOf(CompletableFuture.runAsync(loud::results),
+            CompletableFuture.runAsync(quiet::results)).join()).lines().toList();
 
         assertTrue(said.size() >= 2, said.toString());
         assertTrue(said.stream().allMatch(line -> line.matches("downloading the answers of part 1 of 1,"
@@ -409,17 +407,5 @@ class TransferTest {
     List<String> names(String start) {
         return Stream.of(home.resolve("batches").resolve(folder()).toFile().list())
             .filter(name -> name.startsWith(start)).sorted().toList();
-    }
-
-    static List<String> stderr(Runnable work) {
-        var before = System.err;
-        var bytes = new ByteArrayOutputStream();
-        System.setErr(new PrintStream(bytes, true, UTF_8));
-        try {
-            work.run();
-        } finally {
-            System.setErr(before);
-        }
-        return bytes.toString(UTF_8).lines().toList();
     }
 }

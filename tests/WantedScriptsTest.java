@@ -12,10 +12,7 @@ import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 import static sheaf.Sheaf.templates;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -46,7 +43,7 @@ class WantedScriptsTest {
     }
 
     @Test void threeLiteralPrompts() {
-        var text = printed(() -> batch()
+        var text = Printed.stdout(() -> batch()
             .model("deepseek-ai/DeepSeek-V3")
             .system("You are an experienced cook.")
             .prompts("Best breakfast sandwich?", "How do I poach an egg?", "What is {{umami}}?")
@@ -72,7 +69,7 @@ class WantedScriptsTest {
         var names = List.of("sentiment", "translation", "summary", "topic", "keywords");
         names.forEach(name -> file(name + ".mustache", name + " of {{text}}"));
 
-        var text = printed(() -> batch()
+        var text = Printed.stdout(() -> batch()
             .model("gpt-4.1-mini")
             .prompts(templates(at("sentiment"), at("translation"), at("summary"), at("topic"), at("keywords")),
             csv(file("reviews.csv", "text\nx\n")))
@@ -169,18 +166,6 @@ class WantedScriptsTest {
         assertEquals(Map.of(Outcome.CANCELLED, 1L), b.results().counts());
         assertTrue(models().toString().contains("echo"));
         assertTrue(files().toString().contains("part-1.jsonl"));
-    }
-
-    private static String printed(Runnable script) {
-        var stdout = System.out;
-        var bytes = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(bytes, true, StandardCharsets.UTF_8));
-        try {
-            script.run();
-        } finally {
-            System.setOut(stdout);
-        }
-        return bytes.toString(StandardCharsets.UTF_8);
     }
 
     private String at(String name) { return dir.resolve(name).toString(); }
