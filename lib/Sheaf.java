@@ -90,6 +90,7 @@ import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongFunction;
@@ -792,7 +793,7 @@ public final class Sheaf {
             return copy(d -> d.models = models);
         }
 
-        /** Returns a draft with this system prompt, a template over the row. */
+        /** Returns a draft with this system prompt, a template over the row; a row that makes it empty has none. */
         public Draft system(String text) { return copy(d -> d.system = text("system", text)); }
 
         /**
@@ -965,6 +966,32 @@ public final class Sheaf {
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return copy(d -> d.quiet = true); }
 
+        /**
+         * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
+         * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
+         * --template T[,T2] --data FILE --limit N --name N --max-tokens N --temperature X --with FIELD=VALUE}. Call it
+         * last. Of an option that is given twice the last one counts; {@code --with} adds.
+         * @throws IllegalArgumentException if an argument is none of these
+         */
+        public Draft options(String... args) {
+            var values = Option.parse(given("options", args));
+            var draft = this;
+            for (var option : values.keySet())
+                for (var value : values.get(option)) draft = option.step.apply(draft, value);
+            return draft;
+        }
+
+        private Draft over(String word, Data rows) {
+            if (data == null)
+                throw new IllegalArgumentException("options: " + word
+                    + " needs prompts over rows; this script has none");
+            return copy(d -> d.data = rows);
+        }
+
+        private Draft over(List<Template> templates) {
+            return copy(d -> d.prompts = List.of()).adding(templates, data);
+        }
+
         /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
         public Preview preview(int n) {
             notNegative("preview", n);
@@ -1129,6 +1156,99 @@ public final class Sheaf {
             return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", "))
                 + (models.isEmpty() ? "" : ", ")
                 + what + "]";
+        }
+    }
+
+    /** What a command line may change in a draft, in the order in which it is done. */
+    private enum Option {
+        PROVIDER("--provider P", Draft::provider),
+        MODEL("--model M[,M2]", (draft, names) -> draft.model(first(names), rest(names))),
+        SYSTEM("--system S", Draft::system),
+        TEMPLATE("--template T[,T2]", (draft, names) -> draft.over(templates(first(names), rest(names)))),
+        DATA("--data FILE", (draft, file) -> draft.over("--data", rows(file))),
+        LIMIT("--limit N", (draft, rows) -> draft.over("--limit", draft.data == null ? null
+            : draft.data.limit(whole("--limit", rows)))),
+        NAME("--name N", Draft::name),
+        MAX_TOKENS("--max-tokens N", (draft, tokens) -> draft.maxTokens(whole("--max-tokens", tokens))),
+        TEMPERATURE("--temperature X", (draft, number) -> draft.temperature(number("--temperature", number))),
+        WITH("--with FIELD=VALUE", Option::with);
+
+        private static final ObjectReader WHOLE_VALUE = Json.MAPPER.reader()
+            .with(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+        private final String shape;
+        private final BiFunction<Draft, String, Draft> step;
+
+        Option(String shape, BiFunction<Draft, String, Draft> step) {
+            this.shape = shape;
+            this.step = step;
+        }
+
+        private String word() { return shape.substring(0, shape.indexOf(' ')); }
+
+        /** Returns the values of each option that is given. */
+        static Map<Option, List<String>> parse(String... args) {
+            var values = new EnumMap<Option, List<String>>(Option.class);
+            for (int i = 0; i < args.length; i++) {
+                var word = given("options", args[i]).replaceFirst("(?s)=.*", "");
+                var option = Stream.of(values()).filter(each -> each.word().equals(word)).findFirst().orElseThrow(() ->
+                    new IllegalArgumentException("options: \"" + clip(word, 60) + "\" is no option; there are: "
+                        + Stream.of(values()).map(each -> each.shape).collect(Collectors.joining(", "))));
+                var inside = word.length() < args[i].length();
+                if (!inside && (++i == args.length || args[i].startsWith("--")))
+                    throw new IllegalArgumentException("options: " + word + " has no value; write " + option.shape);
+                var given = values.computeIfAbsent(option, none -> new ArrayList<>());
+                if (option != WITH) given.clear();
+                given.add(inside ? args[i].substring(word.length() + 1) : args[i]);
+            }
+            return values;
+        }
+
+        private static String first(String names) { return names.split(",", -1)[0]; }
+
+        private static String[] rest(String names) {
+            var all = names.split(",", -1);
+            return Arrays.copyOfRange(all, 1, all.length);
+        }
+
+        /** A value is JSON where it can be, so that a number is sent as a number. */
+        private static Draft with(Draft draft, String pair) {
+            int equals = pair.indexOf('=');
+            if (equals < 1)
+                throw new IllegalArgumentException("options: --with " + clip(pair, 60) + " is no FIELD=VALUE");
+            return draft.with(pair.substring(0, equals), value(pair.substring(equals + 1)));
+        }
+
+        private static Object value(String text) {
+            try {
+                var json = WHOLE_VALUE.readTree(text);
+                return json.isMissingNode() ? text : json;
+            } catch (JsonProcessingException e) {
+                return text;
+            }
+        }
+
+        private static Data rows(String file) {
+            var ending = file.replaceFirst("(?s).*\\.", "").toLowerCase(Locale.ROOT);
+            return switch (ending) {
+                case "csv" -> csv(file);
+                case "jsonl" -> jsonl(file);
+                case "json" -> json(file);
+                default -> throw new IllegalArgumentException("options: --data " + clip(file, 80)
+                    + " ends in none of .csv, .jsonl and .json");
+            };
+        }
+
+        private static int whole(String word, String number) {
+            if (number.matches("[0-9]{1,9}")) return Integer.parseInt(number);
+            throw new IllegalArgumentException("options: " + word + " " + clip(number, 40) + " is no whole number");
+        }
+
+        private static double number(String word, String number) {
+            try {
+                return Double.parseDouble(number);
+            } catch (NumberFormatException e) {
+                throw new IllegalArgumentException("options: " + word + " " + clip(number, 40) + " is no number", e);
+            }
         }
     }
 
@@ -1324,7 +1444,8 @@ public final class Sheaf {
 
         private ArrayNode messages(String text, Map<String, Object> values) {
             var messages = Json.MAPPER.createArrayNode();
-            if (draft.system != null) message(messages, "system", render("system", draft.system, values));
+            var system = draft.system == null ? "" : render("system", draft.system, values);
+            if (!system.isBlank()) message(messages, "system", system);
             for (int i = 0; i < draft.examples.size(); i++)
                 message(messages, i % 2 == 0 ? "user" : "assistant", render("example", draft.examples.get(i), values));
             var urls = draft.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
@@ -2285,6 +2406,10 @@ public final class Sheaf {
         /** Returns whatever text came, whole or not; "" if none. */
         public String rawText() { return answer().map(Answer::text).orElse(""); }
 
+        private boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
+
+        private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
+
         /** Returns the body of the provider's response; a missing node where none came. */
         public JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
 
@@ -2421,6 +2546,18 @@ public final class Sheaf {
             }
             counts = Collections.unmodifiableMap(tally);
             if (usage == null) usage = sum;
+        }
+
+        /**
+         * Returns the share of the requests, 0 to 1, whose answer is what this column of the row says: letter case,
+         * white space around it and a final full stop do not count. A request without a whole answer is a wrong one.
+         * @throws IllegalArgumentException if a row has no such column
+         * @throws IllegalStateException if there are no results
+         */
+        public double accuracy(String column) {
+            if (size() == 0) throw new IllegalStateException("accuracy: there are no results");
+            given("accuracy", column);
+            return (double) stream().filter(result -> result.says(result.row(column))).count() / size();
         }
 
         /** Returns the results with a whole answer. */
@@ -5634,8 +5771,8 @@ public final class Sheaf {
             var rows = results.stream().limit((long) limit * step).toList();
             var columns = new ArrayList<Column>();
             columns.add(new Column("id", Result::customId));
-            for (var name : answers.promptColumns())
-                columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row()))));
+            answers.promptColumns().stream().filter(name -> anyHas(rows, name)).forEach(name ->
+                columns.add(new Column(name, result -> Json.cell(Templates.value(name, result.row())))));
             if (!answers.journal.hasRows()) columns.add(new Column("prompt", Result::prompt));
             else if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
             if ((!wide || answers.hasModelForEachRow()) && differ(rows, Result::model)) columns.add(new Column("model",
@@ -5645,6 +5782,11 @@ public final class Sheaf {
             var header = Stream.concat(columns.stream().map(Column::label),
                 wide ? rows.stream().limit(step).map(first -> variant(first, rows)) : Stream.of("result")).toList();
             return draw(header, lines, CELL_LINES) + summary(results, rows.size());
+        }
+
+        /** A section's own names are no columns of the row, nor is one that only says what else to write. */
+        private static boolean anyHas(List<Result> rows, String name) {
+            return rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
         }
 
         private static List<String> line(List<Column> columns, List<Result> variants) {

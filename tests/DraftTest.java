@@ -79,6 +79,12 @@ class DraftTest {
             .toString());
     }
 
+    @Test void aRowThatMakesTheSystemPromptEmptyHasNone() {
+        var body = bodies(batch().model("m").system("{{s}}").prompts("P", rows(Map.of("s", "")))).get(0);
+
+        assertEquals("[{\"role\":\"user\",\"content\":\"P\"}]", body.path("messages").toString());
+    }
+
     @Test void aLiteralWithoutDataIsNotExpanded() {
         assertEquals("What is {{umami}}?", bodies(batch().model("m").prompts("What is {{umami}}?")).get(0)
             .at("/messages/0/content").asText());

@@ -295,6 +295,31 @@ class ResultsTest {
             """, shown(results));
     }
 
+    @Test void showHasNoColumnForWhatNoRowHas() {
+        var text = Printed.stdout(() -> batch().provider(here()).quiet().model("m")
+            .prompts("{{text}} in {{#language}}{{.}}{{/language}}{{^language}}Spanish{{/language}}",
+                rows(Map.of("text", "x")))
+            .submit().results().show());
+
+        assertTrue(text.startsWith("id         text  result\n"), text);
+    }
+
+    @Test void accuracyCountsARequestWithoutAnAnswerAsWrong() {
+        server.answer(body -> body.toString().contains("c?") ? BatchServer.Reply.error(500, "x", "broke")
+            : BatchServer.Reply.text(" World.\n"));
+
+        var results = batch().provider(here()).quiet().model("m")
+            .prompts("{{q}}", rows(List.of(Map.of("q", "a?", "label", "world"), Map.of("q", "b?", "label", "Sports"),
+                Map.of("q", "c?", "label", "World"), Map.of("q", "d?", "label", "World"))))
+            .submit().results();
+
+        assertEquals(0.5, results.accuracy("label"));
+        assertEquals("row: no column lable; it has: label, q",
+            assertThrows(IllegalArgumentException.class, () -> results.accuracy("lable")).getMessage());
+        assertEquals("accuracy: there are no results", assertThrows(IllegalStateException.class,
+            () -> results.only(Outcome.EXPIRED).accuracy("label")).getMessage());
+    }
+
     @Test void showSaysHowManyMoreThereAre() {
         var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
 

@@ -1,0 +1,24 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Compare two models by their accuracy on labelled news
+//SOURCES ../lib/Sheaf.java
+//FILES data/news.csv=../data/news.csv
+//FILES templates/topic.mustache=../templates/topic.mustache
+
+import static sheaf.Sheaf.*;
+
+class CompareModels {
+    public static void main(String... args) {
+        var results = batch()
+            .model("gpt-4.1-mini", "gpt-4.1-nano")
+            .prompts(template("topic"), csv("data/news.csv"))
+            .temperature(0)
+            .maxTokens(100)
+            .options(args)
+            .submit()
+            .await()
+            .results();
+
+        results.by(Result::model).forEach((model, answers) ->
+            System.out.printf("%s: %.0f%% of %d%n", model, 100 * answers.accuracy("label"), answers.size()));
+    }
+}

@@ -1,0 +1,26 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Do five tasks on every article in one batch: a column for each template
+//SOURCES ../lib/Sheaf.java
+//FILES data/articles.json=../data/articles.json
+//FILES templates/sentiment.mustache=../templates/sentiment.mustache
+//FILES templates/translation.mustache=../templates/translation.mustache
+//FILES templates/summary.mustache=../templates/summary.mustache
+//FILES templates/topic.mustache=../templates/topic.mustache
+//FILES templates/keywords.mustache=../templates/keywords.mustache
+
+import static sheaf.Sheaf.*;
+
+class Multitask {
+    public static void main(String... args) {
+        var results = batch()
+            .model("gpt-4.1-mini")
+            .prompts(templates("sentiment", "translation", "summary", "topic", "keywords"), json("data/articles.json"))
+            .options(args)
+            .submit()
+            .await()
+            .results();
+
+        results.show();
+        results.toCsv("multitask.csv");                        // a line for each article and template
+    }
+}

@@ -1,0 +1,26 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Run one batch a day from cron: submit it, come back later, never pay twice
+//SOURCES ../lib/Sheaf.java
+//FILES data/tickets.csv=../data/tickets.csv
+//FILES templates/ticket.mustache=../templates/ticket.mustache
+
+import static sheaf.Sheaf.*;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
+
+class Nightly {
+    public static void main(String... args) {
+        var batch = batch()
+            .name("tickets-" + LocalDate.now())                // the same day again is the same batch
+            .model("gpt-4.1-mini")
+            .prompts(template("ticket"), csv("data/tickets.csv"))
+            .options(args)
+            .submit();
+
+        if (!batch.status().isTerminal()) return;              // cron comes back in an hour
+        var file = Path.of(batch.name() + ".csv");
+        if (Files.notExists(file)) batch.results().toCsv(file);
+    }
+}

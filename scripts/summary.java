@@ -1,0 +1,23 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Sum up each article in one sentence
+//SOURCES ../lib/Sheaf.java
+//FILES data/articles.json=../data/articles.json
+//FILES templates/summary.mustache=../templates/summary.mustache
+
+import static sheaf.Sheaf.*;
+
+class Summary {
+    public static void main(String... args) {
+        var results = batch()
+            .model("gpt-4.1-mini")
+            .prompts(template("summary"), json("data/articles.json"))
+            .maxTokens(100)
+            .options(args)
+            .submit()
+            .await()
+            .results();
+
+        for (var result : results)
+            System.out.println(result.row("title") + "\n    " + (result.ok() ? result.text() : result.error()));
+    }
+}
