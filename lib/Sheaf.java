@@ -187,6 +187,7 @@ public final class Sheaf {
 
     /**
      * Returns a batch already submitted, by its id at the provider or the name it was submitted under; one GET at most.
+     * One that was only uploaded has a name, and the id of its input file.
      * @throws BatchException if neither {@code ~/.sheaf} nor the provider knows it
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName, null); }
@@ -1021,12 +1022,24 @@ public final class Sheaf {
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
-        public Batch submit() {
+        public Batch submit() { return begin(Batch::submitOrAttach); }
+
+        /**
+         * Expands the rows and uploads the input files, but creates no batch: {@link #submit} of the same draft does,
+         * in this process or another, and uploads nothing again. So does {@link Batch#submit} of the returned batch,
+         * whose parts wait and have the ids of their input files. If the draft was submitted before, it is that batch.
+         * @throws IllegalArgumentException if the data, a template or a setting is at fault; nothing was sent
+         * @throws BatchException if the provider refuses a file
+         * @see <a href="https://platform.openai.com/docs/api-reference/files/create">Upload file</a>
+         */
+        public Batch upload() { return begin(Batch::uploadOrAttach); }
+
+        private Batch begin(Consumer<Batch> step) {
             check();
             var chosen = provider == null ? Provider.chosen() : provider;
             if (!quiet && !note.isEmpty()) System.err.println(note);
             if (!quiet && data == null) prompts.stream().filter(Template::hasTags).forEach(Draft::warnOfTags);
-            return new Batch(chosen, quiet).submit(this, new Expansion(this, chosen));
+            return new Batch(chosen, quiet).begin(this, new Expansion(this, chosen), step);
         }
 
         private Expansion expansion() {
@@ -1588,7 +1601,7 @@ public final class Sheaf {
         public static final Status EXPIRED = new Status("expired");
         public static final Status CANCELLING = new Status("cancelling");
         public static final Status CANCELLED = new Status("cancelled");
-        /** Of a part that is not yet at the provider, because its queue has no room. */
+        /** Of a part of which there is no batch yet: its queue has no room, or its file was only uploaded. */
         public static final Status WAITING = new Status("waiting");
         private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
         private static final Set<Status> KNOWN = Set.of(VALIDATING, FAILED, IN_PROGRESS, FINALIZING, COMPLETED, EXPIRED,
@@ -1756,12 +1769,17 @@ public final class Sheaf {
             }
         }
 
-        private Batch submit(Draft draft, Expansion expansion) {
-            return new Progress(quiet).during(() -> "interrupted; run again to go on, and nothing is sent twice",
-                progress -> stageAndSubmit(draft, expansion));
+        private Batch begin(Draft draft, Expansion expansion, Consumer<Batch> step) {
+            return sending(() -> stage(draft, expansion, step));
         }
 
-        private Batch stageAndSubmit(Draft draft, Expansion expansion) {
+        private Batch sending(Supplier<Batch> work) {
+            return new Progress(quiet).during(() -> "interrupted; run again to go on, and nothing is sent twice",
+                progress -> work.get());
+        }
+
+        /** Takes the step once the draft has its place in the journal. */
+        private Batch stage(Draft draft, Expansion expansion, Consumer<Batch> step) {
             repairs = draft.repairs;
             try (var staging = new Staging(provider, expansion.endpoint(), draft.completionWindow)) {
                 try (var requests = expansion.requests()) {
@@ -1772,7 +1790,7 @@ public final class Sheaf {
                 try (var lock = Lock.on(target, this::note)) {
                     journal = staging.settle(draft, target);
                     journal.quiet = quiet;
-                    submitOrAttach();
+                    step.accept(this);
                 }
                 return this;
             } catch (IOException e) {
@@ -1787,6 +1805,38 @@ public final class Sheaf {
             journal.lastSeen().forEach(this::remember);
             note((created == 0 && hasBegun() ? attached() : submitted(created)) + waiting() + "; kept in "
                 + journal.shortPath());
+        }
+
+        private void uploadOrAttach() {
+            if (provider.isLocal()) journal.forgetWhatIsGone(provider.wire());
+            journal.forgetWhatFailed();
+            int files = journal.isOnlyUploaded() ? journal.upload(provider) : 0;
+            journal.lastSeen().forEach(this::remember);
+            note((journal.isOnlyUploaded() ? uploaded(files) + "; submit() creates the batch" : attached())
+                + "; kept in " + journal.shortPath());
+        }
+
+        private String uploaded(int files) {
+            return (files == 0 ? id() + " was uploaded before" : "uploaded " + id()) + " to " + provider.name() + " ("
+                + size() + ")" + (parts.size() == 1 ? " as " + parts.get(0).inputFileId() : "");
+        }
+
+        /**
+         * Creates at the provider what was only uploaded, or waits for room there, and returns before any request has
+         * run. What was created before is not sent again; what failed before any request ran is.
+         * @throws BatchException if the provider refuses a file or the batch
+         * @throws IllegalStateException if it is not kept under {@code ~/.sheaf}
+         */
+        public Batch submit() {
+            journal = keptAs("submit");
+            journal.quiet = quiet;
+            return sending(() -> {
+                try (var lock = Lock.on(journal.dir, this::note)) {
+                    journal.reload();
+                    submitOrAttach();
+                }
+                return this;
+            });
         }
 
         private boolean hasBegun() { return parts.isEmpty() || parts.stream().anyMatch(part -> !part.isWaiting()); }
@@ -1902,14 +1952,28 @@ public final class Sheaf {
                 .orElse(Status.COMPLETED);
         }
 
+        /** No provider has a status of what was never submitted. */
+        private String shownStatus() {
+            if (journal == null || seenStatus().isTerminal()) return seenStatus().text();
+            return journal.isUntouched() ? "not sent" : journal.isOnlyUploaded() ? "uploaded" : seenStatus().text();
+        }
+
         private RequestCounts seenCounts() {
             return parts.stream().map(Part::requestCounts).reduce(new RequestCounts(0, 0, 0), RequestCounts::plus);
         }
 
         private void refresh(String step) {
+            lookAgain();
             for (var part : List.copyOf(parts))
                 if (part.isGoing()) rememberEnd(Part.of(part.number(), step.equals("await")
                     ? provider.wire().retrieveOnce(step, part.id()) : provider.wire().retrieve(step, part.id())));
+        }
+
+        /** What was only uploaded may have been submitted since, by this process or another. */
+        private void lookAgain() {
+            if (journal == null || !journal.isOnlyUploaded()) return;
+            journal.reload();
+            journal.lastSeen().forEach(this::remember);
         }
 
         private void rememberEnd(Part part) {
@@ -1950,6 +2014,7 @@ public final class Sheaf {
         /**
          * Waits until the batch has ended, however it ended, and returns it. Errors of the network do not end the wait.
          * @throws BatchException if the batch failed before any request ran, or the provider no longer lets it be seen
+         * @throws IllegalStateException if it was only uploaded
          */
         public Batch await() { return await(FOREVER); }
 
@@ -1958,11 +2023,18 @@ public final class Sheaf {
          * @throws IllegalStateException if the batch has not ended by then; it goes on
          */
         public Batch await(Duration timeout) {
+            checkSubmitted();
             boolean hasEnded = seenStatus().isTerminal();
             if (!hasEnded) watch(given("await", timeout));
             if (!parts.isEmpty() && parts.stream().noneMatch(Part::hasRun)) throw failed();
             if (!hasEnded && !unanswered().isEmpty() && repairs == 0) note("await: " + id() + " " + unanswered());
             return this;
+        }
+
+        private void checkSubmitted() {
+            lookAgain();
+            if (journal != null && journal.isOnlyUploaded())
+                throw new IllegalStateException("await: " + id() + " was not submitted yet; submit() creates it");
         }
 
         private void watch(Duration timeout) {
@@ -2078,9 +2150,8 @@ public final class Sheaf {
 
         private List<String> asKept() {
             var counts = seenCounts().of(journal.sentCount()).toString();
-            return List.of(journal.folderName(), provider.name(), isOver() && !seenStatus().isTerminal() ? "not sent"
-                : seenStatus().text(), counts, Journal.DAY.format(submittedAt()), journal.answers(),
-                Tables.size(journal.bytes()));
+            return List.of(journal.folderName(), provider.name(), shownStatus(), counts,
+                Journal.DAY.format(submittedAt()), journal.answers(), Tables.size(journal.bytes()));
         }
 
         private void cancelWaiting() {
@@ -2107,7 +2178,7 @@ public final class Sheaf {
 
         private String describe() {
             long waiting = parts.stream().filter(Part::isWaiting).count();
-            return id() + " " + seenStatus() + (waiting == 0 || parts.size() == 1 ? ""
+            return id() + " " + shownStatus() + (waiting == 0 || parts.size() == 1 ? ""
                 : " (" + waiting + " of " + parts.size() + " parts wait)");
         }
 
@@ -2800,9 +2871,13 @@ public final class Sheaf {
         /** 50,000 requests, 100 MB, uploads with a route and a purpose of their own: https://docs.together.ai */
         public static final Provider TOGETHER = new Provider("together", "https://api.together.ai/v1",
             "TOGETHER_API_KEY", new Limits(50_000, 100 * MB), TOGETHERS);
+        /** A server on this machine where {@code ./jbang serve} and {@code ./jbang local} listen; it needs no key. */
+        public static final Provider LOCAL =
+            new Provider("local", "http://127.0.0.1:4141/v1", "SHEAF_API_KEY", new Limits(50_000, 100 * MB), STRICT);
         static { UncaughtErrors.install(); }
 
         private static final int SEARCHED_FILES = 10_000;
+        /** Those that are elsewhere; any other URL on this machine is called local too. */
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
 
@@ -2850,7 +2925,7 @@ public final class Sheaf {
 
         /** Returns the preset of this name, or the provider at this base URL. */
         public static Provider named(String nameOrUrl) {
-            return PRESETS.stream().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip()
+            return withAName().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip()
                 .toLowerCase(Locale.ROOT))).findFirst()
                 .orElseGet(() -> of(nameOrUrl));
         }
@@ -2861,9 +2936,17 @@ public final class Sheaf {
          * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
          */
         public static Provider chosen() {
-            if (!Environment.get("SHEAF_PROVIDER").isEmpty()) return named(Environment.get("SHEAF_PROVIDER"));
-            if (!Environment.get("OPENAI_BASE_URL").isEmpty()) return of(Environment.get("OPENAI_BASE_URL"),
-                OPENAI.keyVariable);
+            return fromEnvironment().orElseGet(Provider::withAKey);
+        }
+
+        private static Optional<Provider> fromEnvironment() {
+            var nameOrUrl = Environment.get("SHEAF_PROVIDER");
+            if (!nameOrUrl.isEmpty()) return Optional.of(named(nameOrUrl));
+            var url = Environment.get("OPENAI_BASE_URL");
+            return url.isEmpty() ? Optional.empty() : Optional.of(of(url, OPENAI.keyVariable));
+        }
+
+        private static Provider withAKey() {
             var withKey = PRESETS.stream().filter(preset -> !Environment.get(preset.keyVariable).isEmpty()).toList();
             if (withKey.size() == 1) return withKey.get(0);
             if (withKey.isEmpty() && Environment.canAsk()) return OPENAI;
@@ -2892,7 +2975,9 @@ public final class Sheaf {
             }
         }
 
-        private static String names() { return PRESETS.stream().map(Provider::name).collect(Collectors.joining(", ")); }
+        private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
+
+        private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
 
         /** Returns a copy whose key is in this environment variable. */
         public Provider keyVariable(String variable) { return new Provider(name, baseUrl, variable, limits, dialect); }
@@ -2940,7 +3025,7 @@ public final class Sheaf {
                 unlisted.map(journal -> new Batch(journal, this)))
                 .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
             return new Listing<>(batches, List.of("id", "name", "status", "requests", "created", "kept"), batch ->
-                List.of(batch.id(), batch.name(), batch.seenStatus().text(), batch.seenCounts().toString(),
+                List.of(batch.id(), batch.name(), batch.shownStatus(), batch.seenCounts().toString(),
                     batch.submitted(), batch.journal != null || here.contains(batch.id()) ? "here" : ""));
         }
 
@@ -2999,9 +3084,9 @@ public final class Sheaf {
                     json.path("batches").asLong(Long.MAX_VALUE), json.path("tokens").asLong(Long.MAX_VALUE)),
                 new Dialect(json.path("mixed_models").asBoolean(), json.path("max_tokens_field").asText(),
                     json.path("upload_path").asText("/files"), json.path("purpose").asText("batch")));
-            var url = Environment.get("OPENAI_BASE_URL");
-            if (!stored.isLocal() || url.isEmpty() || !isLoopback(uri(url))) return stored;
-            return new Provider(stored.name, url, OPENAI.keyVariable, stored.limits, stored.dialect);
+            var now = stored.isLocal() ? fromEnvironment().orElse(stored) : stored;
+            return now.isLocal() ? new Provider(stored.name, now.baseUrl, now.keyVariable, stored.limits,
+                stored.dialect) : stored;
         }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
@@ -3320,7 +3405,8 @@ public final class Sheaf {
 
         private boolean isCalled(String idOrName) {
             return wasBegun() && (name().equals(idOrName) || folderName().equals(idOrName)
-                || log.stream().anyMatch(part -> part.id().equals(idOrName)));
+                || log.stream().anyMatch(part -> part.id().equals(idOrName)
+                    || part.file != null && part.fileId().equals(idOrName)));
         }
 
         /** Whether anything of it was sent, be it an upload that waits for its batch. */
@@ -3331,8 +3417,8 @@ public final class Sheaf {
 
         /** Whether something of it runs or has run. */
         boolean hasRun() {
-            return reusedCount() > 0 || log.stream().anyMatch(part -> part.batch != null && Part.of(1, part.batch)
-                .hasRun());
+            return reusedCount() > 0 || isSubmitted() && log.stream().anyMatch(part -> part.batch != null
+                && Part.of(1, part.batch).hasRun());
         }
 
         private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
@@ -3440,6 +3526,7 @@ public final class Sheaf {
             private JsonNode file;                     // as the provider described it
             private String token;                      // of a create whose answer may have been lost
             private JsonNode batch;                    // as last written down
+            private boolean submitted;                 // once a create was sent, answered or not
 
             String id() { return batch == null ? "" : batch.path("id").asText(); }
 
@@ -3464,8 +3551,12 @@ public final class Sheaf {
             switch (step.path("step").asText()) {
                 case "uploading" -> part.uploading = true;
                 case "uploaded" -> part.file = step.path("file");
-                case "creating" -> part.token = step.path("token").asText();
+                case "creating" -> {
+                    part.token = step.path("token").asText();
+                    part.submitted = true;
+                }
                 case "created" -> {
+                    part.submitted = true;
                     part.batch = step.path("batch");
                     if (submittedAt.equals(Instant.EPOCH)) submittedAt = Instant.parse(step.path("at").asText());
                 }
@@ -3505,6 +3596,12 @@ public final class Sheaf {
                 ? part.file == null && part.token == null && !part.uploading : !Part.of(1, part.batch).hasRun());
         }
 
+        /** Whether a batch was ever to be made of it. */
+        private boolean isSubmitted() { return log.isEmpty() || log.stream().anyMatch(part -> part.submitted); }
+
+        /** Whether it waits for nothing but to be submitted. */
+        boolean isOnlyUploaded() { return isWaiting() && !isSubmitted(); }
+
         boolean isWaiting() { return log.stream().anyMatch(part -> part.batch == null); }
 
         /** Finds the rows whose requests stand in these lines of a part's input file. */
@@ -3514,10 +3611,14 @@ public final class Sheaf {
             return rows;
         }
 
-        /** A part that failed before anything ran cost nothing, and is submitted anew. */
+        /**
+         * A part that failed before anything ran cost nothing, and is submitted anew; so is an upload that was
+         * cancelled before any batch was made of it.
+         */
         void forgetWhatFailed() {
+            boolean isSubmitted = isSubmitted();
             for (int part = 1; part <= log.size(); part++)
-                if (!part(part).hasRun()) forget(part);
+                if (!part(part).hasRun() || !isSubmitted && log.get(part - 1).batch != null) forget(part);
         }
 
         /** A local server may have been started anew on an empty store: then its batches never were. */
@@ -3571,6 +3672,19 @@ public final class Sheaf {
                 }
             }
             return created;
+        }
+
+        /** Uploads the input files that are not yet at the provider; returns how many that took. */
+        int upload(Provider provider) {
+            int uploaded = 0;
+            for (int part = 1; part <= log.size(); part++) {
+                if (log.get(part - 1).batch != null || log.get(part - 1).file != null) continue;
+                var known = known(provider.wire(), part);
+                if (known != null) step("created", part, "batch", known);
+                else upload(provider.wire(), part);
+                if (known == null) uploaded++;
+            }
+            return uploaded;
         }
 
         boolean hasRoom(Limits limits) {
@@ -3659,6 +3773,8 @@ public final class Sheaf {
         /** Creates a part; a file that was uploaded by an earlier run may be gone by now. */
         private JsonNode create(Wire wire, int part) {
             boolean isOld = log.get(part - 1).file != null;
+            if (isOld && !log.get(part - 1).submitted && wire.isGone(log.get(part - 1).fileId()))
+                step("again", part, "id", "");
             try {
                 return create(wire, part, upload(wire, part));
             } catch (BatchException e) {
@@ -5097,6 +5213,17 @@ public final class Sheaf {
             }
         }
 
+        /** Whether the provider lists its files, and this is none of them: some find that out long after a create. */
+        boolean isGone(String id) {
+            try {
+                var files = files("submit", SEARCHED);
+                return files.size() < SEARCHED && files.stream().noneMatch(file -> file.path("id").asText().equals(id));
+            } catch (BatchException none) {
+                if (!isNoRoute(none)) throw none;
+                return false;
+            }
+        }
+
         static boolean isNoRoute(BatchException e) { return Set.of(404, 405, 501).contains(e.status()); }
 
         private JsonNode upload(Path file, String name, Progress.Transfer shown) {
@@ -5494,8 +5621,13 @@ public final class Sheaf {
                 return new UncheckedIOException(step + ": cannot write to " + Journal.home() + " (" + reason(e) + ")",
                     e);
             return new UncheckedIOException(step + ": cannot reach " + provider.baseUrl() + " (" + reason(e) + "); "
-                + (provider.isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again"),
-                e);
+                + remedy(), e);
+        }
+
+        private String remedy() {
+            if (provider.baseUrl().equals(Provider.LOCAL.baseUrl))
+                return "start one with ./jbang serve or ./jbang local";
+            return provider.isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
         }
 
         private static Duration retryAfter(OpenAIServiceException e) {

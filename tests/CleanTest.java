@@ -190,7 +190,7 @@ class CleanTest {
             + "or 12h",
         "--provider gorq | Invalid value for option '--provider': \"gorq\" is neither a base URL like "
             + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
-            + "kluster",
+            + "kluster, local",
         "--nonsense | Unknown option: '--nonsense'",
         "tickets | Unmatched argument at index 0: 'tickets'"})
     void aWrongOptionIsASentenceAndExitCode2(String arguments, String sentence) {

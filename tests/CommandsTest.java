@@ -60,7 +60,8 @@ class CommandsTest {
             run("quickstart", "--fast"));
         assertEquals(new Run(1, "",
             "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
-            + "parasail, doubleword, deepinfra, together, kluster\n"), run("quickstart", "--provider", "gorq", "--model", "m"));
+            + "parasail, doubleword, deepinfra, together, kluster, local\n"),
+            run("quickstart", "--provider", "gorq", "--model", "m"));
         assertEquals(new Run(1, "",
             "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
             run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));

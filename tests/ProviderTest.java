@@ -4,18 +4,25 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
+import java.net.BindException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.nio.file.Path;
 import java.util.List;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 import sheaf.Sheaf.Provider;
 
 class ProviderTest {
     static final List<String> SETTINGS = List.of("SHEAF_PROVIDER", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GROQ_API_KEY",
-        "NEBIUS_API_KEY");
+        "NEBIUS_API_KEY", "SHEAF_API_KEY");
 
     @AfterEach void forget() { SETTINGS.forEach(name -> System.setProperty(name, "")); }
 
@@ -58,7 +65,7 @@ class ProviderTest {
     @Test void anUnknownNameIsASentenceWithTheKnownOnes() {
         assertSays("provider: \"gpt\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, "
             + "nebius, parasail, "
-            + "doubleword, deepinfra, together, kluster", () -> Provider.named("gpt"));
+            + "doubleword, deepinfra, together, kluster, local", () -> Provider.named("gpt"));
     }
 
     @Tag("C40")
@@ -76,6 +83,38 @@ class ProviderTest {
 
     @Test void aKnownBaseUrlIsThatProviderWithItsLimits() {
         assertEquals(Provider.GROQ, Provider.of("https://api.groq.com/openai/v1/"));
+    }
+
+    @Test void localIsWhereServeListensAndNeedsNoKey() {
+        assertEquals("http://127.0.0.1:4141/v1", Provider.named("Local").baseUrl());
+        assertEquals(Provider.LOCAL, Provider.of("http://127.0.0.1:4141/v1/"));
+        assertTrue(Provider.LOCAL.hasKey());
+        System.setProperty("SHEAF_API_KEY", "k");
+        System.setProperty("GROQ_API_KEY", "k");
+        assertEquals(Provider.GROQ, Provider.chosen());        // a key for any other URL does not choose it
+    }
+
+    @Test void aBatchOfALocalServerIsAskedForWhereTheEnvironmentSaysThatOneIsNow(@TempDir Path home) {
+        System.setProperty("SHEAF_HOME", home.toString());
+        try (var server = BatchServer.start()) {
+            Sheaf.batch().provider(server.baseUrl()).quiet().name("then").model("m").prompts("a").submit().await();
+        }
+
+        System.setProperty("SHEAF_PROVIDER", "local");
+        assertEquals("http://127.0.0.1:4141/v1", Sheaf.batch("then").provider().baseUrl());
+        System.setProperty("SHEAF_PROVIDER", "groq");
+        assertEquals("local", Sheaf.batch("then").provider().name());
+    }
+
+    @Test void whereNoServerListensTheSentenceSaysHowToStartOne() throws IOException {
+        try (var taken = new ServerSocket()) {
+            taken.bind(new InetSocketAddress("127.0.0.1", 4141));
+        } catch (BindException someoneListens) {
+            assumeTrue(false, "something listens on port 4141");
+        }
+
+        assertSays("batches: cannot reach http://127.0.0.1:4141/v1 (connection refused); start one with ./jbang serve "
+            + "or ./jbang local", () -> Provider.LOCAL.batches(1));
     }
 
     @Test void onlyThisMachineIsLocal() {
