@@ -5969,7 +5969,7 @@ public final class Sheaf {
 
         /** A section's own names are no columns of the row, nor is one that only says what else to write. */
         private static boolean anyHas(List<Result> rows, String name) {
-            return rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
+            return rows.isEmpty() || rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
         }
 
         /** What tells this answer of a row from its neighbours. */
