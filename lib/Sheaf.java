@@ -1618,6 +1618,8 @@ public final class Sheaf {
         public static final Status CANCELLED = new Status("cancelled");
         /** Of a part of which there is no batch yet: its queue has no room, or its file was only uploaded. */
         public static final Status WAITING = new Status("waiting");
+        /** Of a batch whose files were uploaded and that was never submitted. */
+        public static final Status UPLOADED = new Status("uploaded");
         private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
         private static final Set<Status> KNOWN = Set.of(VALIDATING, FAILED, IN_PROGRESS, FINALIZING, COMPLETED, EXPIRED,
             CANCELLING, CANCELLED, WAITING);
@@ -1827,7 +1829,7 @@ public final class Sheaf {
             journal.forgetWhatFailed();
             int files = journal.isOnlyUploaded() ? journal.upload(provider) : 0;
             journal.lastSeen().forEach(this::remember);
-            note((journal.isOnlyUploaded() ? uploaded(files) + "; submit() creates the batch" : attached())
+            note((journal.isOnlyUploaded() ? uploaded(files) + ", and no batch of it yet" : attached())
                 + "; kept in " + journal.shortPath());
         }
 
@@ -1962,15 +1964,14 @@ public final class Sheaf {
             var statuses = parts.stream().map(Part::status).toList();
             return statuses.stream().filter(status -> !status.isTerminal() && !status.equals(Status.WAITING))
                 .findFirst()
-                .or(() -> statuses.stream().filter(Status.WAITING::equals).findFirst())
+                .or(() -> statuses.stream().filter(Status.WAITING::equals).findFirst()
+                    .map(waiting -> isOnlyUploaded() ? Status.UPLOADED : waiting))
                 .or(() -> statuses.stream().filter(status -> !status.equals(Status.COMPLETED)).findFirst())
                 .orElse(Status.COMPLETED);
         }
 
-        /** No provider has a status of what was never submitted. */
-        private String shownStatus() {
-            if (journal == null || seenStatus().isTerminal()) return seenStatus().text();
-            return journal.isUntouched() ? "not sent" : journal.isOnlyUploaded() ? "uploaded" : seenStatus().text();
+        private boolean isOnlyUploaded() {
+            return journal != null && journal.isOnlyUploaded() && !journal.isUntouched();
         }
 
         private RequestCounts seenCounts() {
@@ -2165,8 +2166,9 @@ public final class Sheaf {
 
         private List<String> asKept() {
             var counts = seenCounts().of(journal.sentCount()).toString();
-            return List.of(journal.folderName(), provider.name(), shownStatus(), counts,
-                Journal.DAY.format(submittedAt()), journal.answers(), Tables.size(journal.bytes()));
+            return List.of(journal.folderName(), provider.name(), isOver() && !seenStatus().isTerminal() ? "not sent"
+                : seenStatus().text(), counts, Journal.DAY.format(submittedAt()), journal.answers(),
+                Tables.size(journal.bytes()));
         }
 
         private void cancelWaiting() {
@@ -2193,7 +2195,7 @@ public final class Sheaf {
 
         private String describe() {
             long waiting = parts.stream().filter(Part::isWaiting).count();
-            return id() + " " + shownStatus() + (waiting == 0 || parts.size() == 1 ? ""
+            return id() + " " + seenStatus() + (waiting == 0 || parts.size() == 1 ? ""
                 : " (" + waiting + " of " + parts.size() + " parts wait)");
         }
 
@@ -3046,7 +3048,7 @@ public final class Sheaf {
                 unlisted.map(journal -> new Batch(journal, this)))
                 .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
             return new Listing<>(batches, List.of("id", "name", "status", "requests", "created", "kept"), batch ->
-                List.of(batch.id(), batch.name(), batch.shownStatus(), batch.seenCounts().toString(),
+                List.of(batch.id(), batch.name(), batch.seenStatus().text(), batch.seenCounts().toString(),
                     batch.submitted(), batch.journal != null || here.contains(batch.id()) ? "here" : ""));
         }
 

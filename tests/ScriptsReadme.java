@@ -30,15 +30,17 @@ class ScriptsReadme {
 
             jbang quickstart@owner/repo
 
-        In a clone that is `./jbang quickstart`, and beside one `jbang quickstart@/path/to/clone`. What JBang has fetched
-        from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
+        In a clone that is `./jbang quickstart`, and beside one `jbang quickstart@/path/to/clone`. What JBang has
+        fetched from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
 
         - **Another model, dataset or prompt**: where a script says `.options(args)`, its line takes
           `--model M --data FILE --template FILE`, and more. Or put a file of the same name into your folder, such as
           `data/reviews.csv`: yours is taken.
-        - **Free, on this machine**: `--provider local`, while `./jbang local` (`jbang local@owner/repo`) runs beside it.
+        - **Free, on this machine**: `--provider local`, while `./jbang local` (`jbang local@owner/repo`) runs beside
+          it.
         - **A script of your own**: `jbang init -t sheaf@owner/repo my.java` makes one that runs at once, with its
-          prompt, its data and the library beside it. A second one goes into a folder of its own; nothing is overwritten.
+          prompt, its data and the library beside it. A second one goes into a folder of its own, such as
+          `two/my.java`: nothing is overwritten.
         """;
 
     /** One section, and what is in it: the first that an alias fits. */

@@ -60,10 +60,10 @@ class UploadTest {
         var second = Printed.stderr(() -> loud("a").upload());
 
         var file = here().files().get(0).get("id");
-        assertEquals("uploaded letters-DIGEST to local (1 request) as " + file + "; submit() creates the batch; "
+        assertEquals("uploaded letters-DIGEST to local (1 request) as " + file + ", and no batch of it yet; "
             + "kept in FOLDER\n", plain(first));
-        assertEquals("letters-DIGEST was uploaded before to local (1 request) as " + file + "; submit() creates the "
-            + "batch; kept in FOLDER\n", plain(second));
+        assertEquals("letters-DIGEST was uploaded before to local (1 request) as " + file + ", and no batch of it "
+            + "yet; kept in FOLDER\n", plain(second));
         assertEquals(1, sent("POST /v1/files"));
     }
 
@@ -115,7 +115,8 @@ class UploadTest {
         var batch = ask("a").upload();
         var name = batch.folder().getFileName().toString();
 
-        assertEquals(List.of(name, Status.WAITING, false), List.of(batch.id(), batch.status(), batch.isOver()));
+        assertEquals(List.of(name, Status.UPLOADED, false), List.of(batch.id(), batch.status(), batch.isOver()));
+        assertEquals(Status.WAITING, batch.parts().get(0).status());
         assertEquals("Batch[" + name + " uploaded 0/1]", here().batch("letters").toString());
         assertTrue(here().batches(9).toString().matches("(?s).*\n" + name + " +letters +uploaded +0/1 .*here"));
         assertTrue(kept().toString().matches("(?s).*\n" + name + " +local +uploaded +0/1 .*none .*"));
