@@ -3025,11 +3025,14 @@ public final class Sheaf {
                 .noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
                 unlisted.map(journal -> new Batch(journal, this)))
-                .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
+                .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
             return new Listing<>(batches, List.of("id", "name", "status", "requests", "created", "kept"), batch ->
                 List.of(batch.id(), batch.name(), batch.seenStatus().text(), batch.seenCounts().toString(),
                     batch.submitted(), batch.journal != null || here.contains(batch.id()) ? "here" : ""));
         }
+
+        /** Providers count in seconds, a journal in milliseconds. */
+        private static Instant second(Batch batch) { return batch.submittedAt().truncatedTo(ChronoUnit.SECONDS); }
 
         /** Returns the models here. They print as a table. */
         public Listing<Map<String, Object>> models() { return listing(wire().models(), "id", "owned_by"); }
