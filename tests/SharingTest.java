@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 import static sheaf.Catalog.PROJECT;
+import static sheaf.Sheaf.batch;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -35,11 +36,13 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Catalog.Run;
 import sheaf.Catalog.Visitor;
+import sheaf.Sheaf.Provider;
 
 /** What others get from the catalog: all of it runs in an empty folder of theirs, by its address alone. */
 class SharingTest {
     @TempDir static Path temp;
-    static BatchServer server;
+    static BatchServer server, paused;
+    static Sheaf.Batch going;
     static Catalog catalog;
 
     // ---- every alias from an address ----
@@ -52,6 +55,8 @@ class SharingTest {
     private static Use use(String alias, String prints, String... arguments) {
         return new Use(alias, prints, List.of(arguments), "");
     }
+
+    private static String file(String name) { return temp.resolve(name).toString(); }
 
     /** A line for each alias; prints is a regular expression that is found in stdout. */
     private static List<Use> uses() {
@@ -78,6 +83,16 @@ class SharingTest {
             use("qwen-2.5-7b", "\n3 succeeded; "),
             use("mixed-models", "\n3 succeeded; "),
             use("jsonl", "^requests.jsonl\n$"),
+            use("upload", "^file-\\S+\n$", file("requests.jsonl"), "--name", "steps"),
+            use("submit", "^batch_\\S+\n$", file("requests.jsonl"), "--name", "steps"),
+            use("status", "(?m)^requests +(0|1)/1", "steps"),
+            use("results", "\n1 succeeded; ", "steps"),
+            use("batches", "(?m)^batch_\\S+ +steps +completed ", "50"),
+            use("cancel", "^batch_\\S+ cancel", going.id(), "--provider", paused.baseUrl()),
+            use("models", "(?m)^echo"),
+            use("files", "(?m)^file-\\S+ "),
+            use("local", "--engine", "--help"),
+            use("serve", "--engine", "--help"),
             use("clean", "^Batches kept here that are over, submitted more than 30 days ago:\n", "--runs"));
     }
 
@@ -85,18 +100,21 @@ class SharingTest {
     static final Map<String, String> EXEMPT = Map.of(
         "test", "runs these tests",
         "benchmark", "measures a clone for minutes",
-        "serve", "runs until it is stopped: CommandsTest",
         "sheaf", "is a //SOURCES line's, below");
 
-    @BeforeAll static void open() {
+    @BeforeAll static void open() throws IOException {
         server = BatchServer.start()
             .reply(text -> text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
+        paused = BatchServer.start().pause();
+        going = batch().provider(Provider.of(paused.baseUrl())).quiet().model("echo").prompts("hi").submit();
         catalog = new Catalog();
+        Files.writeString(temp.resolve("requests.jsonl"), DraftTest.GUIDE_LINE + "\n");
     }
 
     @AfterAll static void close() {
         catalog.close();
         server.close();
+        paused.close();
     }
 
     private static Visitor visitor(String name) {
