@@ -2981,7 +2981,7 @@ public final class Sheaf {
         private static String noKey() {
             return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable)
                 .collect(Collectors.joining(", "))
-                + "; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints";
+                + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
         }
 
         private static String twoKeys(List<Provider> providers) {
