@@ -1,6 +1,7 @@
 //JAVA 17+
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
+//DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
 
@@ -119,6 +120,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import com.github.mustachejava.Binding;
 import com.github.mustachejava.Code;
 import com.github.mustachejava.DefaultMustacheFactory;
@@ -2979,7 +2981,7 @@ public final class Sheaf {
         private static String noKey() {
             return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable)
                 .collect(Collectors.joining(", "))
-                + "; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints";
+                + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
         }
 
         private static String twoKeys(List<Provider> providers) {
@@ -3046,11 +3048,14 @@ public final class Sheaf {
                 .noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
                 unlisted.map(journal -> new Batch(journal, this)))
-                .sorted(Comparator.comparing(Batch::submittedAt).reversed()).limit(limit).toList();
+                .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
             return new Listing<>(batches, List.of("id", "name", "status", "requests", "created", "kept"), batch ->
                 List.of(batch.id(), batch.name(), batch.seenStatus().text(), batch.seenCounts().toString(),
                     batch.submitted(), batch.journal != null || here.contains(batch.id()) ? "here" : ""));
         }
+
+        /** Providers count in seconds, a journal in milliseconds. */
+        private static Instant second(Batch batch) { return batch.submittedAt().truncatedTo(ChronoUnit.SECONDS); }
 
         /** Returns the models here. They print as a table. */
         public Listing<Map<String, Object>> models() { return listing(wire().models(), "id", "owned_by"); }
@@ -4858,6 +4863,7 @@ public final class Sheaf {
             .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
+            .addModule(new Jdk8Module())                       // a record may have an Optional
             .build();
         /** Writes the same value as the same bytes: a user's map has no order of its own. */
         static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)

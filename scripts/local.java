@@ -15,7 +15,7 @@ class local {
         if (List.of(args).contains("--help")) BatchServer.main("--help");
         try {
             var model = LocalModel.start();
-            System.err.println("model: " + model.describe() + "; --provider local asks it, by whatever name of a model");
+            System.err.println("model: " + model.describe() + "; --provider local asks it, whatever model is named");
             BatchServer.main(Stream.concat(Stream.of("--engine", model.baseUrl()), Stream.of(args))
                 .toArray(String[]::new));
         } catch (UncheckedIOException | IllegalStateException none) {

@@ -110,8 +110,8 @@ class steps implements Runnable {
     }
 
     private Batch uploaded(String id, String name, String window) {
-        var uploaded = find(id, provider -> "submit: there is no file " + id + " here, and no upload of this id is known "
-            + "here; give the file itself: ./jbang submit requests.jsonl");
+        var uploaded = find(id, provider -> "submit: there is no file " + id + " here, and no upload of this id is "
+            + "known here; give the file itself: ./jbang submit requests.jsonl");
         if (name == null && window == null) return uploaded;
         throw new IllegalArgumentException("submit: " + (name != null ? "--name" : "--window") + " was settled when "
             + id + " was uploaded; for another one give the file itself");
@@ -165,7 +165,8 @@ class steps implements Runnable {
             if (batch.isOver()) batch.await();
             return "";
         } catch (BatchException failed) {
-            return failed.getMessage().replaceFirst("^await: .* failed; ", "");
+            return failed.getMessage().replaceFirst("^await: .* failed; ", "")
+                .replaceAll("[:,] (?=(line|row) [0-9]+ )", "$0\n             ").replaceAll(" (?=\n)", "");
         }
     }
 
@@ -187,7 +188,8 @@ class steps implements Runnable {
         if (out == null) results.show();
         else if (out.endsWith(".csv")) results.toCsv(out);
         else results.toJsonl(out);
-        if (out != null) System.err.println("results: " + results.size() + " written to " + out + " " + results.counts());
+        if (out != null)
+            System.err.println("results: " + results.size() + " written to " + out + " " + results.counts());
     }
 
     /** What can be known before a wait of hours is said before it. */
@@ -227,7 +229,7 @@ class steps implements Runnable {
         if (status.isTerminal() && !status.equals(Status.CANCELLED))
             throw new IllegalStateException("cancel: " + batch.id() + " is " + status + " already; ./jbang results "
                 + batch.id() + again() + " fetches what there is");
-        System.out.println(batch.id() + " " + status + " " + batch.requestCounts());
+        System.out.println(batch.id() + " " + status);
     }
 
     // ---- who is asked, and mistakes ----
@@ -288,7 +290,7 @@ class steps implements Runnable {
     /** The library's sentence begins with its own word for the step; here it is the one that was typed. */
     private static int explain(String command, Exception e) throws Exception {
         if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
-        System.err.println(e.getMessage().replaceFirst("^(await|submit|requests): ", command + ": ")
+        System.err.println(e.getMessage().replaceFirst("^(await|parts|requests|submit): ", command + ": ")
             .replaceFirst("^completionWindow: ", command + ": --window ")
             .replaceFirst("(: (\\S+) was not submitted yet; )submit\\(\\)", "$1./jbang submit $2"));
         return 1;

@@ -94,6 +94,52 @@ class CommandsTest {
         }
     }
 
+    @Test void theGuidesStepsAreCommandsWhoseIdsAreAllThatIsOnStdout() throws Exception {
+        try (var server = BatchServer.start()) {
+            var here = List.of("--provider", server.baseUrl());
+            var guide = Files.writeString(dir.resolve("guide.jsonl"), DraftTest.GUIDE_LINE + "\n").toString();
+            assertTrue(step(here, "models").matches("(?s)id +owned_by\n.*echo +sheaf"));
+
+            var file = step(here, "upload", guide);
+            var id = step(here, "submit", file);
+            assertTrue(step(here, "status", id).startsWith("batch        " + id + "\nname         guide\n"));
+            assertTrue(step(here, "results", id).endsWith("\n1 succeeded; 11 tokens in, 6 out"));
+            server.pause();
+            var other = step(here, "submit", guide, "--name", "other");
+            assertTrue(step(here, "batches", "3").lines().count() >= 4);
+            assertTrue(step(here, "cancel", other).startsWith(other + " cancell"));
+            assertEquals(List.of(2L, 2L), Stream.of("POST /v1/files", "POST /v1/batches").map(request -> server
+                .requests().stream().filter(request::equals).count()).toList());
+        }
+    }
+
+    @Test void localServesASmallModelUntilItIsStopped() throws Exception {
+        var err = dir.resolve("stderr");
+        var local = command("local", "--port", "0").redirectError(err.toFile()).start();
+        try (var lines = new BufferedReader(new InputStreamReader(local.getInputStream(), StandardCharsets.UTF_8))) {
+            var url = lines.readLine();
+            if (url == null) {                                 // no weights are to be had here
+                assertEquals(1, local.waitFor());
+                assertTrue(Files.readString(err).matches("start: .*\n"), Files.readString(err));
+                return;
+            }
+            assertTrue(Files.readString(err).contains("model: SmolLM2-135M-Instruct ("), Files.readString(err));
+            var models = Sheaf.Provider.of(url.replaceFirst("^OPENAI_BASE_URL=", "")).models();
+            assertEquals("SmolLM2-135M-Instruct", models.get(0).get("id"));
+        } finally {
+            local.descendants().forEach(ProcessHandle::destroy);
+            local.destroy();
+            local.waitFor(10, TimeUnit.SECONDS);
+        }
+    }
+
+    /** Returns what a step prints to stdout, without its last line end. */
+    private String step(List<String> provider, String... arguments) throws Exception {
+        var run = run(Stream.concat(Stream.of(arguments), provider.stream()).toArray(String[]::new));
+        assertEquals(0, run.status(), run.err());
+        return run.out().stripTrailing();
+    }
+
     private JsonNode curl(String... arguments) throws Exception {
         var curl = new ProcessBuilder(Stream.concat(Stream.of("curl", "-s", "-H", "Authorization: Bearer none"),
             Stream.of(arguments)).toList())

@@ -17,6 +17,7 @@
 //SOURCES Ledger.java
 //SOURCES Browser.java
 //SOURCES ../scripts/clean.java
+//SOURCES ../scripts/steps.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 

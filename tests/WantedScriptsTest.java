@@ -17,6 +17,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 import org.junit.jupiter.api.AfterEach;
@@ -119,6 +121,79 @@ class WantedScriptsTest {
         assertEquals("https://example.com/cat.jpg", results.iterator().next().text());
     }
 
+    enum Kind { BILLING, BUG, OTHER }
+
+    record Label(String reason, Kind kind, Optional<String> product) {}
+
+    @Test void typedRecordsWithAnEnum() {
+        server.answer(body -> BatchServer.Reply.text("```json\n{\"reason\": \"it says so\", \"kind\": \""
+            + (body.toString().contains("bill") ? "BILLING\"" : "BUG\", \"product\": \"app\"") + "}\n```"));
+
+        var results = batch().model("gpt-4.1-mini")
+            .prompts(template("label", "As JSON with reason, kind (BILLING, BUG or OTHER) and product: {{text}}"),
+            csv(file("tickets.csv", "id,text\n7,my bill\n8,it crashes\n")))
+            .submit().results();
+
+        var labels = results.succeeded().stream().collect(Collectors.toMap(r -> r.row("id"), r -> r.as(Label.class)));
+        assertEquals(Map.of("7", new Label("it says so", Kind.BILLING, Optional.empty()),
+            "8", new Label("it says so", Kind.BUG, Optional.of("app"))), labels);
+    }
+
+    /** Runs the script of cron as often as it comes; returns the line of its result, or "" while there is none. */
+    private String nightly(String day) {
+        var b = batch().name("tickets-" + day)
+            .model("gpt-4.1-mini").prompts("{{text}}", csv(at(day + ".csv")))
+            .submit();
+        if (!b.status().isTerminal()) return "";
+        b.results().toCsv(at(day + "-out.csv"), "result.text");
+        return lines(day + "-out.csv").get(1);
+    }
+
+    @Test void aCronJobComesBackToItsBatchAndPaysForADayOnce() {
+        file("2026-03-01.csv", "text\na\n");
+        file("2026-03-02.csv", "text\na\n");
+        server.pause();
+        assertEquals("", nightly("2026-03-01"));
+        var again = Printed.stderr(() -> assertEquals("", nightly("2026-03-01")));
+        assertTrue(again.startsWith("attached to batch_"), again);
+
+        server.resume();
+        batch("tickets-2026-03-01").await();
+
+        assertEquals("a", nightly("2026-03-01"));
+        assertEquals(1, batches().size());
+        nightly("2026-03-02");                                 // the same rows on another day are another batch
+        assertEquals(2, batches().size());
+    }
+
+    @Test void onlyTheTruncatedOnesAgainWithALargerLimit() {
+        server.answer(body -> body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "odd")
+            : body.path("max_completion_tokens").asInt() < 400 && body.toString().contains("long")
+                ? BatchServer.Reply.text("cut").finishReason("length") : BatchServer.Reply.text("whole"));
+        batch().name("tickets-2026-03-01").model("m").prompts("{{value}}", rows("a", "long", "bad")).maxTokens(40)
+            .submit();
+
+        var first = batch("tickets-2026-03-01").results();
+        var second = first.only(Outcome.TRUNCATED).retry().maxTokens(4000).submit().results();
+        first.merge(second).toCsv(at("all.csv"), "value", "result.text", "result.outcome");
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.TRUNCATED, 1L, Outcome.ERRORED, 1L), first.counts());
+        assertEquals(1, second.size());
+        assertEquals(List.of("a,whole,succeeded", "long,whole,succeeded", "bad,,errored"),
+            lines("all.csv").subList(1, 4));
+    }
+
+    @Test void aPreviewAndAFirstRunOnAFewRows() {
+        var tickets = csv(file("tickets.csv", "text\na\nb\nc\nd\n"));
+        var draft = batch().model("gpt-4.1-mini").prompts("Label {{text}}", tickets.limit(2));
+
+        var lines = Printed.stdout(() -> draft.preview(1).show());
+        var texts = draft.submit().results().stream().map(Result::text).toList();
+
+        assertTrue(lines.matches("\\{\"custom_id\":\"request-1\".*Label a.*}\n"), lines);
+        assertEquals(List.of("Label a", "Label b"), texts);
+    }
+
     @Test void examplesComeBeforeThePrompt() {
         server.answer(body -> BatchServer.Reply.text(body.path("messages").findValuesAsText("role").toString()));
 
@@ -169,6 +244,14 @@ class WantedScriptsTest {
     }
 
     private String at(String name) { return dir.resolve(name).toString(); }
+
+    private List<String> lines(String name) {
+        try {
+            return Files.readAllLines(dir.resolve(name));
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+    }
 
     private String file(String name, String content) {
         try {
