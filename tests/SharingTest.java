@@ -64,11 +64,11 @@ class SharingTest {
             use("quickstart", "\n3 succeeded; ", "--provider", server.baseUrl(), "--model", "echo"),
             use("sentiment", "\n12 succeeded; "),
             use("translation", "^translations.csv\n$"),
-            use("summary", "^The night train returns\n    Summarise "),
+            use("summary", "^One\n    In short: Two\n$", "--data", file("my.csv"), "--template", file("my.mustache")),
             use("topic", " succeeded; "),
             use("keywords", "."),
             use("multitask", " succeeded; "),
-            use("compare-models", "(?m)^gpt-4.1-mini: .*%.*\ngpt-4.1-nano: "),
+            use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
             use("judge", " succeeded; "),
             use("images", " succeeded; "),
             use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
@@ -109,6 +109,8 @@ class SharingTest {
         going = batch().provider(Provider.of(paused.baseUrl())).quiet().model("echo").prompts("hi").submit();
         catalog = new Catalog();
         Files.writeString(temp.resolve("requests.jsonl"), DraftTest.GUIDE_LINE + "\n");
+        Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
+        Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
     }
 
     @AfterAll static void close() {
@@ -132,11 +134,11 @@ class SharingTest {
         var runs = new LinkedHashMap<Use, CompletableFuture<Run>>();
         uses().stream().filter(use -> aliases().containsKey(use.alias()))
             .forEach(use -> runs.put(use, new CompletableFuture<>()));
-        // Uses of one script follow one another, lest two build it at once. Each visitor has a processor to himself.
+        // Uses of one script follow one another, lest two build it at once.
         Queue<List<Use>> waiting = new ConcurrentLinkedQueue<>(
             runs.keySet().stream().collect(Collectors.groupingBy(SharingTest::built, LinkedHashMap::new,
                 Collectors.toList())).values());
-        for (int i = 1; i <= 2; i++) {
+        for (int i = Math.max(2, Math.min(4, Runtime.getRuntime().availableProcessors())); i > 0; i--) {
             var visitor = visitor("visitor-" + i);
             var thread = new Thread(() -> {
                 for (List<Use> group; (group = waiting.poll()) != null; )
