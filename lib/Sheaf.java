@@ -292,12 +292,12 @@ public final class Sheaf {
     private record Source(String name, Supplier<Stream<Map<String, Object>>> rows) implements Data {
         /** A user's own data has no name that another process would know it by. */
         static String nameOf(Data data) {
-            return data instanceof Results results ? results.name : data instanceof Source || data instanceof Table
-                ? data.toString() : "data";
+            return data instanceof Results results ? results.name : data instanceof Source source ? source.name
+                : data instanceof Table table ? table.input.fileName() : "data";
         }
 
         @Override public Stream<Map<String, Object>> open() { return rows.get(); }
-        @Override public String toString() { return name; }
+        @Override public String toString() { return "Data[" + name + "]"; }
     }
 
     /** A file of rows; equal to another reading of the same file. */
@@ -310,7 +310,15 @@ public final class Sheaf {
 
         @Override public int hashCode() { return input.hashCode(); }
 
-        @Override public String toString() { return input.fileName(); }
+        /** Names the columns, which one wants to know next. */
+        @Override public String toString() {
+            try (var rows = open()) {
+                return "Data[" + input.fileName() + ": " + rows.findFirst().map(row -> String.join(", ", row.keySet()))
+                    .orElse("no rows") + "]";
+            } catch (UncheckedIOException | IllegalArgumentException unreadable) {
+                return "Data[" + input.fileName() + "]";
+            }
+        }
     }
 
     /** One row from whatever a user holds; the values become what JSON can say. */
@@ -727,7 +735,11 @@ public final class Sheaf {
                 + Templates.has(values));
         }
 
-        @Override public String toString() { return "Template[" + name + "]"; }
+        /** Names the tags, which a row has to fill. */
+        @Override public String toString() {
+            return "Template[" + Stream.concat(Stream.of(name), hasTags() ? names().stream().map(tag -> "{{" + tag + "}}")
+                : Stream.of()).collect(Collectors.joining(" ")) + "]";
+        }
     }
 
     // ---- Draft: a batch not yet submitted ----
@@ -831,7 +843,7 @@ public final class Sheaf {
                 + "text or template");
             if (!prompts.isEmpty() && !Objects.equals(data, rows))
                 throw new IllegalArgumentException("prompts: the draft already has prompts over "
-                    + (data == null ? "no data" : data) + "; all prompts of a batch share one dataset");
+                    + (data == null ? "no data" : Source.nameOf(data)) + "; all prompts of a batch share one dataset");
             var named = numbered(plus(prompts, more.toArray(Template[]::new)));
             return copy(d -> {
                 d.prompts = named;
@@ -1167,7 +1179,7 @@ public final class Sheaf {
             if (requests != null) return "Draft[" + requests.fileName() + "]";
             if (again != null) return "Draft[" + again.size() + " requests of " + again.name + " again]";
             var what = prompts.size() + (prompts.size() == 1 ? " prompt" : " prompts")
-                + (data == null ? "" : " over " + data);
+                + (data == null ? "" : " over " + Source.nameOf(data));
             return "Draft[" + models.stream().map(Template::text).collect(Collectors.joining(", "))
                 + (models.isEmpty() ? "" : ", ")
                 + what + "]";
@@ -1272,6 +1284,9 @@ public final class Sheaf {
         /** Prints the lines to stdout. */
         public void show() { System.out.println(this); }
 
+        /** Returns the lines as HTML, for a page or a notebook; they are escaped. */
+        public String toHtml() { return Html.lines(toString()); }
+
         @Override public String toString() { return String.join("\n", lines); }
     }
 
@@ -1334,7 +1349,7 @@ public final class Sheaf {
         private void checkData() {
             try (var rows = rows()) {
                 var first = rows.limit(SEARCHED_ROWS).toList();
-                if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + draft.data
+                if (first.isEmpty()) throw new IllegalArgumentException("prompts: " + Source.nameOf(draft.data)
                     + " has no rows; a batch needs at least one");
                 if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
                     throw namesNoColumn(first.get(0));
@@ -1345,7 +1360,7 @@ public final class Sheaf {
         private void checkColumn(String name, Object value) {
             if (name.startsWith("result.") || name.equals("result")
                 && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
-                throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + draft.data
+                throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + Source.nameOf(draft.data)
                     + " has the name of an answer; rename it");
         }
 
@@ -1362,7 +1377,7 @@ public final class Sheaf {
             var advice = prompt.text.matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text + "\")?"
                 : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
             return new IllegalArgumentException("prompts: \"" + clip(prompt.text, 40) + "\" names no column of "
-                + draft.data
+                + Source.nameOf(draft.data)
                 + " (" + String.join(", ", first.keySet()) + "); " + advice);
         }
 
@@ -2760,6 +2775,12 @@ public final class Sheaf {
         /** Prints the first rows as a table as wide as the terminal, with what became of all of them. */
         public void show(int rows) { System.out.print(Tables.results(this, (int) notNegative("show", rows))); }
 
+        /** Returns what {@link #show()} prints as an HTML table, for a page or a notebook; texts are escaped. */
+        public String toHtml() { return toHtml(SHOWN); }
+
+        /** Returns the first rows as an HTML table, with what became of all of them. */
+        public String toHtml(int rows) { return Html.results(this, (int) notNegative("toHtml", rows)); }
+
         /**
          * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text}
          * and so on.
@@ -2960,7 +2981,7 @@ public final class Sheaf {
         private static String noKey() {
             return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable)
                 .collect(Collectors.joining(", "))
-                + "; set one, or run ./jbang serve and set OPENAI_BASE_URL to what it prints";
+                + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
         }
 
         private static String twoKeys(List<Provider> providers) {
@@ -3108,6 +3129,13 @@ public final class Sheaf {
 
         /** Has no limits of the queue. */
         public Limits(long requests, long bytes) { this(requests, bytes, Long.MAX_VALUE, Long.MAX_VALUE); }
+
+        @Override public String toString() {
+            return "Limits[" + (requests == Long.MAX_VALUE ? "" : count(requests, "request") + " and ")
+                + Tables.size(bytes) + " a file"
+                + (batches == Long.MAX_VALUE ? "" : "; " + batches + (batches == 1 ? " batch" : " batches") + " queued")
+                + (tokens == Long.MAX_VALUE ? "" : "; " + count(tokens, "token") + " queued") + "]";
+        }
     }
 
     /**
@@ -3153,6 +3181,12 @@ public final class Sheaf {
 
         /** Prints the table to stdout. */
         public void show() { System.out.println(this); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() {
+            return items.isEmpty() ? Html.lines("(none)")
+                : Html.table(columns, items.stream().map(cells).toList()) + Html.lines(sum.apply(items));
+        }
 
         @Override public String toString() {
             return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList(), CELL_LINES)
@@ -5711,7 +5745,10 @@ public final class Sheaf {
         private static String ask(Provider provider) {
             var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider.name(),
                 provider.keyVariable());
-            var key = typed == null ? "" : new String(typed).strip();
+            if (typed == null)                                 // JShell reads the terminal itself
+                throw new IllegalStateException("provider: no key for " + provider.name() + ", and none can be typed "
+                    + "in here; set " + provider.keyVariable() + " and start again");
+            var key = new String(typed).strip();
             if (key.isEmpty())
                 throw new IllegalStateException("provider: no key for " + provider.name() + "; set "
                     + provider.keyVariable());
@@ -5903,8 +5940,22 @@ public final class Sheaf {
 
         private record Column(String label, Function<Result, String> cell) {}
 
-        /** Several templates or models stand side by side, one line a row; else each result has its line. */
+        /** What is shown of some results, as text and as HTML: of each row the cells of its columns, then answers. */
+        private record Grid(List<Column> columns, List<String> header, List<List<Result>> rows, String summary) {
+            List<String> cells(List<Result> variants) {
+                return columns.stream().map(column -> column.cell().apply(variants.get(0))).toList();
+            }
+        }
+
         static String results(Results results, int limit) {
+            var grid = grid(results, limit);
+            var lines = grid.rows().stream().map(row -> Stream.concat(grid.cells(row).stream(),
+                row.stream().map(Tables::answer)).toList()).toList();
+            return draw(grid.header(), lines, CELL_LINES) + grid.summary();
+        }
+
+        /** Several templates or models stand side by side, one line a row; else each result has its line. */
+        private static Grid grid(Results results, int limit) {
             var answers = results.answers;
             var wide = results.kept == null && answers.journal.hasRows() && answers.variants() > 1;
             int step = wide ? answers.variants() : 1;
@@ -5917,22 +5968,16 @@ public final class Sheaf {
             else if (!wide && differ(rows, Result::template)) columns.add(new Column("template", Result::template));
             if ((!wide || answers.hasModelForEachRow()) && differ(rows, Result::model)) columns.add(new Column("model",
                 Result::model));
-            var lines = new ArrayList<List<String>>();
-            for (int i = 0; i < rows.size(); i += step) lines.add(line(columns, rows.subList(i, i + step)));
+            var lines = IntStream.range(0, rows.size() / step)
+                .mapToObj(line -> rows.subList(line * step, (line + 1) * step)).toList();
             var header = Stream.concat(columns.stream().map(Column::label),
                 wide ? rows.stream().limit(step).map(first -> variant(first, rows)) : Stream.of("result")).toList();
-            return draw(header, lines, CELL_LINES) + summary(results, rows.size());
+            return new Grid(columns, header, lines, summary(results, rows.size()));
         }
 
         /** A section's own names are no columns of the row, nor is one that only says what else to write. */
         private static boolean anyHas(List<Result> rows, String name) {
-            return rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
-        }
-
-        private static List<String> line(List<Column> columns, List<Result> variants) {
-            return Stream.concat(columns.stream().map(column -> column.cell().apply(variants.get(0))), variants.stream()
-                .map(Tables::answer))
-                .toList();
+            return rows.isEmpty() || rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
         }
 
         /** What tells this answer of a row from its neighbours. */
@@ -5946,9 +5991,11 @@ public final class Sheaf {
         }
 
         private static String answer(Result result) {
-            if (result.ok()) return result.text();
-            return result.outcome() + ": " + result.error() + (result.rawText().isEmpty() ? "" : "\n"
-                + result.rawText());
+            return result.ok() ? result.text() : result.outcome() + why(result);
+        }
+
+        private static String why(Result result) {
+            return ": " + result.error() + (result.rawText().isEmpty() ? "" : "\n" + result.rawText());
         }
 
         private static String summary(Results results, int shown) {
@@ -6052,7 +6099,7 @@ public final class Sheaf {
             return text.substring(0, end);
         }
 
-        /** An answer must not move the cursor. */
+        /** An answer must not move the cursor, nor turn the text around it. */
         private static String printable(String line) {
             return line.replace("\t", "    ").replaceAll("[\\p{Cc}\\p{Zl}\\p{Zp}]", "")
                 .replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
@@ -6074,6 +6121,60 @@ public final class Sheaf {
                 || c >= 0xFFE0 && c <= 0xFFE6
                 || c >= 0x1F300 && c <= 0x1F64F || c >= 0x1F680 && c <= 0x1F6FF || c >= 0x1F900 && c <= 0x1FAFF
                 || c >= 0x20000 && c <= 0x3FFFD;
+        }
+    }
+
+    /**
+     * The same tables for a page or a notebook. All style is inline, and no colour is solid: a notebook drops style
+     * sheets, and its page may be dark.
+     */
+    private static final class Html {
+        private static final int CELL_CHARACTERS = 20_000;     // more are not read in a table, and burden a browser
+        private static final String CELL = "style=\"border-bottom: 1px solid rgba(128,128,128,.35);"
+            + " padding: .3em .8em .3em .4em; text-align: left; vertical-align: top;";
+        private static final String FAILED = " background: rgba(224,64,48,.16);";
+        private static final String TEXT = "<div dir=\"auto\" style=\"max-width: 36em; max-height: 16em;"
+            + " overflow: auto; overflow-wrap: break-word; white-space: pre-wrap\">";
+
+        static String results(Results results, int limit) {
+            var grid = Tables.grid(results, limit);
+            var rows = grid.rows().stream().map(row -> Stream.concat(grid.cells(row).stream().map(Html::cell),
+                row.stream().map(Html::answer)).toList()).toList();
+            return drawn(grid.header(), rows) + lines(grid.summary());
+        }
+
+        static String table(List<String> header, List<List<String>> rows) {
+            return drawn(header, rows.stream().map(row -> row.stream().map(Html::cell).toList()).toList());
+        }
+
+        /** Returns text as it stands, line by line. */
+        static String lines(String text) {
+            return text.isBlank() ? "" : "<pre style=\"margin: .4em; white-space: pre-wrap; overflow-wrap: anywhere\">"
+                + escaped(text.stripTrailing()) + "</pre>\n";
+        }
+
+        private static String drawn(List<String> header, List<List<String>> rows) {
+            var out = new StringBuilder("<div style=\"overflow-x: auto\">"
+                + "<table style=\"border-collapse: collapse; margin: .4em 0\">\n<thead><tr>");
+            for (var label : header) out.append("<th ").append(CELL).append("\">").append(escaped(label)).append("</th>");
+            out.append("</tr></thead>\n<tbody>\n");
+            for (var row : rows) out.append("<tr>").append(String.join("", row)).append("</tr>\n");
+            return out.append("</tbody>\n</table></div>\n").toString();
+        }
+
+        private static String cell(String text) { return "<td " + CELL + "\">" + TEXT + escaped(text) + "</div></td>"; }
+
+        private static String answer(Result result) {
+            return result.ok() ? cell(result.text()) : "<td " + CELL + FAILED + "\">" + TEXT + "<b>" + result.outcome()
+                + "</b>" + escaped(Tables.why(result)) + "</div></td>";
+        }
+
+        private static String escaped(String text) {
+            var cut = text.length() <= CELL_CHARACTERS ? text
+                : text.substring(0, text.offsetByCodePoints(CELL_CHARACTERS - 1, 1)) + "…";
+            return cut.strip().lines().map(Tables::printable).collect(Collectors.joining("\n"))
+                .replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+                .replace("\"", "&quot;").replace("'", "&#39;");
         }
     }
 

@@ -9,10 +9,11 @@ import static sheaf.Sheaf.*;
 class CompareModels {
     public static void main(String... args) {
         var results = batch()
+            .name("compare-models")
             .model("gpt-4.1-mini", "gpt-4.1-nano")
             .prompts(template("topic"), csv("data/news.csv"))
             .temperature(0)
-            .maxTokens(100)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

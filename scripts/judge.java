@@ -11,6 +11,7 @@ class Judge {
         var student = batch()
             .model("gpt-4.1-nano")
             .prompts("{{question}} Answer with the number alone.", jsonl("data/sums.jsonl"))
+            .maxTokens(200)
             .options(args)
             .submit()
             .await();
@@ -20,6 +21,7 @@ class Judge {
             .model(System.getenv().getOrDefault("JUDGE", "gpt-4.1"))
             .prompts(template("judge"), student.results().succeeded())
             .temperature(0)
+            .maxTokens(200)
             .submit()
             .await()
             .results()

@@ -13,9 +13,11 @@ import java.util.TreeMap;
 class Keywords {
     public static void main(String... args) {
         var results = batch()
+            .name("keywords")
             .model("gpt-4.1-mini")
             .prompts(template("keywords"), json("data/articles.json"))
             .temperature(0)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

@@ -13,8 +13,10 @@ import static sheaf.Sheaf.*;
 class Multitask {
     public static void main(String... args) {
         var results = batch()
+            .name("multitask")
             .model("gpt-4.1-mini")
             .prompts(templates("sentiment", "translation", "summary", "topic", "keywords"), json("data/articles.json"))
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

@@ -16,6 +16,7 @@ class Nightly {
             .name("tickets-" + LocalDate.now())                // the same day again is the same batch
             .model("gpt-4.1-mini")
             .prompts(template("ticket"), csv("data/tickets.csv"))
+            .maxTokens(200)
             .options(args)
             .submit();
 

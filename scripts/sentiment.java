@@ -12,7 +12,7 @@ class Sentiment {
             .model("gpt-4.1-mini")
             .prompts(template("sentiment"), csv("data/reviews.csv"))
             .temperature(0)
-            .maxTokens(100)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

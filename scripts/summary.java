@@ -9,9 +9,10 @@ import static sheaf.Sheaf.*;
 class Summary {
     public static void main(String... args) {
         var results = batch()
+            .name("summary")
             .model("gpt-4.1-mini")
             .prompts(template("summary"), json("data/articles.json"))
-            .maxTokens(100)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

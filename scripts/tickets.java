@@ -17,6 +17,7 @@ class Tickets {
             .prompts(template("ticket"), csv("data/tickets.csv"))
             .customId("{{id}}")
             .temperature(0)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

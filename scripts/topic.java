@@ -9,12 +9,13 @@ import static sheaf.Sheaf.*;
 class Topic {
     public static void main(String... args) {
         batch()
+            .name("topic")
             .model("gpt-4.1-mini")
             .example("Swimmer wins her fourth title\nShe led from the first turn.", "Sports")
             .example("Battery made of salt\nIt charges in six minutes and does not burn.", "Sci/Tech")
             .prompts(template("topic"), csv("data/news.csv"))
             .temperature(0)
-            .maxTokens(100)
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

@@ -12,6 +12,7 @@ class Translation {
             .model("gpt-4.1-mini")
             .system("You are a translator. Keep the tone of the original.")
             .prompts(template("translation"), csv("data/phrases.csv"))
+            .maxTokens(200)
             .options(args)
             .submit()
             .await()

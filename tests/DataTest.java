@@ -150,7 +150,7 @@ class DataTest {
         var data = csv(file("a.csv", "id\n1\n2\n3\n")).limit(2);
 
         assertEquals(List.of(Map.of("id", "1"), Map.of("id", "2")), read(data));
-        assertEquals("a.csv", data.toString());
+        assertEquals("Data[a.csv]", data.toString());
     }
 
     private void assertFault(String message, org.junit.jupiter.api.function.Executable reading, String file) {

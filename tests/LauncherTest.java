@@ -1,12 +1,9 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -14,7 +11,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -158,29 +154,6 @@ class LauncherTest {
         stdin = "all of it";
 
         assertEquals(new Run(0, "all of it", ""), jbang("run", "x"));
-    }
-
-    // ---- the catalog of names ----
-
-    @Test void everyAliasHasADescriptionAndAScript() throws IOException {
-        for (var alias : aliases()) {
-            var script = RunTests.projectRoot().resolve(alias.getValue().path("script-ref").asText("-"));
-            assertTrue(Files.isRegularFile(script), alias.getKey() + ": no such file: " + script);
-            assertFalse(alias.getValue().path("description").asText().isBlank(), alias.getKey() + ": no description");
-        }
-    }
-
-    /** jbang edit is JBang's own: a script of that name could never be run by it. */
-    @Test void noAliasBearsTheNameOfACommandOfJBang() throws IOException {
-        var commands = Set.of("alias", "app", "build", "cache", "catalog", "completion", "config", "deps", "edit",
-            "export", "help", "info", "init", "jdk", "run", "template", "trust", "version", "wrapper");
-
-        for (var alias : aliases()) assertFalse(commands.contains(alias.getKey()), alias.getKey());
-    }
-
-    static Set<Map.Entry<String, JsonNode>> aliases() throws IOException {
-        var catalog = RunTests.projectRoot().resolve("jbang-catalog.json").toFile();
-        return new ObjectMapper().readTree(catalog).path("aliases").properties();
     }
 
     // ---- helpers ----

@@ -1,40 +1,110 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import jdk.jshell.JShell;
+import jdk.jshell.Snippet;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Every script of the README is run as it stands there, and prints what the README says. */
+/** What the README shows is run as it stands there, and does what the README says. */
 class ReadmeTest {
     static final Pattern SCRIPT = Pattern.compile("(?s)```java\n(.*?)```.*?```text\n(.*?)```");
+    static final Pattern COMMANDS = Pattern.compile("(?s)```sh\n(.*?)```");
+    static final Pattern COMMAND = Pattern.compile("\\./jbang ([a-z][a-z0-9.-]*)(?![a-z./])");
     static final Path PROJECT = RunTests.projectRoot();
+    final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
+    @AfterEach void stop() { server.close(); }
+
     @Test void everyScriptPrintsWhatTheReadmeSays() throws Exception {
-        var scripts = new ArrayList<String>();
-        try (var server = BatchServer.start()) {
-            for (Matcher script = SCRIPT.matcher(Files.readString(PROJECT.resolve("README.md"))); script.find(); ) {
-                scripts.add(script.group(1));
-                assertEquals(script.group(2), run(script.group(1), server.baseUrl()));
-            }
+        var script = SCRIPT.matcher(readme());
+
+        assertTrue(script.find());
+        assertEquals(script.group(2), run(script.group(1)));
+        assertEquals(1, readme().split("```java").length - 1, "each script is run");
+    }
+
+    @Test void everyBlockOfCommandsRuns() throws Exception {
+        var commands = COMMANDS.matcher(readme());
+
+        assertTrue(commands.find());
+        var printed = sh(commands.group(1));
+        assertTrue(printed.contains("\"content\":\"Translate into Spanish: Boils in two minutes"), printed);
+        assertTrue(Files.readString(dir.resolve("spanish.csv")).contains("Translate into Spanish: It is a notebook."));
+        assertEquals(1, readme().split("```sh").length - 1, "each block of commands is run");
+    }
+
+    @Test void everyCommandAndRecipeThatIsNamedIsInTheCatalog() throws IOException {
+        var aliases = new ObjectMapper().readTree(PROJECT.resolve("jbang-catalog.json").toFile()).path("aliases");
+        var recipes = readme().split("## Recipes")[1].split("\n\n")[1].lines().skip(2)
+            .flatMap(line -> Pattern.compile("`([^`]+)`").matcher(line.split("\\|")[2]).results());
+        var named = Stream.concat(recipes, COMMAND.matcher(readme()).results()).map(match -> match.group(1)).toList();
+
+        assertTrue(named.size() > 40, named.toString());
+        assertEquals(List.of(), named.stream().filter(name -> !aliases.has(name)).toList());
+    }
+
+    @Test void theScriptInTheJavadocCompiles() throws IOException {
+        var script = Pattern.compile("(?s)<pre>\\{@code\n(.*?)\n \\* \\}</pre>")
+            .matcher(Files.readString(PROJECT.resolve("lib/Sheaf.java")));
+        assertTrue(script.find());
+
+        try (var shell = shell()) {
+            var lines = script.group(1).lines().map(line -> line.replaceFirst("^ \\* ?", "")).toList();
+            assertRuns(shell, lines.get(0));
+            assertRuns(shell, String.join("\n", lines.subList(1, lines.size())).strip());
         }
-        assertEquals(2, scripts.size());
+    }
+
+    @Test void whatStandsBesideTheGuidesPythonRuns() {
+        try (var shell = shell()) {
+            Stream.of("import static sheaf.Sheaf.*;",
+                "System.setProperty(\"SHEAF_HOME\", \"" + dir + "\");",
+                "System.setProperty(\"OPENAI_BASE_URL\", \"" + server.baseUrl() + "\");",
+                "var m = \"echo\"; var s = \"Be brief.\"; var text = \"{{question}}\";".replace("; ", ";\n"))
+                .flatMap(String::lines).forEach(line -> assertRuns(shell, line));
+            assertRuns(shell, "var file = \"" + PROJECT.resolve("data/questions.csv") + "\";");
+            var cells = readme().split("## From the batch guide's Python")[1].split("##")[0].lines()
+                .filter(line -> line.startsWith("| `")).map(line -> line.replaceFirst(".*\\| `(.*)` \\|$", "$1")).toList();
+            assertEquals(9, cells.size());
+            cells.forEach(cell -> assertRuns(shell, cell.replace("requests.jsonl", dir + "/requests.jsonl")));
+        } finally {
+            System.setProperty("OPENAI_BASE_URL", "");
+        }
+    }
+
+    private static JShell shell() {
+        var shell = JShell.builder().executionEngine("local").build();
+        shell.addToClasspath(System.getProperty("java.class.path"));
+        return shell;
+    }
+
+    private static void assertRuns(JShell shell, String code) {
+        for (var event : shell.eval(code)) {
+            assertEquals(Snippet.Status.VALID, event.status(), () -> code + ": "
+                + shell.diagnostics(event.snippet()).map(fault -> fault.getMessage(null)).toList());
+            assertNull(event.exception(), code);
+        }
     }
 
     @Test void theFirstScreenIsWithinFortyLines() throws IOException {
-        var lines = Files.readAllLines(PROJECT.resolve("README.md"));
+        var lines = readme().lines().toList();
 
         assertTrue(lines.indexOf("```java") < 9, "the first code block begins by line 9");
         assertTrue(lines.indexOf("    ./jbang quickstart") < 40,
@@ -58,17 +128,32 @@ class ReadmeTest {
         }
     }
 
-    /** Runs a script in a folder that has what a clone has. */
-    private String run(String script, String baseUrl) throws Exception {
-        for (var name : List.of("lib", "data", "templates"))
+    private static String readme() throws UncheckedIOException {
+        try {
+            return Files.readString(PROJECT.resolve("README.md"));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private String run(String script) throws Exception {
+        var name = script.replaceAll("(?s).*?class (\\w+).*", "$1") + ".java";
+        Files.writeString(dir.resolve(name), script);
+        return sh("./jbang --quiet " + name);
+    }
+
+    /** Runs commands in a folder that has what a clone has, without a key. */
+    private String sh(String commands) throws Exception {
+        for (var name : List.of("lib", "data", "templates", "scripts"))
             copy(PROJECT.resolve(name), dir.resolve(name));
-        var file = dir.resolve(script.replaceAll("(?s).*?class (\\w+).*", "$1") + ".java");
-        Files.writeString(file, script);
-        var builder = new ProcessBuilder(PROJECT.resolve("jbang").toString(), "--quiet", file.toString())
+        Files.copy(PROJECT.resolve("jbang-catalog.json"), dir.resolve("jbang-catalog.json"));
+        Files.writeString(dir.resolve("jbang"), "exec '" + PROJECT.resolve("jbang") + "' \"$@\"\n").toFile()
+            .setExecutable(true);
+        var builder = new ProcessBuilder("sh", "-ec", commands)
             .directory(dir.toFile())
             .redirectError(dir.resolve("stderr").toFile());
         builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_"));
-        builder.environment().put("OPENAI_BASE_URL", baseUrl);
+        builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("COLUMNS", "100");
         var process = builder.start();

@@ -6,6 +6,8 @@
 //SOURCES *Test.java
 //SOURCES RawClient.java
 //SOURCES Printed.java
+//SOURCES Catalog.java
+//SOURCES ScriptsReadme.java
 //SOURCES ScriptedServer.java
 //SOURCES ServerProcess.java
 //SOURCES Kills.java
