@@ -6133,8 +6133,9 @@ public final class Sheaf {
         private static final String CELL = "style=\"border-bottom: 1px solid rgba(128,128,128,.35);"
             + " padding: .3em .8em .3em .4em; text-align: left; vertical-align: top;";
         private static final String FAILED = " background: rgba(224,64,48,.16);";
-        private static final String TEXT = "<div dir=\"auto\" style=\"max-width: 36em; max-height: 16em;"
-            + " overflow: auto; overflow-wrap: break-word; white-space: pre-wrap\">";
+        private static final int WORD = 24;                    // what is no longer stays on one line, as an id
+        private static final String TEXT = "<div style=\"max-width: 36em; max-height: 16em; overflow: auto;"
+            + " overflow-wrap: break-word; text-align: start; unicode-bidi: plaintext; white-space: %s\">%s</div>";
 
         static String results(Results results, int limit) {
             var grid = Tables.grid(results, limit);
@@ -6162,11 +6163,14 @@ public final class Sheaf {
             return out.append("</tbody>\n</table></div>\n").toString();
         }
 
-        private static String cell(String text) { return "<td " + CELL + "\">" + TEXT + escaped(text) + "</div></td>"; }
+        private static String cell(String text) {
+            return "<td " + CELL + "\">" + TEXT.formatted(text.length() > WORD ? "pre-wrap" : "pre", escaped(text))
+                + "</td>";
+        }
 
         private static String answer(Result result) {
-            return result.ok() ? cell(result.text()) : "<td " + CELL + FAILED + "\">" + TEXT + "<b>" + result.outcome()
-                + "</b>" + escaped(Tables.why(result)) + "</div></td>";
+            return result.ok() ? cell(result.text()) : "<td " + CELL + FAILED + "\">" + TEXT.formatted("pre-wrap",
+                "<b>" + result.outcome() + "</b>" + escaped(Tables.why(result))) + "</td>";
         }
 
         private static String escaped(String text) {
