@@ -152,6 +152,9 @@ import de.siegmar.fastcsv.reader.CsvRecord;
 import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import de.siegmar.fastcsv.writer.CsvWriter;
 import okhttp3.Interceptor;
+import okhttp3.MediaType;
+import okhttp3.RequestBody;
+import okio.BufferedSink;
 
 /**
  * Batch inference for large language models: a dataset and Mustache templates in, one answer for every row out.
@@ -5172,17 +5175,36 @@ public final class Sheaf {
             this.key = key;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
-                .addInterceptor(this::toUploads).build();
+                .addInterceptor(this::adapted).build();
         }
 
-        /** The client has one route for uploads; some providers have another. */
-        private okhttp3.Response toUploads(Interceptor.Chain chain) throws IOException {
+        /**
+         * The client has one route for uploads; some providers have another. What makes a batch is sent once: OkHttp
+         * would send it again by itself after some answers, with no look at the list between.
+         */
+        private okhttp3.Response adapted(Interceptor.Chain chain) throws IOException {
             var request = chain.request();
             var url = request.url();
-            boolean uploads = request.method().equals("POST") && url.encodedPath().endsWith("/files");
+            if (!request.method().equals("POST")) return chain.proceed(request);
+            if (url.encodedPath().endsWith("/batches"))
+                return chain.proceed(request.newBuilder().post(new Once(request.body())).build());
             var path = url.encodedPath().replaceFirst("/files$", provider.dialect().uploadPath());
-            return chain.proceed(!uploads ? request
-                : request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+            return chain.proceed(request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+        }
+
+        /** A body that may not be sent a second time. */
+        private static final class Once extends RequestBody {
+            private final RequestBody body;
+
+            Once(RequestBody body) { this.body = body; }
+
+            @Override public MediaType contentType() { return body.contentType(); }
+
+            @Override public long contentLength() throws IOException { return body.contentLength(); }
+
+            @Override public void writeTo(BufferedSink sink) throws IOException { body.writeTo(sink); }
+
+            @Override public boolean isOneShot() { return true; }
         }
 
         static Wire of(Provider provider) {

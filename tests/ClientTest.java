@@ -304,6 +304,18 @@ class ClientTest {
             .collect(ArrayList::new, ClientTest::addChange, ArrayList::addAll));
     }
 
+    @Tag("C13")
+    @Test void aCreateThatIsToBeSentAgainAtOnceIsLookedForFirstAllTheSame() {
+        server = BatchServer.start().on("POST /v1/batches", Fault.status(503).retryAfter("0"));
+
+        ask("a").provider(served()).submit();
+
+        var creates = server.requests().stream().filter(request -> request.endsWith(" /v1/batches")).toList();
+        assertEquals(2, sent("POST /v1/batches"));
+        assertTrue(creates.subList(creates.indexOf("POST /v1/batches"), creates.lastIndexOf("POST /v1/batches"))
+            .contains("GET /v1/batches"), creates::toString);
+    }
+
     private static void addChange(List<String> changes, String next) {
         if (changes.isEmpty() || !changes.get(changes.size() - 1).equals(next)) changes.add(next);
     }
