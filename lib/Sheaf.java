@@ -1734,7 +1734,8 @@ public final class Sheaf {
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
-        private int lateFiles;                     // polls that said completed and named no file
+        // polls by part that said completed and named no file
+        private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
 
         private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
@@ -1984,7 +1985,8 @@ public final class Sheaf {
                 waitForRoom(part);
                 return;
             }
-            if (part.lacksItsFiles() && lateFiles++ < FILE_POLLS) part = part.as(Status.FINALIZING);
+            boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= FILE_POLLS;
+            if (isEarly) part = part.as(Status.FINALIZING);
             remember(part);
             if (journal == null || !part.status().isTerminal()) return;
             journal.ended(part);
@@ -2453,9 +2455,14 @@ public final class Sheaf {
             };
         }
 
-        /** Whether the request may end better next time, as it was or with room for a longer answer. */
+        /**
+         * Whether the request may end better next time, as it was or with room for a longer answer. Its answer may be in
+         * a file that could not be fetched: only retry() pays for that again.
+         */
         private boolean mayImprove() {
-            return outcome() == Outcome.TRUNCATED ? tokenLimit() > 0 : outcome() != Outcome.INVALID && mayPass();
+            if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
+            return outcome() != Outcome.INVALID && mayPass()
+                && (answer().isPresent() || answers.isCollected(index));
         }
 
         /** Where a truncated answer was cut; 0 if nobody says. */
@@ -3913,6 +3920,7 @@ public final class Sheaf {
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
         private static final int ATTEMPTS = 3;
+        private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3921,6 +3929,7 @@ public final class Sheaf {
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
         private int notes;
+        private int looks;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
         Answers(Journal journal, Provider provider, Consumer<String> note) {
@@ -3990,12 +3999,23 @@ public final class Sheaf {
         private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
             try {
-                provider.wire().download(id, file, shown);
+                download(id, file, shown);
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
                 note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
                 return false;
+            }
+        }
+
+        /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
+        private void download(String id, Path file, Progress.Transfer shown) {
+            try {
+                provider.wire().download(id, file, shown);
+            } catch (BatchException e) {
+                if (e.status() != 404 || ++looks > LOOKS) throw e;
+                Backoff.pause("results", provider.isLocal(), looks, e);
+                download(id, file, shown);
             }
         }
 
@@ -4120,6 +4140,9 @@ public final class Sheaf {
         Status batchStatus(long index) { return isReused(index) ? Status.COMPLETED : part(index).status(); }
 
         private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
+
+        /** Whether all that its provider has of a request is here. */
+        boolean isCollected(long index) { return isReused(index) || journal.isCollected(part(index)); }
 
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
