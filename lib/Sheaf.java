@@ -3648,7 +3648,9 @@ public final class Sheaf {
         private void forget(int part) {
             Atomic.delete(dir.resolve("answers.idx"));
             for (var kind : Answers.KINDS) Atomic.delete(answerFile(part, kind));
+            var kept = log.get(part - 1).id().isEmpty() ? log.get(part - 1).file : null;
             step("again", part, "id", part(part).id());
+            if (kept != null) step("uploaded", part, "file", kept);   // of what was refused: as good as it was
         }
 
         /** The provider failed the part for want of room: its file is submitted again as it is. */
@@ -3677,7 +3679,7 @@ public final class Sheaf {
                         queue.refused(e, e.retryAfter, goingCount() == 0);
                         break;
                     }
-                    if (!e.isFinal() || goingCount() == 0) throw e;
+                    if (!e.isFinal() || lastSeen().noneMatch(other -> !other.isWaiting() && other.hasRun())) throw e;
                     step("ended", part, "batch", refusal(e));
                 }
             }

@@ -40,6 +40,7 @@ import sheaf.Sheaf.Status;
 class QueueTest {
     static final String FULL = "{\"error\": {\"message\": \"Enqueued token limit reached\", "
         + "\"code\": \"token_limit_exceeded\"}}";
+    static final String NO_MODEL = "{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}";
     final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
     @TempDir Path home;
@@ -184,8 +185,7 @@ class QueueTest {
     // ---- one part of several ----
 
     @Test void aPartThatIsRefusedForGoodDoesNotKeepTheOthersBack() {
-        server.on("POST /v1/batches", Fault.late(Duration.ZERO), Fault.status(400)
-            .body("{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}"));
+        refusing(2);
 
         var results = ask(3).provider(here().limits(1, 10_000)).submit().results();
 
@@ -198,6 +198,25 @@ class QueueTest {
         assertEquals(3, client.ids("/batches").size());
     }
 
+    @Test void theAnswersOfTheOthersAreThereHoweverOftenAPartIsRefused() {
+        refusing(2, 4, 5);
+        var draft = ask(3).provider(here().limits(1, 10_000));
+
+        for (int run = 1; run <= 3; run++)
+            assertEquals(Map.of(Outcome.SUCCEEDED, 2L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+
+        assertEquals(texts(3), draft.submit().results().stream().map(Result::text).toList());
+        assertEquals(List.of(3, 6), List.of(sent("POST /v1/files"), sent("POST /v1/batches")));
+    }
+
+    @Test void aPartThatIsRefusedAfterTheOthersHaveEndedIsSubmittedByTheNextRun() {
+        refusing(2, 3);
+        var draft = ask(3).provider(here().limits(1, 10_000).queue(1, Long.MAX_VALUE));
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 2L), draft.submit().results().counts());
+        assertEquals(texts(3), draft.submit().results().stream().map(Result::text).toList());
+    }
+
     @Test void cancellingABatchEndsThePartsThatWait() {
         server.pause();
         var batch = ask(3).provider(here().limits(1, 10_000).queue(1, Long.MAX_VALUE)).submit();
@@ -208,6 +227,13 @@ class QueueTest {
         assertEquals("never submitted; the batch was cancelled", last(batch.results().stream().toList(), 1).get(0)
             .error());
         assertEquals(1, sent("POST /v1/batches"));
+    }
+
+    /** Refuses these creates for good. */
+    private void refusing(Integer... creates) {
+        var create = new AtomicInteger();
+        server.onEvery(request -> request.equals("POST /v1/batches") && List.of(creates)
+            .contains(create.incrementAndGet()) ? Fault.status(400).body(NO_MODEL) : null);
     }
 
     private Stream<JsonNode> batches() {
@@ -224,7 +250,7 @@ class QueueTest {
         return IntStream.range(0, count).mapToObj(i -> "text " + i).toList();
     }
 
-    private long sent(String request) { return Collections.frequency(server.requests(), request); }
+    private int sent(String request) { return Collections.frequency(server.requests(), request); }
 
     private Provider here() { return Provider.of(server.baseUrl()); }
 
