@@ -2456,8 +2456,8 @@ public final class Sheaf {
         }
 
         /**
-         * Whether the request may end better next time, as it was or with room for a longer answer. Its answer may be in
-         * a file that could not be fetched: only retry() pays for that again.
+         * Whether the request may end better next time, as it was or with room for a longer answer. Where a file of its
+         * part could not be fetched, its answer may be in there: only retry() pays for that again.
          */
         private boolean mayImprove() {
             if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
@@ -2704,7 +2704,7 @@ public final class Sheaf {
                 try {
                     last = draft.submit().results();
                 } catch (BatchException e) {
-                    if (e.batchId().isEmpty()) throw e;
+                    if (e.batchId().isEmpty() && !e.isFinal()) throw e;
                     if (!quiet) System.err.println("repair: " + e.getMessage());
                     break;                                     // what was answered before is not lost for it
                 }
@@ -5186,7 +5186,7 @@ public final class Sheaf {
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
-        private static final int ROUND = 10;
+        private static final int SMALLEST_PAGE = 10;               // of a provider that keeps to a size of its own
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
@@ -5415,8 +5415,7 @@ public final class Sheaf {
 
         /**
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
-         * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
-         * page, which is a round number.
+         * out. Who ignores the cursor has no more if fewer came than any page holds; else the rest may be unseen.
          */
         private Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
@@ -5430,7 +5429,7 @@ public final class Sheaf {
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
                 long items = items(answer).count();
                 boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
-                isWhole = items == 0 || isLast || found.size() == before && items < size && items % ROUND != 0;
+                isWhole = items == 0 || isLast || found.size() == before && items < Math.min(size, SMALLEST_PAGE);
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return new Listed(found.values().stream().limit(limit).toList(), isWhole);

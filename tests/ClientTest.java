@@ -29,6 +29,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -314,6 +315,21 @@ class ClientTest {
         assertEquals(2, sent("POST /v1/batches"));
         assertTrue(creates.subList(creates.indexOf("POST /v1/batches"), creates.lastIndexOf("POST /v1/batches"))
             .contains("GET /v1/batches"), creates::toString);
+    }
+
+    @Tag("C13")
+    @ParameterizedTest(name = "a list of {0}")
+    @CsvSource({"9, 2", "10, 1", "25, 1"})
+    void aListThatMayGoOnStopsASecondCreate(int length, int creates) {
+        scripted.on("POST /batches", Answer.status(0), GuideTest.CREATED).on("GET /batches", IntStream.range(0, length)
+            .mapToObj(i -> "{\"id\":\"b" + i + "\",\"created_at\":1733832999}")
+            .collect(Collectors.joining(",", "{\"data\":[", "]}")));
+        assertThrows(RuntimeException.class, ask("a")::submit);
+
+        if (creates == 2) ask("a").submit();
+        else assertThrows(IllegalStateException.class, ask("a")::submit);
+
+        assertEquals(creates, scripted.heard("POST /batches").size());
     }
 
     private static void addChange(List<String> changes, String next) {

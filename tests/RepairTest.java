@@ -194,6 +194,16 @@ class RepairTest {
         assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 1L), draft.submit().results().counts());
     }
 
+    @Test void aRoundThatIsRefusedHidesNothing() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        var draft = ask("a", "b").repair(1);
+        draft.submit().await();
+        server.on("POST /v1/batches", Fault.status(400).body(QueueTest.NO_MODEL));
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+        assertEquals(Map.of(Outcome.SUCCEEDED, 2L), draft.submit().results().counts());
+    }
+
     /** Answers this prompt so at first, so many times. */
     private void answering(String prompt, int times, Reply first) {
         faults.put(prompt, Map.entry(times, first));
