@@ -3567,7 +3567,7 @@ public final class Sheaf {
                 }
                 case "created" -> {
                     part.submitted = true;
-                    part.batch = step.path("batch");
+                    if (Wire.hasId(step.path("batch"))) part.batch = step.path("batch");     // else it is looked for
                     if (submittedAt.equals(Instant.EPOCH)) submittedAt = Instant.parse(step.path("at").asText());
                 }
                 case "ended" -> part.batch = step.path("batch");
@@ -5349,9 +5349,20 @@ public final class Sheaf {
             metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
             var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
                 .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
-            var created = call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
-            return created.has("job") ? created.get("job") : created;    // Together's wrapper
+            return batch("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
         }
+
+        /** What has no id is no batch: some proxies call an error a success. */
+        private JsonNode batch(String step, String method, String path, Supplier<? extends HttpResponse> call) {
+            var said = call(step, method, path, call);
+            var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
+            if (hasId(batch)) return batch;
+            var reason = withoutKey(message(said.has("error") ? said.path("error") : said));
+            throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": 200 but no batch"
+                + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
+        }
+
+        static boolean hasId(JsonNode batch) { return !batch.path("id").asText("").isBlank(); }
 
         JsonNode retrieve(String step, String id) {
             return patiently(() -> retrieveOnce(step, id));
@@ -5359,7 +5370,7 @@ public final class Sheaf {
 
         /** Asks once, for a wait that has a patience of its own. */
         JsonNode retrieveOnce(String step, String id) {
-            return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
+            return batch(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
         }
 
         void deleteFile(String id) {
@@ -5371,13 +5382,13 @@ public final class Sheaf {
             }
         }
 
-        /** A batch that is over already cannot be cancelled; what it is then is what counts. */
+        /** A batch that is over already cannot be cancelled, and some providers only nod; what it is then counts. */
         JsonNode cancel(String id) {
             try {
-                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
+                return batch("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
                     .cancel(id));
             } catch (BatchException e) {
-                if (e.status() != 409 && e.status() != 400) throw e;
+                if (e.status() != 409 && e.status() != 400 && !e.isGarbled()) throw e;
                 return retrieve("cancel", id);
             }
         }
@@ -5646,11 +5657,17 @@ public final class Sheaf {
         private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
-            var said = error.isTextual() ? error.asText() : error.path("message").asText("");
-            var message = isSecret() ? said.replace(key, "(the key)") : said;
+            var said = message(error);
+            var message = withoutKey(said);
             return new BatchException(call + path + ": " + e.statusCode()
                 + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
                 + advice(e.statusCode(), path), e, isSecret() && said.contains(key), error, retryAfter(e));
+        }
+
+        private String withoutKey(String said) { return isSecret() ? said.replace(key, "(the key)") : said; }
+
+        private static String message(JsonNode error) {
+            return error.isTextual() ? error.asText() : error.path("message").asText("");
         }
 
         /** A short one is a stand-in, and may be a word of the message. */
