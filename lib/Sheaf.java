@@ -1726,7 +1726,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
-        private static final Duration MOMENT = Duration.ofMillis(1);
+        private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
         private static final int FILE_POLLS = 5;
         private final Provider provider;
         private final boolean quiet;
@@ -2049,7 +2049,8 @@ public final class Sheaf {
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
+                    var due = queue.untilDue();
+                    backoff.pause(due.isNegative() ? left : shorter(left, due.plus(MOMENT)));
                 }
                 return this;
             });
@@ -2082,8 +2083,10 @@ public final class Sheaf {
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
+            boolean waits = parts.stream().anyMatch(Part::isWaiting);
             return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after "
-                + Progress.text(timeout) + " (" + seenCounts() + (queue.reason.isEmpty() ? "" : "; " + queue.reason)
+                + Progress.text(timeout) + " (" + seenCounts()
+                + (waits && !queue.reason.isEmpty() ? "; " + queue.reason : "")
                 + "); it goes on: batch(\"" + id() + "\").await()");
         }
 
@@ -5296,18 +5299,18 @@ public final class Sheaf {
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
                         Supplier<Optional<JsonNode>> search) {
-            for (int attempt = 1; ; attempt++) {
+            for (int attempt = 1, look = 1; ; ) {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (e instanceof BatchException refusal && refusal.isFileMissing() && attempt < FILE_LOOKS) {
-                        Backoff.pause("submit", provider.isLocal(), attempt, e);
+                    if (e instanceof BatchException refusal && refusal.isFileMissing() && look < FILE_LOOKS) {
+                        Backoff.pause("submit", provider.isLocal(), look++, e);
                         continue;
                     }
                     if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS || isLost(e)) throw lost(e);
+                    if (attempt++ == ATTEMPTS || isLost(e)) throw lost(e);
                 }
             }
         }

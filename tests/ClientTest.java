@@ -355,6 +355,15 @@ class ClientTest {
         assertTrue(sent("POST /v1/batches") > 3 && sent("POST /v1/batches") < 20, server.requests()::toString);
     }
 
+    @Tag("C14")
+    @Test void aFileThatIsSeenLateDoesNotMakeTheTriesEndless() {
+        var missing = new Answer(404, "{\"error\":{\"message\":\"Input file not found\"}}".getBytes(UTF_8), Map.of());
+        scripted.on("POST /batches", missing, missing, missing, Answer.status(500));
+
+        assertEquals(500, assertThrows(BatchException.class, ask("a")::submit).status());
+        assertEquals(3 + 3, scripted.heard("POST /batches").size());
+    }
+
     @Tag("C15")
     @Test void aBatchThatTheQueueHasNoRoomForIsCreatedLaterOfTheSameFile() {
         server = BatchServer.start().refuseOver(3).pause();

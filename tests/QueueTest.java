@@ -161,6 +161,37 @@ class QueueTest {
             fault.getMessage());
     }
 
+    @Test void aQueueThatWasFullNeitherHurriesTheNextPollsNorIsSaid() {
+        var create = new AtomicInteger();
+        server.pause().onEvery(request -> !request.equals("POST /v1/batches") ? null
+            : switch (create.incrementAndGet()) {
+                case 1 -> null;
+                case 2 -> Fault.status(429).body(FULL);
+                default -> Fault.status(400).body(NO_MODEL);
+            });
+        var batch = ask(2).provider(here().limits(1, 10_000)).submit();
+
+        var fault = assertThrows(IllegalStateException.class, () -> batch.await(Duration.ofMillis(600)));
+
+        assertTrue(fault.getMessage().contains("still in_progress after 600ms (0/1); it goes on"), fault.getMessage());
+        assertTrue(polls() < 15, polls() + " polls");
+    }
+
+    @Test void aPartThatAnotherProcessGotInDoesNotHurryTheNextPolls() {
+        var create = new AtomicInteger();
+        server.pause().onEvery(request -> !request.equals("POST /v1/batches") || create.incrementAndGet() == 1
+            || create.get() > 3 ? null : Fault.status(429).body(FULL));
+        var draft = ask(3).provider(here().limits(1, 10_000).queue(2, Long.MAX_VALUE));
+        var one = draft.submit();
+        var other = draft.submit();
+        assertThrows(IllegalStateException.class, () -> one.await(Duration.ofMillis(100)));
+        long before = polls();
+
+        assertThrows(IllegalStateException.class, () -> other.await(Duration.ofMillis(600)));
+
+        assertTrue(polls() - before < 2 * 15, polls() - before + " polls");
+    }
+
     @Test void aQueueThatIsAlwaysFullEndsTheWait() {
         server.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(429).body(FULL) : null);
 
@@ -238,6 +269,10 @@ class QueueTest {
 
     private Stream<JsonNode> batches() {
         return StreamSupport.stream(RawClient.json(client.get("/batches")).get("data").spliterator(), false);
+    }
+
+    private long polls() {
+        return server.requests().stream().filter(request -> request.startsWith("GET /v1/batches/")).count();
     }
 
     private List<Status> statuses(Batch batch) { return batch.parts().stream().map(Part::status).toList(); }
