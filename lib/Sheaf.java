@@ -154,6 +154,9 @@ import de.siegmar.fastcsv.reader.CsvRecord;
 import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import de.siegmar.fastcsv.writer.CsvWriter;
 import okhttp3.Interceptor;
+import okhttp3.MediaType;
+import okhttp3.RequestBody;
+import okio.BufferedSink;
 
 /**
  * Batch inference for large language models: a dataset and Mustache templates in, one answer for every row out.
@@ -1742,7 +1745,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
-        private static final Duration MOMENT = Duration.ofMillis(1);
+        private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
         private static final int FILE_POLLS = 5;
         private final Provider provider;
         private final boolean quiet;
@@ -1750,7 +1753,8 @@ public final class Sheaf {
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
-        private int lateFiles;                     // polls that said completed and named no file
+        // polls by part that said completed and named no file
+        private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
 
         private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
@@ -1999,7 +2003,8 @@ public final class Sheaf {
                 waitForRoom(part);
                 return;
             }
-            if (part.lacksItsFiles() && lateFiles++ < FILE_POLLS) part = part.as(Status.FINALIZING);
+            boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= FILE_POLLS;
+            if (isEarly) part = part.as(Status.FINALIZING);
             remember(part);
             if (journal == null || !part.status().isTerminal()) return;
             journal.ended(part);
@@ -2062,7 +2067,8 @@ public final class Sheaf {
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
+                    var due = queue.untilDue();
+                    backoff.pause(due.isNegative() ? left : shorter(left, due.plus(MOMENT)));
                 }
                 return this;
             });
@@ -2095,8 +2101,10 @@ public final class Sheaf {
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
+            boolean waits = parts.stream().anyMatch(Part::isWaiting);
             return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after "
-                + Progress.text(timeout) + " (" + seenCounts() + (queue.reason.isEmpty() ? "" : "; " + queue.reason)
+                + Progress.text(timeout) + " (" + seenCounts()
+                + (waits && !queue.reason.isEmpty() ? "; " + queue.reason : "")
                 + "); it goes on: batch(\"" + id() + "\").await()");
         }
 
@@ -2469,9 +2477,14 @@ public final class Sheaf {
             };
         }
 
-        /** Whether the request may end better next time, as it was or with room for a longer answer. */
+        /**
+         * Whether the request may end better next time, as it was or with room for a longer answer. Where a file of its
+         * part could not be fetched, its answer may be in there: only retry() pays for that again.
+         */
         private boolean mayImprove() {
-            return outcome() == Outcome.TRUNCATED ? tokenLimit() > 0 : outcome() != Outcome.INVALID && mayPass();
+            if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
+            return outcome() != Outcome.INVALID && mayPass()
+                && (answer().isPresent() || answers.isCollected(index));
         }
 
         /** Where a truncated answer was cut; 0 if nobody says. */
@@ -2713,7 +2726,7 @@ public final class Sheaf {
                 try {
                     last = draft.submit().results();
                 } catch (BatchException e) {
-                    if (e.batchId().isEmpty()) throw e;
+                    if (e.batchId().isEmpty() && !e.isFinal()) throw e;
                     if (!quiet) System.err.println("repair: " + e.getMessage());
                     break;                                     // what was answered before is not lost for it
                 }
@@ -3598,7 +3611,7 @@ public final class Sheaf {
                 }
                 case "created" -> {
                     part.submitted = true;
-                    part.batch = step.path("batch");
+                    if (Wire.hasId(step.path("batch"))) part.batch = step.path("batch");     // else it is looked for
                     if (submittedAt.equals(Instant.EPOCH)) submittedAt = Instant.parse(step.path("at").asText());
                 }
                 case "ended" -> part.batch = step.path("batch");
@@ -3679,7 +3692,9 @@ public final class Sheaf {
         private void forget(int part) {
             Atomic.delete(dir.resolve("answers.idx"));
             for (var kind : Answers.KINDS) Atomic.delete(answerFile(part, kind));
+            var kept = log.get(part - 1).id().isEmpty() ? log.get(part - 1).file : null;
             step("again", part, "id", part(part).id());
+            if (kept != null) step("uploaded", part, "file", kept);   // of what was refused: as good as it was
         }
 
         /** The provider failed the part for want of room: its file is submitted again as it is. */
@@ -3708,7 +3723,7 @@ public final class Sheaf {
                         queue.refused(e, e.retryAfter, goingCount() == 0);
                         break;
                     }
-                    if (!e.isFinal() || goingCount() == 0) throw e;
+                    if (!e.isFinal() || lastSeen().noneMatch(other -> !other.isWaiting() && other.hasRun())) throw e;
                     step("ended", part, "batch", refusal(e));
                 }
             }
@@ -3951,6 +3966,7 @@ public final class Sheaf {
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
         private static final int ATTEMPTS = 3;
+        private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3959,6 +3975,7 @@ public final class Sheaf {
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
         private int notes;
+        private int looks;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
         Answers(Journal journal, Provider provider, Consumer<String> note) {
@@ -4028,12 +4045,23 @@ public final class Sheaf {
         private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
             try {
-                provider.wire().download(id, file, shown);
+                download(id, file, shown);
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
                 note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
                 return false;
+            }
+        }
+
+        /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
+        private void download(String id, Path file, Progress.Transfer shown) {
+            try {
+                provider.wire().download(id, file, shown);
+            } catch (BatchException e) {
+                if (e.status() != 404 || ++looks > LOOKS) throw e;
+                Backoff.pause("results", provider.isLocal(), looks, e);
+                download(id, file, shown);
             }
         }
 
@@ -4158,6 +4186,9 @@ public final class Sheaf {
         Status batchStatus(long index) { return isReused(index) ? Status.COMPLETED : part(index).status(); }
 
         private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
+
+        /** Whether all that its provider has of a request is here. */
+        boolean isCollected(long index) { return isReused(index) || journal.isCollected(part(index)); }
 
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
@@ -5200,7 +5231,7 @@ public final class Sheaf {
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
-        private static final int ROUND = 10;
+        private static final int SMALLEST_PAGE = 10;               // of a provider that keeps to a size of its own
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
@@ -5214,17 +5245,36 @@ public final class Sheaf {
             this.key = key;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
-                .addInterceptor(this::toUploads).build();
+                .addInterceptor(this::adapted).build();
         }
 
-        /** The client has one route for uploads; some providers have another. */
-        private okhttp3.Response toUploads(Interceptor.Chain chain) throws IOException {
+        /**
+         * The client has one route for uploads; some providers have another. What makes a batch is sent once: OkHttp
+         * would send it again by itself after some answers, with no look at the list between.
+         */
+        private okhttp3.Response adapted(Interceptor.Chain chain) throws IOException {
             var request = chain.request();
             var url = request.url();
-            boolean uploads = request.method().equals("POST") && url.encodedPath().endsWith("/files");
+            if (!request.method().equals("POST")) return chain.proceed(request);
+            if (url.encodedPath().endsWith("/batches"))
+                return chain.proceed(request.newBuilder().post(new Once(request.body())).build());
             var path = url.encodedPath().replaceFirst("/files$", provider.dialect().uploadPath());
-            return chain.proceed(!uploads ? request
-                : request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+            return chain.proceed(request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+        }
+
+        /** A body that may not be sent a second time. */
+        private static final class Once extends RequestBody {
+            private final RequestBody body;
+
+            Once(RequestBody body) { this.body = body; }
+
+            @Override public MediaType contentType() { return body.contentType(); }
+
+            @Override public long contentLength() throws IOException { return body.contentLength(); }
+
+            @Override public void writeTo(BufferedSink sink) throws IOException { body.writeTo(sink); }
+
+            @Override public boolean isOneShot() { return true; }
         }
 
         static Wire of(Provider provider) {
@@ -5291,18 +5341,18 @@ public final class Sheaf {
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
                         Supplier<Optional<JsonNode>> search) {
-            for (int attempt = 1; ; attempt++) {
+            for (int attempt = 1, look = 1; ; ) {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (e instanceof BatchException refusal && refusal.isFileMissing() && attempt < FILE_LOOKS) {
-                        Backoff.pause("submit", provider.isLocal(), attempt, e);
+                    if (e instanceof BatchException refusal && refusal.isFileMissing() && look < FILE_LOOKS) {
+                        Backoff.pause("submit", provider.isLocal(), look++, e);
                         continue;
                     }
                     if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS || isLost(e)) throw lost(e);
+                    if (attempt++ == ATTEMPTS || isLost(e)) throw lost(e);
                 }
             }
         }
@@ -5344,9 +5394,20 @@ public final class Sheaf {
             metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
             var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
                 .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
-            var created = call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
-            return created.has("job") ? created.get("job") : created;    // Together's wrapper
+            return batch("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
         }
+
+        /** What has no id is no batch: some proxies call an error a success. */
+        private JsonNode batch(String step, String method, String path, Supplier<? extends HttpResponse> call) {
+            var said = call(step, method, path, call);
+            var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
+            if (hasId(batch)) return batch;
+            var reason = withoutKey(message(said.has("error") ? said.path("error") : said));
+            throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": 200 but no batch"
+                + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
+        }
+
+        static boolean hasId(JsonNode batch) { return !batch.path("id").asText("").isBlank(); }
 
         JsonNode retrieve(String step, String id) {
             return patiently(() -> retrieveOnce(step, id));
@@ -5354,7 +5415,7 @@ public final class Sheaf {
 
         /** Asks once, for a wait that has a patience of its own. */
         JsonNode retrieveOnce(String step, String id) {
-            return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
+            return batch(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
         }
 
         void deleteFile(String id) {
@@ -5366,13 +5427,13 @@ public final class Sheaf {
             }
         }
 
-        /** A batch that is over already cannot be cancelled; what it is then is what counts. */
+        /** A batch that is over already cannot be cancelled, and some providers only nod; what it is then counts. */
         JsonNode cancel(String id) {
             try {
-                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
+                return batch("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
                     .cancel(id));
             } catch (BatchException e) {
-                if (e.status() != 409 && e.status() != 400) throw e;
+                if (e.status() != 409 && e.status() != 400 && !e.isGarbled()) throw e;
                 return retrieve("cancel", id);
             }
         }
@@ -5410,8 +5471,7 @@ public final class Sheaf {
 
         /**
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
-         * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
-         * page, which is a round number.
+         * out. Who ignores the cursor has no more if fewer came than any page holds; else the rest may be unseen.
          */
         private Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
@@ -5425,7 +5485,7 @@ public final class Sheaf {
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
                 long items = items(answer).count();
                 boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
-                isWhole = items == 0 || isLast || found.size() == before && items < size && items % ROUND != 0;
+                isWhole = items == 0 || isLast || found.size() == before && items < Math.min(size, SMALLEST_PAGE);
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return new Listed(found.values().stream().limit(limit).toList(), isWhole);
@@ -5642,11 +5702,17 @@ public final class Sheaf {
         private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
-            var said = error.isTextual() ? error.asText() : error.path("message").asText("");
-            var message = isSecret() ? said.replace(key, "(the key)") : said;
+            var said = message(error);
+            var message = withoutKey(said);
             return new BatchException(call + path + ": " + e.statusCode()
                 + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
                 + advice(e.statusCode(), path), e, isSecret() && said.contains(key), error, retryAfter(e));
+        }
+
+        private String withoutKey(String said) { return isSecret() ? said.replace(key, "(the key)") : said; }
+
+        private static String message(JsonNode error) {
+            return error.isTextual() ? error.asText() : error.path("message").asText("");
         }
 
         /** A short one is a stand-in, and may be a word of the message. */

@@ -29,6 +29,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -304,6 +305,33 @@ class ClientTest {
             .collect(ArrayList::new, ClientTest::addChange, ArrayList::addAll));
     }
 
+    @Tag("C13")
+    @Test void aCreateThatIsToBeSentAgainAtOnceIsLookedForFirstAllTheSame() {
+        server = BatchServer.start().on("POST /v1/batches", Fault.status(503).retryAfter("0"));
+
+        ask("a").provider(served()).submit();
+
+        var creates = server.requests().stream().filter(request -> request.endsWith(" /v1/batches")).toList();
+        assertEquals(2, sent("POST /v1/batches"));
+        assertTrue(creates.subList(creates.indexOf("POST /v1/batches"), creates.lastIndexOf("POST /v1/batches"))
+            .contains("GET /v1/batches"), creates::toString);
+    }
+
+    @Tag("C13")
+    @ParameterizedTest(name = "a list of {0}")
+    @CsvSource({"9, 2", "10, 1", "25, 1"})
+    void aListThatMayGoOnStopsASecondCreate(int length, int creates) {
+        scripted.on("POST /batches", Answer.status(0), GuideTest.CREATED).on("GET /batches", IntStream.range(0, length)
+            .mapToObj(i -> "{\"id\":\"b" + i + "\",\"created_at\":1733832999}")
+            .collect(Collectors.joining(",", "{\"data\":[", "]}")));
+        assertThrows(RuntimeException.class, ask("a")::submit);
+
+        if (creates == 2) ask("a").submit();
+        else assertThrows(IllegalStateException.class, ask("a")::submit);
+
+        assertEquals(creates, scripted.heard("POST /batches").size());
+    }
+
     private static void addChange(List<String> changes, String next) {
         if (changes.isEmpty() || !changes.get(changes.size() - 1).equals(next)) changes.add(next);
     }
@@ -325,6 +353,15 @@ class ClientTest {
 
         assertEquals(404, fault.status());
         assertTrue(sent("POST /v1/batches") > 3 && sent("POST /v1/batches") < 20, server.requests()::toString);
+    }
+
+    @Tag("C14")
+    @Test void aFileThatIsSeenLateDoesNotMakeTheTriesEndless() {
+        var missing = new Answer(404, "{\"error\":{\"message\":\"Input file not found\"}}".getBytes(UTF_8), Map.of());
+        scripted.on("POST /batches", missing, missing, missing, Answer.status(500));
+
+        assertEquals(500, assertThrows(BatchException.class, ask("a")::submit).status());
+        assertEquals(3 + 3, scripted.heard("POST /batches").size());
     }
 
     @Tag("C15")
