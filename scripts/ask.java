@@ -299,7 +299,7 @@ class ask implements Callable<Integer> {
 
     private int write(Results results) throws IOException {
         if (isFile()) writeFile(results);
-        else if (out == null && terminal.test(1)) results.show();
+        else if (out == null && terminal.test(1)) show(results);
         else print(results);
         var failed = results.failed();
         if (failed.size() == 0) return 0;
@@ -316,6 +316,19 @@ class ask implements Callable<Integer> {
         if (ending(out).equals("csv")) results.toCsv(out);
         else results.toJsonl(out);
         System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
+    }
+
+    /** The library knows how wide a terminal is unless rows come by a pipe. */
+    private static void show(Results results) {
+        if (System.console() == null && System.getenv("COLUMNS") == null && System.getProperty("COLUMNS") == null)
+            try {
+                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
+                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
+                System.setProperty("COLUMNS", size.replaceFirst(".* ", ""));
+            } catch (IOException noTerminal) {
+                // then it is as wide as the library thinks
+            }
+        results.show();
     }
 
     private static void print(Results results) throws IOException {

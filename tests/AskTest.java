@@ -203,7 +203,8 @@ class AskTest {
 
         assertEquals(Stream.of("old.csv exists; give another name, or --force",
                 "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
-                "no folder no; make it first", "folder.csv is a folder; name a file in it", "no folder rows.csv; make it first",
+                "no folder no; make it first", "folder.csv is a folder; name a file in it",
+                "no folder rows.csv; make it first",
                 "rows.csv is what is read; give another name")
             .map(sentence -> new Run(2, "", "out: " + sentence + "\n")).toList(),
             faults.stream().map(run -> new Run(run.status(), run.out(), run.err().replace(dir + "/", ""))).toList());
@@ -373,8 +374,8 @@ class AskTest {
             + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
         assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
         assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
-            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":\"it's \\\"x\\\", $HOME\"}}\n",
-            text("out"));
+            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
+            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
         assertFalse(text("err").contains("\tat "), text("err"));
     }
 
