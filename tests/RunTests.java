@@ -16,8 +16,11 @@
 //SOURCES KilledClient.java
 //SOURCES Ledger.java
 //SOURCES Browser.java
+//SOURCES ../scripts/ask.java
 //SOURCES ../scripts/clean.java
+//SOURCES ../scripts/eval.java
 //SOURCES ../scripts/steps.java
+//SOURCES ../scripts/tab.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 

@@ -92,6 +92,9 @@ class SharingTest {
             use("models", "(?m)^echo"),
             use("files", "(?m)^file-\\S+ "),
             use("local", "--engine", "--help"),
+            use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
+            use("eval", "^42\n$", "6 * 7"),
+            use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
             use("clean", "^Batches kept here that are over, submitted more than 30 days ago:\n", "--runs"));
     }
