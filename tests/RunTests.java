@@ -16,9 +16,12 @@
 //SOURCES KilledClient.java
 //SOURCES Ledger.java
 //SOURCES Browser.java
+//SOURCES ../scripts/ask.java
 //SOURCES ../scripts/clean.java
 //SOURCES Shell.java
+//SOURCES ../scripts/eval.java
 //SOURCES ../scripts/steps.java
+//SOURCES ../scripts/tab.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 

@@ -124,6 +124,9 @@ class SharingTest {
             use("models", "(?m)^echo"),
             use("files", "(?m)^file-\\S+ "),
             use("local", "--engine", "--help"),
+            use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
+            use("eval", "^42\n$", "6 * 7"),
+            use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
             use("explore", "(?s)Paste this:.*\n3 succeeded; .*no file nothing.csv.*==> 42").typing("""
                 batch().model("echo").prompts("{{question}}", questions).submit().results().show()
