@@ -1672,10 +1672,14 @@ public final class Sheaf {
             return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
         }
 
-        /** Whether it says that it is over, and not yet where its answers are: some providers name the file late. */
+        /**
+         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. What
+         * was cut short may count as failed what never ran, and has no file for that.
+         */
         private boolean lacksItsFiles() {
-            return status.equals(Status.COMPLETED) && outputFileId.isEmpty() && errorFileId.isEmpty()
-                && requestCounts.completed() + requestCounts.failed() > 0;
+            long answered = requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
+                && errorFileId.isEmpty() && answered > 0;
         }
 
         private Part as(Status other) {
@@ -1734,7 +1738,7 @@ public final class Sheaf {
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
-        // polls by part that said completed and named no file
+        // polls by part that said that it is over and named no file
         private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
 
         private Batch(Provider provider, boolean quiet) {

@@ -674,6 +674,22 @@ class ClientTest {
         assertEquals(List.of(), scripted.heard("content"));
     }
 
+    @Tag("C26")
+    @ParameterizedTest(name = "{0}, {1} looks too early")
+    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "expired, 6"})
+    void aFileThatIsNamedLateIsFetchedByThisRunOrTheNext(String status, int early) {
+        var unnamed = ended(status).putNull("output_file_id");
+        var named = ended(status).set("request_counts", json("{\"completed\":1}".getBytes(UTF_8)));
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET " + BATCH, Stream.concat(Stream.generate(() -> unnamed).limit(early), Stream.of(named))
+            .toArray());
+
+        if (early > 5) assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").repair(1).submit().results().counts());
+
+        assertEquals("Hello", ask("a").repair(1).submit().results().iterator().next().text());
+        assertEquals(1, scripted.heard("POST /batches").size());
+    }
+
     @Tag("C27")
     @Test void noBytesAreNoResults() {
         completed("", "");
