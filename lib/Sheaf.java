@@ -2242,7 +2242,7 @@ public final class Sheaf {
 
         /** Whether the same call may succeed a little later. */
         static boolean isPassing(RuntimeException e) {
-            return e instanceof UncheckedIOException || e instanceof BatchException refusal
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal && !refusal.isUnpaid()
                 && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
         }
     }
@@ -3292,9 +3292,12 @@ public final class Sheaf {
 
         /** Whether the provider has no room for another batch now. */
         private boolean isQueueFull() {
-            return code.equals(QUEUE_FULL) || status == 429 && !code.equals("insufficient_quota")
+            return code.equals(QUEUE_FULL) || status == 429 && !isUnpaid()
                 || status == 400 && NO_ROOM.matcher(getMessage()).find();
         }
+
+        /** Whether the account is empty: no wait fills it. */
+        private boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
 
         /** Whether the file just uploaded cannot be seen, or is no longer there. */
         private boolean isFileMissing() {
@@ -3306,7 +3309,7 @@ public final class Sheaf {
 
         /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
         private boolean isFinal() {
-            return explained && Set.of(400, 404, 413, 422).contains(status) && !isQueueFull();
+            return explained && (isUnpaid() || Set.of(400, 404, 413, 422).contains(status)) && !isQueueFull();
         }
 
         /** Returns the HTTP status of a refusal; else 0. */
@@ -3809,7 +3812,7 @@ public final class Sheaf {
             var pairs = metadata();
             pairs.put(Wire.TOKEN, token);
             return wire.create(file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
-                () -> Optional.ofNullable(search(wire).get(part)));
+                () -> Optional.ofNullable(search(wire).get(part)), () -> step("no room", part, "id", ""));
         }
 
         /** Uploads a part's input file, unless that was done; its name tells whose it is. */
@@ -5299,10 +5302,10 @@ public final class Sheaf {
         /**
          * Creates a batch. After an answer that never came, or said 429 or 5xx, the list is searched until a late batch
          * would have shown. What was answered is then sent again; what was not is left to the next run. A file just
-         * uploaded may be seen a little late.
+         * uploaded may be seen a little late. {@code refused} hears that no batch was made, so that none is looked for.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
-                        Supplier<Optional<JsonNode>> search) {
+                        Supplier<Optional<JsonNode>> search, Runnable refused) {
             for (int attempt = 1, look = 1; ; ) {
                 try {
                     return create(file, endpoint, window, metadata);
@@ -5311,7 +5314,10 @@ public final class Sheaf {
                         Backoff.pause("submit", provider.isLocal(), look++, e);
                         continue;
                     }
-                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
+                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) {
+                        if (attempt == 1 && !isConflict(e)) refused.run();
+                        throw e;
+                    }
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
                     if (attempt++ == ATTEMPTS || isLost(e)) throw lost(e);
@@ -5321,6 +5327,11 @@ public final class Sheaf {
 
         private static boolean isFull(RuntimeException e) {
             return e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
+        }
+
+        /** There may be a batch of that file already. */
+        private static boolean isConflict(RuntimeException e) {
+            return e instanceof BatchException refusal && refusal.status() == 409;
         }
 
         /** A connection that was never made carried nothing. */

@@ -336,6 +336,37 @@ class ClientTest {
         if (changes.isEmpty() || !changes.get(changes.size() - 1).equals(next)) changes.add(next);
     }
 
+    @Tag("C13")
+    @ParameterizedTest(name = "{0} {1}")
+    @CsvSource({"402, pay your bill, ''", "429, Enqueued token limit reached, token_limit_exceeded",
+        "400, Enqueued token limit reached, ''", "401, no, ''", "404, Input file not found, ''"})
+    void aRefusalLeavesNothingToLookForWhereThereIsNoList(int status, String message, String code) {
+        var refusal = new Answer(status, ("{\"error\":{\"message\":\"" + message + "\",\"code\":\"" + code + "\"}}")
+            .getBytes(UTF_8), Map.of());
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET /batches", Answer.status(404)).on("GET /files", Answer.status(404)).on("POST /batches",
+            Stream.generate(() -> refusal).limit(status == 404 ? 7 : 1).toArray());
+        try {
+            ask("a").submit();
+        } catch (BatchException said) {
+            assertEquals(status, said.status());
+        }
+        scripted.on("POST /batches", GuideTest.CREATED);
+
+        assertEquals(List.of("Hello"), texts(ask("a").submit().results(), Result::text));
+    }
+
+    @Tag("C13")
+    @ParameterizedTest
+    @ValueSource(ints = {500, 409, 0})
+    void whatMayHaveMadeABatchStopsWhereThereIsNoList(int status) {
+        scripted.on("GET /batches", Answer.status(404)).on("POST /batches", Answer.status(status));
+
+        for (int run = 1; run <= 2; run++) assertThrows(RuntimeException.class, ask("a")::submit);
+
+        assertEquals(1, scripted.heard("POST /batches").size());
+    }
+
     @Tag("C14")
     @Test void aFileThatIsSeenLateIsWaitedFor() {
         server = BatchServer.start().showFilesAfter(Duration.ofMillis(200));
