@@ -2518,6 +2518,7 @@ public final class Sheaf {
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() {
+            if (later != null) return later.error();
             return switch (outcome()) {
                 case SUCCEEDED -> "";
                 case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
@@ -5515,6 +5516,8 @@ public final class Sheaf {
             private long size;                     // of the whole; 0 if unknown
             private long came;
             private long most;                     // that ever came
+            private long lastShort = -1;           // what came the last time that it looked whole and was too short
+            private int shorts;                    // times in a row that it was that much
 
             /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
             Download(String id, Path partial, Progress.Transfer shown) throws IOException {
@@ -5605,15 +5608,25 @@ public final class Sheaf {
                 }
             }
 
-            /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
+            /**
+             * An answer may end early and look whole: then it is short of its size, or its last line is no JSON. If
+             * just as much comes again and again, it is the size that is wrong.
+             */
             private void checkWhole() throws IOException {
-                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
-                    : isPage(partial) ? "a page of HTML came in the place of " + id
-                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                var fault = isPage(partial) ? "a page of HTML came in the place of " + id
+                    : !isLastLineWhole(partial) ? "the last line of " + id + " is cut off"
+                    : came >= size || isShortAgain() ? ""
+                    : "only " + came + " of " + size + " bytes of " + id + " came";
                 if (fault.isEmpty()) return;
                 forget();
                 throw new UncheckedIOException("results: " + fault
                     + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+            }
+
+            private boolean isShortAgain() {
+                shorts = came == lastShort ? shorts + 1 : 1;
+                lastShort = came;
+                return shorts == ATTEMPTS;
             }
 
             private RuntimeException brokenOff(RuntimeException e) {
