@@ -1691,10 +1691,14 @@ public final class Sheaf {
             return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
         }
 
-        /** Whether it says that it is over, and not yet where its answers are: some providers name the file late. */
+        /**
+         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. What
+         * was cut short may count as failed what never ran, and has no file for that.
+         */
         private boolean lacksItsFiles() {
-            return status.equals(Status.COMPLETED) && outputFileId.isEmpty() && errorFileId.isEmpty()
-                && requestCounts.completed() + requestCounts.failed() > 0;
+            long answered = requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
+                && errorFileId.isEmpty() && answered > 0;
         }
 
         private Part as(Status other) {
@@ -1753,7 +1757,7 @@ public final class Sheaf {
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
-        // polls by part that said completed and named no file
+        // polls by part that said that it is over and named no file
         private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
 
         private Batch(Provider provider, boolean quiet) {
@@ -2257,7 +2261,7 @@ public final class Sheaf {
 
         /** Whether the same call may succeed a little later. */
         static boolean isPassing(RuntimeException e) {
-            return e instanceof UncheckedIOException || e instanceof BatchException refusal
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal && !refusal.isUnpaid()
                 && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
         }
     }
@@ -2533,6 +2537,7 @@ public final class Sheaf {
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() {
+            if (later != null) return later.error();
             return switch (outcome()) {
                 case SUCCEEDED -> "";
                 case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
@@ -3329,9 +3334,12 @@ public final class Sheaf {
 
         /** Whether the provider has no room for another batch now. */
         private boolean isQueueFull() {
-            return code.equals(QUEUE_FULL) || status == 429 && !code.equals("insufficient_quota")
+            return code.equals(QUEUE_FULL) || status == 429 && !isUnpaid()
                 || status == 400 && NO_ROOM.matcher(getMessage()).find();
         }
+
+        /** Whether the account is empty: no wait fills it. */
+        private boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
 
         /** Whether the file just uploaded cannot be seen, or is no longer there. */
         private boolean isFileMissing() {
@@ -3343,7 +3351,7 @@ public final class Sheaf {
 
         /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
         private boolean isFinal() {
-            return explained && Set.of(400, 404, 413, 422).contains(status) && !isQueueFull();
+            return explained && (isUnpaid() || Set.of(400, 404, 413, 422).contains(status)) && !isQueueFull();
         }
 
         /** Returns the HTTP status of a refusal; else 0. */
@@ -3846,7 +3854,7 @@ public final class Sheaf {
             var pairs = metadata();
             pairs.put(Wire.TOKEN, token);
             return wire.create(file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
-                () -> Optional.ofNullable(search(wire).get(part)));
+                () -> Optional.ofNullable(search(wire).get(part)), () -> step("no room", part, "id", ""));
         }
 
         /** Uploads a part's input file, unless that was done; its name tells whose it is. */
@@ -5337,10 +5345,10 @@ public final class Sheaf {
         /**
          * Creates a batch. After an answer that never came, or said 429 or 5xx, the list is searched until a late batch
          * would have shown. What was answered is then sent again; what was not is left to the next run. A file just
-         * uploaded may be seen a little late.
+         * uploaded may be seen a little late. {@code refused} hears that no batch was made, so that none is looked for.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
-                        Supplier<Optional<JsonNode>> search) {
+                        Supplier<Optional<JsonNode>> search, Runnable refused) {
             for (int attempt = 1, look = 1; ; ) {
                 try {
                     return create(file, endpoint, window, metadata);
@@ -5349,7 +5357,10 @@ public final class Sheaf {
                         Backoff.pause("submit", provider.isLocal(), look++, e);
                         continue;
                     }
-                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
+                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) {
+                        if (attempt == 1 && !isConflict(e)) refused.run();
+                        throw e;
+                    }
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
                     if (attempt++ == ATTEMPTS || isLost(e)) throw lost(e);
@@ -5359,6 +5370,11 @@ public final class Sheaf {
 
         private static boolean isFull(RuntimeException e) {
             return e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
+        }
+
+        /** There may be a batch of that file already. */
+        private static boolean isConflict(RuntimeException e) {
+            return e instanceof BatchException refusal && refusal.status() == 409;
         }
 
         /** A connection that was never made carried nothing. */
@@ -5542,6 +5558,8 @@ public final class Sheaf {
             private long size;                     // of the whole; 0 if unknown
             private long came;
             private long most;                     // that ever came
+            private long lastShort = -1;           // what came the last time that it looked whole and was too short
+            private int shorts;                    // times in a row that it was that much
 
             /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
             Download(String id, Path partial, Progress.Transfer shown) throws IOException {
@@ -5632,15 +5650,25 @@ public final class Sheaf {
                 }
             }
 
-            /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
+            /**
+             * An answer may end early and look whole: then it is short of its size, or its last line is no JSON. If
+             * just as much comes again and again, it is the size that is wrong.
+             */
             private void checkWhole() throws IOException {
-                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
-                    : isPage(partial) ? "a page of HTML came in the place of " + id
-                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                var fault = isPage(partial) ? "a page of HTML came in the place of " + id
+                    : !isLastLineWhole(partial) ? "the last line of " + id + " is cut off"
+                    : came >= size || isShortAgain() ? ""
+                    : "only " + came + " of " + size + " bytes of " + id + " came";
                 if (fault.isEmpty()) return;
                 forget();
                 throw new UncheckedIOException("results: " + fault
                     + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+            }
+
+            private boolean isShortAgain() {
+                shorts = came == lastShort ? shorts + 1 : 1;
+                lastShort = came;
+                return shorts == ATTEMPTS;
             }
 
             private RuntimeException brokenOff(RuntimeException e) {

@@ -336,6 +336,37 @@ class ClientTest {
         if (changes.isEmpty() || !changes.get(changes.size() - 1).equals(next)) changes.add(next);
     }
 
+    @Tag("C13")
+    @ParameterizedTest(name = "{0} {1}")
+    @CsvSource({"402, pay your bill, ''", "429, Enqueued token limit reached, token_limit_exceeded",
+        "400, Enqueued token limit reached, ''", "401, no, ''", "404, Input file not found, ''"})
+    void aRefusalLeavesNothingToLookForWhereThereIsNoList(int status, String message, String code) {
+        var refusal = new Answer(status, ("{\"error\":{\"message\":\"" + message + "\",\"code\":\"" + code + "\"}}")
+            .getBytes(UTF_8), Map.of());
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET /batches", Answer.status(404)).on("GET /files", Answer.status(404)).on("POST /batches",
+            Stream.generate(() -> refusal).limit(status == 404 ? 7 : 1).toArray());
+        try {
+            ask("a").submit();
+        } catch (BatchException said) {
+            assertEquals(status, said.status());
+        }
+        scripted.on("POST /batches", GuideTest.CREATED);
+
+        assertEquals(List.of("Hello"), texts(ask("a").submit().results(), Result::text));
+    }
+
+    @Tag("C13")
+    @ParameterizedTest
+    @ValueSource(ints = {500, 409, 0})
+    void whatMayHaveMadeABatchStopsWhereThereIsNoList(int status) {
+        scripted.on("GET /batches", Answer.status(404)).on("POST /batches", Answer.status(status));
+
+        for (int run = 1; run <= 2; run++) assertThrows(RuntimeException.class, ask("a")::submit);
+
+        assertEquals(1, scripted.heard("POST /batches").size());
+    }
+
     @Tag("C14")
     @Test void aFileThatIsSeenLateIsWaitedFor() {
         server = BatchServer.start().showFilesAfter(Duration.ofMillis(200));
@@ -672,6 +703,22 @@ class ClientTest {
 
         assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").submit().results().counts());
         assertEquals(List.of(), scripted.heard("content"));
+    }
+
+    @Tag("C26")
+    @ParameterizedTest(name = "{0}, {1} looks too early")
+    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "expired, 6"})
+    void aFileThatIsNamedLateIsFetchedByThisRunOrTheNext(String status, int early) {
+        var unnamed = ended(status).putNull("output_file_id");
+        var named = ended(status).set("request_counts", json("{\"completed\":1}".getBytes(UTF_8)));
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET " + BATCH, Stream.concat(Stream.generate(() -> unnamed).limit(early), Stream.of(named))
+            .toArray());
+
+        if (early > 5) assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").repair(1).submit().results().counts());
+
+        assertEquals("Hello", ask("a").repair(1).submit().results().iterator().next().text());
+        assertEquals(1, scripted.heard("POST /batches").size());
     }
 
     @Tag("C27")

@@ -40,6 +40,7 @@ import sheaf.Sheaf.Status;
 class QueueTest {
     static final String FULL = "{\"error\": {\"message\": \"Enqueued token limit reached\", "
         + "\"code\": \"token_limit_exceeded\"}}";
+    static final String NO_MONEY = "{\"error\": {\"message\": \"no money\", \"code\": \"insufficient_quota\"}}";
     static final String NO_MODEL = "{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}";
     final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
@@ -205,12 +206,29 @@ class QueueTest {
     }
 
     @Test void anEmptyAccountIsNoFullQueue() {
-        server.on("POST /v1/batches", Fault.status(429)
-            .body("{\"error\": {\"message\": \"You exceeded your current quota\", \"code\": \"insufficient_quota\"}}"),
-            Fault.status(429).body("{\"error\": {\"message\": \"no\", \"code\": \"insufficient_quota\"}}"),
-            Fault.status(429).body("{\"error\": {\"message\": \"no\", \"code\": \"insufficient_quota\"}}"));
+        server.on("POST /v1/batches", Fault.status(429).body(NO_MONEY));
 
         assertEquals("insufficient_quota", assertThrows(BatchException.class, () -> ask(1).submit()).code());
+        assertEquals(texts(1), ask(1).submit().results().stream().map(Result::text).toList());
+    }
+
+    @Test void anAccountThatIsEmptiedWhileAPartWaitsEndsTheWait() {
+        server.on("POST /v1/batches", Fault.status(429).body(FULL));
+        var batch = ask(1).submit();
+        server.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(429).body(NO_MONEY) : null);
+
+        assertEquals("insufficient_quota", assertThrows(BatchException.class, batch::await).code());
+    }
+
+    @Test void anEmptyAccountHidesNoAnswerOfThePartsBefore() {
+        server.on("POST /v1/batches", Fault.late(Duration.ZERO), Fault.status(429).body(NO_MONEY));
+        var draft = ask(2).provider(here().limits(1, 10_000).queue(1, Long.MAX_VALUE));
+
+        var results = draft.submit().results();
+
+        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
+        assertTrue(results.failed().iterator().next().error().endsWith(": 429 no money (insufficient_quota)"));
+        assertEquals(texts(2), draft.submit().results().stream().map(Result::text).toList());
     }
 
     // ---- one part of several ----

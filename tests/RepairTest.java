@@ -204,6 +204,17 @@ class RepairTest {
         assertEquals(Map.of(Outcome.SUCCEEDED, 2L), draft.submit().results().counts());
     }
 
+    @Test void theErrorIsThatOfTheLastTry() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        var first = ask("a", "b").submit().results();
+        server.loseLine("request-2-r2").pause();
+        var again = first.retry().quiet().submit().cancel();
+
+        var merged = first.merge(again.results());
+
+        assertEquals(again.id() + " cancelled", merged.failed().iterator().next().error());
+    }
+
     /** Answers this prompt so at first, so many times. */
     private void answering(String prompt, int times, Reply first) {
         faults.put(prompt, Map.entry(times, first));
