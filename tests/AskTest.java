@@ -93,6 +93,7 @@ class AskTest {
 
     @Test void previewSendsNothingAndTakesANumberOrNone() {
         assertEquals(1, ask("-m", "m", "--preview", "one prompt").out().lines().count());
+        assertTrue(ask("-m", "m", "--preview", "@" + file("at", "not this")).out().contains("\"@" + dir));
         assertEquals(2, ask("-m", "m", "--preview", "2", "one prompt", "and two", "and three").out().lines().count());
         assertEquals(1, ask("-m", "m", "one prompt", "and two", "--preview=1", "-o", at("no/x.csv")).out().lines()
             .count());
