@@ -3451,11 +3451,6 @@ public final class Sheaf {
         /** How many requests each row makes: one for each template and model. */
         int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
 
-        /** How many requests each part holds. */
-        List<Long> cut() {
-            return StreamSupport.stream(draft.path("cut").spliterator(), false).map(JsonNode::asLong).toList();
-        }
-
         String shortPath() {
             var home = Path.of(System.getProperty("user.home"));
             return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
@@ -3516,7 +3511,7 @@ public final class Sheaf {
             if (part.batch != null) return Part.of(number, part.batch);
             var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());
             if (part.file != null) waiting.put("input_file_id", part.fileId());
-            waiting.putObject("request_counts").put("total", cut().get(number - 1));
+            waiting.putObject("request_counts").put("total", draft.path("cut").path(number - 1).asLong());
             return Part.of(number, waiting);
         }
 
@@ -3693,6 +3688,7 @@ public final class Sheaf {
         }
 
         private boolean hasRoomFor(int part, Limits limits) {
+            if (limits.batches() == Long.MAX_VALUE && limits.tokens() == Long.MAX_VALUE) return true;
             long going = goingCount();
             long tokens = lastSeen().filter(Part::isGoing).mapToLong(other -> tokens(other.number())).sum();
             return going == 0 || going < limits.batches() && tokens + tokens(part) <= limits.tokens();

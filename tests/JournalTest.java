@@ -2,15 +2,18 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.csv;
+import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -133,6 +136,18 @@ class JournalTest {
         Files.writeString(home.resolve("batches/bad-0123456789ab/draft.json"), "");
 
         assertEquals("a", batch("good").results().iterator().next().text());
+    }
+
+    @Test void aBatchOfManyPartsThatWaitIsReadAtOnce() throws IOException {
+        server.pause();
+        ask("a", "b").provider(here().limits(1, 10_000).queue(1, 1_000)).name("many").submit();
+        var draft = steps().resolveSibling("draft.json");
+        Files.writeString(draft, Files.readString(draft).replaceFirst("\"cut\" : \\[[^]]*]", "\"cut\" : [1"
+            + ",1".repeat(19_999) + "]"));
+
+        var listed = assertTimeout(Duration.ofSeconds(4), () -> kept().toString());
+
+        assertTrue(listed.contains("0/19999"), listed);
     }
 
     @Tag("C16")
