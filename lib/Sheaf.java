@@ -4186,6 +4186,11 @@ public final class Sheaf {
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+            digestSettings();
+        }
+
+        /** The same lines are another batch elsewhere, or with another window. */
+        private void digestSettings() {
             for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n")
                 .getBytes(StandardCharsets.UTF_8));
         }
@@ -4357,6 +4362,7 @@ public final class Sheaf {
             var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
             parts.clear();
             open.clear();
+            digestSettings();
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             try (var lines = new PartFile(REUSED + 1, dir.resolve("reused.jsonl"));
                  var answers = new PartFile(REUSED + 1, dir.resolve("reused.output.jsonl"))) {

@@ -178,6 +178,19 @@ class ResumeTest {
         assertEquals(List.of("1 a", "1 x"), texts(ask("a", "x")));
     }
 
+    /** The server takes no other window than 24h, and says so only of a batch that is new to it. */
+    @Test void aReuseWithAnotherWindowIsNotMistakenForTheOneThatExpired() {
+        texts(ask("a"));
+        server.expireAfter(Duration.ofMillis(1)).pause();
+        ask("a", "b").reuse().quiet().submit().await();
+
+        var fault = assertThrows(Sheaf.BatchException.class,
+            () -> ask("a", "b").completionWindow("48h").reuse().quiet().submit());
+
+        assertTrue(fault.getMessage().endsWith("400 Invalid value: '48h'. Supported values are: '24h'"),
+            fault.getMessage());
+    }
+
     // ---- attaching ----
 
     @Test void anExpiredBatchIsAttachedWithTheNumberOfRequestsItLacks() {
