@@ -3972,7 +3972,7 @@ public final class Sheaf {
                 : file(number / 2 + 1, KINDS.get(number % 2));
         }
 
-        /** Returns whether a file came that was not here. */
+        /** Returns whether a file came that was not here; none ever stands beside an index that does not know it. */
         private boolean fetch(Part part) {
             return fetch(part.outputFileId(), file(part.number(), "output"),
                     journal.transfer("downloading the answers of ", part.number()))
@@ -3982,6 +3982,7 @@ public final class Sheaf {
 
         private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
+            journal.dir.resolve("answers.idx").toFile().delete();
             try {
                 provider.wire().download(id, file, shown);
                 return true;

@@ -26,6 +26,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+import sheaf.BatchServer.Fault;
+import sheaf.BatchServer.Reply;
 import sheaf.Sheaf.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Outcome;
@@ -192,6 +194,19 @@ class JournalTest {
         assertEquals(id, ask("a").submit().await().id());
         assertEquals(id, ask("a").submit().id());
         assertTrue(Files.readString(steps()).contains("\"step\":\"ended\""));
+    }
+
+    /** What a kill leaves between the two: the first file came, and neither the second nor the index. */
+    @Tag("C16")
+    @Test void aFileThatCameLateIsReadByTheNextRun() {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "odd", "odd") : Reply.text("fine"));
+        var batch = ask("good", "bad").submit().await();
+        server.on("GET /v1/files/*/content", Fault.status(410), Fault.status(410),
+            Fault.late(Duration.ZERO), Fault.status(401), Fault.status(410));
+        assertEquals(Map.of(Outcome.MISSING, 2L), batch.results().counts());
+        assertThrows(BatchException.class, batch::results);
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L), batch.results().counts());
     }
 
     @Test void finishedResultsNeedNeitherProviderNorKey() {
