@@ -3562,7 +3562,8 @@ public final class Sheaf {
                 }
                 case "again" -> {
                     log.set(log.indexOf(part), new PartLog());
-                    submittedAt = Instant.EPOCH;
+                    if (reusedCount() == 0 && log.stream().allMatch(other -> other.batch == null))
+                        submittedAt = Instant.EPOCH;
                 }
                 default -> throw new IllegalStateException("journal: unknown step " + step
                     + "; a newer Sheaf wrote it");
@@ -4403,8 +4404,6 @@ public final class Sheaf {
                 Atomic.forceAll(dir);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
                 Atomic.force(Journal.folder());
-                var journal = new Journal(target);
-                if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
                 write(draft, before);
                 Atomic.forceAll(dir);
@@ -4413,7 +4412,10 @@ public final class Sheaf {
                         StandardCopyOption.ATOMIC_MOVE);
                 removeRows(target, before.draft.path("rows_file").asText());
             }
-            return new Journal(target);
+            var journal = new Journal(target);
+            if (journal.reusedCount() > 0 && journal.submittedAt.equals(Instant.EPOCH))
+                journal.step("reused", 0, "requests", journal.reusedCount());
+            return journal;
         }
 
         /** Removes rows of long ago; those that were the last until now may be being read. */

@@ -135,6 +135,34 @@ class ResumeTest {
         assertEquals(List.of("1 a"), texts(ask("a").reuse()));
     }
 
+    @Test void aBatchOfWhichAPartIsRefusedAgainIsStillTheLastOne() {
+        var parts = here().limits(1, 10_000);
+        ask("a", "b").provider(parts).submit().await();
+        server.pause().onEvery(request -> request.equals("POST /v1/batches") && sent(request) > 3
+            ? Fault.status(400) : null);
+        var newer = ask("a", "b").model("new").provider(parts);
+        for (int i = 0; i < 2; i++) newer.quiet().submit();
+        server.resume().onEvery(request -> null);
+        batch("tickets").await();
+        asked.clear();
+
+        var said = Printed.stderr(() -> ask("a", "c").model("new").reuse().submit().await());
+
+        assertTrue(said.contains("1 of 2 requests differ; 1 are sent, and for 1 the answer of then is taken"), said);
+        assertEquals(List.of("c"), asked);
+    }
+
+    @Test void aBatchOfReusedAnswersIsTheLastOneThoughItWasKilledAtOnce() throws IOException {
+        ask("a", "b").submit().await();
+        var folder = ask("b", "a").reuse().submit().folder();
+        Files.delete(folder.resolve("steps.jsonl"));
+
+        var said = Printed.stderr(() -> ask("b", "a").reuse().submit());
+
+        assertTrue(said.matches("attached to .* submitted 2.*\\), nothing was sent; kept in .*\n"), said);
+        assertTrue(Files.exists(folder.resolve("steps.jsonl")));
+    }
+
     @Test void identicalRequestsAreReusedOnceEach() {
         server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
         var before = texts(ask("a", "a"));
