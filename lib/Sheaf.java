@@ -3513,11 +3513,6 @@ public final class Sheaf {
         /** How many requests each row makes: one for each template and model. */
         int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
 
-        /** How many requests each part holds. */
-        List<Long> cut() {
-            return StreamSupport.stream(draft.path("cut").spliterator(), false).map(JsonNode::asLong).toList();
-        }
-
         String shortPath() {
             var home = Path.of(System.getProperty("user.home"));
             return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
@@ -3578,7 +3573,7 @@ public final class Sheaf {
             if (part.batch != null) return Part.of(number, part.batch);
             var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());
             if (part.file != null) waiting.put("input_file_id", part.fileId());
-            waiting.putObject("request_counts").put("total", cut().get(number - 1));
+            waiting.putObject("request_counts").put("total", draft.path("cut").path(number - 1).asLong());
             return Part.of(number, waiting);
         }
 
@@ -3629,7 +3624,8 @@ public final class Sheaf {
                 }
                 case "again" -> {
                     log.set(log.indexOf(part), new PartLog());
-                    submittedAt = Instant.EPOCH;
+                    if (reusedCount() == 0 && log.stream().allMatch(other -> other.batch == null))
+                        submittedAt = Instant.EPOCH;
                 }
                 default -> throw new IllegalStateException("journal: unknown step " + step
                     + "; a newer Sheaf wrote it");
@@ -3757,6 +3753,7 @@ public final class Sheaf {
         }
 
         private boolean hasRoomFor(int part, Limits limits) {
+            if (limits.batches() == Long.MAX_VALUE && limits.tokens() == Long.MAX_VALUE) return true;
             long going = goingCount();
             long tokens = lastSeen().filter(Part::isGoing).mapToLong(other -> tokens(other.number())).sum();
             return going == 0 || going < limits.batches() && tokens + tokens(part) <= limits.tokens();
@@ -4042,7 +4039,7 @@ public final class Sheaf {
                 : file(number / 2 + 1, KINDS.get(number % 2));
         }
 
-        /** Returns whether a file came that was not here. */
+        /** Returns whether a file came that was not here; none ever stands beside an index that does not know it. */
         private boolean fetch(Part part) {
             return fetch(part.outputFileId(), file(part.number(), "output"),
                     journal.transfer("downloading the answers of ", part.number()))
@@ -4052,6 +4049,7 @@ public final class Sheaf {
 
         private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
+            journal.dir.resolve("answers.idx").toFile().delete();
             try {
                 download(id, file, shown);
                 return true;
@@ -4270,6 +4268,11 @@ public final class Sheaf {
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+            digestSettings();
+        }
+
+        /** The same lines are another batch elsewhere, or with another window. */
+        private void digestSettings() {
             for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n")
                 .getBytes(StandardCharsets.UTF_8));
         }
@@ -4441,6 +4444,7 @@ public final class Sheaf {
             var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
             parts.clear();
             open.clear();
+            digestSettings();
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             try (var lines = new PartFile(REUSED + 1, dir.resolve("reused.jsonl"));
                  var answers = new PartFile(REUSED + 1, dir.resolve("reused.output.jsonl"))) {
@@ -4480,8 +4484,6 @@ public final class Sheaf {
                 Atomic.forceAll(dir);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
                 Atomic.force(Journal.folder());
-                var journal = new Journal(target);
-                if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
                 write(draft, before);
                 Atomic.forceAll(dir);
@@ -4490,7 +4492,10 @@ public final class Sheaf {
                         StandardCopyOption.ATOMIC_MOVE);
                 removeRows(target, before.draft.path("rows_file").asText());
             }
-            return new Journal(target);
+            var journal = new Journal(target);
+            if (journal.reusedCount() > 0 && journal.submittedAt.equals(Instant.EPOCH))
+                journal.step("reused", 0, "requests", journal.reusedCount());
+            return journal;
         }
 
         /** Removes rows of long ago; those that were the last until now may be being read. */
