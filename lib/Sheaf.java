@@ -154,6 +154,9 @@ import de.siegmar.fastcsv.reader.CsvRecord;
 import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import de.siegmar.fastcsv.writer.CsvWriter;
 import okhttp3.Interceptor;
+import okhttp3.MediaType;
+import okhttp3.RequestBody;
+import okio.BufferedSink;
 
 /**
  * Batch inference for large language models: a dataset and Mustache templates in, one answer for every row out.
@@ -1688,10 +1691,14 @@ public final class Sheaf {
             return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
         }
 
-        /** Whether it says that it is over, and not yet where its answers are: some providers name the file late. */
+        /**
+         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. What
+         * was cut short may count as failed what never ran, and has no file for that.
+         */
         private boolean lacksItsFiles() {
-            return status.equals(Status.COMPLETED) && outputFileId.isEmpty() && errorFileId.isEmpty()
-                && requestCounts.completed() + requestCounts.failed() > 0;
+            long answered = requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
+                && errorFileId.isEmpty() && answered > 0;
         }
 
         private Part as(Status other) {
@@ -1742,7 +1749,7 @@ public final class Sheaf {
     public static final class Batch {
         private static final int SHOWN_FAULTS = 20;
         private static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
-        private static final Duration MOMENT = Duration.ofMillis(1);
+        private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
         private static final int FILE_POLLS = 5;
         private final Provider provider;
         private final boolean quiet;
@@ -1750,7 +1757,8 @@ public final class Sheaf {
         private final List<Part> parts = new ArrayList<>();
         private Journal journal;                   // null until needed, for a batch that was not submitted from here
         private int repairs;
-        private int lateFiles;                     // polls that said completed and named no file
+        // polls by part that said that it is over and named no file
+        private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
 
         private Batch(Provider provider, boolean quiet) {
             this.provider = provider;
@@ -1999,7 +2007,8 @@ public final class Sheaf {
                 waitForRoom(part);
                 return;
             }
-            if (part.lacksItsFiles() && lateFiles++ < FILE_POLLS) part = part.as(Status.FINALIZING);
+            boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= FILE_POLLS;
+            if (isEarly) part = part.as(Status.FINALIZING);
             remember(part);
             if (journal == null || !part.status().isTerminal()) return;
             journal.ended(part);
@@ -2062,7 +2071,8 @@ public final class Sheaf {
                 while (!poll(backoff, progress)) {
                     var left = timeout.minusNanos(System.nanoTime() - start);
                     if (left.isNegative()) throw stillGoing(timeout);
-                    backoff.pause(queue.reason.isEmpty() ? left : shorter(left, longer(queue.untilDue(), MOMENT)));
+                    var due = queue.untilDue();
+                    backoff.pause(due.isNegative() ? left : shorter(left, due.plus(MOMENT)));
                 }
                 return this;
             });
@@ -2095,8 +2105,10 @@ public final class Sheaf {
         }
 
         private IllegalStateException stillGoing(Duration timeout) {
+            boolean waits = parts.stream().anyMatch(Part::isWaiting);
             return new IllegalStateException("await: " + id() + " still " + seenStatus() + " after "
-                + Progress.text(timeout) + " (" + seenCounts() + (queue.reason.isEmpty() ? "" : "; " + queue.reason)
+                + Progress.text(timeout) + " (" + seenCounts()
+                + (waits && !queue.reason.isEmpty() ? "; " + queue.reason : "")
                 + "); it goes on: batch(\"" + id() + "\").await()");
         }
 
@@ -2249,7 +2261,7 @@ public final class Sheaf {
 
         /** Whether the same call may succeed a little later. */
         static boolean isPassing(RuntimeException e) {
-            return e instanceof UncheckedIOException || e instanceof BatchException refusal
+            return e instanceof UncheckedIOException || e instanceof BatchException refusal && !refusal.isUnpaid()
                 && (Set.of(408, 425, 429).contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
         }
     }
@@ -2469,9 +2481,14 @@ public final class Sheaf {
             };
         }
 
-        /** Whether the request may end better next time, as it was or with room for a longer answer. */
+        /**
+         * Whether the request may end better next time, as it was or with room for a longer answer. Where a file of its
+         * part could not be fetched, its answer may be in there: only retry() pays for that again.
+         */
         private boolean mayImprove() {
-            return outcome() == Outcome.TRUNCATED ? tokenLimit() > 0 : outcome() != Outcome.INVALID && mayPass();
+            if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
+            return outcome() != Outcome.INVALID && mayPass()
+                && (answer().isPresent() || answers.isCollected(index));
         }
 
         /** Where a truncated answer was cut; 0 if nobody says. */
@@ -2520,6 +2537,7 @@ public final class Sheaf {
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() {
+            if (later != null) return later.error();
             return switch (outcome()) {
                 case SUCCEEDED -> "";
                 case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
@@ -2713,7 +2731,7 @@ public final class Sheaf {
                 try {
                     last = draft.submit().results();
                 } catch (BatchException e) {
-                    if (e.batchId().isEmpty()) throw e;
+                    if (e.batchId().isEmpty() && !e.isFinal()) throw e;
                     if (!quiet) System.err.println("repair: " + e.getMessage());
                     break;                                     // what was answered before is not lost for it
                 }
@@ -3316,9 +3334,12 @@ public final class Sheaf {
 
         /** Whether the provider has no room for another batch now. */
         private boolean isQueueFull() {
-            return code.equals(QUEUE_FULL) || status == 429 && !code.equals("insufficient_quota")
+            return code.equals(QUEUE_FULL) || status == 429 && !isUnpaid()
                 || status == 400 && NO_ROOM.matcher(getMessage()).find();
         }
+
+        /** Whether the account is empty: no wait fills it. */
+        private boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
 
         /** Whether the file just uploaded cannot be seen, or is no longer there. */
         private boolean isFileMissing() {
@@ -3330,7 +3351,7 @@ public final class Sheaf {
 
         /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
         private boolean isFinal() {
-            return explained && Set.of(400, 404, 413, 422).contains(status) && !isQueueFull();
+            return explained && (isUnpaid() || Set.of(400, 404, 413, 422).contains(status)) && !isQueueFull();
         }
 
         /** Returns the HTTP status of a refusal; else 0. */
@@ -3492,11 +3513,6 @@ public final class Sheaf {
         /** How many requests each row makes: one for each template and model. */
         int variants() { return Math.max(1, draft.path("templates").size()) * draft.path("models_per_row").asInt(1); }
 
-        /** How many requests each part holds. */
-        List<Long> cut() {
-            return StreamSupport.stream(draft.path("cut").spliterator(), false).map(JsonNode::asLong).toList();
-        }
-
         String shortPath() {
             var home = Path.of(System.getProperty("user.home"));
             return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
@@ -3557,7 +3573,7 @@ public final class Sheaf {
             if (part.batch != null) return Part.of(number, part.batch);
             var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());
             if (part.file != null) waiting.put("input_file_id", part.fileId());
-            waiting.putObject("request_counts").put("total", cut().get(number - 1));
+            waiting.putObject("request_counts").put("total", draft.path("cut").path(number - 1).asLong());
             return Part.of(number, waiting);
         }
 
@@ -3598,7 +3614,7 @@ public final class Sheaf {
                 }
                 case "created" -> {
                     part.submitted = true;
-                    part.batch = step.path("batch");
+                    if (Wire.hasId(step.path("batch"))) part.batch = step.path("batch");     // else it is looked for
                     if (submittedAt.equals(Instant.EPOCH)) submittedAt = Instant.parse(step.path("at").asText());
                 }
                 case "ended" -> part.batch = step.path("batch");
@@ -3608,7 +3624,8 @@ public final class Sheaf {
                 }
                 case "again" -> {
                     log.set(log.indexOf(part), new PartLog());
-                    submittedAt = Instant.EPOCH;
+                    if (reusedCount() == 0 && log.stream().allMatch(other -> other.batch == null))
+                        submittedAt = Instant.EPOCH;
                 }
                 default -> throw new IllegalStateException("journal: unknown step " + step
                     + "; a newer Sheaf wrote it");
@@ -3679,7 +3696,9 @@ public final class Sheaf {
         private void forget(int part) {
             Atomic.delete(dir.resolve("answers.idx"));
             for (var kind : Answers.KINDS) Atomic.delete(answerFile(part, kind));
+            var kept = log.get(part - 1).id().isEmpty() ? log.get(part - 1).file : null;
             step("again", part, "id", part(part).id());
+            if (kept != null) step("uploaded", part, "file", kept);   // of what was refused: as good as it was
         }
 
         /** The provider failed the part for want of room: its file is submitted again as it is. */
@@ -3708,7 +3727,7 @@ public final class Sheaf {
                         queue.refused(e, e.retryAfter, goingCount() == 0);
                         break;
                     }
-                    if (!e.isFinal() || goingCount() == 0) throw e;
+                    if (!e.isFinal() || lastSeen().noneMatch(other -> !other.isWaiting() && other.hasRun())) throw e;
                     step("ended", part, "batch", refusal(e));
                 }
             }
@@ -3734,6 +3753,7 @@ public final class Sheaf {
         }
 
         private boolean hasRoomFor(int part, Limits limits) {
+            if (limits.batches() == Long.MAX_VALUE && limits.tokens() == Long.MAX_VALUE) return true;
             long going = goingCount();
             long tokens = lastSeen().filter(Part::isGoing).mapToLong(other -> tokens(other.number())).sum();
             return going == 0 || going < limits.batches() && tokens + tokens(part) <= limits.tokens();
@@ -3831,7 +3851,7 @@ public final class Sheaf {
             var pairs = metadata();
             pairs.put(Wire.TOKEN, token);
             return wire.create(file, draft.path("endpoint").asText(), draft.path("completion_window").asText(), pairs,
-                () -> Optional.ofNullable(search(wire).get(part)));
+                () -> Optional.ofNullable(search(wire).get(part)), () -> step("no room", part, "id", ""));
         }
 
         /** Uploads a part's input file, unless that was done; its name tells whose it is. */
@@ -3951,6 +3971,7 @@ public final class Sheaf {
         private static final List<String> KINDS = List.of("output", "error");
         private static final int SHOWN_NOTES = 10;
         private static final int ATTEMPTS = 3;
+        private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
         private final Journal journal;
         // who ran it: a local one may have another port by now
         private final Provider provider;
@@ -3959,6 +3980,7 @@ public final class Sheaf {
         private final LineIndex places;
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
         private int notes;
+        private int looks;
 
         /** Fetches the files that are not here yet, and finds each request's line in them. */
         Answers(Journal journal, Provider provider, Consumer<String> note) {
@@ -4017,7 +4039,7 @@ public final class Sheaf {
                 : file(number / 2 + 1, KINDS.get(number % 2));
         }
 
-        /** Returns whether a file came that was not here. */
+        /** Returns whether a file came that was not here; none ever stands beside an index that does not know it. */
         private boolean fetch(Part part) {
             return fetch(part.outputFileId(), file(part.number(), "output"),
                     journal.transfer("downloading the answers of ", part.number()))
@@ -4027,13 +4049,25 @@ public final class Sheaf {
 
         private boolean fetch(String id, Path file, Progress.Transfer shown) {
             if (id.isEmpty() || Files.exists(file)) return false;
+            journal.dir.resolve("answers.idx").toFile().delete();
             try {
-                provider.wire().download(id, file, shown);
+                download(id, file, shown);
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404 && e.status() != 410) throw e;
                 note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
                 return false;
+            }
+        }
+
+        /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
+        private void download(String id, Path file, Progress.Transfer shown) {
+            try {
+                provider.wire().download(id, file, shown);
+            } catch (BatchException e) {
+                if (e.status() != 404 || ++looks > LOOKS) throw e;
+                Backoff.pause("results", provider.isLocal(), looks, e);
+                download(id, file, shown);
             }
         }
 
@@ -4159,6 +4193,9 @@ public final class Sheaf {
 
         private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
 
+        /** Whether all that its provider has of a request is here. */
+        boolean isCollected(long index) { return isReused(index) || journal.isCollected(part(index)); }
+
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
         /** Why a request of a part without answers has none. */
@@ -4231,6 +4268,11 @@ public final class Sheaf {
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             rowPlaces = new LineIndex.InOrder(dir.resolve("rows.idx"));
             rowLines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+            digestSettings();
+        }
+
+        /** The same lines are another batch elsewhere, or with another window. */
+        private void digestSettings() {
             for (var text : List.of(provider.name(), endpoint, window)) digest.update((text + "\n")
                 .getBytes(StandardCharsets.UTF_8));
         }
@@ -4402,6 +4444,7 @@ public final class Sheaf {
             var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
             parts.clear();
             open.clear();
+            digestSettings();
             requests = new LineIndex.InOrder(dir.resolve("requests.idx"));
             try (var lines = new PartFile(REUSED + 1, dir.resolve("reused.jsonl"));
                  var answers = new PartFile(REUSED + 1, dir.resolve("reused.output.jsonl"))) {
@@ -4441,8 +4484,6 @@ public final class Sheaf {
                 Atomic.forceAll(dir);
                 Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
                 Atomic.force(Journal.folder());
-                var journal = new Journal(target);
-                if (reused > 0) journal.step("reused", 0, "requests", reused);
             } else if (rows > 0 || !before.hasRows()) {
                 write(draft, before);
                 Atomic.forceAll(dir);
@@ -4451,7 +4492,10 @@ public final class Sheaf {
                         StandardCopyOption.ATOMIC_MOVE);
                 removeRows(target, before.draft.path("rows_file").asText());
             }
-            return new Journal(target);
+            var journal = new Journal(target);
+            if (journal.reusedCount() > 0 && journal.submittedAt.equals(Instant.EPOCH))
+                journal.step("reused", 0, "requests", journal.reusedCount());
+            return journal;
         }
 
         /** Removes rows of long ago; those that were the last until now may be being read. */
@@ -5200,7 +5244,7 @@ public final class Sheaf {
         private static final int LOOKS = 4;                       // at the list, over some eight seconds
         private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
         private static final int SEARCHED = 1_000;                // batches of the list, newest first
-        private static final int ROUND = 10;
+        private static final int SMALLEST_PAGE = 10;               // of a provider that keeps to a size of its own
         private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
         /** The whole of a large file may take long; a silent peer may not. */
         private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
@@ -5214,17 +5258,36 @@ public final class Sheaf {
             this.key = key;
             // no retries of its own: it would send POST /batches three times
             client = OpenAIOkHttpClient.builder().baseUrl(provider.baseUrl()).apiKey(key).maxRetries(0).timeout(PATIENT)
-                .addInterceptor(this::toUploads).build();
+                .addInterceptor(this::adapted).build();
         }
 
-        /** The client has one route for uploads; some providers have another. */
-        private okhttp3.Response toUploads(Interceptor.Chain chain) throws IOException {
+        /**
+         * The client has one route for uploads; some providers have another. What makes a batch is sent once: OkHttp
+         * would send it again by itself after some answers, with no look at the list between.
+         */
+        private okhttp3.Response adapted(Interceptor.Chain chain) throws IOException {
             var request = chain.request();
             var url = request.url();
-            boolean uploads = request.method().equals("POST") && url.encodedPath().endsWith("/files");
+            if (!request.method().equals("POST")) return chain.proceed(request);
+            if (url.encodedPath().endsWith("/batches"))
+                return chain.proceed(request.newBuilder().post(new Once(request.body())).build());
             var path = url.encodedPath().replaceFirst("/files$", provider.dialect().uploadPath());
-            return chain.proceed(!uploads ? request
-                : request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+            return chain.proceed(request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+        }
+
+        /** A body that may not be sent a second time. */
+        private static final class Once extends RequestBody {
+            private final RequestBody body;
+
+            Once(RequestBody body) { this.body = body; }
+
+            @Override public MediaType contentType() { return body.contentType(); }
+
+            @Override public long contentLength() throws IOException { return body.contentLength(); }
+
+            @Override public void writeTo(BufferedSink sink) throws IOException { body.writeTo(sink); }
+
+            @Override public boolean isOneShot() { return true; }
         }
 
         static Wire of(Provider provider) {
@@ -5287,28 +5350,36 @@ public final class Sheaf {
         /**
          * Creates a batch. After an answer that never came, or said 429 or 5xx, the list is searched until a late batch
          * would have shown. What was answered is then sent again; what was not is left to the next run. A file just
-         * uploaded may be seen a little late.
+         * uploaded may be seen a little late. {@code refused} hears that no batch was made, so that none is looked for.
          */
         JsonNode create(String file, String endpoint, String window, Map<String, String> metadata,
-                        Supplier<Optional<JsonNode>> search) {
-            for (int attempt = 1; ; attempt++) {
+                        Supplier<Optional<JsonNode>> search, Runnable refused) {
+            for (int attempt = 1, look = 1; ; ) {
                 try {
                     return create(file, endpoint, window, metadata);
                 } catch (UncheckedIOException | BatchException e) {
-                    if (e instanceof BatchException refusal && refusal.isFileMissing() && attempt < FILE_LOOKS) {
-                        Backoff.pause("submit", provider.isLocal(), attempt, e);
+                    if (e instanceof BatchException refusal && refusal.isFileMissing() && look < FILE_LOOKS) {
+                        Backoff.pause("submit", provider.isLocal(), look++, e);
                         continue;
                     }
-                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) throw e;
+                    if (!Backoff.isPassing(e) || isUnsent(e) || isFull(e)) {
+                        if (attempt == 1 && !isConflict(e)) refused.run();
+                        throw e;
+                    }
                     var found = searched(search, e);
                     if (found.isPresent()) return found.get();
-                    if (attempt == ATTEMPTS || isLost(e)) throw lost(e);
+                    if (attempt++ == ATTEMPTS || isLost(e)) throw lost(e);
                 }
             }
         }
 
         private static boolean isFull(RuntimeException e) {
             return e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
+        }
+
+        /** There may be a batch of that file already. */
+        private static boolean isConflict(RuntimeException e) {
+            return e instanceof BatchException refusal && refusal.status() == 409;
         }
 
         /** A connection that was never made carried nothing. */
@@ -5344,9 +5415,20 @@ public final class Sheaf {
             metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
             var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
                 .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
-            var created = call("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
-            return created.has("job") ? created.get("job") : created;    // Together's wrapper
+            return batch("submit", "POST", "/batches", () -> client.batches().withRawResponse().create(params));
         }
+
+        /** What has no id is no batch: some proxies call an error a success. */
+        private JsonNode batch(String step, String method, String path, Supplier<? extends HttpResponse> call) {
+            var said = call(step, method, path, call);
+            var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
+            if (hasId(batch)) return batch;
+            var reason = withoutKey(message(said.has("error") ? said.path("error") : said));
+            throw new BatchException(step + ": " + method + " " + provider.baseUrl() + path + ": 200 but no batch"
+                + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
+        }
+
+        static boolean hasId(JsonNode batch) { return !batch.path("id").asText("").isBlank(); }
 
         JsonNode retrieve(String step, String id) {
             return patiently(() -> retrieveOnce(step, id));
@@ -5354,7 +5436,7 @@ public final class Sheaf {
 
         /** Asks once, for a wait that has a patience of its own. */
         JsonNode retrieveOnce(String step, String id) {
-            return call(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
+            return batch(step, "GET", "/batches/" + id, () -> client.batches().withRawResponse().retrieve(id));
         }
 
         void deleteFile(String id) {
@@ -5366,13 +5448,13 @@ public final class Sheaf {
             }
         }
 
-        /** A batch that is over already cannot be cancelled; what it is then is what counts. */
+        /** A batch that is over already cannot be cancelled, and some providers only nod; what it is then counts. */
         JsonNode cancel(String id) {
             try {
-                return call("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
+                return batch("cancel", "POST", "/batches/" + id + "/cancel", () -> client.batches().withRawResponse()
                     .cancel(id));
             } catch (BatchException e) {
-                if (e.status() != 409 && e.status() != 400) throw e;
+                if (e.status() != 409 && e.status() != 400 && !e.isGarbled()) throw e;
                 return retrieve("cancel", id);
             }
         }
@@ -5410,8 +5492,7 @@ public final class Sheaf {
 
         /**
          * Walks a list until a page brings nothing new: some servers ignore the cursor, some leave {@code has_more}
-         * out. Who ignores the cursor and sends fewer than were asked for has no more, unless that is its own size of a
-         * page, which is a round number.
+         * out. Who ignores the cursor has no more if fewer came than any page holds; else the rest may be unseen.
          */
         private Listed pages(int limit, Page page) {
             var found = new LinkedHashMap<String, JsonNode>();
@@ -5425,7 +5506,7 @@ public final class Sheaf {
                 items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
                 long items = items(answer).count();
                 boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
-                isWhole = items == 0 || isLast || found.size() == before && items < size && items % ROUND != 0;
+                isWhole = items == 0 || isLast || found.size() == before && items < Math.min(size, SMALLEST_PAGE);
                 after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
             }
             return new Listed(found.values().stream().limit(limit).toList(), isWhole);
@@ -5482,6 +5563,8 @@ public final class Sheaf {
             private long size;                     // of the whole; 0 if unknown
             private long came;
             private long most;                     // that ever came
+            private long lastShort = -1;           // what came the last time that it looked whole and was too short
+            private int shorts;                    // times in a row that it was that much
 
             /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
             Download(String id, Path partial, Progress.Transfer shown) throws IOException {
@@ -5572,15 +5655,25 @@ public final class Sheaf {
                 }
             }
 
-            /** An answer may end early and look whole: then it is short of its size, or its last line is no JSON. */
+            /**
+             * An answer may end early and look whole: then it is short of its size, or its last line is no JSON. If
+             * just as much comes again and again, it is the size that is wrong.
+             */
             private void checkWhole() throws IOException {
-                var fault = came < size ? "only " + came + " of " + size + " bytes of " + id + " came"
-                    : isPage(partial) ? "a page of HTML came in the place of " + id
-                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
+                var fault = isPage(partial) ? "a page of HTML came in the place of " + id
+                    : !isLastLineWhole(partial) ? "the last line of " + id + " is cut off"
+                    : came >= size || isShortAgain() ? ""
+                    : "only " + came + " of " + size + " bytes of " + id + " came";
                 if (fault.isEmpty()) return;
                 forget();
                 throw new UncheckedIOException("results: " + fault
                     + "; nothing is lost, run again and it is fetched anew", new IOException("the file was cut off"));
+            }
+
+            private boolean isShortAgain() {
+                shorts = came == lastShort ? shorts + 1 : 1;
+                lastShort = came;
+                return shorts == ATTEMPTS;
             }
 
             private RuntimeException brokenOff(RuntimeException e) {
@@ -5642,11 +5735,17 @@ public final class Sheaf {
         private BatchException refused(String call, String path, OpenAIServiceException e) {
             JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
             var error = body.path("error").isMissingNode() ? body : body.path("error");
-            var said = error.isTextual() ? error.asText() : error.path("message").asText("");
-            var message = isSecret() ? said.replace(key, "(the key)") : said;
+            var said = message(error);
+            var message = withoutKey(said);
             return new BatchException(call + path + ": " + e.statusCode()
                 + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
                 + advice(e.statusCode(), path), e, isSecret() && said.contains(key), error, retryAfter(e));
+        }
+
+        private String withoutKey(String said) { return isSecret() ? said.replace(key, "(the key)") : said; }
+
+        private static String message(JsonNode error) {
+            return error.isTextual() ? error.asText() : error.path("message").asText("");
         }
 
         /** A short one is a stand-in, and may be a word of the message. */
@@ -6133,8 +6232,9 @@ public final class Sheaf {
         private static final String CELL = "style=\"border-bottom: 1px solid rgba(128,128,128,.35);"
             + " padding: .3em .8em .3em .4em; text-align: left; vertical-align: top;";
         private static final String FAILED = " background: rgba(224,64,48,.16);";
-        private static final String TEXT = "<div dir=\"auto\" style=\"max-width: 36em; max-height: 16em;"
-            + " overflow: auto; overflow-wrap: break-word; white-space: pre-wrap\">";
+        private static final int WORD = 24;                    // what is no longer stays on one line, as an id
+        private static final String TEXT = "<div style=\"max-width: 36em; max-height: 16em; overflow: auto;"
+            + " overflow-wrap: break-word; text-align: start; unicode-bidi: plaintext; white-space: %s\">%s</div>";
 
         static String results(Results results, int limit) {
             var grid = Tables.grid(results, limit);
@@ -6162,11 +6262,14 @@ public final class Sheaf {
             return out.append("</tbody>\n</table></div>\n").toString();
         }
 
-        private static String cell(String text) { return "<td " + CELL + "\">" + TEXT + escaped(text) + "</div></td>"; }
+        private static String cell(String text) {
+            return "<td " + CELL + "\">" + TEXT.formatted(text.length() > WORD ? "pre-wrap" : "pre", escaped(text))
+                + "</td>";
+        }
 
         private static String answer(Result result) {
-            return result.ok() ? cell(result.text()) : "<td " + CELL + FAILED + "\">" + TEXT + "<b>" + result.outcome()
-                + "</b>" + escaped(Tables.why(result)) + "</div></td>";
+            return result.ok() ? cell(result.text()) : "<td " + CELL + FAILED + "\">" + TEXT.formatted("pre-wrap",
+                "<b>" + result.outcome() + "</b>" + escaped(Tables.why(result))) + "</td>";
         }
 
         private static String escaped(String text) {

@@ -46,7 +46,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' -d data/questions.csv -o out.csv",
         "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
         "",
-        "No key yet? Run ./jbang local in another window, a small model, and give --provider local here.",
+        "No key yet? Run ./jbang local in another window, a small free model, and give --provider local here.",
         "",
         "Without --out a terminal gets a table of the first 20 rows, and a pipe or a file JSON Lines of all; "
             + "progress goes to stderr. Ctrl-C does not end the batch: the same command comes back to it.",

@@ -7,9 +7,11 @@ package sheaf;
 
 import static sheaf.Sheaf.*;
 
+import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -127,25 +129,34 @@ class clean implements Callable<Integer> {
 
     // ---- what goes ----
 
-    /** Deletes files first: once its batch is gone from here, no one knows that a file is left over. */
+    /**
+     * Deletes files first: once its batch is gone from here, no one knows that a file is left over. So a batch stays
+     * while the network keeps a file of it.
+     */
     private int delete(List<Batch> batches, List<Map<String, Object>> left, Provider asked) {
+        var cutOff = new HashSet<>();
         long files = left.stream().filter(file -> deleted("file " + file.get("id") + " (" + file.get("kind") + " of "
-            + file.get("folder") + ")", () -> asked.deleteFile((String) file.get("id")))).count();
-        long runs = batches.stream().filter(batch -> deleted("batch " + name(batch), batch::delete)).count();
+            + file.get("folder") + ")", () -> asked.deleteFile((String) file.get("id")),
+            () -> cutOff.add(file.get("folder")))).count();
+        long runs = batches.stream().filter(batch -> !cutOff.contains(name(batch)))
+            .filter(batch -> deleted("batch " + name(batch), batch::delete, () -> {})).count();
         System.out.println(count(runs, files) + " deleted");
         warn(runs);
         return runs + files == batches.size() + left.size() ? 0 : 1;
     }
 
-    private static boolean deleted(String what, Runnable delete) {
+    private static boolean deleted(String what, Runnable delete, Runnable cutOff) {
         try {
             delete.run();
             System.out.println("deleted " + what);
             return true;
         } catch (BatchException | IllegalStateException refused) {
             System.err.println(refused.getMessage());
-            return false;
+        } catch (UncheckedIOException e) {
+            cutOff.run();
+            System.err.println(e.getMessage());
         }
+        return false;
     }
 
     private static void warn(long batches) {

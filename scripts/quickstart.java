@@ -9,33 +9,25 @@
 import static sheaf.Sheaf.*;
 
 import java.io.UncheckedIOException;
+import java.util.stream.Stream;
 import sheaf.BatchServer;
 import sheaf.LocalModel;
 
 class quickstart {
     public static void main(String... args) {
-        var provider = System.getenv("SHEAF_PROVIDER");
-        var model = System.getenv("SHEAF_MODEL");
-        if (args.length == 4 && args[0].equals("--provider") && args[2].equals("--model")) {
-            ask(Provider.named(args[1]), args[3]);
-        } else if (args.length > 0 || provider != null && model == null) {
-            System.err.println("quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and "
-                + "SHEAF_MODEL, or neither");
-            System.exit(2);
-        } else if (provider != null) {
-            ask(Provider.named(provider), model);
-        } else {
-            local();
-        }
+        boolean isNamed = System.getenv("SHEAF_PROVIDER") != null
+            || Stream.of(args).anyMatch(arg -> arg.startsWith("--provider"));
+        if (isNamed) ask(args);
+        else local(args);
     }
 
-    static void ask(Provider provider, String model) {
+    static void ask(String... options) {
         batch()
-            .provider(provider)
-            .model(model)
+            .model(System.getenv().getOrDefault("SHEAF_MODEL", "gpt-4.1-mini"))
             .system("You are {{persona}}.")
             .prompts(template("question"), csv("data/questions.csv"))
             .maxTokens(300)
+            .options(options)
             .submit()
             .await()
             .results()
@@ -43,9 +35,10 @@ class quickstart {
     }
 
     /** Free: a small model on this machine; where there can be none, an echo shows the journey. */
-    static void local() {
+    static void local(String... args) {
         try (var model = model(); var server = BatchServer.local(model == null ? "echo" : model.baseUrl())) {
-            ask(Provider.of(server.baseUrl()), model == null ? "echo" : model.model());
+            ask(Stream.concat(Stream.of("--provider", server.baseUrl(), "--model", model == null ? "echo"
+                : model.model()), Stream.of(args)).toArray(String[]::new));
             System.out.println(model == null ? "No model was to be had: an echo engine said each question back."
                 : "Answered on this machine by " + model.describe() + "; --provider names a larger one.");
         }

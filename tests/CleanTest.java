@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -177,6 +178,27 @@ class CleanTest {
         assertEquals(1, run.status());
         assertEquals("deleted file ID (input of old)\ndeleted batch old\n1 batch and 1 file deleted\n", run.out());
         assertTrue(run.err().matches("deleteFile: DELETE .*/files/ID: 409 .*\n" + MEANING), run.err());
+    }
+
+    @Test void aLineThatBreaksIsSaidAndTheOthersGoButNoBatchOfAFileThatStays() {
+        submitted("old", 40).results();
+        submitted("older", 50).results();
+        var broken = new AtomicInteger(4);                     // as often as it is tried
+        server.onEvery(request -> request.startsWith("DELETE") && broken.getAndDecrement() > 0 ? Fault.dropped()
+            : null);
+
+        var run = plain(clean("--delete", "--older", "0h"));
+
+        assertEquals(1, run.status());
+        assertEquals("""
+            deleted file ID (input of older)
+            deleted file ID (output of old)
+            deleted file ID (input of old)
+            deleted batch old
+            1 batch and 3 files deleted
+            """, run.out());
+        assertTrue(run.err().matches("deleteFile: cannot reach .*\n" + MEANING), run.err());
+        assertEquals(List.of("older"), kept().stream().map(Sheaf.Batch::name).toList());
     }
 
     // ---- mistakes ----

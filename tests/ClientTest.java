@@ -29,6 +29,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -304,8 +305,66 @@ class ClientTest {
             .collect(ArrayList::new, ClientTest::addChange, ArrayList::addAll));
     }
 
+    @Tag("C13")
+    @Test void aCreateThatIsToBeSentAgainAtOnceIsLookedForFirstAllTheSame() {
+        server = BatchServer.start().on("POST /v1/batches", Fault.status(503).retryAfter("0"));
+
+        ask("a").provider(served()).submit();
+
+        var creates = server.requests().stream().filter(request -> request.endsWith(" /v1/batches")).toList();
+        assertEquals(2, sent("POST /v1/batches"));
+        assertTrue(creates.subList(creates.indexOf("POST /v1/batches"), creates.lastIndexOf("POST /v1/batches"))
+            .contains("GET /v1/batches"), creates::toString);
+    }
+
+    @Tag("C13")
+    @ParameterizedTest(name = "a list of {0}")
+    @CsvSource({"9, 2", "10, 1", "25, 1"})
+    void aListThatMayGoOnStopsASecondCreate(int length, int creates) {
+        scripted.on("POST /batches", Answer.status(0), GuideTest.CREATED).on("GET /batches", IntStream.range(0, length)
+            .mapToObj(i -> "{\"id\":\"b" + i + "\",\"created_at\":1733832999}")
+            .collect(Collectors.joining(",", "{\"data\":[", "]}")));
+        assertThrows(RuntimeException.class, ask("a")::submit);
+
+        if (creates == 2) ask("a").submit();
+        else assertThrows(IllegalStateException.class, ask("a")::submit);
+
+        assertEquals(creates, scripted.heard("POST /batches").size());
+    }
+
     private static void addChange(List<String> changes, String next) {
         if (changes.isEmpty() || !changes.get(changes.size() - 1).equals(next)) changes.add(next);
+    }
+
+    @Tag("C13")
+    @ParameterizedTest(name = "{0} {1}")
+    @CsvSource({"402, pay your bill, ''", "429, Enqueued token limit reached, token_limit_exceeded",
+        "400, Enqueued token limit reached, ''", "401, no, ''", "404, Input file not found, ''"})
+    void aRefusalLeavesNothingToLookForWhereThereIsNoList(int status, String message, String code) {
+        var refusal = new Answer(status, ("{\"error\":{\"message\":\"" + message + "\",\"code\":\"" + code + "\"}}")
+            .getBytes(UTF_8), Map.of());
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET /batches", Answer.status(404)).on("GET /files", Answer.status(404)).on("POST /batches",
+            Stream.generate(() -> refusal).limit(status == 404 ? 7 : 1).toArray());
+        try {
+            ask("a").submit();
+        } catch (BatchException said) {
+            assertEquals(status, said.status());
+        }
+        scripted.on("POST /batches", GuideTest.CREATED);
+
+        assertEquals(List.of("Hello"), texts(ask("a").submit().results(), Result::text));
+    }
+
+    @Tag("C13")
+    @ParameterizedTest
+    @ValueSource(ints = {500, 409, 0})
+    void whatMayHaveMadeABatchStopsWhereThereIsNoList(int status) {
+        scripted.on("GET /batches", Answer.status(404)).on("POST /batches", Answer.status(status));
+
+        for (int run = 1; run <= 2; run++) assertThrows(RuntimeException.class, ask("a")::submit);
+
+        assertEquals(1, scripted.heard("POST /batches").size());
     }
 
     @Tag("C14")
@@ -325,6 +384,15 @@ class ClientTest {
 
         assertEquals(404, fault.status());
         assertTrue(sent("POST /v1/batches") > 3 && sent("POST /v1/batches") < 20, server.requests()::toString);
+    }
+
+    @Tag("C14")
+    @Test void aFileThatIsSeenLateDoesNotMakeTheTriesEndless() {
+        var missing = new Answer(404, "{\"error\":{\"message\":\"Input file not found\"}}".getBytes(UTF_8), Map.of());
+        scripted.on("POST /batches", missing, missing, missing, Answer.status(500));
+
+        assertEquals(500, assertThrows(BatchException.class, ask("a")::submit).status());
+        assertEquals(3 + 3, scripted.heard("POST /batches").size());
     }
 
     @Tag("C15")
@@ -635,6 +703,22 @@ class ClientTest {
 
         assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").submit().results().counts());
         assertEquals(List.of(), scripted.heard("content"));
+    }
+
+    @Tag("C26")
+    @ParameterizedTest(name = "{0}, {1} looks too early")
+    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "expired, 6"})
+    void aFileThatIsNamedLateIsFetchedByThisRunOrTheNext(String status, int early) {
+        var unnamed = ended(status).putNull("output_file_id");
+        var named = ended(status).set("request_counts", json("{\"completed\":1}".getBytes(UTF_8)));
+        completed(success("request-1", "Hello"), "");
+        scripted.on("GET " + BATCH, Stream.concat(Stream.generate(() -> unnamed).limit(early), Stream.of(named))
+            .toArray());
+
+        if (early > 5) assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").repair(1).submit().results().counts());
+
+        assertEquals("Hello", ask("a").repair(1).submit().results().iterator().next().text());
+        assertEquals(1, scripted.heard("POST /batches").size());
     }
 
     @Tag("C27")

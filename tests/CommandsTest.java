@@ -55,9 +55,9 @@ class CommandsTest {
     }
 
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
-        assertEquals(new Run(2, "",
-            "quickstart: takes --provider NAME --model MODEL, or both as SHEAF_PROVIDER and SHEAF_MODEL, or neither\n"),
-            run("quickstart", "--fast"));
+        var typo = run("quickstart", "--provider", "local", "--modle", "m");
+        assertEquals(1, typo.status());
+        assertTrue(typo.err().startsWith("options: \"--modle\" is no option; there are: --provider P, "), typo.err());
         assertEquals(new Run(1, "",
             "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
             + "parasail, doubleword, deepinfra, together, kluster, local\n"),

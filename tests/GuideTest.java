@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -183,6 +184,14 @@ class GuideTest {
         assertEquals(Status.COMPLETED, here().batch("mybatch-123").cancel().status());
     }
 
+    @Tag("C39")
+    @Test void aCancelThatIsOnlyNoddedAtReadsWhatItIs() {
+        on("GET /v1/batches/mybatch-123", CREATED, CANCELLING);
+        on("POST /v1/batches/mybatch-123/cancel", "{\"message\":\"accepted\"}");
+
+        assertEquals("Batch[mybatch-123 cancelling 3/3]", here().batch("mybatch-123").cancel().toString());
+    }
+
     @Tag("C17")
     @Tag("C22")
     @Test void statusesAndTimesOfOtherSpellingsAreRead() {
@@ -304,9 +313,36 @@ class GuideTest {
         assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
     }
 
+    @Tag("C13")
+    @Test void anAnswerToCreateThatIsNoBatchIsALostOne() {
+        on("POST /v1/batches", "{\"error\":{\"message\":\"overloaded\"}}", CREATED);
+        on("GET /v1/batches/mybatch-123", COMPLETED);
+        on("GET /v1/files/myfile-123-output/content", answer("request-1", "Hello"));
+        var draft = batch().provider(here()).quiet().model("m").prompts("Hi");
+
+        var fault = assertThrows(Sheaf.BatchException.class, draft::submit);
+
+        assertEquals("submit: POST " + here().baseUrl() + "/batches: 200 but no batch (overloaded); the batch may have "
+            + "been created: run again in a minute, and it is looked for before anything is sent", fault.getMessage());
+        assertEquals("Hello", draft.submit().results().iterator().next().text());
+        assertEquals(2, Collections.frequency(heard, "POST /v1/batches"));
+    }
+
+    @Test void aCreateThatAnEarlierVersionTookForABatchIsLookedFor() throws IOException {
+        on("GET /v1/batches/mybatch-123", COMPLETED);
+        var draft = batch().provider(here()).quiet().model("m").prompts("Hi");
+        var steps = draft.submit().folder().resolve("steps.jsonl");
+        Files.writeString(steps, Files.readString(steps).replaceFirst("\"batch\":.*", "\"batch\":{\"error\":{}}}"));
+        on("GET /v1/batches", "{\"data\":[" + COMPLETED + "]}");
+
+        assertEquals("mybatch-123", draft.submit().id());
+        assertEquals(1, Collections.frequency(heard, "POST /v1/batches"));
+    }
+
     @Tag("C18")
     @Test void aPollThatFailsDoesNotEndTheWait() {
-        on("GET /v1/batches/mybatch-123", "503 {}", "429 {}", "404 {}", CREATED, "502 <html>", COMPLETED);
+        on("GET /v1/batches/mybatch-123", "503 {}", "429 {}", "404 {}", CREATED, "502 <html>", "{\"id\":null}",
+            COMPLETED);
         on("GET /v1/files/myfile-123-output/content", "502 {}", answer("request-1", "Hello"));
 
         var results = batch().provider(here()).quiet().model("m").prompts("Hi").submit().await().results();

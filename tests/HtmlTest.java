@@ -113,9 +113,9 @@ class HtmlTest {
     }
 
     @Test void theStyleIsInlineAndFitsALightAndADarkPage() {
-        var html = ask("a").submit().results().toHtml();
+        var html = ask("a", "A text of several words, which may be wrapped.").submit().results().toHtml();
 
-        assertTrue(html.contains("overflow-wrap: break-word; white-space: pre-wrap"), html);
+        assertTrue(html.contains("white-space: pre\">a</div>") && html.contains("white-space: pre-wrap\">A text"), html);
         assertFalse(html.matches("(?s).*(#[0-9a-f]{3}|[^-]color:|class=).*"), html);
     }
 

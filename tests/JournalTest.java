@@ -2,15 +2,18 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.csv;
+import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +26,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+import sheaf.BatchServer.Fault;
+import sheaf.BatchServer.Reply;
 import sheaf.Sheaf.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Outcome;
@@ -135,6 +140,18 @@ class JournalTest {
         assertEquals("a", batch("good").results().iterator().next().text());
     }
 
+    @Test void aBatchOfManyPartsThatWaitIsReadAtOnce() throws IOException {
+        server.pause();
+        ask("a", "b").provider(here().limits(1, 10_000).queue(1, 1_000)).name("many").submit();
+        var draft = steps().resolveSibling("draft.json");
+        Files.writeString(draft, Files.readString(draft).replaceFirst("\"cut\" : \\[[^]]*]", "\"cut\" : [1"
+            + ",1".repeat(19_999) + "]"));
+
+        var listed = assertTimeout(Duration.ofSeconds(4), () -> kept().toString());
+
+        assertTrue(listed.contains("0/19999"), listed);
+    }
+
     @Tag("C16")
     @Test void anUploadThatWasFinishedIsNotMadeAgain() throws IOException {
         server.pause();
@@ -177,6 +194,19 @@ class JournalTest {
         assertEquals(id, ask("a").submit().await().id());
         assertEquals(id, ask("a").submit().id());
         assertTrue(Files.readString(steps()).contains("\"step\":\"ended\""));
+    }
+
+    /** What a kill leaves between the two: the first file came, and neither the second nor the index. */
+    @Tag("C16")
+    @Test void aFileThatCameLateIsReadByTheNextRun() {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "odd", "odd") : Reply.text("fine"));
+        var batch = ask("good", "bad").submit().await();
+        server.on("GET /v1/files/*/content", Fault.status(410), Fault.status(410),
+            Fault.late(Duration.ZERO), Fault.status(401), Fault.status(410));
+        assertEquals(Map.of(Outcome.MISSING, 2L), batch.results().counts());
+        assertThrows(BatchException.class, batch::results);
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.MISSING, 1L), batch.results().counts());
     }
 
     @Test void finishedResultsNeedNeitherProviderNorKey() {

@@ -40,6 +40,8 @@ import sheaf.Sheaf.Status;
 class QueueTest {
     static final String FULL = "{\"error\": {\"message\": \"Enqueued token limit reached\", "
         + "\"code\": \"token_limit_exceeded\"}}";
+    static final String NO_MONEY = "{\"error\": {\"message\": \"no money\", \"code\": \"insufficient_quota\"}}";
+    static final String NO_MODEL = "{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}";
     final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
     @TempDir Path home;
@@ -160,6 +162,37 @@ class QueueTest {
             fault.getMessage());
     }
 
+    @Test void aQueueThatWasFullNeitherHurriesTheNextPollsNorIsSaid() {
+        var create = new AtomicInteger();
+        server.pause().onEvery(request -> !request.equals("POST /v1/batches") ? null
+            : switch (create.incrementAndGet()) {
+                case 1 -> null;
+                case 2 -> Fault.status(429).body(FULL);
+                default -> Fault.status(400).body(NO_MODEL);
+            });
+        var batch = ask(2).provider(here().limits(1, 10_000)).submit();
+
+        var fault = assertThrows(IllegalStateException.class, () -> batch.await(Duration.ofMillis(600)));
+
+        assertTrue(fault.getMessage().contains("still in_progress after 600ms (0/1); it goes on"), fault.getMessage());
+        assertTrue(polls() < 15, polls() + " polls");
+    }
+
+    @Test void aPartThatAnotherProcessGotInDoesNotHurryTheNextPolls() {
+        var create = new AtomicInteger();
+        server.pause().onEvery(request -> !request.equals("POST /v1/batches") || create.incrementAndGet() == 1
+            || create.get() > 3 ? null : Fault.status(429).body(FULL));
+        var draft = ask(3).provider(here().limits(1, 10_000).queue(2, Long.MAX_VALUE));
+        var one = draft.submit();
+        var other = draft.submit();
+        assertThrows(IllegalStateException.class, () -> one.await(Duration.ofMillis(100)));
+        long before = polls();
+
+        assertThrows(IllegalStateException.class, () -> other.await(Duration.ofMillis(600)));
+
+        assertTrue(polls() - before < 2 * 15, polls() - before + " polls");
+    }
+
     @Test void aQueueThatIsAlwaysFullEndsTheWait() {
         server.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(429).body(FULL) : null);
 
@@ -173,19 +206,35 @@ class QueueTest {
     }
 
     @Test void anEmptyAccountIsNoFullQueue() {
-        server.on("POST /v1/batches", Fault.status(429)
-            .body("{\"error\": {\"message\": \"You exceeded your current quota\", \"code\": \"insufficient_quota\"}}"),
-            Fault.status(429).body("{\"error\": {\"message\": \"no\", \"code\": \"insufficient_quota\"}}"),
-            Fault.status(429).body("{\"error\": {\"message\": \"no\", \"code\": \"insufficient_quota\"}}"));
+        server.on("POST /v1/batches", Fault.status(429).body(NO_MONEY));
 
         assertEquals("insufficient_quota", assertThrows(BatchException.class, () -> ask(1).submit()).code());
+        assertEquals(texts(1), ask(1).submit().results().stream().map(Result::text).toList());
+    }
+
+    @Test void anAccountThatIsEmptiedWhileAPartWaitsEndsTheWait() {
+        server.on("POST /v1/batches", Fault.status(429).body(FULL));
+        var batch = ask(1).submit();
+        server.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(429).body(NO_MONEY) : null);
+
+        assertEquals("insufficient_quota", assertThrows(BatchException.class, batch::await).code());
+    }
+
+    @Test void anEmptyAccountHidesNoAnswerOfThePartsBefore() {
+        server.on("POST /v1/batches", Fault.late(Duration.ZERO), Fault.status(429).body(NO_MONEY));
+        var draft = ask(2).provider(here().limits(1, 10_000).queue(1, Long.MAX_VALUE));
+
+        var results = draft.submit().results();
+
+        assertEquals(List.of(Outcome.SUCCEEDED, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
+        assertTrue(results.failed().iterator().next().error().endsWith(": 429 no money (insufficient_quota)"));
+        assertEquals(texts(2), draft.submit().results().stream().map(Result::text).toList());
     }
 
     // ---- one part of several ----
 
     @Test void aPartThatIsRefusedForGoodDoesNotKeepTheOthersBack() {
-        server.on("POST /v1/batches", Fault.late(Duration.ZERO), Fault.status(400)
-            .body("{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}"));
+        refusing(2);
 
         var results = ask(3).provider(here().limits(1, 10_000)).submit().results();
 
@@ -196,6 +245,25 @@ class QueueTest {
         assertEquals(texts(3), ask(3).provider(here().limits(1, 10_000)).submit().results().stream().map(Result::text)
             .toList());
         assertEquals(3, client.ids("/batches").size());
+    }
+
+    @Test void theAnswersOfTheOthersAreThereHoweverOftenAPartIsRefused() {
+        refusing(2, 4, 5);
+        var draft = ask(3).provider(here().limits(1, 10_000));
+
+        for (int run = 1; run <= 3; run++)
+            assertEquals(Map.of(Outcome.SUCCEEDED, 2L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+
+        assertEquals(texts(3), draft.submit().results().stream().map(Result::text).toList());
+        assertEquals(List.of(3, 6), List.of(sent("POST /v1/files"), sent("POST /v1/batches")));
+    }
+
+    @Test void aPartThatIsRefusedAfterTheOthersHaveEndedIsSubmittedByTheNextRun() {
+        refusing(2, 3);
+        var draft = ask(3).provider(here().limits(1, 10_000).queue(1, Long.MAX_VALUE));
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 2L), draft.submit().results().counts());
+        assertEquals(texts(3), draft.submit().results().stream().map(Result::text).toList());
     }
 
     @Test void cancellingABatchEndsThePartsThatWait() {
@@ -210,8 +278,19 @@ class QueueTest {
         assertEquals(1, sent("POST /v1/batches"));
     }
 
+    /** Refuses these creates for good. */
+    private void refusing(Integer... creates) {
+        var create = new AtomicInteger();
+        server.onEvery(request -> request.equals("POST /v1/batches") && List.of(creates)
+            .contains(create.incrementAndGet()) ? Fault.status(400).body(NO_MODEL) : null);
+    }
+
     private Stream<JsonNode> batches() {
         return StreamSupport.stream(RawClient.json(client.get("/batches")).get("data").spliterator(), false);
+    }
+
+    private long polls() {
+        return server.requests().stream().filter(request -> request.startsWith("GET /v1/batches/")).count();
     }
 
     private List<Status> statuses(Batch batch) { return batch.parts().stream().map(Part::status).toList(); }
@@ -224,7 +303,7 @@ class QueueTest {
         return IntStream.range(0, count).mapToObj(i -> "text " + i).toList();
     }
 
-    private long sent(String request) { return Collections.frequency(server.requests(), request); }
+    private int sent(String request) { return Collections.frequency(server.requests(), request); }
 
     private Provider here() { return Provider.of(server.baseUrl()); }
 

@@ -1,7 +1,6 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -15,8 +14,6 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
-import jdk.jshell.JShell;
-import jdk.jshell.Snippet;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -65,41 +62,24 @@ class ReadmeTest {
             .matcher(Files.readString(PROJECT.resolve("lib/Sheaf.java")));
         assertTrue(script.find());
 
-        try (var shell = shell()) {
-            var lines = script.group(1).lines().map(line -> line.replaceFirst("^ \\* ?", "")).toList();
-            assertRuns(shell, lines.get(0));
-            assertRuns(shell, String.join("\n", lines.subList(1, lines.size())).strip());
+        try (var shell = new Shell()) {
+            shell.run(script.group(1).replaceAll("(?m)^ \\* ?", ""));
         }
     }
 
     @Test void whatStandsBesideTheGuidesPythonRuns() {
-        try (var shell = shell()) {
-            Stream.of("import static sheaf.Sheaf.*;",
-                "System.setProperty(\"SHEAF_HOME\", \"" + dir + "\");",
-                "System.setProperty(\"OPENAI_BASE_URL\", \"" + server.baseUrl() + "\");",
-                "var m = \"echo\"; var s = \"Be brief.\"; var text = \"{{question}}\";".replace("; ", ";\n"))
-                .flatMap(String::lines).forEach(line -> assertRuns(shell, line));
-            assertRuns(shell, "var file = \"" + PROJECT.resolve("data/questions.csv") + "\";");
+        System.setProperty("SHEAF_HOME", dir.toString());
+        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
+        try (var shell = new Shell("import static sheaf.Sheaf.*;")) {
+            shell.run("var m = \"echo\"; var s = \"Be brief.\"; var text = \"{{question}}\"; var file = \""
+                + PROJECT.resolve("data/questions.csv") + "\";");
             var cells = readme().split("## From the batch guide's Python")[1].split("##")[0].lines()
-                .filter(line -> line.startsWith("| `")).map(line -> line.replaceFirst(".*\\| `(.*)` \\|$", "$1")).toList();
+                .filter(line -> line.startsWith("| `")).map(line -> line.replaceFirst(".*\\| `(.*)` \\|$", "$1;"))
+                .toList();
             assertEquals(9, cells.size());
-            cells.forEach(cell -> assertRuns(shell, cell.replace("requests.jsonl", dir + "/requests.jsonl")));
+            cells.forEach(cell -> shell.run(cell.replace("requests.jsonl", dir + "/requests.jsonl")));
         } finally {
             System.setProperty("OPENAI_BASE_URL", "");
-        }
-    }
-
-    private static JShell shell() {
-        var shell = JShell.builder().executionEngine("local").build();
-        shell.addToClasspath(System.getProperty("java.class.path"));
-        return shell;
-    }
-
-    private static void assertRuns(JShell shell, String code) {
-        for (var event : shell.eval(code)) {
-            assertEquals(Snippet.Status.VALID, event.status(), () -> code + ": "
-                + shell.diagnostics(event.snippet()).map(fault -> fault.getMessage(null)).toList());
-            assertNull(event.exception(), code);
         }
     }
 

@@ -20,6 +20,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+import sheaf.BatchServer.Fault;
 import sheaf.BatchServer.Reply;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Outcome;
@@ -122,6 +123,44 @@ class RepairTest {
         assertEquals(List.of("a", "b"), ask("a", "b").repair(1).submit().results().stream().map(Result::text).toList());
     }
 
+    @Test void anAnswerThatCannotBeReadForAMomentIsNotPaidAgain() {
+        answering("b", 0, Reply.text(""));
+        server.on("GET /v1/files/*/content", Fault.status(404), Fault.status(404));
+
+        var results = ask("a", "b").repair(1).submit().results();
+
+        assertEquals(List.of("a", "b"), results.stream().map(Result::text).toList());
+        assertEquals(Map.of("a", 1, "b", 1), tries);
+    }
+
+    @Test void whatMayStandInAFileThatStaysAwayIsPaidAgainByRetryOnly() {
+        server.onEvery(request -> request.endsWith("/content") ? Fault.status(404) : null);
+        server.expireAfter(Duration.ofMillis(1)).pause();
+        ask("c").submit().await();
+        server.expireAfter(Duration.ofHours(24)).resume();
+
+        var missing = ask("a", "b").repair(1).submit().results();
+        var expired = ask("c").repair(1).submit().results();
+
+        assertEquals(Map.of(Outcome.MISSING, 2L), missing.counts());
+        assertEquals(Map.of(Outcome.EXPIRED, 1L), expired.counts());
+        assertEquals(2, sent("POST /v1/batches"));
+        assertEquals(2, missing.retry().preview(9).lines().size());
+    }
+
+    @Test void eachPartMayNameItsFileLate() {
+        answering("1", 0, Reply.text(""));
+        var batch = ask("1", "2", "3", "4", "5", "6", "7").provider(here().limits(1, 10_000)).repair(1).submit();
+        RawClient.await(() -> tries.size() == 7);
+        var seen = ConcurrentHashMap.<String>newKeySet();
+        server.onEvery(request -> !request.matches("GET /v1/batches/.*") || !seen.add(request) ? null
+            : Fault.status(200).body("{\"id\":\"" + request.replaceFirst(".*/", "") + "\",\"status\":\"completed\","
+                + "\"request_counts\":{\"total\":1,\"completed\":1,\"failed\":0}}"));
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 7L), batch.results().counts());
+        assertEquals(7, sent("POST /v1/batches"));
+    }
+
     @Test void theSecondRunOfARepairedScriptPaysNothing() {
         answering("b", 2, Reply.error(500, "x", "broken"));
         var draft = ask("a", "b").repair(3);
@@ -153,6 +192,27 @@ class RepairTest {
         server.models("another");
 
         assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+    }
+
+    @Test void aRoundThatIsRefusedHidesNothing() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        var draft = ask("a", "b").repair(1);
+        draft.submit().await();
+        server.on("POST /v1/batches", Fault.status(400).body(QueueTest.NO_MODEL));
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.ERRORED, 1L), draft.submit().results().counts());
+        assertEquals(Map.of(Outcome.SUCCEEDED, 2L), draft.submit().results().counts());
+    }
+
+    @Test void theErrorIsThatOfTheLastTry() {
+        answering("b", 1, Reply.error(500, "x", "broken"));
+        var first = ask("a", "b").submit().results();
+        server.loseLine("request-2-r2").pause();
+        var again = first.retry().quiet().submit().cancel();
+
+        var merged = first.merge(again.results());
+
+        assertEquals(again.id() + " cancelled", merged.failed().iterator().next().error());
     }
 
     /** Answers this prompt so at first, so many times. */

@@ -135,6 +135,34 @@ class ResumeTest {
         assertEquals(List.of("1 a"), texts(ask("a").reuse()));
     }
 
+    @Test void aBatchOfWhichAPartIsRefusedAgainIsStillTheLastOne() {
+        var parts = here().limits(1, 10_000);
+        ask("a", "b").provider(parts).submit().await();
+        server.pause().onEvery(request -> request.equals("POST /v1/batches") && sent(request) > 3
+            ? Fault.status(400) : null);
+        var newer = ask("a", "b").model("new").provider(parts);
+        for (int i = 0; i < 2; i++) newer.quiet().submit();
+        server.resume().onEvery(request -> null);
+        batch("tickets").await();
+        asked.clear();
+
+        var said = Printed.stderr(() -> ask("a", "c").model("new").reuse().submit().await());
+
+        assertTrue(said.contains("1 of 2 requests differ; 1 are sent, and for 1 the answer of then is taken"), said);
+        assertEquals(List.of("c"), asked);
+    }
+
+    @Test void aBatchOfReusedAnswersIsTheLastOneThoughItWasKilledAtOnce() throws IOException {
+        ask("a", "b").submit().await();
+        var folder = ask("b", "a").reuse().submit().folder();
+        Files.delete(folder.resolve("steps.jsonl"));
+
+        var said = Printed.stderr(() -> ask("b", "a").reuse().submit());
+
+        assertTrue(said.matches("attached to .* submitted 2.*\\), nothing was sent; kept in .*\n"), said);
+        assertTrue(Files.exists(folder.resolve("steps.jsonl")));
+    }
+
     @Test void identicalRequestsAreReusedOnceEach() {
         server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
         var before = texts(ask("a", "a"));
@@ -176,6 +204,19 @@ class ResumeTest {
         server.resume();
 
         assertEquals(List.of("1 a", "1 x"), texts(ask("a", "x")));
+    }
+
+    /** The server takes no other window than 24h, and says so only of a batch that is new to it. */
+    @Test void aReuseWithAnotherWindowIsNotMistakenForTheOneThatExpired() {
+        texts(ask("a"));
+        server.expireAfter(Duration.ofMillis(1)).pause();
+        ask("a", "b").reuse().quiet().submit().await();
+
+        var fault = assertThrows(Sheaf.BatchException.class,
+            () -> ask("a", "b").completionWindow("48h").reuse().quiet().submit());
+
+        assertTrue(fault.getMessage().endsWith("400 Invalid value: '48h'. Supported values are: '24h'"),
+            fault.getMessage());
     }
 
     // ---- attaching ----

@@ -18,6 +18,7 @@
 //SOURCES Browser.java
 //SOURCES ../scripts/ask.java
 //SOURCES ../scripts/clean.java
+//SOURCES Shell.java
 //SOURCES ../scripts/eval.java
 //SOURCES ../scripts/steps.java
 //SOURCES ../scripts/tab.java

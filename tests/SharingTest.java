@@ -23,6 +23,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
@@ -41,19 +42,46 @@ import sheaf.Sheaf.Provider;
 /** What others get from the catalog: all of it runs in an empty folder of theirs, by its address alone. */
 class SharingTest {
     @TempDir static Path temp;
+    static final Set<String> asked = ConcurrentHashMap.newKeySet();       // bodies of requests that came to the model
     static BatchServer server, paused;
     static Sheaf.Batch going;
     static Catalog catalog;
 
     // ---- every alias from an address ----
 
-    /** How a visitor uses an alias, and what is then printed. */
-    private record Use(String alias, String prints, List<String> arguments, String stdin) {
-        Use typing(String text) { return new Use(alias, prints, arguments, text); }
+    /** How a visitor uses an alias, what is then printed, and which bodies of requests a model has got. */
+    private record Use(String alias, String prints, List<String> arguments, String stdin, List<String> asks) {
+        Use typing(String text) { return new Use(alias, prints, arguments, text, asks); }
     }
 
     private static Use use(String alias, String prints, String... arguments) {
-        return new Use(alias, prints, List.of(arguments), "");
+        return new Use(alias, prints, List.of(arguments), "", List.of());
+    }
+
+    /** The guide's quickstart of a model, as its Python has it. */
+    private static Use three(String alias, String model) {
+        return new Use(alias, "\n3 succeeded; ", List.of(), "", List.of(
+            body(model, "an experienced cook", "What is the ultimate breakfast sandwich?"),
+            body(model, "a maths tutor", "Explain the Pythagorean theorem."),
+            body(model, "a multilingual, experienced maths tutor", "Explain the Pythagorean theorem in Spanish")));
+    }
+
+    private static Use images(String alias, String model) {
+        return new Use(alias, "\n3 succeeded; ", List.of(), "", List.of(picture(model, "What is this?", "cat"),
+            picture(model, "What is this?", "emoji"), picture(model, "Who can park in the area?", "parking")));
+    }
+
+    private static String body(String model, String persona, String question) {
+        return """
+            {"model":"%s","messages":[{"role":"system","content":"You are %s."},{"role":"user","content":"%s"}],\
+            "max_completion_tokens":1000}""".formatted(model, persona, question);
+    }
+
+    private static String picture(String model, String question, String name) {
+        return """
+            {"model":"%s","messages":[{"role":"user","content":[{"type":"text","text":"%s"},{"type":"image_url",\
+            "image_url":{"url":"https://github.com/kluster-ai/docs/blob/main/images/get-started/start-building/\
+            %s-image.jpg?raw=true"}}]}],"max_completion_tokens":1000}""".formatted(model, question, name);
     }
 
     private static String file(String name) { return temp.resolve(name).toString(); }
@@ -64,24 +92,28 @@ class SharingTest {
             use("quickstart", "\n3 succeeded; ", "--provider", server.baseUrl(), "--model", "echo"),
             use("sentiment", "\n12 succeeded; "),
             use("translation", "^translations.csv\n$"),
-            use("summary", "^The night train returns\n    Summarise "),
+            use("summary", "^One\n    In short: Two\n$", "--data", file("my.csv"), "--template", file("my.mustache")),
             use("topic", " succeeded; "),
             use("keywords", "."),
             use("multitask", " succeeded; "),
-            use("compare-models", "(?m)^gpt-4.1-mini: .*%.*\ngpt-4.1-nano: "),
+            use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
             use("judge", " succeeded; "),
-            use("images", " succeeded; "),
+            images("images", "gpt-4.1-mini"),
             use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
             use("nightly", "^$"),
-            use("deepseek-r1", "\n3 succeeded; "),
-            use("deepseek-v3", "\n3 succeeded; "),
-            use("deepseek-v3-0324", "\n3 succeeded; "),
-            use("llama-3.1-8b", "\n3 succeeded; "),
-            use("llama-3.1-405b", "\n3 succeeded; "),
-            use("llama-3.3-70b", "\n3 succeeded; "),
-            use("gemma-3-27b", "\n3 succeeded; "),
-            use("qwen-2.5-7b", "\n3 succeeded; "),
-            use("mixed-models", "\n3 succeeded; "),
+            three("deepseek-r1", "deepseek-ai/DeepSeek-R1"),
+            three("deepseek-v3", "deepseek-ai/DeepSeek-V3"),
+            three("deepseek-v3-0324", "deepseek-ai/DeepSeek-V3-0324"),
+            three("llama-3.1-8b", "klusterai/Meta-Llama-3.1-8B-Instruct-Turbo"),
+            three("llama-3.1-405b", "klusterai/Meta-Llama-3.1-405B-Instruct-Turbo"),
+            three("llama-3.3-70b", "klusterai/Meta-Llama-3.3-70B-Instruct-Turbo"),
+            images("gemma-3-27b", "google/gemma-3-27b-it"),
+            images("qwen-2.5-7b", "Qwen/Qwen2.5-VL-7B-Instruct"),
+            new Use("mixed-models", "\n3 succeeded; ", List.of(), "", List.of(
+                body("deepseek-ai/DeepSeek-V3", "an experienced cook", "What is the ultimate breakfast sandwich?"),
+                body("klusterai/Meta-Llama-3.3-70B-Instruct-Turbo", "a maths tutor",
+                    "Explain the Pythagorean theorem."),
+                picture("Qwen/Qwen2.5-VL-7B-Instruct", "Who can park in the area?", "parking"))),
             use("jsonl", "^requests.jsonl\n$"),
             use("upload", "^file-\\S+\n$", file("requests.jsonl"), "--name", "steps"),
             use("submit", "^batch_\\S+\n$", file("requests.jsonl"), "--name", "steps"),
@@ -96,6 +128,12 @@ class SharingTest {
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
+            use("explore", "(?s)Paste this:.*\n3 succeeded; .*no file nothing.csv.*==> 42").typing("""
+                batch().model("echo").prompts("{{question}}", questions).submit().results().show()
+                csv("nothing.csv")
+                6 * 7
+                """),
+            use("kernel", "^installed the kernel ", "--install", "--prefix", file("jupyter")),
             use("clean", "^Batches kept here that are over, submitted more than 30 days ago:\n", "--runs"));
     }
 
@@ -106,12 +144,18 @@ class SharingTest {
         "sheaf", "is a //SOURCES line's, below");
 
     @BeforeAll static void open() throws IOException {
-        server = BatchServer.start()
-            .reply(text -> text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
+        server = BatchServer.start().answer(body -> {
+            asked.add(body.toString());
+            var prompt = body.path("messages").path(body.path("messages").size() - 1).path("content");
+            var text = prompt.isArray() ? prompt.path(0).path("text").asText() : prompt.asText();
+            return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
+        });
         paused = BatchServer.start().pause();
         going = batch().provider(Provider.of(paused.baseUrl())).quiet().model("echo").prompts("hi").submit();
         catalog = new Catalog();
         Files.writeString(temp.resolve("requests.jsonl"), DraftTest.GUIDE_LINE + "\n");
+        Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
+        Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
     }
 
     @AfterAll static void close() {
@@ -135,11 +179,11 @@ class SharingTest {
         var runs = new LinkedHashMap<Use, CompletableFuture<Run>>();
         uses().stream().filter(use -> aliases().containsKey(use.alias()))
             .forEach(use -> runs.put(use, new CompletableFuture<>()));
-        // Uses of one script follow one another, lest two build it at once. Each visitor has a processor to himself.
+        // Uses of one script follow one another, lest two build it at once.
         Queue<List<Use>> waiting = new ConcurrentLinkedQueue<>(
             runs.keySet().stream().collect(Collectors.groupingBy(SharingTest::built, LinkedHashMap::new,
                 Collectors.toList())).values());
-        for (int i = 1; i <= 2; i++) {
+        for (int i = Math.max(2, Math.min(4, Runtime.getRuntime().availableProcessors())); i > 0; i--) {
             var visitor = visitor("visitor-" + i);
             var thread = new Thread(() -> {
                 for (List<Use> group; (group = waiting.poll()) != null; )
@@ -149,7 +193,10 @@ class SharingTest {
             thread.start();
         }
         return runs.entrySet().stream().map(run -> dynamicTest(run.getKey().alias(),
-            () -> assertPrinted(run.getKey().prints(), run.getValue().get())));
+            () -> {
+                assertPrinted(run.getKey().prints(), run.getValue().get());
+                assertEquals(List.of(), run.getKey().asks().stream().filter(body -> !asked.contains(body)).toList());
+            }));
     }
 
     private static Run run(Visitor visitor, Use use) {

@@ -66,8 +66,10 @@ class TransferTest {
         stub = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         stub.setExecutor(threads);
         stub.createContext("/v1/files", this::upload);
+        var batch = "{\"id\":\"b\",\"status\":\"completed\",\"output_file_id\":\"out\"}";
         stub.createContext("/v1/batches", exchange -> send(exchange, 200, exchange.getRequestMethod().equals("GET")
-            ? "{\"data\":[]}" : "{\"id\":\"b\",\"status\":\"completed\",\"output_file_id\":\"out\"}"));
+            ? "{\"data\":[]}" : batch));
+        stub.createContext("/v1/batches/b", exchange -> send(exchange, 200, batch));
         stub.createContext("/v1/files/out", exchange -> send(exchange, size == null ? 404 : 200,
             "{\"bytes\":" + size + "}"));
         stub.createContext("/v1/files/out/content", this::content);
@@ -204,7 +206,7 @@ class TransferTest {
     @Test void anAnswerThatStaysShortIsASentenceAndNoResult() {
         size = "\"" + content.length + "\"";                              // as kluster writes numbers
         int came = length(TEXTS.subList(0, 2));
-        IntStream.range(0, 4).forEach(i -> script.add(shortened(came)));
+        IntStream.of(2, 2, 3, 2).forEach(i -> script.add(shortened(length(TEXTS.subList(0, i)))));
 
         var fault = assertThrows(UncheckedIOException.class, this::texts);
 
@@ -212,6 +214,23 @@ class TransferTest {
             + " nothing is lost, run again and it is fetched anew", fault.getMessage());
         assertEquals(List.of("part-1.jsonl"), names("part-1"));
         assertEquals(TEXTS, texts());
+    }
+
+    @Tag("C35")
+    @Test void aSizeThatIsWrongKeepsNoAnswersBack() {
+        size = "999999999";
+
+        assertEquals(TEXTS, texts());
+        assertEquals(List.of("", "", ""), ranges);
+    }
+
+    @Tag("C35")
+    @Test void anAnswerCutInALineIsNotTakenHoweverOftenItComes() {
+        size = String.valueOf(content.length);
+        IntStream.range(0, 4).forEach(i -> script.add(shortened(1_500_000)));
+
+        assertTrue(assertThrows(UncheckedIOException.class, this::texts).getMessage().startsWith("results: the last "
+            + "line of out is cut off; "));
     }
 
     @Tag("C35")

@@ -152,6 +152,14 @@ class UploadTest {
         assertTrue(said.startsWith("submitted batch_"), said);
     }
 
+    @Test void whatWasNeverSubmittedIsNothingToCompareWith() {
+        ask("a").upload().cancel();
+
+        var said = Printed.stderr(() -> loud("b").submit());
+
+        assertTrue(said.startsWith("submitted batch_"), said);
+    }
+
     // ---- interruptions ----
 
     @Test void anUploadWhoseAnswerWasLostIsFoundAndNotSentAgain() throws IOException {
