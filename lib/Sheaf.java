@@ -954,7 +954,8 @@ public final class Sheaf {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. Each round is a batch of its own, that is paid. If not called, none is sent again.
+         * the limit of tokens. What may be answered in a file that cannot be fetched is not. Each round is a batch of
+         * its own, that is paid. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -2526,7 +2527,8 @@ public final class Sheaf {
                     .asText(""), rawText())
                     .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason()), 300);
                 case INVALID -> "the answer holds no text";
-                case MISSING -> "the provider's files hold no line for this request";
+                case MISSING -> answers.isCollected(index) ? "the provider's files hold no line for this request"
+                    : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
                 case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                     .orElseGet(() -> answers.batchError(index));
             };
@@ -3940,6 +3942,7 @@ public final class Sheaf {
         private final Consumer<String> note;
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
+        private final Set<Integer> collected;                      // parts of which all is here
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
         private int notes;
         private int looks;
@@ -3955,6 +3958,7 @@ public final class Sheaf {
             try (var lock = Lock.on(journal.dir, note)) {
                 places = placed(index);
             }
+            collected = journal.collected().map(Part::number).collect(Collectors.toSet());
         }
 
         /**
@@ -4155,7 +4159,9 @@ public final class Sheaf {
         private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
 
         /** Whether all that its provider has of a request is here. */
-        boolean isCollected(long index) { return isReused(index) || journal.isCollected(part(index)); }
+        boolean isCollected(long index) {
+            return isReused(index) || collected.contains(journal.requests().file(index) + 1);
+        }
 
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
@@ -5613,10 +5619,10 @@ public final class Sheaf {
              * just as much comes again and again, it is the size that is wrong.
              */
             private void checkWhole() throws IOException {
-                var fault = isPage(partial) ? "a page of HTML came in the place of " + id
-                    : !isLastLineWhole(partial) ? "the last line of " + id + " is cut off"
-                    : came >= size || isShortAgain() ? ""
-                    : "only " + came + " of " + size + " bytes of " + id + " came";
+                boolean isShort = came < size && !(isLastLineWhole(partial) && isShortAgain());
+                var fault = isShort ? "only " + came + " of " + size + " bytes of " + id + " came"
+                    : isPage(partial) ? "a page of HTML came in the place of " + id
+                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
                 if (fault.isEmpty()) return;
                 forget();
                 throw new UncheckedIOException("results: " + fault
