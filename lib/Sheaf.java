@@ -3421,6 +3421,9 @@ public final class Sheaf {
                 && Part.of(1, part.batch).hasRun());
         }
 
+        /** Whether something of it runs, has run, or was sent and never answered. */
+        boolean mayHaveRun() { return hasRun() || numbers().anyMatch(this::isUnsure); }
+
         private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
 
         String name() { return draft.path("name").asText(); }
@@ -4544,15 +4547,27 @@ public final class Sheaf {
 
         /** Fetches its answers; one that is still going has not got them all. */
         void open() {
-            var batch = new Batch(journal, provider);
-            if (!batch.status().isTerminal())
-                throw new IllegalStateException("reuse: " + journal.name() + " is still " + batch.seenStatus()
-                    + "; await it first: batch(\"" + journal.name() + "\").await()");
-            results = batch.results();
+            results = ended(new Batch(journal, provider), journal.name()).results();
             Journal.all().filter(later -> later.draft.path("again_of").equals(journal.draft.path("digest"))
-                && later.lastSeen().allMatch(part -> part.status().isTerminal()) && later.hasRun())
-                .sorted(Comparator.comparing(later -> later.submittedAt))
-                .forEach(later -> results = results.merge(new Batch(later, provider).results()));
+                && later.mayHaveRun()).sorted(Comparator.comparing(later -> later.submittedAt))
+                .map(later -> new Batch(later, later.isAt(provider) ? provider : later.provider()))
+                .filter(Earlier::hasAnswers).forEach(later -> results = results.merge(later.results()));
+        }
+
+        /** A local server may have been started anew on an empty store: then its batches never were. */
+        private static boolean hasAnswers(Batch later) {
+            try {
+                return ended(later, later.journal.folderName()).parts.stream().anyMatch(Part::hasRun);
+            } catch (BatchException e) {
+                if (e.status() != 404 || !later.provider.isLocal()) throw e;
+                return false;
+            }
+        }
+
+        private static Batch ended(Batch batch, String name) {
+            if (batch.status().isTerminal()) return batch;
+            throw new IllegalStateException("reuse: " + name + " is still " + batch.seenStatus()
+                + "; await it first: batch(\"" + name + "\").await()");
         }
 
         /** Finds a request like this one, each only once; -1 if there is none. */
