@@ -968,7 +968,8 @@ public final class Sheaf {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. Each round is a batch of its own, that is paid. If not called, none is sent again.
+         * the limit of tokens. What may be answered in a file that cannot be fetched is not. Each round is a batch of
+         * its own, that is paid. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -2545,7 +2546,8 @@ public final class Sheaf {
                     .asText(""), rawText())
                     .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason()), 300);
                 case INVALID -> "the answer holds no text";
-                case MISSING -> "the provider's files hold no line for this request";
+                case MISSING -> answers.isCollected(index) ? "the provider's files hold no line for this request"
+                    : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
                 case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                     .orElseGet(() -> answers.batchError(index));
             };
@@ -3483,6 +3485,9 @@ public final class Sheaf {
                 && Part.of(1, part.batch).hasRun());
         }
 
+        /** Whether something of it runs, has run, or was sent and never answered. */
+        boolean mayHaveRun() { return hasRun() || numbers().anyMatch(this::isUnsure); }
+
         private boolean isAdopted() { return draft.path("adopted").asBoolean(); }
 
         String name() { return draft.path("name").asText(); }
@@ -3978,6 +3983,7 @@ public final class Sheaf {
         private final Consumer<String> note;
         private final Template customId;                           // null: the id on the wire is the id
         private final LineIndex places;
+        private final Set<Integer> collected;                      // parts of which all is here
         private final Map<Integer, Map<Long, String>> faults = new HashMap<>();
         private int notes;
         private int looks;
@@ -3993,6 +3999,7 @@ public final class Sheaf {
             try (var lock = Lock.on(journal.dir, note)) {
                 places = placed(index);
             }
+            collected = journal.collected().map(Part::number).collect(Collectors.toSet());
         }
 
         /**
@@ -4194,7 +4201,9 @@ public final class Sheaf {
         private boolean isReused(long index) { return journal.requests().file(index) == Staging.REUSED; }
 
         /** Whether all that its provider has of a request is here. */
-        boolean isCollected(long index) { return isReused(index) || journal.isCollected(part(index)); }
+        boolean isCollected(long index) {
+            return isReused(index) || collected.contains(journal.requests().file(index) + 1);
+        }
 
         private Part part(long index) { return journal.part(journal.requests().file(index) + 1); }
 
@@ -4624,15 +4633,27 @@ public final class Sheaf {
 
         /** Fetches its answers; one that is still going has not got them all. */
         void open() {
-            var batch = new Batch(journal, provider);
-            if (!batch.status().isTerminal())
-                throw new IllegalStateException("reuse: " + journal.name() + " is still " + batch.seenStatus()
-                    + "; await it first: batch(\"" + journal.name() + "\").await()");
-            results = batch.results();
+            results = ended(new Batch(journal, provider), journal.name()).results();
             Journal.all().filter(later -> later.draft.path("again_of").equals(journal.draft.path("digest"))
-                && later.lastSeen().allMatch(part -> part.status().isTerminal()) && later.hasRun())
-                .sorted(Comparator.comparing(later -> later.submittedAt))
-                .forEach(later -> results = results.merge(new Batch(later, provider).results()));
+                && later.mayHaveRun()).sorted(Comparator.comparing(later -> later.submittedAt))
+                .map(later -> new Batch(later, later.isAt(provider) ? provider : later.provider()))
+                .filter(Earlier::hasAnswers).forEach(later -> results = results.merge(later.results()));
+        }
+
+        /** A local server may have been started anew on an empty store: then its batches never were. */
+        private static boolean hasAnswers(Batch later) {
+            try {
+                return ended(later, later.journal.folderName()).parts.stream().anyMatch(Part::hasRun);
+            } catch (BatchException e) {
+                if (e.status() != 404 || !later.provider.isLocal()) throw e;
+                return false;
+            }
+        }
+
+        private static Batch ended(Batch batch, String name) {
+            if (batch.status().isTerminal()) return batch;
+            throw new IllegalStateException("reuse: " + name + " is still " + batch.seenStatus()
+                + "; await it first: batch(\"" + name + "\").await()");
         }
 
         /** Finds a request like this one, each only once; -1 if there is none. */
@@ -5660,10 +5681,10 @@ public final class Sheaf {
              * just as much comes again and again, it is the size that is wrong.
              */
             private void checkWhole() throws IOException {
-                var fault = isPage(partial) ? "a page of HTML came in the place of " + id
-                    : !isLastLineWhole(partial) ? "the last line of " + id + " is cut off"
-                    : came >= size || isShortAgain() ? ""
-                    : "only " + came + " of " + size + " bytes of " + id + " came";
+                boolean isShort = came < size && !(isLastLineWhole(partial) && isShortAgain());
+                var fault = isShort ? "only " + came + " of " + size + " bytes of " + id + " came"
+                    : isPage(partial) ? "a page of HTML came in the place of " + id
+                    : isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
                 if (fault.isEmpty()) return;
                 forget();
                 throw new UncheckedIOException("results: " + fault

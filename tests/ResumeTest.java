@@ -184,6 +184,24 @@ class ResumeTest {
         assertEquals(1, sent("POST /v1/batches"));
     }
 
+    @Test void aRepairWhoseEndNobodySawIsReusedOnceItHasEnded() {
+        server.answer(body -> asked.add(body.toString()) && asked.size() == 2 ? Reply.error(500, "x", "broken")
+            : Reply.text("fine"));
+        var first = ask("a", "b").submit().results();
+        server.pause();
+        var repair = first.retry().quiet().submit();
+
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "b", "c").reuse().submit());
+        server.resume();
+        client.finishedBatch(repair.id());
+        ask("a", "b", "c").reuse().submit().results();
+
+        var name = repair.folder().getFileName();
+        assertTrue(fault.getMessage().matches("reuse: " + name + " is still \\w+; await it first: batch\\(\""
+            + name + "\"\\)\\.await\\(\\)"), fault.getMessage());
+        assertEquals(4, asked.size());
+    }
+
     @Test void whatIsReusedIsPartedAndRetriedLikeTheRest() {
         texts(ask("a", "b", "c"));
 
