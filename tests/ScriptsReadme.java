@@ -67,10 +67,10 @@ class ScriptsReadme {
     }
 
     private record Alias(String name, String script, String description, String arguments, String source) {
-        boolean runs() { return script.endsWith(".jsh") || has("^ *(public )?static void main\\("); }
+        boolean runs() { return has("^ *(public )?static void main\\("); }
 
         /** A recipe's chain begins with a line of its own. */
-        boolean isChain() { return script.endsWith(".java") && has("\\bbatch\\(\\)$"); }
+        boolean isChain() { return has("\\bbatch\\(\\)$"); }
 
         private boolean has(String line) { return Pattern.compile(line, Pattern.MULTILINE).matcher(source).find(); }
 

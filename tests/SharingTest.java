@@ -128,7 +128,7 @@ class SharingTest {
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
-            use("explore", "(?s)Paste this:.*\n3 succeeded; .*no file nothing.csv.*==> 42").typing("""
+            use("explore", "(?s)To begin, paste .*\n3 succeeded; .*no file nothing.csv.*==> 42").typing("""
                 batch().model("echo").prompts("{{question}}", questions).submit().results().show()
                 csv("nothing.csv")
                 6 * 7
