@@ -69,7 +69,7 @@ class ExploreTest {
 
             assertEquals(3, session.exitValue(), text);
             assertFalse(read(dir.resolve("stderr")).contains("WARNING"), read(dir.resolve("stderr")));
-            for (var child : children) assertFalse(child.isAlive(), child.info().toString());
+            for (var child : children) child.onExit().get(60, TimeUnit.SECONDS);
         } finally {
             session.descendants().forEach(ProcessHandle::destroyForcibly);
             session.destroyForcibly();
