@@ -2157,7 +2157,6 @@ public final class Sheaf {
                 if (!kept.isUntouched()) kept.lastSeen().filter(part -> !hasSeenTheEnd(part)).findFirst()
                     .ifPresent(part -> { throw notOver(kept, part); });
                 kept.delete();
-                Files.deleteIfExists(Lock.file(kept.dir));
             } catch (IOException e) {
                 throw new UncheckedIOException("delete: cannot delete " + kept.dir + " (" + reason(e) + ")", e);
             }
@@ -3923,33 +3922,42 @@ public final class Sheaf {
     }
 
     /** Keeps two processes, or threads, from changing the same journal at once. */
-    private record Lock(FileChannel channel) implements AutoCloseable {
+    private record Lock(Path file, FileChannel channel) implements AutoCloseable {
         private static final int SILENT_TRIES = 40;             // two seconds
+        /** By this process. Closing a file drops all its locks on it (POSIX), so what it has it does not open again. */
+        private static final Set<Path> HELD = new HashSet<>();
 
-        /** Waits until no other process has it, and says so if that takes long. */
+        /** Waits until no other process or thread has it, and says so if that takes long. */
         static Lock on(Path dir, Consumer<String> note) {
-            var file = file(dir);
             try {
-                var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-                for (int tries = 1; !isTaken(channel); tries++) {
+                for (int tries = 1; ; tries++) {
+                    var lock = ifFree(dir);
+                    if (lock != null) return lock;
                     if (tries == SILENT_TRIES)
                         note.accept("another process is at work on " + dir.getFileName() + "; waiting for it");
                     sleep("submit", Duration.ofMillis(50));
                 }
-                return new Lock(channel);
             } catch (IOException e) {
-                throw new UncheckedIOException("submit: cannot lock " + file + " (" + reason(e) + ")", e);
+                throw new UncheckedIOException("submit: cannot lock " + file(dir) + " (" + reason(e) + ")", e);
             }
         }
 
+        /** Stays when a journal goes: others may wait for it, and would not see that they lock another file. */
         static Path file(Path dir) { return dir.resolveSibling("." + dir.getFileName() + ".lock"); }
 
-        /** Returns null if another process has it. */
+        /** Returns null if another process or thread has it. */
         static Lock ifFree(Path dir) throws IOException {
-            var channel = FileChannel.open(file(dir), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            if (isTaken(channel)) return new Lock(channel);
-            channel.close();
-            return null;
+            var file = file(dir).toAbsolutePath().normalize();
+            synchronized (HELD) {
+                if (HELD.contains(file)) return null;
+                var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                if (isTaken(channel)) {
+                    HELD.add(file);
+                    return new Lock(file, channel);
+                }
+                channel.close();
+                return null;
+            }
         }
 
         private static boolean isTaken(FileChannel channel) throws IOException {
@@ -3961,10 +3969,13 @@ public final class Sheaf {
         }
 
         @Override public void close() {
-            try {
-                channel.close();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
+            synchronized (HELD) {
+                try {
+                    channel.close();
+                    HELD.remove(file);
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -17,6 +18,8 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -255,6 +258,50 @@ class JournalTest {
         ask("a").submit();
 
         assertTrue(Files.notExists(left));
+    }
+
+    /** POSIX drops the locks of a process on a file where that closes any channel of the file. */
+    @Test void theFolderOfARunningSubmitStaysLockedWhileAnotherThreadSubmits() throws Exception {
+        var staged = new AtomicReference<Path>();
+        var rows = rows(() -> Stream.of("a").peek(row -> {
+            if (staged.get() != null) return;                     // the rows are looked at more than once
+            staged.set(staging());
+            CompletableFuture.runAsync(() -> ask("other").submit()).join();
+            assertEquals(0, run(Locked.class, staged.get().resolveSibling("." + staged.get().getFileName()
+                + ".lock")));
+        }));
+
+        var draft = batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows);
+
+        assertEquals("a", draft.submit().results().iterator().next().text());
+    }
+
+    /** Another process, which cannot have this lock. */
+    static class Locked {
+        public static void main(String... args) throws IOException {
+            try (var channel = FileChannel.open(Path.of(args[0]), StandardOpenOption.WRITE)) {
+                System.exit(channel.tryLock() == null ? 0 : 1);
+            }
+        }
+    }
+
+    private static int run(Class<?> main, Path argument) {
+        try {
+            return new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", System.getProperty("java.class.path"),
+                main.getName(), argument.toString()).inheritIO().start().waitFor();
+        } catch (IOException | InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private Path staging() {
+        try (var folders = Files.list(home.resolve("batches"))) {
+            return folders.filter(folder -> folder.getFileName().toString().startsWith(".staging-")).findFirst()
+                .orElseThrow();
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
     }
 
     private static Stream<String> lines(Path file) {

@@ -10,9 +10,12 @@ import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
@@ -133,6 +136,19 @@ class KeptTest {
 
         here().batch("waits").cancel().delete();
         assertFalse(Files.exists(batch.folder()));
+    }
+
+    @Test void whoWaitsForTheLockOfADeletedBatchHasTheSameAsWhoComesLater() throws IOException {
+        var batch = ask("a").name("gone").submit().await();
+        var lock = batch.folder().resolveSibling("." + batch.folder().getFileName() + ".lock");
+
+        try (var waits = FileChannel.open(lock, StandardOpenOption.WRITE)) {
+            batch.delete();
+            waits.lock();
+            try (var comesLater = FileChannel.open(lock, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+                assertThrows(OverlappingFileLockException.class, comesLater::tryLock);
+            }
+        }
     }
 
     @Test void onePartOfTheListDoesNotDeleteTheBatchWhileAnotherGoes() {
