@@ -740,7 +740,8 @@ public final class Sheaf {
 
         /** Names the tags, which a row has to fill. */
         @Override public String toString() {
-            return "Template[" + Stream.concat(Stream.of(name), hasTags() ? names().stream().map(tag -> "{{" + tag + "}}")
+            return "Template[" + Stream.concat(Stream.of(name), hasTags() ? names().stream()
+                .map(tag -> "{{" + tag + "}}")
                 : Stream.of()).collect(Collectors.joining(" ")) + "]";
         }
     }
@@ -1364,7 +1365,8 @@ public final class Sheaf {
         private void checkColumn(String name, Object value) {
             if (name.startsWith("result.") || name.equals("result")
                 && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
-                throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + Source.nameOf(draft.data)
+                throw new IllegalArgumentException("prompts: the column \"" + name + "\" of "
+                    + Source.nameOf(draft.data)
                     + " has the name of an answer; rename it");
         }
 
@@ -1633,7 +1635,8 @@ public final class Sheaf {
         /** Some servers write COMPLETED, some one l in cancelled; what is neither stays as it is. */
         private static Status of(String wire) {
             var text = wire.strip().toLowerCase(Locale.ROOT);
-            var known = new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling" : text);
+            var known = new Status(text.equals("canceled") ? "cancelled" : text.equals("canceling") ? "cancelling"
+                : text);
             return KNOWN.contains(known) ? known : new Status(wire.strip());
         }
 
@@ -6108,7 +6111,8 @@ public final class Sheaf {
 
         /** A section's own names are no columns of the row, nor is one that only says what else to write. */
         private static boolean anyHas(List<Result> rows, String name) {
-            return rows.isEmpty() || rows.stream().anyMatch(result -> result.row().containsKey(name.replaceFirst("\\..*", "")));
+            return rows.isEmpty() || rows.stream().anyMatch(result -> result.row()
+                .containsKey(name.replaceFirst("\\..*", "")));
         }
 
         /** What tells this answer of a row from its neighbours. */
@@ -6288,7 +6292,8 @@ public final class Sheaf {
         private static String drawn(List<String> header, List<List<String>> rows) {
             var out = new StringBuilder("<div style=\"overflow-x: auto\">"
                 + "<table style=\"border-collapse: collapse; margin: .4em 0\">\n<thead><tr>");
-            for (var label : header) out.append("<th ").append(CELL).append("\">").append(escaped(label)).append("</th>");
+            for (var label : header) out.append("<th ").append(CELL).append("\">").append(escaped(label))
+                .append("</th>");
             out.append("</tr></thead>\n<tbody>\n");
             for (var row : rows) out.append("<tr>").append(String.join("", row)).append("</tr>\n");
             return out.append("</tbody>\n</table></div>\n").toString();

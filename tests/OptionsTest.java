@@ -39,7 +39,8 @@ class OptionsTest {
         assertEquals(Stream.of("n", "o").map(model -> "{\"model\":\"" + model + "\",\"messages\":["
             + "{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q x\"}],"
             + "\"stop\":[\"a\"],\"temperature\":0.0,\"top_p\":0.5,\"user\":\"12 x\","
-            + "\"max_completion_tokens\":7}").toList(), draft.preview(9).lines().stream().map(line -> line.replaceFirst(".*\"body\":(.*)}$", "$1")).toList());
+            + "\"max_completion_tokens\":7}").toList(), draft.preview(9).lines().stream()
+            .map(line -> line.replaceFirst(".*\"body\":(.*)}$", "$1")).toList());
     }
 
     /** The arguments of an alias come first, the user's own after them. */
