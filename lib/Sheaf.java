@@ -1821,6 +1821,7 @@ public final class Sheaf {
                 try (var lock = Lock.on(target, this::note)) {
                     journal = staging.settle(draft, target);
                     journal.quiet = quiet;
+                    if (draft.again != null) draft.again.answers.journal.checkUnchanged(this::note);
                     step.accept(this);
                 }
                 return this;
@@ -3571,6 +3572,24 @@ public final class Sheaf {
             return rows;
         }
 
+        /** Returns the id that a request had when it was first sent. */
+        String firstId(long index) {
+            if (isAgain()) return kept(index).path("first").asText();
+            return draft.path("own_ids").asBoolean() ? Answers.WIRE_ID + (index + 1)
+                : Json.lenient(requests().text(index)).path("custom_id").asText();
+        }
+
+        /** Returns how often a request has been sent, this time included. */
+        int round(long index) { return isAgain() ? kept(index).path("round").asInt() : 1; }
+
+        /** Returns the digest of the batch in which these requests were first sent. */
+        String origin() { return draft.path("again_of").asText(draft.path("digest").asText()); }
+
+        /** Whether the requests were sent before, so that each has its own row, id and template beside it. */
+        boolean isAgain() { return draft.path("again").asBoolean(); }
+
+        JsonNode kept(long index) { return Json.lenient(rows().text(index)); }
+
         private IntStream numbers() { return IntStream.rangeClosed(1, log.size()); }
 
         Stream<Part> lastSeen() { return numbers().mapToObj(this::part); }
@@ -3677,13 +3696,54 @@ public final class Sheaf {
         }
 
         /**
-         * A part that failed before anything ran cost nothing, and is submitted anew; so is an upload that was
-         * cancelled before any batch was made of it.
+         * A part that failed before anything ran cost nothing, and is submitted anew, unless its requests were sent
+         * again already; so is an upload that was cancelled before any batch was made of it.
          */
         void forgetWhatFailed() {
             boolean isSubmitted = isSubmitted();
+            var again = lastSeen().allMatch(Part::hasRun) ? Map.<String, Integer>of() : sentAgain();
             for (int part = 1; part <= log.size(); part++)
-                if (!part(part).hasRun() || !isSubmitted && log.get(part - 1).batch != null) forget(part);
+                if (!part(part).hasRun() && !isSentAgain(part, again)
+                    || !isSubmitted && log.get(part - 1).batch != null) forget(part);
+        }
+
+        /** Returns the last round of each request that was sent again, by its first id. */
+        private Map<String, Integer> sentAgain() {
+            var rounds = new HashMap<String, Integer>();
+            all().filter(later -> later.isAgain() && later.origin().equals(origin()) && later.isBegun())
+                .forEach(later -> LongStream.range(0, later.requestCount()).mapToObj(later::kept).forEach(kept ->
+                    rounds.merge(kept.path("first").asText(), kept.path("round").asInt(), Math::max)));
+            return rounds;
+        }
+
+        private boolean isSentAgain(int part, Map<String, Integer> again) {
+            return !again.isEmpty() && LongStream.range(0, requestCount()).anyMatch(i ->
+                requests().file(i) == part - 1 && again.getOrDefault(firstId(i), 0) > round(i));
+        }
+
+        /** Whether something of it was sent, or is being sent right now. */
+        private boolean isBegun() {
+            try (var lock = Lock.ifFree(dir)) {
+                reload();
+                return lock == null || !isUntouched();
+            } catch (IOException e) {
+                throw new UncheckedIOException("submit: cannot lock " + dir + " (" + reason(e) + ")", e);
+            }
+        }
+
+        /**
+         * What failed here may be at the provider anew by now, by another process; then it is not sent again. Whoever
+         * comes later finds the batch begun that is to send it, for its lock is held.
+         */
+        void checkUnchanged(Consumer<String> note) {
+            try (var lock = Lock.on(dir, note)) {
+                var now = new Journal(dir);
+                numbers().filter(part -> !now.log.get(part - 1).id().equals(log.get(part - 1).id())).findFirst()
+                    .ifPresent(part -> {
+                        throw new IllegalStateException("submit: part " + part + " of " + folderName()
+                            + " was submitted anew meanwhile, so nothing of it is sent again; run again");
+                    });
+            }
         }
 
         /** A local server may have been started anew on an empty store: then its batches never were. */
@@ -4168,23 +4228,15 @@ public final class Sheaf {
                 row.get());
         }
 
-        /** Returns the id that a request had when it was first sent. */
-        String firstId(long index) {
-            if (isAgain()) return kept(index).path("first").asText();
-            return journal.draft.path("own_ids").asBoolean() ? WIRE_ID + (index + 1)
-                : request(index).path("custom_id").asText();
-        }
+        String firstId(long index) { return journal.firstId(index); }
 
-        /** Returns how often a request has been sent, this time included. */
-        int round(long index) { return isAgain() ? kept(index).path("round").asInt() : 1; }
+        int round(long index) { return journal.round(index); }
 
-        /** Returns the digest of the batch in which these requests were first sent. */
-        String origin() { return journal.draft.path("again_of").asText(journal.draft.path("digest").asText()); }
+        String origin() { return journal.origin(); }
 
-        /** Whether the requests were sent before, so that each has its own row, id and template beside it. */
-        private boolean isAgain() { return journal.draft.path("again").asBoolean(); }
+        private boolean isAgain() { return journal.isAgain(); }
 
-        private JsonNode kept(long index) { return Json.lenient(journal.rows().line(index).orElseThrow()); }
+        private JsonNode kept(long index) { return journal.kept(index); }
 
         String template(long index) {
             if (isAgain()) return kept(index).path("template").asText();

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
@@ -172,6 +173,43 @@ class RepairTest {
         assertEquals(List.of("a", "b"), draft.submit().results().stream().map(Result::text).toList());
         assertEquals(3, sent("POST /v1/batches"));
         assertTrue(server.requests().stream().skip(before).noneMatch(request -> request.startsWith("POST")));
+    }
+
+    @Test void aPartThatFailedIsNotPaidByTheSecondRunOfTheScriptThatRepairedIt() {
+        answering("neither", 0, Reply.text(""));
+        var batch = halfFailed().submit().await();
+        server.models("good", "bad").pause();
+        var repair = batch.results().retry().submit();
+        halfFailed().submit();                                 // another process, while this one repairs
+        server.resume();
+        repair.await();
+
+        var results = halfFailed().repair(1).submit().results();
+
+        assertEquals(4, results.succeeded().size());
+        assertEquals(Map.of("a", 2, "b", 2), tries);
+        assertEquals(3, sent("POST /v1/batches"));
+    }
+
+    @Test void aPartThatAnotherProcessSubmitsAnewIsNotSentAgain() {
+        answering("neither", 0, Reply.text(""));
+        var batch = halfFailed().submit();
+        var results = batch.results();
+        server.models("good", "bad");
+        halfFailed().submit();
+
+        var fault = assertThrows(IllegalStateException.class, () -> results.retry().submit());
+
+        assertEquals("submit: part 2 of " + batch.folder().getFileName() + " was submitted anew meanwhile, so nothing "
+            + "of it is sent again; run again", fault.getMessage());
+        assertEquals(4, halfFailed().submit().results().succeeded().size());
+        assertEquals(Map.of("a", 2, "b", 2), tries);
+    }
+
+    /** A part for each model, of which the server has only one at first. */
+    private Draft halfFailed() {
+        if (sent("POST /v1/batches") == 0) server.models("good");
+        return batch().provider(here()).quiet().model("good", "bad").prompts("{{value}}", rows("a", "b"));
     }
 
     @Test void eachRoundSaysWhatItSendsAndWhatItLeavesOut() {
