@@ -3645,6 +3645,7 @@ public final class Sheaf {
                 }
                 case "ended" -> part.batch = step.path("batch");
                 case "no room" -> {
+                    part.submitted = true;
                     part.token = null;
                     part.batch = null;
                 }
@@ -3791,6 +3792,7 @@ public final class Sheaf {
                     queue.moved();
                 } catch (BatchException e) {
                     if (e.isQueueFull()) {
+                        if (!isSubmitted()) step("no room", part, "id", "");   // not even for the upload
                         queue.refused(e, e.retryAfter, goingCount() == 0);
                         break;
                     }

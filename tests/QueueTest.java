@@ -205,6 +205,15 @@ class QueueTest {
         assertEquals(1, client.ids("/batches").size());
     }
 
+    @Test void anUploadThatFindsNoRoomIsWaitedForToo() {
+        server.on("POST /v1/files", Fault.status(429), Fault.status(429), Fault.status(429), Fault.status(429));
+
+        var results = batch().provider(Provider.of(server.baseUrl())).quiet().model("m").prompts("a").submit().await()
+            .results();
+
+        assertEquals(Map.of(Outcome.SUCCEEDED, 1L), results.counts());
+    }
+
     @Test void anEmptyAccountIsNoFullQueue() {
         server.on("POST /v1/batches", Fault.status(429).body(NO_MONEY));
 
