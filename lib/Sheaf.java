@@ -740,9 +740,9 @@ public final class Sheaf {
 
         /** Names the tags, which a row has to fill. */
         @Override public String toString() {
-            return "Template[" + Stream.concat(Stream.of(name), hasTags() ? names().stream()
-                .map(tag -> "{{" + tag + "}}")
-                : Stream.of()).collect(Collectors.joining(" ")) + "]";
+            var tags = hasTags() ? names() : Set.<String>of();
+            return "Template[" + name + tags.stream().map(tag -> " {{" + tag + "}}").collect(Collectors.joining())
+                + "]";
         }
     }
 
@@ -1366,8 +1366,7 @@ public final class Sheaf {
             if (name.startsWith("result.") || name.equals("result")
                 && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
                 throw new IllegalArgumentException("prompts: the column \"" + name + "\" of "
-                    + Source.nameOf(draft.data)
-                    + " has the name of an answer; rename it");
+                    + Source.nameOf(draft.data) + " has the name of an answer; rename it");
         }
 
         private Stream<Template> templates() {
@@ -6339,15 +6338,15 @@ public final class Sheaf {
 
         /** Returns text as it stands, line by line. */
         static String lines(String text) {
-            return text.isBlank() ? "" : "<pre style=\"margin: .4em; white-space: pre-wrap; overflow-wrap: anywhere\">"
-                + escaped(text.stripTrailing()) + "</pre>\n";
+            return text.isBlank() ? "" : "<pre style=\"font-family: monospace; margin: .4em;"
+                + " white-space: pre-wrap; overflow-wrap: anywhere\">" + escaped(text.stripTrailing()) + "</pre>\n";
         }
 
         private static String drawn(List<String> header, List<List<String>> rows) {
             var out = new StringBuilder("<div style=\"overflow-x: auto\">"
                 + "<table style=\"border-collapse: collapse; margin: .4em 0\">\n<thead><tr>");
-            for (var label : header) out.append("<th ").append(CELL).append("\">").append(escaped(label))
-                .append("</th>");
+            for (var label : header)
+                out.append("<th ").append(CELL).append("\">").append(escaped(label)).append("</th>");
             out.append("</tr></thead>\n<tbody>\n");
             for (var row : rows) out.append("<tr>").append(String.join("", row)).append("</tr>\n");
             return out.append("</tbody>\n</table></div>\n").toString();

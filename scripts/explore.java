@@ -25,9 +25,7 @@ import sheaf.BatchServer;
 import sheaf.LocalModel;
 import sheaf.Sheaf.Provider;
 
-/**
- * JShell's own tool, which runs what is typed in another JVM: neither Ctrl-C nor a crash there ends the server here.
- */
+/** JShell's own tool, which runs what is typed in another JVM: no Ctrl-C and no crash there ends the server here. */
 class explore {
     private static final String START = """
         import sheaf.BatchServer;
@@ -86,10 +84,8 @@ class explore {
                 return open("", noKeyOrTwo.getMessage() + ".", "kept()");
         }
         try (var server = BatchServer.start()) {
-            return open(server.baseUrl(), "No key is set, so an echo answers, here: it says each prompt back. For a "
-                + "model, set "
-                + "OPENAI_API_KEY or the like, or --local.",
-                example("echo", ""));
+            return open(server.baseUrl(), "No key is set, so an echo answers, here: it says each prompt back. "
+                + "For a model, set OPENAI_API_KEY or the like, or --local.", example("echo", ""));
         }
     }
 

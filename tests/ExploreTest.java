@@ -84,9 +84,8 @@ class ExploreTest {
 
         assertTrue(out.contains("\nAnswers come from Provider[groq https://api.groq.com/openai/v1], as soon as "
             + "GROQ_API_KEY is set; leave and set it.\nTo begin, paste   models()\n"), out);
-        assertTrue(out.contains("|  Exception java.lang.IllegalStateException: provider: no key for groq; set "
-            + "GROQ_API_KEY"),
-            out);
+        assertTrue(out.contains("|  Exception java.lang.IllegalStateException: provider: no key for groq; "
+            + "set GROQ_API_KEY\n"), out);
     }
 
     private String ended(ProcessBuilder builder, String typed) throws Exception {

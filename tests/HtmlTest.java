@@ -74,8 +74,8 @@ class HtmlTest {
     }
 
     @Test void aFailedRowIsMarkedWithItsOutcomeItsErrorAndWhatCame() throws Exception {
-        server.answer(body -> body.toString().contains("long") ? BatchServer.Reply.text("so <far>")
-            .finishReason("length")
+        server.answer(body ->
+            body.toString().contains("long") ? BatchServer.Reply.text("so <far>").finishReason("length")
             : body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "no & never")
             : BatchServer.Reply.text("ok"));
 
@@ -116,8 +116,8 @@ class HtmlTest {
     @Test void theStyleIsInlineAndFitsALightAndADarkPage() {
         var html = ask("a", "A text of several words, which may be wrapped.").submit().results().toHtml();
 
-        assertTrue(html.contains("white-space: pre\">a</div>") && html.contains("white-space: pre-wrap\">A text"),
-            html);
+        assertTrue(html.contains("white-space: pre\">a</div>"), html);
+        assertTrue(html.contains("white-space: pre-wrap\">A text"), html);
         assertFalse(html.matches("(?s).*(#[0-9a-f]{3}|[^-]color:|class=).*"), html);
     }
 

@@ -133,7 +133,7 @@ class SharingTest {
                 csv("nothing.csv")
                 6 * 7
                 """),
-            use("kernel", "^installed the kernel ", "--install", "--prefix", file("jupyter")),
+            use("kernel", "^Installed the kernel ", "--install", "--prefix", file("jupyter")),
             use("clean", "^Batches kept here that are over, submitted more than 30 days ago:\n", "--runs"));
     }
 
