@@ -2,7 +2,6 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.csv;
@@ -27,6 +26,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 import sheaf.BatchServer.Fault;
@@ -143,16 +143,16 @@ class JournalTest {
         assertEquals("a", batch("good").results().iterator().next().text());
     }
 
+    /** With work that grows faster than the parts, this would take many minutes. */
+    @Timeout(60)
     @Test void aBatchOfManyPartsThatWaitIsReadAtOnce() throws IOException {
         server.pause();
         ask("a", "b").provider(here().limits(1, 10_000).queue(1, 1_000)).name("many").submit();
         var draft = steps().resolveSibling("draft.json");
         Files.writeString(draft, Files.readString(draft).replaceFirst("\"cut\" : \\[[^]]*]", "\"cut\" : [1"
-            + ",1".repeat(19_999) + "]"));
+            + ",1".repeat(99_999) + "]"));
 
-        var listed = assertTimeout(Duration.ofSeconds(4), () -> kept().toString());
-
-        assertTrue(listed.contains("0/19999"), listed);
+        assertTrue(kept().toString().contains("0/99999"), () -> kept().toString());
     }
 
     @Tag("C16")
