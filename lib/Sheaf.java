@@ -734,7 +734,8 @@ public final class Sheaf {
         /** Names the tags, which a row has to fill. */
         @Override public String toString() {
             var tags = hasTags() ? names() : Set.<String>of();
-            return "Template[" + name + tags.stream().map(tag -> " {{" + tag + "}}").collect(Collectors.joining()) + "]";
+            return "Template[" + name + tags.stream().map(tag -> " {{" + tag + "}}").collect(Collectors.joining())
+                + "]";
         }
     }
 
