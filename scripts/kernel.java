@@ -39,6 +39,7 @@ import jdk.jshell.EvalException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import sheaf.Sheaf.Listing;
 import sheaf.Sheaf.Preview;
@@ -70,7 +71,6 @@ class kernel implements Callable<Integer> {
                 + "; try 'kernel --help'"))
             .setExecutionExceptionHandler((e, command, parsed) -> {
                 if (e instanceof IOException) return failed(1, "kernel: cannot write or read " + e.getMessage());
-                if (e instanceof IllegalStateException) return failed(1, e.getMessage());
                 throw e;
             })
             .execute(args));
@@ -78,14 +78,16 @@ class kernel implements Callable<Integer> {
 
     @Override public Integer call() throws Exception {
         if (user && prefix != null)
-            throw new IllegalStateException("kernel: --user and --prefix exclude each other; give one of them");
+            throw wrong("--user and --prefix exclude each other; give one of them");
         if (connectionFile != null) serve(connectionFile);
         else if (install) install(kernels().resolve("sheaf"));
         else if (user || prefix != null)
-            throw new IllegalStateException("kernel: says where and not what; add --install");
+            throw wrong("--user and --prefix only say where; add --install");
         else CommandLine.usage(this, System.out);
         return 0;
     }
+
+    private ParameterException wrong(String what) { return new ParameterException(new CommandLine(this), what); }
 
     private static int failed(int status, String sentence) {
         System.err.println(sentence);
