@@ -190,7 +190,7 @@ public final class LocalModel implements AutoCloseable {
             return new Options(fileNameOrUrl, slots, contextSize, port);
         }
 
-        /** Returns options for so many requests at once. */
+        /** Returns options for so many requests at once; with one, the same seed gives the same answer to the letter. */
         public Options slots(int count) {
             return new Options(model, count, contextSize, port);
         }

@@ -317,11 +317,13 @@ class LocalModelTest {
             assertTrue(answer.text().contains("2") && !answer.text().contains("3"), answer.text());
         }
 
+        /** In one slot: in another the same sums stand elsewhere, and round a little differently. */
         @Test void theSameSeedGivesTheSameAnswer() {
             var body = chat("Invent a name for a boat.").put("temperature", 1.5).put("seed", 42).put("max_tokens", 12);
-            ask(model, body);              // reads the prompt; the next ones find it read, which rounds a little otherwise
 
-            assertEquals(ask(model, body).text(), ask(model, body).text());
+            try (var one = LocalModel.options().slots(1).contextSize(256).start()) {
+                assertEquals(ask(one, body).text(), ask(one, body).text());
+            }
         }
 
         /** The model copies what it reads; only intact characters come out as they went in. */
