@@ -94,25 +94,6 @@ class CommandsTest {
         }
     }
 
-    @Test void theGuidesStepsAreCommandsWhoseIdsAreAllThatIsOnStdout() throws Exception {
-        try (var server = BatchServer.start()) {
-            var here = List.of("--provider", server.baseUrl());
-            var guide = Files.writeString(dir.resolve("guide.jsonl"), DraftTest.GUIDE_LINE + "\n").toString();
-            assertTrue(step(here, "models").matches("(?s)id +owned_by\n.*echo +sheaf"));
-
-            var file = step(here, "upload", guide);
-            var id = step(here, "submit", file);
-            assertTrue(step(here, "status", id).startsWith("batch        " + id + "\nname         guide\n"));
-            assertTrue(step(here, "results", id).endsWith("\n1 succeeded; 11 tokens in, 6 out"));
-            server.pause();
-            var other = step(here, "submit", guide, "--name", "other");
-            assertTrue(step(here, "batches", "3").lines().count() >= 4);
-            assertTrue(step(here, "cancel", other).startsWith(other + " cancell"));
-            assertEquals(List.of(2L, 2L), Stream.of("POST /v1/files", "POST /v1/batches").map(request -> server
-                .requests().stream().filter(request::equals).count()).toList());
-        }
-    }
-
     @Test void localServesASmallModelUntilItIsStopped() throws Exception {
         var err = dir.resolve("stderr");
         var local = command("local", "--port", "0").redirectError(err.toFile()).start();
