@@ -10,7 +10,6 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -112,13 +111,6 @@ class CommandsTest {
             local.destroy();
             local.waitFor(10, TimeUnit.SECONDS);
         }
-    }
-
-    /** Returns what a step prints to stdout, without its last line end. */
-    private String step(List<String> provider, String... arguments) throws Exception {
-        var run = run(Stream.concat(Stream.of(arguments), provider.stream()).toArray(String[]::new));
-        assertEquals(0, run.status(), run.err());
-        return run.out().stripTrailing();
     }
 
     private JsonNode curl(String... arguments) throws Exception {
