@@ -24,5 +24,6 @@ class Multitask {
 
         results.show();
         results.toCsv("multitask.csv");                        // a line for each article and template
+        System.out.println("multitask.csv");
     }
 }

@@ -23,6 +23,7 @@ class quickstart {
 
     static void ask(String... options) {
         batch()
+            .name("quickstart")
             .model(System.getenv().getOrDefault("SHEAF_MODEL", "gpt-4.1-mini"))
             .system("You are {{persona}}.")
             .prompts(template("question"), csv("data/questions.csv"))
@@ -36,12 +37,21 @@ class quickstart {
 
     /** Free: a small model on this machine; where there can be none, an echo shows the journey. */
     static void local(String... args) {
-        try (var model = model(); var server = BatchServer.local(model == null ? "echo" : model.baseUrl())) {
+        try (var model = model(); var server = model == null ? BatchServer.local("echo") : server(model)) {
             ask(Stream.concat(Stream.of("--provider", server.baseUrl(), "--model", model == null ? "echo"
                 : model.model()), Stream.of(args)).toArray(String[]::new));
             System.out.println(model == null ? "No model was to be had: an echo engine said each question back."
                 : "Answered on this machine by " + model.describe() + "; --provider names a larger one.");
         }
+    }
+
+    /** The server that runs here already may have an echo behind it; that is not to pass for a model. */
+    static BatchServer server(LocalModel model) {
+        var running = BatchServer.local(model.baseUrl());
+        var names = Provider.of(running.baseUrl()).models().stream().map(each -> each.get("id")).toList();
+        if (names.contains(model.model())) return running;
+        running.close();
+        return BatchServer.start(model.baseUrl());
     }
 
     static LocalModel model() {
