@@ -4,13 +4,14 @@
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
 //SOURCES SlowLine.java
-//SOURCES ../tests/Chaos.java
-//SOURCES ../tests/ClientKills.java
-//SOURCES ../tests/KilledClient.java
-//SOURCES ../tests/Kills.java
-//SOURCES ../tests/Ledger.java
-//SOURCES ../tests/RawClient.java
-//SOURCES ../tests/ServerProcess.java
+//SOURCES ../tests/support/Chaos.java
+//SOURCES ../tests/support/ClientKills.java
+//SOURCES ../tests/support/KilledClient.java
+//SOURCES ../tests/support/Kills.java
+//SOURCES ../tests/support/Ledger.java
+//SOURCES ../tests/support/Project.java
+//SOURCES ../tests/support/RawClient.java
+//SOURCES ../tests/support/ServerProcess.java
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java
 
@@ -20,6 +21,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
+import sheaf.support.Chaos;
+import sheaf.support.ClientKills;
+import sheaf.support.Kills;
+import sheaf.support.Project;
 
 /**
  * Runs the benchmark that the first argument names, or that of the server. Its alias is not bench, because JBang takes
@@ -50,7 +55,7 @@ class RunBench {
                 System.exit(2);
             }
         }
-        ServerBench.deleteTree(folder);
+        Project.deleteTree(folder);
         System.exit(0);        // whatever threads the clients left behind
     }
 

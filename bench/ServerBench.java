@@ -4,9 +4,9 @@ import static java.net.http.HttpRequest.BodyPublishers.ofInputStream;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static sheaf.RawClient.HTTP;
-import static sheaf.RawClient.JSON;
-import static sheaf.RawClient.json;
+import static sheaf.support.RawClient.HTTP;
+import static sheaf.support.RawClient.JSON;
+import static sheaf.support.RawClient.json;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.BufferedReader;
@@ -28,7 +28,6 @@ import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
@@ -38,6 +37,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
+import sheaf.support.Project;
+import sheaf.support.RawClient;
+import sheaf.support.ServerProcess;
 
 /**
  * Measures a server in a JVM of its own with a heap of 256 MB. What it does is checked, byte by byte and line by line;
@@ -89,7 +91,7 @@ final class ServerBench {
             work.run();
         } finally {
             server.stop();
-            deleteTree(store.getParent());
+            Project.deleteTree(store.getParent());
         }
     }
 
@@ -298,12 +300,5 @@ final class ServerBench {
         String peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
             .orElseThrow().replaceAll("\\D", "");
         row(what, Long.parseLong(peak) / 1024.0, "MiB", "");
-    }
-
-    static void deleteTree(Path folder) throws IOException {
-        try (Stream<Path> tree = Files.walk(folder)) {
-            for (Path path : tree.sorted(Comparator.reverseOrder()).toList())
-                Files.deleteIfExists(path);
-        }
     }
 }

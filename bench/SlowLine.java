@@ -22,6 +22,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.server.BatchServer;
 
 /** Sends files up and down a slow line, and checks that all came: a relay in front of a server holds the bytes back. */
 final class SlowLine {

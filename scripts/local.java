@@ -6,8 +6,8 @@
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.stream.Stream;
-import sheaf.BatchServer;
-import sheaf.LocalModel;
+import sheaf.server.BatchServer;
+import sheaf.model.LocalModel;
 
 /** Takes the options of serve too: --port, --store, ... */
 class local {

@@ -10,8 +10,8 @@ import static sheaf.Sheaf.*;
 
 import java.io.UncheckedIOException;
 import java.util.stream.Stream;
-import sheaf.BatchServer;
-import sheaf.LocalModel;
+import sheaf.server.BatchServer;
+import sheaf.model.LocalModel;
 
 class quickstart {
     public static void main(String... args) {

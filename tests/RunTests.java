@@ -3,22 +3,15 @@
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
-//SOURCES *Test.java
-//SOURCES RawClient.java
-//SOURCES Printed.java
-//SOURCES Catalog.java
-//SOURCES ScriptsReadme.java
-//SOURCES ScriptedServer.java
-//SOURCES ServerProcess.java
-//SOURCES Kills.java
-//SOURCES Chaos.java
-//SOURCES ClientKills.java
-//SOURCES KilledClient.java
-//SOURCES Ledger.java
-//SOURCES Browser.java
+//SOURCES client/*.java
+//SOURCES server/*.java
+//SOURCES model/*.java
+//SOURCES commands/*.java
+//SOURCES sharing/*.java
+//SOURCES house/*.java
+//SOURCES support/*.java
 //SOURCES ../scripts/ask.java
 //SOURCES ../scripts/clean.java
-//SOURCES Shell.java
 //SOURCES ../scripts/eval.java
 //SOURCES ../scripts/steps.java
 //SOURCES ../scripts/tab.java
@@ -30,15 +23,12 @@ package sheaf;
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectPackage;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.stream.Stream;
 import org.junit.platform.engine.FilterResult;
 import org.junit.platform.engine.TestDescriptor;
 import org.junit.platform.engine.TestExecutionResult;
@@ -51,6 +41,7 @@ import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
+import sheaf.support.Project;
 
 /**
  * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
@@ -79,19 +70,11 @@ class RunTests {
         var report = new Report();
         LauncherFactory.create().execute(request, report);
 
-        deleteTree(home);
+        Project.deleteTree(home);
         if (report.passed + report.failed == 0)
             System.err.println("test: no test ran" + (args.length == 0 ? "" : " for " + String.join(" ", args)));
         report.close();
         System.exit(report.passed > 0 && report.failed == 0 ? 0 : 1);   // whatever threads the tests left behind
-    }
-
-    /** Returns the folder of the project: the nearest one upward from the current directory with its catalog. */
-    static Path projectRoot() {
-        for (Path dir = Path.of("").toAbsolutePath(); dir != null; dir = dir.getParent())
-            if (Files.exists(dir.resolve("jbang-catalog.json")) && Files.exists(dir.resolve("tests/RunTests.java")))
-                return dir;
-        throw new IllegalStateException("tests: " + Path.of("").toAbsolutePath() + " is not in the project; cd there");
     }
 
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
@@ -111,15 +94,12 @@ class RunTests {
     }
 
     private static String name(MethodSource method) {
-        return method.getClassName().replace("sheaf.", "").replace('$', '.') + "#" + method.getMethodName();
+        return shortName(method.getClassName()) + "#" + method.getMethodName();
     }
 
-    static void deleteTree(Path dir) {
-        try (Stream<Path> paths = Files.walk(dir)) {
-            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
-        } catch (IOException | UncheckedIOException e) {
-            System.err.println("test: could not delete all of " + dir + " (" + e.getMessage() + ")");
-        }
+    /** Returns the name without its package. */
+    private static String shortName(String type) {
+        return type.substring(type.lastIndexOf('.') + 1).replace('$', '.');
     }
 
     // ---- Report: a line per class, failures as they happen ----
@@ -179,7 +159,7 @@ class RunTests {
 
         private static String title(TestIdentifier test) {
             TestSource source = test.getSource().orElse(null);
-            if (source instanceof ClassSource type) return type.getClassName().replace("sheaf.", "").replace('$', '.');
+            if (source instanceof ClassSource type) return shortName(type.getClassName());
             if (!(source instanceof MethodSource method)) return test.getDisplayName();
             boolean plain = test.getDisplayName().equals(method.getMethodName() + "()");
             return name(method) + (plain ? "" : " " + test.getDisplayName());

@@ -1,0 +1,172 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+import static sheaf.Sheaf.template;
+
+import java.io.StringReader;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.w3c.dom.Document;
+import org.w3c.dom.Element;
+import org.w3c.dom.NodeList;
+import org.xml.sax.InputSource;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Outcome;
+import sheaf.Sheaf.Provider;
+import sheaf.server.BatchServer;
+
+/** What toHtml() returns, read back by a parser that knows nothing of it. */
+class HtmlTest {
+    final BatchServer server = BatchServer.start();
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
+
+    @AfterEach void stop() { server.close(); }
+
+    @Test void resultsAreATableWithWhatShowSaysBelow() throws Exception {
+        var html = ask("one", "two words").submit().results().toHtml();
+
+        assertEquals(List.of("id|value|result", "request-1|one|one", "request-2|two words|two words"), table(html));
+        assertEquals("2 succeeded; 3 tokens in, 3 out", text(parsed(html), "pre").get(0));
+    }
+
+    @Test void everyTextIsEscaped() throws Exception {
+        var hostile = "</td><script>alert('x')</script> & \"q\" <img src=x onerror=y>";
+        var results = batch().provider(here()).quiet().model(hostile, "b").customId("{{a<b}}" + hostile)
+            .prompts("{{a<b}}", rows(Map.of("a<b", hostile))).submit().results();
+
+        var html = results.toHtml();
+
+        assertEquals(List.of("id|a<b|" + hostile + "|b", hostile + hostile + "|" + hostile + "|" + hostile + "|"
+            + hostile), table(html));
+        assertFalse(html.matches("(?s).*<(script|img|style|link).*"), html);
+        assertFalse(html.matches("(?s).*<[^>]*(src|href|on[a-z]+|url)[=(].*"), html);
+    }
+
+    @Test void charactersThatMoveOrTurnTheTextAreLeftOutAndLinesStay() throws Exception {
+        var html = ask("a\u0000\u001b[31m\u202eb\n  c\td").submit().results().toHtml();
+
+        assertEquals("request-1|a[31mb\n  c    d|a[31mb\n  c    d", table(html).get(1));
+    }
+
+    @Test void templatesAndModelsStandSideBySideAsInShow() throws Exception {
+        var results = batch().provider(here()).quiet().model("x", "y")
+            .prompts(List.of(template("short", "{{q}}?"), template("long", "Why {{q}}?")), rows(Map.of("q", "a")))
+            .submit().results();
+
+        assertEquals(List.of("id|q|short, x|short, y|long, x|long, y", "request-1|a|a?|a?|Why a?|Why a?"),
+            table(results.toHtml()));
+    }
+
+    @Test void aFailedRowIsMarkedWithItsOutcomeItsErrorAndWhatCame() throws Exception {
+        server.answer(body ->
+            body.toString().contains("long") ? BatchServer.Reply.text("so <far>").finishReason("length")
+            : body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "no & never")
+            : BatchServer.Reply.text("ok"));
+
+        var html = ask("fine", "long", "bad").submit().results().toHtml();
+
+        assertEquals(List.of("id|value|result", "request-1|fine|ok",
+            "request-2|long|truncated: cut off after 2 tokens; raise maxTokens(...)\nso <far>",
+            "request-3|bad|errored: 400 no & never"), table(html));
+        assertEquals(List.of("truncated", "errored"), text(parsed(html), "b"));
+        assertEquals(List.of(false, false, true, true), backgrounds(html));
+        assertTrue(html.contains("1 succeeded, 1 errored, 1 truncated; "), html);
+    }
+
+    @Test void twentyRowsAreShownOrAsManyAsAsked() throws Exception {
+        var results = ask(IntStream.range(0, 23).mapToObj(i -> "row " + i).toArray(String[]::new)).submit().results();
+
+        assertEquals(21, table(results.toHtml()).size());
+        assertEquals(3, table(results.toHtml(2)).size());
+        assertTrue(results.toHtml(2).contains("21 more; toCsv(file) writes them all\n23 succeeded; "));
+        assertEquals("toHtml: -1 is less than 0",
+            assertThrows(IllegalArgumentException.class, () -> results.toHtml(-1)).getMessage());
+    }
+
+    @Test void noResultsAreATableWithoutRows() throws Exception {
+        var html = ask("a").submit().results().only(Outcome.REFUSED).toHtml();
+
+        assertEquals(List.of("id|value|result"), table(html));
+        assertTrue(html.contains(">no results</pre>"), html);
+    }
+
+    @Test void aLongTextIsCutWhereNobodyReadsOn() throws Exception {
+        var html = ask("a".repeat(19_999) + "😀".repeat(100_000)).submit().results().toHtml();
+
+        assertEquals("a".repeat(19_999) + "😀…", table(html).get(1).split("\\|")[1]);
+        assertTrue(html.length() < 50_000, "" + html.length());
+    }
+
+    @Test void theStyleIsInlineAndFitsALightAndADarkPage() {
+        var html = ask("a", "A text of several words, which may be wrapped.").submit().results().toHtml();
+
+        assertTrue(html.contains("white-space: pre\">a</div>"), html);
+        assertTrue(html.contains("white-space: pre-wrap\">A text"), html);
+        assertFalse(html.matches("(?s).*(#[0-9a-f]{3}|[^-]color:|class=).*"), html);
+    }
+
+    @Test void aListingIsATableToo() throws Exception {
+        server.models("a<b", "c");
+
+        assertEquals(List.of("id|owned_by", "a<b|system", "c|system"), table(here().models().toHtml())
+            .stream().map(row -> row.replaceAll("\\|[a-z-]+$", row.startsWith("id") ? "$0" : "|system")).toList());
+        assertEquals("(none)", text(parsed(here().batches(5).toHtml()), "pre").get(0));
+    }
+
+    @Test void aPreviewIsItsLines() throws Exception {
+        var preview = ask("1 < 2", "b").preview(2);
+
+        assertEquals(List.of(preview.toString()), text(parsed(preview.toHtml()), "pre"));
+        assertTrue(preview.toHtml().contains("1 &lt; 2"));
+    }
+
+    // ---- reading it back ----
+
+    private static Document parsed(String html) throws Exception {
+        var factory = DocumentBuilderFactory.newInstance();
+        return factory.newDocumentBuilder().parse(new InputSource(new StringReader("<body>" + html + "</body>")));
+    }
+
+    /** The rows of the only table, the header first, their cells between bars. */
+    private static List<String> table(String html) throws Exception {
+        return elements(parsed(html).getElementsByTagName("tr")).stream().map(row ->
+            String.join("|", elements(row.getChildNodes()).stream().map(Element::getTextContent).toList())).toList();
+    }
+
+    private static List<String> text(Document page, String tag) {
+        return elements(page.getElementsByTagName(tag)).stream().map(Element::getTextContent).toList();
+    }
+
+    /** Of each row, whether it holds a cell with a background. */
+    private static List<Boolean> backgrounds(String html) throws Exception {
+        return elements(parsed(html).getElementsByTagName("tr")).stream().map(row -> elements(row.getChildNodes())
+            .stream().anyMatch(cell -> cell.getAttribute("style").contains("background:"))).toList();
+    }
+
+    private static List<Element> elements(NodeList nodes) {
+        var elements = new ArrayList<Element>();
+        for (int i = 0; i < nodes.getLength(); i++) elements.add((Element) nodes.item(i));
+        return elements;
+    }
+
+    private Provider here() { return Provider.of(server.baseUrl()); }
+
+    private Draft ask(String... texts) {
+        return batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows(List.of(texts)));
+    }
+}

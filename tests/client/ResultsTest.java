@@ -1,0 +1,341 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+import static sheaf.Sheaf.template;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Outcome;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+import sheaf.Sheaf.Results;
+import sheaf.Sheaf.Usage;
+import sheaf.server.BatchServer;
+import sheaf.support.Guide;
+import sheaf.support.Printed;
+
+class ResultsTest {
+    record Label(String kind, int score) {}
+
+    final BatchServer server = BatchServer.start();
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() {
+        System.setProperty("SHEAF_HOME", home.toString());
+        System.setProperty("COLUMNS", "60");
+    }
+
+    @AfterEach void stop() {
+        System.clearProperty("COLUMNS");
+        server.close();
+    }
+
+    @Test void resultsFeedAnotherBatch() {
+        var answers = batch().provider(here()).quiet().model("m")
+            .prompts("A {{q}}", rows(Map.of("q", "1", "answer", "x"))).submit().results();
+
+        var grades = batch().provider(here()).quiet().model("judge").name("grades")
+            .prompts("{{q}} {{answer}} {{result.text}} {{result.model}} {{result.outcome}}", answers.succeeded())
+            .submit().results();
+
+        assertEquals(List.of("1 x A 1 m succeeded"), grades.stream().map(Result::text).toList());
+    }
+
+    @Test void aFailedRowDoesNotFeedAnotherBatch() {
+        server.answer(body -> BatchServer.Reply.text("half").finishReason("length"));
+        var answers = ask("a").submit().results();
+
+        var fault = assertThrows(IllegalArgumentException.class, () -> batch().model("m")
+            .prompts("{{result.text}}", answers).preview(1));
+
+        assertEquals("prompts: row 1 has no value for {{result.text}} (template line 1); its outcome is truncated: "
+            + "cut off after 1 tokens; raise maxTokens(...); feed succeeded()", fault.getMessage());
+    }
+
+    @Test void toCsvWritesRowsAndAnswersAndReadsBack() throws Exception {
+        var file = home.resolve("out.csv");
+
+        ask("a, \"b\"\nc", "d").submit().results().toCsv(file);
+
+        assertEquals("value,result.customId,result.template,result.model,result.outcome,result.text,result.error\n"
+            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
+            + "d,request-2,prompt-1,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
+    }
+
+    @Test void toCsvWritesTheColumnsAskedFor() throws Exception {
+        var results = ask("a").submit().results();
+
+        results.toCsv(home.resolve("two.csv").toString(), "result.text", "value");
+
+        assertEquals("result.text,value\na,a\n", Files.readString(home.resolve("two.csv")).replace("\r\n", "\n"));
+        var fault = assertThrows(IllegalArgumentException.class, () -> results.toCsv(home.resolve("x.csv"), "txt"));
+        assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, "
+            + "result.outcome, result.text, "
+            + "result.error", fault.getMessage());
+        assertTrue(Files.notExists(home.resolve("x.csv")));
+    }
+
+    @Test void toJsonlWritesEachRowWithItsAnswer() throws Exception {
+        ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
+
+        assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"echo\","
+            + "\"outcome\":\"succeeded\",\"text\":\"a\"}}\n", Files.readString(home.resolve("out.jsonl")));
+    }
+
+    @Test void usageIsTheSumOfTheLines() {
+        assertEquals(new Usage(5, 5, 0, 0), ask("a b", "c d e").submit().results().usage());
+    }
+
+    @Test void resultsAreGroupedByAProperty() {
+        var byModel = ask("a", "b").model("x", "y").submit().results().by(Result::model);
+
+        assertEquals(List.of("x", "y"), List.copyOf(byModel.keySet()));
+        assertEquals(2, byModel.get("y").size());
+    }
+
+    @Test void filtersNest() {
+        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.toString().contains("cut") ? "length"
+            : "stop"));
+        var results = ask("a", "cut", "b").submit().results();
+
+        assertEquals(2, results.succeeded().size());
+        assertEquals(1, results.failed().only(Outcome.TRUNCATED).size());
+        assertEquals(0, results.only(Outcome.REFUSED, Outcome.EXPIRED).size());
+        assertEquals("t", results.failed().iterator().next().rawText());
+    }
+
+    @Test void anAnswerIsReadAsARecordWithOrWithoutAFence() {
+        server.reply(text -> text.equals("plain") ? "{\"kind\":\"bug\",\"score\":2}"
+            : "```json\n{\"kind\":\"x\",\"score\":3,\"more\":1}\n```");
+        var results = ask("plain", "fenced").submit().results();
+
+        assertEquals(List.of(new Label("bug", 2), new Label("x", 3)), results.as(Label.class).toList());
+    }
+
+    @Test void anAnswerThatIsNoRecordSaysWhatItIs() {
+        server.reply(text -> "no json");
+
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit().results().as(Label.class)
+            .toList());
+
+        assertTrue(fault.getMessage().startsWith("as: request-1 is no Label: ") && fault.getMessage()
+            .endsWith("; it says: no json"),
+            fault.getMessage());
+    }
+
+    @Tag("C33")
+    @Test void retrySendsWhatMayPassAndMergePutsItInPlace() {
+        server.answer(body -> switch (body.at("/messages/0/content").asText()) {
+            case "down" -> BatchServer.Reply.error(503, "overloaded", "busy");
+            case "bad" -> BatchServer.Reply.error(400, "bad", "no");
+            case "cut" -> BatchServer.Reply.text("c").finishReason("length");
+            default -> BatchServer.Reply.text("fine");
+        }).loseLine("request-5");
+        var first = ask("ok", "down", "bad", "cut", "lost").customId("id {{value}}").submit().results();
+        server.answer(body -> BatchServer.Reply.text("now"));
+
+        var later = first.retry().quiet().submit().results();
+        var merged = first.merge(later);
+
+        assertEquals(List.of("id down", "id lost"), later.stream().map(Result::customId).toList());
+        assertEquals(List.of("down", "lost"), later.stream().map(result -> result.row("value")).toList());
+        assertEquals(List.of("fine", "now", "400 no", "cut off after 1 tokens; raise maxTokens(...)", "now"),
+            merged.stream().map(result -> result.ok() ? result.text() : result.error()).toList());
+        assertEquals(Map.of(Outcome.SUCCEEDED, 3L, Outcome.ERRORED, 1L, Outcome.TRUNCATED, 1L), merged.counts());
+        assertEquals(5, merged.size());
+    }
+
+    @Test void whatWasChosenIsSentAgainWithNewSettings() {
+        server.answer(body -> BatchServer.Reply.text("t").finishReason(body.path("max_completion_tokens").asInt() < 9
+            ? "length" : "stop"));
+        var first = ask("a", "b").maxTokens(5).submit().results();
+
+        var draft = first.only(Outcome.TRUNCATED).retry().maxTokens(50).quiet();
+
+        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r2\""), draft.preview(1)
+            .toString());
+        assertTrue(draft.preview(1).toString().endsWith("\"max_completion_tokens\":50}}"), draft.preview(1).toString());
+        assertEquals(2, first.merge(draft.submit().results()).succeeded().size());
+    }
+
+    @Test void aFilesOwnIdsAreNotMistakenForRounds() throws Exception {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var lines = Stream.of("a", "a-r1", "a-r2").map(id -> Guide.LINE.replace("request-1", id)).toList();
+        var first = batch().provider(here()).quiet().requests(Files.write(home.resolve("r.jsonl"), lines)).submit()
+            .results();
+        server.answer(body -> BatchServer.Reply.text("now"));
+
+        var merged = first.merge(first.retry().quiet().submit().results());
+
+        assertEquals(List.of("a now", "a-r1 now", "a-r2 now"),
+            merged.stream().map(result -> result.customId() + " " + result.text()).toList());
+    }
+
+    @Test void aRetryOfAnotherBatchIsNotMerged() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var one = ask("a").name("one").submit().results();
+        var two = ask("b").name("two").submit().results();
+
+        var fault = assertThrows(IllegalArgumentException.class,
+            () -> two.merge(one.retry().quiet().submit().results()));
+
+        assertEquals("merge: one-retry is no retry of two; merge takes what retry() brought", fault.getMessage());
+    }
+
+    @Test void anotherModelAnswersInItsOwnName() {
+        server.answer(body -> body.path("model").asText().equals("big") ? BatchServer.Reply.text("yes")
+            : BatchServer.Reply.error(503, "overloaded", "busy"));
+        var first = ask("a").maxTokens(5).submit().results();
+
+        var later = first.retry().quiet().model("big").maxTokens(50);
+
+        assertTrue(later.preview(1).toString().contains("\"max_completion_tokens\":50") && !later.preview(1).toString()
+            .contains(":5,"));
+        assertEquals("big", first.merge(later.submit().results()).iterator().next().model());
+    }
+
+    @Test void unevenRowsHaveEmptyCells() throws Exception {
+        var uneven = rows(List.of(Map.of("a", 1), new java.util.TreeMap<>(Map.of("a", 2, "b", 3))));
+
+        batch().provider(here()).quiet().model("m").prompts("{{a}}", uneven).submit().results()
+            .toCsv(home.resolve("u.csv").toString(), "a", "b", "result.text");
+
+        assertEquals("a,b,result.text\n1,,1\n2,3,2\n", Files.readString(home.resolve("u.csv")).replace("\r\n", "\n"));
+    }
+
+    @Tag("C33")
+    @Test void eachRoundHasIdsOfItsOwn() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+        var first = ask("a").submit().results();
+        var second = first.merge(first.retry().quiet().submit().results());
+        server.answer(body -> BatchServer.Reply.text("at last"));
+
+        var draft = second.retry().quiet();
+
+        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r3\""), draft.preview(1)
+            .toString());
+        assertEquals("at last", second.merge(draft.submit().results()).iterator().next().text());
+    }
+
+    @Test void aRetryThatCannotHelpIsASentence() {
+        server.answer(body -> BatchServer.Reply.text("").refusal("no"));
+        var first = ask("a").submit().results();
+
+        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() "
+            + "sends "
+            + "those all the same",
+            assertThrows(IllegalStateException.class, first::retry).getMessage());
+        assertEquals("retry: the requests are made already; system(...) would be ignored",
+            assertThrows(IllegalStateException.class,
+            () -> first.only(Outcome.REFUSED).retry().system("s").preview(1)).getMessage());
+        assertEquals("merge: rows is no retry of rows; merge takes what retry() brought",
+            assertThrows(IllegalArgumentException.class, () -> first.merge(first)).getMessage());
+    }
+
+    @Test void aColumnThatIsNotThereIsNamedWithThoseThatAre() {
+        var result = ask("a").submit().results().iterator().next();
+
+        assertEquals("row: no column id; it has: value", assertThrows(IllegalArgumentException.class,
+            () -> result.row("id")).getMessage());
+    }
+
+    @Test void showDrawsATableAsWideAsTheTerminal() {
+        var results = ask("short", "a long text that goes on and on until it no longer fits on one line of it").submit()
+            .results();
+
+        assertEquals("""
+            id         value                    result
+            ---------  -----------------------  ------------------------
+            request-1  short                    short
+            request-2  a long text that goes    a long text that goes on
+                       on and on until it no    and on until it no
+                       longer fits on one line  longer fits on one line
+                       of it                    of it
+            2 succeeded; 19 tokens in, 19 out
+            """, shown(results));
+    }
+
+    @Test void showPutsTemplatesSideBySide() {
+        var results = batch().provider(here()).quiet().model("m")
+            .prompts(List.of(template("loud", "{{w}}!"), template("shy", "{{w}}?")),
+            rows(Map.of("w", "hi"), Map.of("w", "ho"))).submit().results();
+
+        assertEquals("""
+            id         w   loud  shy
+            ---------  --  ----  ---
+            request-1  hi  hi!   hi?
+            request-3  ho  ho!   ho?
+            4 succeeded; 4 tokens in, 4 out
+            """, shown(results));
+    }
+
+    @Test void showKeepsWideCharactersAlignedAndEscapesHarmless() {
+        var results = ask("漢字", "\u001b[31mred", "e\u0301").submit().results();
+
+        assertEquals("""
+            id         value    result
+            ---------  -------  -------
+            request-1  漢字     漢字
+            request-2  [31mred  [31mred
+            request-3  e\u0301        e\u0301
+            3 succeeded; 3 tokens in, 3 out
+            """, shown(results));
+    }
+
+    @Test void showHasNoColumnForWhatNoRowHas() {
+        var text = Printed.stdout(() -> batch().provider(here()).quiet().model("m")
+            .prompts("{{text}} in {{#language}}{{.}}{{/language}}{{^language}}Spanish{{/language}}",
+                rows(Map.of("text", "x")))
+            .submit().results().show());
+
+        assertTrue(text.startsWith("id         text  result\n"), text);
+    }
+
+    @Test void accuracyCountsARequestWithoutAnAnswerAsWrong() {
+        server.answer(body -> body.toString().contains("c?") ? BatchServer.Reply.error(500, "x", "broke")
+            : BatchServer.Reply.text(" World.\n"));
+
+        var results = batch().provider(here()).quiet().model("m")
+            .prompts("{{q}}", rows(List.of(Map.of("q", "a?", "label", "world"), Map.of("q", "b?", "label", "Sports"),
+                Map.of("q", "c?", "label", "World"), Map.of("q", "d?", "label", "World"))))
+            .submit().results();
+
+        assertEquals(0.5, results.accuracy("label"));
+        assertEquals("row: no column lable; it has: label, q",
+            assertThrows(IllegalArgumentException.class, () -> results.accuracy("lable")).getMessage());
+        assertEquals("accuracy: there are no results", assertThrows(IllegalStateException.class,
+            () -> results.only(Outcome.EXPIRED).accuracy("label")).getMessage());
+    }
+
+    @Test void showSaysHowManyMoreThereAre() {
+        var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
+
+        assertTrue(text.endsWith("2 more; toCsv(file) writes them all\n3 succeeded; 3 tokens in, 3 out\n"), text);
+    }
+
+    @Test void theTextOfResultsIsOneLine() {
+        assertEquals("Results[rows {succeeded=2}]", ask("a", "b").submit().results().toString());
+    }
+
+    private static String shown(Results results) { return Printed.stdout(results::show); }
+
+    private Provider here() { return Provider.of(server.baseUrl()); }
+
+    private Draft ask(String... texts) {
+        return batch().provider(here()).quiet().model("echo").prompts("{{value}}", rows(List.of(texts)));
+    }
+}

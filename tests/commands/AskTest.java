@@ -1,0 +1,447 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
+import sheaf.support.Project;
+import sheaf.support.RawClient;
+
+/** The command ask: what can be done without Java. */
+class AskTest {
+    static final Path PROJECT = Project.root();
+    static final String HEADER = "result.customId,result.template,result.model,result.outcome,result.text,result.error";
+    final BatchServer server = BatchServer.start();
+    @TempDir Path dir;
+    boolean isTerminal;
+
+    private record Run(int status, String out, String err) {}
+
+    @BeforeEach void environment() {
+        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
+        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
+        System.setProperty("COLUMNS", "100");
+    }
+
+    @AfterEach void stop() {
+        server.close();
+        System.setProperty("OPENAI_BASE_URL", "");
+        System.clearProperty("COLUMNS");
+        System.clearProperty("CI");
+    }
+
+    // ---- prompts ----
+
+    @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
+        var run = ask("-m", "echo", "What is {{umami}}?", "@home, \"really\"", "-o", at("out.csv"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("prompt," + HEADER + "\n"
+            + "What is {{umami}}?,request-1,prompt-1,echo,succeeded,What is {{umami}}?,\n"
+            + "\"@home, \"\"really\"\"\",request-2,prompt-1,echo,succeeded,\"@home, \"\"really\"\"\",\n",
+            text("out.csv"));
+        assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
+        assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+    }
+
+    @Test void templatesTimesRowsTimesModels() {
+        file("a.mustache", "A {{q}}\n");
+        file("b.mustache", "B {{q}}\n");
+        file("rows.csv", "q,id\n\"x, \"\"y\"\"\nz\",7\nw,8\n");
+
+        var lines = ask("-m", "m,n", "-t", at("a.mustache"), "-t", at("b"), "-p", "C {{q}}", "-d", at("rows.csv"),
+            "--preview", "99").out().lines().toList();
+
+        assertEquals(2 * 3 * 2, lines.size());
+        assertTrue(lines.get(0).contains("\"model\":\"m\"") && lines.get(0).contains("\"C x, \\\"y\\\"\\nz\""));
+        assertTrue(lines.get(3).contains("\"model\":\"n\"") && lines.get(3).contains("\"A x, \\\"y\\\"\\nz\""));
+        assertTrue(lines.get(10).contains("\"model\":\"m\"") && lines.get(10).contains("\"B w\""));
+    }
+
+    @Test void everySettingReachesTheRequest() {
+        file("rows.jsonl", "{\"q\":\"x\",\"role\":\"cook\",\"url\":\"http://localhost/x.png\"}\n{\"q\":\"y\"}\n");
+
+        assertEquals("{\"custom_id\":\"request-1\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":"
+            + "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"A cook.\"},{\"role\":\"user\","
+            + "\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"image_url\",\"image_url\":"
+            + "{\"url\":\"http://localhost/x.png\"}}]}],\"seed\":7,\"stop\":[\"a\",\"b=c\"],\"temperature\":0,"
+            + "\"top_p\":0.90,\"user\":\"1 me\",\"max_completion_tokens\":9}}\n",
+            ask("-m", "m", "-s", "A {{role}}.", "-p", "{{q}}", "-d", at("rows.jsonl"), "--image", "{{url}}", "--limit",
+                "1", "--max-tokens", "9", "--with", "temperature=0", "--with", "top_p=0.90", "--with", "user=1 me",
+                "--with", "stop=[\"a\",\"b=c\"]", "--with=seed=7", "--name", "n", "--id", "{{q}}", "--preview").out());
+    }
+
+    @Test void previewSendsNothingAndTakesANumberOrNone() {
+        assertEquals(1, ask("-m", "m", "--preview", "one prompt").out().lines().count());
+        assertTrue(ask("-m", "m", "--preview", "@" + file("at", "not this")).out().contains("\"@" + dir));
+        assertEquals(2, ask("-m", "m", "--preview", "2", "one prompt", "and two", "and three").out().lines().count());
+        assertEquals(1, ask("-m", "m", "one prompt", "and two", "--preview=1", "-o", at("no/x.csv")).out().lines()
+            .count());
+        assertEquals(List.of(), server.requests());
+    }
+
+    // ---- rows ----
+
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(strings = {"q\nx\n", "\uFEFFq\nx\n", "{\"q\":\"x\"}\n", "\uFEFF\n {\"q\":\"x\"}",
+        " [\n{\"q\":\"x\"}]", "\"q\"\n\"x\"\n"})
+    void standardInputIsReadAsWhatItIs(String rows) {
+        var run = piping(rows, "-m", "echo", "-p", "{{q}}", "-d", "-");
+
+        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+            + "\"outcome\":\"succeeded\",\"text\":\"x\"}}\n", run.out());
+        assertEquals(0, run.status());
+        assertTrue(run.err().contains("; kept in " + only(dir.resolve("home/batches"), "stdin-")), run.err());
+    }
+
+    @Test void aFaultOfStandardInputIsNotThatOfAFile() {
+        assertEquals(new Run(2, "", "data: standard input is empty; pipe rows into it, or name a file\n"),
+            piping(" \n", "-m", "m", "-p", "{{q}}", "-d", "-"));
+        assertEquals(new Run(2, "", "csv: standard input line 2: 1 fields where the header has 2 (a, b); a comma is "
+            + "missing\n"), piping("a,b\n1\n", "-m", "m", "-p", "{{a}}", "-d", "-"));
+        assertEquals(new Run(2, "", "prompts: \"hello you\" names no column of stdin (a, b); name a column like "
+            + "{{a}}\n"),
+            piping("a,b\n1,2\n", "-m", "m", "-p", "hello you", "-d", "-"));
+    }
+
+    @Test void rowsThatAreTypedAreAskedFor() {
+        isTerminal = true;
+
+        assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
+            .equals("data: type the rows, and then Ctrl-D\n"));
+    }
+
+    // ---- answers ----
+
+    @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
+        isTerminal = true;
+        assertEquals("""
+            id         prompt     result
+            ---------  ---------  ---------
+            request-1  Say hello  Say hello
+            1 succeeded; 2 tokens in, 2 out
+            """, ask("-m", "echo", "Say hello").out());
+        assertTrue(ask("-m", "echo", "Say hello", "-o", "-").out().startsWith("{\"prompt\":\"Say hello\""));
+        isTerminal = false;
+        assertTrue(ask("-m", "echo", "Say hello").out().startsWith("{\"prompt\":\"Say hello\""));
+        assertEquals(1, server.requests().stream().filter("POST /v1/batches"::equals).count(), "paid once");
+    }
+
+    @Test void aLongTableSaysHowToGetTheRest() {
+        isTerminal = true;
+        file("rows.csv", "q\n" + "3 more; toCsv(file) writes them all\n".repeat(21));
+
+        var lines = ask("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv")).out().lines().toList();
+
+        assertEquals("1 more; --out FILE.csv writes them all", lines.get(22));
+        assertTrue(lines.get(2).contains("toCsv(file)"), "an answer stays as it is");
+    }
+
+    @Test void aRequestWithoutAnAnswerIsSaidAndIsExitCode1() {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "no", "too bad") : Reply.text("ok"));
+        file("rows.csv", "q\ngood\nbad\n");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.CSV"));
+
+        assertEquals(1, run.status());
+        assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
+            + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
+            + "what may end better\n"), run.err());
+        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,errored,,400 too bad\n"), text("out.CSV"));
+    }
+
+    @Test void repairSendsAgainWhatBroke() {
+        var broken = new AtomicInteger(1);
+        server.answer(body -> broken.getAndDecrement() > 0 ? Reply.error(500, "x", "broke") : Reply.text("ok"));
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1");
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
+    }
+
+    @Test void reuseSendsOnlyTheRowsThatAreNew() {
+        file("rows.csv", "q\na\nb\nc\n");
+        var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));
+        ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
+
+        var run = ask(Stream.concat(given.stream(), Stream.of("--reuse")).toArray(String[]::new));
+
+        assertEquals(3, run.out().lines().count());
+        assertTrue(run.err().contains("2 are sent, and for 1 the answer of then is taken"), run.err());
+    }
+
+    // ---- what is paid for is not lost ----
+
+    @Test void afterAFaultOfTheFileNothingHasBeenSent() throws IOException {
+        file("rows.csv", "q\nx\n");
+        file("old.csv", "paid for");
+        Files.createDirectory(dir.resolve("folder.csv"));
+        var faults = new ArrayList<Run>();
+        for (var out : List.of("old.csv", "new.txt", "new", "no/new.csv", "folder.csv", "rows.csv/new.csv"))
+            faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at(out)));
+        faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
+
+        assertEquals(Stream.of("old.csv exists; give another name, or --force",
+                "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
+                "no folder no; make it first", "folder.csv is a folder; name a file in it",
+                "no folder rows.csv; make it first",
+                "rows.csv is what is read; give another name")
+            .map(sentence -> new Run(2, "", "out: " + sentence + "\n")).toList(),
+            faults.stream().map(run -> new Run(run.status(), run.out(), run.err().replace(dir + "/", ""))).toList());
+        assertEquals(List.of(), server.requests());
+        assertEquals("paid for", text("old.csv"));
+    }
+
+    @Test void forceOverwritesAndPaysNothingTwice() {
+        var given = List.of("-m", "echo", "Say hello", "-o", at("out.jsonl"));
+        ask(given.toArray(String[]::new));
+        file("out.jsonl", "old");
+
+        var run = ask(Stream.concat(given.stream(), Stream.of("--force")).toArray(String[]::new));
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(text("out.jsonl").startsWith("{\"prompt\":\"Say hello\""));
+        assertEquals(1, server.requests().stream().filter("POST /v1/batches"::equals).count());
+    }
+
+    @Test void aFileThatAppearsMeanwhileIsNotOverwritten() {
+        server.answer(body -> {
+            file("out.csv", "another's");
+            return Reply.text("ok");
+        });
+
+        var run = ask("-m", "m", "Say hello", "-o", at("out.csv"));
+
+        assertEquals(1, run.status());
+        assertTrue(run.err().endsWith("out: " + at("out.csv") + " was made meanwhile; run again with another name, "
+            + "nothing is sent twice\n"), run.err());
+        assertEquals("another's", text("out.csv"));
+    }
+
+    // ---- mistakes ----
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', value = {
+        " | model: none given; name one by --model, and ./jbang models lists them",
+        "-m m | prompts: none given; write one in quotes, or give --prompt TEXT or --template FILE",
+        "-m m What is this? | prompts: \"What\", \"is\", \"this?\" are a prompt each; put quotes around one of several "
+            + "words, or give each as --prompt",
+        "-m m -p To Spanish: {{q}} -d FILE | prompts: \"Spanish:\", \"{{q}}\" are a prompt each; put quotes around one "
+            + "of several words, or give each as --prompt",
+        "-m m,m Hi | model: the same model twice would be paid twice; name each once",
+        "-m m rows.csv | prompts: \"rows.csv\" would be sent as a prompt; did you mean --data rows.csv?",
+        "-m m -p {{q}} | prompt: \"{{q}}\" has no rows to be filled in from; give --data FILE",
+        "-m m Hi -s {{q}} | system: row 1 has no value for {{q}} (template line 1); it has: prompt",
+        "-m m -t TEMPLATE | prompts: template t has no data; give --data FILE",
+        "-m m -t {{q}} -d FILE | template: takes a file name; for text write --prompt",
+        "-m m -t TEMPLATE -t TEMPLATE -d FILE | prompts: two templates are named \"t\"; rename one of the files",
+        "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); did you mean --template "
+            + "explain?",
+        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q",
+        "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
+        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json",
+        "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
+        "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",
+        "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",
+        "-m m Hi --id x | id: there are no rows to name; give --data FILE",
+        "-m m Hi --with temperature | options: --with temperature is no FIELD=VALUE",
+        "-m m Hi --with model=x | with: model has an option of its own: --model, --prompt or --system",
+        "-m m Hi --provider groq | provider: no key for groq; set GROQ_API_KEY",
+        "-m m Hi --modle x | ask: Unknown option: '--modle'; did you mean --model?",
+        "-m m Hi --colour | ask: Unknown option: '--colour'; try 'ask --help'",
+        "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
+        "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
+        "-m m Hi -d - -d - | ask: option '--data' (FILE) should be specified only once; try 'ask --help'",
+        "-m m Hi --provider gorq | ask: Invalid value for option '--provider': \"gorq\" is neither a base URL like "
+            + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
+            + "kluster, local; try 'ask --help'"})
+    void aMistakeIsASentenceAndNothingIsSent(String arguments, String sentence) {
+        System.setProperty("CI", "true");                      // no terminal to ask for a key
+        file("rows.csv", "q\nx\n");
+        file("empty.csv", "");
+        file("t.mustache", "{{q}}");
+        var given = Stream.of(String.valueOf(arguments).split(" ")).filter(word -> !word.equals("null"))
+            .map(word -> word.replace("FILE", at("rows.csv")).replace("TEMPLATE", at("t.mustache"))
+                .replace("EMPTY", at("empty.csv"))).toArray(String[]::new);
+
+        assertEquals(new Run(2, "", sentence.replace("EMPTY", at("empty.csv")) + "\n"), ask(given));
+        assertEquals(List.of(), server.requests());
+    }
+
+    @Test void withoutAKeyItSaysWhereItLookedAndWithTwoHowToChoose() {
+        System.setProperty("CI", "true");
+        System.setProperty("OPENAI_BASE_URL", "");
+
+        assertTrue(ask("-m", "m", "Hi").err().startsWith("provider: no key; looked for OPENAI_API_KEY, "));
+        System.setProperty("GROQ_API_KEY", "x");
+        System.setProperty("NEBIUS_API_KEY", "x");
+        try {
+            assertEquals(new Run(2, "", "provider: GROQ_API_KEY and NEBIUS_API_KEY are both set; choose with "
+                + "--provider groq or SHEAF_PROVIDER=groq\n"), ask("-m", "m", "Hi"));
+        } finally {
+            System.setProperty("GROQ_API_KEY", "");
+            System.setProperty("NEBIUS_API_KEY", "");
+        }
+    }
+
+    @Test void aProviderThatCannotBeReachedIsExitCode1() {
+        assertEquals(new Run(1, "", "submit: cannot reach http://localhost:9/v1 (connection refused); start a server "
+            + "or set OPENAI_BASE_URL\n"), ask("-m", "m", "Hi", "--provider", "http://localhost:9/v1"));
+    }
+
+    // ---- help ----
+
+    @Test void helpSaysEachOptionInALineOrTwoOf100Columns() {
+        var help = ask("--help").out();
+
+        assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
+        for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
+                "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
+                "--reuse", "--repair", "--provider"))
+            assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
+    }
+
+    @Test void theExamplesOfTheHelpWork() {
+        var examples = ask("--help").out().lines().filter(line -> line.contains("./jbang ask ")).toList();
+        assertEquals(3, examples.size());
+        for (var example : examples) {
+            var words = Pattern.compile("'([^']*)'|(\\S+)").matcher(example.replaceFirst(".*/jbang ask ", "")
+                .replaceFirst(" > .*", "")).results().map(word -> word.group(1) == null ? word.group(2)
+                    .replaceFirst("^data/", PROJECT + "/data/").replaceFirst("^out", dir + "/out") : word.group(1));
+            var input = example.replaceFirst(" *cat (\\S+).*", "$1");
+
+            assertEquals(0, piping(read(PROJECT.resolve(input)), words.toArray(String[]::new)).status(), example);
+        }
+        assertEquals(4, text("out.csv").lines().count());
+    }
+
+    // ---- as a process ----
+
+    @Test void ctrlCSaysHowToComeBackAndLeavesNoFileBehind() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/bin/kill")), "no kill on this machine");
+        server.pause();
+        var temporary = Files.createDirectory(dir.resolve("tmp"));
+        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"),
+            "sheaf.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
+            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+            .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("SHEAF_API_KEY", "k");
+        var process = builder.start();
+        try {
+            RawClient.await(() -> text("err").contains(" 0/1"));
+            assertEquals(1, count(temporary, "sheaf-ask"));
+
+            new ProcessBuilder("/bin/kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+
+            assertTrue(process.waitFor(20, TimeUnit.SECONDS));
+            assertTrue(text("err").strip().matches("(?s).*\n(batch_\\w+) goes on at \\S+; run again, or ./jbang "
+                + "results \\1, to come back to it"), text("err"));
+            assertEquals(0, count(temporary, "sheaf-ask"));
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    /** Two runs of one script, each a process: what JBang and the shell make of quotes, files and pipes. */
+    @Test void itRunsAsACommandWithAFileAndInAPipe() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no shell on this machine");
+        file("x.csv", "q\n\"it's \"\"x\"\", $HOME\"\n");
+
+        assertEquals(0, shell("$ask -m echo -p 'Say {{q}}' -d x.csv -o out.csv"), () -> text("err"));
+        assertEquals("q," + HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,succeeded,"
+            + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
+        assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
+        assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
+            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
+            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
+        assertFalse(text("err").contains("\tat "), text("err"));
+    }
+
+    private int shell(String line) throws Exception {
+        var builder = new ProcessBuilder("/bin/sh", "-c", "ask='" + PROJECT + "/jbang --quiet " + PROJECT
+            + "/scripts/ask.java'; " + line).directory(dir.toFile()).redirectError(dir.resolve("err").toFile());
+        builder.environment().keySet().removeIf(name -> name.matches("(SHEAF|OPENAI)_.*|.*_(API_KEY|TOKEN)"));
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
+        var process = builder.start();
+        process.getOutputStream().close();
+        return process.waitFor();
+    }
+
+    private Run ask(String... arguments) {
+        var status = new AtomicInteger();
+        var out = new String[1];
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
+            status.set(sheaf.ask.run(stream -> isTerminal, arguments))));
+        return new Run(status.get(), out[0], err);
+    }
+
+    private Run piping(String input, String... arguments) {
+        var before = System.in;
+        System.setIn(new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)));
+        try {
+            return ask(arguments);
+        } finally {
+            System.setIn(before);
+        }
+    }
+
+    private String at(String name) { return dir.resolve(name).toString(); }
+
+    private String file(String name, String text) {
+        try {
+            return Files.writeString(dir.resolve(name), text).toString();
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private String text(String name) { return read(dir.resolve(name)); }
+
+    private static String read(Path file) {
+        try {
+            return Files.exists(file) ? Files.readString(file).replace("\r\n", "\n") : "";
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private static Path only(Path folder, String start) {
+        try (var files = Files.list(folder)) {
+            return files.filter(file -> file.getFileName().toString().startsWith(start)).findFirst().orElseThrow();
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private static long count(Path folder, String start) throws IOException {
+        try (var files = Files.list(folder)) {
+            return files.filter(file -> file.getFileName().toString().startsWith(start)).count();
+        }
+    }
+}

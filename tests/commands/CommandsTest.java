@@ -1,0 +1,146 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.server.BatchServer;
+import sheaf.support.Guide;
+import sheaf.support.Project;
+
+/** The commands of the catalog, each run as a user runs it. */
+class CommandsTest {
+    static final Path PROJECT = Project.root();
+    @TempDir Path dir;
+
+    private record Run(int status, String out, String err) {}
+
+    @Test void quickstartShowsARowForEachQuestionAndSaysWhoAnswered() throws Exception {
+        var run = run("quickstart");
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(Stream.of("request-1  What is the ultimate", "request-2  Explain the", "request-3  Explain the")
+            .allMatch(run.out()::contains), run.out());
+        assertTrue(run.out()
+            .matches("(?s).*\n(Answered on this machine by SmolLM2-135M-Instruct .*|No model was to be had: .*)\n"),
+            run.out());
+    }
+
+    @Test void quickstartAsksTheProviderThatIsNamed() throws Exception {
+        try (var server = BatchServer.start()) {
+            var run = run("quickstart", "--provider", server.baseUrl(), "--model", "echo");
+
+            assertEquals(0, run.status(), run.err());
+            assertTrue(run.out().endsWith("3 succeeded; 45 tokens in, 28 out\n"), run.out());
+        }
+    }
+
+    @Test void cleanListsWhatIsLeftAndNeedsNoKeyForWhatIsHere() throws Exception {
+        var run = run("clean");
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("Batches kept here that are over, submitted more than 30 days ago:\n(none)\n\n", run.out());
+        assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
+    }
+
+    @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
+        var typo = run("quickstart", "--provider", "local", "--modle", "m");
+        assertEquals(1, typo.status());
+        assertTrue(typo.err().startsWith("options: \"--modle\" is no option; there are: --provider P, "), typo.err());
+        assertEquals(new Run(1, "",
+            "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
+            + "parasail, doubleword, deepinfra, together, kluster, local\n"),
+            run("quickstart", "--provider", "gorq", "--model", "m"));
+        assertEquals(new Run(1, "",
+            "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
+            run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));
+    }
+
+    @Test void serveTakesTheGuidesCurlLines() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/usr/bin/curl")), "no curl on this machine");
+        var serve = command("serve", "--port", "0").redirectError(ProcessBuilder.Redirect.DISCARD).start();
+        try (var lines = new BufferedReader(new InputStreamReader(serve.getInputStream(), StandardCharsets.UTF_8))) {
+            var url = lines.readLine().replaceFirst("^OPENAI_BASE_URL=", "");
+            Files.writeString(dir.resolve("my_batch_request.jsonl"), Guide.LINE + "\n");
+
+            var file = curl(url + "/files", "-H", "Content-Type: multipart/form-data", "-F",
+                "file=@my_batch_request.jsonl", "-F", "purpose=batch");
+            var batch = curl(url + "/batches", "-H", "Content-Type: application/json", "-d", "{\"input_file_id\": \""
+                + file.path("id").asText()
+                + "\", \"endpoint\": \"/v1/chat/completions\", \"completion_window\": \"24h\"}");
+            while (!batch.path("status").asText().equals("completed")) batch = curl(url + "/batches/" + batch.path("id")
+                .asText());
+            var output = curl(url + "/files/" + batch.path("output_file_id").asText() + "/content");
+
+            assertEquals("request-1", output.path("custom_id").asText());
+            assertEquals("What is the ultimate breakfast sandwich?",
+                output.at("/response/body/choices/0/message/content").asText());
+            assertEquals(1, curl(url + "/batches").path("data").size());
+        } finally {
+            serve.descendants().forEach(ProcessHandle::destroy);
+            serve.destroy();
+            serve.waitFor(10, TimeUnit.SECONDS);
+        }
+    }
+
+    @Test void localServesASmallModelUntilItIsStopped() throws Exception {
+        var err = dir.resolve("stderr");
+        var local = command("local", "--port", "0").redirectError(err.toFile()).start();
+        try (var lines = new BufferedReader(new InputStreamReader(local.getInputStream(), StandardCharsets.UTF_8))) {
+            var url = lines.readLine();
+            if (url == null) {                                 // no weights are to be had here
+                assertEquals(1, local.waitFor());
+                assertTrue(Files.readString(err).matches("start: .*\n"), Files.readString(err));
+                return;
+            }
+            assertTrue(Files.readString(err).contains("model: SmolLM2-135M-Instruct ("), Files.readString(err));
+            var models = Sheaf.Provider.of(url.replaceFirst("^OPENAI_BASE_URL=", "")).models();
+            assertEquals("SmolLM2-135M-Instruct", models.get(0).get("id"));
+        } finally {
+            local.descendants().forEach(ProcessHandle::destroy);
+            local.destroy();
+            local.waitFor(10, TimeUnit.SECONDS);
+        }
+    }
+
+    private JsonNode curl(String... arguments) throws Exception {
+        var curl = new ProcessBuilder(Stream.concat(Stream.of("curl", "-s", "-H", "Authorization: Bearer none"),
+            Stream.of(arguments)).toList())
+            .directory(dir.toFile()).start();
+        var answer = new ObjectMapper().readTree(curl.getInputStream());
+        assertEquals(0, curl.waitFor());
+        return answer;
+    }
+
+    private Run run(String... arguments) throws IOException, InterruptedException {
+        var err = dir.resolve("stderr");
+        var process = command(arguments).redirectError(err.toFile()).start();
+        process.getOutputStream().close();
+        var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        return new Run(process.waitFor(), out, Files.readString(err));
+    }
+
+    /** A command in the project's folder, with an empty store and no keys. */
+    private ProcessBuilder command(String... arguments) {
+        var builder = new ProcessBuilder(Stream.concat(Stream.of(PROJECT.resolve("jbang").toString(), "--quiet"),
+            Stream.of(arguments)).toList())
+            .directory(PROJECT.toFile());
+        builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_")
+            || name.startsWith("OPENAI_"));
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("COLUMNS", "100");
+        return builder;
+    }
+}

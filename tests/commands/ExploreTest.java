@@ -1,0 +1,121 @@
+package sheaf;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.support.Project;
+
+/** JShell with everything imported, driven through a pipe from a folder that holds nothing of the project. */
+class ExploreTest {
+    @TempDir Path dir;
+
+    /** One session, for a start costs seconds: each paragraph is a claim. */
+    @Test void theGreetingsLineWorksAndThePromptOutlivesMistakesAndLeavesNothingBehind() throws Exception {
+        var session = explore().start();
+        try (var out = new BufferedReader(new InputStreamReader(session.getInputStream(), UTF_8));
+             var in = session.outputWriter(UTF_8)) {
+            var greeting = new ArrayList<String>();
+            for (var line = out.readLine(); line != null && !line.isBlank(); line = out.readLine()) greeting.add(line);
+            assertEquals(5, greeting.size(), () -> greeting + read(dir.resolve("stderr")));
+            assertTrue(greeting.stream().allMatch(line -> line.length() <= 125), greeting.toString());
+            assertTrue(greeting.get(1).startsWith("No key is set, so an echo answers"), greeting.get(1));
+            assertTrue(greeting.get(2).startsWith("To begin, paste   batch()"), greeting.get(2));
+
+            in.write(greeting.get(2).replaceFirst("To begin, paste +", "") + "\n");
+            in.flush();
+            var table = new StringBuilder();
+            while (!table.toString().contains(" succeeded; ")) table.append(out.readLine()).append('\n');
+            assertTrue(table.toString().contains("request-2  Explain the Pythagorean theorem.            Explain the"),
+                table.toString());
+            assertTrue(table.toString().endsWith("3 succeeded; 16 tokens in, 16 out\n"), table.toString());
+
+            var children = session.descendants().toList();     // the JVM that runs what is typed
+            assertEquals(1, children.size());
+            in.write("""
+                questions
+                batch().model("m").prompts("{{colour}}", questions).preview(1)
+                batch().nonsense()
+                batch().
+                model("m").
+                prompts("{{question}}", questions)
+                Batch b = batch("questions"); Sheaf.Listing<Batch> all = batches();
+                all
+                /exit all.size() + 2
+                """);
+            in.close();
+            var text = String.join("\n", out.lines().toList());
+
+            assertTrue(session.waitFor(60, TimeUnit.SECONDS), text);
+            assertTrue(text.contains("questions ==> Data[questions.csv: persona, question]"), text);
+
+            assertTrue(text.contains("|  Exception java.lang.IllegalArgumentException: prompts: row 1 has no value for "
+                + "{{colour}} (template line 1); it has: persona, question\n"), text);
+            assertFalse(text.contains("|        at "), text);
+            assertTrue(text.contains("symbol:   method nonsense()"), text);
+
+            assertTrue(text.contains(" ==> Draft[m, 1 prompt over questions.csv]"), text);
+            assertTrue(text.matches("(?s).*all ==> id +name +status +requests +created +kept\n-.*\nbatch_.*"), text);
+
+            assertEquals(3, session.exitValue(), text);
+            assertFalse(read(dir.resolve("stderr")).contains("WARNING"), read(dir.resolve("stderr")));
+            for (var child : children) child.onExit().get(60, TimeUnit.SECONDS);
+        } finally {
+            session.descendants().forEach(ProcessHandle::destroyForcibly);
+            session.destroyForcibly();
+        }
+    }
+
+    @Test void aProviderThatLacksItsKeyIsNamedAndNoEchoAnswersInItsPlace() throws Exception {
+        var builder = explore();
+        builder.environment().put("SHEAF_PROVIDER", "groq");
+
+        var out = ended(builder, "models()\n");
+
+        assertTrue(out.contains("\nAnswers come from Provider[groq https://api.groq.com/openai/v1], as soon as "
+            + "GROQ_API_KEY is set; leave and set it.\nTo begin, paste   models()\n"), out);
+        assertTrue(out.contains("|  Exception java.lang.IllegalStateException: provider: no key for groq; "
+            + "set GROQ_API_KEY\n"), out);
+    }
+
+    private String ended(ProcessBuilder builder, String typed) throws Exception {
+        var session = builder.start();
+        try (var in = session.outputWriter(UTF_8)) {
+            in.write(typed);
+        }
+        var out = new String(session.getInputStream().readAllBytes(), UTF_8);
+        assertEquals(0, session.waitFor(), () -> out + read(dir.resolve("stderr")));
+        return out;
+    }
+
+    private ProcessBuilder explore() throws IOException {
+        var project = Project.root();
+        var builder = new ProcessBuilder(project.resolve("jbang").toString(), "--quiet",
+            "explore@" + project.resolve("jbang-catalog.json"))
+            .directory(Files.createDirectories(dir.resolve("elsewhere")).toFile())
+            .redirectError(dir.resolve("stderr").toFile());
+        builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.endsWith("_TOKEN")
+            || name.startsWith("SHEAF_") || name.startsWith("OPENAI_"));
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("COLUMNS", "100");
+        return builder;
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+}

@@ -1,0 +1,490 @@
+package sheaf.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.stream.Collectors.toList;
+import static java.util.stream.Collectors.toMap;
+import static java.util.stream.Collectors.toSet;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import com.openai.core.JsonValue;
+import com.openai.core.http.HttpResponse;
+import com.openai.errors.BadRequestException;
+import com.openai.errors.NotFoundException;
+import com.openai.errors.OpenAIServiceException;
+import com.openai.errors.UnauthorizedException;
+import com.openai.errors.UnexpectedStatusCodeException;
+import com.openai.models.batches.Batch;
+import com.openai.models.batches.BatchCreateParams;
+import com.openai.models.batches.BatchListParams;
+import com.openai.models.chat.completions.ChatCompletionCreateParams;
+import com.openai.models.embeddings.EmbeddingCreateParams;
+import com.openai.models.files.FileCreateParams;
+import com.openai.models.files.FileListParams;
+import com.openai.models.files.FileObject;
+import com.openai.models.files.FilePurpose;
+import com.openai.models.models.Model;
+import com.openai.models.uploads.Upload;
+import com.openai.models.uploads.UploadCompleteParams;
+import com.openai.models.uploads.UploadCreateParams;
+import com.openai.models.uploads.parts.PartCreateParams;
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import sheaf.server.BatchServer.Dialect;
+import sheaf.server.BatchServer.Reply;
+import sheaf.support.Project;
+import sheaf.support.RawClient;
+
+/**
+ * OpenAI's own clients against the server, as their users have them: openai-java in this JVM, the openai package of
+ * PyPI and of npm in foreign/, and what kluster.ai's batch guide does with curl and Python, word for word.
+ */
+@Tag("S27")
+class RealClientsTest {
+    static final String KEY = "sk-real-clients";
+    static final String PYTHON_CLIENT = "openai==3.54.0";
+    static final String NODE_CLIENT = "openai@6.49.0";      // 7 asks for Node 22
+    static final long MONTH = 30 * 24 * 60 * 60;
+    static final Path CLIENTS = Project.root().resolve("tests/foreign");
+    static final Set<String> JOURNEY = Set.of("POST /v1/files", "GET /v1/files", "GET /v1/files/*",
+        "GET /v1/files/*/content", "DELETE /v1/files/*", "POST /v1/batches", "GET /v1/batches", "GET /v1/batches/*",
+        "POST /v1/batches/*/cancel", "GET /v1/models", "GET /v1/models/*", "POST /v1/chat/completions",
+        "POST /v1/embeddings");
+
+    @TempDir Path dir;
+    BatchServer server = speaking(Dialect.OPENAI);
+    final OpenAIClient client = openai(KEY);
+
+    private record Run(int status, String out, String err) {}
+
+    @AfterEach void stop() {
+        server.close();
+        client.close();
+    }
+
+    // ---- the openai packages ----
+
+    @Test void openaiOfPyPIMakesTheWholeJourney() throws Exception {
+        Run run = python(script("openai_client.py"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals(JOURNEY, routes());
+        assertEquals(1, cancels(step(run, "cancel too late").get("id").asText()));
+    }
+
+    @Test void openaiOfNpmMakesTheWholeJourney() throws Exception {
+        Run run = node(script("openai_client.mjs"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals(JOURNEY, routes());
+        assertEquals(1, cancels(step(run, "cancel too late").get("id").asText()));
+    }
+
+    @Test void openaiOfPyPIUploadsInParts() throws Exception {
+        Run run = python(script("openai_uploads.py"));
+
+        assertEquals(0, run.status(), run.err());
+    }
+
+    @Test void openaiOfNpmUploadsInParts() throws Exception {
+        Run run = node(script("openai_uploads.mjs"));
+
+        assertEquals(0, run.status(), run.err());
+    }
+
+    // ---- the guide ----
+
+    @ParameterizedTest
+    @EnumSource(names = {"OPENAI", "KLUSTER"})
+    void theGuidesCurlScriptPrintsTheResults(Dialect dialect) throws Exception {
+        server.close();
+        server = speaking(dialect);
+
+        Run run = bash(ofTheGuide("guide.sh"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals(Map.of("request-1", "What is the ultimate breakfast sandwich?", "request-2",
+            "Explain the Pythagorean theorem.", "request-4", "Explain the Pythagorean theorem in Spanish"),
+            answers(run.out().lines().filter(line -> line.startsWith("{"))), run.out());
+    }
+
+    @Test void theGuidesCurlLinesListAndCancelABatch() throws Exception {
+        String id = submitted(held()).id();
+
+        Run run = bash(ofTheGuide("guide_list_and_cancel.sh").replace("$BATCH_ID", id));
+
+        List<JsonNode> printed = RawClient.JSON.readerFor(JsonNode.class).<JsonNode>readValues(run.out()).readAll();
+        assertEquals(id, printed.get(0).at("/data/0/id").asText(), run.out());
+        assertEquals("cancelling", printed.get(1).get("status").asText(), run.out());
+        assertEquals(Batch.Status.CANCELLED, ended(id).status());
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"OPENAI", "KLUSTER"})
+    void theGuidesPythonScriptSavesTheResults(Dialect dialect) throws Exception {
+        server.close();
+        server = speaking(dialect);
+
+        Run run = python(ofTheGuide("guide.py"));
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("Batch status: completed"), run.out());
+        assertEquals(Map.of("request-1", "What is the ultimate breakfast sandwich?", "request-2",
+            "Explain the Pythagorean theorem.", "request-3", "Who can park in the area?"),
+            answers(Files.readString(dir.resolve("batch_results.jsonl")).lines()), run.out());
+    }
+
+    @Test void theGuidesPythonLinesListAndCancelABatch() throws Exception {
+        String id = submitted(held()).id();
+
+        Run run = python(ofTheGuide("guide_list_and_cancel.py").replace("mybatch-123", id));
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("'id': '" + id + "'"), run.out());
+        assertEquals(Batch.Status.CANCELLED, ended(id).status());
+    }
+
+    // ---- openai-java ----
+
+    @SuppressWarnings("deprecation")    // status() and statusDetails(); servers send them all the same
+    @Test void openaiJavaReadsEveryFieldOfAFile() throws Exception {
+        byte[] content = RawClient.lines("one").getBytes(UTF_8);
+        Path path = Files.write(dir.resolve("requests.jsonl"), content);
+
+        FileObject file = client.files().create(upload().file(path).build());
+
+        assertEquals(file.validate(), client.files().retrieve(file.id()));
+        assertEquals(Map.of(), file._additionalProperties());
+        assertEquals(List.of("requests.jsonl", (long) content.length, FileObject.Purpose.BATCH,
+            FileObject.Status.PROCESSED, Optional.empty()),
+            List.of(file.filename(), file.bytes(), file.purpose(), file.status(), file.statusDetails()));
+        assertEquals(file.createdAt() + MONTH, file.expiresAt().orElseThrow());
+        assertArrayEquals(content, content(file.id()));
+    }
+
+    @Test void openaiJavaUploadsBytesAndSaysWhenTheyExpire() {
+        var hour = FileCreateParams.ExpiresAfter.builder().seconds(3600).build();
+
+        FileObject file = client.files().create(upload().file(RawClient.lines("one").getBytes(UTF_8))
+            .expiresAfter(hour).build());
+
+        assertEquals(file.createdAt() + 3600, file.validate().expiresAt().orElseThrow());
+    }
+
+    @Test void openaiJavaReadsEveryFieldOfABatchAtEachOfItsEnds() {
+        Batch completed = ended(submitted(RawClient.lines("one", "two", "break")).id());
+        Batch failed = ended(submitted("{}\n").id());
+        String held = submitted(held()).id();
+        client.batches().cancel(held);
+        Batch cancelled = ended(held);
+
+        assertEquals(List.of(Batch.Status.COMPLETED, Batch.Status.FAILED, Batch.Status.CANCELLED),
+            Stream.of(completed, failed, cancelled).map(Batch::validate).map(Batch::status).toList());
+        assertTrue(completed.createdAt() <= completed.completedAt().orElseThrow());
+        assertEquals(List.of(3L, 2L, 1L), counts(completed));
+        assertEquals(4, completed.usage().orElseThrow().totalTokens());
+        assertEquals(Optional.of("m"), completed.model());
+        assertEquals(1, failed.errors().flatMap(Batch.Errors::data).orElseThrow().get(0).line().orElseThrow());
+        assertEquals(100, counts(cancelled).get(1) + counts(cancelled).get(2));
+    }
+
+    @Test void openaiJavaSendsMetadataAndTheExpiryOfTheOutput() {
+        Batch batch = client.batches().create(batch(RawClient.lines("one"))
+            .metadata(BatchCreateParams.Metadata.builder().putAdditionalProperty("run", JsonValue.from("7")).build())
+            .outputExpiresAfter(BatchCreateParams.OutputExpiresAfter.builder().seconds(3600).build()).build());
+
+        FileObject output = client.files().retrieve(ended(batch.id()).outputFileId().orElseThrow());
+
+        assertEquals(Map.of("run", JsonValue.from("7")), batch.metadata().orElseThrow()._allProperties());
+        assertEquals(output.createdAt() + 3600, output.validate().expiresAt().orElseThrow());
+        assertEquals(FileObject.Purpose.BATCH_OUTPUT, output.purpose());
+    }
+
+    @Test void openaiJavaPagesThroughFilesAndBatchesAndMeetsEachOnce() {
+        List<Batch> batches = IntStream.range(0, 7).mapToObj(i -> submitted(RawClient.lines("one"))).collect(toList());
+        batches.forEach(batch -> ended(batch.id()));
+        Collections.reverse(batches);
+
+        assertEquals(batches.stream().map(Batch::id).toList(), client.batches()
+            .list(BatchListParams.builder().limit(3).build()).autoPager().stream().map(Batch::id).toList());
+        assertEquals(batches.stream().map(Batch::inputFileId).toList(), client.files()
+            .list(FileListParams.builder().limit(2).purpose("batch").build()).autoPager().stream().map(FileObject::id)
+            .toList());
+    }
+
+    @Test void openaiJavaDoesNotRepeatACancelThatCameTooLate() {
+        String id = submitted(RawClient.lines("one")).id();
+        ended(id);
+
+        var refused = assertThrows(UnexpectedStatusCodeException.class, () -> client.batches().cancel(id));
+
+        assertEquals(409, refused.statusCode());
+        assertEquals(1, cancels(id));
+    }
+
+    @Test void openaiJavaParsesRefusals() {
+        String file = submitted(RawClient.lines("one")).inputFileId();
+        assertTrue(client.files().delete(file).validate().deleted());
+
+        assertEquals("invalid_api_key", refused(UnauthorizedException.class, () -> openai("sk-wrong").files().list()));
+        assertEquals("model_not_found",
+            refused(NotFoundException.class, () -> client.models().retrieve("deepseek-ai/DeepSeek-V3")));
+        assertEquals("invalid_value", refused(BadRequestException.class, () -> client.batches().create(
+            batch(RawClient.lines("one")).endpoint(BatchCreateParams.Endpoint.of("/v1/nothing")).build())));
+        assertThrows(NotFoundException.class, () -> client.files().content(file));
+    }
+
+    @Test void openaiJavaReadsModelsCompletionsAndEmbeddings() {
+        var asked = EmbeddingCreateParams.builder().model("echo").input("one");
+
+        var completion = client.chat().completions().create(ChatCompletionCreateParams.builder().model("echo")
+            .addUserMessage("Say this").build()).validate();
+        var packed = client.embeddings().create(asked.build()).validate();
+        var plain = client.embeddings()
+            .create(asked.encodingFormat(EmbeddingCreateParams.EncodingFormat.FLOAT).build()).validate();
+
+        assertEquals("echo", client.models().retrieve("echo").validate().id());
+        assertEquals(List.of("echo"), client.models().list().autoPager().stream().map(Model::id).toList());
+        assertEquals(Optional.of("Say this"), completion.choices().get(0).message().content());
+        assertEquals(4, completion.usage().orElseThrow().totalTokens());
+        assertEquals(plain.data().get(0).embedding(), packed.data().get(0).embedding());
+    }
+
+    @Test void openaiJavaUploadsInParts() throws Exception {
+        byte[] one = RawClient.lines("one").getBytes(UTF_8);
+        Path two = Files.writeString(dir.resolve("two"), RawClient.lines("two"));
+        Upload upload = client.uploads().create(UploadCreateParams.builder().filename("big.jsonl")
+            .bytes(2 * one.length).mimeType("application/jsonl").purpose(FilePurpose.BATCH).build()).validate();
+
+        var part = PartCreateParams.builder().uploadId(upload.id());
+        String second = client.uploads().parts().create(part.data(two).build()).validate().id();
+        String first = client.uploads().parts().create(part.data(one).build()).validate().id();
+        Upload completed = client.uploads().complete(upload.id(),
+            UploadCompleteParams.builder().addPartId(first).addPartId(second).build()).validate();
+
+        assertEquals(Upload.Status.COMPLETED, completed.status());
+        assertEquals(RawClient.lines("one") + RawClient.lines("two"),
+            new String(content(completed.file().orElseThrow().id()), UTF_8));
+    }
+
+    // ---- what the server says ----
+
+    /** Answers as the scripts in foreign/ expect it: "break" fails, and "hold" waits until somebody cancels. */
+    private BatchServer speaking(Dialect dialect) {
+        return BatchServer.options().apiKey(KEY).mixedModels().dialect(dialect).start().answer(this::reply);
+    }
+
+    private Reply reply(JsonNode body) {
+        String text = lastText(body);
+        if (text.equals("break"))
+            return Reply.error(400, "broken_on_purpose", "This request fails.");
+        if (text.equals("hold"))
+            awaitCancel();
+        return Reply.text(text);
+    }
+
+    private static String lastText(JsonNode body) {
+        JsonNode content = body.path("messages").path(body.path("messages").size() - 1).path("content");
+        return content.isArray() ? content.path(0).path("text").asText() : content.asText();
+    }
+
+    private void awaitCancel() {
+        RawClient.await(() -> server.requests().stream().anyMatch(request -> request.endsWith("/cancel")));
+        LockSupport.parkNanos(200_000_000);     // the cancel has been received, but perhaps not yet obeyed
+    }
+
+    /** Returns enough requests that most of them have not begun when the first ones end. */
+    private static String held() {
+        return RawClient.lines(Collections.nCopies(100, "hold").toArray(String[]::new));
+    }
+
+    /** Returns what the server was asked for, ids and names left out. */
+    private Set<String> routes() {
+        return server.requests().stream().map(request -> request.replaceFirst("(/v1/\\w+/)(?!completions)[^/]+", "$1*"))
+            .collect(toSet());
+    }
+
+    private int cancels(String id) {
+        return Collections.frequency(server.requests(), "POST /v1/batches/" + id + "/cancel");
+    }
+
+    // ---- openai-java, a little shorter ----
+
+    private OpenAIClient openai(String key) {
+        return OpenAIOkHttpClient.builder().baseUrl(server.baseUrl()).apiKey(key).build();
+    }
+
+    private static FileCreateParams.Builder upload() {
+        return FileCreateParams.builder().purpose(FilePurpose.BATCH);
+    }
+
+    private BatchCreateParams.Builder batch(String lines) {
+        String file = client.files().create(upload().file(lines.getBytes(UTF_8)).build()).id();
+        return BatchCreateParams.builder().inputFileId(file)
+            .endpoint(BatchCreateParams.Endpoint.V1_CHAT_COMPLETIONS)
+            .completionWindow(BatchCreateParams.CompletionWindow._24H);
+    }
+
+    private Batch submitted(String lines) {
+        return client.batches().create(batch(lines).build()).validate();
+    }
+
+    private Batch ended(String id) {
+        RawClient.await(() -> Set.of("completed", "failed", "expired", "cancelled")
+            .contains(client.batches().retrieve(id).status().asString()));
+        return client.batches().retrieve(id);
+    }
+
+    private byte[] content(String file) throws Exception {
+        try (HttpResponse response = client.files().content(file)) {
+            return response.body().readAllBytes();
+        }
+    }
+
+    private static List<Long> counts(Batch batch) {
+        var counts = batch.requestCounts().orElseThrow();
+        return List.of(counts.total(), counts.completed(), counts.failed());
+    }
+
+    private static <T extends OpenAIServiceException> String refused(Class<T> type, Executable call) {
+        return assertThrows(type, call).code().orElseThrow();
+    }
+
+    // ---- scripts, and the packages that they need ----
+
+    private static String script(String name) throws Exception {
+        return Files.readString(CLIENTS.resolve(name));
+    }
+
+    /** Returns a script as it stands in the guide, but for the base URL, the key, and how long it sleeps. */
+    private String ofTheGuide(String name) throws Exception {
+        return script(name).replace("https://api.kluster.ai/v1", server.baseUrl())
+            .replace("getpass(\"Enter your kluster.ai API key: \")", "\"" + KEY + "\"")
+            .replace("time.sleep(10)", "time.sleep(0.02)").replace("sleep 10", "sleep 0.02");
+    }
+
+    private static Map<String, String> answers(Stream<String> lines) {
+        return lines.map(line -> RawClient.json(line.getBytes(UTF_8))).collect(toMap(
+            line -> line.get("custom_id").asText(),
+            line -> line.at("/response/body/choices/0/message/content").asText()));
+    }
+
+    private static JsonNode step(Run run, String name) {
+        return run.out().lines().map(line -> RawClient.json(line.getBytes(UTF_8)))
+            .filter(line -> line.get("step").asText().equals(name)).findFirst().orElseThrow();
+    }
+
+    private Run bash(String script) throws Exception {
+        onThePath("curl");
+        onThePath("jq");
+        return run(script, "script.sh", Map.of("API_KEY", KEY), onThePath("bash"));
+    }
+
+    private Run python(String script) throws Exception {
+        String python = onThePath("python3");
+        String abi = run("import sys; print(sys.implementation.cache_tag)", "abi.py", Map.of(), python).out().strip();
+        Path packages = installed(abi + "-" + PYTHON_CLIENT, python, "-m", "pip", "install", "--quiet",
+            "--disable-pip-version-check", "--no-input", "--timeout", "15", "--retries", "1", PYTHON_CLIENT,
+            "--target");
+        return run(script, "script.py", Map.of("PYTHONPATH", packages.toString(), "PYTHONUTF8", "1"), python);
+    }
+
+    private Run node(String script) throws Exception {
+        String node = onThePath("node");
+        String version = run("console.log(process.versions.node)", "version.mjs", Map.of(), node).out().strip();
+        assumeTrue(Integer.parseInt(version.replaceFirst("\\..*", "")) >= 20, "Node " + version + " is too old");
+        Path packages = installed(NODE_CLIENT, onThePath("npm"), "install", "--loglevel", "error", "--ignore-scripts",
+            "--no-audit", "--no-fund", "--fetch-retries", "1", NODE_CLIENT, "--prefix");
+        Path link = Files.createSymbolicLink(dir.resolve("node_modules"), packages.resolve("node_modules"));
+        try {
+            return run(script, "script.mjs", Map.of(), node);
+        } finally {
+            Files.delete(link);
+        }
+    }
+
+    /** Returns the folder of a package, which the command puts into the folder that it is told, once for all runs. */
+    private Path installed(String name, String... command) throws Exception {
+        Path folder = cache().resolve(name);
+        if (Files.exists(folder))
+            return folder;
+        Files.createDirectories(folder.getParent());
+        Path unfinished = Files.createTempDirectory(folder.getParent(), "unfinished");
+        Run run = run(Map.of(), Stream.concat(Stream.of(command), Stream.of(unfinished.toString())).toList());
+        if (run.status() == 0 && !Files.exists(folder))
+            Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
+        else
+            Project.deleteTree(unfinished);
+        assumeTrue(run.status() == 0, () -> name + " is not to be had (" + complaint(run) + ")");
+        return folder;
+    }
+
+    private static String complaint(Run run) {
+        return run.err().lines().filter(line -> line.matches("(?i)(npm )?error.*")).findFirst().orElse(run.err());
+    }
+
+    private static Path cache() {
+        String given = System.getenv("XDG_CACHE_HOME");
+        Path cache = given == null || given.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(given);
+        return cache.resolve("sheaf-tests");
+    }
+
+    private static String onThePath(String tool) {
+        Optional<Path> found = Stream.of(System.getenv("PATH").split(File.pathSeparator))
+            .map(folder -> Path.of(folder, tool)).filter(Files::isExecutable).findFirst();
+        assumeTrue(found.isPresent(), "no " + tool + " on this machine");
+        return found.get().toString();
+    }
+
+    private Run run(String script, String name, Map<String, String> settings, String tool) throws Exception {
+        Files.writeString(dir.resolve(name), script);
+        return run(settings, List.of(tool, name));
+    }
+
+    private Run run(Map<String, String> settings, List<String> command) throws Exception {
+        Path out = dir.resolve("out"), err = dir.resolve("err");
+        var builder = new ProcessBuilder(command).directory(dir.toFile()).redirectInput(nothing())
+            .redirectOutput(out.toFile()).redirectError(err.toFile());
+        builder.environment().keySet().removeIf(name -> name.startsWith("OPENAI_"));
+        builder.environment().putAll(Map.of("OPENAI_BASE_URL", server.baseUrl(), "OPENAI_API_KEY", KEY,
+            "NO_PROXY", "127.0.0.1", "no_proxy", "127.0.0.1"));
+        builder.environment().putAll(settings);
+        Process process = builder.start();
+        try {
+            assertTrue(process.waitFor(100, TimeUnit.SECONDS), () -> command + " does not end");
+        } finally {
+            process.destroyForcibly();
+        }
+        return new Run(process.exitValue(), Files.readString(out), Files.readString(err));
+    }
+
+    private File nothing() throws Exception {
+        Path empty = dir.resolve("in");
+        return (Files.exists(empty) ? empty : Files.createFile(empty)).toFile();
+    }
+}

@@ -1,0 +1,215 @@
+package sheaf.sharing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.support.Project;
+
+/** Starts ./jbang as a copy in a folder of its own, with a PATH that holds only what the test puts there. */
+@DisabledOnOs(OS.WINDOWS)
+class LauncherTest {
+    static final String JAR = "jbang-cli-0.132.1-all.jar";
+    static final String RECORDS = "printf '[%s]' \"$@\"";       // a shell command that shows its arguments
+
+    @TempDir Path temp;
+    Path project, bin, home;
+    Path jdk = Path.of(System.getProperty("java.home"));
+    String path, stdin = "";
+
+    record Run(int status, String out, String err) {}
+
+    @BeforeEach void layOut() throws IOException {
+        project = Files.createDirectories(temp.resolve("a project"));
+        bin = Files.createDirectories(temp.resolve("bin"));
+        home = Files.createDirectories(temp.resolve("home"));
+        path = bin.toString();
+        Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
+        assertTrue(project.resolve("jbang").toFile().setExecutable(true));
+        for (String tool : List.of("bash", "cat", "chmod", "cp", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm",
+                "sh", "sha256sum", "shasum"))
+            onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
+    }
+
+    // ---- which JBang it takes ----
+
+    @Test void anInstalledJBangOnThePathIsTaken() {
+        command(bin.resolve("jbang"), RECORDS);
+
+        assertEquals(new Run(0, "[run][a b][*]", ""), jbang("run", "a b", "*"));
+    }
+
+    @Test void anInstalledJBangInTheHomeFolderIsTaken() {
+        command(home.resolve(".jbang/bin/jbang"), RECORDS);
+
+        assertEquals(new Run(0, "[version]", ""), jbang("version"));
+    }
+
+    @Test void itDoesNotTakeItselfForAnInstalledOne() {
+        path = project + File.pathSeparator + bin;
+        command(bin.resolve("jbang"), RECORDS);
+
+        assertEquals("[version]", jbang("version").out());
+    }
+
+    @Test void mavenFetchesJBangOnce() {
+        Path jar = realJar();
+        command(bin.resolve("mvn"), "echo chatter; cp '" + jar + "' .");
+
+        assertEquals(new Run(0, "0.132.1\n", "fetching JBang 0.132.1 ...\n"), jbang("version"));
+        assertEquals(new Run(0, "0.132.1\n", ""), jbang("version"));
+        assertEquals(List.of(JAR), listing(project.resolve(".jbang")));
+    }
+
+    @Test void aJarWithAnotherChecksumIsNotRun() {
+        command(bin.resolve("mvn"), "printf abc > " + JAR);
+
+        assertEquals(new Run(1, "", """
+            fetching JBang 0.132.1 ...
+            jbang: not run: what Maven fetched is not JBang 0.132.1 (SHA-256 \
+            ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad)
+            """), jbang("version"));
+        assertEquals(List.of(), listing(project.resolve(".jbang")));
+    }
+
+    @Test void whatMavenSaysIsShownWhenItFails() {
+        command(bin.resolve("mvn"), "echo no route to host; exit 1");
+
+        assertEquals(new Run(1, "", """
+            fetching JBang 0.132.1 ...
+            no route to host
+            jbang: found no JBang and could not fetch it (mvn, curl, wget); see https://www.jbang.dev
+            """), jbang("version"));
+    }
+
+    @Test void withoutMavenJBangsOwnInstallerIsRun() {
+        command(bin.resolve("curl"), """
+            cat >"$3" <<'END'
+            mkdir -p "$JBANG_DIR/bin"
+            printf '#!/bin/sh\\necho %s installed, "$@"\\n' "$JBANG_DOWNLOAD_VERSION" >"$JBANG_DIR/bin/jbang"
+            chmod +x "$JBANG_DIR/bin/jbang"
+            END""");
+
+        assertEquals(new Run(0, "0.132.1 installed, test\n",
+            "installing JBang 0.132.1 in " + home + "/.jbang ...\n"), jbang("test"));
+    }
+
+    @Test void withNothingToFetchItWithItSaysSo() {
+        assertEquals(new Run(1, "", "jbang: found no JBang and could not fetch it (mvn, curl, wget);"
+            + " see https://www.jbang.dev\n"), jbang("version"));
+    }
+
+    @Test void aJavaWithoutACompilerIsNoJdk() {
+        jdk = temp.resolve("jre");
+        command(jdk.resolve("bin/java"), "echo java ran");
+
+        assertEquals(new Run(1, "", "jbang: found no JDK (a Java with javac) and could not fetch one;"
+            + " install JDK 17 or newer\n"), jbang("version"));
+    }
+
+    // ---- what it hands on ----
+
+    @Test void argumentsStdinAndExitCodeReachTheScriptAndComeBack() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        Files.writeString(project.resolve("Echo.java"), """
+            class Echo {
+                public static void main(String... args) throws Exception {
+                    for (String arg : args) System.out.print("[" + arg + "]");
+                    System.in.transferTo(System.out);
+                    System.exit(7);
+                }
+            }
+            """);
+        String[] hostile = {"a b", "it's", "\"q\"", "$HOME", "`id`", "*", ";exit 3", "line\nline", "\\"};
+        stdin = "from stdin";
+
+        Run run = jbang(Stream.concat(Stream.of("Echo.java"), Arrays.stream(hostile)).toArray(String[]::new));
+
+        assertEquals("[" + String.join("][", hostile) + "]from stdin", run.out());
+        assertEquals(7, run.status());
+    }
+
+    @Test void whatJBangPrintsItselfIsPrintedAndItsExitCodeKept() throws IOException {
+        fakeJava("printf '%s' \"out 'of' $*\"; exit 2");
+
+        assertEquals(new Run(2, "out 'of' run nowhere\n", ""), jbang("run", "nowhere"));
+    }
+
+    @Test void stdinIsLeftToTheProgramThatJBangNames() throws IOException {
+        fakeJava("echo cat; exit 255");
+        stdin = "all of it";
+
+        assertEquals(new Run(0, "all of it", ""), jbang("run", "x"));
+    }
+
+    // ---- helpers ----
+
+    Run jbang(String... args) {
+        try {
+            Path out = temp.resolve("out"), err = temp.resolve("err"), in = temp.resolve("in");
+            Files.writeString(in, stdin);
+            var command = Stream.concat(Stream.of(project.resolve("jbang").toString()), Arrays.stream(args)).toList();
+            var builder = new ProcessBuilder(command).directory(project.toFile())
+                .redirectInput(in.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
+            builder.environment().clear();
+            builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
+                "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
+            Process process = builder.start();
+            assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
+            return new Run(process.exitValue(), Files.readString(out), Files.readString(err));
+        } catch (IOException | InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** Writes a shell script and makes it a command. */
+    static void command(Path file, String script) {
+        try {
+            Files.createDirectories(file.getParent());
+            Files.writeString(file, "#!/bin/sh\n" + script + "\n");
+            assertTrue(file.toFile().setExecutable(true));
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** A JDK whose java is a shell script, with the arguments for JBang in $*; and a jar, for it to ignore. */
+    void fakeJava(String script) throws IOException {
+        jdk = temp.resolve("jdk");
+        command(jdk.resolve("bin/javac"), "");
+        command(jdk.resolve("bin/java"), "while [ \"$1\" != -jar ]; do shift; done; shift 2; " + script);
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.createFile(project.resolve(".jbang").resolve(JAR));
+    }
+
+    /** The jar that ./jbang has fetched for this checkout; where JBang is installed there is none. */
+    static Path realJar() {
+        Path jar = Project.root().resolve(".jbang").resolve(JAR);
+        assumeTrue(Files.exists(jar), ".jbang/" + JAR + " is not here: JBang is installed");
+        return jar;
+    }
+
+    static Stream<Path> onThePath(String tool) {
+        return Arrays.stream(System.getenv("PATH").split(File.pathSeparator)).map(dir -> Path.of(dir, tool))
+            .filter(Files::isExecutable).limit(1);
+    }
+
+    static List<String> listing(Path dir) {
+        return List.of(dir.toFile().list());
+    }
+}

@@ -1,0 +1,419 @@
+package sheaf.sharing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+import static sheaf.support.Catalog.PROJECT;
+import static sheaf.Sheaf.batch;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf;
+import sheaf.Sheaf.Provider;
+import sheaf.server.BatchServer;
+import sheaf.support.Catalog;
+import sheaf.support.Catalog.Run;
+import sheaf.support.Catalog.Visitor;
+import sheaf.support.Guide;
+import sheaf.support.ScriptsReadme;
+
+/** What others get from the catalog: all of it runs in an empty folder of theirs, by its address alone. */
+class SharingTest {
+    @TempDir static Path temp;
+    static final Set<String> asked = ConcurrentHashMap.newKeySet();       // bodies of requests that came to the model
+    static BatchServer server, paused;
+    static Sheaf.Batch going;
+    static Catalog catalog;
+
+    // ---- every alias from an address ----
+
+    /** How a visitor uses an alias, what is then printed, and which bodies of requests a model has got. */
+    private record Use(String alias, String prints, List<String> arguments, String stdin, List<String> asks) {
+        Use typing(String text) { return new Use(alias, prints, arguments, text, asks); }
+    }
+
+    private static Use use(String alias, String prints, String... arguments) {
+        return new Use(alias, prints, List.of(arguments), "", List.of());
+    }
+
+    /** The guide's quickstart of a model, as its Python has it. */
+    private static Use three(String alias, String model) {
+        return new Use(alias, "\n3 succeeded; ", List.of(), "", List.of(
+            body(model, "an experienced cook", "What is the ultimate breakfast sandwich?"),
+            body(model, "a maths tutor", "Explain the Pythagorean theorem."),
+            body(model, "a multilingual, experienced maths tutor", "Explain the Pythagorean theorem in Spanish")));
+    }
+
+    private static Use images(String alias, String model) {
+        return new Use(alias, "\n3 succeeded; ", List.of(), "", List.of(picture(model, "What is this?", "cat"),
+            picture(model, "What is this?", "emoji"), picture(model, "Who can park in the area?", "parking")));
+    }
+
+    private static String body(String model, String persona, String question) {
+        return """
+            {"model":"%s","messages":[{"role":"system","content":"You are %s."},{"role":"user","content":"%s"}],\
+            "max_completion_tokens":1000}""".formatted(model, persona, question);
+    }
+
+    private static String picture(String model, String question, String name) {
+        return """
+            {"model":"%s","messages":[{"role":"user","content":[{"type":"text","text":"%s"},{"type":"image_url",\
+            "image_url":{"url":"https://github.com/kluster-ai/docs/blob/main/images/get-started/start-building/\
+            %s-image.jpg?raw=true"}}]}],"max_completion_tokens":1000}""".formatted(model, question, name);
+    }
+
+    private static String file(String name) { return temp.resolve(name).toString(); }
+
+    /** A line for each alias; prints is a regular expression that is found in stdout. */
+    private static List<Use> uses() {
+        return List.of(
+            use("quickstart", "\n3 succeeded; ", "--provider", server.baseUrl(), "--model", "echo"),
+            use("sentiment", "\n12 succeeded; "),
+            use("translation", "^translations.csv\n$"),
+            use("summary", "^One\n    In short: Two\n$", "--data", file("my.csv"), "--template", file("my.mustache")),
+            use("topic", " succeeded; "),
+            use("keywords", "."),
+            use("multitask", " succeeded; "),
+            use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
+            use("judge", " succeeded; "),
+            images("images", "gpt-4.1-mini"),
+            use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
+            use("nightly", "^$"),
+            three("deepseek-r1", "deepseek-ai/DeepSeek-R1"),
+            three("deepseek-v3", "deepseek-ai/DeepSeek-V3"),
+            three("deepseek-v3-0324", "deepseek-ai/DeepSeek-V3-0324"),
+            three("llama-3.1-8b", "klusterai/Meta-Llama-3.1-8B-Instruct-Turbo"),
+            three("llama-3.1-405b", "klusterai/Meta-Llama-3.1-405B-Instruct-Turbo"),
+            three("llama-3.3-70b", "klusterai/Meta-Llama-3.3-70B-Instruct-Turbo"),
+            images("gemma-3-27b", "google/gemma-3-27b-it"),
+            images("qwen-2.5-7b", "Qwen/Qwen2.5-VL-7B-Instruct"),
+            new Use("mixed-models", "\n3 succeeded; ", List.of(), "", List.of(
+                body("deepseek-ai/DeepSeek-V3", "an experienced cook", "What is the ultimate breakfast sandwich?"),
+                body("klusterai/Meta-Llama-3.3-70B-Instruct-Turbo", "a maths tutor",
+                    "Explain the Pythagorean theorem."),
+                picture("Qwen/Qwen2.5-VL-7B-Instruct", "Who can park in the area?", "parking"))),
+            use("jsonl", "^requests.jsonl\n$"),
+            use("upload", "^file-\\S+\n$", file("requests.jsonl"), "--name", "steps"),
+            use("submit", "^batch_\\S+\n$", file("requests.jsonl"), "--name", "steps"),
+            use("status", "(?m)^requests +(0|1)/1", "steps"),
+            use("results", "\n1 succeeded; ", "steps"),
+            use("batches", "(?m)^batch_\\S+ +steps +completed ", "50"),
+            use("cancel", "^batch_\\S+ cancel", going.id(), "--provider", paused.baseUrl()),
+            use("models", "(?m)^echo"),
+            use("files", "(?m)^file-\\S+ "),
+            use("local", "--engine", "--help"),
+            use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
+            use("eval", "^42\n$", "6 * 7"),
+            use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
+            use("serve", "--engine", "--help"),
+            use("explore", "(?s)To begin, paste .*\n3 succeeded; .*no file nothing.csv.*==> 42").typing("""
+                batch().model("echo").prompts("{{question}}", questions).submit().results().show()
+                csv("nothing.csv")
+                6 * 7
+                """),
+            use("kernel", "^Installed the kernel ", "--install", "--prefix", file("jupyter")),
+            use("clean", "^Batches kept here that are over, submitted more than 30 days ago:\n", "--runs"));
+    }
+
+    /** Aliases that no visitor runs, and why. */
+    static final Map<String, String> EXEMPT = Map.of(
+        "test", "runs these tests",
+        "benchmark", "measures a clone for minutes",
+        "sheaf", "is a //SOURCES line's, below");
+
+    @BeforeAll static void open() throws IOException {
+        server = BatchServer.start().answer(body -> {
+            asked.add(body.toString());
+            var prompt = body.path("messages").path(body.path("messages").size() - 1).path("content");
+            var text = prompt.isArray() ? prompt.path(0).path("text").asText() : prompt.asText();
+            return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
+        });
+        paused = BatchServer.start().pause();
+        going = batch().provider(Provider.of(paused.baseUrl())).quiet().model("echo").prompts("hi").submit();
+        catalog = new Catalog();
+        Files.writeString(temp.resolve("requests.jsonl"), Guide.LINE + "\n");
+        Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
+        Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
+    }
+
+    @AfterAll static void close() {
+        catalog.close();
+        server.close();
+        paused.close();
+    }
+
+    private static Visitor visitor(String name) {
+        return catalog.visitor(temp.resolve(name)).with("OPENAI_BASE_URL", server.baseUrl());
+    }
+
+    @Test void everyAliasOfTheCatalogHasItsUse() {
+        var used = uses().stream().map(Use::alias).collect(Collectors.toCollection(TreeSet::new));
+        used.addAll(EXEMPT.keySet());
+
+        assertEquals(new TreeSet<>(aliases().keySet()), used, "add the alias to uses()");
+    }
+
+    @TestFactory Stream<DynamicTest> everyAliasRunsByItsAddressInAnEmptyFolder() {
+        var runs = new LinkedHashMap<Use, CompletableFuture<Run>>();
+        uses().stream().filter(use -> aliases().containsKey(use.alias()))
+            .forEach(use -> runs.put(use, new CompletableFuture<>()));
+        // Uses of one script follow one another, lest two build it at once.
+        Queue<List<Use>> waiting = new ConcurrentLinkedQueue<>(
+            runs.keySet().stream().collect(Collectors.groupingBy(SharingTest::built, LinkedHashMap::new,
+                Collectors.toList())).values());
+        for (int i = Math.max(2, Math.min(4, Runtime.getRuntime().availableProcessors())); i > 0; i--) {
+            var visitor = visitor("visitor-" + i);
+            var thread = new Thread(() -> {
+                for (List<Use> group; (group = waiting.poll()) != null; )
+                    for (var use : group) runs.get(use).completeAsync(() -> run(visitor, use), Runnable::run);
+            });
+            thread.setDaemon(true);
+            thread.start();
+        }
+        return runs.entrySet().stream().map(run -> dynamicTest(run.getKey().alias(),
+            () -> {
+                assertPrinted(run.getKey().prints(), run.getValue().get());
+                assertEquals(List.of(), run.getKey().asks().stream().filter(body -> !asked.contains(body)).toList());
+            }));
+    }
+
+    private static Run run(Visitor visitor, Use use) {
+        return visitor.jbang(visitor.emptyFolder(), use.stdin(), Stream.concat(
+            Stream.of(visitor.at(use.alias())), use.arguments().stream()).toList());
+    }
+
+    private static void assertPrinted(String expected, Run run) {
+        assertEquals(0, run.status(), run.err());
+        assertEquals(List.of(), run.missing());
+        assertTrue(Pattern.compile(expected).matcher(run.out()).find(), () -> run.out() + run.err());
+    }
+
+    /** What has to be built for a use: its script, or the library on its own where a script asks for that. */
+    private static String built(Use use) {
+        var script = aliases().get(use.alias()).path("script-ref").asText();
+        return read(PROJECT.resolve(script)).contains("\n//DEPS ../lib/") ? "lib" : script;
+    }
+
+    // ---- what visitors do with it ----
+
+    @Test void aScriptOfOnesOwnTakesTheLibraryInByTheAddress() throws IOException {
+        var visitor = visitor("own").with("JBANG_CACHE_DIR_JARS", temp.resolve("jars").toString());
+        var folder = visitor.emptyFolder();
+        Files.writeString(folder.resolve("Mine.java"), """
+            ///usr/bin/env jbang "$0" "$@" ; exit $?
+            //SOURCES %s
+
+            import static sheaf.Sheaf.*;
+
+            class Mine {
+                public static void main(String... args) {
+                    batch().model("echo").prompts("{{value}}", rows("one", "two")).submit().results().show();
+                }
+            }
+            """.formatted(visitor.at("sheaf")));
+
+        assertPrinted("\n2 succeeded; ", visitor.jbang(folder, "Mine.java"));
+    }
+
+    @Test void initMakesAScriptThatRunsAtOnceAndOverwritesNothing() throws IOException {
+        var visitor = visitor("init");
+        var folder = visitor.emptyFolder();
+
+        assertPrinted("^$", visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "-Dmodel=echo", "my.java"));
+        assertEquals(Set.of("my.java", "prompt.mustache", "questions.csv", "lib/Sheaf.java"), files(folder));
+        assertEquals(-1, Files.mismatch(PROJECT.resolve("lib/Sheaf.java"), folder.resolve("lib/Sheaf.java")));
+        assertTrue(read(folder.resolve("my.java")).contains("class my {"));
+        assertTrue(read(folder.resolve("my.java")).contains("\n            .model(\"echo\")\n"));
+
+        assertPrinted("\n3 succeeded; ", visitor.jbang(folder, "my.java"));
+        Files.writeString(folder.resolve("prompt.mustache"), "Mine: {{question}}");
+        assertPrinted("Mine: Explain (?s).*\n3 succeeded; ", visitor.jbang(visitor.emptyFolder(), folder + "/my.java"));
+
+        var second = visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "other.java");
+        assertEquals(1, second.status());
+        assertTrue(second.err().contains("prompt.mustache already exists. Will not initialize."), second.err());
+        assertEquals("Mine: {{question}}", read(folder.resolve("prompt.mustache")));
+        assertFalse(files(folder).contains("other.java"));
+    }
+
+    @Test void aRecipeInstalledAsACommandRuns() {
+        var visitor = visitor("install");
+        var folder = visitor.emptyFolder();
+
+        assertPrinted("^$", visitor.jbang(folder, "app", "install", "--name", "ask-deepseek",
+            visitor.at("deepseek-v3")));
+        assertPrinted("\n3 succeeded; ", visitor.run(folder, "", List.of(visitor.bin() + "/ask-deepseek")));
+    }
+
+    @Test void aVisitorsOwnDataAndPromptGoBeforeThoseOfTheRecipe() throws IOException {
+        var visitor = visitor("bring");
+        var folder = visitor.emptyFolder();
+        Files.createDirectories(folder.resolve("data"));
+        Files.createDirectories(folder.resolve("templates"));
+        Files.writeString(folder.resolve("data/questions.csv"), "persona,question\na cat,Where is the mouse?\n");
+        Files.writeString(folder.resolve("templates/question.mustache"), "Softly: {{question}}");
+
+        assertPrinted("Softly: Where is the mouse\\?.*(?s)\n1 succeeded; ", visitor.jbang(folder,
+            visitor.at("quickstart"), "--provider", server.baseUrl(), "--model", "echo"));
+    }
+
+    // ---- what the catalog says ----
+
+    /** jbang edit is JBang's own, and jbang data would be the folder: a script of that name could never be run. */
+    @Test void noAliasBearsTheNameOfACommandOfJBangOrOfAFolderHere() {
+        var help = visitor("help").jbang(temp, "--help");
+        var commands = Pattern.compile("(?m)^  ([a-z]+)  +\\S").matcher(help.out() + help.err()).results()
+            .map(command -> command.group(1)).collect(Collectors.toSet());
+        assertTrue(commands.containsAll(Set.of("run", "build", "init", "edit", "app")), help.out() + help.err());
+        commands.addAll(Set.of("help", "deps"));                           // hidden, and of newer ones
+
+        for (var alias : aliases().keySet()) {
+            assertFalse(commands.contains(alias), alias);
+            assertTrue(Files.notExists(PROJECT.resolve(alias)), alias);
+        }
+    }
+
+    @Test void everyAliasHasAScriptAndADescriptionOfOneSentence() {
+        aliases().forEach((alias, entry) -> {
+            assertTrue(Files.isRegularFile(PROJECT.resolve(entry.path("script-ref").asText("-"))), alias);
+            assertTrue(entry.path("description").asText().matches("[A-Z][a-z]+ (?!.*[.!?]( |$)).{10,120}"), alias);
+        });
+    }
+
+    @Test void everyFileOfATemplateExists() {
+        for (var template : catalog().path("templates"))
+            for (var file : template.path("file-refs"))
+                assertTrue(Files.isRegularFile(PROJECT.resolve(file.asText())), file.asText());
+    }
+
+    /** A pattern yields nothing from a URL, and a file that is not named does not come along. */
+    @Test void everyScriptNamesTheFilesThatItUses() {
+        var faults = new ArrayList<String>();
+        for (var script : scripts()) {
+            var files = new LinkedHashMap<String, Path>();
+            for (var source : sources(PROJECT.resolve(script), new ArrayList<>())) {
+                if (Files.notExists(source)) faults.add(script + ": no such source: " + source);
+                else files.putAll(filesOf(source));
+            }
+            files.forEach((target, file) -> {
+                if (!Files.isRegularFile(file)) faults.add(script + ": no such file: " + file);
+            });
+            for (var name : named(read(PROJECT.resolve(script))))
+                if (places(name).noneMatch(files::containsKey)) faults.add(script + ": no //FILES line for " + name);
+        }
+        assertEquals(List.of(), faults);
+    }
+
+    @Test void theListOfScriptsIsWhatTheCatalogGives() throws IOException {
+        assertTrue(ScriptsReadme.text(PROJECT).equals(read(PROJECT.resolve("scripts/README.md"))),
+            "scripts/README.md is not what the catalog gives; run ./jbang tests/support/ScriptsReadme.java");
+    }
+
+    // ---- the catalog and the scripts, read ----
+
+    private static JsonNode catalog() {
+        try {
+            return new ObjectMapper().readTree(PROJECT.resolve("jbang-catalog.json").toFile());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static Map<String, JsonNode> aliases() {
+        var aliases = new LinkedHashMap<String, JsonNode>();
+        for (var alias : catalog().path("aliases").properties()) aliases.put(alias.getKey(), alias.getValue());
+        return aliases;
+    }
+
+    /** The scripts that a visitor may run. */
+    private static Set<String> scripts() {
+        return aliases().values().stream().map(alias -> alias.path("script-ref").asText())
+            .filter(script -> script.matches("(scripts|lib)/.*")).collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    /** A script and all that it takes in. */
+    private static Collection<Path> sources(Path source, Collection<Path> found) {
+        if (found.contains(source)) return found;
+        found.add(source);
+        if (Files.exists(source))
+            for (var word : words(source, "SOURCES|DEPS"))
+                if (word.matches(".*\\.(java|jsh)")) sources(source.resolveSibling(word).normalize(), found);
+        return found;
+    }
+
+    /** The //FILES of a source: where each is found at run time, and where it comes from. */
+    private static Map<String, Path> filesOf(Path source) {
+        var files = new LinkedHashMap<String, Path>();
+        for (var word : words(source, "FILES")) {
+            var file = source.resolveSibling(word.replaceFirst(".*=", "")).normalize();
+            var target = word.contains("=") ? word.replaceFirst("=.*", "") : file.getFileName().toString();
+            files.put(target.endsWith("/") ? target + file.getFileName() : target, file);
+        }
+        return files;
+    }
+
+    private static List<String> words(Path source, String directives) {
+        return matches("(?m)^//(?:" + directives + ") +(.+)$", read(source))
+            .flatMap(line -> Arrays.stream(line.group(1).trim().split("\\s+"))).toList();
+    }
+
+    /** The names of files in a script's code: template("x"), templates("x", "y"), csv("data/x.csv"). */
+    private static List<String> named(String script) {
+        var code = script.replaceAll("(?m)^\\s*(//|/?\\*).*", "");
+        var templates = matches("\\btemplates?\\(((?:\"[^\"{]*\"(?:,\\s*)?)+)\\)", code)
+            .flatMap(call -> call.group().startsWith("template(") && call.group(1).contains(",") ? Stream.of()
+                : matches("\"([^\"]*)\"", call.group(1)));
+        return Stream.concat(templates, matches("\\b(?:csv|jsonl|json)\\(\"(data/[^\"]*)\"", code))
+            .map(call -> call.group(1)).toList();
+    }
+
+    private static Stream<String> places(String name) {
+        return Stream.of(name, name + ".mustache", "templates/" + name, "templates/" + name + ".mustache");
+    }
+
+    private static Stream<MatchResult> matches(String pattern, String text) {
+        return Pattern.compile(pattern).matcher(text).results();
+    }
+
+    private static Set<String> files(Path folder) throws IOException {
+        try (var files = Files.walk(folder)) {
+            return files.filter(Files::isRegularFile).map(file -> folder.relativize(file).toString())
+                .collect(Collectors.toSet());
+        }
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.readString(file).replace("\r\n", "\n");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+package sheaf.support;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static org.junit.jupiter.api.Assertions.assertIterableEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import sheaf.Sheaf;
+import sheaf.Sheaf.BatchException;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Dialect;
+import sheaf.server.BatchServer.Fault;
+import sheaf.server.BatchServer.Reply;
+
+/**
+ * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
+ * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice.
+ */
+public final class Chaos {
+    private static final int AT_ONCE = 4;
+    private static final int MAX_PARTS = 8;              // for each model
+    private static final int MAX_CUTS = 2;               // of a file between two lines
+    private static final Set<String> UNHEARD = Set.of("lost", "truncated", "shortened");   // done, but not known to be
+    private static final List<Dialect> DIALECTS = List.of(Dialect.values());
+    private static final String HTML = "<html>\n<body>Bad Gateway</body>\n</html>\n";
+    private static final int[] STATUSES = {408, 409, 425, 429, 500, 502, 503, 504};
+    private static final String[] RETRY_AFTER = {"0", "0.02", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"};
+
+    private final long seed;
+    private final String name;
+    private final Path store;
+    private final Random random;
+    private final Dialect dialect;
+    private final boolean mixed;
+    private final List<String> models;
+    private final int rows;
+    private final int perPart;               // requests
+    private final long queue;                // parts that the script has in the provider's queue
+    private final boolean repairs;           // whether some requests break at first, and the script asks again
+    private final int latency;               // of the engine, in microseconds
+    private final double rate;               // faults for each call
+    private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
+    private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
+    private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
+    private final Map<String, Integer> calls = new HashMap<>();              // the same
+    private final Map<String, Integer> faults = new TreeMap<>();             // how many of which
+    private final Map<String, Integer> cuts = new HashMap<>();               // between two lines, by request
+    private final AtomicInteger lostUploads = new AtomicInteger();
+    private final List<String> settings = new ArrayList<>();
+    private final List<String> endings = new ArrayList<>();                  // of the script, but for the last
+    private final List<String> story = new ArrayList<>();                    // what went wrong, in order
+    private String last;                     // fault
+    private boolean hidesFiles;              // so that nobody can look for one
+
+    public Chaos(long seed, Path folder) {
+        this.seed = seed;
+        this.name = "chaos-" + Long.toHexString(seed);
+        this.store = folder.resolve(name);
+        this.random = new Random(seed);
+        this.dialect = DIALECTS.get(random.nextInt(DIALECTS.size()));
+        this.mixed = dialect == Dialect.KLUSTER || random.nextInt(3) == 0;
+        this.models = random.nextBoolean() ? List.of("one") : List.of("one", "two");
+        this.rows = 1 + random.nextInt(40);
+        this.perPart = (rows * models.size() + MAX_PARTS - 1) / MAX_PARTS + random.nextInt(rows);
+        this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
+        this.repairs = random.nextInt(4) == 0;
+        this.latency = random.nextInt(4) * 500;
+        this.rate = 0.1 + random.nextDouble() * 0.5;
+    }
+
+    /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
+    public static String run(int count, Path folder) throws Exception {
+        System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
+        Long seed = Long.getLong("sheaf.seed");
+        List<Chaos> runs = Stream.generate(() -> seed == null ? ThreadLocalRandom.current().nextLong() : seed)
+            .limit(seed == null ? count : 1).map(each -> new Chaos(each, folder)).toList();
+        int batches = runAll(runs);
+        Map<String, Integer> faults = new TreeMap<>();
+        runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
+        return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
+            + " faults " + faults + ", after which the script ran again "
+            + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times";
+    }
+
+    /** Runs some at once, because most of their time is pauses, and returns the number of batches. */
+    private static int runAll(List<Chaos> runs) throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
+        try {
+            int batches = 0;
+            for (Future<Integer> each : runs.stream().map(run -> threads.submit(() -> run.run())).toList())
+                batches += each.get();
+            return batches;
+        } finally {
+            threads.shutdownNow();
+        }
+    }
+
+    /** Runs the script until it has its results, and returns how many batches that took: as many as it has parts. */
+    private int run() throws IOException {
+        try {
+            runWithFaults();
+            return checkServer();
+        } catch (RuntimeException | AssertionError e) {
+            throw new AssertionError(this + ": " + e, e);
+        } finally {
+            if (Files.exists(store))
+                Project.deleteTree(store);
+        }
+    }
+
+    private void runWithFaults() {
+        try (BatchServer server = server()) {
+            check(results(server.baseUrl()));
+        }
+    }
+
+    /** Counts on a server that speaks plainly and makes no faults: not every dialect tells all. */
+    private int checkServer() {
+        try (BatchServer server = BatchServer.options().store(store).start()) {
+            Ledger ledger = new Ledger(new RawClient(server::baseUrl));
+            if (hidesFiles)
+                ledger.assertEachOnce(paid(), lostUploads.get());
+            else
+                ledger.assertEachOnce(paid());
+            return ledger.batches();
+        }
+    }
+
+    /** Returns the ids of all requests: of those that broke, there is a second one. */
+    private List<String> paid() {
+        List<String> ids = new ArrayList<>(Ledger.customIds(rows * models.size()));
+        for (int n = 0; n < rows; n++)
+            for (int m = 0; m < models.size(); m++)
+                if (breaks(prompt(n), models.get(m)))
+                    ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+        return ids;
+    }
+
+    // ---- the script ----
+
+    private List<Result> results(String url) {
+        while (true) {
+            try {
+                return draft(url).submit().await().results().stream().toList();
+            } catch (BatchException | UncheckedIOException e) {
+                endings.add(e.getMessage());
+                int most = 20 + faults.values().stream().mapToInt(n -> n).sum();
+                assertTrue(endings.size() <= most, () -> "no end after " + endings);
+            }
+        }
+    }
+
+    private Draft draft(String url) {
+        Draft draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
+            .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
+            .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
+        return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
+    }
+
+    private Map<String, Object> row(int n) {
+        return Map.of("n", n, "word", "grüße\u2028" + seed);
+    }
+
+    private String prompt(int n) {
+        return "row " + n + " says grüße\u2028" + seed;
+    }
+
+    private Provider provider(String url) {
+        Sheaf.Dialect manners = dialect == Dialect.TOGETHER ? Provider.TOGETHER.dialect() : Provider.OPENAI.dialect();
+        return Provider.of(url).limits(perPart, 1_000_000).queue(queue, Long.MAX_VALUE).dialect(new Sheaf.Dialect(mixed,
+            manners.maxTokensField(), manners.uploadPath(), manners.purpose()));
+    }
+
+    private void check(List<Result> results) {
+        assertIterableEquals(expected(), results.stream()
+            .map(result -> result.row("n") + " " + result.model() + " " + (result.ok() ? result.text()
+                : result.outcome() + " " + result.error())).toList());
+    }
+
+    private List<String> expected() {
+        return IntStream.range(0, rows).boxed().flatMap(n -> models.stream()
+            .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
+    }
+
+    // ---- the server ----
+
+    private BatchServer server() {
+        BatchServer.Options options = BatchServer.options().dialect(dialect).store(store);
+        BatchServer server = (mixed ? options.mixedModels() : options).start();
+        server.answer(this::answer).onEvery(this::fault);
+        hidesFiles = dialect == Dialect.KLUSTER;
+        maybe(4, "forgetMetadata", server::forgetMetadata);
+        maybe(4, "ignoreAfter", server::ignoreAfter);
+        maybe(3, "shuffleOutput", server::shuffleOutput);
+        maybe(4, "blankIds", server::blankIds);
+        maybe(3, "queue", () -> {
+            if (random.nextBoolean())
+                server.failOver(tokens());
+            else
+                server.refuseOver(tokens());
+        });
+        maybe(10, "showFilesAfter", () -> {
+            server.showFilesAfter(Duration.ofMillis(1 + random.nextInt(200)));
+            hidesFiles = true;
+        });
+        return server;
+    }
+
+    private void maybe(int oneIn, String name, Runnable setting) {
+        if (random.nextInt(oneIn) > 0)
+            return;
+        setting.run();
+        settings.add(name);
+    }
+
+    /** Returns how many tokens may be queued: those of one part, or of a few. */
+    private long tokens() {
+        return 4L * perPart * (1 + random.nextInt(3));       // a prompt has four words
+    }
+
+    private Reply answer(JsonNode body) {
+        LockSupport.parkNanos(latency * 1_000L);
+        String model = body.get("model").asText(), prompt = body.at("/messages/0/content").asText();
+        boolean first = answered.add(model + prompt);
+        return first && breaks(prompt, model) ? Reply.error(503, "overloaded", "come again")
+            : Reply.text(model + ": " + prompt);
+    }
+
+    /** Returns whether a request breaks at the engine when it is first sent. */
+    private boolean breaks(String prompt, String model) {
+        return repairs && (model + prompt).hashCode() % 5 == 0;
+    }
+
+    // ---- the faults ----
+
+    /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
+    private synchronized Fault fault(String request) {
+        String kind = kind(request);
+        Random chance = chances.computeIfAbsent(kind, each -> new Random(seed + each.hashCode()));
+        int most = worst.computeIfAbsent(kind, each -> 2 + chance.nextInt(25));
+        if (calls.merge(kind, 1, Integer::sum) > most || chance.nextDouble() >= rate)
+            return null;
+        Fault fault = fault(request, chance);
+        story.add(kind + " #" + calls.get(kind) + " " + last);
+        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last))
+            lostUploads.incrementAndGet();
+        return fault;
+    }
+
+    private static String kind(String request) {
+        return request.replaceFirst("^(\\w+ /v1/(?:files|batches))/(?!upload$)[^/]+", "$1/*");
+    }
+
+    private Fault fault(String request, Random chance) {
+        return switch (chance.nextInt(12)) {
+            case 0 -> counted("dropped", Fault.dropped());
+            case 1, 2 -> counted("lost", Fault.lost());
+            case 3 -> counted("late", Fault.late(Duration.ofMillis(chance.nextInt(40))));
+            case 4 -> counted("slow", Fault.slow(50_000 + chance.nextInt(500_000)));
+            case 5 -> counted("truncated", Fault.truncated(cut(request, chance)));
+            case 6 -> counted("shortened", Fault.shortened(cut(request, chance)));
+            case 7 -> counted("no JSON", Fault.status(200).body(HTML));
+            default -> refusal(chance);
+        };
+    }
+
+    private Fault refusal(Random chance) {
+        int status = STATUSES[chance.nextInt(STATUSES.length)];
+        Fault fault = Fault.status(status);
+        if (chance.nextInt(3) == 0)
+            fault = fault.body(chance.nextBoolean() ? HTML : "");
+        if (chance.nextBoolean())
+            fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
+        return counted(String.valueOf(status), fault);
+    }
+
+    /**
+     * Returns where an answer breaks off: anywhere, or between two lines of a file, where nobody sees it at once. A
+     * file that always ends there would be believed, and rightly.
+     */
+    private long cut(String request, Random chance) {
+        int anywhere = 1 + chance.nextInt(400);
+        boolean between = chance.nextBoolean();
+        int line = chance.nextInt(10);
+        if (!between || !request.endsWith("/content") || cuts.merge(request, 1, Integer::sum) > MAX_CUTS)
+            return anywhere;
+        if (line == 0)
+            return 0;
+        String content = content(request.split("/")[3]);
+        for (int at = 0; (at = content.indexOf('\n', at) + 1) > 0; )
+            if (--line == 0)
+                return at;
+        return anywhere;
+    }
+
+    /** Returns a file as it is sent, one character a byte; some dialects have lines of their own beside the record. */
+    private String content(String id) {
+        Path path = store.resolve("files").resolve(id), shown = path.resolveSibling(id + ".shown");
+        try {
+            return Files.readString(Files.exists(shown) ? shown : path, ISO_8859_1);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private Fault counted(String name, Fault fault) {
+        faults.merge(name, 1, Integer::sum);
+        last = name;
+        return fault;
+    }
+
+    @Override
+    public String toString() {
+        return "seed " + seed + " (" + dialect + (mixed ? " mixed" : "") + ", " + rows + " rows, " + models
+            + ", " + perPart + " requests a part, queue " + queue + (repairs ? ", repair" : "") + ", " + settings + ", "
+            + story + ", again after " + endings + ")";
+    }
+}

@@ -1,0 +1,307 @@
+package sheaf.support;
+
+import static java.util.concurrent.TimeUnit.MICROSECONDS;
+import static java.util.concurrent.TimeUnit.MILLISECONDS;
+import static java.util.concurrent.TimeUnit.SECONDS;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Fault;
+
+/**
+ * Runs a script in a JVM of its own and kills that, at moments of its whole life that a seed chooses, and again and
+ * again over the same batch; then lets it end, and asserts that no row was lost and nothing was paid twice.
+ */
+public final class ClientKills {
+    private static final Duration END = Duration.ofMinutes(1);
+    private static final int LARGE = 1_000_000;                // bytes of a prompt: no socket swallows a part at once
+    private static final int AT_ONCE = 2;                      // batches
+    private static final int MOMENTS = 8;                      // of a batch
+    private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
+        "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
+    private static final AtomicLong START = new AtomicLong(300);   // milliseconds until the first row, as last seen
+
+    /** Where a script is, as its last words or its last HTTP request tell. */
+    public enum Phase { BEFORE_SUBMIT, STAGING, UPLOADING, CREATING, WAITING, DOWNLOADING, RESULTS }
+
+    private final long seed;
+    private final Random random;
+    private final Path folder;
+    private final int bytes;
+    private final int queue;                                   // parts that the script has in the provider's queue
+    private final List<String> story = new ArrayList<>();      // the kills
+    private final Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
+    private BatchServer server;
+    private volatile Life life;
+
+    public ClientKills(long seed, Path folder) {
+        this.seed = seed;
+        this.random = new Random(seed);
+        this.folder = folder.resolve("kills-" + Long.toHexString(seed));
+        this.bytes = random.nextBoolean() ? LARGE : 0;
+        this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
+    }
+
+    /**
+     * Kills at least so many clients, or those of the one batch of {@code sheaf.seed}, and returns a sentence about
+     * where they were.
+     */
+    public static String run(int count, Path folder) throws Exception {
+        Long seed = Long.getLong("sheaf.seed");
+        if (seed != null)
+            return described(new ClientKills(seed, folder).run(), 1);
+        Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
+        int batches = 0;
+        for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
+            killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
+        if (batches > 2)               // with fewer, a kill that comes late may leave one out
+            assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
+        return described(kills, batches);
+    }
+
+    private static List<Map<Phase, Integer>> killAtOnce(int batches, Path folder) throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
+        List<Future<Map<Phase, Integer>>> running = new ArrayList<>();
+        for (int i = 0; i < batches; i++) {
+            ClientKills each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
+            running.add(threads.submit(() -> each.run()));
+        }
+        threads.shutdown();
+        List<Map<Phase, Integer>> kills = new ArrayList<>();
+        for (Future<Map<Phase, Integer>> each : running)
+            kills.add(each.get());
+        return kills;
+    }
+
+    private static String described(Map<Phase, Integer> kills, int batches) {
+        return sum(kills) + " kills of clients over " + batches + " batches: " + Stream.of(Phase.values())
+            .map(phase -> kills.getOrDefault(phase, 0) + " " + phase.name().toLowerCase(Locale.ROOT).replace('_', ' '))
+            .collect(Collectors.joining(", "));
+    }
+
+    private static int sum(Map<Phase, Integer> kills) {
+        return kills.values().stream().mapToInt(n -> n).sum();
+    }
+
+    /** Kills the script in each of its phases over one batch, lets it end, and returns where it was at the kills. */
+    public Map<Phase, Integer> run() throws Exception {
+        Files.createDirectories(folder);
+        server = BatchServer.start();
+        try {
+            int latency = random.nextInt(20);
+            server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
+            boolean goesOn = true;
+            for (Moment moment : moments())
+                goesOn = goesOn && live(moment);
+            if (goesOn)
+                live(null);
+            check();
+            return kills;
+        } catch (Exception | AssertionError e) {
+            throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue, " + story
+                + "): " + e.getMessage(), e);
+        } finally {
+            life.kill();
+            server.close();
+            Project.deleteTree(folder);
+        }
+    }
+
+    private static String late(String text, int millis) {
+        LockSupport.parkNanos(millis * 1_000_000L);
+        return text;
+    }
+
+    // ---- the moments ----
+
+    /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
+    private record Moment(Phase phase, int nth, long seed) {
+    }
+
+    /** Returns one moment of each phase in an order that a script can reach, and one at any time. */
+    private List<Moment> moments() {
+        int uploads = bytes > 0 ? KilledClient.LARGE_PART : 1 + random.nextInt(KilledClient.PARTS - 1);
+        List<Moment> moments = new ArrayList<>(List.of(moment(Phase.UPLOADING, uploads),
+            moment(Phase.CREATING, 1 + random.nextInt(KilledClient.PARTS + 1 - uploads)),
+            moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS)),
+            moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
+            moment(Phase.RESULTS, 1 + random.nextInt(KilledClient.ROWS))));
+        moments.add(random.nextInt(moments.size()), moment(Phase.BEFORE_SUBMIT, 0));
+        moments.add(random.nextInt(moments.size()), moment(Phase.STAGING, 1 + random.nextInt(KilledClient.ROWS)));
+        moments.add(random.nextInt(moments.size()), moment(null, 0));
+        return moments;
+    }
+
+    private Moment moment(Phase phase, int nth) {
+        return new Moment(phase, nth, random.nextLong());
+    }
+
+    /** Runs the script until the moment, or to its end; returns whether it has to run again. */
+    private boolean live(Moment moment) throws Exception {
+        life = new Life(moment);
+        if (!life.hasEndedBy(END))
+            throw new AssertionError("no end of " + this);
+        if (life.isKilled()) {
+            kills.merge(life.phase, 1, Integer::sum);
+            story.add(life.toString());
+        } else if (life.process.exitValue() != 0)
+            throw new AssertionError("the script failed: " + Files.readString(errors()));
+        return life.isKilled();
+    }
+
+    private Path output() {
+        return folder.resolve("results");
+    }
+
+    private Path errors() {
+        return folder.resolve("stderr");
+    }
+
+    // ---- one life of the script ----
+
+    /** One process of the script, from its start to its end, or to the moment at which it is killed. */
+    private final class Life {
+        private final Moment moment;               // null if it is let live
+        private final Random chance;
+        private final Process process;
+        private final long started = System.nanoTime();
+        private volatile Phase phase = Phase.BEFORE_SUBMIT;
+        private volatile String last = "";         // event
+        private String how = "";
+        private volatile boolean killed;
+        private int events;                        // of the moment's phase
+
+        private Life(Moment moment) throws IOException {
+            this.moment = moment;
+            this.chance = new Random(moment == null ? 0 : moment.seed);
+            this.process = start();
+            if (moment != null && moment.phase == Phase.BEFORE_SUBMIT)
+                killAfter("time", chance.nextDouble() * START.get());
+            if (moment != null && moment.phase == null)
+                killAfter("time", chance.nextDouble() * 4 * START.get());
+            Thread listener = new Thread(this::listen, "client-listener");
+            listener.setDaemon(true);
+            listener.start();
+        }
+
+        private Process start() throws IOException {
+            var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-cp", System.getProperty("java.class.path"),
+                "sheaf.support.KilledClient", server.baseUrl(), output().toString(), "" + bytes, "" + queue);
+            builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
+            builder.environment().put("SHEAF_HOME", folder.resolve("home").toString());
+            return builder.redirectError(errors().toFile()).start();
+        }
+
+        private void listen() {
+            try (BufferedReader words = process.inputReader()) {
+                for (String line; (line = words.readLine()) != null; )
+                    if (isTheMoment(STEPS.get(line.split(" ")[0]), line))
+                        killAfter("at", chance.nextInt(3) * chance.nextDouble());
+            } catch (IOException killed) {
+                // and so it says no more
+            }
+        }
+
+        /** Takes what the script has just come to, and returns whether this is the moment to kill it. */
+        private synchronized boolean isTheMoment(Phase now, String event) {
+            if (phase == Phase.BEFORE_SUBMIT)
+                START.set((System.nanoTime() - started) / 1_000_000);
+            phase = now;
+            last = event;
+            return moment != null && now == moment.phase && ++events == moment.nth;
+        }
+
+        /** Takes an HTTP request of the script before it is served, and returns how it goes wrong, if it does. */
+        private Fault ask(String request) {
+            return process.isAlive() && isTheMoment(phase(request), request) ? strike() : null;
+        }
+
+        private static Phase phase(String request) {
+            boolean batches = request.contains("/v1/batches");
+            boolean one = request.matches("GET .*/(files|batches)/.*");
+            return batches ? one ? Phase.WAITING : Phase.CREATING : one ? Phase.DOWNLOADING : Phase.UPLOADING;
+        }
+
+        private Fault strike() {
+            switch (chance.nextInt(5)) {
+                case 0 -> kill("sent, and never arrived:");
+                case 1 -> kill("sent, and served to nobody:");
+                case 2 -> killAfter("served, but not answered:", 60 * chance.nextDouble());
+                case 3 -> killAfter("served, and cut off:", 10 * chance.nextDouble());
+                default -> killAfter("answered:", 20 * chance.nextDouble());
+            }
+            return how.startsWith("sent, and never") ? Fault.dropped()
+                : how.startsWith("served, but") ? Fault.late(Duration.ofSeconds(1))
+                : how.startsWith("served, and cut") ? Fault.lost() : null;
+        }
+
+        private void killAfter(String how, double millis) {
+            this.how = how;
+            CompletableFuture.delayedExecutor((long) (millis * 1_000), MICROSECONDS)
+                .execute(this::kill);
+        }
+
+        private void kill(String how) {
+            this.how = how;
+            kill();
+        }
+
+        /** Ends the script with SIGKILL, and returns when it is gone. */
+        private void kill() {
+            try {
+                killed = process.isAlive();
+                process.destroyForcibly().waitFor(END.toMillis(), MILLISECONDS);
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        }
+
+        private boolean hasEndedBy(Duration limit) throws InterruptedException {
+            return process.waitFor(limit.toSeconds(), SECONDS);
+        }
+
+        private boolean isKilled() {
+            return killed && process.exitValue() != 0;
+        }
+
+        @Override
+        public String toString() {
+            return (moment.phase == null ? "any time" : moment.phase + " " + moment.nth) + " -> " + phase + " " + how
+                + " " + last;
+        }
+    }
+
+    // ---- what must hold ----
+
+    private void check() throws IOException {
+        assertEquals(IntStream.rangeClosed(1, KilledClient.ROWS)
+            .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
+            Files.readString(output()));
+        Ledger ledger = new Ledger(new RawClient(server::baseUrl));
+        ledger.assertEachOnce(Ledger.customIds(KilledClient.ROWS));
+        assertEquals(KilledClient.PARTS, ledger.batches());
+    }
+}
