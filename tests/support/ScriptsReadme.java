@@ -2,7 +2,6 @@
 //DESCRIPTION Write scripts/README.md, the list of what can be run, from the catalog
 //JAVA 17+
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
-//SOURCES Project.java
 
 package sheaf.support;
 
