@@ -55,11 +55,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
-import sheaf.model.LocalModel.ChatTemplate;
-import sheaf.model.LocalModel.Finder;
-import sheaf.model.LocalModel.Gguf;
-import sheaf.model.LocalModel.KnownModel;
-import sheaf.model.LocalModel.Message;
+import sheaf.model.ChatTemplate.Message;
 
 class LocalModelTest {
 
@@ -569,7 +565,7 @@ class LocalModelTest {
 
     static List<ProcessHandle> engines(ProcessHandle parent) {
         return parent.descendants()
-            .filter(child -> child.info().commandLine().orElse("").contains("sheaf.model.LocalModel$Worker")).toList();
+            .filter(child -> child.info().commandLine().orElse("").contains("sheaf.model.Worker")).toList();
     }
 
     static ProcessHandle engine(ProcessHandle parent) {
