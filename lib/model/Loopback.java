@@ -38,7 +38,7 @@ final class Loopback {
     /** Serves on daemon threads only: the server's dispatcher inherits that from the thread that starts it. */
     static void serve(HttpServer server, Handler handler) {
         var threads = Executors.newCachedThreadPool(Loopback::daemon);
-        server.createContext("/", exchange -> answer(exchange, handler));
+        server.createContext("/", exchange -> respond(exchange, handler));
         server.setExecutor(threads);
         CompletableFuture.runAsync(server::start, threads).join();
     }
@@ -50,11 +50,11 @@ final class Loopback {
         return thread;
     }
 
-    private static void answer(HttpExchange exchange, Handler handler) throws IOException {
+    private static void respond(HttpExchange exchange, Handler handler) throws IOException {
         try (exchange) {
             byte[] body = exchange.getRequestBody().readAllBytes();
             var call = new Call(exchange.getRequestMethod(), exchange.getRequestURI().getPath(), body);
-            var reply = answer(call, handler);
+            var reply = reply(call, handler);
             exchange.getResponseHeaders().set("Content-Type", "application/json");
             if (reply.status() >= 500)   // what could be tried again has been
                 exchange.getResponseHeaders().set("x-should-retry", "false");
@@ -63,7 +63,7 @@ final class Loopback {
         }
     }
 
-    private static Reply answer(Call call, Handler handler) throws IOException {
+    private static Reply reply(Call call, Handler handler) throws IOException {
         try {
             return handler.answer(call);
         } catch (Refusal refusal) {

@@ -11,8 +11,8 @@ import java.security.CodeSource;
 import java.util.Optional;
 
 /**
- * The jar of llama.cpp and the shared library in it, unpacked once: its own loader unpacks it at every start, into a
- * folder that others use too. It does not know the process that loads them, and loads neither into this one.
+ * Finds the jar of llama.cpp, and unpacks the shared library in it once: its own loader would do so at every start,
+ * into a folder that others use too. It loads nothing into this JVM, and does not know the process that does.
  */
 final class Natives {
     private Natives() { }

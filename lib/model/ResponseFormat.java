@@ -36,7 +36,7 @@ final class ResponseFormat {
         return LlamaModel.jsonSchemaToGrammar(schema.toString());
     }
 
-    /** Looks at the answer, because a grammar that llama.cpp cannot read does not hold it back, without a word. */
+    /** Checks the answer as well, because llama.cpp silently ignores a grammar that it cannot read. */
     static void verify(String answer) {
         try {
             JSON.readTree(answer);

@@ -10,7 +10,7 @@ import picocli.CommandLine.Parameters;
 @Command(name = "local-model", sortOptions = false,
     description = "Serves a small real model on this machine at an OpenAI-compatible URL, until Ctrl-C.")
 final class Serve implements Callable<Integer> {
-    private final Start start;
+    private final Starter starter;
 
     @Parameters(arity = "0..1", paramLabel = "MODEL", defaultValue = "SmolLM2-135M-Instruct",
         description = "a GGUF file or a known name; default: ${DEFAULT-VALUE}")
@@ -28,27 +28,24 @@ final class Serve implements Callable<Integer> {
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "show this and end")
     private boolean help;
 
-    private Serve(Start start) { this.start = start; }
+    private Serve(Starter starter) { this.starter = starter; }
 
     /** Starts what the command line names, and returns when it can be asked. */
-    interface Start {
+    interface Starter {
         ServedModel start(String model, int slots, int contextSize, int port);
     }
 
     /** Returns the exit code; if all goes well only Ctrl-C ends it. */
-    static int run(Start start, String... args) {
-        return new CommandLine(new Serve(start)).setExecutionExceptionHandler(Serve::complain).execute(args);
+    static int run(Starter starter, String... args) {
+        return new CommandLine(new Serve(starter)).setExecutionExceptionHandler(Serve::complain).execute(args);
     }
 
     @Override public Integer call() throws InterruptedException {
-        var served = start.start(model, slots, contextSize, port);
-        try {
+        try (var served = starter.start(model, slots, contextSize, port)) {
             System.out.println("OPENAI_BASE_URL=" + served.baseUrl());
             System.err.println("sheaf: " + served.description() + "; end it with Ctrl-C");
             Thread.currentThread().join();
             return 0;
-        } finally {
-            served.end().run();
         }
     }
 

@@ -6,7 +6,7 @@ import java.net.URI;
  * A model that answers at a URL: of a server that somebody runs, or of an engine that this process starts.
  * It does not know who asks it.
  */
-record ServedModel(String baseUrl, String model, String description, Runnable end) {
+record ServedModel(String baseUrl, String model, String description, Runnable end) implements AutoCloseable {
     /** Returns when the model can be asked: at a URL what answers there, else what is started from weights. */
     static ServedModel of(String model, int slots, int contextSize, int port) {
         return model.matches("https?://.*") ? at(model) : start(model, slots, contextSize, port);
@@ -25,4 +25,6 @@ record ServedModel(String baseUrl, String model, String description, Runnable en
         var front = Front.open(weights.name(), slots, port, engine);
         return new ServedModel(front.baseUrl(), weights.name(), weights + " on " + engine.name(), front::close);
     }
+
+    @Override public void close() { end.run(); }
 }

@@ -7,7 +7,7 @@ import java.nio.file.Path;
 record Weights(String name, String details, Path file, Gguf header) {
     /** Finds the weights that a user names: a known model, fetched if need be, else a file. */
     static Weights of(String nameOrFile) {
-        return KnownModel.named(nameOrFile).map(Weights::known).orElseGet(() -> named(nameOrFile));
+        return KnownModel.named(nameOrFile).map(Weights::known).orElseGet(() -> inFile(nameOrFile));
     }
 
     private static Weights known(KnownModel model) {
@@ -15,7 +15,7 @@ record Weights(String name, String details, Path file, Gguf header) {
         return new Weights(model.name(), model.details(), file, Gguf.read(file));
     }
 
-    private static Weights named(String fileName) {
+    private static Weights inFile(String fileName) {
         var file = Path.of(fileName).toAbsolutePath();
         if (!Files.isRegularFile(file))
             throw new IllegalArgumentException("start: there is no file " + fileName

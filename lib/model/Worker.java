@@ -73,7 +73,7 @@ final class Worker {
     }
 
     private ObjectNode chat(Question question) {
-        var answer = answer(question, template.render(question.messages()));
+        var answer = generate(question, template.render(question.messages()));
         if (question.wantsJson() && answer.isWhole()) ResponseFormat.verify(answer.text());
         var json = envelope("chatcmpl-", "chat.completion", question, answer);
         ((ObjectNode) json.at("/choices/0")).putObject("message")
@@ -82,7 +82,7 @@ final class Worker {
     }
 
     private ObjectNode completion(Question question) {
-        var answer = answer(question, question.prompt());
+        var answer = generate(question, question.prompt());
         var json = envelope("cmpl-", "text_completion", question, answer);
         ((ObjectNode) json.at("/choices/0")).put("text", answer.text());
         return json;
@@ -101,7 +101,7 @@ final class Worker {
         return json;
     }
 
-    private Generation.Answer answer(Question question, String prompt) {
+    private Generation.Answer generate(Question question, String prompt) {
         int promptTokens = llama.encode(prompt).length + beginning;
         int room = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
         if (room < 1)
