@@ -90,7 +90,7 @@ final class Front {
         }
     }
 
-    /** Sends the call along with others; empty if the engine died meanwhile, of any of them. */
+    /** Sends the call along with others; empty if the engine died meanwhile, whichever call was the cause. */
     private Optional<Loopback.Reply> together(Loopback.Call call) {
         crowd.readLock().lock();
         try {
