@@ -5,8 +5,8 @@ import de.kherud.llama.LlamaModel;
 import java.util.List;
 
 /**
- * One run of the model, read token by token: the binding tells neither how many there were nor why it stopped.
- * It does not know the request.
+ * One run of the model, read token by token: llama.cpp's binding tells neither how many tokens there were nor why the
+ * run ended. It does not know the request.
  */
 final class Generation {
     private final LlamaModel llama;
@@ -24,7 +24,7 @@ final class Generation {
 
     /** What came of a run. */
     record Answer(String text, int promptTokens, int completionTokens, String finishReason) {
-        boolean isWhole() { return finishReason.equals("stop"); }
+        boolean isComplete() { return finishReason.equals("stop"); }
     }
 
     void run(InferenceParameters parameters) {

@@ -22,6 +22,6 @@ class GgufTest {
         assertEquals("{{ \u6F22 }}", header.text("tokenizer.chat_template"));
         assertEquals(512, header.contextLength());
         assertEquals("licence mit", header.licence());
-        assertTrue(header.addsBeginning());
+        assertTrue(header.addsBosToken());
     }
 }

@@ -14,7 +14,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.model.ChatTemplate.Message;
 
 /** The body of a request, read without a model. */
-class QuestionTest {
+class CompletionRequestTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
         "[1]                   |       | the body is no JSON object",
@@ -22,7 +22,7 @@ class QuestionTest {
         "{'tools': []}         | tools | the local model does not support 'tools'",
         "{'n': 'two'}          | n     | 'n' must be a whole number of at least 1"})
     void aBodyThatAsksTooMuchIsRefusedAtOnce(String body, String param, String message) {
-        assertRefused(param, message, () -> question(body));
+        assertRefused(param, message, () -> request(body));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -31,16 +31,16 @@ class QuestionTest {
         "[{'role': 'tool'}]         | [0].role            | the role must be system, developer, user or assistant",
         "[{'role': 'user'}]         | [0].content         | the content must be a text or a list of parts"})
     void aChatThatIsNoneIsRefusedByThePlaceAtFault(String messages, String place, String message) {
-        var question = question("{'messages': " + messages + "}");
+        var request = request("{'messages': " + messages + "}");
 
-        assertRefused("messages" + (place == null ? "" : place), message, question::messages);
+        assertRefused("messages" + (place == null ? "" : place), message, request::messages);
     }
 
     @Test void partsOfAMessageAreJoinedAndADeveloperIsTheSystem() {
-        var question = question("{'messages': [{'role': 'developer', 'content': 'Be brief.'},"
+        var request = request("{'messages': [{'role': 'developer', 'content': 'Be brief.'},"
             + " {'role': 'user', 'content': [{'type': 'text', 'text': 'a'}, {'type': 'text', 'text': 'b'}]}]}");
 
-        assertEquals(List.of(new Message("system", "Be brief."), new Message("user", "ab")), question.messages());
+        assertEquals(List.of(new Message("system", "Be brief."), new Message("user", "ab")), request.messages());
     }
 
     @ParameterizedTest(name = "{0}")
@@ -48,26 +48,28 @@ class QuestionTest {
         "{}                     | ~~", "{'stop': null}    | ~~", "{'stop': ''}       | ~~",
         "{'stop': 'a'}          | a",  "{'stop': ['a', '', 'b']} | a b"})
     void stopIsOneTextOrAListOfThem(String body, String stops) {
-        assertEquals(stops, String.join(" ", question(body).stops()));
+        assertEquals(stops, String.join(" ", request(body).stops()));
     }
 
     @Test void theNewerNameOfTheTokensAllowedComesFirst() {
-        assertEquals(Optional.of(5L), question("{'max_tokens': 9, 'max_completion_tokens': 5}").maxTokens());
-        assertEquals(Optional.of(9L), question("{'max_tokens': 9}").maxTokens());
-        assertEquals(Optional.empty(), question("{'max_tokens': null}").maxTokens());
+        assertEquals(Optional.of(5L), request("{'max_tokens': 9, 'max_completion_tokens': 5}").maxTokens());
+        assertEquals(Optional.of(9L), request("{'max_tokens': 9}").maxTokens());
+        assertEquals(Optional.empty(), request("{'max_tokens': null}").maxTokens());
     }
 
     @Test void whatIsSwitchedOffIsNotRefused() {
-        assertDoesNotThrow(() -> question("{'stream': false, 'tools': null, 'n': 1}"));
+        assertDoesNotThrow(() -> request("{'stream': false, 'tools': null, 'n': 1}"));
     }
 
     static void assertRefused(String param, String message, Executable act) {
-        var refusal = assertThrows(Refusal.class, act);
+        var refusal = assertThrows(Http.Refusal.class, act);
 
         var expected = "{'error':{'message':'%s','type':'invalid_request_error','param':%s,'code':'invalid_value'}}";
         assertEquals(expected.replace('\'', '"').formatted(message, param == null ? "null" : '"' + param + '"'),
             new String(refusal.body(), UTF_8));
     }
 
-    static Question question(String body) { return Question.of(body.replace('\'', '"').getBytes(UTF_8)); }
+    static CompletionRequest request(String body) {
+        return CompletionRequest.of(body.replace('\'', '"').getBytes(UTF_8));
+    }
 }

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Where weights come from: a hub on the loopback, and caches in a folder of the test. */
-class FinderTest {
+class WeightsTest {
     static final byte[] CONTENT = new byte[300_000];
     final Settings settings = new Settings();
     final Hub hub = new Hub(CONTENT);
@@ -120,7 +120,7 @@ class FinderTest {
     }
 
     Path find(byte[] content) throws Exception {
-        return new Finder(new KnownModel("tiny", "F32", "MIT", content.length, sha256(content),
+        return new Weights.Search(new Weights.KnownModel("tiny", "F32", "MIT", content.length, sha256(content),
             "tiny/models", "c0ffee", "tiny.gguf", "tiny==1", "tiny.gguf")).find();
     }
 

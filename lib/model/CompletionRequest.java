@@ -12,8 +12,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
-/** The body of a request, checked field by field. It does not know the model that answers it. */
-record Question(JsonNode body) {
+/** The body of a request for a completion, checked field by field. It does not know the model that answers it. */
+record CompletionRequest(JsonNode body) {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final float TEMPERATURE = 0.2f;   // what the card of SmolLM2 recommends
     private static final float TOP_P = 0.9f;
@@ -21,24 +21,24 @@ record Question(JsonNode body) {
     private static final List<String> UNSUPPORTED =
         List.of("stream", "tools", "functions", "logprobs", "logit_bias", "audio", "echo", "suffix");
 
-    /** Refuses what the local model cannot do; the values of other fields are checked as they are read. */
-    static Question of(byte[] bytes) {
-        var question = new Question(parse(bytes));
+    /** Reads a body, and refuses what the local model cannot do; a field's value is checked when it is asked for. */
+    static CompletionRequest of(byte[] bytes) {
+        var request = new CompletionRequest(parse(bytes));
         for (var field : UNSUPPORTED)
-            if (question.has(field) && !question.body.get(field).equals(BooleanNode.FALSE))
-                throw Refusal.invalid(field, "the local model does not support '" + field + "'");
-        if (question.integer("n", 1).orElse(1L) > 1)
-            throw Refusal.invalid("n", "the local model gives one choice to a request; leave 'n' out");
-        return question;
+            if (request.has(field) && !request.body.get(field).equals(BooleanNode.FALSE))
+                throw Http.Refusal.invalid(field, "the local model does not support '" + field + "'");
+        if (request.integer("n", 1).orElse(1L) > 1)
+            throw Http.Refusal.invalid("n", "the local model gives one choice to a request; leave 'n' out");
+        return request;
     }
 
     private static JsonNode parse(byte[] bytes) {
         try {
             var body = JSON.readTree(bytes);
             if (body.isObject()) return body;
-            throw Refusal.invalid(null, "the body is no JSON object");
+            throw Http.Refusal.invalid(null, "the body is no JSON object");
         } catch (JsonProcessingException e) {
-            throw Refusal.invalid(null, "the body is no JSON: " + e.getOriginalMessage());
+            throw Http.Refusal.invalid(null, "the body is no JSON: " + e.getOriginalMessage());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -50,14 +50,14 @@ record Question(JsonNode body) {
         if (!has(field)) return Optional.empty();
         float value = body.get(field).floatValue();
         if (body.get(field).isNumber() && value >= least && value <= most) return Optional.of(value);
-        throw Refusal.invalid(field, "'" + field + "' must be a number from " + least + " to " + most);
+        throw Http.Refusal.invalid(field, "'" + field + "' must be a number from " + least + " to " + most);
     }
 
     private Optional<Long> integer(String field, long least) {
         if (!has(field)) return Optional.empty();
         if (body.get(field).isIntegralNumber() && body.get(field).asLong() >= least)
             return Optional.of(body.get(field).asLong());
-        throw Refusal.invalid(field, "'" + field + "' must be a whole number of at least " + least);
+        throw Http.Refusal.invalid(field, "'" + field + "' must be a whole number of at least " + least);
     }
 
     String model() { return body.path("model").asText(""); }
@@ -69,7 +69,7 @@ record Question(JsonNode body) {
 
     String prompt() {
         if (body.path("prompt").isTextual()) return body.get("prompt").asText();
-        throw Refusal.invalid("prompt", "'prompt' must be one text");
+        throw Http.Refusal.invalid("prompt", "'prompt' must be one text");
     }
 
     Optional<Long> maxTokens() { return integer("max_completion_tokens", 1).or(() -> integer("max_tokens", 1)); }
@@ -85,7 +85,7 @@ record Question(JsonNode body) {
 
     List<ChatTemplate.Message> messages() {
         if (!body.path("messages").isArray() || body.get("messages").isEmpty())
-            throw Refusal.invalid("messages", "'messages' must be a list of at least one message");
+            throw Http.Refusal.invalid("messages", "'messages' must be a list of at least one message");
         var messages = new ArrayList<ChatTemplate.Message>();
         for (var message : body.get("messages")) messages.add(message(message, "messages[" + messages.size() + "]"));
         return messages;
@@ -94,13 +94,13 @@ record Question(JsonNode body) {
     private static ChatTemplate.Message message(JsonNode message, String param) {
         var role = message.path("role").asText("").replace("developer", "system");
         if (!ROLES.contains(role))
-            throw Refusal.invalid(param + ".role", "the role must be system, developer, user or assistant");
+            throw Http.Refusal.invalid(param + ".role", "the role must be system, developer, user or assistant");
         return new ChatTemplate.Message(role, content(message.path("content"), param + ".content"));
     }
 
     private static String content(JsonNode content, String param) {
         if (content.isTextual()) return content.asText();
-        if (!content.isArray()) throw Refusal.invalid(param, "the content must be a text or a list of parts");
+        if (!content.isArray()) throw Http.Refusal.invalid(param, "the content must be a text or a list of parts");
         var text = new StringBuilder();
         for (var part : content) text.append(partText(part, param));
         return text.toString();
@@ -109,7 +109,7 @@ record Question(JsonNode body) {
     private static String partText(JsonNode part, String param) {
         var type = part.path("type").asText();
         if (type.equals("text")) return part.path("text").asText();
-        throw Refusal.invalid(param, "the local model reads text only, not '" + type + "'");
+        throw Http.Refusal.invalid(param, "the local model reads text only, not '" + type + "'");
     }
 
     /** Returns how llama.cpp is to answer a prompt, in at most so many tokens. */
@@ -121,7 +121,7 @@ record Question(JsonNode body) {
             .setFrequencyPenalty(number("frequency_penalty", -2, 2).orElse(0f))
             .setPresencePenalty(number("presence_penalty", -2, 2).orElse(0f));
         integer("seed", Long.MIN_VALUE).ifPresent(seed ->
-            parameters.setSeed(seed.intValue()).setCachePrompt(false));   // a cached beginning rounds differently
+            parameters.setSeed(seed.intValue()).setCachePrompt(false));   // a cached prompt rounds differently
         ResponseFormat.grammar(body.path("response_format")).ifPresent(parameters::setGrammar);
         return parameters;
     }

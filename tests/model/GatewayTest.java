@@ -17,11 +17,11 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /** The URL in front of an engine that ends as soon as it has started, and starts only once. */
-class FrontTest {
+class GatewayTest {
     final AtomicInteger starts = new AtomicInteger();
-    final Front front = Front.open("tiny", 3, 0, new Engine("mortal", this::start));
+    final Gateway gateway = Gateway.open("tiny", 3, 0, new Engine("mortal", this::start));
 
-    @AfterEach void close() { front.close(); }
+    @AfterEach void close() { gateway.close(); }
 
     @Test void anEngineThatFailsToStartThreeTimesInARowIsGivenUp() {
         var messages = IntStream.range(0, 4).mapToObj(i -> send("POST", "/chat/completions"))
@@ -58,7 +58,7 @@ class FrontTest {
 
     HttpResponse<String> send(String method, String path) {
         try {
-            var request = HttpRequest.newBuilder(URI.create(front.baseUrl() + path))
+            var request = HttpRequest.newBuilder(URI.create(gateway.baseUrl() + path))
                 .method(method, HttpRequest.BodyPublishers.ofString("{}")).build();
             return HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
         } catch (IOException | InterruptedException e) {
