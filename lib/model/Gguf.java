@@ -44,7 +44,7 @@ record Gguf(Map<String, Object> metadata) {
     boolean addsBosToken() {
         boolean usual = text("tokenizer.ggml.model").equals("llama")
             || text("tokenizer.ggml.pre").equals("llama-bpe");
-        return (Boolean) metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual);
+        return metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual).equals(true);
     }
 
     /** Reads the head of a file, value after value; all numbers are little-endian. */

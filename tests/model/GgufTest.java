@@ -1,6 +1,7 @@
 package sheaf.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -23,5 +24,12 @@ class GgufTest {
         assertEquals(512, header.contextLength());
         assertEquals("licence mit", header.licence());
         assertTrue(header.addsBosToken());
+    }
+
+    @Test void aBosTokenThatIsNeitherTrueNorFalseIsNotAdded(@TempDir Path temp) throws IOException {
+        var file = Files.write(temp.resolve("tiny.gguf"), new GgufBytes()
+            .text("tokenizer.ggml.model", "llama").text("tokenizer.ggml.add_bos_token", "true").bytes());
+
+        assertFalse(Gguf.read(file).addsBosToken());
     }
 }
