@@ -94,7 +94,7 @@ public final class LocalModel implements AutoCloseable {
             Objects.requireNonNull(model, "model");
             require(slots > 0, "slots", slots);
             require(contextSize > 0, "contextSize", contextSize);
-            require(port >= 0, "port", port);
+            require(port >= 0 && port <= 65_535, "port", port);
         }
 
         /** Returns options for a GGUF file, a known model ("SmolLM2-135M-Instruct"), or the URL of a running server. */
