@@ -10,11 +10,11 @@
 //SOURCES sharing/*.java
 //SOURCES house/*.java
 //SOURCES support/*.java
-//SOURCES ../scripts/ask.java
-//SOURCES ../scripts/clean.java
-//SOURCES ../scripts/eval.java
-//SOURCES ../scripts/steps.java
-//SOURCES ../scripts/tab.java
+//SOURCES ../scripts/commands/ask.java
+//SOURCES ../scripts/commands/clean.java
+//SOURCES ../scripts/commands/eval.java
+//SOURCES ../scripts/commands/steps.java
+//SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -346,7 +346,7 @@ class AskTest {
         var temporary = Files.createDirectory(dir.resolve("tmp"));
         var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"),
-            "sheaf.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
+            "sheaf.commands.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
             server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
             .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
@@ -384,7 +384,8 @@ class AskTest {
 
     private int shell(String line) throws Exception {
         var builder = new ProcessBuilder("/bin/sh", "-c", "ask='" + PROJECT + "/jbang --quiet " + PROJECT
-            + "/scripts/ask.java'; " + line).directory(dir.toFile()).redirectError(dir.resolve("err").toFile());
+            + "/scripts/commands/ask.java'; " + line).directory(dir.toFile())
+            .redirectError(dir.resolve("err").toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(SHEAF|OPENAI)_.*|.*_(API_KEY|TOKEN)"));
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
@@ -397,7 +398,7 @@ class AskTest {
         var status = new AtomicInteger();
         var out = new String[1];
         var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(sheaf.ask.run(stream -> isTerminal, arguments))));
+            status.set(sheaf.commands.ask.run(stream -> isTerminal, arguments))));
         return new Run(status.get(), out[0], err);
     }
 

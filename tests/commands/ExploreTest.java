@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;

@@ -62,17 +62,14 @@ public class ScriptsReadme {
             if (alias.script().matches("(tests|bench)/.*")) return OWN;
             if (!alias.runs()) return LIBRARY;
             if (alias.arguments().contains("--model")) return MODELS;
-            return alias.isChain() && !alias.source().contains("picocli") ? RECIPES : COMMANDS;
+            return alias.script().matches("scripts/[^/]*") ? RECIPES : COMMANDS;
         }
     }
 
     private record Alias(String name, String script, String description, String arguments, String source) {
-        boolean runs() { return has("^ *(public )?static void main\\("); }
+        private static final Pattern MAIN = Pattern.compile("(?m)^ *(public )?static void main\\(");
 
-        /** A recipe's chain begins with a line of its own. */
-        boolean isChain() { return has("\\bbatch\\(\\)$"); }
-
-        private boolean has(String line) { return Pattern.compile(line, Pattern.MULTILINE).matcher(source).find(); }
+        boolean runs() { return MAIN.matcher(source).find(); }
 
         String line() {
             if (Section.of(this) == Section.OWN) return "./jbang " + name;
