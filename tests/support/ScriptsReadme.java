@@ -30,8 +30,8 @@ public class ScriptsReadme {
 
             jbang quickstart@owner/repo
 
-        In a clone that is `./jbang quickstart`, and beside one `jbang quickstart@/path/to/clone`. What JBang has
-        fetched from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
+        In a clone that is `./jbang quickstart`, and in any other folder `/path/to/clone/jbang quickstart`. What JBang
+        has fetched from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
 
         - **Another model, dataset or prompt**: where a script says `.options(args)`, its line takes
           `--model M --data FILE --template FILE`, and more. Or put a file of the same name into your folder, such as
