@@ -1,5 +1,5 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Run the tests: all of them, or those whose Class#method contains an argument
+//DESCRIPTION Run the tests: all, those of a room such as client, or those whose Class#method contains an argument
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
@@ -47,11 +47,13 @@ import sheaf.support.Project;
  * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
  * <pre>
  *     ./jbang test
+ *     ./jbang test client                  the tests in tests/client
  *     ./jbang test AwaitTest
  *     ./jbang test AwaitTest#resultsKeepPromptOrder
  * </pre>
  */
 class RunTests {
+    private static final Path TESTS = Project.root().resolve("tests");
 
     public static void main(String... args) throws IOException {
         Path home = Files.createTempDirectory("sheaf-tests");
@@ -88,14 +90,29 @@ class RunTests {
         return (TestDescriptor test) -> {
             var source = test.getSource().orElse(null);
             boolean wanted = !(source instanceof MethodSource method)    // a class left without tests is dropped anyway
-                || words.isEmpty() || words.stream().anyMatch(name(method)::contains);
+                || words.isEmpty() || words.stream().anyMatch(word -> isMeant(word, method));
             return FilterResult.includedIf(wanted);
         };
     }
 
-    private static String name(MethodSource method) {
-        return shortName(method.getClassName()) + "#" + method.getMethodName();
+    /** A word names a room, whose tests are the classes in the folder of that name, or stands in a test's own name. */
+    private static boolean isMeant(String word, MethodSource method) {
+        return isMeant(word, method.getClassName(), method.getMethodName());
     }
+
+    static boolean isMeant(String word, String type, String method) {
+        var room = TESTS.resolve(word);
+        return word.matches("[a-z]+") && Files.isDirectory(room) ? Files.exists(room.resolve(file(type)))
+            : name(type, method).contains(word);
+    }
+
+    private static String file(String type) { return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java"; }
+
+    private static String name(MethodSource method) {
+        return name(method.getClassName(), method.getMethodName());
+    }
+
+    private static String name(String type, String method) { return shortName(type) + "#" + method; }
 
     /** Returns the name without its package. */
     private static String shortName(String type) {
