@@ -36,6 +36,7 @@ import org.junit.platform.engine.TestSource;
 import org.junit.platform.engine.support.descriptor.ClassSource;
 import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.PostDiscoveryFilter;
+import org.junit.platform.launcher.TagFilter;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
@@ -45,6 +46,8 @@ import sheaf.support.Project;
 
 /**
  * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
+ * Those with the tag "apart" drive processes and neither read nor change anything that this JVM has but once, such as
+ * system properties and stderr: they run one after the other beside the others, which run one after the other too.
  * <pre>
  *     ./jbang test
  *     ./jbang test client                  the tests in tests/client
@@ -54,29 +57,45 @@ import sheaf.support.Project;
  */
 class RunTests {
     private static final Path TESTS = Project.root().resolve("tests");
+    private static final String APART = "apart";
 
-    public static void main(String... args) throws IOException {
+    public static void main(String... args) throws IOException, InterruptedException {
         Path home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
 
-        var request = LauncherDiscoveryRequestBuilder.request()
+        var words = List.of(args);
+        Report together = new Report(), apart = new Report();
+        var other = new Thread(() -> run(TagFilter.includeTags(APART), words, apart));
+        other.start();
+        run(TagFilter.excludeTags(APART), words, together);
+        other.join();
+
+        Project.deleteTree(home);
+        System.exit(closed(together, apart, words) ? 0 : 1);            // whatever threads the tests left behind
+    }
+
+    private static void run(PostDiscoveryFilter half, List<String> words, Report report) {
+        LauncherFactory.create().execute(LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))
-            .filters(namedByAnyOf(List.of(args)))
+            .filters(half, namedByAnyOf(words))
             .configurationParameter("junit.jupiter.execution.timeout.default", "3 m")
             // In a thread of its own, a test that ignores interrupts is given up too.
             .configurationParameter("junit.jupiter.execution.timeout.thread.mode.default", "SEPARATE_THREAD")
-            .build();
-        var report = new Report();
-        LauncherFactory.create().execute(request, report);
+            .build(), report);
+    }
 
-        Project.deleteTree(home);
-        if (report.passed + report.failed == 0)
-            System.err.println("test: no test ran" + (args.length == 0 ? "" : " for " + String.join(" ", args)));
-        report.close();
-        System.exit(report.passed > 0 && report.failed == 0 ? 0 : 1);   // whatever threads the tests left behind
+    /** Prints the closing line, which CI reads; returns whether all is well. */
+    private static boolean closed(Report one, Report other, List<String> words) {
+        int passed = one.passed + other.passed, failed = one.failed + other.failed;
+        int skipped = one.skipped + other.skipped;
+        if (passed + failed == 0)
+            System.err.println("test: no test ran" + (words.isEmpty() ? "" : " for " + String.join(" ", words)));
+        one.out.println(passed + " passed, " + failed + " failed"
+            + (skipped == 0 ? "" : ", " + skipped + " skipped"));
+        return passed > 0 && failed == 0;
     }
 
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
@@ -127,11 +146,6 @@ class RunTests {
         private TestPlan plan;
         private int before;             // tests that had run when the current class began
         private long started;           // in System.nanoTime()
-
-        /** Prints the closing line, which CI reads. */
-        void close() {
-            out.println(passed + " passed, " + failed + " failed" + (skipped == 0 ? "" : ", " + skipped + " skipped"));
-        }
 
         @Override public void testPlanExecutionStarted(TestPlan plan) {
             this.plan = plan;

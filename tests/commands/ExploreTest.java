@@ -12,11 +12,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.Project;
 
 /** JShell with everything imported, driven through a pipe from a folder that holds nothing of the project. */
+@Tag("apart")
 class ExploreTest {
     @TempDir Path dir;
 

@@ -15,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -26,6 +27,7 @@ import sheaf.support.Project;
 
 /** Starts ./jbang as a copy in a folder of its own, with a PATH that holds only what the test puts there. */
 @DisabledOnOs(OS.WINDOWS)
+@Tag("apart")
 class LauncherTest {
     static final String JAR = "jbang-cli-0.132.1-all.jar";
     static final String RECORDS = "printf '[%s]' \"$@\"";       // a shell command that shows its arguments
