@@ -106,7 +106,7 @@ public final class LocalModel implements AutoCloseable {
         /** Returns options for so many tokens in a slot, prompt and answer; at most what the model was trained on. */
         public Options contextSize(int tokens) { return new Options(model, slots, tokens, port); }
 
-        /** Returns options for a fixed port; 0 takes a free one. */
+        /** Returns options for a fixed port, at most 65535; 0 takes a free one. */
         public Options port(int number) { return new Options(model, slots, contextSize, number); }
 
         /**

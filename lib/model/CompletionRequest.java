@@ -15,7 +15,7 @@ import java.util.Set;
 /** The body of a request for a completion, checked field by field. It does not know the model that answers it. */
 record CompletionRequest(JsonNode body) {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final float TEMPERATURE = 0.2f;   // what the card of SmolLM2 recommends
+    private static final float TEMPERATURE = 0.2f;   // this and the next as the card of SmolLM2 recommends
     private static final float TOP_P = 0.9f;
     private static final Set<String> ROLES = Set.of("system", "user", "assistant");
     private static final List<String> UNSUPPORTED =

@@ -21,7 +21,7 @@ final class Gateway {
     private final Engine engine;
     private final HttpServer server;
     private final Semaphore freeSlots;
-    /** A request that runs among others holds the read lock, one that runs alone the write lock. */
+    /** A call sent among others holds the read lock, one sent alone the write lock; in the order in which they came. */
     private final ReentrantReadWriteLock sending = new ReentrantReadWriteLock(true);
     private EngineProcess process;
     private int failedStarts;

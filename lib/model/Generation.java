@@ -27,6 +27,7 @@ final class Generation {
         boolean isComplete() { return finishReason.equals("stop"); }
     }
 
+    /** Collects the text until the model ends it, a stop text appears, or the limit is reached. */
     void run(InferenceParameters parameters) {
         var pieces = llama.generate(parameters).iterator();
         while (pieces.hasNext()) {
@@ -49,6 +50,7 @@ final class Generation {
         return ascii ? 1 : Math.max(1, llama.encode(piece).length);
     }
 
+    /** Ends the text before a stop text, if the latest piece has completed one. */
     private boolean stopped(String piece) {
         for (var stop : stops) {
             int at = text.indexOf(stop, Math.max(0, text.length() - piece.length() - stop.length()));

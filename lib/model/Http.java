@@ -97,7 +97,7 @@ final class Http {
             var call = new Call(exchange.getRequestMethod(), exchange.getRequestURI().getPath(), body);
             var reply = reply(call, handler);
             exchange.getResponseHeaders().set("Content-Type", "application/json");
-            if (reply.status() >= 500)   // what could be tried again has been
+            if (reply.status() >= 500)   // keeps OpenAI's clients from asking again: that was done here already
                 exchange.getResponseHeaders().set("x-should-retry", "false");
             exchange.sendResponseHeaders(reply.status(), reply.body().length);
             exchange.getResponseBody().write(reply.body());
