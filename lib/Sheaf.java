@@ -124,7 +124,8 @@ public final class Sheaf extends Vocabulary {
      * Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table.
      */
     public static Listing<Batch> kept() {
-        var batches = Journal.all().map(Batch::new).sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
+        var batches = Journal.all().map(Batch::new)
+            .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
         return new Listing<>(batches, BatchState.KEPT, batch -> batch.state.asKept(), Sheaf::sum);
     }
 
@@ -301,7 +302,8 @@ public final class Sheaf extends Vocabulary {
         }
 
         private static List<Text> texts(String word, String first, String... more) {
-            return Stream.concat(Stream.of(first), Stream.of(given(word, more))).map(text -> Text.of(word, text)).toList();
+            return Stream.concat(Stream.of(first), Stream.of(given(word, more)))
+                .map(text -> Text.of(word, text)).toList();
         }
 
         private static List<Text> mixed(List<?> prompts) {
@@ -469,7 +471,7 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, settings);
-            Preparation.begin(settings, batch.watch, Provider::connection, progress -> step.accept(batch.watch, progress));
+            Preparation.begin(settings, batch.watch, Provider::connection, step);
             return batch;
         }
 

@@ -97,7 +97,8 @@ final class BatchApi {
         metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
         var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
             .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
-        return batch("submit", "POST", "/batches", () -> connection.client().batches().withRawResponse().create(params));
+        return batch("submit", "POST", "/batches",
+            () -> connection.client().batches().withRawResponse().create(params));
     }
 
     /** What has no id is no batch: some proxies call an error a success. */

@@ -21,12 +21,13 @@ import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.RequestCounts;
 import sheaf.Vocabulary.Status;
 
-/** What is known of a batch without asking anybody: its parts as last seen, its journal if it is kept, and how to say it. */
+/** What is known of a batch without asking anybody: its parts as last seen, its journal, and how to say it. */
 final class BatchState {
     /** The columns of {@link #asListed}. */
     static final List<String> LISTED = List.of("id", "name", "status", "requests", "created", "kept");
     /** The columns of {@link #asKept}. */
-    static final List<String> KEPT = List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
+    static final List<String> KEPT =
+        List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
     private static final int SHOWN_FAULTS = 20;
     private final Connection provider;
     private final Retry.Queue queue;
@@ -133,9 +134,13 @@ final class BatchState {
 
     /** Returns what a submit did: how many parts it created, and what waits. */
     String submitted(int created) {
+        var what = created == 0 && hasBegun() ? attached() : sent(created);
+        return what + waiting() + "; kept in " + journal.shortPath();
+    }
+
+    private String sent(int created) {
         var what = created == parts.size() ? id() : created + " of " + parts.size() + " parts of " + id();
-        return (created == 0 && hasBegun() ? attached() : "submitted " + what + " to " + provider.name() + " (" + size() + ")")
-            + waiting() + "; kept in " + journal.shortPath();
+        return "submitted " + what + " to " + provider.name() + " (" + size() + ")";
     }
 
     /** Returns what an upload did: how many files it uploaded. */

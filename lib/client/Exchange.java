@@ -83,8 +83,8 @@ final class Exchange {
     }
 
     /**
-     * Whether repair() sends it: the request may end better next time, as it was or with room for a longer answer. Where
-     * a file of its part could not be fetched, its answer may be in there: only retry() pays for that again.
+     * Whether repair() sends it: the request may end better next time, as it was or with room for a longer answer.
+     * Where a file of its part could not be fetched, its answer may be in there: only retry() pays for that again.
      */
     boolean isRepairable() {
         if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;

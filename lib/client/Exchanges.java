@@ -120,7 +120,7 @@ final class Exchanges {
         return exchanges;
     }
 
-    /** Returns these with the later answers in the place of those that failed: what came is only replaced by a whole one. */
+    /** Returns these with later answers in the place of failed ones; what came is only replaced by a whole answer. */
     Exchanges merge(Exchanges later) {
         if (!later.answers.manifest().isResend()
             || !later.answers.manifest().origin().equals(answers.manifest().origin()))

@@ -7,7 +7,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/** Results as a table, of text or HTML: of each row the cells of its columns, then its answers, and a summary of all. */
+/** Results as a table, of text or HTML: of each row the cells of its columns, then its answers; and a summary. */
 final class Grid {
     private static final int CELL_LINES = 6;
     private final Exchanges exchanges;

@@ -45,7 +45,8 @@ final class Html {
 
     /** Returns a cell for what has no answer: how it ended, and why. */
     static String failed(String outcome, String why) {
-        return "<td " + CELL + FAILED + "\">" + TEXT.formatted("pre-wrap", "<b>" + outcome + "</b>" + escaped(why)) + "</td>";
+        var text = TEXT.formatted("pre-wrap", "<b>" + outcome + "</b>" + escaped(why));
+        return "<td " + CELL + FAILED + "\">" + text + "</td>";
     }
 
     private static String escaped(String text) {

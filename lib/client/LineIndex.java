@@ -27,6 +27,7 @@ final class LineIndex {
     private static final int ENTRY = 16;
     private final ByteBuffer entries;
     private final Function<Integer, Path> files;
+    /** Closed by the garbage collector: results have no end that a script would tell. */
     private final Map<Integer, FileChannel> open = new ConcurrentHashMap<>();
 
     LineIndex(Path index, Function<Integer, Path> files) {
@@ -50,23 +51,31 @@ final class LineIndex {
         int at = (int) line * ENTRY;
         var bytes = ByteBuffer.allocate(entries.getInt(at + 4));
         if (bytes.capacity() == 0) return Optional.empty();
+        int file = entries.getInt(at);
         try {
-            read(entries.getInt(at), entries.getLong(at + 8), bytes);
+            while (!read(file, entries.getLong(at + 8), bytes.clear())) open.remove(file);
         } catch (ClosedByInterruptException e) {
-            open.remove(entries.getInt(at));
+            open.remove(file);
             throw new IllegalStateException("results: interrupted", e);
-        } catch (ClosedChannelException anotherThreadWasInterrupted) {
-            open.remove(entries.getInt(at));
-            return line(line);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + files.apply(entries.getInt(at)) + " ("
-                + reason(e) + ")", e);
+            throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
         }
         return Optional.of(new String(bytes.array(), StandardCharsets.UTF_8));
     }
 
-    private void read(int file, long offset, ByteBuffer bytes) throws IOException {
-        var channel = open.computeIfAbsent(file, this::open);
+    /** Returns false if the file was closed meanwhile, because a thread that read it too was interrupted. */
+    private boolean read(int file, long offset, ByteBuffer bytes) throws IOException {
+        try {
+            readFully(open.computeIfAbsent(file, this::open), offset, bytes);
+            return true;
+        } catch (ClosedByInterruptException e) {
+            throw e;
+        } catch (ClosedChannelException e) {
+            return false;
+        }
+    }
+
+    private static void readFully(FileChannel channel, long offset, ByteBuffer bytes) throws IOException {
         for (int read; bytes.hasRemaining(); offset += read) {
             read = channel.read(bytes, offset);
             if (read < 0) throw new EOFException("the file is shorter than its index says");

@@ -73,8 +73,8 @@ record Manifest(
 
     /** Where it was submitted. No key ever enters it. */
     @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
-    record Address(String name, String baseUrl, String keyVariable, long requests, long bytes, Long batches, Long tokens,
-                   boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+    record Address(String name, String baseUrl, String keyVariable, long requests, long bytes, Long batches,
+                   Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
         static Address of(Connection provider) {
             var limits = provider.limits();
             var dialect = provider.dialect();

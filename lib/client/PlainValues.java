@@ -26,8 +26,8 @@ import java.util.stream.Stream;
 import sheaf.Vocabulary.RowSource;
 
 /**
- * What a user holds as what JSON can say: a row from a map, a record or one value, the same bytes in each run. Jackson's
- * own conversion would write a decimal as 1.2345678E7 and a Map.of in another order each time, and change the digest.
+ * What a user holds as what JSON can say: a row from a map, a record or one value, the same bytes in each run.
+ * Jackson's own conversion would write a decimal as 1.2345678E7, and a Map.of in another order each time.
  */
 final class PlainValues {
     static Map<String, Object> row(Object value) {

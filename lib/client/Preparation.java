@@ -8,7 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import sheaf.Vocabulary.BatchException;
@@ -23,11 +23,11 @@ final class Preparation {
      * @param connect finds the provider of an earlier batch
      */
     static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
-                      Consumer<Progress> step) {
+                      BiConsumer<Watch, Progress> step) {
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
-        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
+        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(watch, progress)));
     }
 
     private static void begin(Settings settings, Requests requests, Watch watch,
@@ -49,7 +49,7 @@ final class Preparation {
         }
     }
 
-    /** Makes a journal of a batch that was submitted elsewhere, from its input file or, if that is gone, its answers. */
+    /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
     static void adopt(Watch watch) {
         var part = watch.state().part(1);
         var provider = watch.state().provider();
@@ -64,7 +64,8 @@ final class Preparation {
                 watch.state().use(journal);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot write to " + Environment.home() + " (" + reason(e) + ")", e);
+            throw new UncheckedIOException("results: cannot write to " + Environment.home() + " (" + reason(e) + ")",
+                e);
         }
     }
 

@@ -16,13 +16,17 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.Spliterator;
+import java.util.Spliterators;
 import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
 
 /**
@@ -70,20 +74,26 @@ final class Requests {
         if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
         if (settings.requests != null) return Rows.Reader.stream(new RequestFile(settings.requests, provider));
         if (settings.data == null) return expand(Request.NO_ROW);
-        checkData();
-        return settings.data.open().flatMap(this::expand);
+        var rows = settings.data.open();
+        try {
+            return checked(rows.iterator()).onClose(rows::close).flatMap(this::expand);
+        } catch (RuntimeException e) {
+            rows.close();
+            throw e;
+        }
     }
 
     /** An optional section may name a column that the first rows lack, so many are asked. */
-    private void checkData() {
-        try (var rows = settings.data.open()) {
-            var first = rows.limit(SEARCHED_ROWS).toList();
-            if (first.isEmpty())
-                throw new IllegalArgumentException("prompts: " + settings.data.name()
-                    + " has no rows; a batch needs at least one");
-            if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
-                throw namesNoColumn(first.get(0));
-        }
+    private Stream<Map<String, Object>> checked(Iterator<Map<String, Object>> rows) {
+        var first = new ArrayList<Map<String, Object>>();
+        while (first.size() < SEARCHED_ROWS && rows.hasNext()) first.add(rows.next());
+        if (first.isEmpty())
+            throw new IllegalArgumentException("prompts: " + settings.data.name()
+                + " has no rows; a batch needs at least one");
+        if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
+            throw namesNoColumn(first.get(0));
+        var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);
+        return Stream.concat(first.stream(), StreamSupport.stream(rest, false));
     }
 
     /** An answer used as data stands under {@code result}; a column of that name would hide it. */
@@ -321,7 +331,8 @@ final class Requests {
 
         private void check(JsonNode line) {
             var id = line.path("custom_id").asText();
-            if (!line.path("custom_id").isTextual() || id.isBlank()) throw fault("no custom_id; each line needs its own");
+            if (!line.path("custom_id").isTextual() || id.isBlank())
+                throw fault("no custom_id; each line needs its own");
             var earlier = ids.putIfAbsent(id, lines.number());
             if (earlier != null)
                 throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");

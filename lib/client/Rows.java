@@ -106,7 +106,8 @@ final class Rows implements RowSource {
             var names = first.getFields();
             var seen = new HashSet<String>();
             if (names.size() == 1 && names.get(0).matches(".*[;\t].*"))
-                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas", null);
+                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas",
+                    null);
             for (var name : names)
                 if (!seen.add(name)) throw input.fault(1, "two columns are named \"" + name + "\"; rename one", null);
             return names;

@@ -25,8 +25,8 @@ import sheaf.Templates.Text;
 import sheaf.Vocabulary.Limits;
 
 /**
- * A journal in the making: request lines are written to part files under the provider's limits, and take their place once
- * the digest of all is known. It sends nothing, and a folder that a killed process left is swept up by the next.
+ * A journal in the making: request lines are written to part files under the provider's limits, and take their place
+ * once the digest of all is known. It sends nothing; a folder that a killed process left is swept up by the next.
  */
 final class Staging implements Closeable {
     private static final int ENVELOPE = 100;                       // characters of a request besides its texts

@@ -21,8 +21,8 @@ import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 
 /**
- * Sends what a journal holds: uploads its input files and creates its batches, each once, whatever happened before. What
- * was sent and never answered is looked for at the provider before it is sent again.
+ * Sends what a journal holds: uploads its input files and creates its batches, each once, whatever happened before.
+ * What was sent and never answered is looked for at the provider before it is sent again.
  */
 final class Submission {
     private static final int CREATES = 3;
@@ -218,8 +218,8 @@ final class Submission {
     }
 
     /**
-     * Creates the batch of a part. After an answer that never came, or said 429 or 5xx, the list is searched until a late
-     * batch would have shown. What was answered is then sent again; what was not is left to the next run.
+     * Creates the batch of a part. After an answer that never came, or said 429 or 5xx, the list is searched until a
+     * late batch would have shown. What was answered is then sent again; what was not is left to the next run.
      */
     private JsonNode create(int part, String file) {
         var token = journal.mark(part) + UUID.randomUUID().toString().substring(0, 8);
@@ -301,7 +301,7 @@ final class Submission {
         if (found != null) found.remove(part);
     }
 
-    /** Looks among the provider's batches for parts of this one: of a lost answer, a killed process, another machine. */
+    /** Looks among the provider's batches for parts of this one: after a lost answer, a kill, or on another machine. */
     private Map<Integer, JsonNode> search() {
         var matches = new HashMap<Integer, JsonNode>();
         var listed = recentBatches();

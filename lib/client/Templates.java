@@ -174,7 +174,8 @@ final class Templates {
 
     /** A Mustache text with a name: where it is looked for, what it names, and what it renders. */
     static final class Text {
-        private static final List<String> PLACES = List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
+        private static final List<String> PLACES =
+            List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
         private final String name;
         private final String text;
         private final boolean isNamed;                // by the user; else it is a text in prompts(...)
@@ -243,14 +244,15 @@ final class Templates {
             var missing = new LinkedHashMap<String, Integer>();
             var result = Templates.render(compile(), values, missing);
             if (missing.isEmpty()) return result;
-            throw new IllegalArgumentException(word + ": row " + row + " has no value for " + Templates.describe(missing)
-                + "; " + Templates.has(values));
+            throw new IllegalArgumentException(word + ": row " + row + " has no value for "
+                + Templates.describe(missing) + "; " + Templates.has(values));
         }
 
         /** Names the tags, which a row has to fill. */
         @Override public String toString() {
             var tags = hasTags() ? names() : Set.<String>of();
-            return "Template[" + name + tags.stream().map(tag -> " {{" + tag + "}}").collect(Collectors.joining()) + "]";
+            var shown = tags.stream().map(tag -> " {{" + tag + "}}").collect(Collectors.joining());
+            return "Template[" + name + shown + "]";
         }
     }
 }

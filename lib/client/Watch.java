@@ -82,7 +82,7 @@ final class Watch {
         });
     }
 
-    /** Asks how each part stands that has not ended, again if that fails for a moment; {@code step} is the user's word. */
+    /** Asks how each part stands that has not ended; {@code step} is the user's word. */
     void refresh(String step) { refresh(id -> api().retrieve(step, id)); }
 
     private void refresh(Function<String, JsonNode> retrieve) {
@@ -120,9 +120,9 @@ final class Watch {
         var journal = state.journal();
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
             journal.reload();
-            boolean isStillThere = journal.part(part.number()).id().equals(part.id());   // else another process saw to it
-            if (isStillThere) submission().forgetFound(part.number());
-            if (isStillThere) journal.notCreated(part.number(), part.id());
+            boolean isSeenTo = !journal.part(part.number()).id().equals(part.id());   // by another process
+            if (!isSeenTo) submission().forgetFound(part.number());
+            if (!isSeenTo) journal.notCreated(part.number(), part.id());
         }
         state.remember(journal.part(part.number()));
     }
