@@ -16,7 +16,6 @@
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/ActiveBatch.java
 //SOURCES server/Admission.java
-//SOURCES server/Answer.java
 //SOURCES server/Attempt.java
 //SOURCES server/BatchEndpoints.java
 //SOURCES server/BatchError.java
@@ -73,7 +72,7 @@ import java.util.stream.Stream;
  * A batch inference server that speaks OpenAI's Files, Uploads, Batches and Models API, on this machine.
  *
  * <pre>{@code
- * try (BatchServer server = BatchServer.start("http://localhost:11434/v1")) {
+ * try (var server = BatchServer.start("http://localhost:11434/v1")) {
  *     System.out.println(server.baseUrl());      // where any OpenAI client can send its batches
  * }
  * }</pre>
@@ -82,6 +81,7 @@ import java.util.stream.Stream;
  * The engine is any OpenAI-compatible URL, or {@code echo}, which answers with the user's own words.
  * Each answer is appended to the batch's output or error file at once, and these two files are the only record of
  * what has run: after a crash the next server on the same store goes on with the requests that they lack.
+ * A test can also say what the server answers, shows and does wrong: the methods for that return the server itself.
  *
  * @see <a href="https://platform.openai.com/docs/api-reference/batch">Batch API</a>
  * @see <a href="https://platform.openai.com/docs/api-reference/files">Files API</a>
@@ -331,7 +331,7 @@ public final class BatchServer implements AutoCloseable {
         /**
          * Starts the server and returns once it listens.
          * @throws IllegalStateException if another server uses the store, or others could reach it without an API key
-         * @throws UncheckedIOException if the port is taken or the store cannot be written
+         * @throws java.io.UncheckedIOException if the port is taken or the store cannot be written
          */
         public BatchServer start() { return new BatchServer(Service.start(settings)); }
     }
@@ -347,12 +347,14 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns a failure with this HTTP status; 0 is a request that got no HTTP answer at all. */
         public static Reply error(int status, String code, String message) {
-            return new Reply(Echo.Reply.error(status == 0 ? Answer.none(code, message)
-                : Answer.error(status, code, message)));
+            return new Reply(Echo.Reply.error(
+                status == 0 ? Engine.Answer.none(code, message) : Engine.Answer.error(status, code, message)));
         }
 
         /** Returns what OpenAI writes for a request that it lost: a response with status code 0 and nothing else. */
-        public static Reply lost() { return new Reply(Echo.Reply.error(new Answer(0, Json.object(), null, null))); }
+        public static Reply lost() {
+            return new Reply(Echo.Reply.error(new Engine.Answer(0, Json.object(), null, null)));
+        }
 
         /** Returns the same reply with another finish reason, such as {@code length}. */
         public Reply finishReason(String finishReason) {

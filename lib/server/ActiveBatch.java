@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.stream.Stream;
+import sheaf.server.Engine.Answer;
 
 /**
  * A batch that is not yet over: one thread leads it from its validation to its end, and others ask the engine for its

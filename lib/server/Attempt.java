@@ -14,6 +14,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
 import javax.net.ssl.SSLException;
+import sheaf.server.Engine.Answer;
 
 /**
  * One try at an engine: its answer, what stood in the way of one, and how long the engine asks to wait before the next

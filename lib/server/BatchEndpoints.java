@@ -21,7 +21,7 @@ final class BatchEndpoints {
     }
 
     void create(Call call) throws IOException {
-        byte[] body = call.body(Parameters.MAX_BODY);
+        var body = call.body(Parameters.MAX_BODY);
         var asked = call.object(body);
         Parameters.requireStrings(asked, "input_file_id", "endpoint", "completion_window");
         Parameters.requireOneOf("endpoint", asked, dialect.endpoints());

@@ -1,8 +1,6 @@
 package sheaf.server;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.util.Locale;
 
 /**
  * Why an input file is refused: OpenAI's BatchError. It knows nothing of the file; {@code line} is null if the fault
@@ -25,18 +23,6 @@ record BatchError(String code, String message, String param, Integer line) {
     }
 
     static BatchError notJson(String message) { return of("invalid_json_line", null, message); }
-
-    static String wrongType(String param, String expected, JsonNode value) {
-        var given = value.getNodeType().name().toLowerCase(Locale.ROOT);
-        var article = given.matches("[aeiou].*") ? "an " : "a ";
-        return "Invalid type for '" + param + "': expected " + expected + ", but got " + article + given
-            + " instead.";
-    }
-
-    /** Returns what a client said, short enough to say it back. */
-    static String quoted(String said) {
-        return "'" + (said.length() <= 100 ? said : said.substring(0, 100) + "...") + "'";
-    }
 
     BatchError at(int number) { return new BatchError(code, message, param, number); }
 

@@ -6,8 +6,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The batch object that clients see: its statuses and when they began, its counts and its usage. It knows no file and no
- * thread; whoever has it keeps others from it while it changes.
+ * The batch object that clients see: its statuses and when they began, its counts and its usage. It knows no file and
+ * no thread; whoever has it keeps others from it while it changes.
  */
 final class BatchObject {
     private static final List<String> LATER = List.of("in_progress", "finalizing", "completed", "failed", "expired",
@@ -87,7 +87,9 @@ final class BatchObject {
         add(sum, "total_tokens", usage.path("total_tokens").asLong());
     }
 
-    private static void add(ObjectNode sum, String field, long more) { sum.put(field, sum.path(field).asLong() + more); }
+    private static void add(ObjectNode sum, String field, long more) {
+        sum.put(field, sum.path(field).asLong() + more);
+    }
 
     private static long detail(JsonNode usage, String field) { return usage.findPath(field).asLong(); }
 

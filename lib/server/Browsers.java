@@ -55,7 +55,7 @@ final class Browsers {
             int start = html.indexOf("<" + element + ">") + element.length() + 2;
             var content = html.substring(start, html.indexOf("</" + element + ">", start));
             try {
-                byte[] digest = MessageDigest.getInstance("SHA-256").digest(content.getBytes(UTF_8));
+                var digest = MessageDigest.getInstance("SHA-256").digest(content.getBytes(UTF_8));
                 return "'sha256-" + Base64.getEncoder().encodeToString(digest) + "'";
             } catch (NoSuchAlgorithmException impossible) {   // every JVM has it
                 throw new AssertionError(impossible);

@@ -16,6 +16,7 @@ import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.util.Callback;
 import org.eclipse.jetty.util.URIUtil;
+import sheaf.server.Engine.Answer;
 
 /**
  * One HTTP request and its response; {@code id} is what the path names, if it names something. It knows bodies and
@@ -75,7 +76,7 @@ record Call(Request request, Response response, Callback callback, String path, 
     }
 
     byte[] body(int limit) throws IOException {
-        byte[] body = Content.Source.asInputStream(request).readNBytes(limit + 1);
+        var body = Content.Source.asInputStream(request).readNBytes(limit + 1);
         if (body.length > limit)
             throw new Refusal(413, "Request body is too large: at most " + limit + " bytes.", null, null);
         return body;
@@ -89,7 +90,7 @@ record Call(Request request, Response response, Callback callback, String path, 
         if (request.getLength() == 0) return true;
         if (request.getLength() > limit || request.getHeaders().contains(HttpHeader.EXPECT)) return false;
         var body = Content.Source.asInputStream(request);
-        byte[] buffer = new byte[64 * 1024];
+        var buffer = new byte[64 * 1024];
         try {
             for (long left = limit; left > 0; ) {
                 int read = body.read(buffer);

@@ -13,6 +13,7 @@ import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import sheaf.server.Engine.Answer;
 
 /**
  * An engine that needs no model: it says what the user said, or what a test makes it say. It also answers for the test

@@ -1,6 +1,7 @@
 package sheaf.server;
 
 import java.io.IOException;
+import sheaf.server.Engine.Answer;
 
 /** What goes to the engine at once, past any batch: the list of its models, and single requests. */
 final class EngineEndpoints {

@@ -20,8 +20,8 @@ import org.eclipse.jetty.util.BufferUtil;
 import org.eclipse.jetty.util.Callback;
 
 /**
- * How HTTP requests go wrong, as a test has told the server: refused or hung up, or with an answer that is late, slow or
- * cut. It knows no endpoint; a request is told by its text, such as {@code GET /v1/files}.
+ * How HTTP requests go wrong, as a test has told the server: refused or hung up, or with an answer that is late, slow
+ * or cut. It knows no endpoint; a request is told by its text, such as {@code GET /v1/files}.
  */
 final class Faults {
     /** How one request goes wrong. */
@@ -43,12 +43,10 @@ final class Faults {
     }
 
     /**
-     * The server does what it is asked. Its answer comes after a delay, at so many bytes a second (0 for all at once). Of
-     * its body only the first bytes arrive (-1 for not even its status), and its headers admit that length or do not.
+     * The server does what it is asked. Its answer comes after a delay, at so many bytes a second (0 for all at once).
+     * Of its body only the first bytes arrive (-1 for not even its status), and its headers admit that length or not.
      */
     record Spoiled(Duration delay, int rate, long length, boolean admitted) implements Fault {
-
-
         /** Returns a call whose response is spoiled on its way. */
         Call spoil(Call call) {
             return new Call(call.request(), new SpoiledResponse(call, this), call.callback(), call.path());

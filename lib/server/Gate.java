@@ -4,8 +4,8 @@ import java.util.function.BooleanSupplier;
 import sheaf.server.Attempt.Failure;
 
 /**
- * How many requests may be at an engine at once: half as many when it is overloaded, and one more again after each round
- * of answers. It knows nothing of the requests.
+ * How many requests may be at an engine at once: half as many when it is overloaded, and one more again after each
+ * round of answers. It knows nothing of the requests.
  */
 final class Gate {
     static final long BLINK = 100;           // milliseconds between looks at whether it is still wanted

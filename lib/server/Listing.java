@@ -17,7 +17,8 @@ final class Listing {
 
     /** Returns how many a client asks for, as far as the dialect lets it ask. */
     int limit(Call call, int otherwise, int most) {
-        return dialect.hasPages() ? (int) Parameters.integer("limit", call.query("limit", "" + otherwise), 1, most) : most;
+        if (!dialect.hasPages()) return most;
+        return (int) Parameters.integer("limit", call.query("limit", "" + otherwise), 1, most);
     }
 
     /** Returns the id after which a list goes on, or null at its start. */

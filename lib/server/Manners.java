@@ -6,8 +6,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The manners of a provider: OpenAI's, which each dialect overrides where it differs. They know no other provider. Where
- * they take an object of the API, it is the server's own, as OpenAI has it, and they may change it.
+ * The manners of a provider: OpenAI's, which each dialect overrides where it differs. They know no other provider.
+ * Where they take an object of the API, it is the server's own, as OpenAI has it, and they may change it.
  */
 class Manners {
     private final String name;

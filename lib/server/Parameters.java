@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Optional;
 
-/** What a client asked for, checked one by one: fields of a JSON body, of a form and of a query. It knows no endpoint. */
+/** What a client asked for, checked: fields of a JSON body, of a form, of a query and of headers, but no endpoint. */
 final class Parameters {
     static final int MAX_BODY = 1024 * 1024;                // bytes of a JSON body
     static final int MAX_FIELD = 1024;                      // characters of a string in one
@@ -14,6 +14,7 @@ final class Parameters {
 
     private Parameters() { }
 
+    /** Requires fields that are strings of a length that anybody could mean. */
     static void requireStrings(ObjectNode asked, String... params) {
         for (var param : params) {
             if (!asked.hasNonNull(param)) throw Refusal.missing(param);
@@ -23,8 +24,7 @@ final class Parameters {
     }
 
     static void requireString(String param, JsonNode value) {
-        if (!value.isTextual())
-            throw Refusal.wrongType(param, "a string", value);
+        if (!value.isTextual()) throw Refusal.wrongType(param, "a string", value);
     }
 
     static void requireOneOf(String param, ObjectNode asked, List<String> supported) {
@@ -43,17 +43,15 @@ final class Parameters {
     /** Returns the seconds of an {@code expires_after}, or null if there is none. */
     static Long seconds(String param, String anchor, String seconds, int least) {
         if (anchor == null && seconds == null) return null;
-        if (!"created_at".equals(anchor))
-            throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
+        if (!"created_at".equals(anchor)) throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
         return integer(param + ".seconds", seconds, least, MAX_EXPIRY);
     }
 
-    /** Returns the same of a JSON body. */
+    /** Returns the seconds of such an object in a JSON body, or null if there is none. */
     static Long seconds(ObjectNode asked, String param, int least) {
         var expiry = asked.path(param);
         if (expiry.isMissingNode() || expiry.isNull()) return null;
-        if (!expiry.isObject())
-            throw Refusal.wrongType(param, "an object", expiry);
+        if (!expiry.isObject()) throw Refusal.wrongType(param, "an object", expiry);
         return seconds(param, expiry.path("anchor").asText(""), expiry.path("seconds").asText(null), least);
     }
 
@@ -74,8 +72,7 @@ final class Parameters {
 
     static void checkMetadata(JsonNode metadata) {
         if (metadata.isMissingNode() || metadata.isNull()) return;
-        if (!metadata.isObject())
-            throw Refusal.wrongType("metadata", "an object", metadata);
+        if (!metadata.isObject()) throw Refusal.wrongType("metadata", "an object", metadata);
         if (metadata.size() > 16)
             throw Refusal.invalid("metadata", "object_above_max_properties",
                 "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got "

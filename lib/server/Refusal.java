@@ -3,6 +3,7 @@ package sheaf.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 
 /** A request that is refused, and how: an HTTP status and OpenAI's error object. It knows nothing of the request. */
@@ -29,7 +30,7 @@ final class Refusal extends RuntimeException {
     }
 
     static Refusal wrongType(String param, String expected, JsonNode value) {
-        return invalid(param, "invalid_type", BatchError.wrongType(param, expected, value));
+        return invalid(param, "invalid_type", typeMessage(param, expected, value));
     }
 
     static Refusal tooLong(String param, int most) {
@@ -38,7 +39,7 @@ final class Refusal extends RuntimeException {
     }
 
     static Refusal unsupported(String param, String value, List<String> supported) {
-        return invalid(param, "invalid_value", "Invalid value: " + BatchError.quoted(String.valueOf(value))
+        return invalid(param, "invalid_value", "Invalid value: " + quoted(String.valueOf(value))
             + ". Supported values are: "
             + supported.stream().map(each -> "'" + each + "'").collect(Collectors.joining(", ")) + ".");
     }
@@ -51,5 +52,18 @@ final class Refusal extends RuntimeException {
             .put("type", status < 500 ? "invalid_request_error" : "server_error")
             .put("param", param).put("code", code);
         return body;
+    }
+
+    /** Says that a value has the wrong type, whatever it stands in. */
+    static String typeMessage(String param, String expected, JsonNode value) {
+        var given = value.getNodeType().name().toLowerCase(Locale.ROOT);
+        var article = given.matches("[aeiou].*") ? "an " : "a ";
+        return "Invalid type for '" + param + "': expected " + expected + ", but got " + article + given
+            + " instead.";
+    }
+
+    /** Returns what a client said, short enough to say it back. */
+    static String quoted(String said) {
+        return "'" + (said.length() <= 100 ? said : said.substring(0, 100) + "...") + "'";
     }
 }

@@ -16,6 +16,7 @@ import java.time.format.DateTimeParseException;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import sheaf.server.Attempt.Failure;
+import sheaf.server.Engine.Answer;
 
 /**
  * Reads what an engine sent: an answer as it is, an error in OpenAI's shape whatever its own, and no key in either. It

@@ -21,9 +21,9 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /**
- * The output and the error file of a batch that is not yet over: the only record of what has run. The id of each line ends
- * in the line of its request, and a torn last line counts as not written. They know no status, and their batch keeps
- * threads apart.
+ * The output and the error file of a batch that is not yet over: the only record of what has run. The id of each line
+ * ends in the line of its request, and a torn last line counts as not written. They know no status, and leave it to
+ * their batch to keep threads apart.
  */
 final class ResultFiles implements Closeable {
     private static final List<String> KINDS = List.of("output", "error");

@@ -82,7 +82,8 @@ final class Runner {
         var digest = UUID.nameUUIDFromBytes(body).toString();
         var earlier = store.intent(key);
         if (earlier.isPresent()) return find(earlier.get().batch(digest));
-        if (active.size() >= MAX_ACTIVE) throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
+        if (active.size() >= MAX_ACTIVE)
+            throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
         var inputFileId = asked.get("input_file_id").textValue();
         checkInput.accept(inputFileId);
         var id = dialect.newBatchId();

@@ -13,7 +13,7 @@ import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
 
-/** What runs while a server is open, from its first thread to its last: who needs whom, and in which order they begin. */
+/** What runs while a server is open: who is given whom, and in which order they begin and end. It serves nothing. */
 final class Service {
     private static final int MAX_THREADS = 64;
     private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed

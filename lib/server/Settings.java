@@ -11,8 +11,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * What a server was told before it starts, checked: an immutable value, one record for each part of the server. It knows
- * nothing of what they do with it.
+ * What a server was told before it starts, checked: an immutable value, one record for each part of the server. It
+ * knows nothing of what they do with it.
  */
 record Settings(Listening listening, Answering answering, Limits limits, Path store, Webhook webhook) {
     static final String ECHO = "echo";

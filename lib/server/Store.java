@@ -188,8 +188,8 @@ final class Store {
     }
 
     List<ObjectNode> files(String purpose, String after, String order, int limit) {
-        return database.objects("SELECT json FROM resource WHERE kind = 'file' AND label = coalesce(?, label) AND " + live()
-            + beyond(after, order) + " LIMIT ?", purpose, limit);
+        return database.objects("SELECT json FROM resource WHERE kind = 'file' AND label = coalesce(?, label) AND "
+            + live() + beyond(after, order) + " LIMIT ?", purpose, limit);
     }
 
     List<ObjectNode> batches(String after, int limit) {
@@ -203,8 +203,9 @@ final class Store {
 
     /** Returns the end of a query for what comes after a resource, or for all if it is null. */
     private String beyond(String after, String order) {
-        var from = after == null ? "" : " AND seq " + (order.equals("asc") ? "> " : "< ") + sequence(after);
-        return from + " ORDER BY seq " + order;
+        var ordered = " ORDER BY seq " + order;
+        if (after == null) return ordered;
+        return " AND seq " + (order.equals("asc") ? "> " : "< ") + sequence(after) + ordered;
     }
 
     private long sequence(String id) {

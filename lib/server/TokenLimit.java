@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Objects;
 import java.util.regex.Pattern;
+import sheaf.server.Engine.Answer;
 
 /**
  * The limit of a chat completion, in the word that an engine takes: there are an old and a new one for the same. OpenAI

@@ -44,8 +44,7 @@ final class UploadEndpoints {
     private static long bytes(ObjectNode asked, long most) {
         if (!asked.hasNonNull("bytes")) throw Refusal.missing("bytes");
         var bytes = asked.get("bytes");
-        if (!bytes.isIntegralNumber())
-            throw Refusal.wrongType("bytes", "an integer", bytes);
+        if (!bytes.isIntegralNumber()) throw Refusal.wrongType("bytes", "an integer", bytes);
         return Parameters.integer("bytes", bytes.asText(), 1, most);
     }
 
@@ -59,7 +58,7 @@ final class UploadEndpoints {
     }
 
     void complete(Call call) throws IOException {
-        byte[] body = call.body(Parameters.MAX_BODY);
+        var body = call.body(Parameters.MAX_BODY);
         var asked = call.object(body);
         var digest = UUID.nameUUIDFromBytes(body).toString();
         call.send(uploads.complete(call.id(), partIds(asked.path("part_ids")), md5(asked.path("md5")), digest));
@@ -67,8 +66,7 @@ final class UploadEndpoints {
 
     private static Set<String> partIds(JsonNode partIds) {
         if (partIds.isMissingNode() || partIds.isNull()) throw Refusal.missing("part_ids");
-        if (!partIds.isArray())
-            throw Refusal.wrongType("part_ids", "an array of strings", partIds);
+        if (!partIds.isArray()) throw Refusal.wrongType("part_ids", "an array of strings", partIds);
         var ids = new LinkedHashSet<String>();
         for (var id : partIds) {
             Parameters.requireString("part_ids[" + ids.size() + "]", id);

@@ -257,7 +257,7 @@ final class Uploads {
     private static String md5(Path path) throws IOException {
         try (var in = Files.newInputStream(path)) {
             var digest = MessageDigest.getInstance("MD5");
-            byte[] buffer = new byte[64 * 1024];
+            var buffer = new byte[64 * 1024];
             for (int read; (read = in.read(buffer)) >= 0; )
                 digest.update(buffer, 0, read);
             return HexFormat.of().formatHex(digest.digest());

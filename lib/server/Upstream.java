@@ -14,6 +14,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
 import sheaf.server.Attempt.Failure;
+import sheaf.server.Engine.Answer;
 
 /** An engine behind an OpenAI-compatible URL: when to ask it, how often and how long. It knows no batch. */
 final class Upstream implements Engine {
@@ -123,7 +124,7 @@ final class Upstream implements Engine {
     private static long millisSince(long nanoTime) { return (System.nanoTime() - nanoTime) / 1_000_000; }
 
     private HttpRequest post(String endpoint, JsonNode body) {
-        byte[] sent = Json.bytes(limit.said(withEngineName(body)));
+        var sent = Json.bytes(limit.said(withEngineName(body)));
         return request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofByteArray(sent)).build();
     }

@@ -121,10 +121,11 @@ final class Validation {
         var method = request.path("method").asText("POST");
         if (!customId.isTextual())
             return BatchError.of("invalid_type", "custom_id",
-                BatchError.wrongType("custom_id", "a string", customId));
+                Refusal.typeMessage("custom_id", "a string", customId));
         if (!customIds.add(UUID.nameUUIDFromBytes(Json.bytes(customId))))
             return BatchError.of("duplicate_custom_id", "custom_id",
-                "The custom_id " + BatchError.quoted(customId.textValue()) + " is used by another request of this file.");
+                "The custom_id " + Refusal.quoted(customId.textValue())
+                + " is used by another request of this file.");
         if (!method.equals("POST"))
             return BatchError.of("invalid_value", "method",
                 "Invalid value: '" + method + "'. Supported values are: 'POST'.");
@@ -137,7 +138,7 @@ final class Validation {
     private BatchError bodyFault(JsonNode body) {
         var content = CONTENT.get(Manners.canonical(endpoint));
         if (!body.isObject())
-            return BatchError.of("invalid_type", "body", BatchError.wrongType("body", "an object", body));
+            return BatchError.of("invalid_type", "body", Refusal.typeMessage("body", "an object", body));
         if (body.path("model").asText("").isEmpty())
             return BatchError.invalid("body.model", "Model parameter is required.");
         if (!body.hasNonNull(content))
@@ -155,12 +156,12 @@ final class Validation {
     private BatchError modelFault(String model) {
         if (!script.models.isEmpty() && !script.models.contains(model))
             return BatchError.of("model_not_found", "body.model",
-                "The provided model " + BatchError.quoted(model) + " is not supported by the Batch API.");
+                "The provided model " + Refusal.quoted(model) + " is not supported by the Batch API.");
         if (firstModel == null) firstModel = model;
         mixed |= !model.equals(firstModel);
         if (!limits.mixesModels() && !model.equals(firstModel))
-            return BatchError.of("mismatched_model", "body.model", "The model " + BatchError.quoted(model) + " is not "
-                + BatchError.quoted(firstModel) + ", which the first request names; all requests of a batch must have one"
+            return BatchError.of("mismatched_model", "body.model", "The model " + Refusal.quoted(model) + " is not "
+                + Refusal.quoted(firstModel) + ", which the first request names; all requests of a batch must have one"
                 + " model.");
         return null;
     }
