@@ -62,21 +62,21 @@ class EngineTest {
     @AfterEach void close() throws Exception {
         over.countDown();
         Collections.reverse(open);       // the server before its engine
-        for (AutoCloseable each : open)
+        for (var each : open)
             each.close();
     }
 
     // ---- what goes to the engine ----
 
     @Test void requestsAreForwardedWithBothLimits() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(engine((path, body) -> {
             received.add(path + " " + body);
             return "200 " + HI;
         }));
-        String asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
+        var asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
 
-        JsonNode batch = client.finished(client.upload(asked));
+        var batch = client.finished(client.upload(asked));
 
         assertEquals("hi", client.texts(batch).get("request-1"));
         assertEquals("/chat/completions {\"max_tokens\":7,\"temperature\":1.0,\"model\":\"m\",\"messages\":"
@@ -84,12 +84,12 @@ class EngineTest {
     }
 
     @Test void imagesNumbersAndUnknownFieldsPassUnchanged() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(engine((path, body) -> {
             received.add(body);
             return "200 " + HI;
         }));
-        String sent = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+        var sent = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
             + "\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo+/AAA==\",\"detail\":\"low\"}},"
             + "{\"type\":\"text\",\"text\":\"a\\/b <\\u00e9>\"}]}],\"top_p\":0.10,\"seed\":12345678901234567890,"
             + "\"x\":{\"y\":[1.50,null,true,{}]},\"n\":1}";
@@ -101,13 +101,13 @@ class EngineTest {
     }
 
     @Test void aModelGoesOutUnderTheEnginesName() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(BatchServer.options().mixedModels().model("m", "meta-llama/Llama-3.1-8B").engine(engine((path, body) -> {
             received.add(json(body.getBytes(UTF_8)).path("model").asText());
             return "200 " + HI;
         })));
 
-        JsonNode batch = client.finished(client.upload(lines("one") + lines("two").replace("\"m\"", "\"other\"")
+        var batch = client.finished(client.upload(lines("one") + lines("two").replace("\"m\"", "\"other\"")
             .replace("request-1", "request-2")));
 
         assertEquals(Set.of("meta-llama/Llama-3.1-8B", "other"), Set.copyOf(received));
@@ -134,7 +134,7 @@ class EngineTest {
     }
 
     @Test void onlyTheEnginesKeyGoesToTheEngine() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         HttpHandler engine = exchange -> {
             received.add(String.valueOf(exchange.getRequestHeaders().get("Authorization")));
             answer(exchange, 200, HI);
@@ -151,11 +151,11 @@ class EngineTest {
     }
 
     @Test void theEnginesKeyIsInNoAnswerAndNoText() {
-        BatchServer.Options options = BatchServer.options().engineKey("sk-secret/b").engine(engine(exchange ->
+        var options = BatchServer.options().engineKey("sk-secret/b").engine(engine(exchange ->
             answer(exchange, 401, "{\"error\":{\"message\":\"wrong key sk-secret\\/b\",\"code\":\"sk-secret/b\"}}")));
         serve(options);
 
-        JsonNode line = failed();
+        var line = failed();
 
         assertEquals("wrong key ***", line.at("/response/body/error/message").asText());
         assertFalse((line + new String(client.get("/models").body(), UTF_8) + options + server).contains("sk-a"));
@@ -164,7 +164,7 @@ class EngineTest {
     // ---- an engine that is busy or away ----
 
     @Test void aBusyEngineIsAskedAgain() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine((path, body) -> asked.incrementAndGet() < 3 ? "502 proxy" : "200 " + HI));
 
         assertEquals("hi", client.texts(client.finished(client.upload(lines("one")))).get("request-1"));
@@ -174,7 +174,7 @@ class EngineTest {
     @ParameterizedTest
     @ValueSource(ints = {429, 503})
     void aBatchWaitsForAnEngineThatIsAwayOrOverloaded(int status) {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             if (asked.incrementAndGet() > 5)
                 answer(exchange, 200, HI);
@@ -188,13 +188,13 @@ class EngineTest {
 
     /** It may be the one that crashes the engine. */
     @Test void aRequestThatTheEngineHangsUpOnIsTriedAFewTimesOnly() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             asked.incrementAndGet();
             exchange.close();
         }));
 
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
 
         assertEquals("connection_error", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
         assertTrue(asked.get() >= 3 && asked.get() <= 6, "" + asked.get());   // the HTTP client may add one each
@@ -203,16 +203,16 @@ class EngineTest {
     @ParameterizedTest(name = "{0} but not {1}")
     @CsvSource({"max_completion_tokens, max_tokens", "max_tokens, max_completion_tokens"})
     void anEngineThatTakesOneWordForTheLimitGetsThatOne(String known, String unknown) {
-        Queue<Integer> limits = new ConcurrentLinkedQueue<>();
+        var limits = new ConcurrentLinkedQueue<Integer>();
         serve(engine((path, body) -> {
-            JsonNode asked = json(body.getBytes(UTF_8));
+            var asked = json(body.getBytes(UTF_8));
             if (asked.has(unknown))
                 return "400 {\"error\":{\"message\":\"Unsupported parameter: '" + unknown + "' is not supported.\"}}";
             limits.add(asked.path(known).asInt());
             return "200 " + HI;
         }));
 
-        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")
+        var batch = client.finished(client.upload(lines("one", "two", "three")
             .replace("\"model\"", "\"max_tokens\":7,\"model\"")));
 
         assertEquals(3, batch.at("/request_counts/completed").asInt());
@@ -237,7 +237,7 @@ class EngineTest {
     @Test void aBatchWaitsForAnEngineThatIsNotYetStarted() {
         int port = freePort();
         serve("http://127.0.0.1:" + port + "/v1");
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
         engine(port, exchange -> answer(exchange, 200, HI));
@@ -272,7 +272,7 @@ class EngineTest {
     }
 
     @Test void anEngineThatForbidsIsNotAskedAgain() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             asked.incrementAndGet();
             answer(exchange, 500, "no", "x-should-retry", "false");
@@ -286,10 +286,10 @@ class EngineTest {
     @ParameterizedTest
     @CsvSource({"Retry-After, 1", "Retry-After, 0.8", "retry-after-ms, 800", "Retry-After, date"})
     void theEngineSaysHowLongToWait(String header, String value) {
-        Queue<Long> asked = new ConcurrentLinkedQueue<>();
+        var asked = new ConcurrentLinkedQueue<Long>();
         serve(engine(exchange -> {
             asked.add(System.nanoTime());
-            String date = DateTimeFormatter.RFC_1123_DATE_TIME.format(ZonedDateTime.now(ZoneOffset.UTC).plusSeconds(2));
+            var date = DateTimeFormatter.RFC_1123_DATE_TIME.format(ZonedDateTime.now(ZoneOffset.UTC).plusSeconds(2));
             answer(exchange, asked.size() == 1 ? 429 : 200, HI, header, value.replace("date", date));
         }));
 
@@ -302,12 +302,12 @@ class EngineTest {
     @Tag("S19")
     @Test void cancellingEndsTheWaitForAnEngine() {
         serve("http://127.0.0.1:1/v1");
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
         client.cancel(id);
 
-        JsonNode batch = client.finishedBatch(id);
+        var batch = client.finishedBatch(id);
         assertEquals("cancelled", batch.get("status").asText());
         assertEquals(List.of("batch_cancelled", "batch_cancelled"), errorCodes(batch));
     }
@@ -317,7 +317,7 @@ class EngineTest {
         serve("http://127.0.0.1:1/v1");
         server.expireAfter(Duration.ofMillis(700));
 
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
 
         assertEquals("expired", batch.get("status").asText());
         assertEquals(List.of("batch_expired"), errorCodes(batch));
@@ -326,9 +326,9 @@ class EngineTest {
     @Tag("S24")
     @Test void aRequestThatWaitsForAnEngineRunsAfterTheRestart(@TempDir Path store) {
         int port = freePort();
-        BatchServer.Options options = BatchServer.options().store(store).engine("http://127.0.0.1:" + port + "/v1");
+        var options = BatchServer.options().store(store).engine("http://127.0.0.1:" + port + "/v1");
         serve(options);
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
 
@@ -343,7 +343,7 @@ class EngineTest {
         serve("http://127.0.0.1:1/v1");
         long began = System.nanoTime();
 
-        HttpResponse<byte[]> response = client.send("POST", "/chat/completions",
+        var response = client.send("POST", "/chat/completions",
             body("one").toString().getBytes(UTF_8));
 
         assertEquals(502, response.statusCode());
@@ -354,18 +354,18 @@ class EngineTest {
     @Test void aClientIsNotKeptWaitingForAsLongAsTheEngineWants() {
         serve(engine(exchange -> answer(exchange, 429, "{\"error\":\"later\"}", "Retry-After", "60")));
 
-        JsonNode answer = client.post("/chat/completions", body("one"));
+        var answer = client.post("/chat/completions", body("one"));
 
         assertEquals("later", answer.at("/error/message").asText());
     }
 
     @Test void anOverloadedEngineGetsHalfAsManyRequestsAtOnceAndThenMoreAgain() {
-        CyclicBarrier eight = new CyclicBarrier(8);
-        AtomicInteger refused = new AtomicInteger();
-        AtomicInteger running = new AtomicInteger();
-        AtomicInteger answered = new AtomicInteger();
-        Queue<Integer> early = new ConcurrentLinkedQueue<>();
-        Queue<Integer> all = new ConcurrentLinkedQueue<>();
+        var eight = new CyclicBarrier(8);
+        var refused = new AtomicInteger();
+        var running = new AtomicInteger();
+        var answered = new AtomicInteger();
+        var early = new ConcurrentLinkedQueue<Integer>();
+        var all = new ConcurrentLinkedQueue<Integer>();
         serve(engine(exchange -> {
             if (refused.incrementAndGet() <= 8) {
                 passed(eight);
@@ -380,7 +380,7 @@ class EngineTest {
             answer(exchange, 200, HI);
         }));
 
-        JsonNode batch = client.finished(client.upload(lines(
+        var batch = client.finished(client.upload(lines(
             IntStream.range(0, 60).mapToObj(i -> "text " + i).toArray(String[]::new))));
 
         assertEquals(60, batch.at("/request_counts/completed").asInt());
@@ -389,9 +389,9 @@ class EngineTest {
     }
 
     @Test void noMoreRequestsRunAtOnceThanAllowed() {
-        AtomicInteger running = new AtomicInteger();
+        var running = new AtomicInteger();
         Set<Integer> seen = ConcurrentHashMap.newKeySet();
-        CountDownLatch both = new CountDownLatch(2);
+        var both = new CountDownLatch(2);
         serve(BatchServer.options().concurrency(2)).answer(body -> {
             seen.add(running.incrementAndGet());
             both.countDown();
@@ -416,10 +416,10 @@ class EngineTest {
         "bad | {'message':'The engine answered 400: bad','type':'invalid_request_error','param':null,"
             + "'code':'bad_engine_answer'}"})
     void anEnginesErrorGetsOpenAisShape(String said, String error) {
-        String bad = "400 " + said.replace('\'', '"');
+        var bad = "400 " + said.replace('\'', '"');
         serve(engine((path, body) -> body.contains("one") ? bad : "200 {}"));
 
-        JsonNode batch = client.finished(client.upload(lines("one", "two")));
+        var batch = client.finished(client.upload(lines("one", "two")));
 
         assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
         assertEquals(error.replace('\'', '"'),
@@ -431,10 +431,10 @@ class EngineTest {
         serve(BatchServer.options().mixedModels().engine(engine((path, body) -> body.contains("\"nope\"")
             ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI)));
 
-        JsonNode batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"nope\"")
+        var batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"nope\"")
             + lines("two").replace("request-1", "request-2")));
 
-        JsonNode line = client.output(batch, "error_file_id").get(0);
+        var line = client.output(batch, "error_file_id").get(0);
         assertEquals(404, line.at("/response/status_code").asInt());
         assertEquals("model_not_found", line.at("/response/body/error/code").asText());
         assertEquals(Set.of("request-2"), client.texts(batch).keySet());
@@ -455,7 +455,7 @@ class EngineTest {
     void anOddAnswerIsALinesError(int status, String said, int shown, String code, String message) {
         serve(engine((path, body) -> status + " " + said));
 
-        JsonNode response = failed().get("response");
+        var response = failed().get("response");
 
         assertEquals(shown, response.get("status_code").asInt());
         assertEquals(code, response.at("/body/error/code").asText());
@@ -479,7 +479,7 @@ class EngineTest {
     @Test void anAnswerThatDripsForEverIsALinesError() {
         serve(BatchServer.options().timeout(Duration.ofSeconds(1)).engine(engine(exchange -> {
             exchange.sendResponseHeaders(200, 1_000);
-            for (OutputStream out = exchange.getResponseBody(); over.getCount() > 0; out.flush()) {
+            for (var out = exchange.getResponseBody(); over.getCount() > 0; out.flush()) {
                 out.write(' ');
                 LockSupport.parkNanos(20_000_000);
             }
@@ -491,11 +491,11 @@ class EngineTest {
 
     @Tag("S17")
     @Test void aHugeAnswerIsALinesErrorAndNotAskedForAgain() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             asked.incrementAndGet();
             exchange.sendResponseHeaders(200, 0);
-            byte[] much = new byte[1024 * 1024];
+            var much = new byte[1024 * 1024];
             for (int i = 0; i < 20; i++)
                 exchange.getResponseBody().write(much);
         }));
@@ -550,9 +550,7 @@ class EngineTest {
         String answer(String path, String body);
     }
 
-    BatchServer serve(String engine) {
-        return serve(BatchServer.options().engine(engine));
-    }
+    BatchServer serve(String engine) { return serve(BatchServer.options().engine(engine)); }
 
     BatchServer serve(BatchServer.Options options) {
         server = options.start();
@@ -562,7 +560,7 @@ class EngineTest {
 
     /** Runs a batch of one request that fails, and returns its line. */
     JsonNode failed() {
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
         assertEquals("{\"total\":1,\"completed\":0,\"failed\":1}", batch.get("request_counts").toString());
         return client.output(batch, "error_file_id").get(0);
     }
@@ -574,20 +572,18 @@ class EngineTest {
     /** Starts an engine and returns its base URL. */
     String engine(Stub stub) {
         return engine(exchange -> {
-            String body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
+            var body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
             String[] said = stub.answer(exchange.getRequestURI().getPath().substring(3), body).split(" ", 2);
             answer(exchange, Integer.parseInt(said[0]), said[1]);
         });
     }
 
-    String engine(HttpHandler handler) {
-        return engine(0, handler);
-    }
+    String engine(HttpHandler handler) { return engine(0, handler); }
 
     String engine(int port, HttpHandler handler) {
         try {
-            HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
-            ExecutorService threads = Executors.newCachedThreadPool();
+            var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+            var threads = Executors.newCachedThreadPool();
             engine.setExecutor(threads);
             engine.createContext("/v1/", handler);
             engine.start();
@@ -603,9 +599,8 @@ class EngineTest {
 
     static void answer(HttpExchange exchange, int status, String body, String... header) throws IOException {
         exchange.getRequestBody().readAllBytes();
-        byte[] bytes = body.getBytes(UTF_8);
-        if (header.length > 0)
-            exchange.getResponseHeaders().set(header[0], header[1]);
+        var bytes = body.getBytes(UTF_8);
+        if (header.length > 0) exchange.getResponseHeaders().set(header[0], header[1]);
         exchange.sendResponseHeaders(status, bytes.length == 0 ? -1 : bytes.length);
         exchange.getResponseBody().write(bytes);
         exchange.close();
@@ -621,7 +616,7 @@ class EngineTest {
 
     /** Returns a port on which nothing listens. */
     static int freePort() {
-        try (ServerSocket socket = new ServerSocket(0)) {
+        try (var socket = new ServerSocket(0)) {
             return socket.getLocalPort();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
