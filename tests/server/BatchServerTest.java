@@ -55,6 +55,25 @@ class BatchServerTest {
         assertTrue(choice.at("/message/content").isNull());
     }
 
+    @Test void aReplyWithoutTextIsALinesErrorThatSaysSo() {
+        server.reply(text -> null);
+
+        var batch = client.finished(client.upload(lines("one")));
+
+        assertEquals("{\"total\":1,\"completed\":0,\"failed\":1}", batch.get("request_counts").toString());
+        assertEquals("java.lang.IllegalArgumentException: reply: no text given",
+            client.output(batch, "error_file_id").get(0).at("/response/body/error/message").asText());
+    }
+
+    @Test void onlyTheEchoEngineCanBeScripted() {
+        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+
+        var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
+
+        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted",
+            refused.getMessage());
+    }
+
     @Test void shuffledOutputIsInReverse() {
         server.reply(String::toUpperCase).shuffleOutput();
 

@@ -52,8 +52,6 @@ class DurabilityTest {
             each.close();
     }
 
-    // ---- a server that is killed ----
-
     @Tag("S24") @Tag("S4") @Tag("S14") @Tag("S15") @Tag("S16") @Tag("S22")
     @Test void killedAtAnyMomentItLosesNothingAndDoesNothingTwice() throws Exception {
         long seed = Long.getLong("sheaf.kills.seed", ThreadLocalRandom.current().nextLong());
@@ -79,8 +77,6 @@ class DurabilityTest {
         assertEquals("{\"total\":1000,\"completed\":1000,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals(1_000, asked.get());
     }
-
-    // ---- a disk that is full ----
 
     @DisabledOnOs(OS.WINDOWS)
     @Tag("S24")
@@ -115,8 +111,6 @@ class DurabilityTest {
         assertEquals(List.of(), client.ids("/files"));
         assertEquals(List.of(), names(store().resolve("uploads")));
     }
-
-    // ---- what lies in the store ----
 
     @Tag("S24")
     @Test void whatACrashLeftIsDeletedAtTheNextStart() throws IOException {
@@ -178,8 +172,6 @@ class DurabilityTest {
             refused.getMessage());
         assertArrayEquals(mine, Files.readAllBytes(uploads.resolve("photo.jpg")));
     }
-
-    // ---- helpers ----
 
     Path store() { return folder.resolve("store"); }
 

@@ -30,8 +30,6 @@ class FaultTest {
 
     @AfterEach void close() { server.close(); }
 
-    // ---- one HTTP request ----
-
     @Test void theNextRequestsOfAKindAreRefused() {
         server.on("GET /v1/files/*", Fault.status(503).retryAfter("7"), Fault.status(429));
         var file = client.upload(lines("one"));
@@ -95,8 +93,6 @@ class FaultTest {
         assertEquals(500, client.get("/models").statusCode());
         assertEquals(200, client.get("/files").statusCode());
     }
-
-    // ---- files and batches ----
 
     @Test void aFileIsVisibleLate() {
         server.showFilesAfter(Duration.ofMinutes(1));
@@ -187,8 +183,6 @@ class FaultTest {
         assertEquals(400, response.statusCode());
         assertEquals("token_limit_exceeded", json(response).at("/error/code").asText());
     }
-
-    // ---- output and error files ----
 
     @Test void aLineIsRepeated() {
         server.repeatLine("request-2").shuffleOutput();

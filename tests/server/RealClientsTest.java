@@ -86,8 +86,6 @@ class RealClientsTest {
         client.close();
     }
 
-    // ---- the openai packages ----
-
     @Test void openaiOfPyPIMakesTheWholeJourney() throws Exception {
         var run = python(script("openai_client.py"));
 
@@ -115,8 +113,6 @@ class RealClientsTest {
 
         assertEquals(0, run.status(), run.err());
     }
-
-    // ---- the guide ----
 
     @ParameterizedTest
     @EnumSource(names = {"OPENAI", "KLUSTER"})
@@ -167,8 +163,6 @@ class RealClientsTest {
         assertTrue(run.out().contains("'id': '" + id + "'"), run.out());
         assertEquals(Batch.Status.CANCELLED, ended(id).status());
     }
-
-    // ---- openai-java ----
 
     @SuppressWarnings("deprecation")    // status() and statusDetails(); servers send them all the same
     @Test void openaiJavaReadsEveryFieldOfAFile() throws Exception {
@@ -291,8 +285,6 @@ class RealClientsTest {
             new String(content(completed.file().orElseThrow().id()), UTF_8));
     }
 
-    // ---- what the server says ----
-
     /** Answers as the scripts in foreign/ expect it: "break" fails, and "hold" waits until somebody cancels. */
     private BatchServer speaking(Dialect dialect) {
         return BatchServer.options().apiKey(KEY).mixedModels().dialect(dialect).start().answer(this::reply);
@@ -327,8 +319,6 @@ class RealClientsTest {
     private int cancels(String id) {
         return Collections.frequency(server.requests(), "POST /v1/batches/" + id + "/cancel");
     }
-
-    // ---- openai-java, a little shorter ----
 
     private OpenAIClient openai(String key) {
         return OpenAIOkHttpClient.builder().baseUrl(server.baseUrl()).apiKey(key).build();
@@ -365,8 +355,6 @@ class RealClientsTest {
     private static <T extends OpenAIServiceException> String refused(Class<T> type, Executable call) {
         return assertThrows(type, call).code().orElseThrow();
     }
-
-    // ---- scripts, and the packages that they need ----
 
     private static String script(String name) throws Exception { return Files.readString(CLIENTS.resolve(name)); }
 

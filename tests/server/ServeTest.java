@@ -52,8 +52,6 @@ class ServeTest {
             process.destroyForcibly().waitFor();
     }
 
-    // ---- the command line ----
-
     @Test void helpNamesEveryOptionWithin100Columns() throws Exception {
         var help = run("--help");
 
@@ -105,8 +103,6 @@ class ServeTest {
         assertEquals(1, run.status);
         assertTrue(run.err.matches("store: cannot be used \\(.*store.*\\)\n"), run.err);
     }
-
-    // ---- what it prints ----
 
     @Test void itsFirstLineIsTheBaseUrlAndAllElseIsOnStderr() throws Exception {
         serve();
@@ -175,8 +171,6 @@ class ServeTest {
         assertEquals(4, (text("out") + text("err")).lines().count(), text("err"));
     }
 
-    // ---- how it ends ----
-
     @Tag("S24")
     @DisabledOnOs(OS.WINDOWS)
     @ParameterizedTest
@@ -196,8 +190,6 @@ class ServeTest {
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}",
             client.finishedBatch(id).get("request_counts").toString());
     }
-
-    // ---- what is too large ----
 
     @Tag("S1")
     @ParameterizedTest(name = "{0} {1} is {2}")
@@ -226,8 +218,6 @@ class ServeTest {
         assertTrue(response.startsWith("HTTP/1.1 413 "), response);
         assertEquals(Set.of("message", "type", "param", "code"), names(error(response)), response);
     }
-
-    // ---- helpers ----
 
     Process serve(String... arguments) throws IOException {
         return start(command(Stream.concat(Stream.of("--port", "0"), Stream.of(arguments)).toArray(String[]::new)));

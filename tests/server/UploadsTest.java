@@ -54,8 +54,6 @@ class UploadsTest {
 
     @AfterEach void close() { server.close(); }
 
-    // ---- a file out of parts ----
-
     @Test void partsBecomeAnOrdinaryFileInTheOrderOfTheirIds() throws IOException {
         var whole = lines("one", "two").getBytes(UTF_8);
         var upload = create(whole.length, "batch");
@@ -124,8 +122,6 @@ class UploadsTest {
 
         assertEquals(3_600, file.get("expires_at").asLong() - file.get("created_at").asLong());
     }
-
-    // ---- what is refused ----
 
     @ParameterizedTest(name = "{0} {1}")
     @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
@@ -256,8 +252,6 @@ class UploadsTest {
         assertEquals(200, client.send("POST", "/uploads", another).statusCode());
     }
 
-    // ---- the end of an upload ----
-
     @Test void aCompletionSaidTwiceHasTheSameAnswerAndAnyOtherIsRefused() {
         var upload = create(4, "vision");
         var part = part(upload, "abcd".getBytes(UTF_8));
@@ -309,8 +303,6 @@ class UploadsTest {
 
         assertEquals(List.of(), leftovers());
     }
-
-    // ---- after a crash ----
 
     @Test void aPendingUploadGoesOnAfterARestart() throws IOException {
         var upload = create(6, "vision");

@@ -4,23 +4,18 @@ import static java.net.http.HttpRequest.BodyPublishers.ofString;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.server.StubEngine.answer;
 import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.body;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpHandler;
-import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.ZoneOffset;
@@ -29,17 +24,13 @@ import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
-import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -50,8 +41,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.RawClient;
 
-/** The server in front of an engine behind a URL, which may be busy, away, odd or hostile. */
-class EngineTest {
+/** The server in front of an engine behind a URL, which may be busy or away. */
+class UpstreamTest {
     static final String HI = "{\"model\":\"its own\",\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
 
     final List<AutoCloseable> open = new ArrayList<>();
@@ -65,8 +56,6 @@ class EngineTest {
         for (var each : open)
             each.close();
     }
-
-    // ---- what goes to the engine ----
 
     @Test void requestsAreForwardedWithBothLimits() {
         var received = new ConcurrentLinkedQueue<String>();
@@ -161,8 +150,6 @@ class EngineTest {
         assertFalse((line + new String(client.get("/models").body(), UTF_8) + options + server).contains("sk-a"));
     }
 
-    // ---- an engine that is busy or away ----
-
     @Test void aBusyEngineIsAskedAgain() {
         var asked = new AtomicInteger();
         serve(engine((path, body) -> asked.incrementAndGet() < 3 ? "502 proxy" : "200 " + HI));
@@ -240,7 +227,7 @@ class EngineTest {
         var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
-        engine(port, exchange -> answer(exchange, 200, HI));
+        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
 
         assertEquals(2, client.texts(client.finishedBatch(id)).size());
     }
@@ -332,7 +319,7 @@ class EngineTest {
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
 
-        engine(port, exchange -> answer(exchange, 200, HI));
+        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
         serve(options);
 
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}",
@@ -405,151 +392,6 @@ class EngineTest {
         assertEquals(Set.of(1, 2), seen);
     }
 
-    // ---- an engine that answers oddly ----
-
-    @Tag("S17")
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "{'error':{'code':400,'message':'bad','type':'t'}} | {'message':'bad','type':'t','param':null,'code':'400'}",
-        "{'object':'error','message':'bad','type':'t'} | {'message':'bad','type':'t','param':null,'code':null}",
-        "{'error':'bad'} | {'message':'bad','type':'invalid_request_error','param':null,'code':null}",
-        "bad | {'message':'The engine answered 400: bad','type':'invalid_request_error','param':null,"
-            + "'code':'bad_engine_answer'}"})
-    void anEnginesErrorGetsOpenAisShape(String said, String error) {
-        var bad = "400 " + said.replace('\'', '"');
-        serve(engine((path, body) -> body.contains("one") ? bad : "200 {}"));
-
-        var batch = client.finished(client.upload(lines("one", "two")));
-
-        assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
-        assertEquals(error.replace('\'', '"'),
-            client.output(batch, "error_file_id").get(0).at("/response/body/error").toString());
-    }
-
-    @Tag("S17")
-    @Test void anUnknownModelIsALinesError() {
-        serve(BatchServer.options().mixedModels().engine(engine((path, body) -> body.contains("\"nope\"")
-            ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI)));
-
-        var batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"nope\"")
-            + lines("two").replace("request-1", "request-2")));
-
-        var line = client.output(batch, "error_file_id").get(0);
-        assertEquals(404, line.at("/response/status_code").asInt());
-        assertEquals("model_not_found", line.at("/response/body/error/code").asText());
-        assertEquals(Set.of("request-2"), client.texts(batch).keySet());
-    }
-
-    @Tag("S17")
-    @ParameterizedTest(name = "{0} {1}")
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "502 | <html><style>b {}</style><h1>Bad</h1>  Gateway</html> | 502 | bad_engine_answer | "
-            + "The engine answered 502: Bad Gateway",
-        "200 | <html>Ollama is running</html> | 502 | bad_engine_answer | "
-            + "The engine answered 200 and no JSON object: Ollama is running",
-        "200 | [] | 502 | bad_engine_answer | The engine answered 200 and no JSON object: []",
-        "200 | `` | 502 | bad_engine_answer | The engine answered 200 and no JSON object.",
-        "200 | {\"error\":{\"message\":\"out of memory\",\"code\":\"oom\"}} | 502 | oom | out of memory",
-        "200 | {\"error\":{\"message\":\"no such model\",\"code\":404}} | 404 | 404 | no such model",
-        "301 | moved | 301 | bad_engine_answer | The engine answered 301: moved"})
-    void anOddAnswerIsALinesError(int status, String said, int shown, String code, String message) {
-        serve(engine((path, body) -> status + " " + said));
-
-        var response = failed().get("response");
-
-        assertEquals(shown, response.get("status_code").asInt());
-        assertEquals(code, response.at("/body/error/code").asText());
-        assertEquals(message, response.at("/body/error/message").asText());
-    }
-
-    @Tag("S17")
-    @Test void anAnswerThatBreaksOffIsALinesError() {
-        serve(engine(exchange -> {
-            exchange.sendResponseHeaders(200, 1_000);
-            exchange.getResponseBody().write("{\"choices\":".getBytes(UTF_8));
-            exchange.getResponseBody().flush();
-            exchange.close();
-        }));
-
-        assertEquals("{\"code\":\"bad_engine_answer\",\"message\":\"The engine's answer broke off.\"}",
-            failed().get("error").toString());
-    }
-
-    @Tag("S17")
-    @Test void anAnswerThatDripsForEverIsALinesError() {
-        serve(BatchServer.options().timeout(Duration.ofSeconds(1)).engine(engine(exchange -> {
-            exchange.sendResponseHeaders(200, 1_000);
-            for (var out = exchange.getResponseBody(); over.getCount() > 0; out.flush()) {
-                out.write(' ');
-                LockSupport.parkNanos(20_000_000);
-            }
-        })));
-
-        assertEquals("{\"code\":\"request_timeout\",\"message\":\"The engine did not answer within 1s.\"}",
-            failed().get("error").toString());
-    }
-
-    @Tag("S17")
-    @Test void aHugeAnswerIsALinesErrorAndNotAskedForAgain() {
-        var asked = new AtomicInteger();
-        serve(engine(exchange -> {
-            asked.incrementAndGet();
-            exchange.sendResponseHeaders(200, 0);
-            var much = new byte[1024 * 1024];
-            for (int i = 0; i < 20; i++)
-                exchange.getResponseBody().write(much);
-        }));
-
-        assertEquals("{\"code\":\"bad_engine_answer\",\"message\":\"The engine's answer is longer than 16777216 bytes."
-            + "\"}", failed().get("error").toString());
-        assertEquals(1, asked.get());
-    }
-
-    // ---- settings ----
-
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        "http://me:secret@host/v1 | engine: a URL with a password in it; say it as the engine key",
-        "ollama | engine: ollama is neither echo nor an http URL such as http://localhost:11434/v1",
-        "http://host/v1?a=b | engine: http://host/v1?a=b is neither echo nor an http URL such as "
-            + "http://localhost:11434/v1",
-        "http:// | engine: http:// is neither echo nor an http URL such as http://localhost:11434/v1"})
-    void anEngineIsAPlainUrl(String engine, String message) {
-        assertEquals(message, refused(() -> BatchServer.options().engine(engine)));
-    }
-
-    @Test void aWrongSettingIsASentence() {
-        assertEquals("engineKey: holds a blank or another character that no header may",
-            refused(() -> BatchServer.options().engineKey("secret\n")));
-        assertEquals("timeout: PT0S is no time at all", refused(() -> BatchServer.options().timeout(Duration.ZERO)));
-        assertEquals("modelName: no value given", refused(() -> BatchServer.options().model("a", "")));
-        assertEquals("maxBytes: 0 is less than 1", refused(() -> BatchServer.options().maxBytes(0)));
-        assertEquals("reply: no text given", refused(() -> BatchServer.Reply.text(null)));
-    }
-
-    @Test void aReplyWithoutTextIsALinesErrorThatSaysSo() {
-        serve(BatchServer.options()).reply(text -> null);
-
-        assertEquals("java.lang.IllegalArgumentException: reply: no text given",
-            failed().at("/response/body/error/message").asText());
-    }
-
-    @Test void onlyTheEchoEngineCanBeScripted() {
-        serve("http://127.0.0.1:1/v1");
-
-        var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
-
-        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted",
-            refused.getMessage());
-    }
-
-    // ---- helpers ----
-
-    interface Stub {
-        /** Returns a status, a blank and a body. */
-        String answer(String path, String body);
-    }
-
     BatchServer serve(String engine) { return serve(BatchServer.options().engine(engine)); }
 
     BatchServer serve(BatchServer.Options options) {
@@ -570,40 +412,13 @@ class EngineTest {
     }
 
     /** Starts an engine and returns its base URL. */
-    String engine(Stub stub) {
-        return engine(exchange -> {
-            var body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
-            String[] said = stub.answer(exchange.getRequestURI().getPath().substring(3), body).split(" ", 2);
-            answer(exchange, Integer.parseInt(said[0]), said[1]);
-        });
-    }
+    String engine(StubEngine.Answers answers) { return opened(StubEngine.start(answers)); }
 
-    String engine(HttpHandler handler) { return engine(0, handler); }
+    String engine(HttpHandler handler) { return opened(StubEngine.start(0, handler)); }
 
-    String engine(int port, HttpHandler handler) {
-        try {
-            var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
-            var threads = Executors.newCachedThreadPool();
-            engine.setExecutor(threads);
-            engine.createContext("/v1/", handler);
-            engine.start();
-            open.add(() -> {
-                engine.stop(0);
-                threads.shutdownNow();
-            });
-            return "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1/";
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    static void answer(HttpExchange exchange, int status, String body, String... header) throws IOException {
-        exchange.getRequestBody().readAllBytes();
-        var bytes = body.getBytes(UTF_8);
-        if (header.length > 0) exchange.getResponseHeaders().set(header[0], header[1]);
-        exchange.sendResponseHeaders(status, bytes.length == 0 ? -1 : bytes.length);
-        exchange.getResponseBody().write(bytes);
-        exchange.close();
+    String opened(StubEngine engine) {
+        open.add(engine);
+        return engine.baseUrl();
     }
 
     static void passed(CyclicBarrier barrier) {
@@ -621,9 +436,5 @@ class EngineTest {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-    }
-
-    static String refused(Supplier<?> setting) {
-        return assertThrows(IllegalArgumentException.class, setting::get).getMessage();
     }
 }
