@@ -62,5 +62,7 @@ class TokenLimitTest {
         assertNull(limit.word());
     }
 
-    private static JsonNode json(String text) throws IOException { return Json.MAPPER.readTree(text.replace('\'', '"')); }
+    private static JsonNode json(String text) throws IOException {
+        return Json.MAPPER.readTree(text.replace('\'', '"'));
+    }
 }
