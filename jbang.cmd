@@ -7,6 +7,26 @@ set "jb_home=%JBANG_DIR%"
 if "%jb_home%"=="" set "jb_home=%USERPROFILE%\.jbang"
 set "jb_folder=%~dp0.jbang"
 set "jb_jar=%jb_folder%\jbang-cli-%jb_version%-all.jar"
+set "jb_file=%~dp0jbang-catalog.json"
+
+rem An alias of ours is looked up in our catalog, from any folder. A file of that name, or an alias in a catalog of the
+rem folder where the user stands, goes first, as JBang has it.
+set "jb_catalog="
+set "jb_alias="
+if not exist "%jb_file%" goto :find
+for /f "tokens=1 delims=:{ " %%A in ('findstr /r /c:"^    .[a-z].*: {" "%jb_file%"') do if "%~1"==%%A set "jb_alias=%~1"
+if not defined jb_alias goto :find
+if exist "%jb_alias%" if not exist "%jb_alias%\" goto :find
+set "jb_dir=%CD%"
+:up
+for %%F in ("%jb_dir%\jbang-catalog.json" "%jb_dir%\.jbang\jbang-catalog.json") do (
+    findstr /l /c:"\"%jb_alias%\":" %%F >nul 2>nul && goto :find
+)
+for %%D in ("%jb_dir%\..") do set "jb_up=%%~fD"
+if /i not "%jb_up%"=="%jb_dir%" set "jb_dir=%jb_up%" & goto :up
+findstr /l /c:"\"%jb_alias%\":" "%jb_home%\jbang-catalog.json" >nul 2>nul && goto :find
+set jb_catalog=--catalog "%jb_file%"
+:find
 
 rem 1. An installed JBang. This file may be on the PATH too, and must not find itself.
 for /f "delims=" %%I in ('where jbang.cmd jbang.exe 2^>nul') do (
@@ -15,7 +35,7 @@ for /f "delims=" %%I in ('where jbang.cmd jbang.exe 2^>nul') do (
 if not exist "%jb_home%\bin\jbang.cmd" goto :jdk
 set "jb_installed=%jb_home%\bin\jbang.cmd"
 :installed
-endlocal & "%jb_installed%" %*
+endlocal & "%jb_installed%" %jb_catalog% %*
 exit /b %ERRORLEVEL%
 
 rem A JDK, not just a Java: JBang compiles. A JAVA_HOME without one would mislead it.
@@ -67,7 +87,7 @@ set "JBANG_RUNTIME_SHELL=cmd"
 set "JBANG_LAUNCH_CMD=%~f0"
 2>nul >nul timeout /t 0 && (set "JBANG_STDIN_NOTTY=false") || (set "JBANG_STDIN_NOTTY=true")
 set "jb_output=%TEMP%\jbang.%RANDOM%%RANDOM%.tmp"
-"%jb_java%" %JBANG_JAVA_OPTIONS% -jar "%jb_jar%" %* >"%jb_output%"
+"%jb_java%" %JBANG_JAVA_OPTIONS% -jar "%jb_jar%" %jb_catalog% %* >"%jb_output%"
 set "jb_status=%ERRORLEVEL%"
 set "jb_command="
 if "%jb_status%"=="255" (

@@ -15,7 +15,7 @@
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java
 
-package sheaf;
+package sheaf.bench;
 
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.bench;
 
 import static java.net.http.HttpRequest.BodyPublishers.ofInputStream;
 import static java.nio.charset.StandardCharsets.UTF_8;

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.bench;
 
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;

@@ -1,5 +1,5 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Run the tests: all of them, or those whose Class#method contains an argument
+//DESCRIPTION Run the tests: all, those of a room such as client, or those whose Class#method contains an argument
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
@@ -10,11 +10,11 @@
 //SOURCES sharing/*.java
 //SOURCES house/*.java
 //SOURCES support/*.java
-//SOURCES ../scripts/ask.java
-//SOURCES ../scripts/clean.java
-//SOURCES ../scripts/eval.java
-//SOURCES ../scripts/steps.java
-//SOURCES ../scripts/tab.java
+//SOURCES ../scripts/commands/ask.java
+//SOURCES ../scripts/commands/clean.java
+//SOURCES ../scripts/commands/eval.java
+//SOURCES ../scripts/commands/steps.java
+//SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../lib/*.java
 
@@ -36,6 +36,7 @@ import org.junit.platform.engine.TestSource;
 import org.junit.platform.engine.support.descriptor.ClassSource;
 import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.PostDiscoveryFilter;
+import org.junit.platform.launcher.TagFilter;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
@@ -45,36 +46,56 @@ import sheaf.support.Project;
 
 /**
  * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
+ * Those with the tag "apart" drive processes and neither read nor change anything that this JVM has but once, such as
+ * system properties and stderr: they run one after the other beside the others, which run one after the other too.
  * <pre>
  *     ./jbang test
+ *     ./jbang test client                  the tests in tests/client
  *     ./jbang test AwaitTest
  *     ./jbang test AwaitTest#resultsKeepPromptOrder
  * </pre>
  */
 class RunTests {
+    private static final Path TESTS = Project.root().resolve("tests");
+    private static final String APART = "apart";
 
-    public static void main(String... args) throws IOException {
+    public static void main(String... args) throws IOException, InterruptedException {
         Path home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
 
-        var request = LauncherDiscoveryRequestBuilder.request()
+        var words = List.of(args);
+        Report together = new Report(), apart = new Report();
+        var other = new Thread(() -> run(TagFilter.includeTags(APART), words, apart));
+        other.start();
+        run(TagFilter.excludeTags(APART), words, together);
+        other.join();
+
+        Project.deleteTree(home);
+        System.exit(closed(together, apart, words) ? 0 : 1);            // whatever threads the tests left behind
+    }
+
+    private static void run(PostDiscoveryFilter half, List<String> words, Report report) {
+        LauncherFactory.create().execute(LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))
-            .filters(namedByAnyOf(List.of(args)))
+            .filters(half, namedByAnyOf(words))
             .configurationParameter("junit.jupiter.execution.timeout.default", "3 m")
             // In a thread of its own, a test that ignores interrupts is given up too.
             .configurationParameter("junit.jupiter.execution.timeout.thread.mode.default", "SEPARATE_THREAD")
-            .build();
-        var report = new Report();
-        LauncherFactory.create().execute(request, report);
+            .build(), report);
+    }
 
-        Project.deleteTree(home);
-        if (report.passed + report.failed == 0)
-            System.err.println("test: no test ran" + (args.length == 0 ? "" : " for " + String.join(" ", args)));
-        report.close();
-        System.exit(report.passed > 0 && report.failed == 0 ? 0 : 1);   // whatever threads the tests left behind
+    /** Prints the closing line, which CI reads; returns whether all is well. */
+    private static boolean closed(Report one, Report other, List<String> words) {
+        int passed = one.passed + other.passed, failed = one.failed + other.failed;
+        int skipped = one.skipped + other.skipped;
+        if (passed + failed == 0)
+            System.err.println("test: no test ran" + (words.isEmpty() ? "" : " for " + String.join(" ", words)));
+        one.out.println(passed + " passed, " + failed + " failed"
+            + (skipped == 0 ? "" : ", " + skipped + " skipped"));
+        return passed > 0 && failed == 0;
     }
 
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
@@ -88,14 +109,29 @@ class RunTests {
         return (TestDescriptor test) -> {
             var source = test.getSource().orElse(null);
             boolean wanted = !(source instanceof MethodSource method)    // a class left without tests is dropped anyway
-                || words.isEmpty() || words.stream().anyMatch(name(method)::contains);
+                || words.isEmpty() || words.stream().anyMatch(word -> isMeant(word, method));
             return FilterResult.includedIf(wanted);
         };
     }
 
-    private static String name(MethodSource method) {
-        return shortName(method.getClassName()) + "#" + method.getMethodName();
+    /** A word names a room, whose tests are the classes in the folder of that name, or stands in a test's own name. */
+    private static boolean isMeant(String word, MethodSource method) {
+        return isMeant(word, method.getClassName(), method.getMethodName());
     }
+
+    static boolean isMeant(String word, String type, String method) {
+        var room = TESTS.resolve(word);
+        return word.matches("[a-z]+") && Files.isDirectory(room) ? Files.exists(room.resolve(file(type)))
+            : name(type, method).contains(word);
+    }
+
+    private static String file(String type) { return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java"; }
+
+    private static String name(MethodSource method) {
+        return name(method.getClassName(), method.getMethodName());
+    }
+
+    private static String name(String type, String method) { return shortName(type) + "#" + method; }
 
     /** Returns the name without its package. */
     private static String shortName(String type) {
@@ -110,11 +146,6 @@ class RunTests {
         private TestPlan plan;
         private int before;             // tests that had run when the current class began
         private long started;           // in System.nanoTime()
-
-        /** Prints the closing line, which CI reads. */
-        void close() {
-            out.println(passed + " passed, " + failed + " failed" + (skipped == 0 ? "" : ", " + skipped + " skipped"));
-        }
 
         @Override public void testPlanExecutionStarted(TestPlan plan) {
             this.plan = plan;

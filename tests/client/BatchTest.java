@@ -23,13 +23,13 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Sheaf.BatchException;
+import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
-import sheaf.Sheaf.Status;
+import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
 import sheaf.support.Guide;
 

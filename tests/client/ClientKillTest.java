@@ -9,6 +9,7 @@ import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.ClientKills;
 
 /** A script whose process is killed; {@code -Dsheaf.seed} runs one batch again that failed. */
+@Tag("apart")
 class ClientKillTest {
     @TempDir Path folder;
 

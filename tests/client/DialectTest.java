@@ -32,7 +32,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import sheaf.Sheaf.Batch;
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.server.BatchServer;

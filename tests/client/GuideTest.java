@@ -26,11 +26,11 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
-import sheaf.Sheaf.RequestCounts;
+import sheaf.Vocabulary.RequestCounts;
 import sheaf.Sheaf.Result;
-import sheaf.Sheaf.Status;
+import sheaf.Vocabulary.Status;
 
 /**
  * The payloads of kluster.ai's batch guide, word for word, and what other providers are known to send in their place.

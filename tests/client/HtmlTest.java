@@ -24,7 +24,7 @@ import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
 import sheaf.Sheaf.Draft;
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 

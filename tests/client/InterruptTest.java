@@ -2,7 +2,6 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
@@ -13,13 +12,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
 import sheaf.support.RawClient;
+import sheaf.support.Signals;
 
 /** Ctrl-C ends the script and not the batch. */
 @Tag("C39")
@@ -37,12 +36,8 @@ class InterruptTest {
         }
     }
 
-    @BeforeEach void onlyWhereSignalsAre() {
-        assumeTrue(Files.isExecutable(Path.of("/bin/kill")), "no kill on this machine");
-    }
-
     @AfterEach void stop() {
-        running.destroyForcibly();
+        if (running != null) running.destroyForcibly();
         server.close();
     }
 
@@ -88,10 +83,10 @@ class InterruptTest {
             Files.readString(stderr()));
     }
 
-    private Process start(String baseUrl) throws IOException {
+    private Process start(String baseUrl) throws Exception {
         var java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-        var command = new ProcessBuilder(List.of(java, "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp",
-            System.getProperty("java.class.path"), Script.class.getName(), baseUrl))
+        var command = new ProcessBuilder(Signals.interruptible(List.of(java, "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+            "-cp", System.getProperty("java.class.path"), Script.class.getName(), baseUrl)))
             .redirectError(ProcessBuilder.Redirect.appendTo(stderr().toFile()));
         command.environment().putAll(Map.of("SHEAF_HOME", dir.resolve("home").toString(), "SHEAF_API_KEY", "k"));
         running = command.start();
@@ -99,8 +94,7 @@ class InterruptTest {
     }
 
     private void interruptTwice(Process script) throws Exception {
-        for (int i = 0; i < 2; i++)
-            new ProcessBuilder("/bin/kill", "-INT", String.valueOf(script.pid())).start().waitFor();
+        for (int i = 0; i < 2; i++) Signals.interrupt(script);
         assertTrue(script.waitFor(20, TimeUnit.SECONDS));
         assertEquals(130, script.exitValue());
     }

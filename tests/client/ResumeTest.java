@@ -26,7 +26,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Draft;
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.server.BatchServer;

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Data;
-import sheaf.Sheaf.Limits;
+import sheaf.Vocabulary.Limits;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -28,6 +28,7 @@ import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
+import sheaf.support.Signals;
 
 /** The command ask: what can be done without Java. */
 class AskTest {
@@ -341,13 +342,13 @@ class AskTest {
     // ---- as a process ----
 
     @Test void ctrlCSaysHowToComeBackAndLeavesNoFileBehind() throws Exception {
-        assumeTrue(Files.isExecutable(Path.of("/bin/kill")), "no kill on this machine");
         server.pause();
         var temporary = Files.createDirectory(dir.resolve("tmp"));
-        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"),
-            "sheaf.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
-            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+        var builder = new ProcessBuilder(Signals.interruptible(List.of(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
+            "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"), "sheaf.commands.ask",
+            "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
+            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))))
             .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("SHEAF_API_KEY", "k");
@@ -356,7 +357,7 @@ class AskTest {
             RawClient.await(() -> text("err").contains(" 0/1"));
             assertEquals(1, count(temporary, "sheaf-ask"));
 
-            new ProcessBuilder("/bin/kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+            Signals.interrupt(process);
 
             assertTrue(process.waitFor(20, TimeUnit.SECONDS));
             assertTrue(text("err").strip().matches("(?s).*\n(batch_\\w+) goes on at \\S+; run again, or ./jbang "
@@ -384,7 +385,8 @@ class AskTest {
 
     private int shell(String line) throws Exception {
         var builder = new ProcessBuilder("/bin/sh", "-c", "ask='" + PROJECT + "/jbang --quiet " + PROJECT
-            + "/scripts/ask.java'; " + line).directory(dir.toFile()).redirectError(dir.resolve("err").toFile());
+            + "/scripts/commands/ask.java'; " + line).directory(dir.toFile())
+            .redirectError(dir.resolve("err").toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(SHEAF|OPENAI)_.*|.*_(API_KEY|TOKEN)"));
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
@@ -397,7 +399,7 @@ class AskTest {
         var status = new AtomicInteger();
         var out = new String[1];
         var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(sheaf.ask.run(stream -> isTerminal, arguments))));
+            status.set(sheaf.commands.ask.run(stream -> isTerminal, arguments))));
         return new Run(status.get(), out[0], err);
     }
 

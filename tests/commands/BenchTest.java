@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.bench;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;

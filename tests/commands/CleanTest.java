@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -23,6 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
@@ -155,7 +156,7 @@ class CleanTest {
             deleted batch older
             2 batches deleted
             """, MEANING), plain(clean("--delete")));
-        assertEquals(List.of("young"), kept().stream().map(Sheaf.Batch::name).toList());
+        assertEquals(List.of("young"), kept().stream().map(Batch::name).toList());
     }
 
     @Test void filesGoBeforeTheBatchThatKnowsThem() {
@@ -198,7 +199,7 @@ class CleanTest {
             1 batch and 3 files deleted
             """, run.out());
         assertTrue(run.err().matches("deleteFile: cannot reach .*\n" + MEANING), run.err());
-        assertEquals(List.of("older"), kept().stream().map(Sheaf.Batch::name).toList());
+        assertEquals(List.of("older"), kept().stream().map(Batch::name).toList());
     }
 
     // ---- mistakes ----
@@ -269,7 +270,7 @@ class CleanTest {
     }
 
     /** Submits a batch of one row as if it was so many days ago. */
-    private Sheaf.Batch submitted(String name, int days) {
+    private Batch submitted(String name, int days) {
         var submitted = ask(name).submit();
         try {
             var steps = submitted.folder().resolve("steps.jsonl");

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 import sheaf.support.Guide;
 import sheaf.support.Project;
@@ -106,7 +107,7 @@ class CommandsTest {
                 return;
             }
             assertTrue(Files.readString(err).contains("model: SmolLM2-135M-Instruct ("), Files.readString(err));
-            var models = Sheaf.Provider.of(url.replaceFirst("^OPENAI_BASE_URL=", "")).models();
+            var models = Provider.of(url.replaceFirst("^OPENAI_BASE_URL=", "")).models();
             assertEquals("SmolLM2-135M-Instruct", models.get(0).get("id"));
         } finally {
             local.descendants().forEach(ProcessHandle::destroy);

@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;

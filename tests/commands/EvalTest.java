@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -21,7 +21,7 @@ import sheaf.support.Printed;
 
 /** The command eval: a line of Java without a file. */
 class EvalTest {
-    static final JShell SHELL = sheaf.eval.shell();            // shared, for each takes a second to start
+    static final JShell SHELL = sheaf.commands.eval.shell();            // shared, for each takes a second to start
     final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
@@ -107,8 +107,8 @@ class EvalTest {
         var out = new String[1];
         var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> {
             try {
-                status.set(code.length == 0 || code[0].startsWith("--") ? sheaf.eval.run(code)
-                    : sheaf.eval.run(SHELL, code));
+                status.set(code.length == 0 || code[0].startsWith("--") ? sheaf.commands.eval.run(code)
+                    : sheaf.commands.eval.run(SHELL, code));
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }

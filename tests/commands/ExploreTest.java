@@ -1,4 +1,4 @@
-package sheaf;
+package sheaf.commands;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -12,11 +12,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.Project;
 
 /** JShell with everything imported, driven through a pipe from a folder that holds nothing of the project. */
+@Tag("apart")
 class ExploreTest {
     @TempDir Path dir;
 

@@ -1,8 +1,9 @@
-package sheaf;
+package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -272,7 +273,7 @@ class StepsTest {
 
     @Test void anIdOfAnotherProviderIsToldWithThatProvider() {
         var theirs = new Provider("theirs", server.baseUrl(), "SHEAF_API_KEY", here().limits(), here().dialect());
-        Sheaf.batch().provider(theirs).quiet().name("elsewhere").model("m").prompts("a").submit();
+        batch().provider(theirs).quiet().name("elsewhere").model("m").prompts("a").submit();
 
         assertEquals("status: no batch elsewhere at local; it is one of theirs; ./jbang batches --provider "
             + server.baseUrl() + " lists what there is\n",
@@ -321,8 +322,9 @@ class StepsTest {
 
         var help = steps(step, "--help");
 
-        assertEquals("scripts/steps.java [\"" + step + "\"]", catalog.at("/aliases/" + step + "/script-ref").asText()
-            + " " + catalog.at("/aliases/" + step + "/arguments"));
+        assertEquals("scripts/commands/steps.java [\"" + step + "\"]",
+            catalog.at("/aliases/" + step + "/script-ref").asText()
+                + " " + catalog.at("/aliases/" + step + "/arguments"));
         assertTrue(help.out().startsWith("Usage: " + step + " ") && help.out().contains("--provider"), help.out());
         assertEquals(List.of(), help.out().lines().filter(line -> line.length() > 100).toList());
         assertFalse(help.out().contains("steps"), help.out());

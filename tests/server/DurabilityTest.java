@@ -37,6 +37,7 @@ import sheaf.support.RawClient;
 import sheaf.support.ServerProcess;
 
 /** What a kill, a signal and a full disk do to files and batches: nothing. */
+@Tag("apart")
 class DurabilityTest {
     @TempDir Path folder;
     final AtomicInteger asked = new AtomicInteger();

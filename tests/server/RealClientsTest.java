@@ -64,6 +64,7 @@ import sheaf.support.RawClient;
  * PyPI and of npm in foreign/, and what kluster.ai's batch guide does with curl and Python, word for word.
  */
 @Tag("S27")
+@Tag("apart")
 class RealClientsTest {
     static final String KEY = "sk-real-clients";
     static final String PYTHON_CLIENT = "openai==3.54.0";

@@ -40,6 +40,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.support.RawClient;
 
 /** The command serve: each test runs it as a process of its own, and speaks to it as anybody may. */
+@Tag("apart")
 class ServeTest {
     @TempDir Path dir;
     final List<Process> started = new ArrayList<>();

@@ -12,22 +12,29 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.Project;
 
 /** Starts ./jbang as a copy in a folder of its own, with a PATH that holds only what the test puts there. */
 @DisabledOnOs(OS.WINDOWS)
+@Tag("apart")
 class LauncherTest {
     static final String JAR = "jbang-cli-0.132.1-all.jar";
     static final String RECORDS = "printf '[%s]' \"$@\"";       // a shell command that shows its arguments
 
     @TempDir Path temp;
     Path project, bin, home;
+    Path launcher, folder;                                     // what is typed, and where; null: in the project
     Path jdk = Path.of(System.getProperty("java.home"));
     String path, stdin = "";
 
@@ -121,6 +128,114 @@ class LauncherTest {
             + " install JDK 17 or newer\n"), jbang("version"));
     }
 
+    // ---- from any folder ----
+
+    @ParameterizedTest(name = "{0} is handed on as {1}")
+    @CsvSource(delimiter = '|', value = {
+        "ask --data my.csv | ask@CATALOG --data my.csv",
+        "llama-3.1-8b | llama-3.1-8b@CATALOG",
+        "--quiet --fresh ask ask | --quiet --fresh ask@CATALOG ask",
+        "-o -Da=b ask --quiet | -o -Da=b ask@CATALOG --quiet",
+        "ask@owner/repo ask | ask@owner/repo ask",
+        "Mine.java ask | Mine.java ask",
+        "nonsense ask | nonsense ask",
+        "model | model",                                       // a property of a template
+        "run ask | run ask",
+        "alias list | alias list",
+        "init -t sheaf my.java | init -t sheaf my.java",
+        "app install ask | app install ask",
+        "--java 17 ask | --java 17 ask",
+        "--version | --version"})
+    void onlyAnAliasOfOursGetsTheAddressOfOurCatalog(String given, String handedOn) throws IOException {
+        offering("ask", "llama-3.1-8b");
+        command(bin.resolve("jbang"), RECORDS);
+        folder = Files.createDirectories(temp.resolve("else where"));
+
+        assertEquals(new Run(0, "[" + handedOn.replace(" ", "][").replace("CATALOG", catalog()) + "]", ""),
+            jbang(given.split(" ")));
+    }
+
+    @Test void argumentsAfterAnAliasStayAsTheyAre() throws IOException {
+        offering("ask");
+        command(bin.resolve("jbang"), RECORDS);
+        folder = Files.createDirectories(temp.resolve("else where"));
+
+        assertEquals("[ask@" + catalog() + "][a b][*][][line\nline][ask]",
+            jbang("ask", "a b", "*", "", "line\nline", "ask").out());
+        assertEquals("[]", jbang("").out());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"far/near/jbang-catalog.json", "far/near/.jbang/jbang-catalog.json",
+        "far/jbang-catalog.json", "home/.jbang/jbang-catalog.json"})
+    void anAliasOfTheUsersOwnGoesFirst(String own) throws IOException {
+        offering("ask", "clean");
+        command(bin.resolve("jbang"), RECORDS);
+        folder = Files.createDirectories(temp.resolve("far/near"));
+        Files.createDirectories(temp.resolve(own).getParent());
+        Files.writeString(temp.resolve(own), "{\"aliases\" : {\n\"ask\"\t:\n{\"description\": \"mine\"}}}");
+
+        assertEquals("[ask]", jbang("ask").out());
+        assertEquals("[clean@" + catalog() + "]", jbang("clean").out());
+    }
+
+    @Test void aFileOfTheUsersGoesFirstAndAFolderDoesNot() throws IOException {
+        offering("ask", "models");
+        command(bin.resolve("jbang"), RECORDS);
+        folder = Files.createDirectories(temp.resolve("else where"));
+        Files.createFile(folder.resolve("ask"));
+        Files.createDirectory(folder.resolve("models"));
+
+        assertEquals("[ask]", jbang("ask").out());
+        assertEquals("[models@" + catalog() + "]", jbang("models").out());
+    }
+
+    /** JBang takes what stands behind an @ for an address as far as the next one. */
+    @Test void aCloneInAFolderWithAnAtSignInItsNameIsFoundToo() throws IOException {
+        Files.move(project, project.resolveSibling("me@home"));
+        project = project.resolveSibling("me@home");
+        offering("ask");
+        command(bin.resolve("jbang"), RECORDS);
+        folder = Files.createDirectories(temp.resolve("else where"));
+
+        assertEquals("[--quiet][--catalog][" + catalog() + "][ask][x]", jbang("--quiet", "ask", "x").out());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"a project", "me@home"})
+    void anAliasRunsInAnEmptyFolderThroughALinkAndFindsTheFilesThere(String name) throws IOException {
+        Files.move(project, project.resolveSibling(name));
+        project = project.resolveSibling(name);
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        offering("show");
+        Files.writeString(project.resolve("show.java"), """
+            import java.nio.file.*;
+
+            class show {
+                public static void main(String... args) throws Exception {
+                    for (String arg : args) System.out.print(Files.readString(Path.of(arg)));
+                }
+            }
+            """);
+        launcher = Files.createSymbolicLink(temp.resolve("a link"), project.resolve("jbang"));
+        folder = Files.createDirectories(temp.resolve("else where"));
+        Files.writeString(folder.resolve("my own.csv"), "q\nx\n");
+
+        Run run = jbang("--quiet", "show", "my own.csv");
+
+        assertEquals(new Run(0, "q\nx\n", ""), run);
+        assertEquals(List.of("my own.csv"), listing(folder));
+    }
+
+    @Test void anAliasOfOursCostsNoSecondStartOfJava() throws IOException {
+        fakeJava("echo \"started for $*\"");
+        offering("ask");
+        folder = Files.createDirectories(temp.resolve("else where"));
+
+        assertEquals(new Run(0, "started for ask@" + catalog() + " hi\n", ""), jbang("ask", "hi"));
+    }
+
     // ---- what it hands on ----
 
     @Test void argumentsStdinAndExitCodeReachTheScriptAndComeBack() throws IOException {
@@ -163,8 +278,9 @@ class LauncherTest {
         try {
             Path out = temp.resolve("out"), err = temp.resolve("err"), in = temp.resolve("in");
             Files.writeString(in, stdin);
-            var command = Stream.concat(Stream.of(project.resolve("jbang").toString()), Arrays.stream(args)).toList();
-            var builder = new ProcessBuilder(command).directory(project.toFile())
+            Path start = launcher != null ? launcher : project.resolve("jbang");
+            var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
+            var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile())
                 .redirectInput(in.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
             builder.environment().clear();
             builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
@@ -187,6 +303,31 @@ class LauncherTest {
             throw new AssertionError(e);
         }
     }
+
+    /** Writes the project's catalog, as it is laid out in ours. */
+    void offering(String... aliases) throws IOException {
+        Files.writeString(project.resolve("jbang-catalog.json"), """
+            {
+              "description": "ask",
+              "aliases": {
+            %s
+              },
+              "templates": {
+                "sheaf": {
+                  "file-refs": {"{basename}.java": "ask.java"},
+                  "properties": {
+                    "model": {
+                      "default": "ask"
+                    }
+                  }
+                }
+              }
+            }
+            """.formatted(Stream.of(aliases).map(alias -> "    \"" + alias + "\": {\n      \"script-ref\": \"" + alias
+                + ".java\"\n    }").collect(Collectors.joining(",\n"))));
+    }
+
+    String catalog() { return project.resolve("jbang-catalog.json").toString(); }
 
     /** A JDK whose java is a shell script, with the arguments for JBang in $*; and a jar, for it to ignore. */
     void fakeJava(String script) throws IOException {

@@ -103,10 +103,12 @@ class ReadmeTest {
     }
 
     private static void copy(Path from, Path to) throws IOException {
-        Files.createDirectories(to);
-        try (var files = Files.newDirectoryStream(from, Files::isRegularFile)) {
-            for (var file : files) Files.copy(file, to.resolve(file.getFileName()),
-                StandardCopyOption.REPLACE_EXISTING);
+        try (var paths = Files.walk(from)) {
+            for (var path : paths.toList()) {
+                var copy = to.resolve(from.relativize(path).toString());
+                if (Files.isDirectory(path)) Files.createDirectories(copy);
+                else Files.copy(path, copy, StandardCopyOption.REPLACE_EXISTING);
+            }
         }
     }
 

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 import static sheaf.support.Catalog.PROJECT;
-import static sheaf.Sheaf.batch;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -32,24 +31,25 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Sheaf;
-import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 import sheaf.support.Catalog;
 import sheaf.support.Catalog.Run;
 import sheaf.support.Catalog.Visitor;
 import sheaf.support.Guide;
+import sheaf.support.RawClient;
 import sheaf.support.ScriptsReadme;
 
 /** What others get from the catalog: all of it runs in an empty folder of theirs, by its address alone. */
+@Tag("apart")
 class SharingTest {
     @TempDir static Path temp;
     static final Set<String> asked = ConcurrentHashMap.newKeySet();       // bodies of requests that came to the model
     static BatchServer server, paused;
-    static Sheaf.Batch going;
+    static String going;                                       // the id of a batch there
     static Catalog catalog;
 
     // ---- every alias from an address ----
@@ -125,7 +125,7 @@ class SharingTest {
             use("status", "(?m)^requests +(0|1)/1", "steps"),
             use("results", "\n1 succeeded; ", "steps"),
             use("batches", "(?m)^batch_\\S+ +steps +completed ", "50"),
-            use("cancel", "^batch_\\S+ cancel", going.id(), "--provider", paused.baseUrl()),
+            use("cancel", "^batch_\\S+ cancel", going, "--provider", paused.baseUrl()),
             use("models", "(?m)^echo"),
             use("files", "(?m)^file-\\S+ "),
             use("local", "--engine", "--help"),
@@ -156,7 +156,7 @@ class SharingTest {
             return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
         });
         paused = BatchServer.start().pause();
-        going = batch().provider(Provider.of(paused.baseUrl())).quiet().model("echo").prompts("hi").submit();
+        going = new RawClient(() -> paused.baseUrl()).create(RawClient.lines("hi"));
         catalog = new Catalog();
         Files.writeString(temp.resolve("requests.jsonl"), Guide.LINE + "\n");
         Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");

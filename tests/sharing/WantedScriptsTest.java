@@ -24,7 +24,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Sheaf.Outcome;
+import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Result;
 import sheaf.server.BatchServer;
 import sheaf.support.Guide;

@@ -27,7 +27,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Sheaf;
-import sheaf.Sheaf.BatchException;
+import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;

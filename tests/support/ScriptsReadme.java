@@ -30,8 +30,8 @@ public class ScriptsReadme {
 
             jbang quickstart@owner/repo
 
-        In a clone that is `./jbang quickstart`, and beside one `jbang quickstart@/path/to/clone`. What JBang has
-        fetched from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
+        In a clone that is `./jbang quickstart`, and in any other folder `/path/to/clone/jbang quickstart`. What JBang
+        has fetched from a URL it keeps for 12 hours; `jbang --fresh quickstart@owner/repo` asks again.
 
         - **Another model, dataset or prompt**: where a script says `.options(args)`, its line takes
           `--model M --data FILE --template FILE`, and more. Or put a file of the same name into your folder, such as
@@ -62,17 +62,14 @@ public class ScriptsReadme {
             if (alias.script().matches("(tests|bench)/.*")) return OWN;
             if (!alias.runs()) return LIBRARY;
             if (alias.arguments().contains("--model")) return MODELS;
-            return alias.isChain() && !alias.source().contains("picocli") ? RECIPES : COMMANDS;
+            return alias.script().matches("scripts/[^/]*") ? RECIPES : COMMANDS;
         }
     }
 
     private record Alias(String name, String script, String description, String arguments, String source) {
-        boolean runs() { return has("^ *(public )?static void main\\("); }
+        private static final Pattern MAIN = Pattern.compile("(?m)^ *(public )?static void main\\(");
 
-        /** A recipe's chain begins with a line of its own. */
-        boolean isChain() { return has("\\bbatch\\(\\)$"); }
-
-        private boolean has(String line) { return Pattern.compile(line, Pattern.MULTILINE).matcher(source).find(); }
+        boolean runs() { return MAIN.matcher(source).find(); }
 
         String line() {
             if (Section.of(this) == Section.OWN) return "./jbang " + name;

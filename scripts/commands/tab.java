@@ -1,12 +1,12 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Print what lets Tab complete commands and options, in bash and zsh: eval "$(./jbang tab)"
-//SOURCES ../lib/Sheaf.java
+//SOURCES ../../lib/Sheaf.java
 //SOURCES ask.java
 //SOURCES clean.java
 //SOURCES steps.java
 //DEPS info.picocli:picocli:4.7.7
 
-package sheaf;
+package sheaf.commands;
 
 import static sheaf.Sheaf.*;
 

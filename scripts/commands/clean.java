@@ -1,9 +1,10 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION List old batches kept here and leftover files at the provider; --delete removes them
-//SOURCES ../lib/Sheaf.java
+//SOURCES ../../lib/Sheaf.java
+//SOURCES ProviderOption.java
 //DEPS info.picocli:picocli:4.7.7
 
-package sheaf;
+package sheaf.commands;
 
 import static sheaf.Sheaf.*;
 
@@ -13,11 +14,14 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.ListResourceBundle;
 import java.util.Map;
+import java.util.ResourceBundle;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -35,6 +39,14 @@ import picocli.CommandLine.TypeConversionException;
         "Exit codes: 0 if all that was asked is done, 1 if something could not be listed or deleted, 2 for a wrong "
             + "option. The list goes to stdout, all else to stderr."})
 class clean implements Callable<Integer> {
+    /** What an option that all commands have does in this one. */
+    private static final ResourceBundle WORDS = new ListResourceBundle() {
+        @Override protected Object[][] getContents() {
+            return new Object[][] {{"provider",
+                "only batches and files of this provider: its name, such as openai, or its base URL"}};
+        }
+    };
+
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     boolean help;
 
@@ -51,18 +63,15 @@ class clean implements Callable<Integer> {
     @Option(names = "--files", description = "only files at the provider")
     boolean files;
 
-    @Option(names = "--provider", paramLabel = "NAME",
-        description = "only batches and files of this provider: its name, such as openai, or its base URL")
-    Provider provider;
+    @Mixin ProviderOption provider;
 
     @Spec CommandSpec spec;
 
     public static void main(String... args) { System.exit(run(args)); }
 
     static int run(String... args) {
-        return new CommandLine(new clean())
+        return new CommandLine(new clean()).setResourceBundle(WORDS)
             .registerConverter(Duration.class, clean::time)
-            .registerConverter(Provider.class, clean::provider)
             .setParameterExceptionHandler((e, given) -> failed(2, "clean: " + e.getMessage() + "; try 'clean --help'"))
             .setExecutionExceptionHandler((e, command, parsed) -> {
                 if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
@@ -84,8 +93,6 @@ class clean implements Callable<Integer> {
         return delete ? delete(batches, left, asked) : explain(batches, left);
     }
 
-    // ---- what there is ----
-
     private <T> Listing<T> list(String title, Listing<T> listing) {
         if (!delete) System.out.println(title + ":\n" + listing + "\n");
         return listing;
@@ -93,7 +100,7 @@ class clean implements Callable<Integer> {
 
     private Listing<Batch> old(Duration age) {
         var old = kept().only(batch -> batch.submittedAt().isBefore(Instant.now().minus(age))
-            && (provider == null || provider.name().equals(batch.provider().name())));
+            && (!provider.isGiven() || provider.chosen().name().equals(batch.provider().name())));
         var going = old.only(batch -> !batch.isOver());
         if (!going.isEmpty())
             System.err.println("runs: " + going.size() + " as old " + (going.size() == 1 ? "is" : "are")
@@ -105,8 +112,7 @@ class clean implements Callable<Integer> {
 
     /** Returns whom to ask for files; null, with a reason, where none was named and there is no key. */
     private Provider asked() {
-        if (provider != null) return provider;
-        if (files) return Provider.chosen();
+        if (provider.isGiven() || files) return provider.chosen();
         try {
             var chosen = Provider.chosen();
             if (chosen.hasKey()) return chosen;
@@ -126,8 +132,6 @@ class clean implements Callable<Integer> {
         warn(batches.size());
         return 0;
     }
-
-    // ---- what goes ----
 
     /**
      * Deletes files first: once its batch is gone from here, no one knows that a file is left over. So a batch stays
@@ -165,8 +169,6 @@ class clean implements Callable<Integer> {
                 + "the provider still has of it, and what is gone there too has to be paid for again");
     }
 
-    // ---- words ----
-
     private static String name(Batch batch) { return batch.folder().getFileName().toString(); }
 
     private static String count(long batches, long files) {
@@ -187,14 +189,6 @@ class clean implements Callable<Integer> {
             throw new TypeConversionException("'" + text + "' is no time in days or hours, such as 7d or 12h");
         long number = Long.parseLong(text.substring(0, text.length() - 1));
         return text.endsWith("d") ? Duration.ofDays(number) : Duration.ofHours(number);
-    }
-
-    private static Provider provider(String nameOrUrl) {
-        try {
-            return Provider.named(nameOrUrl);
-        } catch (IllegalArgumentException | IllegalStateException neither) {
-            throw new TypeConversionException(neither.getMessage().replaceFirst("^provider: ", ""));
-        }
     }
 
     private static int failed(int status, String sentence) {

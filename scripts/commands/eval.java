@@ -1,8 +1,8 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Run a line of Java with Sheaf imported, and print its value
-//SOURCES ../lib/Sheaf.java
+//SOURCES ../../lib/Sheaf.java
 
-package sheaf;
+package sheaf.commands;
 
 import static sheaf.Sheaf.*;
 
@@ -57,7 +57,7 @@ public class eval {
             int status = eval.statements(code.equals("-") ? stdin() : code);
             if (status != 0) return status;
         }
-        return eval.statement("", 0, "sheaf.eval.print(" + eval.value + ");");
+        return eval.statement("", 0, "sheaf.commands.eval.print(" + eval.value + ");");
     }
 
     private static String stdin() throws IOException {

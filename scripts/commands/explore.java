@@ -1,9 +1,9 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Open JShell with everything imported, rows to try and somebody who answers
-//SOURCES ../lib/Sheaf.java
-//SOURCES ../lib/BatchServer.java
-//SOURCES ../lib/LocalModel.java
-//FILES data/questions.csv=../data/questions.csv
+//SOURCES ../../lib/Sheaf.java
+//SOURCES ../../lib/BatchServer.java
+//SOURCES ../../lib/LocalModel.java
+//FILES data/questions.csv=../../data/questions.csv
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 

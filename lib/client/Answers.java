@@ -1,0 +1,218 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.databind.node.MissingNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
+import sheaf.Vocabulary.Usage;
+
+/** The files that came back, joined to the requests of a journal: each request has its line, or none. */
+final class Answers {
+    private static final Pattern OWN_ID = Pattern.compile(Requests.ID + "([1-9][0-9]{0,17})");
+    private static final int SHOWN_ODDITIES = 10;
+    private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
+    private final Journal journal;
+    private final SentRequests requests;
+    private final BatchApi api;
+    private final Consumer<String> note;
+    private final LineIndex lines;                             // by request
+    private final Set<Integer> collected;                      // parts of which all is here
+    private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
+    private int oddities;
+    private int looks;
+
+    /** Fetches the files that are not here yet, and finds each request's line in them. */
+    Answers(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
+        this.journal = journal;
+        this.requests = journal.requests();
+        this.api = api;
+        this.note = note;
+        try (var lock = FolderLock.on(journal.dir(), note)) {
+            fetch(progress);
+        }
+        lines = new LineIndex(journal.answersIndex(), this::file);
+        collected = journal.collected().map(Part::number).collect(Collectors.toSet());
+    }
+
+    /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+    private void fetch(Progress progress) {
+        for (int attempt = 1; ; attempt++) {
+            long fetched = journal.parts().filter(part -> fetch(part, progress)).count();
+            if (fetched == 0 && Files.exists(journal.answersIndex())) return;
+            var cut = journal.collected().filter(this::isCut).toList();
+            if (cut.isEmpty() || attempt == Retry.ATTEMPTS) {
+                writeIndex();
+                return;
+            }
+            for (var part : cut)
+                for (var kind : Journal.KINDS) AtomicFiles.delete(journal.answerFile(part.number(), kind));
+        }
+    }
+
+    private boolean isCut(Part part) {
+        long lines = Journal.KINDS.stream().mapToLong(kind -> lines(journal.answerFile(part.number(), kind))).sum();
+        return lines < part.requestCounts().completed() + part.requestCounts().failed();
+    }
+
+    private static long lines(Path file) {
+        if (!Files.exists(file)) return 0;
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            long count = 0;
+            while (lines.advance()) count += lines.isBlank() ? 0 : 1;
+            return count;
+        } catch (IOException e) {
+            throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** Fetches both files of a part; returns whether one came that was not here. */
+    private boolean fetch(Part part, Progress progress) {
+        var of = " of part " + part.number() + " of " + journal.partCount();
+        boolean hasNewOutput = fetch(part.outputFileId(), journal.answerFile(part.number(), "output"),
+            progress.transfer("downloading the answers" + of));
+        boolean hasNewErrors = fetch(part.errorFileId(), journal.answerFile(part.number(), "error"),
+            progress.transfer("downloading the errors" + of));
+        return hasNewOutput || hasNewErrors;
+    }
+
+    /** No file ever stands beside an index that does not know it, so that goes first. */
+    private boolean fetch(String id, Path file, Progress.Transfer transfer) {
+        if (id.isEmpty() || Files.exists(file)) return false;
+        journal.answersIndex().toFile().delete();
+        try {
+            download(id, file, transfer);
+            return true;
+        } catch (BatchException e) {
+            if (e.status() != 404 && e.status() != 410) throw e;
+            note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
+            return false;
+        }
+    }
+
+    /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
+    private void download(String id, Path file, Progress.Transfer transfer) {
+        for (var retry = Retry.ofCalls(api.connection().isLocal()); ; ) {
+            try {
+                Download.fetch(api, id, file, transfer);
+                return;
+            } catch (BatchException e) {
+                if (e.status() != 404 || ++looks > LOOKS) throw e;
+                retry.pause("results", e);
+            }
+        }
+    }
+
+    private void writeIndex() {
+        var ids = journal.manifest().ownIds() ? null : idsOfTheFile();
+        AtomicFiles.write("results", journal.answersIndex(), staged -> {
+            try (var index = new LineIndex.AnyOrder(staged, count())) {
+                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, ids, index);
+            }
+        });
+        if (oddities > SHOWN_ODDITIES) note.accept("results: and " + (oddities - SHOWN_ODDITIES) + " more such lines");
+    }
+
+    /** Returns the file of a number in the index: of each part its output and its errors, then the reused answers. */
+    private Path file(int number) {
+        return number == 2 * journal.partCount() ? journal.reusedAnswers()
+            : journal.answerFile(number / 2 + 1, Journal.KINDS.get(number % 2));
+    }
+
+    private Map<String, Long> idsOfTheFile() {
+        var ids = new HashMap<String, Long>();
+        for (long i = 0; i < count(); i++) ids.putIfAbsent(requests.json(i).path("custom_id").asText(), i);
+        return ids;
+    }
+
+    private void scan(int file, Map<String, Long> ids, LineIndex.AnyOrder index) throws IOException {
+        var path = file(file);
+        if (!Files.exists(path)) return;
+        try (var lines = new Lines(Files.newInputStream(path))) {
+            while (lines.advance())
+                if (!lines.isBlank()) join(file, path, lines, ids, index);
+        }
+    }
+
+    /** Finds the request that a line answers. */
+    private void join(int file, Path path, Lines lines, Map<String, Long> ids, LineIndex.AnyOrder index) {
+        var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
+        var id = line.path("custom_id").asText("");
+        long request = ids == null ? ownId(id) : ids.getOrDefault(id, -1L);
+        if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
+        else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
+        else if (!index.put(request, file, lines.length(), lines.start()))
+            odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
+    }
+
+    private void odd(Path path, Lines lines, String what) {
+        if (oddities++ < SHOWN_ODDITIES)
+            note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+    }
+
+    private long ownId(String id) {
+        var number = OWN_ID.matcher(id);
+        long request = number.matches() ? Long.parseLong(number.group(1)) - 1 : -1;
+        return request < count() ? request : -1;
+    }
+
+    Journal journal() { return journal; }
+
+    Manifest manifest() { return journal.manifest(); }
+
+    SentRequests requests() { return requests; }
+
+    Connection provider() { return api.connection(); }
+
+    long count() { return requests.count(); }
+
+    /** Returns the answer to a request, which counts from 0; empty if no line came for it. */
+    Optional<Answer> answer(long index) { return lines.line(index).map(Json::lenient).map(Answer::new); }
+
+    /** Returns what the provider says of the whole batch; null if it says nothing, or not all was sent in it. */
+    Usage batchUsage() {
+        var parts = journal.parts().map(part -> Usage.of(part.json().path("usage"))).toList();
+        return manifest().reused() > 0 || parts.stream().anyMatch(usage -> usage.total() == 0) ? null
+            : parts.stream().reduce(Usage.NONE, Usage::plus);
+    }
+
+    /** Returns where the batch stands that a request was sent in. */
+    Status batchStatus(long index) { return requests.isReused(index) ? Status.COMPLETED : part(index).status(); }
+
+    /** Whether all that its provider has of a request is here. */
+    boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
+
+    private Part part(long index) { return journal.part(requests.part(index)); }
+
+    /** Returns why a request of a part without answers has none. */
+    String batchError(long index) {
+        var part = part(index);
+        var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
+        if (own != null) return own;
+        var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
+        if (part.id().isEmpty()) return "never submitted" + (first.isEmpty() ? "; the batch was cancelled" : first);
+        boolean hasFailed = part.status().equals(Status.FAILED);
+        return part.id() + " " + part.status() + (hasFailed ? " before any request ran" + first : "");
+    }
+
+    private Map<Long, String> byRequest(Part part) {
+        var found = requests.at(part.number(), part.faults().stream().map(Vocabulary.Fault::line).toList());
+        var byRequest = new HashMap<Long, String>();
+        for (var fault : part.faults())
+            if (found.containsKey(fault.line())) byRequest.putIfAbsent(found.get(fault.line()), fault.describe());
+        return byRequest;
+    }
+}

@@ -1,0 +1,205 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import com.openai.core.Timeout;
+import com.openai.core.http.HttpResponse;
+import com.openai.errors.OpenAIIoException;
+import com.openai.errors.OpenAIServiceException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
+import okhttp3.Interceptor;
+import okhttp3.MediaType;
+import okhttp3.RequestBody;
+import okio.BufferedSink;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Dialect;
+import sheaf.Vocabulary.Limits;
+
+/**
+ * Who runs a batch, as the rooms see a provider: address, limits, manners, and the key, read once when it is first
+ * needed. It makes calls by openai-java and brings JSON, or a sentence that says what went wrong; it knows no route.
+ */
+final class Connection {
+    /** Where {@code ./jbang serve} and {@code ./jbang local} listen. */
+    static final String LOCAL_URL = "http://127.0.0.1:4141/v1";
+    /** One client for each address and key: a client has threads of its own. */
+    private static final Map<String, OpenAIClient> CLIENTS = new ConcurrentHashMap<>();
+    /** The whole of a large file may take long; a silent peer may not. */
+    private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
+        .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+    private final String name;
+    private final String baseUrl;
+    private final String keyVariable;
+    private final Limits limits;
+    private final Dialect dialect;
+    private String key;                                    // null: not yet needed
+    private OpenAIClient client;                           // null: not yet needed
+
+    Connection(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+        this.name = name;
+        this.baseUrl = baseUrl;
+        this.keyVariable = keyVariable;
+        this.limits = limits;
+        this.dialect = dialect;
+    }
+
+    /** Returns the same provider as one that takes any file: for what was sent already. */
+    Connection unlimited() {
+        return new Connection(name, baseUrl, keyVariable, new Limits(Long.MAX_VALUE, Long.MAX_VALUE),
+            new Dialect(true, ""));
+    }
+
+    String name() { return name; }
+
+    String baseUrl() { return baseUrl; }
+
+    String keyVariable() { return keyVariable; }
+
+    Limits limits() { return limits; }
+
+    Dialect dialect() { return dialect; }
+
+    /** Returns the key; where it is not set, it is asked for, or fails. */
+    synchronized String key() {
+        if (key == null) key = Environment.key(name, keyVariable, isLocal());
+        return key;
+    }
+
+    /** Whether it is on this machine, where asking often costs nothing and no key is needed. */
+    boolean isLocal() { return isLoopback(URI.create(baseUrl)); }
+
+    static boolean isLoopback(URI uri) {
+        var host = uri.getHost();
+        return host.equals("localhost") || host.equals("[::1]") || host.matches("127(\\.[0-9]+){3}");
+    }
+
+    /** Makes a client without retries of its own: it would send POST /batches three times. */
+    private static OpenAIClient client(String baseUrl, String key, String uploadPath) {
+        return OpenAIOkHttpClient.builder().baseUrl(baseUrl).apiKey(key).maxRetries(0).timeout(PATIENT)
+            .addInterceptor(chain -> adapted(chain, uploadPath)).build();
+    }
+
+    /**
+     * The client has one route for uploads; some providers have another. What makes a batch is sent once: OkHttp
+     * would send it again by itself after some answers, with no look at the list between.
+     */
+    private static okhttp3.Response adapted(Interceptor.Chain chain, String uploadPath) throws IOException {
+        var request = chain.request();
+        var url = request.url();
+        if (!request.method().equals("POST")) return chain.proceed(request);
+        if (url.encodedPath().endsWith("/batches"))
+            return chain.proceed(request.newBuilder().post(new Once(request.body())).build());
+        var path = url.encodedPath().replaceFirst("/files$", uploadPath);
+        return chain.proceed(request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
+    }
+
+    /** A body that may not be sent a second time. */
+    private static final class Once extends RequestBody {
+        private final RequestBody body;
+
+        Once(RequestBody body) { this.body = body; }
+
+        @Override public MediaType contentType() { return body.contentType(); }
+
+        @Override public long contentLength() throws IOException { return body.contentLength(); }
+
+        @Override public void writeTo(BufferedSink sink) throws IOException { body.writeTo(sink); }
+
+        @Override public boolean isOneShot() { return true; }
+    }
+
+    synchronized OpenAIClient client() {
+        if (client == null)
+            client = CLIENTS.computeIfAbsent(baseUrl + " " + dialect + " " + key(),
+                any -> client(baseUrl, key(), dialect.uploadPath()));
+        return client;
+    }
+
+    /** Reads what a provider answered. */
+    interface Reading<T> {
+        T from(HttpResponse response) throws IOException;
+    }
+
+    /**
+     * Makes a call whose answer is JSON.
+     * @param step the word of the DSL that it is for, with which a message begins
+     */
+    JsonNode call(String step, String method, String path, Supplier<? extends HttpResponse> call) {
+        return call(step, method, path, call, response -> {
+            var body = Json.lenient(new String(response.body().readAllBytes(), StandardCharsets.UTF_8));
+            if (body.isContainerNode()) return body;
+            int status = response.statusCode();
+            throw new BatchException(step + ": " + method + " " + baseUrl() + path + ": " + status
+                + " but no JSON; is this the base URL of an OpenAI-compatible API?", status, "", "");
+        });
+    }
+
+    /** Makes a call whose answer is read as it comes. */
+    <T> T call(String step, String method, String path, Supplier<? extends HttpResponse> call, Reading<T> reading) {
+        try (var response = call.get()) {
+            return reading.from(response);
+        } catch (OpenAIServiceException e) {
+            throw refused(step + ": " + method + " " + baseUrl(), path, e);
+        } catch (OpenAIIoException e) {
+            throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
+        } catch (IOException e) {
+            throw unreachable(step, e);
+        }
+    }
+
+    private BatchException refused(String call, String path, OpenAIServiceException e) {
+        JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
+        var error = body.path("error").isMissingNode() ? body : body.path("error");
+        var said = message(error);
+        var message = withoutKey(said);
+        return new BatchException(call + path + ": " + e.statusCode()
+            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
+            + advice(e.statusCode(), path), e, isSecret() && said.contains(key()), error, retryAfter(e));
+    }
+
+    String withoutKey(String said) { return isSecret() ? said.replace(key(), "(the key)") : said; }
+
+    /** Returns what an error says; some are an object, some a text. */
+    static String message(JsonNode error) {
+        return error.isTextual() ? error.asText() : error.path("message").asText("");
+    }
+
+    /** A short one is a stand-in, and may be a word of the message. */
+    private boolean isSecret() { return key().length() >= 8; }
+
+    private String advice(int status, String path) {
+        if (status == 401) return "; check " + keyVariable();
+        return status == 404 && path.matches("/\\w+") && !baseUrl().endsWith("/v1")
+            ? "; does the base URL end in /v1?" : "";
+    }
+
+    private UncheckedIOException unreachable(String step, IOException e) {
+        if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
+            return new UncheckedIOException(step + ": cannot write to " + Environment.home() + " (" + reason(e) + ")",
+                e);
+        return new UncheckedIOException(step + ": cannot reach " + baseUrl() + " (" + reason(e) + "); "
+            + remedy(), e);
+    }
+
+    private String remedy() {
+        if (baseUrl().equals(Connection.LOCAL_URL))
+            return "start one with ./jbang serve or ./jbang local";
+        return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
+    }
+
+    private static Duration retryAfter(OpenAIServiceException e) {
+        return Retry.after(e.headers().values("retry-after-ms"), e.headers().values("retry-after"));
+    }
+}

@@ -1,0 +1,51 @@
+package sheaf;
+
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** What the environment says; a system property of the same name goes first. */
+final class Environment {
+    private static final Map<String, String> ASKED = new ConcurrentHashMap<>();   // keys typed in, for this process
+
+    static String get(String name) {
+        var property = System.getProperty(name);
+        var value = property == null ? System.getenv(name) : property;
+        return value == null ? "" : value.strip();
+    }
+
+    /** Returns the folder that Sheaf keeps its own in: {@code SHEAF_HOME}, else {@code ~/.sheaf}. */
+    static Path home() {
+        var home = get("SHEAF_HOME");
+        return home.isEmpty() ? Path.of(System.getProperty("user.home"), ".sheaf") : Path.of(home);
+    }
+
+    /** Returns a provider's key; where none is set, one typed in, and on this machine any. */
+    static String key(String provider, String keyVariable, boolean isLocal) {
+        var key = get(keyVariable);
+        if (!key.matches("[\\x21-\\x7e]*"))
+            throw new IllegalStateException("provider: " + keyVariable
+                + " holds a character that no key has");
+        if (!key.isEmpty()) return key;
+        if (isLocal) return "none";
+        if (!canAsk() && !ASKED.containsKey(keyVariable))
+            throw new IllegalStateException("provider: no key for " + provider + "; set "
+                + keyVariable);
+        return ASKED.computeIfAbsent(keyVariable, variable -> ask(provider, variable));
+    }
+
+    static boolean canAsk() { return System.console() != null && get("CI").isEmpty(); }
+
+    private static String ask(String provider, String keyVariable) {
+        var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider,
+            keyVariable);
+        if (typed == null)                                 // JShell reads the terminal itself
+            throw new IllegalStateException("provider: no key for " + provider + ", and none can be typed "
+                + "in here; set " + keyVariable + " and start again");
+        var key = new String(typed).strip();
+        if (key.isEmpty())
+            throw new IllegalStateException("provider: no key for " + provider + "; set "
+                + keyVariable);
+        return key;
+    }
+}

@@ -1,0 +1,188 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.Stream;
+import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Usage;
+
+/** One request and what came of it: its answer or its error, joined to its row. */
+final class Exchange {
+    private final Answers answers;
+    private final long index;                             // of the request, from 0
+    private final Exchange later;                         // whose answer takes the place of this one's, or null
+    private Optional<Answer> answer;                      // read when first asked for; empty: no line came
+    private Outcome outcome;
+    private Map<String, Object> row;
+
+    Exchange(Answers answers, long index) { this(answers, index, null); }
+
+    private Exchange(Answers answers, long index, Exchange later) {
+        this.answers = answers;
+        this.index = index;
+        this.later = later;
+    }
+
+    /** Returns the request as it was, with the answer that came later. */
+    Exchange answeredBy(Exchange later) { return new Exchange(answers, index, later); }
+
+    long index() { return index; }
+
+    private Optional<Answer> answer() {
+        if (answer == null) answer = later == null ? answers.answer(index) : later.answer();
+        return answer;
+    }
+
+    String customId() { return answers.requests().customId(index, this::row); }
+
+    Map<String, Object> row() {
+        if (row == null) row = answers.requests().row(index);
+        return row;
+    }
+
+    /** @throws IllegalArgumentException if the row has no such column */
+    String row(String column) {
+        if (!row().containsKey(column))
+            throw new IllegalArgumentException("row: no column " + column + "; " + Templates.has(row()));
+        return Objects.toString(row().get(column), "");
+    }
+
+    String template() { return answers.requests().template(index); }
+
+    String model() { return later == null ? answers.requests().model(index) : later.model(); }
+
+    String firstId() { return answers.requests().firstId(index); }
+
+    Outcome outcome() {
+        if (outcome == null) outcome = later == null ? ownOutcome() : later.outcome();
+        return outcome;
+    }
+
+    private Outcome ownOutcome() {
+        return answer().map(Answer::outcome).orElseGet(() -> Answer.missing(answers.batchStatus(index)));
+    }
+
+    boolean ok() { return outcome() == Outcome.SUCCEEDED; }
+
+    /** Whether the same request may be answered next time, for its end was not its own fault: retry() sends it. */
+    boolean isRetryable() {
+        return switch (outcome()) {
+            case EXPIRED, CANCELLED, MISSING, INVALID -> true;
+            case ERRORED -> answer().map(Answer::isTransient).orElse(true);
+            case SUCCEEDED, TRUNCATED, REFUSED -> false;
+        };
+    }
+
+    /**
+     * Whether repair() sends it: the request may end better next time, as it was or with room for a longer answer.
+     * Where a file of its part could not be fetched, its answer may be in there: only retry() pays for that again.
+     */
+    boolean isRepairable() {
+        if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
+        return outcome() != Outcome.INVALID && isRetryable() && (answer().isPresent() || answers.isCollected(index));
+    }
+
+    /** Returns where a truncated answer was cut; 0 if nobody says. */
+    private long tokenLimit() {
+        var body = request().path("body");
+        return Requests.LIMITS.stream().mapToLong(field -> body.path(field).asLong()).filter(limit -> limit > 0)
+            .findFirst().orElseGet(() -> usage().output());
+    }
+
+    String text() {
+        if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome() + ": " + error());
+        return rawText();
+    }
+
+    String rawText() { return answer().map(Answer::text).orElse(""); }
+
+    /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
+    boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
+
+    private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
+
+    JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
+
+    <T> T as(Class<T> type) {
+        var json = text().strip().replaceFirst("(?s)^```[a-z]*\\s*(.*?)\\s*```$", "$1");
+        try {
+            return Json.MAPPER.readValue(json, type);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("as: " + customId() + " is no " + type.getSimpleName() + ": " + reason(e)
+                + "; it says: " + clip(json, 80), e);
+        }
+    }
+
+    String error() {
+        if (later != null) return later.error();
+        return switch (outcome()) {
+            case SUCCEEDED -> "";
+            case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
+            case REFUSED -> clip("the model declined: " + refusal(), 300);
+            case INVALID -> "the answer holds no text";
+            case MISSING -> answers.isCollected(index) ? "the provider's files hold no line for this request"
+                : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
+            case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
+                .orElseGet(() -> answers.batchError(index));
+        };
+    }
+
+    private String refusal() {
+        return Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
+            .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason());
+    }
+
+    Usage usage() { return Usage.of(json().path("usage")); }
+
+    String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
+
+    private int round() { return later == null ? answers.requests().round(index) : later.round(); }
+
+    /** Returns the line that was sent, the last time that it was. */
+    private JsonNode request() { return later == null ? answers.requests().json(index) : later.request(); }
+
+    /** Returns the line that answered; of a whole answer there is one. */
+    ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }
+
+    /** Returns the last thing that the request says to the model. */
+    String prompt() {
+        var messages = request().at("/body/messages");
+        return Answer.content(messages.path(messages.size() - 1).path("content"));
+    }
+
+    /** Returns what it takes to send the request once more. */
+    Settings.Sent sent() {
+        if (!(request() instanceof ObjectNode line && line.path("body").isObject()))
+            throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
+        return new Settings.Sent(line, firstId(), round(), outcome() == Outcome.TRUNCATED, tokenLimit(), customId(),
+            template(), row());
+    }
+
+    /** Returns the row with its answer: what a second batch and files see. An earlier answer moves inside. */
+    Map<String, Object> joined() {
+        var result = new LinkedHashMap<String, Object>();
+        result.put("customId", customId());
+        result.put("template", template());
+        result.put("model", model());
+        result.put("outcome", outcome().toString());
+        if (ok()) result.put("text", text());
+        else result.put("error", error());
+        var joined = new LinkedHashMap<>(row());
+        if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
+        joined.put("result", result);
+        return joined;
+    }
+
+    @Override public String toString() {
+        return "Result[" + customId() + " " + outcome() + " " + clip(ok() ? text() : error(), 60) + "]";
+    }
+}

@@ -1,0 +1,243 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.given;
+
+import de.siegmar.fastcsv.writer.CsvWriter;
+import java.nio.file.Path;
+import java.util.BitSet;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.LongFunction;
+import java.util.function.Predicate;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Usage;
+
+/** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
+final class Exchanges {
+    private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
+        "result.outcome", "result.text", "result.error");
+    private final Answers answers;
+    private final LongFunction<Exchange> at;              // by the request's index
+    private final BitSet left;                            // the requests that a filter left; null: all
+    private final boolean isChosen;                       // by only(...): then retry() takes them all
+    private final String name;
+    private Map<Outcome, Long> counts;
+    private Usage usage;                                  // of all; null: not yet summed up
+
+    Exchanges(Answers answers) {
+        this(answers, index -> new Exchange(answers, index), null, false, answers.journal().name());
+        usage = answers.batchUsage();
+    }
+
+    private Exchanges(Answers answers, LongFunction<Exchange> at, BitSet left, boolean isChosen, String name) {
+        this.answers = answers;
+        this.at = at;
+        this.left = left;
+        this.isChosen = isChosen;
+        this.name = name;
+    }
+
+    String name() { return name; }
+
+    Answers answers() { return answers; }
+
+    /** Whether no filter has left any out. */
+    boolean isWhole() { return left == null; }
+
+    boolean isChosen() { return isChosen; }
+
+    Exchange at(long index) { return at.apply(index); }
+
+    Stream<Exchange> stream() {
+        return (left == null ? LongStream.range(0, answers.count()) : left.stream().asLongStream()).mapToObj(at);
+    }
+
+    long size() { return left == null ? answers.count() : left.cardinality(); }
+
+    Map<Outcome, Long> counts() {
+        if (counts == null) tally();
+        return counts;
+    }
+
+    Usage usage() {
+        if (usage == null) tally();
+        return usage;
+    }
+
+    private void tally() {
+        var tally = new EnumMap<Outcome, Long>(Outcome.class);
+        var sum = Usage.NONE;
+        for (var i = stream().iterator(); i.hasNext(); ) {
+            var exchange = i.next();
+            tally.merge(exchange.outcome(), 1L, Long::sum);
+            sum = sum.plus(exchange.usage());
+        }
+        counts = Collections.unmodifiableMap(tally);
+        if (usage == null) usage = sum;
+    }
+
+    double accuracy(String column) {
+        if (size() == 0) throw new IllegalStateException("accuracy: there are no results");
+        given("accuracy", column);
+        return (double) stream().filter(exchange -> exchange.says(exchange.row(column))).count() / size();
+    }
+
+    Exchanges filtered(Predicate<Exchange> filter, String word) { return filtered(filter, word, isChosen); }
+
+    /** Returns those of these outcomes; a retry takes all of them. */
+    Exchanges only(Set<Outcome> outcomes) {
+        return filtered(exchange -> outcomes.contains(exchange.outcome()), "only", true);
+    }
+
+    Exchanges failed() { return filtered(exchange -> !exchange.ok(), "failed"); }
+
+    private Exchanges filtered(Predicate<Exchange> filter, String word, boolean isChosen) {
+        var matching = new BitSet();
+        stream().filter(filter).forEach(exchange -> matching.set((int) exchange.index()));
+        return new Exchanges(answers, at, matching, isChosen, name + "-" + word);
+    }
+
+    <K> Map<K, Exchanges> by(Function<Exchange, K> property) {
+        var groups = new LinkedHashMap<K, BitSet>();
+        stream().forEach(exchange -> groups.computeIfAbsent(property.apply(exchange), key -> new BitSet())
+            .set((int) exchange.index()));
+        var exchanges = new LinkedHashMap<K, Exchanges>();
+        groups.forEach((key, group) ->
+            exchanges.put(key, new Exchanges(answers, at, group, isChosen, name + "-" + key)));
+        return exchanges;
+    }
+
+    /** Returns these with later answers in the place of failed ones; what came is only replaced by a whole answer. */
+    Exchanges merge(Exchanges later) {
+        if (!later.answers.manifest().isResend()
+            || !later.answers.manifest().origin().equals(answers.manifest().origin()))
+            throw new IllegalArgumentException("merge: " + later.name + " is no retry of " + name
+                + "; merge takes what retry() brought");
+        var places = new HashMap<String, Long>();          // of the later ones, by the id that a request had at first
+        later.stream().forEach(exchange -> places.put(exchange.firstId(), exchange.index()));
+        return new Exchanges(answers, index -> better(at(index), places, later), left, isChosen, name);
+    }
+
+    private static Exchange better(Exchange before, Map<String, Long> places, Exchanges later) {
+        var place = before.ok() ? null : places.get(before.firstId());
+        if (place == null) return before;
+        var after = later.at(place);
+        return after.ok() || before.rawText().isEmpty() ? before.answeredBy(after) : before;
+    }
+
+    /** Returns what retry() sends: those that may succeed next time, or all that only(...) chose. */
+    Exchanges retryable() {
+        var retryable = isChosen ? this : filtered(Exchange::isRetryable, "retry");
+        if (retryable.size() > 0) return retryable;
+        var failed = failed();
+        throw new IllegalStateException(failed.size() == 0 ? "retry: nothing failed, so there is nothing to send again"
+            : "retry: none of " + failed.size() + " failed requests may succeed next time (" + failed.counts()
+                + "); only(outcome).retry() sends those all the same");
+    }
+
+    /**
+     * Sends again what may end better, up to so many times, and returns these with what came of it.
+     * @param submit submits a draft of these settings, and returns what came
+     */
+    Exchanges repaired(int rounds, Consumer<String> note, Function<Settings, Exchanges> submit) {
+        var merged = this;
+        var last = this;
+        for (int round = 1; round <= rounds; round++) {
+            var repairable = last.filtered(Exchange::isRepairable, "repair");
+            if (repairable.size() == 0) break;
+            try {
+                last = submit.apply(repairable.resend(last, "repair " + round + " of " + rounds, true));
+            } catch (BatchException e) {
+                if (e.batchId().isEmpty() && !e.isFinal()) throw e;
+                note.accept("repair: " + e.getMessage());
+                break;                                     // what was answered before is not lost for it
+            }
+            merged = merged.merge(last);
+        }
+        return merged;
+    }
+
+    /**
+     * Returns a draft's settings that send these once more.
+     * @param all those that these were chosen from
+     * @param word says which retry it is
+     */
+    Settings resend(Exchanges all, String word, boolean isGrowing) {
+        var journal = answers.journal();
+        var manifest = journal.manifest();
+        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), journal.dir(),
+            journal.parts().map(Part::id).toList(), manifest.endpoint(), manifest.rowColumns(),
+            manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
+        return new Settings().with(settings -> {
+            settings.resend = resend;
+            if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
+            settings.metadata = manifest.metadata();
+            settings.note = leftOut(all.failed(), word);
+        });
+    }
+
+    private String leftOut(Exchanges failed, String word) {
+        var rest = failed.filtered(exchange -> !left.get((int) exchange.index()), "left").counts();
+        var said = word + ": " + size() + " of " + failed.size() + " failed requests";
+        if (rest.isEmpty()) return word.equals("retry") ? "" : said;
+        return said + "; left out, for the same request would end the same: "
+            + rest.toString().replaceAll("[{}]", "").replace("=", " ");
+    }
+
+    /** Writes these columns as CSV; all, if none is named. */
+    void toCsv(Path file, String... columns) {
+        var wanted = columns.length > 0 ? Stream.of(columns).map(this::known).toList() : allColumns();
+        AtomicFiles.stream("toCsv", file, out -> {
+            try (var csv = CsvWriter.builder().build(out)) {
+                csv.writeRecord(wanted);
+                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next().joined(), wanted));
+            }
+        });
+    }
+
+    void toJsonl(Path file) {
+        AtomicFiles.stream("toJsonl", file, out -> {
+            for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
+        });
+    }
+
+    /** Rows of JSON need not have the same columns, so all are asked. */
+    private List<String> allColumns() {
+        var columns = new LinkedHashSet<>(answers.manifest().rowColumns());
+        if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
+        columns.remove("result");
+        columns.addAll(OWN_COLUMNS);
+        return List.copyOf(columns);
+    }
+
+    private String known(String column) {
+        var columns = allColumns();
+        if (columns.contains(given("toCsv", column)) || column.startsWith("result.row.")) return column;
+        throw new IllegalArgumentException("toCsv: no column " + column + "; there are: " + String.join(", ", columns));
+    }
+
+    private static List<String> cells(Map<String, Object> row, List<String> columns) {
+        return columns.stream().map(column -> writable(column, Json.cell(Templates.value(column, row)))).toList();
+    }
+
+    private static String writable(String column, String cell) {
+        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
+        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
+            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
+    }
+
+    @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
+}

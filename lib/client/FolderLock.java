@@ -1,0 +1,74 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/** Keeps two processes, or threads, from changing the same folder at once. */
+record FolderLock(Path file, FileChannel channel) implements AutoCloseable {
+    private static final Duration PAUSE = Duration.ofMillis(50);
+    private static final int SILENT_TRIES = 40;             // two seconds
+    /** By this process. Closing a file drops all its locks on it (POSIX), so what it has it does not open again. */
+    private static final Set<Path> HELD = new HashSet<>();
+
+    /** Waits until no other process or thread has it, and says so if that takes long. */
+    static FolderLock on(Path dir, Consumer<String> note) {
+        try {
+            for (int attempt = 1; ; attempt++) {
+                var lock = ifFree(dir);
+                if (lock != null) return lock;
+                if (attempt == SILENT_TRIES)
+                    note.accept("another process is at work on " + dir.getFileName() + "; waiting for it");
+                Retry.sleep("submit", PAUSE);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("submit: cannot lock " + file(dir) + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** Stays when a journal goes: others may wait for it, and would not see that they lock another file. */
+    static Path file(Path dir) { return dir.resolveSibling("." + dir.getFileName() + ".lock"); }
+
+    /** Returns null if another process or thread has it. */
+    static FolderLock ifFree(Path dir) throws IOException {
+        var file = file(dir).toAbsolutePath().normalize();
+        synchronized (HELD) {
+            if (HELD.contains(file)) return null;
+            var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            if (isTaken(channel)) {
+                HELD.add(file);
+                return new FolderLock(file, channel);
+            }
+            channel.close();
+            return null;
+        }
+    }
+
+    private static boolean isTaken(FileChannel channel) throws IOException {
+        try {
+            return channel.tryLock() != null;
+        } catch (OverlappingFileLockException anotherThread) {
+            return false;
+        }
+    }
+
+    @Override public void close() {
+        synchronized (HELD) {
+            try {
+                channel.close();
+                HELD.remove(file);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+package sheaf;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/** Results as a table, of text or HTML: of each row the cells of its columns, then its answers; and a summary. */
+final class Grid {
+    private static final int CELL_LINES = 6;
+    private final Exchanges exchanges;
+    private final Manifest manifest;
+    private final boolean isWide;                          // a row's answers stand side by side
+    private final int answersPerLine;
+    private final List<Exchange> shown;
+    private final List<Column> columns;
+
+    private record Column(String label, Function<Exchange, String> cell) {}
+
+    private Grid(Exchanges exchanges, int limit) {
+        this.exchanges = exchanges;
+        manifest = exchanges.answers().manifest();
+        isWide = exchanges.isWhole() && hasRows() && manifest.requestsPerRow() > 1;
+        answersPerLine = isWide ? manifest.requestsPerRow() : 1;
+        shown = exchanges.stream().limit((long) limit * answersPerLine).toList();
+        columns = columns();
+    }
+
+    /** Draws the first rows as text. */
+    static String text(Exchanges exchanges, int limit) {
+        var grid = new Grid(exchanges, limit);
+        var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line),
+            line.stream().map(Grid::answer)).toList()).toList();
+        return Tables.draw(grid.header(), lines, CELL_LINES) + grid.summary();
+    }
+
+    /** Draws the first rows as HTML. */
+    static String html(Exchanges exchanges, int limit) {
+        var grid = new Grid(exchanges, limit);
+        var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line).map(Html::cell),
+            line.stream().map(Grid::htmlAnswer)).toList()).toList();
+        return Html.drawn(grid.header(), lines) + Html.lines(grid.summary());
+    }
+
+    private boolean hasRows() { return manifest.rows() > 0; }
+
+    /** Whether each row names its own model, which then tells no two answers of a row apart. */
+    private boolean hasModelOfRow() { return manifest.models().isEmpty(); }
+
+    private List<Column> columns() {
+        var columns = new ArrayList<Column>();
+        columns.add(new Column("id", Exchange::customId));
+        manifest.promptColumns().stream().filter(this::isColumn).forEach(name ->
+            columns.add(new Column(name, exchange -> Json.cell(Templates.value(name, exchange.row())))));
+        if (!hasRows()) columns.add(new Column("prompt", Exchange::prompt));
+        else if (!isWide && differ(Exchange::template)) columns.add(new Column("template", Exchange::template));
+        if ((!isWide || hasModelOfRow()) && differ(Exchange::model)) columns.add(new Column("model", Exchange::model));
+        return columns;
+    }
+
+    /** A section's own names are no columns of the row, nor is one that only says what else to write. */
+    private boolean isColumn(String name) {
+        var column = name.replaceFirst("\\..*", "");
+        return shown.isEmpty() || shown.stream().anyMatch(exchange -> exchange.row().containsKey(column));
+    }
+
+    private boolean differ(Function<Exchange, String> property) {
+        return shown.stream().map(property).distinct().count() > 1;
+    }
+
+    private List<List<Exchange>> lines() {
+        return IntStream.range(0, shown.size() / answersPerLine)
+            .mapToObj(line -> shown.subList(line * answersPerLine, (line + 1) * answersPerLine)).toList();
+    }
+
+    private List<String> header() {
+        var answers = isWide ? shown.stream().limit(answersPerLine).map(this::label) : Stream.of("result");
+        return Stream.concat(columns.stream().map(Column::label), answers).toList();
+    }
+
+    /** Returns what tells this answer of a row from its neighbours. */
+    private String label(Exchange exchange) {
+        if (!differ(Exchange::model) || hasModelOfRow()) return exchange.template();
+        return differ(Exchange::template) ? exchange.template() + ", " + exchange.model() : exchange.model();
+    }
+
+    private Stream<String> cells(List<Exchange> line) {
+        return columns.stream().map(column -> column.cell().apply(line.get(0)));
+    }
+
+    private static String answer(Exchange exchange) {
+        return exchange.ok() ? exchange.text() : exchange.outcome() + why(exchange);
+    }
+
+    private static String htmlAnswer(Exchange exchange) {
+        return exchange.ok() ? Html.cell(exchange.text())
+            : Html.failed(exchange.outcome().toString(), why(exchange));
+    }
+
+    private static String why(Exchange exchange) {
+        return ": " + exchange.error() + (exchange.rawText().isEmpty() ? "" : "\n" + exchange.rawText());
+    }
+
+    private String summary() {
+        var counts = exchanges.counts().entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+            .collect(Collectors.joining(", "));
+        var more = exchanges.size() - shown.size();
+        return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+            + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+    }
+}

@@ -1,0 +1,81 @@
+package sheaf;
+
+import static sheaf.Messages.given;
+import static sheaf.Messages.reason;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.URL;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
+record InputFile(String word, String name, Path path, URL resource) {
+    static InputFile find(String word, String name) {
+        return locate(word, name).orElseThrow(() -> new IllegalArgumentException(
+            word + ": no file " + name + " (looked at " + absolute(name) + " and on the class path)"));
+    }
+
+    static Optional<InputFile> locate(String word, String name) {
+        if (given(word, name).isBlank() || !isPath(name)) return Optional.empty();
+        var path = Path.of(name);
+        if (Files.exists(path) && !Files.isDirectory(path)) return Optional.of(new InputFile(word, name, path, null));
+        var resource = path.isAbsolute() || Files.isDirectory(path) ? null
+            : InputFile.class.getResource("/" + name.replace('\\', '/'));
+        return resource == null || resource.getPath().endsWith("/") ? Optional.empty()
+            : Optional.of(new InputFile(word, name, null, resource));
+    }
+
+    static boolean isPath(String name) {
+        try {
+            return Path.of(name).getFileName() != null;
+        } catch (InvalidPathException e) {
+            return false;
+        }
+    }
+
+    private static String absolute(String name) {
+        return isPath(name) ? Path.of(name).toAbsolutePath().normalize().toString() : "it as a path";
+    }
+
+    InputStream open() {
+        try {
+            return path == null ? resource.openStream() : Files.newInputStream(path);
+        } catch (IOException e) {
+            throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+        }
+    }
+
+    String text() {
+        try (var in = open()) {
+            return Lines.strictUtf8(ByteBuffer.wrap(in.readAllBytes()));
+        } catch (CharacterCodingException e) {
+            throw notUtf8(e);
+        } catch (IOException e) {
+            throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+        }
+    }
+
+    String fileName() { return Path.of(name).getFileName().toString(); }
+
+    IllegalArgumentException fault(long line, String what, Throwable cause) {
+        return new IllegalArgumentException(word + ": " + name + " line " + line + ": " + what, cause);
+    }
+
+    /** Names the first line that is not UTF-8; the decoder itself knows no lines. */
+    IllegalArgumentException notUtf8(Throwable cause) {
+        long bad = 0;
+        try (var lines = new Lines(open())) {
+            while (bad == 0 && lines.advance())
+                if (!lines.isUtf8()) bad = lines.number();
+        } catch (IOException e) {
+            cause.addSuppressed(e);
+        }
+        return fault(bad, "not UTF-8; save the file as UTF-8", cause);
+    }
+}

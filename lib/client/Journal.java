@@ -1,0 +1,360 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.DateTimeException;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
+
+/**
+ * One batch on disk, {@code ~/.sheaf/batches/<name>-<digest>/}: what was asked for, the rows, the input files, a log of
+ * steps, and the files that came back. It writes down what others do, and sends nothing.
+ */
+final class Journal {
+    static final String MANIFEST = "draft.json";
+    static final List<String> KINDS = List.of("output", "error");
+    private static final DateTimeFormatter MINUTE =
+        DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
+    private static final DateTimeFormatter DAY =
+        DateTimeFormatter.ofPattern("yyyy-MM-dd").withZone(ZoneId.systemDefault());
+    private final Path dir;
+    private final Manifest manifest;
+    private final SentRequests requests;
+    private final List<PartLog> log = new ArrayList<>();   // one for each part
+    private Instant submittedAt = Instant.EPOCH;
+
+    Journal(Path dir) {
+        this.dir = dir;
+        this.manifest = Json.read(dir.resolve(MANIFEST), Manifest.class);
+        if (manifest.version() > Manifest.VERSION)
+            throw new IllegalStateException("journal: a newer Sheaf wrote " + dir + "; use that one");
+        if (manifest.partRequests().isEmpty() && manifest.reused() == 0)
+            throw new IllegalStateException("journal: " + dir + " is damaged; delete it");
+        requests = new SentRequests(dir, manifest);
+        reload();
+    }
+
+    static Path folder() { return Environment.home().resolve("batches"); }
+
+    static String day(Instant time) { return DAY.format(time); }
+
+    static String minute(Instant time) { return MINUTE.format(time); }
+
+    /** Returns all batches that are kept here. */
+    static Stream<Journal> all() {
+        if (!Files.isDirectory(folder())) return Stream.empty();
+        try (var dirs = Files.list(folder())) {
+            return dirs.toList().stream().flatMap(dir -> read(dir).stream());
+        } catch (IOException e) {
+            throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** One folder that cannot be read does not hide the others. */
+    private static Optional<Journal> read(Path dir) {
+        try {
+            boolean isStaged = dir.getFileName().toString().startsWith(".");
+            return isStaged || Files.notExists(dir.resolve(MANIFEST)) ? Optional.empty()
+                : Optional.of(new Journal(dir));
+        } catch (UncheckedIOException | IllegalStateException | DateTimeException unreadable) {
+            return Optional.empty();
+        }
+    }
+
+    /** Returns the newest batch of this id, name or folder name; one that was submitted here goes first. */
+    static Optional<Journal> find(String idOrName) {
+        return all().filter(journal -> journal.isCalled(idOrName))
+            .max(Comparator.comparing((Journal journal) -> !journal.manifest.isAdopted())
+                .thenComparing(journal -> journal.submittedAt));
+    }
+
+    static Optional<Journal> find(String idOrName, String provider) {
+        return find(idOrName).filter(journal -> journal.isAt(provider));
+    }
+
+    /** Returns the newest batch that was submitted here under this name, and of which something ran. */
+    static Optional<Journal> lastSubmitted(String name, String provider) {
+        return all().filter(journal -> journal.name().equals(name) && journal.isAt(provider) && journal.hasRun()
+                && !journal.manifest.isAdopted() && !journal.manifest.isResend())
+            .max(Comparator.comparing(journal -> journal.submittedAt));
+    }
+
+    Path dir() { return dir; }
+
+    Manifest manifest() { return manifest; }
+
+    SentRequests requests() { return requests; }
+
+    String name() { return manifest.name(); }
+
+    String folderName() { return dir.getFileName().toString(); }
+
+    /** Returns its folder as people write it. */
+    String shortPath() {
+        var home = Path.of(System.getProperty("user.home"));
+        return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
+    }
+
+    boolean isAt(String provider) { return manifest.provider().name().equals(provider); }
+
+    Instant submittedAt() { return submittedAt; }
+
+    Instant writtenAt() { return Instant.ofEpochMilli(dir.resolve(MANIFEST).toFile().lastModified()); }
+
+    /** Returns how much of the disk it takes, in bytes. */
+    long bytes() {
+        try (var files = Files.list(dir)) {
+            return files.mapToLong(file -> file.toFile().length()).sum();
+        } catch (NoSuchFileException deleted) {
+            return 0;
+        } catch (IOException e) {
+            throw new UncheckedIOException("kept: cannot read " + dir + " (" + reason(e) + ")", e);
+        }
+    }
+
+    long sentCount() { return manifest.requests() - manifest.reused(); }
+
+    Path inputFile(int part) { return SentRequests.inputFile(dir, part); }
+
+    /** Returns the name that a part's input file has at the provider; it tells whose it is. */
+    String uploadName(int part) { return folderName() + ".part-" + part + ".jsonl"; }
+
+    /** Returns what a part's batch bears as metadata, up to a token: other limits cut the same requests elsewhere. */
+    String mark(int part) {
+        return manifest.sentDigest() + "/" + part + "-" + manifest.partRequests().get(part - 1) + "/" + name() + "/";
+    }
+
+    Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
+
+    Path reusedAnswers() { return dir.resolve("reused.output.jsonl"); }
+
+    /** The places of all answers, which are looked for anew if this file is gone. */
+    Path answersIndex() { return dir.resolve("answers.idx"); }
+
+    int partCount() { return log.size(); }
+
+    IntStream partNumbers() { return IntStream.rangeClosed(1, log.size()); }
+
+    Stream<Part> parts() { return log.stream().map(PartLog::part); }
+
+    Part part(int number) { return at(number).part(); }
+
+    private PartLog at(int number) { return log.get(number - 1); }
+
+    boolean hasBatch(int part) { return at(part).batch != null; }
+
+    boolean hasFile(int part) { return at(part).file != null; }
+
+    String fileId(int part) { return at(part).fileId(); }
+
+    /** Returns when a part's input file came to the provider, if that said so. */
+    Optional<Instant> uploadedAt(int part) { return Json.instant(at(part).file.path("created_at")); }
+
+    /** Whether an upload may have been finished unseen. */
+    boolean isUploadUnsure(int part) { return at(part).uploading; }
+
+    /** Whether a create was sent whose answer never came. */
+    boolean isCreateUnsure(int part) { return at(part).token != null && at(part).batch == null; }
+
+    boolean wasSubmitted(int part) { return at(part).submitted; }
+
+    boolean isCalled(String idOrName) {
+        return wasBegun() && (name().equals(idOrName) || folderName().equals(idOrName)
+            || log.stream().anyMatch(part -> part.id().equals(idOrName)
+                || part.file != null && part.fileId().equals(idOrName)));
+    }
+
+    /** Whether anything of it was sent, be it an upload that waits for its batch. */
+    private boolean wasBegun() {
+        return manifest.reused() > 0 || log.stream().anyMatch(part ->
+            part.batch != null || part.token != null || part.file != null || part.uploading);
+    }
+
+    /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
+    boolean isUntouched() {
+        return manifest.reused() == 0 && log.stream().allMatch(part -> part.batch == null
+            ? part.file == null && part.token == null && !part.uploading : !part.part().hasRun());
+    }
+
+    /** Whether something of it runs or has run. */
+    boolean hasRun() {
+        return manifest.reused() > 0
+            || isSubmitted() && log.stream().anyMatch(part -> part.batch != null && part.part().hasRun());
+    }
+
+    /** Whether something of it runs, has run, or was sent and never answered. */
+    boolean mayHaveRun() { return hasRun() || partNumbers().anyMatch(this::isCreateUnsure); }
+
+    /** Whether a batch was ever to be made of it. */
+    boolean isSubmitted() { return log.isEmpty() || log.stream().anyMatch(part -> part.submitted); }
+
+    /** Whether it waits for nothing but to be submitted. */
+    boolean isOnlyUploaded() { return isWaiting() && !isSubmitted(); }
+
+    boolean isWaiting() { return log.stream().anyMatch(part -> part.batch == null); }
+
+    /** Whether a part is over and all that came of it is on this disk. */
+    private boolean isCollected(Part part) {
+        return part.status().isTerminal()
+            && (part.outputFileId().isEmpty() || Files.exists(answerFile(part.number(), "output")))
+            && (part.errorFileId().isEmpty() || Files.exists(answerFile(part.number(), "error")));
+    }
+
+    Stream<Part> collected() { return parts().filter(this::isCollected); }
+
+    /** Returns where what came of it is, in a word. */
+    String answers() {
+        boolean hasFiles = parts().anyMatch(part -> !part.outputFileId().isEmpty() || !part.errorFileId().isEmpty());
+        if (manifest.reused() == 0 && !hasFiles) return "none";
+        return parts().allMatch(this::isCollected) ? "here" : "not here";
+    }
+
+    /** Reads the log of steps; another process may have gone on with it. */
+    void reload() {
+        log.clear();
+        submittedAt = Instant.EPOCH;
+        for (int part = 1; part <= manifest.partRequests().size(); part++) log.add(new PartLog(part));
+        var file = dir.resolve("steps.jsonl");
+        if (!Files.exists(file)) return;
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            while (lines.advance()) replay(Json.lenient(lines.text()));
+        } catch (IOException e) {
+            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** Takes one step; a torn line never happened. */
+    private void replay(JsonNode step) {
+        var word = step.path("step").asText();
+        int number = step.path("part").asInt();
+        if (word.equals("reused")) submittedAt = Instant.parse(step.path("at").asText());
+        if (!step.isObject() || number < 1 || number > log.size()) return;
+        if (word.equals("again")) log.set(number - 1, new PartLog(number));
+        else at(number).take(word, step);
+        if (word.equals("created") && submittedAt.equals(Instant.EPOCH))
+            submittedAt = Instant.parse(step.path("at").asText());
+        if (word.equals("again") && manifest.reused() == 0 && log.stream().allMatch(part -> part.batch == null))
+            submittedAt = Instant.EPOCH;
+    }
+
+    private void write(String step, int part, String field, Object value) {
+        var line = Json.MAPPER.createObjectNode();
+        line.put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
+        line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
+        AtomicFiles.append(dir.resolve("steps.jsonl"), Json.line(line));
+        replay(line);
+    }
+
+    /** An upload begins. */
+    void uploading(int part) { write("uploading", part, "name", uploadName(part)); }
+
+    /** An upload was finished. */
+    void uploaded(int part, JsonNode file) { write("uploaded", part, "file", file); }
+
+    /** A create begins; the token is in the metadata of the batch, if one comes of it. */
+    void creating(int part, String token) { write("creating", part, "token", token); }
+
+    /** A part is at the provider. */
+    void created(int part, JsonNode batch) { write("created", part, "batch", batch); }
+
+    /** No batch came of a create: it was refused, or the provider had no room for it. */
+    void notCreated(int part, String batchId) { write("no room", part, "id", batchId); }
+
+    /** A part has ended, or never was. */
+    void ended(int part, JsonNode batch) { write("ended", part, "batch", batch); }
+
+    /** Writes down how a part ended; one whose files are not yet named is looked at again by the next run. */
+    void ended(Part part) {
+        if (part.lacksItsFiles() || part(part.number()).status().isTerminal()) return;
+        ended(part.number(), part.json());
+    }
+
+    /** What is known of a part at the provider does not count any more. */
+    void startOver(int part) { write("again", part, "id", part(part).id()); }
+
+    /** The part is submitted anew: what came back of it before does not count; the file of a refused one does. */
+    void forget(int part) {
+        AtomicFiles.delete(answersIndex());
+        for (var kind : KINDS) AtomicFiles.delete(answerFile(part, kind));
+        var file = at(part).id().isEmpty() ? at(part).file : null;
+        startOver(part);
+        if (file != null) uploaded(part, file);
+    }
+
+    /** The answers of requests that are not sent were taken from an earlier batch. */
+    void reusedAnswersTaken() {
+        if (manifest.reused() > 0 && submittedAt.equals(Instant.EPOCH))
+            write("reused", 0, "requests", manifest.reused());
+    }
+
+    /** Goes at once, so that a kill leaves no half of it; what is left then is swept up by the next submit. */
+    void delete() throws IOException {
+        var trash = dir.resolveSibling(".staging-" + UUID.randomUUID());
+        Files.move(dir, trash, StandardCopyOption.ATOMIC_MOVE);
+        AtomicFiles.deleteFolder(trash);
+    }
+
+    /** What the log of steps says of one part. */
+    private final class PartLog {
+        private final int number;
+        private boolean uploading;                 // an upload may have been finished unseen
+        private JsonNode file;                     // as the provider described it
+        private String token;                      // of a create whose answer may have been lost
+        private JsonNode batch;                    // as last written down
+        private boolean submitted;                 // once a create was sent, answered or not
+        private Part part;                         // what the above says; null: not read yet
+
+        PartLog(int number) { this.number = number; }
+
+        void take(String word, JsonNode step) {
+            part = null;
+            submitted = submitted || Set.of("creating", "created", "no room").contains(word);
+            switch (word) {
+                case "uploading" -> uploading = true;
+                case "uploaded" -> file = step.path("file");
+                case "creating" -> token = step.path("token").asText();
+                case "created" -> batch = BatchApi.hasId(step.path("batch")) ? step.path("batch") : batch;
+                case "ended" -> batch = step.path("batch");
+                case "no room" -> token = null;
+                default -> throw new IllegalStateException("journal: unknown step " + step
+                    + "; a newer Sheaf wrote it");
+            }
+            if (word.equals("no room")) batch = null;
+        }
+
+        String id() { return batch == null ? "" : batch.path("id").asText(); }
+
+        String fileId() { return file.isTextual() ? file.asText() : file.path("id").asText(); }
+
+        Part part() {
+            if (part == null) part = Part.of(number, batch == null ? waiting() : batch);
+            return part;
+        }
+
+        private JsonNode waiting() {
+            var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());
+            if (file != null) waiting.put("input_file_id", fileId());
+            waiting.putObject("request_counts").put("total", manifest.partRequests().get(number - 1));
+            return waiting;
+        }
+    }
+}

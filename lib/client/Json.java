@@ -1,0 +1,169 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.math.BigDecimal;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.DateTimeException;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.Collection;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.StreamSupport;
+
+/** JSON as Sheaf reads and writes it: canonical for the digest, lenient with what providers send. */
+final class Json {
+    /** Whatever length was written is read again: a limit would lose a row, not refuse it. */
+    private static final StreamReadConstraints ANY_LENGTH = StreamReadConstraints.builder()
+        .maxStringLength(Integer.MAX_VALUE).maxNameLength(Integer.MAX_VALUE).maxNumberLength(Integer.MAX_VALUE)
+        .build();
+    static final JsonMapper MAPPER = JsonMapper
+        .builder(JsonFactory.builder().streamReadConstraints(ANY_LENGTH).build())
+        .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+        .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+        .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
+        .addModule(new Jdk8Module())                       // a record may have an Optional
+        .build();
+    /** Writes the same value as the same bytes: a user's map has no order of its own. */
+    static final JsonMapper CANONICAL = MAPPER.rebuild().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
+        .build();
+    private static final DateTimeFormatter ISO = DateTimeFormatter.ISO_DATE_TIME.withZone(ZoneOffset.UTC);
+    static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
+    static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
+    static Map<String, Object> object(String text) throws JsonProcessingException {
+        return MAPPER.readValue(text, ROW);
+    }
+
+    /** Reads what a server sent; what is no JSON is a missing node. */
+    static JsonNode lenient(String text) {
+        try {
+            return MAPPER.readTree(text);
+        } catch (JsonProcessingException e) {
+            return MissingNode.getInstance();
+        }
+    }
+
+    static <T> T read(Path file, Class<T> type) {
+        try {
+            return MAPPER.readValue(Files.readString(file), type);
+        } catch (IOException e) {
+            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
+
+    static Map<String, Object> row(JsonNode object) {
+        return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of();
+    }
+
+    static List<String> texts(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
+    }
+
+    /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
+    static byte[] line(Object value) {
+        try {
+            return (escaped(MAPPER.writeValueAsString(value)) + "\n").getBytes(StandardCharsets.UTF_8);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException("submit: cannot be written as JSON: " + reason(e), e);
+        }
+    }
+
+    static String escaped(String json) {
+        if (json.chars().noneMatch(c -> endsLine(c) || Character.isSurrogate((char) c))) return json;
+        var out = new StringBuilder(json.length() + 16);
+        json.codePoints().forEach(c -> {
+            if (isHalf(c) || endsLine(c)) out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
+            else out.appendCodePoint(c);
+        });
+        return out.toString();
+    }
+
+    /** Whether some reader takes it for the end of a line, though JSON does not. */
+    private static boolean endsLine(int c) { return c == 0x85 || c == 0x2028 || c == 0x2029; }
+
+    /** Whether it is a lone surrogate: half a character, which UTF-8 cannot say. */
+    static boolean isHalf(int codePoint) {
+        return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
+    }
+
+    static byte[] pretty(Object value) throws IOException {
+        return (escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(value)) + "\n")
+            .getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** A value as one cell of a table: text as it is, anything else as JSON. */
+    static String cell(Object value) {
+        if (value == null) return "";
+        if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value).toString();
+        return value instanceof BigDecimal number && Math.abs(number.scale()) < 100 ? number.toPlainString()
+            : value.toString();
+    }
+
+    /** Providers write times as seconds, milliseconds, the same as text, or ISO-8601; some write none. */
+    static Optional<Instant> instant(JsonNode time) {
+        var text = time.asText("");
+        try {
+            if (!text.matches("[0-9]+([.][0-9]+)?"))
+                return Optional.of(ISO.parse(text, Instant::from));
+            var number = (long) Double.parseDouble(text);
+            return Optional.of(Instant.ofEpochSecond(number > 100_000_000_000L ? number / 1000 : number));
+        } catch (DateTimeException none) {
+            return Optional.empty();
+        }
+    }
+
+    /** A SHA-256 in the making: by it the same requests, rows and files are known again. */
+    static final class Digest {
+        private static final int SHORT = 12;                  // hex digits that stand in names
+        private final MessageDigest sha256 = sha256();
+
+        void add(byte[] bytes) { sha256.update(bytes); }
+
+        /** Returns the digest of all that was added as 64 hex digits, and begins anew. */
+        String hex() { return HexFormat.of().formatHex(sha256.digest()); }
+
+        /** Returns as much of a digest as stands in the name of a folder or a file. */
+        static String shortened(String hex) { return hex.substring(0, SHORT); }
+
+        /** Returns the digest of a text, shortened. */
+        static String shortHex(String text) { return shortened(HexFormat.of().formatHex(bytes(text))); }
+
+        /** Returns the first eight bytes of the digest of a text. */
+        static long hash(String text) { return ByteBuffer.wrap(bytes(text)).getLong(); }
+
+        private static byte[] bytes(String text) { return sha256().digest(text.getBytes(StandardCharsets.UTF_8)); }
+
+        private static MessageDigest sha256() {
+            try {
+                return MessageDigest.getInstance("SHA-256");
+            } catch (NoSuchAlgorithmException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+    }
+}

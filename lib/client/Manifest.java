@@ -1,0 +1,97 @@
+package sheaf;
+
+import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.annotation.JsonNaming;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import java.util.List;
+import java.util.Map;
+import sheaf.Vocabulary.Dialect;
+import sheaf.Vocabulary.Limits;
+
+/** What {@code draft.json} says of a batch that is kept: what was asked for, of whom, and how it was cut into parts. */
+@JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
+@JsonInclude(JsonInclude.Include.NON_EMPTY)
+record Manifest(
+    int version,
+    String name,
+    String digest,                                        // of all that goes out, 64 hex digits
+    Address provider,
+    String endpoint,
+    String completionWindow,                              // "" for one that was submitted elsewhere
+    Map<String, String> metadata,                         // the user's pairs
+    JsonNode settings,                                    // what shaped the requests, by word
+    long requests,                                        // with those that were answered before
+    long rows,                                            // 0: the requests were not made from rows
+    @JsonProperty("cut") List<Long> partRequests,         // how many requests each part has
+    @JsonProperty("tokens") List<Long> partTokens,        // as estimated
+    long reused,                                          // requests that were answered before, and are not sent
+    String sent,                                          // the digest of what is sent, where not all is
+    String rowsFile,                                      // without its ending
+    boolean ownIds,                                       // request-1, request-2, ... on the wire
+    @JsonProperty("again") boolean isResend,              // its requests were sent before, in another batch
+    @JsonProperty("adopted") boolean isAdopted,           // it was submitted elsewhere
+    @JsonProperty("again_of") String resendOf,            // the digest of the batch that was first sent
+    List<String> templates,                               // names, in the order of a row's requests
+    int modelsPerRow,
+    List<String> models,                                  // empty: each row names its own
+    String customId,                                      // a template over the row; "": the id on the wire
+    List<String> promptColumns,
+    List<String> rowColumns) {
+    static final int VERSION = 1;
+
+    Manifest {
+        completionWindow = text(completionWindow);
+        metadata = metadata == null ? Map.of() : metadata;
+        settings = settings == null ? MissingNode.getInstance() : settings;
+        partRequests = list(partRequests);
+        partTokens = list(partTokens);
+        sent = text(sent);
+        resendOf = text(resendOf);
+        templates = list(templates);
+        modelsPerRow = Math.max(1, modelsPerRow);         // a folder of the first days has none
+        models = list(models);
+        customId = text(customId);
+        promptColumns = list(promptColumns);
+        rowColumns = list(rowColumns);
+    }
+
+    private static String text(String text) { return text == null ? "" : text; }
+
+    private static <T> List<T> list(List<T> list) { return list == null ? List.of() : list; }
+
+    /** Returns how many requests each row makes: one for each template and model. */
+    int requestsPerRow() { return Math.max(1, templates.size()) * modelsPerRow; }
+
+    /** Returns the digest of the batch in which these requests were first sent. */
+    String origin() { return resendOf.isEmpty() ? digest : resendOf; }
+
+    /** Returns the digest of what is sent. */
+    String sentDigest() { return sent.isEmpty() ? digest : sent; }
+
+    /** Where it was submitted. No key ever enters it. */
+    @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
+    record Address(String name, String baseUrl, String keyVariable, long requests, long bytes, Long batches,
+                   Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+        static Address of(Connection provider) {
+            var limits = provider.limits();
+            var dialect = provider.dialect();
+            return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
+                limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
+                dialect.uploadPath(), dialect.purpose());
+        }
+
+        /** A folder of the first days knows no limits of the queue. */
+        Limits limits() {
+            return new Limits(requests, bytes, batches == null ? Long.MAX_VALUE : batches,
+                tokens == null ? Long.MAX_VALUE : tokens);
+        }
+
+        Dialect dialect() {
+            return new Dialect(mixedModels, maxTokensField, uploadPath == null ? "/files" : uploadPath,
+                purpose == null ? "batch" : purpose);
+        }
+    }
+}

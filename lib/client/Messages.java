@@ -1,0 +1,99 @@
+package sheaf;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.UnknownHostException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
+final class Messages {
+    private Messages() {}
+
+    static <T> T given(String word, T value) {
+        if (value == null) throw new IllegalArgumentException(word + ": the argument is null");
+        return value;
+    }
+
+    static long notNegative(String word, long number) {
+        if (number < 0) throw new IllegalArgumentException(word + ": " + number + " is less than 0");
+        return number;
+    }
+
+    static String count(long number, String noun) {
+        return String.format(Locale.ROOT, "%,d %s%s", number, noun, number == 1 ? "" : "s");
+    }
+
+    /** Returns the start of a text, on one line. */
+    static String clip(String text, int most) {
+        var line = text.strip().replaceAll("\\s+", " ");
+        return line.length() <= most ? line : line.substring(0, Math.max(0, most - 1)) + "\u2026";
+    }
+
+    /** Returns what went wrong with a file or a connection, in a few words. */
+    static String reason(IOException e) {
+        if (e instanceof MismatchedInputException mismatch)
+            return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it"
+                : "it is something else";
+        if (e instanceof JsonProcessingException json)
+            return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "");
+        if (e instanceof FileSystemException file && file.getReason() != null)
+            return file.getReason().toLowerCase(Locale.ROOT);
+        if (e instanceof NoSuchFileException) return "no such file or folder";
+        if (e instanceof AccessDeniedException) return "permission denied";
+        if (e instanceof UnknownHostException) return "unknown host";
+        if (e instanceof ConnectException) return "connection refused";
+        return firstLine(e.getMessage()).isEmpty() ? "connection lost" : firstLine(e.getMessage());
+    }
+
+    private static String firstLine(String text) {
+        return text == null ? "" : text.strip().lines().findFirst().orElse("").strip();
+    }
+
+    /** Returns the first line of what the deepest cause says. */
+    static String cause(Throwable e) {
+        var deepest = e;
+        while (deepest.getCause() != null && deepest.getCause() != deepest) deepest = deepest.getCause();
+        return deepest.getMessage() == null ? deepest.getClass().getSimpleName() : firstLine(deepest.getMessage());
+    }
+
+    /** An amount of bytes in three digits or four. */
+    static String size(long bytes) {
+        if (bytes < 1000) return bytes + " B";
+        int unit = (int) Math.min(2, Math.log10(bytes) / 3 - 1);
+        double amount = bytes / Math.pow(1000, unit + 1);
+        return String.format(Locale.ROOT, amount < 100 ? "%.1f %s" : "%.0f %s", amount,
+            List.of("kB", "MB", "GB").get(unit));
+    }
+
+    /**
+     * Lets a script that ends in one of Sheaf's errors show its sentence, not a stack trace; {@code -Dsheaf.trace}
+     * brings the trace back.
+     */
+    static void showUncaught() {
+        if (Thread.getDefaultUncaughtExceptionHandler() != null
+            || System.getProperty("sheaf.trace") != null) return;
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
+            if (isOurs(error)) System.err.println(error.getMessage());
+            else printTrace(thread, error);
+        });
+    }
+
+    private static boolean isOurs(Throwable error) {
+        return error instanceof RuntimeException && error.getMessage() != null && error.getStackTrace().length > 0
+            && error.getMessage().matches("(?s)[a-zA-Z]+: .*") && Stream.of(error.getStackTrace())
+                .filter(frame -> !frame.getClassName().startsWith("java.")).findFirst()
+                .filter(frame -> frame.getClassName().startsWith("sheaf.")).isPresent();
+    }
+
+    private static void printTrace(Thread thread, Throwable error) {
+        System.err.print("Exception in thread \"" + thread.getName() + "\" ");
+        error.printStackTrace();
+    }
+}

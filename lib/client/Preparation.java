@@ -1,0 +1,113 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
+import java.util.function.UnaryOperator;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Part;
+
+/** How a batch gets its journal: from a draft, or, if it was submitted elsewhere, from what its provider still has. */
+final class Preparation {
+    private Preparation() {}
+
+    /**
+     * Expands a draft, finds its place under {@code ~/.sheaf}, and takes a step with it there.
+     * @param connect finds the provider of an earlier batch
+     */
+    static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
+                      BiConsumer<Watch, Progress> step) {
+        if (!settings.note.isEmpty()) watch.note(settings.note);
+        settings.warnings().forEach(watch::note);
+        var requests = new Requests(settings, watch.state().provider());
+        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(watch, progress)));
+    }
+
+    private static void begin(Settings settings, Requests requests, Watch watch,
+                              Function<Manifest.Address, Connection> connect, Runnable step) {
+        var provider = watch.state().provider();
+        try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
+            try (var lines = requests.open()) {
+                for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
+            }
+            var target = staging.complete(settings.batchName());
+            Reuse.compare(settings, staging, target, provider, connect, watch::note);
+            try (var lock = FolderLock.on(target, watch::note)) {
+                watch.state().use(staging.settle(settings, target));
+                if (settings.resend != null) Submission.checkUnchanged(settings.resend, watch::note);
+                step.run();
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("submit: cannot write to " + Environment.home() + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
+    static void adopt(Watch watch) {
+        var part = watch.state().part(1);
+        var provider = watch.state().provider();
+        var settings = new Settings().with(s -> s.name = plainName(part.id()));
+        try (var staging = new Staging(provider.unlimited(), part.json().path("endpoint").asText(), "")) {
+            addRequests(part, staging, watch);
+            var target = staging.complete(settings.name);
+            try (var lock = FolderLock.on(target, watch::note)) {
+                var journal = staging.settle(settings, target);
+                if (journal.isWaiting()) journal.created(1, part.json());
+                journal.ended(part);
+                watch.state().use(journal);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("results: cannot write to " + Environment.home() + " (" + reason(e) + ")",
+                e);
+        }
+    }
+
+    private static void addRequests(Part part, Staging staging, Watch watch) throws IOException {
+        var file = staging.scratch();
+        if (download(watch, part.inputFileId(), file)) {
+            add(file, staging, line -> line);
+        } else {
+            watch.note("results: the input file of " + part.id()
+                + " is gone, so its rows are unknown, and so are requests without an answer ("
+                + part.requestCounts().total() + " were sent)");
+            for (var answers : List.of(part.outputFileId(), part.errorFileId()))
+                if (download(watch, answers, file)) add(file, staging, Preparation::onlyId);
+        }
+        Files.deleteIfExists(file);
+    }
+
+    private static JsonNode onlyId(JsonNode line) {
+        return Json.MAPPER.createObjectNode().set("custom_id", line.path("custom_id"));
+    }
+
+    /** Returns whether there is such a file. */
+    private static boolean download(Watch watch, String id, Path target) {
+        if (id.isEmpty()) return false;
+        try {
+            Download.fetch(watch.api(), id, target, watch.progress().transfer("downloading " + id));
+            return true;
+        } catch (BatchException e) {
+            if (e.status() != 404 && e.status() != 410) throw e;
+            return false;
+        }
+    }
+
+    private static void add(Path file, Staging staging, UnaryOperator<JsonNode> change) throws IOException {
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            while (lines.advance())
+                if (!lines.isBlank()) staging.add("", Json.line(change.apply(Json.lenient(lines.text()))));
+        }
+    }
+
+    private static String plainName(String id) {
+        var plain = id.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(64, plain.length()));
+    }
+}

@@ -1,0 +1,358 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.Spliterator;
+import java.util.Spliterators;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+import sheaf.Templates.Text;
+
+/**
+ * Expands a draft for a provider: row outermost, then template, then model. The same draft is the same bytes on any
+ * JVM.
+ */
+final class Requests {
+    /** The id on the wire is this and the request's number, from 1. */
+    static final String ID = "request-";
+    private static final int SEARCHED_ROWS = 1_000;
+    /** The fields that limit the tokens of an answer, by whichever a provider calls it. */
+    static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
+    private static final Map<String, String> IMAGE_TYPES = Map.of("png", "image/png", "jpg", "image/jpeg",
+        "jpeg", "image/jpeg", "gif", "image/gif", "webp", "image/webp");
+    private static final Set<String> PLAIN_INPUT = Set.of("/embeddings", "/moderations");
+    /** Several providers take 64 characters of ASCII; what tells the rounds apart comes after these. */
+    private static final String SHORT_ID = "[!-~]{1,50}";
+    private final Settings settings;
+    private final Connection provider;                     // its limits and its dialect
+    private final Map<String, Long> ids = new HashMap<>();  // the row that each custom id came from
+    private final String endpoint;
+    private final String route;
+    private long row;
+    private long number;
+    private String customId;                               // that the user gave the row; null: none
+
+    Requests(Settings settings, Connection provider) {
+        this.settings = settings;
+        this.provider = provider;
+        this.endpoint = endpoint(settings, provider);
+        this.route = Settings.route(endpoint);
+    }
+
+    private static String endpoint(Settings settings, Connection provider) {
+        if (settings.resend != null) return settings.resend.endpoint();
+        return settings.requests == null ? settings.endpoint : RequestFile.endpoint(settings.requests, provider);
+    }
+
+    String endpoint() { return endpoint; }
+
+    /** Opens the requests; each call starts anew. */
+    Stream<Request> open() {
+        ids.clear();
+        row = number = 0;
+        if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
+        if (settings.requests != null) return Rows.Reader.stream(new RequestFile(settings.requests, provider));
+        if (settings.data == null) return expand(Request.NO_ROW);
+        var rows = settings.data.open();
+        try {
+            return checked(rows.iterator()).onClose(rows::close).flatMap(this::expand);
+        } catch (RuntimeException e) {
+            rows.close();
+            throw e;
+        }
+    }
+
+    /** An optional section may name a column that the first rows lack, so many are asked. */
+    private Stream<Map<String, Object>> checked(Iterator<Map<String, Object>> rows) {
+        var first = new ArrayList<Map<String, Object>>();
+        while (first.size() < SEARCHED_ROWS && rows.hasNext()) first.add(rows.next());
+        if (first.isEmpty())
+            throw new IllegalArgumentException("prompts: " + settings.data.name()
+                + " has no rows; a batch needs at least one");
+        if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
+            throw namesNoColumn(first.get(0));
+        var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);
+        return Stream.concat(first.stream(), StreamSupport.stream(rest, false));
+    }
+
+    /** An answer used as data stands under {@code result}; a column of that name would hide it. */
+    private void checkColumn(String name, Object value) {
+        if (name.startsWith("result.") || name.equals("result")
+            && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
+            throw new IllegalArgumentException("prompts: the column \"" + name + "\" of "
+                + settings.data.name() + " has the name of an answer; rename it");
+    }
+
+    private Stream<Text> templates() {
+        return Stream.of(settings.prompts, settings.models, settings.examples, settings.images,
+                Stream.of(Optional.ofNullable(settings.system), Optional.ofNullable(settings.customId))
+                    .flatMap(Optional::stream).toList())
+            .flatMap(List::stream);
+    }
+
+    private IllegalArgumentException namesNoColumn(Map<String, Object> first) {
+        var prompt = settings.prompts.get(0);
+        if (prompt.hasTags()) prompt.render("prompts", 1, first);
+        var advice = prompt.text().matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text() + "\")?"
+            : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
+        return new IllegalArgumentException("prompts: \"" + clip(prompt.text(), 40) + "\" names no column of "
+            + settings.data.name() + " (" + String.join(", ", first.keySet()) + "); " + advice);
+    }
+
+    private Stream<Request> expand(Map<String, Object> values) {
+        row++;
+        values.forEach(this::checkColumn);
+        if (settings.customId != null) claim(customId = render("customId", settings.customId, values));
+        var requests = new ArrayList<Request>(settings.prompts.size() * settings.models.size());
+        for (var prompt : settings.prompts)
+            for (var model : settings.models) requests.add(request(prompt, render("model", model, values), values));
+        return requests.stream();
+    }
+
+    private void claim(String id) {
+        if (id.isBlank()) throw new IllegalArgumentException("customId: row " + row + " gives an empty id");
+        var earlier = ids.putIfAbsent(id, row);
+        if (earlier != null)
+            throw new IllegalArgumentException("customId: rows " + earlier + " and " + row + " both give \""
+                + clip(id, 60) + "\"; an id is unique");
+    }
+
+    private String render(String word, Text template, Map<String, Object> values) {
+        return settings.data == null ? template.text() : template.render(word, row, values);
+    }
+
+    /** The same request under its next id, and what the draft says anew; what stays here travels beside it. */
+    private Request resent(Settings.Sent sent) {
+        number++;
+        var line = sent.line();
+        var body = (ObjectNode) line.get("body");
+        int round = sent.round() + 1;
+        var id = sent.firstId().matches(SHORT_ID) ? sent.firstId() : ID + number;
+        line.put("custom_id", unused(id + "-r" + round));
+        if (!settings.models.isEmpty()) body.put("model", settings.models.get(0).text());
+        if (settings.resend.growing() && sent.isTruncated()) body.put(limitField(body), 2 * sent.tokenLimit());
+        addFields(body);
+        var values = new LinkedHashMap<String, Object>();
+        values.put("first", sent.firstId());
+        values.put("round", round);
+        values.put("customId", sent.customId());
+        values.put("template", sent.template());
+        values.put("row", sent.row());
+        return new Request(number, number, values, body.path("model").asText(),
+            Request.fitting(Json.line(line), "retry: " + clip(sent.customId(), 60), provider));
+    }
+
+    /** A file's own ids may look like those of a later round. */
+    private String unused(String id) { return ids.putIfAbsent(id, number) == null ? id : unused(id + "x"); }
+
+    private void addFields(ObjectNode body) {
+        settings.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));
+        if (settings.maxTokens == null) return;
+        body.remove(LIMITS);
+        body.put(maxTokensField(), settings.maxTokens);
+    }
+
+    private String limitField(JsonNode body) {
+        return LIMITS.stream().filter(body::has).findFirst().orElseGet(this::maxTokensField);
+    }
+
+    private Request request(Text prompt, String model, Map<String, Object> values) {
+        if (model.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
+        number++;
+        var line = Json.MAPPER.createObjectNode();
+        line.put("custom_id", ID + number);
+        line.put("method", "POST");
+        line.put("url", endpoint);
+        line.set("body", body(prompt, model, values));
+        var place = "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
+        return new Request(number, row, values, model, Request.fitting(Json.line(line), place, provider));
+    }
+
+    private ObjectNode body(Text prompt, String model, Map<String, Object> values) {
+        var body = Json.MAPPER.createObjectNode().put("model", model);
+        var text = render("prompts", prompt, values);
+        if (PLAIN_INPUT.contains(route)) body.put("input", text);
+        else if (route.equals("/completions")) body.put("prompt", text);
+        else body.set(route.equals("/responses") ? "input" : "messages", messages(text, values));
+        addFields(body);
+        return body;
+    }
+
+    private String maxTokensField() {
+        return switch (route) {
+            case "/responses" -> "max_output_tokens";
+            case "/completions" -> "max_tokens";
+            default -> provider.dialect().maxTokensField();
+        };
+    }
+
+    private ArrayNode messages(String text, Map<String, Object> values) {
+        var messages = Json.MAPPER.createArrayNode();
+        var system = settings.system == null ? "" : render("system", settings.system, values);
+        if (!system.isBlank()) message(messages, "system", system);
+        for (int i = 0; i < settings.examples.size(); i++)
+            message(messages, i % 2 == 0 ? "user" : "assistant", render("example", settings.examples.get(i), values));
+        var urls = settings.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
+            .toList();
+        if (urls.isEmpty()) message(messages, "user", text);
+        else messages.addObject().put("role", "user").set("content", parts(text, urls));
+        return messages;
+    }
+
+    private static void message(ArrayNode messages, String role, String content) {
+        messages.addObject().put("role", role).put("content", content);
+    }
+
+    private ArrayNode parts(String text, List<String> urls) {
+        var parts = Json.MAPPER.createArrayNode();
+        boolean responses = route.equals("/responses");
+        parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
+        for (var url : urls) {
+            var part = parts.addObject().put("type", responses ? "input_image" : "image_url");
+            (responses ? part : part.putObject("image_url"))
+                .put(responses ? "image_url" : "url", imageUrl(url.strip(), row));
+        }
+        return parts;
+    }
+
+    /** What an image may be: an address that the provider fetches, or a file here, which travels inside the request. */
+    private static String imageUrl(String image, long row) {
+        if (image.matches("(?i)https?://[^/\\s]+.*") || image.matches("(?i)data:image/[^,]+,.+")) return image;
+        var type = IMAGE_TYPES.get(image.replaceFirst(".*\\.", "").toLowerCase(Locale.ROOT));
+        if (type == null || !InputFile.isPath(image) || !Files.isRegularFile(Path.of(image)))
+            throw new IllegalArgumentException("image: row " + row + ": \"" + clip(image, 80)
+                + "\" is neither an http(s) or data URL nor a png, jpg, gif or webp file here");
+        return dataUrl(Path.of(image), type);
+    }
+
+    private static String dataUrl(Path file, String type) {
+        try {
+            return "data:" + type + ";base64," + Base64.getEncoder().encodeToString(Files.readAllBytes(file));
+        } catch (IOException e) {
+            throw new UncheckedIOException("image: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** One request as it goes out: its line, and what stays here to join the answer to its row. */
+    record Request(long number, long row, Map<String, Object> values, String model, byte[] line) {
+        /** What a literal prompt has for a row; an empty row of the user's is another one. */
+        static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
+
+        /** Whether it came from a row that nobody else has written down; {@code requests(file)} has none. */
+        boolean hasRow() { return values != null && values != NO_ROW; }
+
+        String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
+
+        /** @throws IllegalArgumentException if the provider takes no such line, with the place that made it */
+        static byte[] fitting(byte[] line, String place, Connection provider) {
+            if (line.length > provider.limits().bytes())
+                throw new IllegalArgumentException(String.format(Locale.ROOT,
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", place, line.length,
+                    provider.name(), provider.limits().bytes()));
+            return line;
+        }
+    }
+
+    /** The lines of an existing file of requests, each checked, its bytes kept. */
+    private static final class RequestFile extends Rows.Reader<Request> {
+        private final InputFile input;
+        private final Connection provider;                     // its limits
+        private final Lines lines;
+        private final Map<String, Long> ids = new HashMap<>();  // the line of each
+        private long number;
+        private String url;                                    // of the lines so far; null before the first
+
+        RequestFile(InputFile input, Connection provider) {
+            this.input = input;
+            this.provider = provider;
+            lines = new Lines(input.open());
+        }
+
+        /** Returns the endpoint of the first line. */
+        static String endpoint(InputFile input, Connection provider) {
+            try (var file = new RequestFile(input, provider)) {
+                return file.hasNext() ? file.url : Settings.CHAT;
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        @Override Request read() throws IOException {
+            while (lines.advance())
+                if (!lines.isBlank()) return request();
+            if (url == null) throw new IllegalArgumentException("requests: " + input.name() + " has no lines");
+            return null;
+        }
+
+        private Request request() throws IOException {
+            if (!lines.isUtf8()) throw fault("not UTF-8; save the file as UTF-8");
+            var text = lines.text();
+            var line = parse(text);
+            check(line);
+            number++;
+            var place = "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")";
+            return new Request(number, number, null, line.at("/body/model").asText(),
+                Request.fitting(bytes(text), place, provider));
+        }
+
+        /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
+        private static byte[] bytes(String text) {
+            return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
+        }
+
+        private JsonNode parse(String text) {
+            try {
+                return Json.MAPPER.readTree(text);
+            } catch (JsonProcessingException e) {
+                throw fault("not JSON (" + reason(e) + ")");
+            }
+        }
+
+        private void check(JsonNode line) {
+            var id = line.path("custom_id").asText();
+            if (!line.path("custom_id").isTextual() || id.isBlank())
+                throw fault("no custom_id; each line needs its own");
+            var earlier = ids.putIfAbsent(id, lines.number());
+            if (earlier != null)
+                throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");
+            if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
+            checkUrl(line.path("url").asText());
+            if (!line.path("body").isObject()) throw fault("no body; it holds the request");
+            if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
+            if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
+        }
+
+        private void checkUrl(String found) {
+            if (!found.startsWith("/"))
+                throw fault("url \"" + clip(found, 60) + "\" is not a path like /v1/chat/completions");
+            if (url == null) url = found;
+            if (!url.equals(found))
+                throw fault("url " + found + " differs from " + url + " above; a batch has one endpoint");
+        }
+
+        private IllegalArgumentException fault(String what) { return input.fault(lines.number(), what, null); }
+
+        @Override public void close() throws IOException { lines.close(); }
+    }
+}

@@ -1,0 +1,112 @@
+package sheaf;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.function.Supplier;
+import sheaf.Templates.Text;
+
+/** The requests of a batch in their order, as they were sent, and what stays here of each: row, id, template, model. */
+final class SentRequests {
+    /** Stands in the index for the part of a request that was answered before, and is not sent. */
+    static final int REUSED = -1;
+    private final Path dir;
+    private final Manifest manifest;
+    private LineIndex lines;                               // opened when first needed
+    private LineIndex rows;                                // likewise
+    private Text customId;                                 // likewise
+
+    SentRequests(Path dir, Manifest manifest) {
+        this.dir = dir;
+        this.manifest = manifest;
+    }
+
+    static Path inputFile(Path dir, int part) { return dir.resolve("part-" + part + ".jsonl"); }
+
+    static Path reusedFile(Path dir) { return dir.resolve("reused.jsonl"); }
+
+    static Path index(Path dir) { return dir.resolve("requests.idx"); }
+
+    private LineIndex lines() {
+        if (lines == null) lines = new LineIndex(index(dir),
+            part -> part == REUSED ? reusedFile(dir) : inputFile(dir, part + 1));
+        return lines;
+    }
+
+    private LineIndex rows() {
+        if (rows == null) rows = new LineIndex(dir.resolve(manifest.rowsFile() + ".idx"),
+            any -> dir.resolve(manifest.rowsFile() + ".jsonl"));
+        return rows;
+    }
+
+    long count() { return manifest.requests(); }
+
+    /** Returns a request's line; {@code index} counts from 0. */
+    String text(long index) { return lines().text(index); }
+
+    JsonNode json(long index) { return Json.lenient(text(index)); }
+
+    /** Returns the number of the part that it is in, from 1; 0 if it was answered before. */
+    int part(long index) { return lines().file(index) + 1; }
+
+    boolean isReused(long index) { return lines().file(index) == REUSED; }
+
+    /** Returns what stands beside a request that was sent before: its row, its ids, its round. */
+    private JsonNode beside(long index) { return Json.lenient(rows().text(index)); }
+
+    Map<String, Object> row(long index) {
+        if (manifest.isResend()) return Json.row(beside(index).path("row"));
+        if (!manifest.ownIds()) return Json.row(json(index).path("body"));
+        return manifest.rows() == 0 ? Map.of() : Json.row(Json.lenient(rows().text(index / manifest.requestsPerRow())));
+    }
+
+    /** Returns the user's id of a request; {@code row} is asked for only if the id is made from it. */
+    String customId(long index, Supplier<Map<String, Object>> row) {
+        if (manifest.isResend()) return beside(index).path("customId").asText();
+        if (!manifest.ownIds()) return json(index).path("custom_id").asText();
+        if (manifest.customId().isEmpty()) return Requests.ID + (index + 1);
+        if (customId == null) customId = Text.compiled("customId", manifest.customId());
+        return customId.render("customId", index / manifest.requestsPerRow() + 1, row.get());
+    }
+
+    /** Returns the id that a request had when it was first sent. */
+    String firstId(long index) {
+        if (manifest.isResend()) return beside(index).path("first").asText();
+        return manifest.ownIds() ? Requests.ID + (index + 1) : json(index).path("custom_id").asText();
+    }
+
+    /** Returns how often a request has been sent, this time included. */
+    int round(long index) { return manifest.isResend() ? beside(index).path("round").asInt() : 1; }
+
+    String template(long index) {
+        if (manifest.isResend()) return beside(index).path("template").asText();
+        if (manifest.templates().isEmpty()) return "";
+        return manifest.templates().get((int) (index / manifest.modelsPerRow() % manifest.templates().size()));
+    }
+
+    String model(long index) {
+        var models = manifest.models();
+        return models.isEmpty() ? json(index).at("/body/model").asText() : models.get((int) (index % models.size()));
+    }
+
+    /** Finds the requests that stand in these lines of a part's input file, from 1. */
+    Map<Long, Long> at(int part, Collection<Long> inputLines) {
+        var wanted = new HashSet<>(inputLines);
+        var found = new HashMap<Long, Long>();
+        long line = 0;
+        for (long i = 0; i < count() && found.size() < wanted.size(); i++)
+            if (part(i) == part && wanted.contains(++line)) found.put(line, i);
+        return found;
+    }
+
+    /** Finds the rows whose requests stand in these lines of a part's input file, both from 1. */
+    Map<Long, Long> rowsAt(int part, Collection<Long> inputLines) {
+        if (manifest.rows() == 0) return Map.of();
+        var rows = at(part, inputLines);
+        rows.replaceAll((line, request) -> request / manifest.requestsPerRow() + 1);
+        return rows;
+    }
+}

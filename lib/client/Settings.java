@@ -1,0 +1,326 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.given;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import sheaf.Templates.Text;
+
+/**
+ * All that a draft was told, as one value: expansion, digest, comparison and the manifest read it. Nobody changes one
+ * that others have: {@link #with} copies, in the one place where fields are copied.
+ */
+final class Settings implements Cloneable {
+    static final String CHAT = "/v1/chat/completions";
+    /** The key in a batch's metadata that tells whose it is. */
+    static final String MARK = "sheaf";
+    private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
+    private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
+    String name;                                          // null: the data's
+    List<Text> models = List.of();
+    Text system;                                  // null: none
+    List<Text> examples = List.of();              // user, assistant, user, assistant, ...
+    List<Text> prompts = List.of();
+    Rows data;                                            // null: the prompts are literals
+    List<Text> images = List.of();
+    Text customId;                                // null: the id on the wire
+    Map<String, Object> body = Map.of();                  // fields that every request body shares
+    Integer maxTokens;                                    // null: the provider's own limit
+    String endpoint = CHAT;
+    String completionWindow = "24h";
+    Map<String, String> metadata = Map.of();
+    InputFile requests;                                   // an existing file of request lines, instead of prompts
+    Resend resend;                                        // requests that are sent once more, instead of prompts
+    String note = "";                                     // said when it is submitted
+    int repairs;
+    boolean reuse;
+    boolean quiet;
+
+    Settings with(Consumer<Settings> change) {
+        var copy = clone();
+        change.accept(copy);
+        return copy;
+    }
+
+    @Override protected Settings clone() {
+        try {
+            return (Settings) super.clone();
+        } catch (CloneNotSupportedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    Settings models(List<Text> models) {
+        if (models.stream().map(Text::text).distinct().count() < models.size())
+            throw new IllegalArgumentException("model: the same model twice would be paid twice; name each once");
+        if (models.stream().anyMatch(model -> model.text().isBlank()))
+            throw new IllegalArgumentException("model: the name is empty; models() lists what there is");
+        return with(s -> s.models = models);
+    }
+
+    /** Adds prompts over these rows; null for literals. */
+    Settings prompts(List<Text> more, Rows rows) {
+        if (rows != null) more.forEach(Text::compile);
+        if (more.isEmpty())
+            throw new IllegalArgumentException("prompts: the list is empty; give at least one text or template");
+        if (!prompts.isEmpty() && !Objects.equals(data, rows))
+            throw new IllegalArgumentException("prompts: the draft already has prompts over "
+                + (data == null ? "no data" : data.name()) + "; all prompts of a batch share one dataset");
+        var named = named(Stream.concat(prompts.stream(), more.stream()).toList());
+        return with(s -> {
+            s.prompts = named;
+            s.data = rows;
+        });
+    }
+
+    /** A prompt given as text is called by its place: prompt-1. Two prompts of one name could not be told apart. */
+    private static List<Text> named(List<Text> prompts) {
+        var named = new ArrayList<Text>();
+        for (var prompt : prompts)
+            named.add(prompt.name().isEmpty() ? prompt.called("prompt-" + (named.size() + 1)) : prompt);
+        var names = new HashSet<String>();
+        for (var prompt : named)
+            if (!names.add(prompt.name()))
+                throw new IllegalArgumentException("prompts: two templates are named \"" + prompt.name()
+                    + "\"; name one by template(name, text)");
+        return List.copyOf(named);
+    }
+
+    /** Has other rows in the place of those that the prompts have; {@code word} is the option that brought them. */
+    Settings over(String word, UnaryOperator<Rows> change) {
+        if (data == null)
+            throw new IllegalArgumentException("options: " + word + " needs prompts over rows; this script has none");
+        return with(s -> s.data = change.apply(data));
+    }
+
+    /** Has other prompts over the same rows. */
+    Settings over(List<Text> templates) { return with(s -> s.prompts = List.of()).prompts(templates, data); }
+
+    Settings name(String name) {
+        if (!given("name", name).matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))
+            throw new IllegalArgumentException("name: \"" + clip(name, 80)
+                + "\" is not 1 to 64 letters, digits, '.', '_' or '-'");
+        return with(s -> s.name = name);
+    }
+
+    Settings maxTokens(int tokens) {
+        if (tokens < 1) throw new IllegalArgumentException("maxTokens: " + tokens + " is less than 1");
+        return with(s -> s.maxTokens = tokens);
+    }
+
+    Settings field(String field, Object value) {
+        if (given("with", field).isBlank()) throw new IllegalArgumentException("with: the field has no name");
+        if (field.equals("stream"))
+            throw new IllegalArgumentException("with: a batch cannot stream; leave stream out");
+        if (OWN_FIELDS.contains(field))
+            throw new IllegalArgumentException("with: " + field
+                + " has a word of its own: model(...), prompts(...) or system(...)");
+        if (value instanceof Number number && !Double.isFinite(number.doubleValue()))
+            throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
+        var fields = new TreeMap<>(body);
+        fields.put(field, PlainValues.of(value));
+        return with(s -> s.body = Collections.unmodifiableMap(fields));
+    }
+
+    Settings completionWindow(String window) {
+        if (!given("completionWindow", window).matches("[1-9][0-9]*[hd]"))
+            throw new IllegalArgumentException("completionWindow: \"" + window
+                + "\" is not a number of hours or days, like 24h");
+        return with(s -> s.completionWindow = window);
+    }
+
+    Settings metadata(String key, String value) {
+        if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
+            throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
+                + "\" is over 64 characters, or its value over 512");
+        if ((key + " " + value).codePoints().anyMatch(Json::isHalf))
+            throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
+                + "\" holds half a character, a lone surrogate; drop it");
+        if (key.equals(MARK))
+            throw new IllegalArgumentException("metadata: \"" + key + "\" is Sheaf's own key");
+        var pairs = new TreeMap<>(metadata);
+        pairs.put(key, value);
+        if (pairs.size() > PAIRS) throw new IllegalArgumentException("metadata: more than 15 pairs; drop one");
+        return with(s -> s.metadata = Collections.unmodifiableMap(pairs));
+    }
+
+    Settings endpoint(String path) {
+        if (!given("endpoint", path).startsWith("/"))
+            throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+        return with(s -> s.endpoint = path);
+    }
+
+    /** Returns the name that it is kept under. */
+    String batchName() {
+        if (name != null) return name;
+        if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
+        var source = requests != null ? requests.fileName() : dataName();
+        var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-")
+            .replaceFirst("^[^A-Za-z0-9]+", "");
+        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(plain.length(), 40));
+    }
+
+    private String dataName() { return data == null ? "prompts" : data.name(); }
+
+    /** Whether another draft may bear the same name by intent, and not only for want of one. */
+    boolean isNamed() { return name != null || data != null || requests != null; }
+
+    /** Whether the ids on the wire are our own, in the order of the requests. */
+    boolean hasOwnIds() { return requests == null && resend == null; }
+
+    /** Returns the columns that the prompts name. */
+    List<String> promptColumns() {
+        if (resend != null) return resend.promptColumns();
+        return data == null ? List.of()
+            : prompts.stream().flatMap(prompt -> prompt.names().stream()).distinct().toList();
+    }
+
+    /** Returns what shapes the requests, by the word that sets it, to tell later what has changed. */
+    JsonNode shape() {
+        var shape = new LinkedHashMap<String, Object>();
+        shape.put("model", String.join(", ", texts(models)));
+        if (system != null) shape.put("system", system.text());
+        shape.put("example", texts(examples));
+        shape.put("prompts", prompts.stream().map(prompt -> List.of(prompt.name(), prompt.text())).toList());
+        shape.put("image", texts(images));
+        if (maxTokens != null) shape.put("maxTokens", maxTokens);
+        shape.put("endpoint", endpoint);
+        shape.put("completionWindow", completionWindow);
+        shape.putAll(body);
+        return Json.MAPPER.valueToTree(shape);
+    }
+
+    private static List<String> texts(List<Text> templates) {
+        return templates.stream().map(Text::text).toList();
+    }
+
+    /**
+     * Refuses what cannot be sent, and what says something that would be ignored.
+     * @throws IllegalStateException with the word that is missing or too much
+     */
+    void check() {
+        if (resend != null) refuse("retry: the requests are made already", beside(secondModel()));
+        else if (requests != null) refuse("requests: the file says it all", beside(fields()));
+        else checkPrompts();
+    }
+
+    private void checkPrompts() {
+        if (prompts.isEmpty())
+            throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
+        if (models.isEmpty())
+            throw new IllegalStateException("submit: no model; call model(\"...\"), and models() lists them");
+        if (data == null) checkLiterals();
+        if (!Set.of("/chat/completions", "/responses").contains(route(endpoint)))
+            messages().findFirst().ifPresent(word -> {
+                throw new IllegalStateException("endpoint: " + endpoint + " takes no messages; drop " + word);
+            });
+    }
+
+    private static void refuse(String why, Stream<String> words) {
+        words.findFirst().ifPresent(word -> {
+            throw new IllegalStateException(why + "; " + word + " would be ignored");
+        });
+    }
+
+    /** Returns the words that make prompts, as far as they were said, and then more. */
+    private Stream<String> beside(Stream<String> more) {
+        var others = Stream.of(word("customId(...)", customId != null),
+            word("endpoint(...)", !endpoint.equals(Settings.CHAT)));
+        return Stream.of(word("prompts(...)", !prompts.isEmpty()), messages(), others.flatMap(s -> s), more)
+            .flatMap(words -> words);
+    }
+
+    private Stream<String> messages() {
+        return Stream.of(word("system(...)", system != null), word("example(...)", !examples.isEmpty()),
+            word("image(...)", !images.isEmpty())).flatMap(words -> words);
+    }
+
+    private Stream<String> secondModel() { return word("a second model", models.size() > 1); }
+
+    private Stream<String> fields() {
+        return Stream.of(models.stream().limit(1).map(model -> "model(\"" + model.text() + "\")"),
+            word("maxTokens(" + maxTokens + ")", maxTokens != null),
+            body.keySet().stream().limit(1).map(field -> "with(\"" + field + "\", ...)"))
+            .flatMap(words -> words);
+    }
+
+    private static Stream<String> word(String word, boolean isSaid) { return isSaid ? Stream.of(word) : Stream.of(); }
+
+    /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
+    private void checkLiterals() {
+        prompts.forEach(Settings::refuseFileName);
+        prompts.stream().filter(Text::isNamed).filter(Text::hasTags).findFirst().ifPresent(prompt -> {
+            throw new IllegalStateException("prompts: template " + prompt.name()
+                + " has no data; give it as prompts(template, csv(...))");
+        });
+        if (customId != null) throw new IllegalStateException("customId: there is no data to make ids from");
+        Stream.of(models, examples, images, system == null ? List.<Text>of() : List.of(system))
+            .flatMap(List::stream).filter(Text::hasTags).findFirst().ifPresent(template -> {
+                throw new IllegalStateException("submit: \"" + clip(template.text(), 60)
+                    + "\" has no data; give it as prompts(text, csv(...))");
+            });
+    }
+
+    /** Catches {@code prompts("Translate {{text}}", "reviews.csv")}, which compiles as two literals. */
+    private static void refuseFileName(Text prompt) {
+        var text = prompt.text();
+        if (text.matches("\\S+\\.(csv|jsonl|json)"))
+            throw new IllegalArgumentException("prompts: \"" + text + "\" is sent as a prompt; did you mean "
+                + "prompts(text, " + text.replaceFirst(".*\\.", "") + "(\"" + text + "\"))?");
+    }
+
+    /** Returns a warning for each literal prompt that looks as if it were to be filled in. */
+    Stream<String> warnings() {
+        if (data != null) return Stream.of();
+        return prompts.stream().filter(Text::hasTags).map(prompt -> "prompts: \""
+            + clip(prompt.text(), 60) + "\" is sent as it stands, for there is no data; to fill it in, "
+            + "prompts(text, csv(...))");
+    }
+
+    /** Azure leaves the version out of an endpoint. */
+    static String route(String endpoint) { return endpoint.replaceFirst("^/v[0-9]+/", "/"); }
+
+    @Override public String toString() {
+        if (requests != null) return "Draft[" + requests.fileName() + "]";
+        if (resend != null) return "Draft[" + resend.size() + " requests of " + resend.title() + " again]";
+        return "Draft[" + String.join(", ", texts(models)) + (models.isEmpty() ? "" : ", ") + prompts.size()
+            + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data.name()) + "]";
+    }
+
+    /**
+     * Requests of an earlier batch that are sent once more: which they are, and what that batch has to say of them.
+     * @param title what the user chose, such as {@code films-retry}
+     * @param batchName the earlier batch's name
+     * @param origin the digest of the batch in which these requests were first sent
+     * @param folder the earlier batch's, under {@code ~/.sheaf}
+     * @param batchIds the ids that its parts had when the requests were chosen
+     * @param growing whether truncated ones get twice the limit of tokens
+     */
+    record Resend(String title, String batchName, String origin, Path folder, List<String> batchIds, String endpoint,
+                  List<String> rowColumns, List<String> promptColumns, long size, boolean growing,
+                  Supplier<Stream<Sent>> requests) {}
+
+    /**
+     * One request as it was sent last.
+     * @param firstId the id that it had when it was first sent
+     * @param round how often it has been sent
+     * @param tokenLimit where a truncated answer was cut; 0 if nobody says
+     */
+    record Sent(ObjectNode line, String firstId, int round, boolean isTruncated, long tokenLimit, String customId,
+                String template, Map<String, Object> row) {}
+}

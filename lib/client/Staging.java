@@ -1,0 +1,327 @@
+package sheaf;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedOutputStream;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.function.Function;
+import sheaf.Requests.Request;
+import sheaf.Templates.Text;
+import sheaf.Vocabulary.Limits;
+
+/**
+ * A journal in the making: request lines are written to part files under the provider's limits, and take their place
+ * once the digest of all is known. It sends nothing; a folder that a killed process left is swept up by the next.
+ */
+final class Staging implements Closeable {
+    private static final int ENVELOPE = 100;                       // characters of a request besides its texts
+    private static final String PREFIX = ".staging-";
+    private final Path dir;
+    private final FolderLock lock;
+    private final Connection provider;
+    private final String endpoint;
+    private final String window;
+    private final Json.Digest digest = new Json.Digest();
+    private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
+    private final List<PartFile> parts = new ArrayList<>();
+    private final RowsFile rows;
+    private LineIndex.InOrder requests;
+    private String allDigest;                                       // of all requests, once they are complete
+    private String sentDigest = "";                                 // of what is sent, where not all is
+    private long reused;
+
+    Staging(Connection provider, String endpoint, String window) throws IOException {
+        this.provider = provider;
+        this.endpoint = endpoint;
+        this.window = window;
+        sweep(privateFolder(Journal.folder()));
+        dir = Journal.folder().resolve(PREFIX + UUID.randomUUID());
+        lock = FolderLock.on(dir, note -> {});
+        privateFolder(dir);
+        requests = new LineIndex.InOrder(SentRequests.index(dir));
+        rows = new RowsFile(dir);
+        digestSettings();
+    }
+
+    /** The same lines are another batch elsewhere, or with another window. */
+    private void digestSettings() {
+        for (var text : List.of(provider.name(), endpoint, window))
+            digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Prompts are private: only the user may read them. */
+    private static Path privateFolder(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) return folder;
+        boolean hasModes = FileSystems.getDefault().supportedFileAttributeViews().contains("posix");
+        return hasModes ? Files.createDirectories(folder,
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")))
+            : Files.createDirectories(folder);
+    }
+
+    /** Removes what a killed process left: its folder is locked no more. */
+    private static void sweep(Path folder) throws IOException {
+        try (var abandoned = Files.newDirectoryStream(folder, PREFIX + "*")) {
+            for (var dir : abandoned) sweepOne(dir);
+        }
+    }
+
+    private static void sweepOne(Path dir) throws IOException {
+        try (var lock = FolderLock.ifFree(dir)) {
+            if (lock == null) return;
+            AtomicFiles.deleteFolder(dir);
+            Files.deleteIfExists(FolderLock.file(dir));
+        }
+    }
+
+    void add(Request request) throws IOException {
+        if (request.hasRow() && request.row() > rows.count) rows.add(request.values());
+        add(request.model(), request.line());
+    }
+
+    /** Adds a line to the part that is open for its model. */
+    void add(String model, byte[] line) throws IOException {
+        var key = provider.dialect().mixedModels() ? "" : model;
+        var part = open.get(key);
+        long tokens = tokens(line);
+        if (part == null || part.isFull(line.length, tokens, provider.limits())) open.put(key, part = next(part));
+        requests.add(part.number - 1, line.length - 1, part.bytes);
+        part.write(line, tokens);
+        digest.add(line);
+    }
+
+    /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
+    private static long tokens(byte[] line) {
+        long ascii = 0;
+        long others = 0;
+        for (var b : line)
+            if (b >= 0) ascii++;
+            else if ((b & 0xC0) == 0xC0) others++;
+        return Math.max(0, ascii - ENVELOPE) / 4 + others;
+    }
+
+    private PartFile next(PartFile full) throws IOException {
+        if (full != null) full.close();
+        int number = parts.size() + 1;
+        var part = new PartFile(number, SentRequests.inputFile(dir, number));
+        parts.add(part);
+        return part;
+    }
+
+    /** Returns a file beside the staged ones, for what is downloaded and not kept. */
+    Path scratch() { return dir.resolve("download"); }
+
+    /** Ends the adding: all requests are known by now. Returns the folder that they belong into. */
+    Path complete(String name) throws IOException {
+        if (parts.isEmpty()) next(null);
+        closeFiles();
+        allDigest = digest.hex();
+        rows.complete();
+        return dir.resolveSibling(name + "-" + Json.Digest.shortened(allDigest));
+    }
+
+    /** Opens the index of the requests that are to be sent. */
+    LineIndex requests() {
+        return new LineIndex(SentRequests.index(dir), part -> SentRequests.inputFile(dir, part + 1));
+    }
+
+    /**
+     * Leaves out of the parts what was answered before, and keeps those answers.
+     * @param answers gives the line that answered a request like this one
+     */
+    void leaveOut(Function<String, Optional<ObjectNode>> answers) throws IOException {
+        for (var part : parts) Files.move(part.file, dir.resolve("all-" + part.number + ".jsonl"));
+        Files.move(SentRequests.index(dir), dir.resolve("all.idx"));
+        var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
+        parts.clear();
+        open.clear();
+        digestSettings();
+        requests = new LineIndex.InOrder(SentRequests.index(dir));
+        try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
+             var answered = new PartFile(0, dir.resolve("reused.output.jsonl"))) {
+            for (long i = 0; i < all.size(); i++) {
+                var text = all.text(i);
+                var answer = answers.apply(text);
+                if (answer.isPresent()) reuse(text, answer.get(), lines, answered);
+                else add(Json.lenient(text).at("/body/model").asText(), bytes(text));
+            }
+        }
+        closeFiles();
+        sentDigest = digest.hex();
+        Files.delete(dir.resolve("all.idx"));
+        for (int part = 1; Files.deleteIfExists(dir.resolve("all-" + part + ".jsonl")); ) part++;
+    }
+
+    private void reuse(String text, ObjectNode answer, PartFile lines, PartFile answered) throws IOException {
+        var line = bytes(text);
+        requests.add(SentRequests.REUSED, line.length - 1, lines.bytes);
+        lines.write(line, 0);
+        answered.write(Json.line(answer.set("custom_id", Json.lenient(text).path("custom_id"))), 0);
+        reused++;
+    }
+
+    private static byte[] bytes(String text) { return (text + "\n").getBytes(StandardCharsets.UTF_8); }
+
+    long reused() { return reused; }
+
+    /**
+     * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and the
+     * rows and settings that stay here are renewed. The rows have their digest in their name, so the manifest, moved
+     * last, is the one switch, and who reads the old rows goes on.
+     */
+    Journal settle(Settings settings, Path target) throws IOException {
+        var before = Files.exists(target) ? new Journal(target) : null;
+        if (before != null && before.isUntouched()) before.delete();
+        if (!Files.exists(target)) {
+            write(manifest(settings, null));
+            AtomicFiles.forceAll(dir);
+            Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
+            AtomicFiles.force(Journal.folder());
+        } else if (rows.count > 0 || before.manifest().rows() == 0) {
+            renew(settings, target, before.manifest());
+        }
+        var journal = new Journal(target);
+        journal.reusedAnswersTaken();
+        return journal;
+    }
+
+    private void renew(Settings settings, Path target, Manifest before) throws IOException {
+        write(manifest(settings, before));
+        AtomicFiles.forceAll(dir);
+        for (var file : List.of(rows.name + ".jsonl", rows.name + ".idx", Journal.MANIFEST))
+            Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
+                StandardCopyOption.ATOMIC_MOVE);
+        removeRows(target, List.of(rows.name, before.rowsFile()));
+    }
+
+    /** Removes rows of long ago; those that were the last until now may be being read. */
+    private static void removeRows(Path target, List<String> current) throws IOException {
+        try (var files = Files.newDirectoryStream(target, "rows-*")) {
+            for (var file : files)
+                if (current.stream().noneMatch(name -> file.getFileName().toString().startsWith(name + ".")))
+                    Files.deleteIfExists(file);
+        }
+    }
+
+    private void write(Manifest manifest) {
+        AtomicFiles.stream("submit", dir.resolve(Journal.MANIFEST), out -> out.write(Json.pretty(manifest)));
+    }
+
+    /** Describes the draft; how it was cut into parts, and what of it was reused, is as it was when it was sent. */
+    private Manifest manifest(Settings settings, Manifest before) {
+        boolean isAdopted = window.isEmpty();
+        var resend = settings.resend;
+        boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
+        return new Manifest(Manifest.VERSION, settings.batchName(), allDigest, Manifest.Address.of(provider), endpoint,
+            window, settings.metadata, settings.shape(), reused + parts.stream().mapToLong(part -> part.requests).sum(),
+            rows.count,
+            before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),
+            before != null ? before.partTokens() : parts.stream().map(part -> part.tokens).toList(),
+            before != null ? before.reused() : reused, before != null ? before.sent() : sentDigest,
+            rows.name, settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
+            resend == null ? "" : resend.origin(), settings.prompts.stream().map(Text::name).toList(),
+            Math.max(1, settings.models.size()),
+            hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
+            settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
+            resend == null ? List.copyOf(rows.columns) : resend.rowColumns());
+    }
+
+    private void closeFiles() throws IOException {
+        for (var part : parts) part.close();
+        requests.close();
+        rows.close();
+    }
+
+    @Override public void close() throws IOException {
+        try {
+            closeFiles();
+        } finally {
+            if (Files.exists(dir)) AtomicFiles.deleteFolder(dir);
+            lock.close();
+            Files.deleteIfExists(FolderLock.file(dir));
+        }
+    }
+
+    /** The rows that the requests came from, under a name that tells what is in them. */
+    private static final class RowsFile implements Closeable {
+        private final Path dir;
+        private final LineIndex.InOrder index;
+        private final OutputStream lines;
+        private final Json.Digest digest = new Json.Digest();
+        private final Set<String> columns = new LinkedHashSet<>();  // that some row has
+        private long count;
+        private long bytes;
+        private String name;                                        // without its ending
+
+        RowsFile(Path dir) throws IOException {
+            this.dir = dir;
+            index = new LineIndex.InOrder(dir.resolve("rows.idx"));
+            lines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+        }
+
+        void add(Map<String, Object> values) throws IOException {
+            var line = Json.line(values);
+            columns.addAll(values.keySet());
+            lines.write(line);
+            digest.add(line);
+            index.add(0, line.length - 1, bytes);
+            bytes += line.length;
+            count++;
+        }
+
+        void complete() throws IOException {
+            name = "rows-" + Json.Digest.shortened(digest.hex());
+            Files.move(dir.resolve("rows.jsonl"), dir.resolve(name + ".jsonl"));
+            Files.move(dir.resolve("rows.idx"), dir.resolve(name + ".idx"));
+        }
+
+        @Override public void close() throws IOException {
+            lines.close();
+            index.close();
+        }
+    }
+
+    private static final class PartFile implements Closeable {
+        private final int number;                                   // from 1
+        private final Path file;
+        private final OutputStream out;
+        private long requests;
+        private long bytes;
+        private long tokens;
+
+        PartFile(int number, Path file) throws IOException {
+            this.number = number;
+            this.file = file;
+            out = new BufferedOutputStream(Files.newOutputStream(file), 1 << 16);
+        }
+
+        /** A request that is larger than the queue's limit of tokens, as estimated, is tried alone. */
+        boolean isFull(int more, long moreTokens, Limits limits) {
+            return requests == limits.requests() || bytes + more > limits.bytes()
+                || requests > 0 && tokens + moreTokens > limits.tokens();
+        }
+
+        void write(byte[] line, long itsTokens) throws IOException {
+            out.write(line);
+            requests++;
+            bytes += line.length;
+            tokens += itsTokens;
+        }
+
+        @Override public void close() throws IOException { out.close(); }
+    }
+}

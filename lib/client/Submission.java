@@ -1,0 +1,342 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.ConnectException;
+import java.net.UnknownHostException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.UUID;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
+
+/**
+ * Sends what a journal holds: uploads its input files and creates its batches, each once, whatever happened before.
+ * What was sent and never answered is looked for at the provider before it is sent again.
+ */
+final class Submission {
+    private static final int CREATES = 3;
+    private static final int LOOKS = 4;                       // at the list, over some eight seconds
+    private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
+    private static final int SEARCHED = 1_000;                // batches of the list, newest first
+    private final Journal journal;
+    private final BatchApi api;
+    private final Connection provider;
+    private final Retry.Queue queue;
+    private Map<Integer, JsonNode> found;                     // at the provider, by part; null: not looked yet
+
+    Submission(Journal journal, BatchApi api, Retry.Queue queue) {
+        this.journal = journal;
+        this.api = api;
+        this.provider = api.connection();
+        this.queue = queue;
+    }
+
+    /**
+     * Forgets what is not at the provider: what failed, and on this machine also what a server that was started anew on
+     * an empty store never had.
+     */
+    void forgetWhatNeverRan() {
+        if (provider.isLocal()) forgetWhatIsGone();
+        boolean wasSubmitted = journal.isSubmitted();
+        var resent = journal.parts().allMatch(Part::hasRun) ? Map.<String, Integer>of() : resentRounds();
+        journal.parts().toList().forEach(part -> {
+            boolean isCancelledUpload = !wasSubmitted && journal.hasBatch(part.number());
+            if (isCancelledUpload || !part.hasRun() && !isResent(part.number(), resent)) journal.forget(part.number());
+        });
+    }
+
+    private void forgetWhatIsGone() {
+        var collected = journal.collected().map(Part::number).collect(Collectors.toSet());
+        journal.parts().toList().forEach(part -> {
+            if (part.id().isEmpty() || collected.contains(part.number())) return;
+            try {
+                api.retrieve("submit", part.id());
+            } catch (BatchException e) {
+                if (e.status() != 404) throw e;
+                journal.forget(part.number());
+            }
+        });
+    }
+
+    /** Returns the last round of each request that was sent again in another batch, by its first id. */
+    private Map<String, Integer> resentRounds() {
+        var rounds = new HashMap<String, Integer>();
+        Journal.all().filter(later -> later.manifest().isResend()
+                && later.manifest().origin().equals(journal.manifest().origin()) && isBegun(later))
+            .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
+                .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
+        return rounds;
+    }
+
+    /** Whether something of it was sent, or is being sent right now. */
+    private static boolean isBegun(Journal journal) {
+        try (var lock = FolderLock.ifFree(journal.dir())) {
+            journal.reload();
+            return lock == null || !journal.isUntouched();
+        } catch (IOException e) {
+            throw new UncheckedIOException("submit: cannot lock " + journal.dir() + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** Whether a part's requests were sent again already: then they are not paid for here too. */
+    private boolean isResent(int part, Map<String, Integer> rounds) {
+        var requests = journal.requests();
+        return !rounds.isEmpty() && LongStream.range(0, requests.count()).anyMatch(i ->
+            requests.part(i) == part && rounds.getOrDefault(requests.firstId(i), 0) > requests.round(i));
+    }
+
+    /**
+     * What failed there may be at the provider anew by now, by another process; then it is not sent again here. Whoever
+     * comes later finds the batch begun that is to send it, for its lock is held.
+     */
+    static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
+        try (var lock = FolderLock.on(resend.folder(), note)) {
+            var now = new Journal(resend.folder()).parts().map(Part::id).toList();
+            for (int part = 0; part < now.size(); part++)
+                if (!now.get(part).equals(resend.batchIds().get(part)))
+                    throw new IllegalStateException("submit: part " + (part + 1) + " of "
+                        + resend.folder().getFileName()
+                        + " was submitted anew meanwhile, so nothing of it is sent again; run again");
+        }
+    }
+
+    /**
+     * Creates the parts that are not yet at the provider, until its queue is full; returns how many that took. One that
+     * is refused for good does not keep the others back, but is a part that failed.
+     */
+    int create(Progress progress) {
+        int created = 0;
+        for (int part = 1; part <= journal.partCount(); part++) {
+            if (journal.hasBatch(part)) continue;
+            if (!hasRoomFor(part)) break;
+            var known = known(part);
+            try {
+                journal.created(part, known == null ? createFromFile(part, progress) : known);
+                if (known == null) created++;
+                queue.moved();
+            } catch (BatchException e) {
+                if (e.isQueueFull()) {
+                    foundFull(part, e);
+                    break;
+                }
+                boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
+                if (!e.isFinal() || !othersRun) throw e;
+                journal.ended(part, refusal(e));
+            }
+        }
+        return created;
+    }
+
+    private void foundFull(int part, BatchException e) {
+        if (!journal.isSubmitted()) journal.notCreated(part, "");     // there was no room even for the upload
+        queue.refused(e, e.retryAfter(), goingCount() == 0);
+    }
+
+    private static JsonNode refusal(BatchException e) {
+        var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
+        batch.putArray("errors").addObject().put("message", e.getMessage()).put("code", e.code());
+        return batch;
+    }
+
+    /** Uploads the input files that are not yet at the provider; returns how many that took. */
+    int upload(Progress progress) {
+        int uploaded = 0;
+        for (int part = 1; part <= journal.partCount(); part++) {
+            if (journal.hasBatch(part) || journal.hasFile(part)) continue;
+            var known = known(part);
+            if (known != null) journal.created(part, known);
+            else uploadFile(part, progress);
+            if (known == null) uploaded++;
+        }
+        return uploaded;
+    }
+
+    /** Whether the next part that waits has room in the queue, as far as the provider's limits tell. */
+    boolean hasRoom() {
+        return journal.partNumbers().filter(part -> !journal.hasBatch(part)).limit(1).anyMatch(this::hasRoomFor);
+    }
+
+    private boolean hasRoomFor(int part) {
+        var limits = provider.limits();
+        if (limits.batches() == Long.MAX_VALUE && limits.tokens() == Long.MAX_VALUE) return true;
+        long going = goingCount();
+        long tokens = journal.parts().filter(Part::isGoing).mapToLong(other -> tokens(other.number())).sum();
+        return going == 0 || going < limits.batches() && tokens + tokens(part) <= limits.tokens();
+    }
+
+    private long goingCount() { return journal.parts().filter(Part::isGoing).count(); }
+
+    /** What its requests put into the provider's queue, as estimated; a folder of the first days does not say. */
+    private long tokens(int part) {
+        var tokens = journal.manifest().partTokens();
+        return part <= tokens.size() ? tokens.get(part - 1) : 0;
+    }
+
+    /** What is not yet at the provider never will be. */
+    void cancelWaiting() {
+        if (journal.partNumbers().anyMatch(journal::isCreateUnsure)) found = search();
+        journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
+            var known = found == null ? null : found.get(part);
+            if (known != null) journal.created(part, known);
+            else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
+        });
+    }
+
+    /** Uploads a part's input file, unless that was done. */
+    private String uploadFile(int part, Progress progress) {
+        if (!journal.hasFile(part)) {
+            boolean isUnsure = journal.isUploadUnsure(part);
+            if (!isUnsure) journal.uploading(part);
+            journal.uploaded(part, api.upload(journal.inputFile(part), journal.uploadName(part), isUnsure,
+                progress.transfer("uploading part " + part + " of " + journal.partCount())));
+        }
+        return journal.fileId(part);
+    }
+
+    /** Creates a part; a file that was uploaded by an earlier run may be gone by now, and is uploaded anew. */
+    private JsonNode createFromFile(int part, Progress progress) {
+        boolean isOld = journal.hasFile(part);
+        if (isOld && !journal.wasSubmitted(part) && api.isGone(journal.fileId(part))) journal.startOver(part);
+        try {
+            return create(part, uploadFile(part, progress));
+        } catch (BatchException e) {
+            if (!isOld || !e.isFileMissing()) throw e;
+            journal.startOver(part);
+            return create(part, uploadFile(part, progress));
+        }
+    }
+
+    /**
+     * Creates the batch of a part. After an answer that never came, or said 429 or 5xx, the list is searched until a
+     * late batch would have shown. What was answered is then sent again; what was not is left to the next run.
+     */
+    private JsonNode create(int part, String file) {
+        var token = journal.mark(part) + UUID.randomUUID().toString().substring(0, 8);
+        journal.creating(part, token);
+        for (int attempt = 1; ; attempt++) {
+            try {
+                return createOnce(file, token);
+            } catch (UncheckedIOException | BatchException e) {
+                if (isRefused(e)) {
+                    if (attempt == 1 && !isConflict(e)) journal.notCreated(part, "");
+                    throw e;
+                }
+                var late = searchAfter(e, part);
+                if (late.isPresent()) return late.get();
+                if (attempt == CREATES || isUnanswered(e)) throw mayBeThere(e);
+            }
+        }
+    }
+
+    /** Sends one create; a file just uploaded may be seen a little late, and a refusal for that makes no batch. */
+    private JsonNode createOnce(String file, String token) {
+        var pairs = new TreeMap<>(journal.manifest().metadata());
+        pairs.put(Settings.MARK, token);
+        var retry = Retry.ofCalls(provider.isLocal());
+        for (int look = 1; ; look++) {
+            try {
+                return api.create(file, journal.manifest().endpoint(), journal.manifest().completionWindow(), pairs);
+            } catch (BatchException e) {
+                if (!e.isFileMissing() || look == FILE_LOOKS) throw e;
+                retry.pause("submit", e);
+            }
+        }
+    }
+
+    /** Whether surely no batch was made: the provider said no, or heard nothing. */
+    private static boolean isRefused(RuntimeException e) {
+        boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
+        boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
+        return !Retry.isTransient(e) || isFull || isUnsent;
+    }
+
+    /** Whether there may be a batch of that file already. */
+    private static boolean isConflict(RuntimeException e) {
+        return e instanceof BatchException refusal && refusal.status() == 409;
+    }
+
+    /** Whether the provider's answer never came, or was spoiled on its way. */
+    private static boolean isUnanswered(RuntimeException e) {
+        return e instanceof UncheckedIOException || e instanceof BatchException refusal && refusal.isGarbled();
+    }
+
+    private Optional<JsonNode> searchAfter(RuntimeException e, int part) {
+        var retry = Retry.ofCalls(provider.isLocal());
+        boolean isRefusal = e instanceof BatchException refusal && refusal.status() == 429;
+        for (int look = 1; look <= (isRefusal ? 1 : LOOKS); look++) {
+            retry.pause("submit", e);
+            var late = search().get(part);
+            if (late != null) return Optional.of(late);
+        }
+        return Optional.empty();
+    }
+
+    private static RuntimeException mayBeThere(RuntimeException e) {
+        if (!isUnanswered(e)) return e;
+        var message = e.getMessage().replaceFirst(";[^;]*$", "")
+            + "; the batch may have been created: run again in a minute, and it is looked for before anything is sent";
+        return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
+            : new BatchException(message, (BatchException) e);
+    }
+
+    /** Returns a part's batch if it is at the provider already; null if not. */
+    private JsonNode known(int part) {
+        if (found == null || journal.isCreateUnsure(part)) found = search();
+        return found.get(part);
+    }
+
+    /** Does not take a part for what was found of it earlier, for that has failed by now. */
+    void forgetFound(int part) {
+        if (found != null) found.remove(part);
+    }
+
+    /** Looks among the provider's batches for parts of this one: after a lost answer, a kill, or on another machine. */
+    private Map<Integer, JsonNode> search() {
+        var matches = new HashMap<Integer, JsonNode>();
+        var listed = recentBatches();
+        for (var batch : listed.items())
+            journal.partNumbers().filter(part -> isOf(batch, part) && Part.of(part, batch).hasRun())
+                .forEach(part -> matches.putIfAbsent(part, batch));
+        journal.partNumbers().filter(part -> journal.isCreateUnsure(part) && !matches.containsKey(part))
+            .forEach(part -> checkReach(listed, part));
+        return matches;
+    }
+
+    private boolean isOf(JsonNode batch, int part) {
+        return batch.path("metadata").path(Settings.MARK).asText("").startsWith(journal.mark(part))
+            || journal.hasFile(part) && journal.fileId(part).equals(batch.path("input_file_id").asText());
+    }
+
+    /** A list that breaks off before the file's upload does not say that no batch was made of it. */
+    private void checkReach(BatchApi.Listed listed, int part) {
+        var uploaded = journal.uploadedAt(part);
+        boolean reachesBack = uploaded.isPresent() && listed.items().stream()
+            .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
+        if (!listed.isWhole() && !reachesBack)
+            throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
+                + provider.name() + " lists only " + listed.items().size() + " batches, so it may be there unseen;"
+                + " look there: batch(\"its id\") takes it; if there is none, delete " + journal.shortPath()
+                + " and run again");
+    }
+
+    /** A provider without a list is an obstacle only once an answer to a create has been lost. */
+    private BatchApi.Listed recentBatches() {
+        try {
+            return api.batches("submit", SEARCHED);
+        } catch (BatchException e) {
+            if (!BatchApi.isNoRoute(e) || journal.partNumbers().anyMatch(journal::isCreateUnsure)) throw e;
+            return new BatchApi.Listed(List.of(), true);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+package sheaf;
+
+import static sheaf.Messages.count;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.openai.errors.OpenAIServiceException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+
+/** The words that the door and its rooms share: plain values in OpenAI's terms, which {@code Sheaf} passes on. */
+public class Vocabulary {
+    Vocabulary() {}
+
+    /** Where a batch stands, in the provider's own word; one that OpenAI does not know counts as still going. */
+    public record Status(String text) {
+        public static final Status VALIDATING = new Status("validating");
+        public static final Status FAILED = new Status("failed");
+        public static final Status IN_PROGRESS = new Status("in_progress");
+        public static final Status FINALIZING = new Status("finalizing");
+        public static final Status COMPLETED = new Status("completed");
+        public static final Status EXPIRED = new Status("expired");
+        public static final Status CANCELLING = new Status("cancelling");
+        public static final Status CANCELLED = new Status("cancelled");
+        /** Of a part of which there is no batch yet: its queue has no room, or its file was only uploaded. */
+        public static final Status WAITING = new Status("waiting");
+        /** Of a batch whose files were uploaded and that was never submitted. */
+        public static final Status UPLOADED = new Status("uploaded");
+        private static final Set<Status> TERMINAL = Set.of(FAILED, COMPLETED, EXPIRED, CANCELLED);
+        private static final Set<Status> KNOWN = Set.of(VALIDATING, FAILED, IN_PROGRESS, FINALIZING, COMPLETED, EXPIRED,
+            CANCELLING, CANCELLED, WAITING);
+
+        /** Some servers write COMPLETED, some one l in cancelled; what is neither stays as it is. */
+        static Status of(String wire) {
+            var known = new Status(wire.strip().toLowerCase(Locale.ROOT).replaceFirst("^cancel(ed|ing)$", "cancell$1"));
+            return KNOWN.contains(known) ? known : new Status(wire.strip());
+        }
+
+        /** Returns whether nothing more will happen. */
+        public boolean isTerminal() { return TERMINAL.contains(this); }
+
+        @Override public String toString() { return text; }
+    }
+
+    /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
+    public record RequestCounts(long total, long completed, long failed) {
+        static RequestCounts of(JsonNode batch) {
+            var counts = batch.path("request_counts");
+            return new RequestCounts(counts.path("total").asLong(counts.isNumber() ? counts.asLong()
+                : batch.path("total").asLong()),
+                counts.path("completed").asLong(batch.path("completed").asLong()),
+                counts.path("failed").asLong(batch.path("failed").asLong()));
+        }
+
+        /** While it validates, a provider knows no total. */
+        RequestCounts of(long requests) {
+            return new RequestCounts(Math.max(total, requests), completed, failed);
+        }
+
+        RequestCounts plus(RequestCounts other) {
+            return new RequestCounts(total + other.total, completed + other.completed, failed + other.failed);
+        }
+
+        @Override public String toString() {
+            return (completed + failed) + "/" + total + (failed == 0 ? "" : ", " + failed + " failed");
+        }
+    }
+
+    /**
+     * One input file and the batch at the provider that runs it; a dataset larger than a provider takes in one file has
+     * several. A file id is "" where there is none; {@code json} is all that the provider said.
+     */
+    public record Part(int number, String id, String inputFileId, String outputFileId, String errorFileId,
+                       Status status, RequestCounts requestCounts, JsonNode json) {
+        static Part of(int number, JsonNode batch) {
+            return new Part(number, batch.path("id").asText(), id(batch, "input_file_id"), id(batch, "output_file_id"),
+                id(batch, "error_file_id"), Status.of(batch.path("status").asText()), RequestCounts.of(batch), batch);
+        }
+
+        /** Null, absent and "" all mean that there is no file. */
+        static String id(JsonNode batch, String field) {
+            return batch.path(field).isTextual() ? batch.path(field).asText() : "";
+        }
+
+        /** Whether something of it runs or has run. */
+        boolean hasRun() {
+            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
+        }
+
+        /** The ids of all its files. */
+        List<String> files() {
+            return Stream.of(inputFileId, outputFileId, errorFileId).filter(id -> !id.isEmpty()).toList();
+        }
+
+        /**
+         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. What
+         * was cut short may count as failed what never ran, and has no file for that.
+         */
+        boolean lacksItsFiles() {
+            long answered = requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
+                && errorFileId.isEmpty() && answered > 0;
+        }
+
+        Part as(Status other) {
+            return new Part(number, id, inputFileId, outputFileId, errorFileId, other, requestCounts, json);
+        }
+
+        boolean isWaiting() { return status.equals(Status.WAITING); }
+
+        /** Whether the provider has it, and has not ended it. */
+        boolean isGoing() { return !status.isTerminal() && !isWaiting(); }
+
+        /** Whether it failed only because there was no room for it: its file is as good as it was. */
+        boolean foundNoRoom() {
+            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
+                || BatchException.NO_ROOM.matcher(fault.message()).find());
+        }
+
+        /**
+         * The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere.
+         */
+        List<Fault> faults() {
+            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
+            var list = errors.isObject() ? errors.path("data") : errors;
+            if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
+            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
+            return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
+        }
+
+        @Override public String toString() {
+            return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]";
+        }
+    }
+
+    /** A fault that the provider found in an input file; line 0 is unknown. */
+    record Fault(long line, String message, String code) {
+        static Fault of(JsonNode error) {
+            if (error.isTextual()) return new Fault(0, error.asText(), "");
+            return new Fault(error.path("line").asLong(), error.path("message").asText(""),
+                error.path("code").asText(""));
+        }
+
+        String describe() {
+            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
+            return (code.isBlank() ? message : message + " (" + code + ")").strip();
+        }
+    }
+
+    /** How one request ended; every request ends in exactly one of these. */
+    public enum Outcome {
+        /** An answer came, whole. */
+        SUCCEEDED,
+        /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
+        ERRORED,
+        /** The answer is not what was asked for: it holds no text. */
+        INVALID,
+        /** The answer was cut at the token limit. */
+        TRUNCATED,
+        /** The model, or a filter in front of it, declined to answer. */
+        REFUSED,
+        /** The completion window closed first. */
+        EXPIRED,
+        /** The batch was cancelled first. */
+        CANCELLED,
+        /** The provider's files hold no line for it. */
+        MISSING;
+
+        /** Returns the name in lower case, as it stands in files and tables. */
+        @Override public String toString() { return name().toLowerCase(Locale.ROOT); }
+    }
+
+    /**
+     * Tokens, as the provider counted them. {@code cached} is part of {@code input}, {@code reasoning} of {@code
+     * output}.
+     */
+    public record Usage(long input, long output, long cached, long reasoning) {
+        static final Usage NONE = new Usage(0, 0, 0, 0);
+
+        static Usage of(JsonNode usage) {
+            return new Usage(first(usage, "prompt_tokens", "input_tokens"),
+                first(usage, "completion_tokens", "output_tokens"),
+                first(usage, "prompt_tokens_details", "input_tokens_details", "cached_tokens"),
+                first(usage, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"));
+        }
+
+        static long first(JsonNode usage, String one, String other) {
+            return usage.path(one).asLong(usage.path(other).asLong());
+        }
+
+        static long first(JsonNode usage, String one, String other, String field) {
+            return usage.path(one).path(field).asLong(usage.path(other).path(field).asLong());
+        }
+
+        Usage plus(Usage other) {
+            return new Usage(input + other.input, output + other.output, cached + other.cached,
+                reasoning + other.reasoning);
+        }
+
+        /** Returns input and output together. */
+        public long total() { return input + output; }
+
+        @Override public String toString() {
+            return String.format(Locale.ROOT, "%,d tokens in, %,d out", input, output);
+        }
+    }
+
+    /** What a provider takes: in one input file so many requests and bytes, in its queue so many batches and tokens. */
+    public record Limits(long requests, long bytes, long batches, long tokens) {
+        public Limits {
+            if (Math.min(Math.min(requests, bytes), Math.min(batches, tokens)) < 1)
+                throw new IllegalArgumentException("limits: each is at least 1");
+        }
+
+        /** Has no limits of the queue. */
+        public Limits(long requests, long bytes) { this(requests, bytes, Long.MAX_VALUE, Long.MAX_VALUE); }
+
+        @Override public String toString() {
+            return "Limits[" + (requests == Long.MAX_VALUE ? "" : count(requests, "request") + " and ")
+                + Messages.size(bytes) + " a file"
+                + (batches == Long.MAX_VALUE ? "" : "; " + batches + (batches == 1 ? " batch" : " batches") + " queued")
+                + (tokens == Long.MAX_VALUE ? "" : "; " + count(tokens, "token") + " queued") + "]";
+        }
+    }
+
+    /**
+     * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
+     * where it takes an input file, and what it calls the purpose of one.
+     */
+    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+        /** Has OpenAI's {@code /files} and {@code batch}. */
+        public Dialect(boolean mixedModels, String maxTokensField) {
+            this(mixedModels, maxTokensField, "/files", "batch");
+        }
+    }
+
+    /** The provider refused, or the batch failed. */
+    public static final class BatchException extends RuntimeException {
+        static final String QUEUE_FULL = "token_limit_exceeded";
+        static final Pattern NO_ROOM = Pattern.compile("(?i)enqueued token");
+        private static final Pattern NO_FILE =
+            Pattern.compile("(?i)\\bfile\\b.*(not found|not exist|no such)|(not find|no such) (input )?file");
+        private final int status;
+        private final String code;
+        private final String param;
+        private final String batchId;
+        private final Duration retryAfter;
+        private final boolean explained;                      // by the provider's own words
+
+        BatchException(String message, String code, String batchId) { this(message, 0, code, batchId); }
+
+        BatchException(String message, int status, String code, String batchId) {
+            super(message);
+            this.status = status;
+            this.code = code;
+            this.param = "";
+            this.batchId = batchId;
+            this.retryAfter = Duration.ZERO;
+            this.explained = false;
+        }
+
+        BatchException(String message, BatchException cause) {
+            super(message, cause);
+            status = cause.status;
+            code = cause.code;
+            param = cause.param;
+            batchId = cause.batchId;
+            retryAfter = cause.retryAfter;
+            explained = cause.explained;
+        }
+
+        /** A cause that says what must not be said is left out. */
+        BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
+                               Duration retryAfter) {
+            super(message, isSecret ? null : cause);
+            this.status = cause.statusCode();
+            this.code = error.path("code").asText("");
+            this.param = error.path("param").asText("");
+            this.batchId = "";
+            this.retryAfter = retryAfter;
+            this.explained = error.isTextual() || error.path("message").isTextual();
+        }
+
+        /** Whether the provider has no room for another batch now. */
+        boolean isQueueFull() {
+            return code.equals(QUEUE_FULL) || status == 429 && !isUnpaid()
+                || status == 400 && NO_ROOM.matcher(getMessage()).find();
+        }
+
+        /** Whether the account is empty: no wait fills it. */
+        boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
+
+        /** Whether the file just uploaded cannot be seen, or is no longer there. */
+        boolean isFileMissing() {
+            return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
+        }
+
+        /** Whether something between here and the provider spoiled its answer. */
+        boolean isGarbled() { return status >= 200 && status < 300; }
+
+        /** Whether the provider read what it was sent and, for a reason that it gave, will not have it. */
+        boolean isFinal() {
+            return explained && (isUnpaid() || Set.of(400, 404, 413, 422).contains(status)) && !isQueueFull();
+        }
+
+        Duration retryAfter() { return retryAfter; }
+
+        /** Returns the HTTP status of a refusal; else 0. */
+        public int status() { return status; }
+
+        /** Returns the provider's code, such as {@code model_not_found}; "" if it gave none. */
+        public String code() { return code; }
+
+        /** Returns the field at fault; "" if the provider named none. */
+        public String param() { return param; }
+
+        /** Returns the batch that failed; "" if it was a call that was refused. */
+        public String batchId() { return batchId; }
+    }
+
+    /** Opens a stream of rows, in the same order, as often as it is asked. */
+    interface RowSource {
+        Stream<Map<String, Object>> open();
+    }
+}

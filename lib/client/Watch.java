@@ -1,0 +1,239 @@
+package sheaf;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.UncheckedIOException;
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
+
+/** Looks after a batch at its provider: submits what a journal holds, asks how it stands, waits, cancels, collects. */
+final class Watch {
+    static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
+    private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
+    private static final int FILE_POLLS = 5;
+    private final BatchState state;
+    private final boolean isQuiet;
+    private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();   // polls of an ended part without files
+    private BatchApi api;                                                 // opened when first needed
+    private Submission submission;                                        // likewise, of a batch that is kept
+
+    Watch(BatchState state, boolean isQuiet) {
+        this.state = state;
+        this.isQuiet = isQuiet;
+    }
+
+    BatchState state() { return state; }
+
+    void note(String text) {
+        if (!isQuiet) System.err.println(text);
+    }
+
+    Progress progress() { return new Progress(isQuiet); }
+
+    synchronized BatchApi api() {
+        if (api == null) api = new BatchApi(state.provider());
+        return api;
+    }
+
+    private synchronized Submission submission() {
+        if (submission == null) submission = new Submission(state.journal(), api(), state.queue());
+        return submission;
+    }
+
+    /** Does what sends something; if Ctrl-C ends that, says how to go on. */
+    void sending(Consumer<Progress> work) {
+        progress().during(() -> "interrupted; run again to go on, and nothing is sent twice", progress -> {
+            work.accept(progress);
+            return state;
+        });
+    }
+
+    /** Creates what is not at the provider yet, and says what that was; the journal's lock is held. */
+    void submitOrAttach(Progress progress) {
+        submission().forgetWhatNeverRan();
+        int created = submission().create(progress);
+        state.recall();
+        note(state.submitted(created));
+    }
+
+    /** Uploads what is not at the provider yet, and says what that was; the journal's lock is held. */
+    void uploadOrAttach(Progress progress) {
+        submission().forgetWhatNeverRan();
+        int files = state.journal().isOnlyUploaded() ? submission().upload(progress) : 0;
+        state.recall();
+        note(state.uploaded(files));
+    }
+
+    /** Submits what was only uploaded, or waits for room. */
+    void submitKept() {
+        if (!state.isKept()) state.keep(state.keptAs("submit"));
+        sending(progress -> {
+            try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
+                state.journal().reload();
+                submitOrAttach(progress);
+            }
+        });
+    }
+
+    /** Asks how each part stands that has not ended; {@code step} is the user's word. */
+    void refresh(String step) { refresh(id -> api().retrieve(step, id)); }
+
+    private void refresh(Function<String, JsonNode> retrieve) {
+        recallUploaded();
+        for (var part : state.parts())
+            if (part.isGoing()) rememberEnd(Part.of(part.number(), retrieve.apply(part.id())));
+    }
+
+    /** What was only uploaded may have been submitted since, by this process or another. */
+    private void recallUploaded() {
+        if (!state.isOnlyUploaded()) return;
+        state.journal().reload();
+        state.recall();
+    }
+
+    private void rememberEnd(Part part) {
+        if (state.isKept() && part.foundNoRoom()) {
+            waitForRoom(part);
+            return;
+        }
+        boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= FILE_POLLS;
+        var seen = isEarly ? part.as(Status.FINALIZING) : part;
+        state.remember(seen);
+        if (!state.isKept() || !seen.status().isTerminal()) return;
+        state.journal().ended(seen);
+        state.queue().moved();
+    }
+
+    /** The provider took the part and failed it later, because its queue was full. */
+    private void waitForRoom(Part part) {
+        boolean isAlone = state.parts().stream()
+            .noneMatch(other -> other.isGoing() && other.number() != part.number());
+        var full = new BatchException(part.faults().get(0).describe(), BatchException.QUEUE_FULL, part.id());
+        state.queue().refused(full, Duration.ZERO, isAlone);
+        var journal = state.journal();
+        try (var lock = FolderLock.on(journal.dir(), this::note)) {
+            journal.reload();
+            boolean isSeenTo = !journal.part(part.number()).id().equals(part.id());   // by another process
+            if (!isSeenTo) submission().forgetFound(part.number());
+            if (!isSeenTo) journal.notCreated(part.number(), part.id());
+        }
+        state.remember(journal.part(part.number()));
+    }
+
+    /** Submits what waited, as far as there is room by now. */
+    private void submitWaiting(Progress progress) {
+        if (!state.isKept() || state.waitingCount() == 0 || !state.queue().isDue() || !submission().hasRoom()) return;
+        try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
+            state.journal().reload();
+            submission().create(progress);
+        }
+        recallWaiting();
+    }
+
+    private void recallWaiting() { state.journal().parts().filter(state::isWaiting).forEach(state::remember); }
+
+    /**
+     * Waits until the batch has ended.
+     * @param saysWhatIsMissing whether a batch that ended early is told
+     */
+    void await(Duration timeout, boolean saysWhatIsMissing) {
+        recallUploaded();
+        if (state.isOnlyUploaded())
+            throw new IllegalStateException("await: " + state.id() + " was not submitted yet; submit() creates it");
+        boolean hadEnded = state.status().isTerminal();
+        if (!hadEnded) watch(timeout);
+        if (!state.parts().isEmpty() && !state.hasRun()) throw state.failed();
+        if (!hadEnded && saysWhatIsMissing && !state.unanswered().isEmpty())
+            note("await: " + state.id() + " " + state.unanswered());
+    }
+
+    private void watch(Duration timeout) {
+        progress().during(state::interrupted, progress -> {
+            long start = System.nanoTime();               // a clock on the wall may jump
+            var patience = new Patience(state.provider().isLocal());
+            while (!poll(patience, progress)) {
+                var left = timeout.minusNanos(System.nanoTime() - start);
+                if (left.isNegative()) throw state.stillGoing(timeout);
+                var due = state.queue().untilDue();
+                patience.pause(due.isNegative() ? left : Retry.shorter(left, due.plus(MOMENT)));
+            }
+            return state;
+        });
+    }
+
+    private boolean poll(Patience patience, Progress progress) {
+        try {
+            refresh(id -> api().retrieveOnce("await", id));
+            submitWaiting(progress);
+            patience.answered();
+        } catch (BatchException | UncheckedIOException e) {
+            if (!patience.survives(e)) throw withRemedy(e);
+            progress.trouble(e.getMessage());
+        }
+        progress.show(state.describe(), state.countsOfAll());
+        return state.status().isTerminal();
+    }
+
+    private RuntimeException withRemedy(RuntimeException e) {
+        if (!(e instanceof BatchException refusal) || refusal.status() != 404 || !state.isKept()) return e;
+        return new BatchException(e.getMessage() + "; if it is gone for good, delete " + state.journal().shortPath()
+            + " and run again", refusal);
+    }
+
+    /** Asks the provider to stop; what waits there is never sent. */
+    void cancel() {
+        cancelGoing();
+        if (state.waitingCount() == 0) return;
+        try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
+            state.journal().reload();
+            submission().cancelWaiting();
+        }
+        recallWaiting();
+        cancelGoing();                                     // what another process has submitted meanwhile
+    }
+
+    private void cancelGoing() {
+        for (var part : state.parts())
+            if (part.isGoing()) rememberEnd(Part.of(part.number(), api().cancel(part.id())));
+    }
+
+    /** Fetches both files of each part and joins them; the batch has ended and is kept. */
+    Exchanges collect() {
+        state.parts().forEach(state.journal()::ended);
+        return new Exchanges(progress().during(() -> "interrupted; run again to go on",
+            progress -> new Answers(state.journal(), api(), progress, this::note)));
+    }
+
+    /** How long to wait before asking again, and which faults a wait survives. */
+    private static final class Patience {
+        private static final int TOLERATED = 5;            // refusals in a row: a batch may be visible a little late
+        private static final Set<Integer> HOPELESS = Set.of(0, 401, 403);
+        private final Retry pauses;
+        private Duration asked = Duration.ZERO;            // by the provider
+        private int refusals;
+
+        Patience(boolean isLocal) { pauses = Retry.ofPolls(isLocal); }
+
+        void answered() { refusals = 0; }
+
+        boolean survives(RuntimeException e) {
+            if (Retry.isTransient(e)) {
+                asked = Retry.asked(e);
+                return true;
+            }
+            return !HOPELESS.contains(((BatchException) e).status()) && ++refusals < TOLERATED;
+        }
+
+        void pause(Duration left) {
+            Retry.sleep("await", Retry.shorter(pauses.next(asked), left));
+            asked = Duration.ZERO;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+package sheaf.model;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.BufferedInputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * The metadata at the head of a GGUF file; arrays are skipped. It does not know the tensors behind them.
+ * @see <a href="https://github.com/ggml-org/ggml/blob/master/docs/gguf.md">GGUF</a>
+ */
+record Gguf(Map<String, Object> metadata) {
+    private static final int MAGIC = 0x46554747;          // "GGUF", little-endian
+    private static final int LONGEST_STRING = 1 << 24;    // bytes
+
+    static Gguf read(Path file) {
+        try (var in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16))) {
+            return new Gguf(new Reader(in).metadata());
+        } catch (IOException e) {
+            throw new UncheckedIOException("start: " + file + " is no readable GGUF file (" + Failures.reason(e) + ")"
+                + "; name another", e);
+        }
+    }
+
+    String text(String key) { return metadata.getOrDefault(key, "").toString(); }
+
+    String licence() {
+        return text("general.license").isEmpty() ? "licence unknown" : "licence " + text("general.license");
+    }
+
+    /** The tokens that the model was trained on at once. */
+    int contextLength() {
+        var length = metadata.get(text("general.architecture") + ".context_length");
+        return length instanceof Number number ? number.intValue() : Integer.MAX_VALUE;
+    }
+
+    /** Whether the tokenizer puts a token before every prompt; if the file does not say, as llama.cpp decides. */
+    boolean addsBeginning() {
+        boolean usual = text("tokenizer.ggml.model").equals("llama")
+            || text("tokenizer.ggml.pre").equals("llama-bpe");
+        return (Boolean) metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual);
+    }
+
+    /** Reads the head of a file, value after value; all numbers are little-endian. */
+    private record Reader(DataInputStream in) {
+        Map<String, Object> metadata() throws IOException {
+            if (int32() != MAGIC) throw new IOException("it does not begin with GGUF");
+            int version = int32();
+            if (version < 2 || version > 3) throw new IOException("GGUF version " + version);
+            in.skipNBytes(Long.BYTES);   // the number of tensors
+            var metadata = new LinkedHashMap<String, Object>();
+            for (long left = int64(); left > 0; left--) metadata.put(string(), value(int32()));
+            return metadata;
+        }
+
+        private Object value(int type) throws IOException {
+            return switch (type) {
+                case 0, 1 -> (int) in.readByte();
+                case 2, 3 -> (int) Short.reverseBytes(in.readShort());
+                case 4, 5 -> int32();
+                case 6 -> Float.intBitsToFloat(int32());
+                case 7 -> in.readByte() != 0;
+                case 8 -> string();
+                case 9 -> skippedArray();
+                case 10, 11 -> int64();
+                case 12 -> Double.longBitsToDouble(int64());
+                default -> throw new IOException("metadata of unknown type " + type);
+            };
+        }
+
+        private String skippedArray() throws IOException {
+            int type = int32();
+            long length = int64();
+            for (long left = length; left > 0; left--) value(type);
+            return "[" + length + "]";
+        }
+
+        private String string() throws IOException {
+            long length = int64();
+            if (length < 0 || length > LONGEST_STRING) throw new IOException("a text of " + length + " bytes");
+            return new String(in.readNBytes((int) length), UTF_8);
+        }
+
+        private int int32() throws IOException { return Integer.reverseBytes(in.readInt()); }
+
+        private long int64() throws IOException { return Long.reverseBytes(in.readLong()); }
+    }
+}

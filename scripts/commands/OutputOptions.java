@@ -1,0 +1,98 @@
+//SOURCES FileFormat.java
+//SOURCES Scratch.java
+
+package sheaf.commands;
+
+import static sheaf.Sheaf.*;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
+import picocli.CommandLine.Option;
+
+/** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe. */
+final class OutputOptions {
+    @Option(names = {"-o", "--out"}, paramLabel = "FILE",
+        description = "where the answers go: a .csv or .jsonl file; - for JSON Lines on standard output")
+    String out;
+
+    @Option(names = "--force", description = "overwrites the file of --out")
+    boolean force;
+
+    boolean isGiven() { return out != null; }
+
+    boolean isFile() { return isGiven() && !out.equals("-"); }
+
+    /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
+    void check(List<String> inputs) throws IOException {
+        if (!isFile()) return;
+        var fault = fault(Path.of(out).toAbsolutePath().normalize(), inputs);
+        if (!fault.isEmpty()) throw new IllegalArgumentException("out: " + fault);
+    }
+
+    private String fault(Path file, List<String> inputs) throws IOException {
+        if (!FileFormat.ending(out).matches("csv|jsonl")) return out + " ends in neither .csv nor .jsonl";
+        if (Files.isDirectory(file)) return out + " is a folder; name a file in it";
+        if (Files.exists(file) && !force) return out + " exists; give another name, or --force";
+        if (!Files.isDirectory(file.getParent())) return "no folder " + file.getParent() + "; make it first";
+        if (!Files.isWritable(file.getParent())) return "cannot write to " + file.getParent();
+        for (var input : inputs)
+            if (isSame(file, Path.of(input))) return out + " is what is read; give another name";
+        return "";
+    }
+
+    private static boolean isSame(Path file, Path other) throws IOException {
+        return Files.exists(file) && Files.exists(other) && Files.isSameFile(file, other);
+    }
+
+    /** Writes all answers, or shows the first on a terminal. */
+    void write(Results results, BooleanSupplier isTerminal) throws IOException {
+        if (isFile()) writeFile(results);
+        else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
+        else show(results);
+    }
+
+    private void writeFile(Results results) {
+        if (Files.exists(Path.of(out)) && !force)
+            throw new IllegalStateException("out: " + out + " was made meanwhile; run again with another name, "
+                + "nothing is sent twice");
+        save(results);
+        System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
+    }
+
+    /** Writes all answers to the file, whether or not there is one. */
+    void save(Results results) {
+        if (FileFormat.ending(out).equals("csv")) results.toCsv(out);
+        else results.toJsonl(out);
+    }
+
+    static String text(Map<Outcome, Long> counts) {
+        return counts.entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+            .collect(Collectors.joining(", "));
+    }
+
+    /** The library knows how wide a terminal is unless rows come by a pipe. */
+    private static void show(Results results) {
+        if (System.console() == null && System.getenv("COLUMNS") == null && System.getProperty("COLUMNS") == null)
+            try {
+                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
+                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
+                System.setProperty("COLUMNS", size.replaceFirst(".* ", ""));
+            } catch (IOException noTerminal) {
+                // then it is as wide as the library thinks
+            }
+        results.show();
+    }
+
+    private static void print(Results results) throws IOException {
+        var lines = Scratch.file("stdout");
+        results.toJsonl(lines);
+        Files.copy(lines, System.out);
+        System.out.flush();
+    }
+}

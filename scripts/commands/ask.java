@@ -1,0 +1,173 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Ask a model one prompt, or one for each row of a file, and write the answers as a table or a file
+//SOURCES ../../lib/Sheaf.java
+//SOURCES PromptOptions.java
+//SOURCES DataOptions.java
+//SOURCES OutputOptions.java
+//SOURCES RequestOptions.java
+//SOURCES SendingOptions.java
+//SOURCES NameOption.java
+//SOURCES ProviderOption.java
+//SOURCES Reworded.java
+//DEPS info.picocli:picocli:4.7.7
+
+package sheaf.commands;
+
+import static sheaf.Sheaf.*;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.List;
+import java.util.Map;
+import java.util.Stack;
+import java.util.concurrent.Callable;
+import java.util.function.IntPredicate;
+import java.util.stream.Stream;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IParameterPreprocessor;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.ArgSpec;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+@Command(name = "ask", sortOptions = false, usageHelpWidth = 100,
+    customSynopsis = "ask --model MODEL [OPTION]... [PROMPT]...",
+    description = {"Sends prompts as a batch, waits, and writes each answer beside its row.", "",
+        "With --data, each prompt and each template is sent for every row, {{column}} standing for the row's value. "
+            + "Without it, the prompts are sent as they stand. The same command, run again, comes back to the same "
+            + "batch and pays nothing.", ""},
+    footer = {"",
+        "Examples:",
+        "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
+        "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' -d data/questions.csv -o out.csv",
+        "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
+        "",
+        "No key yet? Run ./jbang local in another window, a small free model, and give --provider local here.",
+        "",
+        "Without --out a terminal gets a table of the first 20 rows, and a pipe or a file JSON Lines of all; "
+            + "progress goes to stderr. Ctrl-C does not end the batch: the same command comes back to it.",
+        "",
+        "Exit codes: 0 if every request has a whole answer; 1 if one has not, or the provider refused or could not be "
+            + "reached; 2 if an option, a prompt, the data or the key is at fault, and nothing was sent."})
+class ask implements Callable<Integer> {
+    @Mixin PromptOptions prompt;
+    @Mixin DataOptions data;
+    @Mixin OutputOptions output;
+
+    @Option(names = "--preview", paramLabel = "N", arity = "0..1", preprocessor = Count.class,
+        description = "prints the first N request lines (default: 3) and sends nothing")
+    Integer preview;
+
+    @Mixin RequestOptions request;
+    @Mixin SendingOptions sending;
+    @Mixin ProviderOption provider;
+
+    @Option(names = {"-h", "--help"}, usageHelp = true, order = 9, description = "shows this text")
+    boolean help;
+
+    private final IntPredicate terminal;                       // whether this stream, 0 or 1, is one
+    private boolean isSent;
+
+    ask(IntPredicate terminal) { this.terminal = terminal; }
+
+    public static void main(String... args) { System.exit(run(ask::isTerminal, args)); }
+
+    static int run(IntPredicate terminal, String... args) {
+        var stdout = System.out;
+        var stderr = System.err;
+        System.setOut(new Reworded(stdout, Reworded.TABLE));
+        System.setErr(new Reworded(stderr, Reworded.ADVICE));
+        try {
+            var command = new ask(terminal);
+            return new CommandLine(command)
+                .setExpandAtFiles(false)                       // a prompt may begin with @
+                .setParameterExceptionHandler((e, given) -> failed(2, misused(e)))
+                .setExecutionExceptionHandler((e, line, parsed) -> {
+                    if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
+                    boolean isRefused = e instanceof UncheckedIOException || e instanceof BatchException;
+                    return failed(command.isSent || isRefused ? 1 : 2, e.getMessage());
+                })
+                .execute(args);
+        } finally {
+            System.setOut(stdout);
+            System.setErr(stderr);
+        }
+    }
+
+    @Override public Integer call() throws IOException {
+        checkPrompts();
+        if (preview == null) output.check(inputs());
+        var draft = draft();
+        if (preview != null) {
+            draft.preview(preview).show();
+            return 0;
+        }
+        var batch = draft.submit();
+        isSent = true;
+        return write(batch.results());
+    }
+
+    private void checkPrompts() {
+        prompt.check();
+        if (data.isGiven()) return;
+        data.checkWithoutRows();
+        request.checkWithoutRows();
+        prompt.checkWithoutRows();
+    }
+
+    private List<String> inputs() {
+        return Stream.concat(Stream.ofNullable(data.data), prompt.templates.stream()).toList();
+    }
+
+    private Draft draft() throws IOException {
+        var draft = data.isGiven() ? prompt.over(data.rows(() -> terminal.test(0))) : prompt.withoutRows();
+        return request.setOn(sending.setOn(provider.setOn(draft)));
+    }
+
+    private int write(Results results) throws IOException {
+        output.write(results, () -> terminal.test(1));
+        var failed = results.failed();
+        if (failed.size() == 0) return 0;
+        System.err.println("ask: " + failed.size() + " of " + results.size() + " requests "
+            + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
+            + "); result.error says why"
+            + (sending.repairs() ? "" : ", and --repair 1 sends again what may end better"));
+        return 1;
+    }
+
+    /** Java itself knows only whether all streams are a terminal, and rows may come by a pipe. */
+    private static boolean isTerminal(int stream) {
+        try {
+            return new ProcessBuilder("test", "-t", String.valueOf(stream)).inheritIO().start().waitFor() == 0;
+        } catch (IOException noSuchProgram) {
+            return System.console() != null;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+    }
+
+    private static String misused(ParameterException e) {
+        var near = e instanceof UnmatchedArgumentException unmatched ? unmatched.getSuggestions() : List.<String>of();
+        var fault = e.getMessage().replaceFirst("is not an? (int|long|double)$", "is no number");
+        return "ask: " + fault + (near.isEmpty() ? "; try 'ask --help'"
+            : "; did you mean " + String.join(" or ", near) + "?");
+    }
+
+    private static int failed(int status, String sentence) {
+        System.err.println(sentence);
+        return status;
+    }
+
+    /** A number after --preview is its own; anything else is the next argument. */
+    static final class Count implements IParameterPreprocessor {
+        @Override public boolean preprocess(Stack<String> args, CommandSpec command, ArgSpec option,
+                                            Map<String, Object> info) {
+            if (args.isEmpty() || !args.peek().matches("[0-9]{1,9}")) args.push("3");
+            return false;
+        }
+    }
+}

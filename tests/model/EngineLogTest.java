@@ -1,0 +1,37 @@
+package sheaf.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** What is made of the lines that an engine printed. */
+class EngineLogTest {
+    @Test void theCauseOfTroubleIsShownBeforeItsConsequences() {
+        var log = log("loading", "  unknown model architecture: 'new'", "error: no model", "failed to start",
+            "cannot go on");
+
+        assertEquals(Optional.of("error: no model | failed to start"), log.trouble());
+        assertEquals("put a newer llama-server on the PATH", log.cure());
+    }
+
+    @Test void whereNothingSoundsLikeTroubleNothingIsShown() {
+        assertEquals(Optional.empty(), log("loading", "ready").trouble());
+        assertEquals("name the URL of a running server instead", log("loading").cure());
+    }
+
+    @Test void onlyTheLastFortyLinesCount() {
+        var log = log("error: an old one");
+
+        Stream.generate(() -> "all is well").limit(40).forEach(log::add);
+
+        assertEquals(Optional.empty(), log.trouble());
+    }
+
+    static EngineLog log(String... lines) {
+        var log = new EngineLog();
+        Stream.of(lines).forEach(log::add);
+        return log;
+    }
+}

@@ -1,0 +1,27 @@
+package sheaf.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What the head of a model's file says. */
+class GgufTest {
+    @Test void metadataOfAGgufFileIsReadAndItsArraysAreSkipped(@TempDir Path temp) throws IOException {
+        var file = Files.write(temp.resolve("tiny.gguf"), new GgufBytes()
+            .text("general.architecture", "llama").array("tokenizer.ggml.tokens", "a", "\uD83D\uDE00", "c")
+            .int32("llama.context_length", 512).text("general.license", "mit")
+            .bool("tokenizer.ggml.add_bos_token", true).text("tokenizer.chat_template", "{{ \u6F22 }}").bytes());
+
+        var header = Gguf.read(file);
+
+        assertEquals("{{ \u6F22 }}", header.text("tokenizer.chat_template"));
+        assertEquals(512, header.contextLength());
+        assertEquals("licence mit", header.licence());
+        assertTrue(header.addsBeginning());
+    }
+}

@@ -1,0 +1,204 @@
+package sheaf.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
+import static sheaf.model.Chat.ask;
+import static sheaf.model.Chat.chat;
+import static sheaf.model.Chat.post;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** SmolLM2 in a JVM of its own, started once; left out where its weights cannot be had. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class WorkerTest {
+    static final ObjectMapper JSON = new ObjectMapper();
+    final Settings settings = new Settings();
+    LocalModel model;
+
+    @BeforeAll void start() {
+        try {
+            new Finder(KnownModel.SMOLLM2).find();
+        } catch (UncheckedIOException e) {
+            abort(e.getMessage());
+        }
+        settings.set("PATH", "");   // hides a llama-server that this machine may have
+        model = LocalModel.options().slots(2).contextSize(256).start();
+    }
+
+    @AfterAll void stop() {
+        if (model != null) model.close();
+        settings.restore();
+    }
+
+    @Test void aQuestionIsAnswered() {
+        var answer = ask(model, chat("What is the capital of France?").put("model", "any-name"));
+
+        assertEquals(200, answer.status());
+        assertTrue(answer.text().contains("Paris"), answer.text());
+        assertEquals("any-name", answer.at("/model"));
+        assertEquals("stop", answer.at("/choices/0/finish_reason"));
+        assertTrue(answer.number("/usage/completion_tokens") < 40, answer.toString());
+        assertEquals(answer.number("/usage/prompt_tokens") + answer.number("/usage/completion_tokens"),
+            answer.number("/usage/total_tokens"));
+    }
+
+    @Test void theDescriptionNamesModelSizeLicenceAndEngine() {
+        assertEquals("SmolLM2-135M-Instruct (Q4_1, 98 MB, Apache-2.0) on llama.cpp in a JVM of its own"
+            + ", 2 slots of 256 tokens", model.describe());
+    }
+
+    @Test void anAnswerEndsAtTheTokensAllowed() {
+        var answer = ask(model, chat("Tell me a long story.").put("max_completion_tokens", 5));
+
+        assertEquals("length", answer.at("/choices/0/finish_reason"));
+        assertEquals(5, answer.number("/usage/completion_tokens"));
+    }
+
+    @Test void anAnswerThatFillsTheSlotEndsByLength() {
+        var answer = post(model, "/completions", "{\"prompt\": \"1 2 3 4 5 6 7 8\", \"temperature\": 0}");
+
+        assertEquals("length", answer.at("/choices/0/finish_reason"));
+        assertEquals(255, answer.number("/usage/total_tokens"));
+    }
+
+    @Test void anAnswerEndsBeforeAStopText() {
+        var answer = ask(model, chat("Count from 1 to 9.").put("stop", "3"));
+
+        assertEquals("stop", answer.at("/choices/0/finish_reason"));
+        assertTrue(answer.text().contains("2") && !answer.text().contains("3"), answer.text());
+    }
+
+    /** In one slot: in another the same sums stand elsewhere, and round a little differently. */
+    @Test void theSameSeedGivesTheSameAnswer() {
+        var body = chat("Invent a name for a boat.").put("temperature", 1.5).put("seed", 42).put("max_tokens", 12);
+
+        try (var one = LocalModel.options().slots(1).contextSize(256).start()) {
+            assertEquals(ask(one, body).text(), ask(one, body).text());
+        }
+    }
+
+    /** The model copies what it reads; only intact characters come out as they went in. */
+    @Test void emojiArriveIntactAndComeBackIntact() {
+        var smile = "\u6F22\u5B57 \uD83D\uDE00\u00E9\u6F22\u5B57";
+        var lion = "\u65E5\u672C \uD83E\uDD81\u00FC\u65E5\u672C";
+        var shown = "Repeat.\n" + smile + " -> " + smile + "\n" + lion + " -> " + lion + "\n";
+        var body = JSON.createObjectNode().put("temperature", 0).put("stop", "\n").put("max_tokens", 24)
+            .put("prompt", shown + lion + " ->");
+
+        var answer = post(model, "/completions", body.toString());
+
+        assertEquals(" " + lion, answer.at("/choices/0/text"));
+    }
+
+    @Test void aJsonSchemaHoldsTheAnswerToItsShape() throws IOException {
+        var body = chat("Make up a person.").put("max_tokens", 120);
+        body.set("response_format", JSON.readTree("""
+            {"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object",
+             "required": ["name", "age"], "additionalProperties": false,
+             "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"enum": [30, 40]}}}}}"""));
+
+        var person = JSON.readTree(ask(model, body).text());
+
+        assertTrue(person.get("name").isTextual(), person.toString());
+        assertTrue(List.of(30, 40).contains(person.get("age").asInt()), person.toString());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("refusals")
+    void whatTheModelCannotDoIsRefused(String what, String body, String param, String message) {
+        var answer = post(model, "/chat/completions", body.replace('\'', '"'));
+
+        assertEquals(400, answer.status());
+        assertEquals(List.of("message", "type", "param", "code"), answer.errorKeys());
+        assertEquals(param, answer.at("/error/param"));
+        assertEquals(message, answer.at("/error/message"));
+    }
+
+    static Stream<Arguments> refusals() {
+        var hi = "'messages': [{'role': 'user', 'content': 'Hi'}]";
+        var schema = "'response_format': {'type': 'json_schema', 'json_schema': {'schema': {'pattern': '^a'}}}";
+        return Stream.of(
+            Arguments.of("an image", "{'messages': [{'role': 'user', 'content': [{'type': 'image_url'}]}]}",
+                "messages[0].content", "the local model reads text only, not 'image_url'"),
+            Arguments.of("two choices", "{" + hi + ", 'n': 2}",
+                "n", "the local model gives one choice to a request; leave 'n' out"),
+            Arguments.of("a stream", "{" + hi + ", 'stream': true}",
+                "stream", "the local model does not support 'stream'"),
+            Arguments.of("a wild temperature", "{" + hi + ", 'temperature': 7}",
+                "temperature", "'temperature' must be a number from 0 to 2"),
+            Arguments.of("no tokens at all", "{" + hi + ", 'max_tokens': 0}",
+                "max_tokens", "'max_tokens' must be a whole number of at least 1"),
+            Arguments.of("a schema that would end llama.cpp", "{" + hi + ", " + schema + "}",
+                "response_format", "the local model does not support 'pattern' in 'response_format'"),
+            Arguments.of("no messages", "{'messages': []}",
+                "messages", "'messages' must be a list of at least one message"));
+    }
+
+    @Test void aPromptLargerThanTheSlotIsRefusedByOpenAisCode() {
+        var answer = ask(model, chat("word ".repeat(300)));
+
+        assertEquals(400, answer.status());
+        assertEquals("context_length_exceeded", answer.at("/error/code"));
+        assertEquals("This model's maximum context length is 256 tokens, but the prompt alone has 321",
+            answer.at("/error/message"));
+    }
+
+    @Test void moreRequestsThanSlotsAreAllAnswered() {
+        var answers = IntStream.range(0, 6).parallel()
+            .mapToObj(i -> ask(model, chat("Say the number " + i + ".").put("max_tokens", 8))).toList();
+
+        assertEquals(List.of(200), answers.stream().map(Chat.Answer::status).distinct().toList());
+    }
+
+    @Test void aRequestOutlivesTheProcessThatWasKilledUnderIt() throws Exception {
+        var engine = JavaProcess.engine(ProcessHandle.current());
+        var story = chat("Tell me a story.").put("max_tokens", 60);
+        var running = CompletableFuture.supplyAsync(() -> ask(model, story));
+        ask(model, chat("Hi").put("max_tokens", 1));   // takes about as long as the other one's first word
+
+        engine.destroyForcibly();
+
+        assertEquals(200, running.get(60, TimeUnit.SECONDS).status());
+        assertTrue(ask(model, chat("What is the capital of France?")).text().contains("Paris"));
+    }
+
+    @Test void anotherLocalModelCanStandOnItsUrl() {
+        try (var second = LocalModel.start(model.baseUrl())) {
+            assertEquals(model.baseUrl(), second.baseUrl());
+            assertEquals("SmolLM2-135M-Instruct", second.model());
+        }
+    }
+
+    @Test void closingEndsTheProcess() {
+        var before = JavaProcess.engines(ProcessHandle.current());
+
+        LocalModel.options().slots(1).contextSize(64).start().close();
+
+        assertEquals(before, JavaProcess.engines(ProcessHandle.current()));
+    }
+
+    @Test void theProcessEndsWithItsParentHoweverThatEnds() throws Exception {
+        var parent = JavaProcess.start(LocalModel.class, "--slots", "1", "--context", "64");
+        assertTrue(parent.inputReader().readLine().startsWith("OPENAI_BASE_URL=http://127.0.0.1:"));
+        var engine = JavaProcess.engine(parent.toHandle());
+
+        parent.destroyForcibly();
+
+        engine.onExit().get(20, TimeUnit.SECONDS);
+    }
+}
