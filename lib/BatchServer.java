@@ -161,14 +161,10 @@ public final class BatchServer implements AutoCloseable {
     public BatchServer shuffleOutput() { return rewrite(Script::reversed); }
 
     /** Leaves the line of this request out of its output or error file, as servers sometimes do. */
-    public BatchServer loseLine(String customId) {
-        return rewrite(lines -> Script.repeated(customId, 0, lines));
-    }
+    public BatchServer loseLine(String customId) { return rewrite(lines -> Script.repeated(customId, 0, lines)); }
 
     /** Writes the line of this request twice, as servers sometimes do. */
-    public BatchServer repeatLine(String customId) {
-        return rewrite(lines -> Script.repeated(customId, 2, lines));
-    }
+    public BatchServer repeatLine(String customId) { return rewrite(lines -> Script.repeated(customId, 2, lines)); }
 
     /** Shows these request counts on every batch, whatever the truth. */
     public BatchServer claimCounts(int total, int completed, int failed) {
@@ -200,13 +196,13 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Fails a batch whose prompts would bring those of all batches since then that run above so many tokens. */
+    /** From now on fails a batch that would bring the prompts of those under way above so many tokens. */
     public BatchServer failOver(long tokens) {
         service().script.queue = new Script.Queue(tokens, false);
         return this;
     }
 
-    /** Refuses a batch whose prompts would bring those of all batches since then that run above so many tokens. */
+    /** From now on refuses a batch that would bring the prompts of those under way above so many tokens. */
     public BatchServer refuseOver(long tokens) {
         service().script.queue = new Script.Queue(tokens, true);
         return this;
@@ -234,7 +230,7 @@ public final class BatchServer implements AutoCloseable {
         return this;
     }
 
-    /** Gives batches created from now on this time instead of their completion window. */
+    /** From now on gives a new batch this time instead of its completion window. */
     public BatchServer expireAfter(Duration window) {
         service().script.window = window;
         return this;

@@ -42,7 +42,7 @@ final class ActiveBatch {
     private final long deadline;                     // milliseconds since 1970
     private final String id;
     private final String inputFileId;
-    private final BatchObject state;                 // guarded by this, as is all below
+    private final BatchObject state;                 // guarded by this batch, like each field from here on
     private final ResultFiles files;                 // opened and closed by the leader alone
     private final BitSet finished = new BitSet();    // by physical line
     private int running;
@@ -73,7 +73,7 @@ final class ActiveBatch {
             }
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
-        } catch (UncheckedIOException e) {   // the next start deletes it
+        } catch (UncheckedIOException e) {   // the file stays until the next start deletes it
             complain(e);
         }
     }
@@ -103,7 +103,7 @@ final class ActiveBatch {
         } catch (NoSuchFileException e) {
             breakDown("a file of the batch is gone");
         } catch (JsonProcessingException | RuntimeException | AssertionError e) {
-            breakDown(e.toString());         // nobody above could tell the batch's owner
+            breakDown(e.toString());         // else its owner would never hear of it
         }
     }
 
@@ -115,7 +115,7 @@ final class ActiveBatch {
     void recount() {
         try {
             if (count("total") > 0) openFiles();
-        } catch (IOException e) {        // the leader tries it again
+        } catch (IOException e) {        // the leader opens them again
             closeFiles();
             complain(e);
         }
@@ -175,12 +175,12 @@ final class ActiveBatch {
         try {
             var answer = asked(request);
             if (answer != null) write(request, answer);
-            else if (!shared.turns.isClosing()) write(request, unanswered());    // else it runs after the next start
+            else if (!shared.turns.isClosing()) write(request, unanswered());    // a server that closes leaves it open
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
-        } catch (IOException | RuntimeException e) {   // of any kind: a request must not vanish
+        } catch (IOException | RuntimeException e) {   // of any kind, because a request must not vanish
             breakOff(e);
-        } catch (OutOfMemoryError e) {                 // which passes, as a full disk does
+        } catch (OutOfMemoryError e) {                 // it passes, so the leader tries again
             breakOff(new IOException(e));
         } finally {
             shared.turns.giveBack();
@@ -188,7 +188,7 @@ final class ActiveBatch {
         }
     }
 
-    /** Returns null if the answer is not wanted any more. What breaks over a request is that request's error. */
+    /** Asks the engine; null if the answer is not wanted any more. Whatever breaks becomes the request's own error. */
     private Answer asked(Request request) throws InterruptedException {
         try {
             return shared.engine.answer(Manners.canonical(text("endpoint")), request.body,
@@ -214,7 +214,7 @@ final class ActiveBatch {
         append(line, written, succeeded);
     }
 
-    /** Appends a line whole, when the disk has room for it: its answer may be paid for. */
+    /** Appends a line, and waits for room on the disk if need be: its answer may be paid for. */
     private synchronized void append(ByteBuffer line, JsonNode written, boolean succeeded)
             throws IOException, InterruptedException {
         checkUnbroken();
@@ -309,9 +309,7 @@ final class ActiveBatch {
     }
 
     /** Returns whether its requests may still run. */
-    private synchronized boolean isOpen() {
-        return broken == null && is("in_progress") && store.millis() < deadline;
-    }
+    private synchronized boolean isOpen() { return broken == null && is("in_progress") && store.millis() < deadline; }
 
     private long millisLeft() { return Math.max(1, deadline - store.millis()); }
 

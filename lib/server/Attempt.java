@@ -18,12 +18,12 @@ import sheaf.server.Engine.Answer;
 
 /**
  * One try at an engine: its answer, what stood in the way of one, and how long the engine asks to wait before the next
- * try (-1 if it does not say). It knows no connection, and what an error is from how it came.
+ * try (-1 if it does not say). It tells errors by how they came, and knows neither request nor engine.
  */
 record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
     private static final long LONGEST_PAUSE = 10_000;
-    private static final long LONGEST_ASKED = 120_000;        // that the engine asks for: as OpenAI's clients
+    private static final long LONGEST_ASKED = 120_000;        // that an engine may ask for, as with OpenAI's clients
 
     /** What stands in the way of an answer. */
     enum Failure {
@@ -57,7 +57,7 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         boolean unsent = e instanceof ConnectException || e instanceof HttpConnectTimeoutException
             || e instanceof UnknownHostException || e.getCause() instanceof UnresolvedAddressException;
         return failed("connection_error", "The engine does not answer (" + reason(e) + ").",
-            unsent ? Failure.DOWN : Failure.PASSING);        // what was sent may be what crashed it
+            unsent ? Failure.DOWN : Failure.PASSING);        // a request that was sent may be what crashed it
     }
 
     private static Attempt failed(String code, String message, Failure failure) {
@@ -113,9 +113,7 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
             all.onError(new BadAnswer("is longer than " + Lines.MAX_BYTES + " bytes", Failure.NONE, null));
         }
 
-        @Override public void onError(Throwable e) {
-            all.onError(new BadAnswer("broke off", Failure.PASSING, e));
-        }
+        @Override public void onError(Throwable e) { all.onError(new BadAnswer("broke off", Failure.PASSING, e)); }
 
         @Override public void onComplete() { all.onComplete(); }
     }

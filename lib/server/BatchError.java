@@ -18,9 +18,7 @@ record BatchError(String code, String message, String param, Integer line) {
         return of("missing_required_parameter", param, "Missing required parameter: '" + param + "'.");
     }
 
-    static BatchError invalid(String param, String message) {
-        return of("invalid_request", param, message);
-    }
+    static BatchError invalid(String param, String message) { return of("invalid_request", param, message); }
 
     static BatchError notJson(String message) { return of("invalid_json_line", null, message); }
 

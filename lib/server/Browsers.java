@@ -17,9 +17,9 @@ import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Response;
 
 /**
- * What browsers need: the server's own page, and protection from the pages of other sites. It knows no data.
- * Pages of other sites are kept out: any of them can make a browser on this machine send requests here, and, once
- * its host name resolves to 127.0.0.1, read the answers. Programs send neither Origin nor Sec-Fetch-Site.
+ * What browsers need: the server's own page, and protection from the pages of other sites, but no data. Any page can
+ * make a browser on this machine send requests here and, once the page's host name resolves to 127.0.0.1, read the
+ * answers. So requests of other sites are refused; programs send neither Origin nor Sec-Fetch-Site.
  *
  * @see <a href="https://fetch.spec.whatwg.org/#origin-header">Origin</a>
  * @see <a href="https://www.w3.org/TR/fetch-metadata/">Sec-Fetch-Site</a>

@@ -23,7 +23,7 @@ import sheaf.server.Engine.Answer;
  * headers, but no endpoint.
  */
 record Call(Request request, Response response, Callback callback, String path, String id) {
-    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes of a refused body that are read all the same
+    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes that are still read, so that a refused client hears why
 
     /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
     record Range(boolean partial, long first, long last) {
@@ -36,7 +36,7 @@ record Call(Request request, Response response, Callback callback, String path, 
                 return new Range(true, Math.max(0, size - Long.parseLong(asked.group(3))), size - 1);
             long first = Long.parseLong(asked.group(1));
             long last = asked.group(2).isEmpty() ? size - 1 : Long.parseLong(asked.group(2));
-            boolean valid = asked.group(2).isEmpty() || last >= first;    // else it counts as not said
+            boolean valid = asked.group(2).isEmpty() || last >= first;    // else ignored
             return valid ? new Range(true, first, Math.min(last, size - 1)) : new Range(false, 0, size - 1);
         }
 
@@ -83,8 +83,8 @@ record Call(Request request, Response response, Callback callback, String path, 
     }
 
     /**
-     * Reads what is left of a body, unless it is too much, and returns whether there is nothing more: a client that
-     * is cut off while it sends hears nothing, but one that asks first has not begun.
+     * Reads what is left of a body, unless that is too much, and returns whether there is nothing more. A client that
+     * is cut off while it sends would not hear the answer; one that asks first by Expect has not begun to send.
      */
     boolean skipBody(long limit) {
         if (request.getLength() == 0) return true;
@@ -98,7 +98,7 @@ record Call(Request request, Response response, Callback callback, String path, 
                 left -= read;
             }
         } catch (IOException gone) {
-            // nobody is left to hear the answer, or Jetty has given the body up
+            // the client has gone, or Jetty has given the body up
         }
         return false;
     }
@@ -110,7 +110,7 @@ record Call(Request request, Response response, Callback callback, String path, 
         try {
             if (Json.parsed(body) instanceof ObjectNode object) return object;
         } catch (JsonProcessingException notJson) {
-            // the same refusal as for JSON that is no object
+            // refused below, like JSON that is no object
         }
         throw Refusal.invalid(null, null, "We could not parse the JSON body of your request.");
     }

@@ -137,9 +137,7 @@ final class Dialects {
 
         @Override List<String> endpoints() { return List.of("/v1/chat/completions"); }
 
-        @Override List<String> windows() {
-            return List.of("24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d");
-        }
+        @Override List<String> windows() { return List.of("24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d"); }
 
         @Override JsonNode file(ObjectNode file) {
             return file.without(List.of("status", "status_details", "expires_at"));

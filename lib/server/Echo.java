@@ -20,7 +20,7 @@ import sheaf.server.Engine.Answer;
  * model, which stands before every engine, always the same and at once, so that a run can be rehearsed.
  */
 final class Echo implements Engine {
-    private static final String TEST_MODEL = "batch-test-model";   // Alibaba's word for the same
+    private static final String TEST_MODEL = "batch-test-model";   // as Alibaba calls it
 
     private final Script script;
     private volatile Function<JsonNode, Reply> answer;
@@ -57,7 +57,7 @@ final class Echo implements Engine {
         try {
             var reply = Settings.required("reply", answer.apply(body));
             return reply.error != null ? reply.error : Answer.ok(body(endpoint, body, reply));
-        } catch (RuntimeException | AssertionError e) {   // the test's own code; its batch shall show what broke
+        } catch (RuntimeException | AssertionError e) {   // a test's own code, whose batch shall show what broke
             return Answer.error(500, "engine_error", e.toString());
         }
     }
@@ -140,9 +140,7 @@ final class Echo implements Engine {
         return head.set("model", asked.get("model"));
     }
 
-    private static String id(String prefix, JsonNode asked) {
-        return prefix + Integer.toHexString(asked.hashCode());
-    }
+    private static String id(String prefix, JsonNode asked) { return prefix + Integer.toHexString(asked.hashCode()); }
 
     private static ObjectNode usage(JsonNode asked, Reply reply, String input, String output) {
         int asking = words(text(said(asked)));

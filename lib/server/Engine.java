@@ -11,9 +11,7 @@ interface Engine {
      * body is empty because nobody knows.
      */
     record Answer(int status, JsonNode body, String code, String message, long retryAfterMillis) {
-        Answer(int status, JsonNode body, String code, String message) {
-            this(status, body, code, message, -1);
-        }
+        Answer(int status, JsonNode body, String code, String message) { this(status, body, code, message, -1); }
 
         static Answer ok(JsonNode body) { return new Answer(200, body, null, null); }
 

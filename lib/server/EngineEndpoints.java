@@ -5,8 +5,8 @@ import sheaf.server.Engine.Answer;
 
 /** What goes to the engine at once, past any batch: the list of its models, and single requests. */
 final class EngineEndpoints {
-    private static final int MAX_PASSED = 32;         // of the HTTP threads, so that the others can be read
-    private static final int MAX_HELD = 64;           // megabytes of requests that are passed on
+    private static final int MAX_PASSED = 32;         // requests at once; the other HTTP threads stay free
+    private static final int MAX_HELD = 64;           // megabytes of their bodies
     private static final int MEGABYTE = 1024 * 1024;
 
     private final Permits passing = new Permits(MAX_PASSED);

@@ -69,8 +69,7 @@ final class FileEndpoints {
 
     void list(Call call) {
         var order = call.query("order", "desc");
-        if (!List.of("asc", "desc").contains(order))
-            throw Refusal.unsupported("order", order, List.of("asc", "desc"));
+        if (!List.of("asc", "desc").contains(order)) throw Refusal.unsupported("order", order, List.of("asc", "desc"));
         int limit = listing.limit(call, 10_000, 10_000);
         var found = store.files(call.query("purpose", null), listing.after(call), order, limit + 1);
         call.send(listing.page(found.stream().filter(this::isVisible).toList(), limit, dialect::file));

@@ -21,7 +21,7 @@ import java.util.concurrent.locks.LockSupport;
  */
 final class HeldFolder implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(5);
-    /** Those held by this JVM: were it to open a lock file twice, closing one would free the lock of the other. */
+    /** Those that this JVM holds: were it to open a lock file twice, closing the one would free the other too. */
     private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
 
     final Path path;

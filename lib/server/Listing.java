@@ -22,9 +22,7 @@ final class Listing {
     }
 
     /** Returns the id after which a list goes on, or null at its start. */
-    String after(Call call) {
-        return dialect.hasPages() && !script.ignoresAfter ? call.query("after", null) : null;
-    }
+    String after(Call call) { return dialect.hasPages() && !script.ignoresAfter ? call.query("after", null) : null; }
 
     /** Returns a list of at most {@code limit} resources; one more was asked for, to know if there is more. */
     JsonNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {

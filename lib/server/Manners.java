@@ -57,9 +57,11 @@ class Manners {
     /** Returns whether the requests of a batch may name different models. */
     boolean mixesModels() { return false; }
 
+    /** Returns the most requests of a batch. */
     int maxRequests() { return 50_000; }              // https://platform.openai.com/docs/api-reference/batch/create
 
-    long maxBytes() { return 200L * 1024 * 1024; }    // of an input file; the same page
+    /** Returns the most bytes of an input file. */
+    long maxBytes() { return 200L * 1024 * 1024; }    // https://platform.openai.com/docs/api-reference/batch/create
 
     /** Returns the least number of seconds after which an output file may expire. */
     int minExpiry() { return 3_600; }                 // https://platform.openai.com/docs/api-reference/files/create

@@ -19,9 +19,7 @@ final class Refusal extends RuntimeException {
         this.code = code;
     }
 
-    static Refusal invalid(String param, String code, String message) {
-        return new Refusal(400, message, param, code);
-    }
+    static Refusal invalid(String param, String code, String message) { return new Refusal(400, message, param, code); }
 
     static Refusal busy(String message) { return new Refusal(429, message, null, "rate_limit_exceeded"); }
 

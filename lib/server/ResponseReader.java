@@ -95,9 +95,7 @@ final class ResponseReader {
     }
 
     /** A short key is no secret, but a word such as ollama. */
-    private String withoutKey(String text) {
-        return key == null || key.length() < 8 ? text : text.replace(key, "***");
-    }
+    private String withoutKey(String text) { return key == null || key.length() < 8 ? text : text.replace(key, "***"); }
 
     /** Returns the beginning of an answer without its HTML, for a person to read. */
     private String said(int status, byte[] raw) {

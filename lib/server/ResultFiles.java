@@ -33,7 +33,7 @@ final class ResultFiles implements Closeable {
     private final Manners dialect;
     private final Script script;
     private FileChannel output;      // null while the files are closed
-    private FileChannel errors;      // the same
+    private FileChannel errors;      // null while the files are closed
 
     ResultFiles(String batchId, Store store, Manners dialect, Script script) {
         this.batchId = batchId;
@@ -78,7 +78,7 @@ final class ResultFiles implements Closeable {
         }
     }
 
-    /** A power cut may leave zeros where a line was to be. */
+    /** Returns whether a line was written whole: a power cut may leave zeros in its place. */
     private static boolean isRecord(byte[] line) throws IOException {
         try {
             return Json.parsed(line).path("id").asText().matches("(?s).*_\\d{1,9}");
@@ -114,7 +114,7 @@ final class ResultFiles implements Closeable {
     /** Writes what clients shall see of a file, and returns its file object, or null if it has no lines. */
     ObjectNode publish(String kind, long seconds) throws IOException {
         if (dialect.changesLines() || script.rewritesLines()) rewrite(path(kind));
-        else Files.deleteIfExists(Store.shown(path(kind)));   // of a server that spoke another dialect
+        else Files.deleteIfExists(Store.shown(path(kind)));   // an earlier server may have spoken another dialect
         var shown = store.content(id(kind));
         if (Files.size(shown) == 0 && !(kind.equals("error") && dialect.hasEmptyErrorFile())) {
             store.deleteContent(id(kind));

@@ -23,7 +23,7 @@ import org.eclipse.jetty.util.Callback;
  * shape. It knows paths and methods, but not what an endpoint does.
  */
 final class Router extends Handler.Abstract {
-    private static final int MAX_WRITING = 48;        // of the HTTP threads, so that the others can be read
+    private static final int MAX_WRITING = 48;        // POSTs at once; the other HTTP threads stay free for GETs
     private static final int MAX_RECORDED = 10_000;
 
     private interface Endpoint {
@@ -107,9 +107,9 @@ final class Router extends Handler.Abstract {
         } catch (Refusal refusal) {
             boolean stranger = refusal.status == 401 || refusal.status == 403;
             boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : Call.MAX_SKIPPED);
-            if (refusal.status == 409)               // which OpenAI's clients would repeat
+            if (refusal.status == 409)               // else OpenAI's clients would repeat it
                 call.response().getHeaders().put("x-should-retry", "false");
-            if (!whole || refusal.status == 413)     // or Jetty gave the body up: no other request can follow
+            if (!whole || refusal.status == 413)     // bytes are left that no request may follow
                 call.response().getHeaders().put("Connection", "close");
             call.send(refusal.status, refusal.body());
         }

@@ -61,16 +61,14 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
                 var key = Base64.getDecoder().decode(secret.replaceFirst("^" + PREFIX, ""));
                 if (secret.startsWith(PREFIX) && key.length > 0) return key;
             } catch (IllegalArgumentException notBase64) {
-                // the same sentence as for a secret without its prefix, and without the secret
+                // refused below, in a sentence without the secret
             }
             throw new IllegalArgumentException("webhook: the secret is not " + PREFIX
                 + " and then Base64; make one with: echo " + PREFIX + "$(openssl rand -base64 32)");
         }
     }
 
-    Settings host(String host) {
-        return with(new Listening(required("host", host), listening.port, listening.apiKey));
-    }
+    Settings host(String host) { return with(new Listening(required("host", host), listening.port, listening.apiKey)); }
 
     Settings port(int port) {
         return with(new Listening(listening.host, within("port", port, 0, 65_535), listening.apiKey));
@@ -123,9 +121,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         return with(new Limits(limits.dialect, limits.allowsMixed, limits.mostRequests, most));
     }
 
-    Settings store(Path store) {
-        return new Settings(listening, answering, limits, required("store", store), webhook);
-    }
+    Settings store(Path store) { return new Settings(listening, answering, limits, required("store", store), webhook); }
 
     Settings webhook(URI url, String secret) {
         if (!String.valueOf(required("webhook", url).getScheme()).matches("(?i)https?") || url.getHost() == null)
@@ -147,7 +143,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
                 throw new IllegalArgumentException("engine: a URL with a password in it; say it as the engine key");
             if (url.getHost() != null && url.getPort() <= 65_535 && engine.matches("https?://[^?#]+")) return;
         } catch (URISyntaxException noUrl) {
-            // the same sentence as for one that is not http
+            // refused below, like a URL that is not http
         }
         throw new IllegalArgumentException("engine: " + engine
             + " is neither echo nor an http URL such as http://localhost:11434/v1");

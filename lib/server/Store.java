@@ -51,8 +51,8 @@ final class Store {
     private final HeldFolder held;
     private final Path folder;
     private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
-    private long silentUntil = System.nanoTime();
-    private volatile Consumer<ObjectNode> updated = batch -> { };
+    private long silentUntil = System.nanoTime();        // before which the store complains no more
+    private volatile Consumer<ObjectNode> updated = batch -> { };   // hears of each state of a batch
 
     private Store(HeldFolder held) throws IOException {
         this.held = held;
@@ -133,8 +133,8 @@ final class Store {
         file.force(false);
         try (var names = FileChannel.open(folder.resolve("files"))) {
             names.force(true);
-        } catch (AccessDeniedException windows) {
-            // which opens no folder and needs none of this
+        } catch (AccessDeniedException onWindows) {
+            // Windows opens no folder, and needs none of this
         }
     }
 
@@ -249,8 +249,7 @@ final class Store {
             known.addAll(filesOf(batch));
         try (var all = Files.newDirectoryStream(folder.resolve("files"), Store::isOurs)) {
             for (var file : all)
-                if (!known.contains(file.getFileName().toString().replaceFirst("\\.shown$", "")))
-                    Files.delete(file);
+                if (!known.contains(file.getFileName().toString().replaceFirst("\\.shown$", ""))) Files.delete(file);
         }
     }
 

@@ -8,9 +8,9 @@ import java.util.regex.Pattern;
 import sheaf.server.Engine.Answer;
 
 /**
- * The limit of a chat completion, in the word that an engine takes: there are an old and a new one for the same. OpenAI
- * refuses both at once, its newer models the older one, and strict engines the newer one. So both are said until an
- * engine refuses that, and then only the one that it takes. This knows bodies and answers, and sends nothing.
+ * The limit of a chat completion, in the word that an engine takes. There are an old word and a new one: OpenAI refuses
+ * both at once, its newer models refuse the old one, and strict engines the new one. So both are said until an engine
+ * refuses that, and then only the one that it takes. This knows bodies and answers, and sends nothing.
  */
 final class TokenLimit {
     private static final String NEW = "max_completion_tokens";
@@ -40,7 +40,7 @@ final class TokenLimit {
         var message = answer.status() == 400 || answer.status() == 422 ? answer.body().toString() : "";
         if (!asked.has("messages") || WORDS.stream().noneMatch(asked::hasNonNull)
             || !REFUSED.matcher(message).find() || OLD.equals(word)) return false;
-        if (Objects.equals(only, word)) only = word == null ? NEW : OLD;   // else another request has found out
+        if (Objects.equals(only, word)) only = word == null ? NEW : OLD;   // unless another request found out first
         return true;
     }
 }

@@ -33,8 +33,7 @@ final class UploadEndpoints {
         var purpose = asked.get("purpose").textValue();
         if (!PURPOSES.contains(purpose)) throw Refusal.unsupported("purpose", purpose, PURPOSES);
         var name = Parameters.baseName(asked.get("filename").textValue());
-        if (name.isEmpty())
-            throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+        if (name.isEmpty()) throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
         if (name.length() > Parameters.MAX_FIELD) throw Refusal.tooLong("filename", Parameters.MAX_FIELD);
         long bytes = bytes(asked, purpose.equals("batch") ? limits.maxBytes() : Uploads.MAX_BYTES);
         var seconds = Parameters.seconds(asked, "expires_after", limits.dialect().minExpiry());

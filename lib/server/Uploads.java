@@ -23,14 +23,14 @@ import org.eclipse.jetty.http.MultiPart;
 /**
  * Uploads, and their parts on disk. What counts is what the store has recorded: a file in the folder of parts that
  * it does not know was never finished, and goes at the next start. One request at a time completes or ends an
- * upload; parts may come at once.
+ * upload; parts may come at once. They know nothing of how a client says what it wants.
  *
  * @see <a href="https://platform.openai.com/docs/api-reference/uploads">Uploads API</a>
  */
 final class Uploads {
-    static final long MAX_BYTES = 8L * 1024 * 1024 * 1024;   // as at OpenAI, as are the next two
-    static final long MAX_PART = 64L * 1024 * 1024;
-    private static final long LIFETIME = Duration.ofHours(1).toSeconds();
+    static final long MAX_BYTES = 8L * 1024 * 1024 * 1024;   // as at OpenAI
+    static final long MAX_PART = 64L * 1024 * 1024;          // bytes, as at OpenAI
+    private static final long LIFETIME = Duration.ofHours(1).toSeconds();   // as at OpenAI
     private static final int MAX_PARTS = 10_000;
     private static final int MAX_PENDING = 256;
     private static final String UPLOADS = """
@@ -50,7 +50,7 @@ final class Uploads {
     private record Upload(ObjectNode json, Long fileSeconds, String completion) {
         private static Upload read(ResultSet row) throws SQLException, IOException {
             long seconds = row.getLong("file_seconds");
-            var fileSeconds = row.wasNull() ? null : seconds;   // of the column read last
+            var fileSeconds = row.wasNull() ? null : seconds;   // wasNull speaks of the column read last
             return new Upload((ObjectNode) Json.MAPPER.readTree(row.getString("json")), fileSeconds,
                 row.getString("completion"));
         }
@@ -66,7 +66,7 @@ final class Uploads {
             return status.equals("pending") && now >= json.get("expires_at").longValue() ? "expired" : status;
         }
 
-        /** Follows from the upload's id, so that what a crash leaves can be found. */
+        /** Returns the id of its file, which follows from its own: so what a crash leaves can be found. */
         private String fileId() { return id().replaceFirst("upload_", "file-"); }
     }
 
@@ -108,8 +108,7 @@ final class Uploads {
             values);
     }
 
-    synchronized ObjectNode create(String name, long bytes, String purpose, Long fileSeconds)
-        throws IOException {
+    synchronized ObjectNode create(String name, long bytes, String purpose, Long fileSeconds) throws IOException {
         endOverdue();
         if (select("status = 'pending'").size() >= MAX_PENDING)
             throw Refusal.busy("Too many pending uploads: at most " + MAX_PENDING + ".");
@@ -178,7 +177,7 @@ final class Uploads {
         }
     }
 
-    /** Checks once more: other parts, or the end of the upload, may have come while this one was read. */
+    /** Records a part, if it still fits: others, or the end of the upload, may have come while it was read. */
     private synchronized void record(String id, String upload, long bytes) throws IOException {
         long room = room(upload);
         if (bytes > room) throw tooLarge(room);

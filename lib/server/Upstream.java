@@ -21,7 +21,7 @@ final class Upstream implements Engine {
     private static final Duration GLANCE = Duration.ofSeconds(3);      // at an engine, when the server starts
     private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
     private static final int FEW_TRIES = 3;
-    private static final long CLIENTS_PATIENCE = 5_000;                // milliseconds; it can wait and try itself
+    private static final long CLIENTS_PATIENCE = 5_000;                // milliseconds; a client can try again by itself
 
     private final HttpClient http = HttpClient.newBuilder()
         .version(HttpClient.Version.HTTP_1_1)        // small servers stumble over an upgrade to HTTP/2
@@ -76,8 +76,7 @@ final class Upstream implements Engine {
         }
     }
 
-    @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted)
-            throws InterruptedException {
+    @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
         if (Echo.isTest(body)) return Echo.tested(endpoint, body);
         long left = settings.timeout().toMillis();              // without the time at the gate
         int few = 0;

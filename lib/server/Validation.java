@@ -29,16 +29,16 @@ final class Validation {
     private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
         "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
 
+    final List<BatchError> faults = new ArrayList<>();
+    String firstModel;                                     // null before the first request
+    int total;                                             // of requests
+    long tokens;                                           // of all prompts, if a queue counts them
     private final String endpoint;
     private final Settings.Limits limits;
     private final Script script;
-    final List<BatchError> faults = new ArrayList<>();
     private final Set<UUID> customIds = new HashSet<>();   // digests, because ids may be of any length
-    String firstModel;                             // null before the first request
-    private boolean mixed;
-    int total;
+    private boolean mixed;                                 // whether requests name different models
     private long inputs;                                   // to embed
-    long tokens;                                   // of all prompts, if a queue counts them
 
     private Validation(String endpoint, Settings.Limits limits, Script script) {
         this.endpoint = endpoint;

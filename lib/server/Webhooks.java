@@ -34,7 +34,7 @@ final class Webhooks {
     private static final long LONGEST_PAUSE = Duration.ofHours(1).toSeconds();   // doubles from 1 s with each try
     private static final long PATIENCE = Duration.ofDays(3).toSeconds();         // from the event to its last try
     private static final Duration LAST_WORDS = Duration.ofSeconds(1);
-    private static final long LOOK = Duration.ofSeconds(1).toNanos();            // a clock may be set anew
+    private static final long LOOK = Duration.ofSeconds(1).toNanos();            // at the clock, which may be set anew
     private static final String EVENTS = """
         CREATE TABLE IF NOT EXISTS event (
             id TEXT PRIMARY KEY,
@@ -91,7 +91,7 @@ final class Webhooks {
                 sendNext();
             } catch (InterruptedException e) {
                 return;
-            } catch (RuntimeException storeFails) {   // as on a full disk, which may pass
+            } catch (RuntimeException storeFails) {   // a full disk, say, may pass
                 LockSupport.parkNanos(LOOK);
             }
     }
@@ -129,7 +129,7 @@ final class Webhooks {
     }
 
     private HttpRequest request(Event event) {
-        var time = String.valueOf(Instant.now().getEpochSecond());   // which the receiver has a clock for too
+        var time = String.valueOf(Instant.now().getEpochSecond());   // the receiver compares it with its own clock
         return HttpRequest.newBuilder(webhook.url()).header("Content-Type", "application/json")
             .header("webhook-id", event.id).header("webhook-timestamp", time)
             .header("webhook-signature", "v1," + signature(event.id + "." + time + "." + event.json))

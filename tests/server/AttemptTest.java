@@ -30,9 +30,7 @@ class AttemptTest {
     @ParameterizedTest
     @CsvSource({"429, OVERLOADED", "503, OVERLOADED", "529, OVERLOADED", "408, PASSING", "409, PASSING", "500, PASSING",
         "502, PASSING", "504, PASSING", "400, NONE", "401, NONE", "404, NONE", "200, NONE"})
-    void aStatusSaysWhetherAnotherTryMayHelp(int status, Failure failure) {
-        assertEquals(failure, Failure.of(status));
-    }
+    void aStatusSaysWhetherAnotherTryMayHelp(int status, Failure failure) { assertEquals(failure, Failure.of(status)); }
 
     @Test void onlyWhatWasSentMayHaveCrashedAnEngine() {
         assertEquals("DOWN The engine does not answer (connection refused).", said(new ConnectException()));

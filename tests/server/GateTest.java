@@ -11,9 +11,7 @@ import sheaf.server.Attempt.Failure;
 class GateTest {
     final Gate gate = new Gate(8);
 
-    @Test void noMoreThanTheMostMayEnter() throws InterruptedException {
-        assertEquals(8, enterAll().size());
-    }
+    @Test void noMoreThanTheMostMayEnter() throws InterruptedException { assertEquals(8, enterAll().size()); }
 
     @Test void requestsThatFindAnEngineOverloadedTogetherHalveItOnce() throws InterruptedException {
         leave(enterAll(), Failure.OVERLOADED);

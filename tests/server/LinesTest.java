@@ -21,9 +21,7 @@ class LinesTest {
         assertEquals(List.of("one", "t\rw\u2028o", "", "four"), read("one\r\nt\rw\u2028o\n\nfour", 100));
     }
 
-    @Test void anEmptyFileHasNoLine() throws IOException {
-        assertEquals(List.of(), read("", 100));
-    }
+    @Test void anEmptyFileHasNoLine() throws IOException { assertEquals(List.of(), read("", 100)); }
 
     @Test void ofALineThatIsTooLongOneByteMoreIsKept() throws IOException {
         assertEquals(List.of("1234", "12", "1234"), read("123456789\n12\n1234\n", 3));
