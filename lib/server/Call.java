@@ -23,7 +23,7 @@ import sheaf.server.Engine.Answer;
  * headers, but no endpoint.
  */
 record Call(Request request, Response response, Callback callback, String path, String id) {
-    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes that are still read, so that a refused client hears why
+    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes still read, so that a refused client hears why
 
     /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
     record Range(boolean partial, long first, long last) {
