@@ -115,7 +115,8 @@ final class ServerBench {
         try (BufferedWriter out = Files.newBufferedWriter(input)) {
             for (int i = 1; i <= lines; i++)
                 out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
-                    + "\"body\":" + RawClient.body("Summarize review " + i + ": the soup was cold, grüße") + "}\n");
+                    + "\"body\":" + RawClient.body("Summarize review " + i
+                        + ": the soup was cold, gr\u00fc\u00dfe") + "}\n");
         }
         return input;
     }

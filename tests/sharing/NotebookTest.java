@@ -151,7 +151,7 @@ class NotebookTest {
     /** Installs the kernel once, for its build takes a while, into a data folder of Jupyter's of this test. */
     private static Path installed() throws Exception {
         if (installed != null) return installed;
-        installed = dir.resolve("jüpyter data");
+        installed = dir.resolve("j\u00fcpyter data");
         var said = ended(0, List.of(PROJECT.resolve("jbang").toString(), "--quiet", "kernel", "--install"));
         assertTrue(said.startsWith("Installed the kernel \"Java + Sheaf\" in " + installed.resolve("kernels/sheaf")
             + "\n"), said);
@@ -173,7 +173,7 @@ class NotebookTest {
         builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_")
             || name.startsWith("OPENAI_") || name.startsWith("JUPYTER") || name.startsWith("IPYTHON"));
         builder.environment().put("SHEAF_HOME", dir.resolve("jupyter home").toString());
-        builder.environment().put("JUPYTER_DATA_DIR", dir.resolve("jüpyter data").toString());
+        builder.environment().put("JUPYTER_DATA_DIR", dir.resolve("j\u00fcpyter data").toString());
         for (var folder : List.of("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"))
             builder.environment().put(folder, dir.resolve(folder).toString());
         var process = builder.start();

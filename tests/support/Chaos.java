@@ -182,11 +182,11 @@ public final class Chaos {
     }
 
     private Map<String, Object> row(int n) {
-        return Map.of("n", n, "word", "grüße\u2028" + seed);
+        return Map.of("n", n, "word", "gr\u00fc\u00dfe\u2028" + seed);
     }
 
     private String prompt(int n) {
-        return "row " + n + " says grüße\u2028" + seed;
+        return "row " + n + " says gr\u00fc\u00dfe\u2028" + seed;
     }
 
     private Provider provider(String url) {

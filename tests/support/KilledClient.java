@@ -49,7 +49,7 @@ public final class KilledClient {
     /** Returns the prompt of a row; those of the third part have so many bytes more. */
     public static String text(int row, int bytes) {
         boolean isLarge = (row - 1) / (ROWS / PARTS) + 1 == LARGE_PART;
-        return "row " + row + " grüße\u2028" + (isLarge ? "x".repeat(bytes) : "");
+        return "row " + row + " gr\u00fc\u00dfe\u2028" + (isLarge ? "x".repeat(bytes) : "");
     }
 
     private static void write(Results results, Path file) throws IOException {

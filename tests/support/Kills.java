@@ -256,14 +256,14 @@ public final class Kills {
     private static String input(String name, int lines, boolean faulty) {
         StringBuilder input = new StringBuilder();
         for (int i = 1; i <= lines; i++)
-            input.append(RawClient.JSON.createObjectNode().put("custom_id", name + "/" + i + "/\u2028é")
+            input.append(RawClient.JSON.createObjectNode().put("custom_id", name + "/" + i + "/\u2028\u00e9")
                 .put("method", "POST").put("url", "/v1/chat/completions")
                 .<ObjectNode>set("body", RawClient.body(text(name, i)))).append('\n');
         return faulty ? input + "{\"custom_id\":" : input.toString();
     }
 
     private static String text(String name, int line) {
-        return name + " line " + line + (line % 9 == 0 ? " refuse" : " grüße \ud83c\udf3e\u2028");
+        return name + " line " + line + (line % 9 == 0 ? " refuse" : " gr\u00fc\u00dfe \ud83c\udf3e\u2028");
     }
 
     private void create(Intent intent) {
