@@ -4,23 +4,18 @@ import static java.net.http.HttpRequest.BodyPublishers.ofString;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.server.StubEngine.answer;
 import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.body;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpHandler;
-import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.ZoneOffset;
@@ -29,17 +24,13 @@ import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
-import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -50,8 +41,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.RawClient;
 
-/** The server in front of an engine behind a URL, which may be busy, away, odd or hostile. */
-class EngineTest {
+/** The server in front of an engine behind a URL, which may be busy or away. */
+class UpstreamTest {
     static final String HI = "{\"model\":\"its own\",\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
 
     final List<AutoCloseable> open = new ArrayList<>();
@@ -62,21 +53,19 @@ class EngineTest {
     @AfterEach void close() throws Exception {
         over.countDown();
         Collections.reverse(open);       // the server before its engine
-        for (AutoCloseable each : open)
+        for (var each : open)
             each.close();
     }
 
-    // ---- what goes to the engine ----
-
     @Test void requestsAreForwardedWithBothLimits() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(engine((path, body) -> {
             received.add(path + " " + body);
             return "200 " + HI;
         }));
-        String asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
+        var asked = lines("one").replace("\"model\"", "\"max_tokens\":7,\"temperature\":1.0,\"model\"");
 
-        JsonNode batch = client.finished(client.upload(asked));
+        var batch = client.finished(client.upload(asked));
 
         assertEquals("hi", client.texts(batch).get("request-1"));
         assertEquals("/chat/completions {\"max_tokens\":7,\"temperature\":1.0,\"model\":\"m\",\"messages\":"
@@ -84,12 +73,12 @@ class EngineTest {
     }
 
     @Test void imagesNumbersAndUnknownFieldsPassUnchanged() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(engine((path, body) -> {
             received.add(body);
             return "200 " + HI;
         }));
-        String sent = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+        var sent = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
             + "\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo+/AAA==\",\"detail\":\"low\"}},"
             + "{\"type\":\"text\",\"text\":\"a\\/b <\\u00e9>\"}]}],\"top_p\":0.10,\"seed\":12345678901234567890,"
             + "\"x\":{\"y\":[1.50,null,true,{}]},\"n\":1}";
@@ -101,13 +90,13 @@ class EngineTest {
     }
 
     @Test void aModelGoesOutUnderTheEnginesName() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         serve(BatchServer.options().mixedModels().model("m", "meta-llama/Llama-3.1-8B").engine(engine((path, body) -> {
             received.add(json(body.getBytes(UTF_8)).path("model").asText());
             return "200 " + HI;
         })));
 
-        JsonNode batch = client.finished(client.upload(lines("one") + lines("two").replace("\"m\"", "\"other\"")
+        var batch = client.finished(client.upload(lines("one") + lines("two").replace("\"m\"", "\"other\"")
             .replace("request-1", "request-2")));
 
         assertEquals(Set.of("meta-llama/Llama-3.1-8B", "other"), Set.copyOf(received));
@@ -134,7 +123,7 @@ class EngineTest {
     }
 
     @Test void onlyTheEnginesKeyGoesToTheEngine() {
-        Queue<String> received = new ConcurrentLinkedQueue<>();
+        var received = new ConcurrentLinkedQueue<String>();
         HttpHandler engine = exchange -> {
             received.add(String.valueOf(exchange.getRequestHeaders().get("Authorization")));
             answer(exchange, 200, HI);
@@ -151,20 +140,18 @@ class EngineTest {
     }
 
     @Test void theEnginesKeyIsInNoAnswerAndNoText() {
-        BatchServer.Options options = BatchServer.options().engineKey("sk-secret/b").engine(engine(exchange ->
+        var options = BatchServer.options().engineKey("sk-secret/b").engine(engine(exchange ->
             answer(exchange, 401, "{\"error\":{\"message\":\"wrong key sk-secret\\/b\",\"code\":\"sk-secret/b\"}}")));
         serve(options);
 
-        JsonNode line = failed();
+        var line = failed();
 
         assertEquals("wrong key ***", line.at("/response/body/error/message").asText());
         assertFalse((line + new String(client.get("/models").body(), UTF_8) + options + server).contains("sk-a"));
     }
 
-    // ---- an engine that is busy or away ----
-
     @Test void aBusyEngineIsAskedAgain() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine((path, body) -> asked.incrementAndGet() < 3 ? "502 proxy" : "200 " + HI));
 
         assertEquals("hi", client.texts(client.finished(client.upload(lines("one")))).get("request-1"));
@@ -174,7 +161,7 @@ class EngineTest {
     @ParameterizedTest
     @ValueSource(ints = {429, 503})
     void aBatchWaitsForAnEngineThatIsAwayOrOverloaded(int status) {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             if (asked.incrementAndGet() > 5)
                 answer(exchange, 200, HI);
@@ -188,13 +175,13 @@ class EngineTest {
 
     /** It may be the one that crashes the engine. */
     @Test void aRequestThatTheEngineHangsUpOnIsTriedAFewTimesOnly() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             asked.incrementAndGet();
             exchange.close();
         }));
 
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
 
         assertEquals("connection_error", client.output(batch, "error_file_id").get(0).at("/error/code").asText());
         assertTrue(asked.get() >= 3 && asked.get() <= 6, "" + asked.get());   // the HTTP client may add one each
@@ -203,16 +190,16 @@ class EngineTest {
     @ParameterizedTest(name = "{0} but not {1}")
     @CsvSource({"max_completion_tokens, max_tokens", "max_tokens, max_completion_tokens"})
     void anEngineThatTakesOneWordForTheLimitGetsThatOne(String known, String unknown) {
-        Queue<Integer> limits = new ConcurrentLinkedQueue<>();
+        var limits = new ConcurrentLinkedQueue<Integer>();
         serve(engine((path, body) -> {
-            JsonNode asked = json(body.getBytes(UTF_8));
+            var asked = json(body.getBytes(UTF_8));
             if (asked.has(unknown))
                 return "400 {\"error\":{\"message\":\"Unsupported parameter: '" + unknown + "' is not supported.\"}}";
             limits.add(asked.path(known).asInt());
             return "200 " + HI;
         }));
 
-        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")
+        var batch = client.finished(client.upload(lines("one", "two", "three")
             .replace("\"model\"", "\"max_tokens\":7,\"model\"")));
 
         assertEquals(3, batch.at("/request_counts/completed").asInt());
@@ -237,10 +224,10 @@ class EngineTest {
     @Test void aBatchWaitsForAnEngineThatIsNotYetStarted() {
         int port = freePort();
         serve("http://127.0.0.1:" + port + "/v1");
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
-        engine(port, exchange -> answer(exchange, 200, HI));
+        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
 
         assertEquals(2, client.texts(client.finishedBatch(id)).size());
     }
@@ -272,7 +259,7 @@ class EngineTest {
     }
 
     @Test void anEngineThatForbidsIsNotAskedAgain() {
-        AtomicInteger asked = new AtomicInteger();
+        var asked = new AtomicInteger();
         serve(engine(exchange -> {
             asked.incrementAndGet();
             answer(exchange, 500, "no", "x-should-retry", "false");
@@ -286,10 +273,10 @@ class EngineTest {
     @ParameterizedTest
     @CsvSource({"Retry-After, 1", "Retry-After, 0.8", "retry-after-ms, 800", "Retry-After, date"})
     void theEngineSaysHowLongToWait(String header, String value) {
-        Queue<Long> asked = new ConcurrentLinkedQueue<>();
+        var asked = new ConcurrentLinkedQueue<Long>();
         serve(engine(exchange -> {
             asked.add(System.nanoTime());
-            String date = DateTimeFormatter.RFC_1123_DATE_TIME.format(ZonedDateTime.now(ZoneOffset.UTC).plusSeconds(2));
+            var date = DateTimeFormatter.RFC_1123_DATE_TIME.format(ZonedDateTime.now(ZoneOffset.UTC).plusSeconds(2));
             answer(exchange, asked.size() == 1 ? 429 : 200, HI, header, value.replace("date", date));
         }));
 
@@ -302,12 +289,12 @@ class EngineTest {
     @Tag("S19")
     @Test void cancellingEndsTheWaitForAnEngine() {
         serve("http://127.0.0.1:1/v1");
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
         client.cancel(id);
 
-        JsonNode batch = client.finishedBatch(id);
+        var batch = client.finishedBatch(id);
         assertEquals("cancelled", batch.get("status").asText());
         assertEquals(List.of("batch_cancelled", "batch_cancelled"), errorCodes(batch));
     }
@@ -317,7 +304,7 @@ class EngineTest {
         serve("http://127.0.0.1:1/v1");
         server.expireAfter(Duration.ofMillis(700));
 
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
 
         assertEquals("expired", batch.get("status").asText());
         assertEquals(List.of("batch_expired"), errorCodes(batch));
@@ -326,13 +313,13 @@ class EngineTest {
     @Tag("S24")
     @Test void aRequestThatWaitsForAnEngineRunsAfterTheRestart(@TempDir Path store) {
         int port = freePort();
-        BatchServer.Options options = BatchServer.options().store(store).engine("http://127.0.0.1:" + port + "/v1");
+        var options = BatchServer.options().store(store).engine("http://127.0.0.1:" + port + "/v1");
         serve(options);
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
 
-        engine(port, exchange -> answer(exchange, 200, HI));
+        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
         serve(options);
 
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}",
@@ -343,7 +330,7 @@ class EngineTest {
         serve("http://127.0.0.1:1/v1");
         long began = System.nanoTime();
 
-        HttpResponse<byte[]> response = client.send("POST", "/chat/completions",
+        var response = client.send("POST", "/chat/completions",
             body("one").toString().getBytes(UTF_8));
 
         assertEquals(502, response.statusCode());
@@ -354,18 +341,18 @@ class EngineTest {
     @Test void aClientIsNotKeptWaitingForAsLongAsTheEngineWants() {
         serve(engine(exchange -> answer(exchange, 429, "{\"error\":\"later\"}", "Retry-After", "60")));
 
-        JsonNode answer = client.post("/chat/completions", body("one"));
+        var answer = client.post("/chat/completions", body("one"));
 
         assertEquals("later", answer.at("/error/message").asText());
     }
 
     @Test void anOverloadedEngineGetsHalfAsManyRequestsAtOnceAndThenMoreAgain() {
-        CyclicBarrier eight = new CyclicBarrier(8);
-        AtomicInteger refused = new AtomicInteger();
-        AtomicInteger running = new AtomicInteger();
-        AtomicInteger answered = new AtomicInteger();
-        Queue<Integer> early = new ConcurrentLinkedQueue<>();
-        Queue<Integer> all = new ConcurrentLinkedQueue<>();
+        var eight = new CyclicBarrier(8);
+        var refused = new AtomicInteger();
+        var running = new AtomicInteger();
+        var answered = new AtomicInteger();
+        var early = new ConcurrentLinkedQueue<Integer>();
+        var all = new ConcurrentLinkedQueue<Integer>();
         serve(engine(exchange -> {
             if (refused.incrementAndGet() <= 8) {
                 passed(eight);
@@ -380,7 +367,7 @@ class EngineTest {
             answer(exchange, 200, HI);
         }));
 
-        JsonNode batch = client.finished(client.upload(lines(
+        var batch = client.finished(client.upload(lines(
             IntStream.range(0, 60).mapToObj(i -> "text " + i).toArray(String[]::new))));
 
         assertEquals(60, batch.at("/request_counts/completed").asInt());
@@ -389,9 +376,9 @@ class EngineTest {
     }
 
     @Test void noMoreRequestsRunAtOnceThanAllowed() {
-        AtomicInteger running = new AtomicInteger();
+        var running = new AtomicInteger();
         Set<Integer> seen = ConcurrentHashMap.newKeySet();
-        CountDownLatch both = new CountDownLatch(2);
+        var both = new CountDownLatch(2);
         serve(BatchServer.options().concurrency(2)).answer(body -> {
             seen.add(running.incrementAndGet());
             both.countDown();
@@ -405,154 +392,7 @@ class EngineTest {
         assertEquals(Set.of(1, 2), seen);
     }
 
-    // ---- an engine that answers oddly ----
-
-    @Tag("S17")
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "{'error':{'code':400,'message':'bad','type':'t'}} | {'message':'bad','type':'t','param':null,'code':'400'}",
-        "{'object':'error','message':'bad','type':'t'} | {'message':'bad','type':'t','param':null,'code':null}",
-        "{'error':'bad'} | {'message':'bad','type':'invalid_request_error','param':null,'code':null}",
-        "bad | {'message':'The engine answered 400: bad','type':'invalid_request_error','param':null,"
-            + "'code':'bad_engine_answer'}"})
-    void anEnginesErrorGetsOpenAisShape(String said, String error) {
-        String bad = "400 " + said.replace('\'', '"');
-        serve(engine((path, body) -> body.contains("one") ? bad : "200 {}"));
-
-        JsonNode batch = client.finished(client.upload(lines("one", "two")));
-
-        assertEquals("{\"total\":2,\"completed\":1,\"failed\":1}", batch.get("request_counts").toString());
-        assertEquals(error.replace('\'', '"'),
-            client.output(batch, "error_file_id").get(0).at("/response/body/error").toString());
-    }
-
-    @Tag("S17")
-    @Test void anUnknownModelIsALinesError() {
-        serve(BatchServer.options().mixedModels().engine(engine((path, body) -> body.contains("\"nope\"")
-            ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI)));
-
-        JsonNode batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"nope\"")
-            + lines("two").replace("request-1", "request-2")));
-
-        JsonNode line = client.output(batch, "error_file_id").get(0);
-        assertEquals(404, line.at("/response/status_code").asInt());
-        assertEquals("model_not_found", line.at("/response/body/error/code").asText());
-        assertEquals(Set.of("request-2"), client.texts(batch).keySet());
-    }
-
-    @Tag("S17")
-    @ParameterizedTest(name = "{0} {1}")
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "502 | <html><style>b {}</style><h1>Bad</h1>  Gateway</html> | 502 | bad_engine_answer | "
-            + "The engine answered 502: Bad Gateway",
-        "200 | <html>Ollama is running</html> | 502 | bad_engine_answer | "
-            + "The engine answered 200 and no JSON object: Ollama is running",
-        "200 | [] | 502 | bad_engine_answer | The engine answered 200 and no JSON object: []",
-        "200 | `` | 502 | bad_engine_answer | The engine answered 200 and no JSON object.",
-        "200 | {\"error\":{\"message\":\"out of memory\",\"code\":\"oom\"}} | 502 | oom | out of memory",
-        "200 | {\"error\":{\"message\":\"no such model\",\"code\":404}} | 404 | 404 | no such model",
-        "301 | moved | 301 | bad_engine_answer | The engine answered 301: moved"})
-    void anOddAnswerIsALinesError(int status, String said, int shown, String code, String message) {
-        serve(engine((path, body) -> status + " " + said));
-
-        JsonNode response = failed().get("response");
-
-        assertEquals(shown, response.get("status_code").asInt());
-        assertEquals(code, response.at("/body/error/code").asText());
-        assertEquals(message, response.at("/body/error/message").asText());
-    }
-
-    @Tag("S17")
-    @Test void anAnswerThatBreaksOffIsALinesError() {
-        serve(engine(exchange -> {
-            exchange.sendResponseHeaders(200, 1_000);
-            exchange.getResponseBody().write("{\"choices\":".getBytes(UTF_8));
-            exchange.getResponseBody().flush();
-            exchange.close();
-        }));
-
-        assertEquals("{\"code\":\"bad_engine_answer\",\"message\":\"The engine's answer broke off.\"}",
-            failed().get("error").toString());
-    }
-
-    @Tag("S17")
-    @Test void anAnswerThatDripsForEverIsALinesError() {
-        serve(BatchServer.options().timeout(Duration.ofSeconds(1)).engine(engine(exchange -> {
-            exchange.sendResponseHeaders(200, 1_000);
-            for (OutputStream out = exchange.getResponseBody(); over.getCount() > 0; out.flush()) {
-                out.write(' ');
-                LockSupport.parkNanos(20_000_000);
-            }
-        })));
-
-        assertEquals("{\"code\":\"request_timeout\",\"message\":\"The engine did not answer within 1s.\"}",
-            failed().get("error").toString());
-    }
-
-    @Tag("S17")
-    @Test void aHugeAnswerIsALinesErrorAndNotAskedForAgain() {
-        AtomicInteger asked = new AtomicInteger();
-        serve(engine(exchange -> {
-            asked.incrementAndGet();
-            exchange.sendResponseHeaders(200, 0);
-            byte[] much = new byte[1024 * 1024];
-            for (int i = 0; i < 20; i++)
-                exchange.getResponseBody().write(much);
-        }));
-
-        assertEquals("{\"code\":\"bad_engine_answer\",\"message\":\"The engine's answer is longer than 16777216 bytes."
-            + "\"}", failed().get("error").toString());
-        assertEquals(1, asked.get());
-    }
-
-    // ---- settings ----
-
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        "http://me:secret@host/v1 | engine: a URL with a password in it; say it as the engine key",
-        "ollama | engine: ollama is neither echo nor an http URL such as http://localhost:11434/v1",
-        "http://host/v1?a=b | engine: http://host/v1?a=b is neither echo nor an http URL such as "
-            + "http://localhost:11434/v1",
-        "http:// | engine: http:// is neither echo nor an http URL such as http://localhost:11434/v1"})
-    void anEngineIsAPlainUrl(String engine, String message) {
-        assertEquals(message, refused(() -> BatchServer.options().engine(engine)));
-    }
-
-    @Test void aWrongSettingIsASentence() {
-        assertEquals("engineKey: holds a blank or another character that no header may",
-            refused(() -> BatchServer.options().engineKey("secret\n")));
-        assertEquals("timeout: PT0S is no time at all", refused(() -> BatchServer.options().timeout(Duration.ZERO)));
-        assertEquals("modelName: no value given", refused(() -> BatchServer.options().model("a", "")));
-        assertEquals("maxBytes: 0 is less than 1", refused(() -> BatchServer.options().maxBytes(0)));
-        assertEquals("reply: no text given", refused(() -> BatchServer.Reply.text(null)));
-    }
-
-    @Test void aReplyWithoutTextIsALinesErrorThatSaysSo() {
-        serve(BatchServer.options()).reply(text -> null);
-
-        assertEquals("java.lang.IllegalArgumentException: reply: no text given",
-            failed().at("/response/body/error/message").asText());
-    }
-
-    @Test void onlyTheEchoEngineCanBeScripted() {
-        serve("http://127.0.0.1:1/v1");
-
-        var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
-
-        assertEquals("this server asks http://127.0.0.1:1/v1; only the echo engine can be scripted",
-            refused.getMessage());
-    }
-
-    // ---- helpers ----
-
-    interface Stub {
-        /** Returns a status, a blank and a body. */
-        String answer(String path, String body);
-    }
-
-    BatchServer serve(String engine) {
-        return serve(BatchServer.options().engine(engine));
-    }
+    BatchServer serve(String engine) { return serve(BatchServer.options().engine(engine)); }
 
     BatchServer serve(BatchServer.Options options) {
         server = options.start();
@@ -562,7 +402,7 @@ class EngineTest {
 
     /** Runs a batch of one request that fails, and returns its line. */
     JsonNode failed() {
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
         assertEquals("{\"total\":1,\"completed\":0,\"failed\":1}", batch.get("request_counts").toString());
         return client.output(batch, "error_file_id").get(0);
     }
@@ -572,43 +412,13 @@ class EngineTest {
     }
 
     /** Starts an engine and returns its base URL. */
-    String engine(Stub stub) {
-        return engine(exchange -> {
-            String body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
-            String[] said = stub.answer(exchange.getRequestURI().getPath().substring(3), body).split(" ", 2);
-            answer(exchange, Integer.parseInt(said[0]), said[1]);
-        });
-    }
+    String engine(StubEngine.Answers answers) { return opened(StubEngine.start(answers)); }
 
-    String engine(HttpHandler handler) {
-        return engine(0, handler);
-    }
+    String engine(HttpHandler handler) { return opened(StubEngine.start(0, handler)); }
 
-    String engine(int port, HttpHandler handler) {
-        try {
-            HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
-            ExecutorService threads = Executors.newCachedThreadPool();
-            engine.setExecutor(threads);
-            engine.createContext("/v1/", handler);
-            engine.start();
-            open.add(() -> {
-                engine.stop(0);
-                threads.shutdownNow();
-            });
-            return "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1/";
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    static void answer(HttpExchange exchange, int status, String body, String... header) throws IOException {
-        exchange.getRequestBody().readAllBytes();
-        byte[] bytes = body.getBytes(UTF_8);
-        if (header.length > 0)
-            exchange.getResponseHeaders().set(header[0], header[1]);
-        exchange.sendResponseHeaders(status, bytes.length == 0 ? -1 : bytes.length);
-        exchange.getResponseBody().write(bytes);
-        exchange.close();
+    String opened(StubEngine engine) {
+        open.add(engine);
+        return engine.baseUrl();
     }
 
     static void passed(CyclicBarrier barrier) {
@@ -621,14 +431,10 @@ class EngineTest {
 
     /** Returns a port on which nothing listens. */
     static int freePort() {
-        try (ServerSocket socket = new ServerSocket(0)) {
+        try (var socket = new ServerSocket(0)) {
             return socket.getLocalPort();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-    }
-
-    static String refused(Supplier<?> setting) {
-        return assertThrows(IllegalArgumentException.class, setting::get).getMessage();
     }
 }
