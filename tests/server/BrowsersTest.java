@@ -239,8 +239,8 @@ class BrowsersTest {
     private static final class Pageless extends ClassLoader {
         @Override protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
             var loaded = findLoadedClass(name);
-            return loaded != null ? loaded : name.startsWith("sheaf.server.") ? findClass(name)
-                : super.loadClass(name, resolve);
+            if (loaded != null) return loaded;
+            return name.startsWith("sheaf.server.") ? findClass(name) : super.loadClass(name, resolve);
         }
 
         @Override protected Class<?> findClass(String name) throws ClassNotFoundException {

@@ -11,7 +11,6 @@ import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.time.Duration;

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
-import static sheaf.support.RawClient.status;
 
 import java.util.ArrayList;
 import java.util.List;

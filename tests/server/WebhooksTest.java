@@ -8,7 +8,6 @@ import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.http.Headers;
@@ -16,7 +15,6 @@ import com.openai.errors.InvalidWebhookSignatureException;
 import com.openai.models.webhooks.WebhookVerificationParams;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
