@@ -85,13 +85,17 @@ final class Requests {
 
     /** An optional section may name a column that the first rows lack, so many are asked. */
     private Stream<Map<String, Object>> checked(Iterator<Map<String, Object>> rows) {
-        var first = new ArrayList<Map<String, Object>>();
-        while (first.size() < SEARCHED_ROWS && rows.hasNext()) first.add(rows.next());
-        if (first.isEmpty())
+        if (!rows.hasNext())
             throw new IllegalArgumentException("prompts: " + settings.data.name()
                 + " has no rows; a batch needs at least one");
-        if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
-            throw namesNoColumn(first.get(0));
+        var first = new ArrayList<Map<String, Object>>();
+        boolean isNamed = false;
+        while (!isNamed && first.size() < SEARCHED_ROWS && rows.hasNext()) {
+            var columns = rows.next();
+            first.add(columns);
+            isNamed = templates().anyMatch(template -> template.namesAny(columns.keySet()));
+        }
+        if (!isNamed) throw namesNoColumn(first.get(0));
         var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);
         return Stream.concat(first.stream(), StreamSupport.stream(rest, false));
     }
