@@ -125,7 +125,9 @@ class RunTests {
             : name(type, method).contains(word);
     }
 
-    private static String file(String type) { return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java"; }
+    private static String file(String type) {
+        return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java";
+    }
 
     private static String name(MethodSource method) {
         return name(method.getClassName(), method.getMethodName());
