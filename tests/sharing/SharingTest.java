@@ -179,7 +179,7 @@ class SharingTest {
         uses().stream().filter(use -> Catalog.aliases().containsKey(use.alias()))
             .forEach(use -> runs.put(use, new CompletableFuture<>()));
         // Uses of one script follow one another, lest two build it at once.
-        Queue<List<Use>> waiting = new ConcurrentLinkedQueue<>(
+        var waiting = new ConcurrentLinkedQueue<List<Use>>(
             runs.keySet().stream().collect(Collectors.groupingBy(SharingTest::built, LinkedHashMap::new,
                 Collectors.toList())).values());
         for (int i = Math.max(2, Math.min(4, Runtime.getRuntime().availableProcessors())); i > 0; i--) {
