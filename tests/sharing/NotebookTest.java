@@ -44,8 +44,6 @@ class NotebookTest {
 
     @AfterAll static void forget() { System.getProperties().remove(LAST); }
 
-    // ---- without Jupyter ----
-
     @Test void theTourIsANotebookOfTheKernelWithTextAroundItsCells() throws IOException {
         var tour = tour();
 
@@ -88,10 +86,12 @@ class NotebookTest {
             }
         }
         System.getProperties().remove(LAST);
-        var name = last != null && last.snippet().subKind().hasValue() && !cell.strip().endsWith(";")
-            ? last.snippet() instanceof VarSnippet variable ? variable.name()
-            : ((ExpressionSnippet) last.snippet()).name() : "";
-        if (!name.isEmpty()) shell.eval("System.getProperties().put(\"" + LAST + "\", " + name + ");");
+        var hasValue = last != null && last.snippet().subKind().hasValue() && !cell.strip().endsWith(";");
+        if (hasValue) shell.eval("System.getProperties().put(\"" + LAST + "\", " + name(last.snippet()) + ");");
+    }
+
+    private static String name(Snippet snippet) {
+        return snippet instanceof VarSnippet variable ? variable.name() : ((ExpressionSnippet) snippet).name();
     }
 
     private static String fault(SnippetEvent event, JShell shell) {
@@ -100,11 +100,10 @@ class NotebookTest {
     }
 
     private static String html(Object value) {
-        return value instanceof Results results ? results.toHtml() : value instanceof Preview preview ? preview.toHtml()
-            : value instanceof Listing<?> listing ? listing.toHtml() : "";
+        if (value instanceof Results results) return results.toHtml();
+        if (value instanceof Preview preview) return preview.toHtml();
+        return value instanceof Listing<?> listing ? listing.toHtml() : "";
     }
-
-    // ---- the kernel ----
 
     @Test void oneCommandInstallsAKernelThatStarts() throws Exception {
         var folder = installed().resolve("kernels/sheaf");
@@ -182,8 +181,6 @@ class NotebookTest {
         assertEquals(status, process.waitFor(), said);
         return said;
     }
-
-    // ---- reading a notebook ----
 
     private static JsonNode tour() throws IOException {
         return RawClient.JSON.readTree(PROJECT.resolve("notebooks/tour.ipynb").toFile());
