@@ -91,12 +91,13 @@ final class BatchApi {
         });
     }
 
-    /** Sends one POST /batches, and no second one. */
-    JsonNode create(String file, String endpoint, String window, Map<String, String> metadata) {
+    /** Sends one POST /batches, and no second one; a provider that knows the key makes one batch of two with it. */
+    JsonNode create(String file, String endpoint, String window, Map<String, String> metadata, String key) {
         var pairs = BatchCreateParams.Metadata.builder();
-        metadata.forEach((key, value) -> pairs.putAdditionalProperty(key, JsonValue.from(value)));
+        metadata.forEach((name, value) -> pairs.putAdditionalProperty(name, JsonValue.from(value)));
         var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
-            .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build()).build();
+            .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build())
+            .putAdditionalHeader("Idempotency-Key", key).build();
         return batch("submit", "POST", "/batches",
             () -> connection.client().batches().withRawResponse().create(params));
     }

@@ -169,6 +169,12 @@ final class Journal {
     /** Whether a create was sent whose answer never came. */
     boolean isCreateUnsure(int part) { return state(part).createKey != null && state(part).batch == null; }
 
+    /** Returns the key of a create whose answer never came. */
+    String createKey(int part) { return state(part).createKey; }
+
+    /** Returns when that create was sent. */
+    Instant createSentAt(int part) { return state(part).createSentAt; }
+
     boolean hasSentCreate(int part) { return state(part).hasSentCreate; }
 
     boolean isCalled(String idOrName) {
@@ -318,6 +324,7 @@ final class Journal {
         private boolean uploading;                 // an upload may have been finished unseen
         private JsonNode file;                     // as the provider described it
         private String createKey;                  // of a create whose answer may have been lost
+        private Instant createSentAt;              // when that was sent
         private JsonNode batch;                    // as last written down
         private boolean hasSentCreate;             // answered or not
         private Part part;                         // what all this says
@@ -334,6 +341,7 @@ final class Journal {
                 case "creating" -> {
                     hasSentCreate = true;
                     createKey = step.path("token").asText();
+                    createSentAt = at(step);
                 }
                 case "created" -> {
                     hasSentCreate = true;

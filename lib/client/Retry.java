@@ -17,6 +17,10 @@ import sheaf.Vocabulary.BatchException;
  * at once, where one far away is given time. It knows no route and no file.
  */
 final class Retry {
+    /** How long a create may be on its way whose answer never came: longer than proxies hold a request. */
+    private static final Duration LATEST = Duration.ofMinutes(3);
+    private static final Duration LATEST_HERE = Duration.ofSeconds(30);            // on this machine
+    private static final Duration LOOKS = Duration.ofSeconds(10);                  // longest pause between looks
     static final int ATTEMPTS = 3;                        // of a call that may be made twice without harm
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
     private static final Set<Integer> TRANSIENT = Set.of(408, 425, 429);
@@ -47,6 +51,18 @@ final class Retry {
     static Retry ofCreates(boolean isLocal) {
         return new Retry(isLocal ? Duration.ofMillis(25) : Duration.ofSeconds(30),
             isLocal ? Duration.ofMillis(100) : Duration.ofMinutes(10), 1.5);
+    }
+
+    /** Between looks for a create that may still arrive: 500 ms, growing to 10 seconds. */
+    static Retry ofLooks(boolean isLocal) {
+        return new Retry(Duration.ofMillis(isLocal ? 20 : 500), isLocal ? Duration.ofSeconds(1) : LOOKS, 2);
+    }
+
+    /** Returns for how long a create is looked for that was never answered; {@code -Dsheaf.late=SECONDS} is for tests. */
+    static Duration latest(boolean isLocal) {
+        var told = System.getProperty("sheaf.late", "");
+        if (!told.isEmpty()) return Duration.ofMillis((long) (1000 * Double.parseDouble(told)));
+        return isLocal ? LATEST_HERE : LATEST;
     }
 
     /** Returns the next pause, each longer than the last: what the provider asked for, if that is more. */

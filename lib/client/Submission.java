@@ -7,12 +7,15 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.UUID;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import sheaf.Vocabulary.BatchException;
@@ -26,18 +29,21 @@ import sheaf.Vocabulary.Status;
 final class Submission {
     private static final int CREATES = 3;
     private static final int LOOKS = 4;                       // at the list, over some eight seconds
+    private static final Duration OLD = Duration.ofHours(1);  // a create of then has arrived or never will
     private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
     private final Retry.QueuePauses queue;
+    private final Consumer<String> note;
     private Map<Integer, JsonNode> listed;                    // by part, its batch at the provider; null: not asked
 
-    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue) {
+    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
         this.journal = journal;
         this.api = api;
         this.provider = api.connection();
         this.queue = queue;
+        this.note = note;
     }
 
     /**
@@ -180,9 +186,8 @@ final class Submission {
 
     /** What is not yet at the provider never will be. */
     void cancelWaiting() {
-        if (journal.partNumbers().anyMatch(journal::isCreateUnsure)) listed = search();
         journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
-            var known = listed == null ? null : listed.get(part);
+            var known = listed != null || journal.isCreateUnsure(part) ? known(part) : null;
             if (known != null) journal.created(part, known);
             else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
         });
@@ -213,11 +218,12 @@ final class Submission {
     }
 
     /**
-     * Creates the batch of a part. After an answer that never came, or said 429 or 5xx, the list is searched until a
-     * late batch would have shown. What was answered is then sent again; what was not is left to the next run.
+     * Creates the batch of a part. After an answer that said 5xx the list is searched until a late batch would have
+     * shown, and then the same is sent again; after one that never came that is left to the next run.
      */
     private JsonNode createBatch(int part, String file) {
-        var createKey = journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
+        var createKey = journal.isCreateUnsure(part) ? journal.createKey(part)
+            : journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
         journal.creating(part, createKey);
         for (int attempt = 1; ; attempt++) {
             try {
@@ -240,7 +246,8 @@ final class Submission {
         var retry = Retry.ofCalls(provider.isLocal());
         for (int look = 1; ; look++) {
             try {
-                return api.create(file, journal.manifest().endpoint(), journal.manifest().completionWindow(), pairs);
+                return api.create(file, journal.manifest().endpoint(), journal.manifest().completionWindow(), pairs,
+                    createKey);
             } catch (BatchException e) {
                 if (!e.isFileMissing() || look == FILE_LOOKS) throw e;
                 retry.pause("submit", e);
@@ -273,7 +280,27 @@ final class Submission {
             var late = search().get(part);
             if (late != null) return Optional.of(late);
         }
-        return Optional.empty();
+        return isRefusal || isAnswerLost(e) ? Optional.empty() : Optional.ofNullable(searchUntilLatest(part));
+    }
+
+    /**
+     * A create without an answer may still be on its way: something between here and the provider holds it, and whoever
+     * sends a second one before it lands pays twice. A user who pays would rather wait some minutes, once. So the list
+     * is looked at for as long as such a request lives, from now on: a clock that was set meanwhile shortens nothing.
+     */
+    private JsonNode searchUntilLatest(int part) {
+        long start = System.nanoTime();
+        var latest = Retry.latest(provider.isLocal());
+        note.accept("submit: a create of part " + part + " of " + journal.folderName()
+            + " was sent and never answered; looking for its batch at " + provider.name() + " for "
+            + Progress.text(latest) + ", for it may still arrive and a second one would be paid too");
+        for (var retry = Retry.ofLooks(provider.isLocal()); ; ) {
+            var left = latest.minusNanos(System.nanoTime() - start);
+            if (left.isNegative()) return null;
+            Retry.sleep("submit", Retry.shorter(left.plusMillis(1), retry.next(Duration.ZERO)));
+            var late = search().get(part);
+            if (late != null) return late;
+        }
     }
 
     private static RuntimeException withAdvice(RuntimeException e) {
@@ -286,8 +313,11 @@ final class Submission {
 
     /** Returns a part's batch if it is at the provider already; null if not. */
     private JsonNode known(int part) {
-        if (listed == null || journal.isCreateUnsure(part)) listed = search();
-        return listed.get(part);
+        boolean isUnsure = journal.isCreateUnsure(part);
+        if (listed == null || isUnsure) listed = search();
+        var known = listed.get(part);
+        boolean isOld = isUnsure && Duration.between(journal.createSentAt(part), Instant.now()).compareTo(OLD) > 0;
+        return known != null || !isUnsure || isOld ? known : searchUntilLatest(part);
     }
 
     /** Does not take a part for what was listed of it earlier, for that has failed by now. */

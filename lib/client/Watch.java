@@ -54,7 +54,7 @@ final class Watch {
     }
 
     private synchronized Submission submission() {
-        if (submission == null) submission = new Submission(state.journal(), api(), queue);
+        if (submission == null) submission = new Submission(state.journal(), api(), queue, this::note);
         return submission;
     }
 

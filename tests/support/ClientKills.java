@@ -208,7 +208,8 @@ public final class ClientKills {
 
         private Process start() throws IOException {
             var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-cp", System.getProperty("java.class.path"),
+                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-Dsheaf.late=1", "-cp",
+                System.getProperty("java.class.path"),
                 "sheaf.support.KilledClient", server.baseUrl(), output().toString(), "" + bytes, "" + queue);
             builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
             builder.environment().put("SHEAF_HOME", folder.resolve("home").toString());

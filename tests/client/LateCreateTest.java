@@ -1,0 +1,110 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.kept;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.Status;
+import sheaf.server.BatchServer;
+import sheaf.support.HoldingProxy;
+import sheaf.support.Printed;
+import sheaf.support.RawClient;
+
+/** A create whose answer never came may land later; it is paid once. */
+@Tag("C13")
+class LateCreateTest {
+    private static final Duration NEVER = Duration.ofMillis(-1);
+    private static final Duration LATER = Duration.ofMillis(1_000);
+
+    @TempDir Path home;
+    private final BatchServer server = BatchServer.start();
+    private final RawClient client = new RawClient(server::baseUrl);
+    private HoldingProxy proxy;
+
+    @BeforeEach void lookForSeconds() {
+        System.setProperty("SHEAF_HOME", home.toString());
+        System.setProperty("sheaf.late", "4");
+    }
+
+    @AfterEach void close() {
+        System.setProperty("sheaf.late", "0.2");
+        proxy.close();
+        server.close();
+    }
+
+    @Test void aCreateThatIsStillOnItsWayIsWaitedForByTheNextRun() {
+        proxy = new HoldingProxy(server.baseUrl(), LATER, 0);
+        assertThrows(UncheckedIOException.class, draft()::submit);
+
+        var said = Printed.stderr(() -> draft().submit().await());
+
+        assertEquals(1, batchesThere());
+        assertTrue(said.contains("submit: a create of part 1 of " + kept().get(0).folder().getFileName()
+            + " was sent and never answered; looking for its batch at local for 4s, for it may still arrive and a second "
+            + "one would be paid too\n"), said);
+    }
+
+    @Test void aCreateThatLandsAfterAnErrorOfAProxyIsNotSentAgain() {
+        proxy = new HoldingProxy(server.baseUrl(), LATER, 504);
+
+        draft().quiet().submit().await();
+
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void aCreateThatNeverLandsIsSentAgainWithTheSameKey() {
+        System.setProperty("sheaf.late", "0.2");
+        proxy = new HoldingProxy(server.baseUrl(), NEVER, 0);
+        assertThrows(UncheckedIOException.class, draft().quiet()::submit);
+
+        draft().quiet().submit().await();
+
+        assertEquals(1, batchesThere());
+        assertEquals(2, proxy.keys().size());
+        assertEquals(proxy.keys().get(0), proxy.keys().get(1));
+    }
+
+    @Test void aCreateOfLongAgoHasArrivedOrNeverWill() throws IOException {
+        proxy = new HoldingProxy(server.baseUrl(), NEVER, 0);
+        assertThrows(UncheckedIOException.class, draft().quiet()::submit);
+        var steps = journal().dir().resolve("steps.jsonl");
+        Files.writeString(steps, Files.readString(steps).replaceAll("\"at\":\"[^\"]*\"",
+            "\"at\":\"" + Instant.now().minus(Duration.ofHours(2)) + "\""));
+
+        var said = Printed.stderr(() -> draft().submit());
+
+        assertTrue(!said.contains("never answered") && said.contains("submitted "), said);
+    }
+
+    @Test void whatIsCancelledWhileItsCreateIsOnItsWayIsCancelledThere() {
+        proxy = new HoldingProxy(server.baseUrl(), LATER, 0);
+        server.pause();
+        assertThrows(UncheckedIOException.class, draft().quiet()::submit);
+
+        batch("late").cancel();
+
+        assertEquals(1, batchesThere());
+        assertEquals(Status.CANCELLED, batch("late").await().status());
+    }
+
+    private Draft draft() { return batch().provider(Provider.of(proxy.baseUrl())).name("late").model("echo").prompts("hi"); }
+
+    private Journal journal() { return Journal.all().findFirst().orElseThrow(); }
+
+    private int batchesThere() { return client.ids("/batches").size(); }
+}
