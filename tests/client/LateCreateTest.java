@@ -53,6 +53,7 @@ class LateCreateTest {
 
         var said = Printed.stderr(() -> draft().submit().await());
 
+        proxy.awaitLanding();
         assertEquals(1, batchesThere());
         assertTrue(said.contains("submit: a create of part 1 of " + kept().get(0).folder().getFileName()
             + " was sent and never answered; looking for its batch at local for 4s, for it may still arrive and a second "
@@ -64,6 +65,7 @@ class LateCreateTest {
 
         draft().quiet().submit().await();
 
+        proxy.awaitLanding();
         assertEquals(1, batchesThere());
     }
 

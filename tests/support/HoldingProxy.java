@@ -15,6 +15,7 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -30,6 +31,7 @@ public final class HoldingProxy implements AutoCloseable {
     private final Duration hold;
     private final int status;
     private final List<String> keys = new CopyOnWriteArrayList<>();
+    private final CountDownLatch landed = new CountDownLatch(1);
 
     /**
      * @param baseUrl of the server behind
@@ -64,9 +66,23 @@ public final class HoldingProxy implements AutoCloseable {
             pass(exchange, send(request));
             return;
         }
-        if (!hold.isNegative()) clock.schedule(() -> send(request), hold.toMillis(), TimeUnit.MILLISECONDS);
+        if (!hold.isNegative()) clock.schedule(() -> land(request), hold.toMillis(), TimeUnit.MILLISECONDS);
         if (status > 0) exchange.sendResponseHeaders(status, -1);
         exchange.close();
+    }
+
+    private void land(HttpRequest request) {
+        send(request);
+        landed.countDown();
+    }
+
+    /** Waits until the held create has reached the server. */
+    public void awaitLanding() {
+        try {
+            if (!landed.await(1, TimeUnit.MINUTES)) throw new IllegalStateException("the create never landed");
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     private HttpRequest request(HttpExchange exchange) throws IOException {
