@@ -21,7 +21,10 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
-/** Something between a client and a server that holds the first create, while the client hears what a test says. */
+/**
+ * Something between a client and a server that holds the first create, while the client hears what a test says. It drops
+ * Idempotency-Key, as if the provider did not know it.
+ */
 public final class HoldingProxy implements AutoCloseable {
     private static final HttpClient HTTP = HttpClient.newHttpClient();
     private final HttpServer server;
@@ -88,7 +91,7 @@ public final class HoldingProxy implements AutoCloseable {
     private HttpRequest request(HttpExchange exchange) throws IOException {
         var request = HttpRequest.newBuilder(URI.create(target + exchange.getRequestURI()))
             .method(exchange.getRequestMethod(), BodyPublishers.ofByteArray(exchange.getRequestBody().readAllBytes()));
-        for (var name : List.of("Content-Type", "Authorization", "Range", "Idempotency-Key")) {
+        for (var name : List.of("Content-Type", "Authorization", "Range")) {
             var value = exchange.getRequestHeaders().getFirst(name);
             if (value != null) request.header(name, value);
         }
