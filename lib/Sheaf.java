@@ -32,6 +32,7 @@
 //SOURCES client/Journal.java
 //SOURCES client/Staging.java
 //SOURCES client/Submission.java
+//SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java
 //SOURCES client/BatchState.java
 //SOURCES client/Report.java

@@ -1,22 +1,18 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
-import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 import sheaf.Vocabulary.Usage;
@@ -25,100 +21,24 @@ import sheaf.Vocabulary.Usage;
 final class Answers {
     private static final Pattern OWN_ID = Pattern.compile(Requests.ID + "([1-9][0-9]{0,17})");
     private static final int SHOWN_ODDITIES = 10;
-    private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
     private final Journal journal;
     private final SentRequests requests;
-    private final BatchApi api;
     private final Consumer<String> note;
     private final LineIndex lines;                             // by request
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
     private int oddities;
-    private final Retry looking;                               // for a file that cannot be read yet
-    private int looks;
 
-    /** Fetches the files that are not here yet, and finds each request's line in them. */
+    /** Fetches what is not here yet, and finds each request's line in it. */
     Answers(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
         this.journal = journal;
         this.requests = journal.requests();
-        this.api = api;
         this.note = note;
-        this.looking = Retry.ofCalls(api.connection().isLocal());
         try (var lock = FolderLock.on(journal.dir(), note)) {
-            fetch(progress);
+            if (new AnswerFiles(journal, api, progress, note).fetch()) writeIndex();
         }
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
-    }
-
-    /** If the provider counted more answers than came, the files are fetched anew, up to three times. */
-    private void fetch(Progress progress) {
-        for (int attempt = 1; ; attempt++) {
-            boolean isNew = false;
-            for (var part : journal.parts().toList()) isNew |= fetch(part, progress);
-            if (!isNew && Files.exists(journal.answersIndex())) return;
-            var cut = attempt == Retry.ATTEMPTS ? List.<Part>of() : journal.collected().filter(this::isCut).toList();
-            if (cut.isEmpty()) break;
-            cut.forEach(this::deleteFiles);
-        }
-        writeIndex();
-    }
-
-    private void deleteFiles(Part part) {
-        for (var kind : Journal.KINDS) AtomicFiles.delete(journal.answerFile(part.number(), kind));
-    }
-
-    private boolean isCut(Part part) {
-        long lines = Journal.KINDS.stream().mapToLong(kind -> lines(journal.answerFile(part.number(), kind))).sum();
-        return lines < part.requestCounts().completed() + part.requestCounts().failed();
-    }
-
-    private static long lines(Path file) {
-        if (!Files.exists(file)) return 0;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            long count = 0;
-            while (lines.advance()) count += lines.isBlank() ? 0 : 1;
-            return count;
-        } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
-        }
-    }
-
-    /** Fetches both files of a part; returns whether one came that was not here. */
-    private boolean fetch(Part part, Progress progress) {
-        var of = " of part " + part.number() + " of " + journal.partCount();
-        boolean hasNewOutput = fetch(part.outputFileId(), journal.answerFile(part.number(), "output"),
-            progress.transfer("downloading the answers" + of));
-        boolean hasNewErrors = fetch(part.errorFileId(), journal.answerFile(part.number(), "error"),
-            progress.transfer("downloading the errors" + of));
-        return hasNewOutput || hasNewErrors;
-    }
-
-    /** No file ever stands beside an index that does not know it, so that goes first. */
-    private boolean fetch(String id, Path file, Progress.Transfer transfer) {
-        if (id.isEmpty() || Files.exists(file)) return false;
-        journal.answersIndex().toFile().delete();
-        try {
-            download(id, file, transfer);
-            return true;
-        } catch (BatchException e) {
-            if (e.status() != 404 && e.status() != 410) throw e;
-            note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
-            return false;
-        }
-    }
-
-    /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
-    private void download(String id, Path file, Progress.Transfer transfer) {
-        while (true) {
-            try {
-                Download.fetch(api, id, file, transfer);
-                return;
-            } catch (BatchException e) {
-                if (e.status() != 404 || ++looks > LOOKS) throw e;
-                looking.pause("results", e);
-            }
-        }
     }
 
     private void writeIndex() {
@@ -197,6 +117,14 @@ final class Answers {
 
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
+
+    /** Returns why no line is here for a request that was not refused. */
+    String missingError(long index) {
+        if (isCollected(index)) return "the provider's files hold no line for this request";
+        return journal.isShort(requests.part(index))
+            ? "its file came with fewer lines than the provider counted; run again, and it is fetched anew"
+            : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
+    }
 
     private Part part(long index) { return journal.part(requests.part(index)); }
 

@@ -129,8 +129,7 @@ final class Exchange {
             case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
             case REFUSED -> clip("the model declined: " + refusal(), 300);
             case INVALID -> "the answer holds no text";
-            case MISSING -> answers.isCollected(index) ? "the provider's files hold no line for this request"
-                : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
+            case MISSING -> answers.missingError(index);
             case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                 .orElseGet(() -> answers.batchError(index));
         };

@@ -141,6 +141,16 @@ final class Journal {
 
     Path reusedAnswers() { return dir.resolve("reused.output.jsonl"); }
 
+    /** Whether fewer answers of a part came than its provider counted: what is here is not final. */
+    boolean isShort(int part) { return Files.exists(shortMark(part)); }
+
+    void markShort(int part, boolean isShort) {
+        if (!isShort) AtomicFiles.delete(shortMark(part));
+        else if (!isShort(part)) AtomicFiles.stream("results", shortMark(part), out -> {});
+    }
+
+    private Path shortMark(int part) { return dir.resolve("part-" + part + ".short"); }
+
     /** The index of all answers; it is made anew if this file is gone. */
     Path answersIndex() { return dir.resolve("answers.idx"); }
 
@@ -213,7 +223,10 @@ final class Journal {
     boolean isWaiting() { return states.stream().anyMatch(part -> part.batch == null); }
 
     /** Whether a part is over and all that came of it is on this disk. */
-    private boolean isCollected(Part part) {
+    private boolean isCollected(Part part) { return isFetched(part) && !isShort(part.number()); }
+
+    /** Whether a part is over and its files are on this disk, whole or short. */
+    boolean isFetched(Part part) {
         return part.status().isTerminal()
             && (part.outputFileId().isEmpty() || Files.exists(answerFile(part.number(), "output")))
             && (part.errorFileId().isEmpty() || Files.exists(answerFile(part.number(), "error")));
@@ -300,6 +313,7 @@ final class Journal {
     void forget(int part) {
         AtomicFiles.delete(answersIndex());
         for (var kind : KINDS) AtomicFiles.delete(answerFile(part, kind));
+        markShort(part, false);
         var file = state(part).id().isEmpty() ? state(part).file : null;
         startOver(part);
         if (file != null) uploaded(part, file);

@@ -97,13 +97,21 @@ public class Vocabulary {
         }
 
         /**
-         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. What
-         * was cut short may count as failed what never ran, and has no file for that.
+         * Returns how many answers it says there are. What was cut short may count as failed what never ran, and has no
+         * line for that.
+         */
+        long answerCount() {
+            return requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+        }
+
+        /**
+         * Whether it says that it is over, and not yet where its answers are: some providers name the file late. A part
+         * that was run to its end has a file, whatever its counts say.
          */
         boolean lacksItsFiles() {
-            long answered = requestCounts.completed() + (status.equals(Status.COMPLETED) ? requestCounts.failed() : 0);
+            boolean hasAnswers = status.equals(Status.COMPLETED) || answerCount() > 0;
             return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
-                && errorFileId.isEmpty() && answered > 0;
+                && errorFileId.isEmpty() && hasAnswers;
         }
 
         Part as(Status other) {

@@ -1,0 +1,154 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Locale;
+import java.util.function.Consumer;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Part;
+
+/**
+ * Fetches what came back of a batch, both files of each part. One with fewer lines than its provider counted is not final:
+ * it is asked for again at each later look, and what is here of it stays until more comes.
+ */
+final class AnswerFiles {
+    private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
+    private final Journal journal;
+    private final BatchApi api;
+    private final Progress progress;
+    private final Consumer<String> note;
+    private final Retry looking;                               // for a file that cannot be read yet
+    private int looks;
+
+    AnswerFiles(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
+        this.journal = journal;
+        this.api = api;
+        this.progress = progress;
+        this.note = note;
+        this.looking = Retry.ofCalls(api.connection().isLocal());
+    }
+
+    /** Returns whether something came that was not here, so that the index of answers is to be made anew. */
+    boolean fetch() {
+        boolean isNew = !Files.exists(journal.answersIndex());
+        for (var part : journal.parts().toList()) isNew |= fetch(part);
+        for (var part : journal.parts().toList())
+            if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
+        return isNew;
+    }
+
+    /** Fetches both files of a part; returns whether one came that was not here. */
+    private boolean fetch(Part part) {
+        boolean hasNewOutput = fetch(part, "output");
+        boolean hasNewErrors = fetch(part, "error");
+        return hasNewOutput || hasNewErrors;
+    }
+
+    /** No file ever stands beside an index that does not know it, so that goes first. */
+    private boolean fetch(Part part, String kind) {
+        var file = journal.answerFile(part.number(), kind);
+        if (id(part, kind).isEmpty() || Files.exists(file)) return false;
+        journal.answersIndex().toFile().delete();
+        try {
+            download(part, kind, file);
+            return true;
+        } catch (BatchException e) {
+            if (e.status() != 404 && e.status() != 410) throw e;
+            note.accept(e.getMessage() + "; its file is gone, and the requests in it count as missing");
+            return false;
+        }
+    }
+
+    private static String id(Part part, String kind) {
+        return kind.equals("output") ? part.outputFileId() : part.errorFileId();
+    }
+
+    /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
+    private void download(Part part, String kind, Path file) {
+        while (true) {
+            try {
+                Download.fetch(api, id(part, kind), file, transfer(part, kind));
+                return;
+            } catch (BatchException e) {
+                if (e.status() != 404 || ++looks > LOOKS) throw e;
+                looking.pause("results", e);
+            }
+        }
+    }
+
+    private Progress.Transfer transfer(Part part, String kind) {
+        return progress.transfer("downloading the " + (kind.equals("output") ? "answers" : "errors") + " of part "
+            + part.number() + " of " + journal.partCount());
+    }
+
+    /**
+     * Fetches the files of a part anew if fewer answers are here than its provider counted: three times at first, once at
+     * each later look. Returns whether more came.
+     */
+    private boolean complete(Part part) {
+        boolean wasShort = journal.isShort(part.number());
+        boolean isNew = wasShort && fetch(asNamedNow(part));
+        for (int attempt = wasShort ? Retry.ATTEMPTS : 2; attempt <= Retry.ATTEMPTS && isShort(part); attempt++)
+            isNew |= fetchAnew(part, "output") | fetchAnew(part, "error");
+        long here = lines(part);
+        journal.markShort(part.number(), here < part.answerCount());
+        if (here < part.answerCount())
+            note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, and "
+                + "the rest is asked for anew", here, part.answerCount(), part.number(), journal.folderName()));
+        return isNew;
+    }
+
+    /** A provider may have named a file of the part since it ended. */
+    private Part asNamedNow(Part part) {
+        try {
+            var now = Part.of(part.number(), api.retrieve("results", part.id()));
+            if (!now.status().isTerminal() || now.files().equals(part.files())) return part;
+            journal.ended(part.number(), now.json());
+            return now;
+        } catch (BatchException | UncheckedIOException unknown) {
+            return part;
+        }
+    }
+
+    /** Returns whether more lines came than are here; else these stay. */
+    private boolean fetchAnew(Part part, String kind) {
+        var file = journal.answerFile(part.number(), kind);
+        if (!Files.exists(file)) return false;
+        var anew = file.resolveSibling("." + file.getFileName() + ".anew");
+        try {
+            Download.fetch(api, id(part, kind), anew, transfer(part, kind));
+            if (lines(anew) <= lines(file)) return false;
+            journal.answersIndex().toFile().delete();
+            Files.move(anew, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            return true;
+        } catch (BatchException | UncheckedIOException cannotBeHadNow) {
+            return false;
+        } catch (IOException e) {
+            throw Messages.cannotWrite("results", file, e);
+        } finally {
+            AtomicFiles.delete(anew);
+        }
+    }
+
+    private boolean isShort(Part part) { return lines(part) < part.answerCount(); }
+
+    private long lines(Part part) {
+        return Journal.KINDS.stream().mapToLong(kind -> lines(journal.answerFile(part.number(), kind))).sum();
+    }
+
+    private static long lines(Path file) {
+        if (!Files.exists(file)) return 0;
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            long count = 0;
+            while (lines.advance()) count += lines.isBlank() ? 0 : 1;
+            return count;
+        } catch (IOException e) {
+            throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
+}
