@@ -24,8 +24,8 @@ import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
 import sheaf.Sheaf.Draft;
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 
 /** What toHtml() returns, read back by a parser that knows nothing of it. */

@@ -36,11 +36,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Outcome;
 import sheaf.support.Printed;
 
 /** Files on their way to a provider and back, over lines that break and servers that cut. */
