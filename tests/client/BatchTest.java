@@ -107,7 +107,7 @@ class BatchTest {
     @Tag("C5")
     @Test void aPartObeysTheLimitOfBytesOfItsEncodedLines() throws IOException {
         batch().provider(here().limits(1_000, 700)).quiet().model("m")
-            .prompts("é{{value}}", rows(IntStream.range(0, 20).boxed().toList())).submit();
+            .prompts("\u00e9{{value}}", rows(IntStream.range(0, 20).boxed().toList())).submit();
 
         try (var files = Files.walk(home)) {
             assertTrue(files.filter(file -> file.getFileName().toString().matches("part-[0-9]+\\.jsonl"))
@@ -136,7 +136,7 @@ class BatchTest {
 
     @Tag("C4")
     @Test void theUsersIdStaysHereAndComesBack() {
-        var id = "Ünïcode ".repeat(30);
+        var id = "\u00dcn\u00efcode ".repeat(30);
 
         var result = ask("a").customId(id + "{{value}}").submit().results().iterator().next();
 
@@ -330,7 +330,7 @@ class BatchTest {
         var draft = batch().provider(here()).quiet().name("golden").model("m").system("You are {{role}}.")
             .temperature(0.5).maxTokens(7)
             .with("logit_bias", Map.of("b", 1, "a", 2)).prompts(template("t", "Say {{x}} \u2028 \ud83d\ude00"),
-            rows(Map.of("role", "a cook", "x", "é")));
+            rows(Map.of("role", "a cook", "x", "\u00e9")));
 
         draft.submit();
 

@@ -117,7 +117,7 @@ class HostileTextTest {
     @Test void aNameWithHalfACharacterIsRefusedBeforeItsRowIsLost() {
         var message = "rows: the name \"a\ud83d\" holds half a character, a lone surrogate; rename it";
 
-        for (Object value : List.of(1, List.of(Map.of("a\ud83d", 1)))) {
+        for (var value : List.of(1, List.of(Map.of("a\ud83d", 1)))) {
             Data own = () -> Stream.of(Map.of(value.equals(1) ? "a\ud83d" : "a", value));
             assertEquals(message, assertThrows(IllegalArgumentException.class, () -> read(own.limit(1))).getMessage());
             assertEquals(message, assertThrows(IllegalArgumentException.class, () -> batch().model("m")
@@ -389,8 +389,6 @@ class HostileTextTest {
         assertTrue(lines.get(0).endsWith(text + "\"}]}}"));
     }
 
-    // ---- what is given ----
-
     /** Returns a row with its number and these columns of hostile text. */
     private Map<String, Object> row(String... columns) {
         var row = new LinkedHashMap<String, Object>();
@@ -420,9 +418,7 @@ class HostileTextTest {
         return Stream.generate(texts).filter(text -> !text.isEmpty()).findFirst().orElseThrow();
     }
 
-    private static <T> List<T> many(int count, Supplier<T> one) {
-        return Stream.generate(one).limit(count).toList();
-    }
+    private static <T> List<T> many(int count, Supplier<T> one) { return Stream.generate(one).limit(count).toList(); }
 
     /** UTF-8 cannot say half a character, so a CSV holds none. */
     private static String whole(String text) {
@@ -443,8 +439,6 @@ class HostileTextTest {
         return cells.stream().map(cell -> "\"" + cell.toString().replace("\"", "\"\"") + "\"")
             .collect(Collectors.joining(",", "", "\r\n"));
     }
-
-    // ---- what is heard, and what came of it ----
 
     private void hear(Function<JsonNode, String> answer) {
         server.answer(body -> {

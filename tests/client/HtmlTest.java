@@ -106,9 +106,9 @@ class HtmlTest {
     }
 
     @Test void aLongTextIsCutWhereNobodyReadsOn() throws Exception {
-        var html = ask("a".repeat(19_999) + "😀".repeat(100_000)).submit().results().toHtml();
+        var html = ask("a".repeat(19_999) + "\ud83d\ude00".repeat(100_000)).submit().results().toHtml();
 
-        assertEquals("a".repeat(19_999) + "😀…", table(html).get(1).split("\\|")[1]);
+        assertEquals("a".repeat(19_999) + "\ud83d\ude00\u2026", table(html).get(1).split("\\|")[1]);
         assertTrue(html.length() < 50_000, "" + html.length());
     }
 
@@ -134,8 +134,6 @@ class HtmlTest {
         assertEquals(List.of(preview.toString()), text(parsed(preview.toHtml()), "pre"));
         assertTrue(preview.toHtml().contains("1 &lt; 2"));
     }
-
-    // ---- reading it back ----
 
     private static Document parsed(String html) throws Exception {
         var factory = DocumentBuilderFactory.newInstance();

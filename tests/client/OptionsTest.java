@@ -22,9 +22,7 @@ class OptionsTest {
         .prompts("{{text}}", rows(Map.of("text", "a"), Map.of("text", "b")));
     @TempDir Path dir;
 
-    @Test void noOptionsLeaveTheScriptAsItIs() {
-        assertEquals(script.preview(9), script.options().preview(9));
-    }
+    @Test void noOptionsLeaveTheScriptAsItIs() { assertEquals(script.preview(9), script.options().preview(9)); }
 
     @Test void optionsTakeThePlaceOfWhatTheScriptSet() throws IOException {
         var data = Files.writeString(dir.resolve("own.jsonl"), "{\"q\":\"x\"}\n{\"q\":\"y\"}\n").toString();

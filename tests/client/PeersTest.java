@@ -54,8 +54,6 @@ class PeersTest {
 
     @AfterEach void stop() { server.close(); }
 
-    // ---- every file is submitted ----
-
     /** curator: writes all files of an automatic split and returns the first. */
     @Test void notOnlyTheFirstFileIsSubmitted() {
         var batch = ask("a", "b", "c", "d", "e").provider(here().limits(2, 10_000)).submit();
@@ -68,7 +66,7 @@ class PeersTest {
     /** curator, distilabel: split by bytes not at all, or into files that are not all sent. */
     @Tag("C5")
     @Test void rowsAreSplitByBytesAsWellAsByNumber() {
-        var texts = IntStream.range(0, 20).mapToObj(i -> "é".repeat(i * 10)).map(text -> text + "!").toList();
+        var texts = IntStream.range(0, 20).mapToObj(i -> "\u00e9".repeat(i * 10)).map(text -> text + "!").toList();
 
         var batch = ask(texts.toArray(String[]::new)).provider(here().limits(5, 900)).submit();
 
@@ -106,8 +104,6 @@ class PeersTest {
 
         assertTrue(made.size() > 2_000 && held.get() < 100, held + " of " + made.size() + " rows are held");
     }
-
-    // ---- both files are read, whatever the batch's end ----
 
     /** curator, autobatcher: download the error file and discard it, or never read it. */
     @Tag("C29")
@@ -219,8 +215,6 @@ class PeersTest {
         assertEquals(List.of(Outcome.SUCCEEDED, Outcome.MISSING, Outcome.SUCCEEDED), outcomes(results));
     }
 
-    // ---- answers belong to their requests ----
-
     /** batchling: identical requests share one hash, and so one answer. */
     @Test void identicalRequestsKeepTheirOwnAnswers() {
         var answers = new AtomicInteger();
@@ -309,16 +303,14 @@ class PeersTest {
     @Tag("C4")
     @Test void anIdOnTheWireFitsTheStrictestProvider() {
         server.answer(body -> Reply.error(503, "busy", "busy"));
-        var first = ask("a", "b").customId("Schlüssel {{value}} ".repeat(9)).submit().results();
+        var first = ask("a", "b").customId("Schl\u00fcssel {{value}} ".repeat(9)).submit().results();
 
-        var lines = Stream.concat(ask("a", "b").customId("é {{value}}").preview(9).lines().stream(),
+        var lines = Stream.concat(ask("a", "b").customId("\u00e9 {{value}}").preview(9).lines().stream(),
             first.retry().preview(9).lines().stream()).toList();
 
         assertEquals(4, lines.size());
         for (var line : lines) assertTrue(line.matches("\\{\"custom_id\":\"[a-zA-Z0-9_-]{1,64}\".*"), line);
     }
-
-    // ---- what was begun is found again, and paid once ----
 
     /** batchata, autobatcher: the ids of running batches are in memory only, so that a crash pays twice. */
     @Tag("C16")
@@ -394,8 +386,6 @@ class PeersTest {
         assertEquals(id, ask("a").submit().id());
         assertEquals(2, sent("POST /v1/batches"));
     }
-
-    // ---- the wait ends when the batch does, and not before ----
 
     /** batchata: any exception of a poll makes the batch a failed one. */
     @Tag("C18")
@@ -559,9 +549,7 @@ class PeersTest {
 
     private static List<String> texts(Results results) { return results.stream().map(Result::text).toList(); }
 
-    private static String prompt(JsonNode body) {
-        return body.at("/messages/0/content").asText();
-    }
+    private static String prompt(JsonNode body) { return body.at("/messages/0/content").asText(); }
 
     private Path steps() {
         try (var folders = Files.list(home.resolve("batches"))) {

@@ -50,8 +50,6 @@ class QueueTest {
 
     @AfterEach void stop() { server.close(); }
 
-    // ---- as many as the limits of the queue allow ----
-
     @Test void noMorePartsAreInFlightThanTheProviderTakes() {
         var most = new AtomicInteger();
         server.answer(body -> {
@@ -120,8 +118,6 @@ class QueueTest {
             assertThrows(IllegalArgumentException.class, () -> new Limits(0, 1)).getMessage());
         assertThrows(IllegalArgumentException.class, () -> here().queue(0, 1));
     }
-
-    // ---- the provider says that its queue is full ----
 
     @Tag("C15")
     @Test void aCreateThatFindsNoRoomWaitsAndSendsTheSameFileAgain() {
@@ -240,8 +236,6 @@ class QueueTest {
         assertEquals(texts(2), draft.submit().results().stream().map(Result::text).toList());
     }
 
-    // ---- one part of several ----
-
     @Test void aPartThatIsRefusedForGoodDoesNotKeepTheOthersBack() {
         refusing(2);
 
@@ -304,9 +298,7 @@ class QueueTest {
 
     private List<Status> statuses(Batch batch) { return batch.parts().stream().map(Part::status).toList(); }
 
-    private static <T> List<T> last(List<T> list, int count) {
-        return list.subList(list.size() - count, list.size());
-    }
+    private static <T> List<T> last(List<T> list, int count) { return list.subList(list.size() - count, list.size()); }
 
     private static List<String> texts(int count) {
         return IntStream.range(0, count).mapToObj(i -> "text " + i).toList();

@@ -284,12 +284,12 @@ class ResultsTest {
     }
 
     @Test void showKeepsWideCharactersAlignedAndEscapesHarmless() {
-        var results = ask("漢字", "\u001b[31mred", "e\u0301").submit().results();
+        var results = ask("\u6f22\u5b57", "\u001b[31mred", "e\u0301").submit().results();
 
         assertEquals("""
             id         value    result
             ---------  -------  -------
-            request-1  漢字     漢字
+            request-1  \u6f22\u5b57     \u6f22\u5b57
             request-2  [31mred  [31mred
             request-3  e\u0301        e\u0301
             3 succeeded; 3 tokens in, 3 out

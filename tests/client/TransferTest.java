@@ -82,8 +82,6 @@ class TransferTest {
         threads.shutdownNow();
     }
 
-    // ---- downloads that break off ----
-
     @Tag("C35")
     @Test void aDownloadThatBreaksOffGoesOnWhereItBroke() {
         script.add(broken(1_500_000));
@@ -191,8 +189,6 @@ class TransferTest {
         assertEquals(TEXTS, texts());
     }
 
-    // ---- downloads that look whole ----
-
     @Tag("C35")
     @Test void anAnswerShorterThanItsFileIsFetchedAnew() {
         size = String.valueOf(content.length);
@@ -262,8 +258,6 @@ class TransferTest {
         assertEquals(1, ranges.size());
     }
 
-    // ---- the disk ----
-
     @DisabledOnOs(OS.WINDOWS)
     @Tag("C35")
     @Test void aFullDiskIsASentenceAndTheNextRunGoesOn() throws Exception {
@@ -285,8 +279,6 @@ class TransferTest {
     /** Runs in a process of its own. */
     public static void main(String... args) { ask(args[0]).quiet().submit().results(); }
 
-    // ---- uploads ----
-
     @Test void anUploadThatBreaksOffIsSentAgainWhole() {
         stub.removeContext("/v1/files");
         stub.createContext("/v1/files", exchange -> {
@@ -303,8 +295,6 @@ class TransferTest {
         var kept = new String(read("part-1.jsonl"), UTF_8);
         assertEquals(kept, sent.substring(sent.indexOf("\r\n\r\n") + 4, sent.indexOf("\n\r\n--") + 1));
     }
-
-    // ---- what is shown ----
 
     @Test void aSlowTransferShowsTenthsAndAQuietOneNothing() {
         content = lines(List.of("a".repeat(20_000)));
@@ -323,11 +313,7 @@ class TransferTest {
         assertEquals(said.size(), said.stream().map(TransferTest::tenth).distinct().count(), said.toString());
     }
 
-    static int tenth(String line) {
-        return Integer.parseInt(line.replaceFirst(".*, ([0-9]+) of 20 kB.*", "$1")) / 2;
-    }
-
-    // ---- the provider ----
+    static int tenth(String line) { return Integer.parseInt(line.replaceFirst(".*, ([0-9]+) of 20 kB.*", "$1")) / 2; }
 
     void content(HttpExchange exchange) throws IOException {
         var range = exchange.getRequestHeaders().getFirst("Range");
@@ -390,8 +376,6 @@ class TransferTest {
                 .append(texts.get(i)).append("\"},\"finish_reason\":\"stop\"}]}}}\n");
         return lines.toString().getBytes(UTF_8);
     }
-
-    // ---- helpers ----
 
     static int length(List<String> texts) { return lines(texts).length; }
 

@@ -32,9 +32,7 @@ public final class ScriptedServer implements AutoCloseable {
             return said instanceof Answer answer ? answer : new Answer(200, said.toString().getBytes(UTF_8), Map.of());
         }
 
-        public Answer header(String name, String value) {
-            return new Answer(status, body, Map.of(name, value));
-        }
+        public Answer header(String name, String value) { return new Answer(status, body, Map.of(name, value)); }
     }
 
     /** One request; its body is text of one char a byte, so that no byte is lost. */
@@ -60,9 +58,7 @@ public final class ScriptedServer implements AutoCloseable {
         return this;
     }
 
-    public String baseUrl(String path) {
-        return "http://127.0.0.1:" + server.getAddress().getPort() + path;
-    }
+    public String baseUrl(String path) { return "http://127.0.0.1:" + server.getAddress().getPort() + path; }
 
     public List<Heard> heard(String route) {
         return heard.stream().filter(request -> request.route().contains(route) || plain(request).equals(route))
