@@ -19,7 +19,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** Says to each route what a test wrote down, word for word, and keeps what it hears: any provider, however odd. */
-public final class ScriptedServer implements AutoCloseable {
+public class ScriptedServer implements AutoCloseable {
     /** An answer of status 0 is none: the connection is closed. */
     public record Answer(int status, byte[] body, Map<String, String> headers) {
         public static Answer status(int status) {
