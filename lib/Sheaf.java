@@ -4,43 +4,44 @@
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
-//SOURCES client/Answer.java
-//SOURCES client/Answers.java
-//SOURCES client/AtomicFiles.java
-//SOURCES client/BatchApi.java
-//SOURCES client/BatchState.java
-//SOURCES client/Connection.java
-//SOURCES client/Download.java
-//SOURCES client/Environment.java
-//SOURCES client/Exchange.java
-//SOURCES client/Exchanges.java
-//SOURCES client/FolderLock.java
-//SOURCES client/Grid.java
-//SOURCES client/Html.java
-//SOURCES client/InputFile.java
-//SOURCES client/Journal.java
-//SOURCES client/Json.java
-//SOURCES client/Leftovers.java
-//SOURCES client/LineIndex.java
-//SOURCES client/Lines.java
-//SOURCES client/Manifest.java
 //SOURCES client/Messages.java
-//SOURCES client/Options.java
-//SOURCES client/PlainValues.java
-//SOURCES client/Preparation.java
-//SOURCES client/Progress.java
-//SOURCES client/Requests.java
+//SOURCES client/Lines.java
+//SOURCES client/Environment.java
+//SOURCES client/Json.java
+//SOURCES client/Vocabulary.java
+//SOURCES client/AtomicFiles.java
+//SOURCES client/LineIndex.java
+//SOURCES client/InputFile.java
+//SOURCES client/Tables.java
 //SOURCES client/Retry.java
-//SOURCES client/Reuse.java
+//SOURCES client/Progress.java
+//SOURCES client/PlainValues.java
+//SOURCES client/Templates.java
+//SOURCES client/Answer.java
+//SOURCES client/Html.java
 //SOURCES client/Rows.java
-//SOURCES client/SentRequests.java
+//SOURCES client/Connection.java
+//SOURCES client/FolderLock.java
 //SOURCES client/Settings.java
+//SOURCES client/Options.java
+//SOURCES client/BatchApi.java
+//SOURCES client/Manifest.java
+//SOURCES client/Requests.java
+//SOURCES client/Download.java
+//SOURCES client/SentRequests.java
+//SOURCES client/Journal.java
 //SOURCES client/Staging.java
 //SOURCES client/Submission.java
-//SOURCES client/Tables.java
-//SOURCES client/Templates.java
-//SOURCES client/Vocabulary.java
+//SOURCES client/Answers.java
+//SOURCES client/BatchState.java
+//SOURCES client/Report.java
+//SOURCES client/Leftovers.java
+//SOURCES client/Exchange.java
+//SOURCES client/Exchanges.java
 //SOURCES client/Watch.java
+//SOURCES client/Grid.java
+//SOURCES client/Reuse.java
+//SOURCES client/Preparation.java
 
 package sheaf;
 
@@ -126,7 +127,7 @@ public final class Sheaf extends Vocabulary {
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
-        return new Listing<>(batches, BatchState.KEPT, batch -> batch.state.asKept(), Sheaf::sum);
+        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(), Sheaf::sum);
     }
 
     private static String sum(List<Batch> kept) {
@@ -197,7 +198,7 @@ public final class Sheaf extends Vocabulary {
 
     /** A dataset: opens a stream of rows, in the same order, as often as it is asked. */
     @FunctionalInterface
-    public interface Data extends RowSource {
+    public interface Data extends PlainValues.RowSource {
         /** Returns the rows from the first one on; close the stream after use. */
         @Override Stream<Map<String, Object>> open();
 
@@ -471,7 +472,8 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, settings);
-            Preparation.begin(settings, batch.watch, Provider::connection, step);
+            Preparation.begin(settings, batch.watch, Provider::connection,
+                progress -> step.accept(batch.watch, progress));
             return batch;
         }
 
@@ -512,7 +514,7 @@ public final class Sheaf extends Vocabulary {
 
         private Batch(Journal journal, Provider provider) {
             this(provider, new Settings());
-            state.keep(journal);
+            state.attach(journal);
         }
 
         private static Batch find(String idOrName, Provider named) {
@@ -610,7 +612,7 @@ public final class Sheaf extends Vocabulary {
          * attaches to what the provider still has of it, or pays again.
          * @throws IllegalStateException if it is not over, as last seen, or is not kept
          */
-        public void delete() { state.delete(watch::note); }
+        public void delete() { watch.delete(); }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
@@ -625,7 +627,7 @@ public final class Sheaf extends Vocabulary {
             return new Results(provider, exchanges);
         }
 
-        @Override public String toString() { return "Batch[" + state.describe() + " " + state.counts() + "]"; }
+        @Override public String toString() { return "Batch[" + watch.report().describe() + " " + state.counts() + "]"; }
     }
 
     /**
@@ -818,55 +820,50 @@ public final class Sheaf extends Vocabulary {
         private static final Dialect TOGETHERS = new Dialect(false, "max_tokens", "/files/upload", "batch-api");
 
         /** 50,000 requests, 200 MB, one model: https://platform.openai.com/docs/api-reference/batch/create */
-        public static final Provider OPENAI =
-            new Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", new Limits(50_000, 200 * MB), STRICT);
+        public static final Provider OPENAI = new Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY",
+            new Limits(50_000, 200 * MB), STRICT);
         /**
          * "Less than 1000" requests on the free tier, 100 MB, a model per request: kluster.ai's batch guide. The
          * service has closed.
          */
-        public static final Provider KLUSTER =
-            new Provider("kluster", "https://api.kluster.ai/v1", "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
+        public static final Provider KLUSTER = new Provider("kluster", "https://api.kluster.ai/v1",
+            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
-        public static final Provider GROQ =
-            new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", new Limits(50_000, 100 * MB),
-                STRICT);
+        public static final Provider GROQ = new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY",
+            new Limits(50_000, 100 * MB), STRICT);
         /**
          * 5,000,000 requests, 10 GB, 500 batches:
          * https://docs.tokenfactory.nebius.com/ai-models-inference/batch-inference
          */
         public static final Provider NEBIUS = new Provider("nebius", "https://api.tokenfactory.nebius.com/v1",
-            "NEBIUS_API_KEY",
-            new Limits(5_000_000, 10_000 * MB, 500, Long.MAX_VALUE), VLLM);
+            "NEBIUS_API_KEY", new Limits(5_000_000, 10_000 * MB, 500, Long.MAX_VALUE), VLLM);
         /** 50,000 requests, 100 MB, a model per request: https://docs.parasail.io batch-file-format */
-        public static final Provider PARASAIL =
-            new Provider("parasail", "https://api.parasail.io/v1", "PARASAIL_API_KEY", new Limits(50_000, 100 * MB),
-                MIXED_VLLM);
+        public static final Provider PARASAIL = new Provider("parasail", "https://api.parasail.io/v1",
+            "PARASAIL_API_KEY", new Limits(50_000, 100 * MB), MIXED_VLLM);
         /**
          * 100 MB and a model per request in the default configuration of its control layer; it names no number of
          * requests.
          */
         public static final Provider DOUBLEWORD = new Provider("doubleword", "https://api.doubleword.ai/v1",
-            "DOUBLEWORD_API_KEY",
-            new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
+            "DOUBLEWORD_API_KEY", new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
         /**
          * Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are
-         * kept.
+         * assumed.
          */
         public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai",
-            "DEEPINFRA_TOKEN",
-            new Limits(50_000, 100 * MB), VLLM);
+            "DEEPINFRA_TOKEN", new Limits(50_000, 100 * MB), VLLM);
         /** 50,000 requests, 100 MB, uploads with a route and a purpose of their own: https://docs.together.ai */
         public static final Provider TOGETHER = new Provider("together", "https://api.together.ai/v1",
             "TOGETHER_API_KEY", new Limits(50_000, 100 * MB), TOGETHERS);
         /** A server on this machine where {@code ./jbang serve} and {@code ./jbang local} listen; it needs no key. */
-        public static final Provider LOCAL =
-            new Provider("local", Connection.LOCAL_URL, "SHEAF_API_KEY", new Limits(50_000, 100 * MB), STRICT);
-        static { Messages.showUncaught(); }
-
+        public static final Provider LOCAL = new Provider("local", Connection.LOCAL_URL, "SHEAF_API_KEY",
+            new Limits(50_000, 100 * MB), STRICT);
         private static final int LISTED_FILES = 10_000;
         /** Those that are elsewhere; any other URL on this machine is called local too. */
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
+
+        static { Messages.showUncaught(); }
 
         /**
          * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
@@ -901,15 +898,13 @@ public final class Sheaf extends Vocabulary {
                 // told below
             }
             throw new IllegalArgumentException("provider: \"" + baseUrl
-                + "\" is neither a base URL like http://localhost:8080/v1 nor one of "
-                + names());
+                + "\" is neither a base URL like http://localhost:8080/v1 nor one of " + names());
         }
 
         /** Returns the preset of this name, or the provider at this base URL. */
         public static Provider named(String nameOrUrl) {
-            return withAName().filter(preset -> preset.name.equals(given("provider", nameOrUrl).strip()
-                .toLowerCase(Locale.ROOT))).findFirst()
-                .orElseGet(() -> of(nameOrUrl));
+            var name = given("provider", nameOrUrl).strip().toLowerCase(Locale.ROOT);
+            return withAName().filter(preset -> preset.name.equals(name)).findFirst().orElseGet(() -> of(nameOrUrl));
         }
 
         /**
@@ -917,9 +912,7 @@ public final class Sheaf extends Vocabulary {
          * {@code OPENAI_BASE_URL}; else the only one whose key is set.
          * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
          */
-        public static Provider chosen() {
-            return fromEnvironment().orElseGet(Provider::withAKey);
-        }
+        public static Provider chosen() { return fromEnvironment().orElseGet(Provider::withAKey); }
 
         private static Optional<Provider> fromEnvironment() {
             var nameOrUrl = Environment.get("SHEAF_PROVIDER");
@@ -936,16 +929,18 @@ public final class Sheaf extends Vocabulary {
         }
 
         private static String noKey() {
-            return "provider: no key; looked for " + PRESETS.stream().map(Provider::keyVariable)
-                .collect(Collectors.joining(", "))
+            return "provider: no key; looked for " + keyVariables(PRESETS, ", ")
                 + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
         }
 
         private static String twoKeys(List<Provider> providers) {
-            return "provider: " + providers.stream().map(Provider::keyVariable).collect(Collectors.joining(" and "))
-                + " are "
-                + (providers.size() == 2 ? "both" : "all") + " set; choose with provider(\"" + providers.get(0).name
-                + "\") or SHEAF_PROVIDER=" + providers.get(0).name;
+            var first = providers.get(0).name;
+            return "provider: " + keyVariables(providers, " and ") + " are " + (providers.size() == 2 ? "both" : "all")
+                + " set; choose with provider(\"" + first + "\") or SHEAF_PROVIDER=" + first;
+        }
+
+        private static String keyVariables(List<Provider> providers, String separator) {
+            return providers.stream().map(Provider::keyVariable).collect(Collectors.joining(separator));
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
@@ -998,14 +993,15 @@ public final class Sheaf extends Vocabulary {
         public Listing<Batch> batches(int limit) {
             var listed = api().batches("batches", (int) notNegative("batches", limit)).items();
             var ids = listed.stream().map(json -> json.path("id").asText()).collect(Collectors.toSet());
-            var journals = Journal.all().filter(journal -> journal.isCalled(journal.name()) && journal.isAt(name))
+            var journals = Journal.all().filter(journal -> journal.wasBegun() && journal.isAt(name))
                 .toList();
             var here = journals.stream().flatMap(Journal::parts).map(Part::id).collect(Collectors.toSet());
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
                 unlisted.map(journal -> new Batch(journal, this)))
                 .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
-            return new Listing<>(batches, BatchState.LISTED, batch -> batch.state.asListed(here.contains(batch.id())));
+            return new Listing<>(batches, Report.LISTED,
+                batch -> batch.watch.report().asListed(here.contains(batch.id())));
         }
 
         /** Providers count in seconds, a journal in milliseconds. */
@@ -1014,16 +1010,16 @@ public final class Sheaf extends Vocabulary {
         /** Returns the models here. They print as a table. */
         public Listing<Map<String, Object>> models() { return listing(api().models(), "id", "owned_by"); }
 
-        /** Returns the files kept here. They print as a table. */
+        /** Returns the files stored there. They print as a table. */
         public Listing<Map<String, Object>> files() {
             return listing(api().files("files", LISTED_FILES), "id", "purpose", "bytes", "filename");
         }
 
-        /** Returns the files kept here that no one needs any more, and that are more than a day old. */
+        /** Returns the files stored there that no one needs any more, and that are more than a day old. */
         public Listing<Map<String, Object>> leftovers() { return leftovers(Duration.ofDays(1)); }
 
         /**
-         * Returns the files kept here that no one needs any more, and that are more than so old; a young one may be
+         * Returns the files stored there that no one needs any more, and that are more than so old; a young one may be
          * another machine's that is just submitting. They are the files of Sheaf's batches that have ended and whose
          * answers are under {@code ~/.sheaf}, and Sheaf's uploads of which no batch was made, or only one that failed
          * before anything ran. To what the provider says of a file are added its {@code folder} under {@code ~/.sheaf},
@@ -1045,7 +1041,10 @@ public final class Sheaf extends Vocabulary {
 
         private BatchApi api() { return new BatchApi(connection()); }
 
-        private Connection connection() { return new Connection(name, baseUrl, keyVariable, limits, dialect); }
+        private Connection connection() {
+            uri(baseUrl);                                      // refuses what is no base URL, or holds a key
+            return new Connection(name, baseUrl, keyVariable, limits, dialect);
+        }
 
         private static Connection connection(Manifest.Address address) { return of(address).connection(); }
 
@@ -1053,9 +1052,10 @@ public final class Sheaf extends Vocabulary {
         private static Provider of(Manifest.Address address) {
             var stored = new Provider(address.name(), address.baseUrl(), address.keyVariable(), address.limits(),
                 address.dialect());
-            var now = stored.isLocal() ? fromEnvironment().orElse(stored) : stored;
-            return now.isLocal() ? new Provider(stored.name, now.baseUrl, now.keyVariable, stored.limits,
-                stored.dialect) : stored;
+            if (!stored.isLocal()) return stored;
+            return fromEnvironment().filter(Provider::isLocal)
+                .map(now -> new Provider(stored.name, now.baseUrl, now.keyVariable, stored.limits, stored.dialect))
+                .orElse(stored);
         }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }

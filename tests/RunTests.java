@@ -60,14 +60,15 @@ class RunTests {
     private static final String APART = "apart";
 
     public static void main(String... args) throws IOException, InterruptedException {
-        Path home = Files.createTempDirectory("sheaf-tests");
+        var home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
 
         var words = List.of(args);
-        Report together = new Report(), apart = new Report();
+        var together = new Report();
+        var apart = new Report();
         var other = new Thread(() -> run(TagFilter.includeTags(APART), words, apart));
         other.start();
         run(TagFilter.excludeTags(APART), words, together);
@@ -100,7 +101,7 @@ class RunTests {
 
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
     private static void forgetTheUsersSettings() {
-        for (String name : System.getenv().keySet())
+        for (var name : System.getenv().keySet())
             if (name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY") && System.getProperty(name) == null)
                 System.setProperty(name, "");
     }
@@ -125,7 +126,9 @@ class RunTests {
             : name(type, method).contains(word);
     }
 
-    private static String file(String type) { return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java"; }
+    private static String file(String type) {
+        return type.replaceFirst(".*\\.", "").replaceFirst("\\$.*", "") + ".java";
+    }
 
     private static String name(MethodSource method) {
         return name(method.getClassName(), method.getMethodName());
@@ -137,8 +140,6 @@ class RunTests {
     private static String shortName(String type) {
         return type.substring(type.lastIndexOf('.') + 1).replace('$', '.');
     }
-
-    // ---- Report: a line per class, failures as they happen ----
 
     private static final class Report implements TestExecutionListener {
         int passed, failed, skipped;
@@ -189,7 +190,7 @@ class RunTests {
         }
 
         private static String title(TestIdentifier test) {
-            TestSource source = test.getSource().orElse(null);
+            var source = test.getSource().orElse(null);
             if (source instanceof ClassSource type) return shortName(type.getClassName());
             if (!(source instanceof MethodSource method)) return test.getDisplayName();
             boolean plain = test.getDisplayName().equals(method.getMethodName() + "()");
@@ -201,7 +202,7 @@ class RunTests {
             var text = new StringBuilder();
             for (Throwable t = thrown.orElse(null); t != null; t = t.getCause()) {
                 text.append(text.length() == 0 ? "    " : "    caused by ").append(t).append('\n');
-                for (StackTraceElement frame : t.getStackTrace())
+                for (var frame : t.getStackTrace())
                     if (frame.getClassName().startsWith("sheaf.") && !frame.getClassName().startsWith("sheaf.RunTests"))
                         text.append("        at ").append(frame.toString().replace("app//", "")).append('\n');
             }

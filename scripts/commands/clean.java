@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.ResourceBundle;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -39,6 +40,8 @@ import picocli.CommandLine.TypeConversionException;
         "Exit codes: 0 if all that was asked is done, 1 if something could not be listed or deleted, 2 for a wrong "
             + "option. The list goes to stdout, all else to stderr."})
 class clean implements Callable<Integer> {
+    private static final int SHOWN = 5;                        // names in a sentence about them
+
     /** What an option that all commands have does in this one. */
     private static final ResourceBundle WORDS = new ListResourceBundle() {
         @Override protected Object[][] getContents() {
@@ -102,12 +105,15 @@ class clean implements Callable<Integer> {
         var old = kept().only(batch -> batch.submittedAt().isBefore(Instant.now().minus(age))
             && (!provider.isGiven() || provider.chosen().name().equals(batch.provider().name())));
         var going = old.only(batch -> !batch.isOver());
-        if (!going.isEmpty())
-            System.err.println("runs: " + going.size() + " as old " + (going.size() == 1 ? "is" : "are")
-                + " not over, as last seen, and not listed: " + going.stream().map(clean::name).limit(5)
-                    .collect(Collectors.joining(", ")) + (going.size() > 5 ? ", ..." : "")
-                + "; run the script again, or cancel the batch");
+        if (!going.isEmpty()) System.err.println(notOver(going));
         return old.only(Batch::isOver);
+    }
+
+    private static String notOver(Listing<Batch> going) {
+        var names = going.stream().map(clean::name).limit(SHOWN).collect(Collectors.joining(", "));
+        return "runs: " + going.size() + " as old " + (going.size() == 1 ? "is" : "are")
+            + " not over, as last seen, and not listed: " + names + (going.size() > SHOWN ? ", ..." : "")
+            + "; run the script again, or cancel the batch";
     }
 
     /** Returns whom to ask for files; null, with a reason, where none was named and there is no key. */
@@ -173,15 +179,20 @@ class clean implements Callable<Integer> {
 
     private static String count(long batches, long files) {
         if (batches + files == 0) return "nothing";
-        return (batches == 0 ? "" : batches == 1 ? "1 batch" : batches + " batches")
-            + (batches == 0 || files == 0 ? "" : " and ")
-            + (files == 0 ? "" : files == 1 ? "1 file" : files + " files");
+        return Stream.of(count(batches, "batch", "batches"), count(files, "file", "files"))
+            .filter(part -> !part.isEmpty()).collect(Collectors.joining(" and "));
+    }
+
+    private static String count(long number, String one, String several) {
+        if (number == 0) return "";
+        return number + " " + (number == 1 ? one : several);
     }
 
     private static String text(Duration age) {
-        boolean days = age.toHours() % 24 == 0;
-        long number = days ? age.toDays() : age.toHours();
-        return number + (days ? " day" : " hour") + (number == 1 ? "" : "s");
+        boolean isDays = age.toHours() % 24 == 0;
+        long number = isDays ? age.toDays() : age.toHours();
+        var unit = isDays ? "day" : "hour";
+        return number + " " + (number == 1 ? unit : unit + "s");
     }
 
     private static Duration time(String text) {

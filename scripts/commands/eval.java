@@ -85,8 +85,8 @@ public class eval {
     }
 
     private static String name(Snippet snippet) {
-        return snippet instanceof VarSnippet variable ? variable.name()
-            : snippet instanceof ExpressionSnippet expression ? expression.name() : "null";
+        if (snippet instanceof VarSnippet variable) return variable.name();
+        return snippet instanceof ExpressionSnippet expression ? expression.name() : "null";
     }
 
     private String faults(String code, int start, Snippet snippet) {

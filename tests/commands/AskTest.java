@@ -53,8 +53,6 @@ class AskTest {
         System.clearProperty("CI");
     }
 
-    // ---- prompts ----
-
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
         var run = ask("-m", "echo", "What is {{umami}}?", "@home, \"really\"", "-o", at("out.csv"));
 
@@ -103,8 +101,6 @@ class AskTest {
         assertEquals(List.of(), server.requests());
     }
 
-    // ---- rows ----
-
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"q\nx\n", "\uFEFFq\nx\n", "{\"q\":\"x\"}\n", "\uFEFF\n {\"q\":\"x\"}",
         " [\n{\"q\":\"x\"}]", "\"q\"\n\"x\"\n"})
@@ -133,8 +129,6 @@ class AskTest {
         assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
             .equals("data: type the rows, and then Ctrl-D\n"));
     }
-
-    // ---- answers ----
 
     @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
         isTerminal = true;
@@ -194,8 +188,6 @@ class AskTest {
         assertTrue(run.err().contains("2 are sent, and for 1 the answer of then is taken"), run.err());
     }
 
-    // ---- what is paid for is not lost ----
-
     @Test void afterAFaultOfTheFileNothingHasBeenSent() throws IOException {
         file("rows.csv", "q\nx\n");
         file("old.csv", "paid for");
@@ -241,8 +233,6 @@ class AskTest {
             + "nothing is sent twice\n"), run.err());
         assertEquals("another's", text("out.csv"));
     }
-
-    // ---- mistakes ----
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
@@ -313,8 +303,6 @@ class AskTest {
             + "or set OPENAI_BASE_URL\n"), ask("-m", "m", "Hi", "--provider", "http://localhost:9/v1"));
     }
 
-    // ---- help ----
-
     @Test void helpSaysEachOptionInALineOrTwoOf100Columns() {
         var help = ask("--help").out();
 
@@ -338,8 +326,6 @@ class AskTest {
         }
         assertEquals(4, text("out.csv").lines().count());
     }
-
-    // ---- as a process ----
 
     @Test void ctrlCSaysHowToComeBackAndLeavesNoFileBehind() throws Exception {
         server.pause();

@@ -20,7 +20,7 @@ class BenchTest {
 
         new ServerBench(folder, new ServerBench.Size(50, 1, 4, 1)).run(new PrintStream(out));
 
-        List<String> table = out.toString().lines().toList();
+        var table = out.toString().lines().toList();
         assertEquals(9, table.size(), out::toString);
         assertTrue(table.get(1).matches("lines through the echo engine +[0-9.]+  lines/s +[0-9.]+ of .*"),
             table.get(1));

@@ -49,8 +49,6 @@ class CleanTest {
         System.setProperty("SHEAF_PROVIDER", "");
     }
 
-    // ---- listing ----
-
     @Test void withoutOptionsItListsAndDeletesNothing() {
         submitted("old", 40).results();
         submitted("young", 20).results();
@@ -135,8 +133,6 @@ class CleanTest {
         assertTrue(clean("--provider", "groq", "--runs").out().contains("\n(none)\n"));
     }
 
-    // ---- deleting ----
-
     @Test void deleteRemovesWhatWasListedAndSaysEach() {
         submitted("old", 40).results();
         submitted("older", 50).results();
@@ -201,8 +197,6 @@ class CleanTest {
         assertTrue(run.err().matches("deleteFile: cannot reach .*\n" + MEANING), run.err());
         assertEquals(List.of("older"), kept().stream().map(Batch::name).toList());
     }
-
-    // ---- mistakes ----
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {

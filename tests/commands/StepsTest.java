@@ -51,8 +51,6 @@ class StepsTest {
         System.setProperty("OPENAI_BASE_URL", "");
     }
 
-    // ---- one after the other ----
-
     @ParameterizedTest(name = "{0}")
     @EnumSource(value = BatchServer.Dialect.class, names = {"OPENAI", "KLUSTER"})
     void theGuidesStepsRunOneAfterTheOther(BatchServer.Dialect dialect) {
@@ -143,8 +141,6 @@ class StepsTest {
         assertTrue(steps(next.split(" ")).line().startsWith("batch_"));
     }
 
-    // ---- results and what is listed ----
-
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"answers.csv", "answers.jsonl"})
     void answersAreWrittenByTheEndingOfTheFile(String name) throws IOException {
@@ -214,8 +210,6 @@ class StepsTest {
         assertTrue(steps("files").out().matches("(?s)id +purpose +bytes +filename\n-.*\nfile-.* batch +923 +guide-.*"));
         assertEquals("(none)\n", steps("batches", "0").out());
     }
-
-    // ---- mistakes ----
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {

@@ -47,12 +47,10 @@ class LauncherTest {
         path = bin.toString();
         Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
         assertTrue(project.resolve("jbang").toFile().setExecutable(true));
-        for (String tool : List.of("bash", "cat", "chmod", "cp", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm",
+        for (var tool : List.of("bash", "cat", "chmod", "cp", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm",
                 "sh", "sha256sum", "shasum"))
             onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
     }
-
-    // ---- which JBang it takes ----
 
     @Test void anInstalledJBangOnThePathIsTaken() {
         command(bin.resolve("jbang"), RECORDS);
@@ -74,7 +72,7 @@ class LauncherTest {
     }
 
     @Test void mavenFetchesJBangOnce() {
-        Path jar = realJar();
+        var jar = realJar();
         command(bin.resolve("mvn"), "echo chatter; cp '" + jar + "' .");
 
         assertEquals(new Run(0, "0.132.1\n", "fetching JBang 0.132.1 ...\n"), jbang("version"));
@@ -127,8 +125,6 @@ class LauncherTest {
         assertEquals(new Run(1, "", "jbang: found no JDK (a Java with javac) and could not fetch one;"
             + " install JDK 17 or newer\n"), jbang("version"));
     }
-
-    // ---- from any folder ----
 
     @ParameterizedTest(name = "{0} is handed on as {1}")
     @CsvSource(delimiter = '|', value = {
@@ -214,7 +210,7 @@ class LauncherTest {
 
             class show {
                 public static void main(String... args) throws Exception {
-                    for (String arg : args) System.out.print(Files.readString(Path.of(arg)));
+                    for (var arg : args) System.out.print(Files.readString(Path.of(arg)));
                 }
             }
             """);
@@ -222,7 +218,7 @@ class LauncherTest {
         folder = Files.createDirectories(temp.resolve("else where"));
         Files.writeString(folder.resolve("my own.csv"), "q\nx\n");
 
-        Run run = jbang("--quiet", "show", "my own.csv");
+        var run = jbang("--quiet", "show", "my own.csv");
 
         assertEquals(new Run(0, "q\nx\n", ""), run);
         assertEquals(List.of("my own.csv"), listing(folder));
@@ -236,15 +232,13 @@ class LauncherTest {
         assertEquals(new Run(0, "started for ask@" + catalog() + " hi\n", ""), jbang("ask", "hi"));
     }
 
-    // ---- what it hands on ----
-
     @Test void argumentsStdinAndExitCodeReachTheScriptAndComeBack() throws IOException {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
         Files.writeString(project.resolve("Echo.java"), """
             class Echo {
                 public static void main(String... args) throws Exception {
-                    for (String arg : args) System.out.print("[" + arg + "]");
+                    for (var arg : args) System.out.print("[" + arg + "]");
                     System.in.transferTo(System.out);
                     System.exit(7);
                 }
@@ -253,7 +247,7 @@ class LauncherTest {
         String[] hostile = {"a b", "it's", "\"q\"", "$HOME", "`id`", "*", ";exit 3", "line\nline", "\\"};
         stdin = "from stdin";
 
-        Run run = jbang(Stream.concat(Stream.of("Echo.java"), Arrays.stream(hostile)).toArray(String[]::new));
+        var run = jbang(Stream.concat(Stream.of("Echo.java"), Arrays.stream(hostile)).toArray(String[]::new));
 
         assertEquals("[" + String.join("][", hostile) + "]from stdin", run.out());
         assertEquals(7, run.status());
@@ -272,20 +266,19 @@ class LauncherTest {
         assertEquals(new Run(0, "all of it", ""), jbang("run", "x"));
     }
 
-    // ---- helpers ----
-
     Run jbang(String... args) {
         try {
-            Path out = temp.resolve("out"), err = temp.resolve("err"), in = temp.resolve("in");
-            Files.writeString(in, stdin);
-            Path start = launcher != null ? launcher : project.resolve("jbang");
+            var out = temp.resolve("out");
+            var err = temp.resolve("err");
+            var in = Files.writeString(temp.resolve("in"), stdin);
+            var start = launcher != null ? launcher : project.resolve("jbang");
             var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
             var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile())
                 .redirectInput(in.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
             builder.environment().clear();
             builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
                 "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
-            Process process = builder.start();
+            var process = builder.start();
             assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
             return new Run(process.exitValue(), Files.readString(out), Files.readString(err));
         } catch (IOException | InterruptedException e) {
@@ -340,7 +333,7 @@ class LauncherTest {
 
     /** The jar that ./jbang has fetched for this checkout; where JBang is installed there is none. */
     static Path realJar() {
-        Path jar = Project.root().resolve(".jbang").resolve(JAR);
+        var jar = Project.root().resolve(".jbang").resolve(JAR);
         assumeTrue(Files.exists(jar), ".jbang/" + JAR + " is not here: JBang is installed");
         return jar;
     }

@@ -44,8 +44,6 @@ class NotebookTest {
 
     @AfterAll static void forget() { System.getProperties().remove(LAST); }
 
-    // ---- without Jupyter ----
-
     @Test void theTourIsANotebookOfTheKernelWithTextAroundItsCells() throws IOException {
         var tour = tour();
 
@@ -88,10 +86,12 @@ class NotebookTest {
             }
         }
         System.getProperties().remove(LAST);
-        var name = last != null && last.snippet().subKind().hasValue() && !cell.strip().endsWith(";")
-            ? last.snippet() instanceof VarSnippet variable ? variable.name()
-            : ((ExpressionSnippet) last.snippet()).name() : "";
-        if (!name.isEmpty()) shell.eval("System.getProperties().put(\"" + LAST + "\", " + name + ");");
+        var hasValue = last != null && last.snippet().subKind().hasValue() && !cell.strip().endsWith(";");
+        if (hasValue) shell.eval("System.getProperties().put(\"" + LAST + "\", " + name(last.snippet()) + ");");
+    }
+
+    private static String name(Snippet snippet) {
+        return snippet instanceof VarSnippet variable ? variable.name() : ((ExpressionSnippet) snippet).name();
     }
 
     private static String fault(SnippetEvent event, JShell shell) {
@@ -100,11 +100,10 @@ class NotebookTest {
     }
 
     private static String html(Object value) {
-        return value instanceof Results results ? results.toHtml() : value instanceof Preview preview ? preview.toHtml()
-            : value instanceof Listing<?> listing ? listing.toHtml() : "";
+        if (value instanceof Results results) return results.toHtml();
+        if (value instanceof Preview preview) return preview.toHtml();
+        return value instanceof Listing<?> listing ? listing.toHtml() : "";
     }
-
-    // ---- the kernel ----
 
     @Test void oneCommandInstallsAKernelThatStarts() throws Exception {
         var folder = installed().resolve("kernels/sheaf");
@@ -151,7 +150,7 @@ class NotebookTest {
     /** Installs the kernel once, for its build takes a while, into a data folder of Jupyter's of this test. */
     private static Path installed() throws Exception {
         if (installed != null) return installed;
-        installed = dir.resolve("jüpyter data");
+        installed = dir.resolve("j\u00fcpyter data");
         var said = ended(0, List.of(PROJECT.resolve("jbang").toString(), "--quiet", "kernel", "--install"));
         assertTrue(said.startsWith("Installed the kernel \"Java + Sheaf\" in " + installed.resolve("kernels/sheaf")
             + "\n"), said);
@@ -173,7 +172,7 @@ class NotebookTest {
         builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_")
             || name.startsWith("OPENAI_") || name.startsWith("JUPYTER") || name.startsWith("IPYTHON"));
         builder.environment().put("SHEAF_HOME", dir.resolve("jupyter home").toString());
-        builder.environment().put("JUPYTER_DATA_DIR", dir.resolve("jüpyter data").toString());
+        builder.environment().put("JUPYTER_DATA_DIR", dir.resolve("j\u00fcpyter data").toString());
         for (var folder : List.of("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"))
             builder.environment().put(folder, dir.resolve(folder).toString());
         var process = builder.start();
@@ -182,8 +181,6 @@ class NotebookTest {
         assertEquals(status, process.waitFor(), said);
         return said;
     }
-
-    // ---- reading a notebook ----
 
     private static JsonNode tour() throws IOException {
         return RawClient.JSON.readTree(PROJECT.resolve("notebooks/tour.ipynb").toFile());

@@ -6,15 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 import static sheaf.support.Catalog.PROJECT;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,10 +18,10 @@ import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.tools.ToolProvider;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DynamicTest;
@@ -41,7 +35,7 @@ import sheaf.support.Catalog.Run;
 import sheaf.support.Catalog.Visitor;
 import sheaf.support.Guide;
 import sheaf.support.RawClient;
-import sheaf.support.ScriptsReadme;
+import sheaf.support.Sources;
 
 /** What others get from the catalog: all of it runs in an empty folder of theirs, by its address alone. */
 @Tag("apart")
@@ -51,8 +45,7 @@ class SharingTest {
     static BatchServer server, paused;
     static String going;                                       // the id of a batch there
     static Catalog catalog;
-
-    // ---- every alias from an address ----
+    static Visitor own;                                        // who writes a script, and has no jar of it yet
 
     /** How a visitor uses an alias, what is then printed, and which bodies of requests a model has got. */
     private record Use(String alias, String prints, List<String> arguments, String stdin, List<String> asks) {
@@ -158,6 +151,7 @@ class SharingTest {
         paused = BatchServer.start().pause();
         going = new RawClient(() -> paused.baseUrl()).create(RawClient.lines("hi"));
         catalog = new Catalog();
+        own = visitor("own").with("JBANG_CACHE_DIR_JARS", temp.resolve("jars").toString());
         Files.writeString(temp.resolve("requests.jsonl"), Guide.LINE + "\n");
         Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
         Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
@@ -177,15 +171,15 @@ class SharingTest {
         var used = uses().stream().map(Use::alias).collect(Collectors.toCollection(TreeSet::new));
         used.addAll(EXEMPT.keySet());
 
-        assertEquals(new TreeSet<>(aliases().keySet()), used, "add the alias to uses()");
+        assertEquals(new TreeSet<>(Catalog.aliases().keySet()), used, "add the alias to uses()");
     }
 
     @TestFactory Stream<DynamicTest> everyAliasRunsByItsAddressInAnEmptyFolder() {
         var runs = new LinkedHashMap<Use, CompletableFuture<Run>>();
-        uses().stream().filter(use -> aliases().containsKey(use.alias()))
+        uses().stream().filter(use -> Catalog.aliases().containsKey(use.alias()))
             .forEach(use -> runs.put(use, new CompletableFuture<>()));
         // Uses of one script follow one another, lest two build it at once.
-        Queue<List<Use>> waiting = new ConcurrentLinkedQueue<>(
+        var waiting = new ConcurrentLinkedQueue<List<Use>>(
             runs.keySet().stream().collect(Collectors.groupingBy(SharingTest::built, LinkedHashMap::new,
                 Collectors.toList())).values());
         for (int i = Math.max(2, Math.min(4, Runtime.getRuntime().availableProcessors())); i > 0; i--) {
@@ -217,15 +211,42 @@ class SharingTest {
 
     /** What has to be built for a use: its script, or the library on its own where a script asks for that. */
     private static String built(Use use) {
-        var script = aliases().get(use.alias()).path("script-ref").asText();
-        return read(PROJECT.resolve(script)).contains("\n//DEPS ../lib/") ? "lib" : script;
+        var script = Catalog.aliases().get(use.alias()).path("script-ref").asText();
+        return Sources.text(PROJECT.resolve(script)).contains("\n//DEPS ../lib/") ? "lib" : script;
     }
 
-    // ---- what visitors do with it ----
-
     @Test void aScriptOfOnesOwnTakesTheLibraryInByTheAddress() throws IOException {
-        var visitor = visitor("own").with("JBANG_CACHE_DIR_JARS", temp.resolve("jars").toString());
-        var folder = visitor.emptyFolder();
+        assertPrinted("\n2 succeeded; ", own.jbang(mine(), "Mine.java"));
+    }
+
+    @Test void aScriptOfOnesOwnIsExportedAsAProgramThatNeedsNoJBang() throws IOException {
+        var folder = mine();
+
+        assertPrinted("^$", own.jbang(folder, "export", "portable", "-O", "out/mine.jar", "Mine.java"));
+
+        var java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        assertPrinted("\n2 succeeded; ", own.run(own.emptyFolder(), "",
+            List.of(java, "-jar", folder.resolve("out/mine.jar").toString())));
+    }
+
+    @Test void aScriptOfOnesOwnIsExportedAsAMavenProjectWithEverySource() throws IOException {
+        var folder = mine();
+
+        assertPrinted("^$", own.jbang(folder, "export", "maven", "-O", "project", "--group", "mine", "Mine.java"));
+
+        var main = folder.resolve("project/src/main/java");
+        var library = Sources.closure(PROJECT.resolve("lib/Sheaf.java")).stream()
+            .map(source -> "sheaf/" + source.getFileName());
+        assertEquals(Stream.concat(Stream.of("Mine.java"), library).collect(Collectors.toSet()), files(main));
+        assertTrue(Sources.text(folder.resolve("project/pom.xml")).contains("<artifactId>openai-java</artifactId>"));
+        var options = Stream.of("-proc:none", "-d", folder + "/classes", "-cp", System.getProperty("java.class.path"));
+        assertEquals(0, ToolProvider.getSystemJavaCompiler().run(null, null, null, Stream.concat(options,
+            files(main).stream().map(source -> main.resolve(source).toString())).toArray(String[]::new)));
+    }
+
+    /** A folder with a script that has the library's address in it, built once for all. */
+    private static Path mine() throws IOException {
+        var folder = own.emptyFolder();
         Files.writeString(folder.resolve("Mine.java"), """
             ///usr/bin/env jbang "$0" "$@" ; exit $?
             //SOURCES %s
@@ -237,16 +258,8 @@ class SharingTest {
                     batch().model("echo").prompts("{{value}}", rows("one", "two")).submit().results().show();
                 }
             }
-            """.formatted(visitor.at("sheaf")));
-
-        assertPrinted("\n2 succeeded; ", visitor.jbang(folder, "Mine.java"));
-    }
-
-    private static Set<String> filesOfTheTemplate(String basename) {
-        var files = new TreeSet<String>();
-        catalog().at("/templates/sheaf/file-refs").fieldNames()
-            .forEachRemaining(name -> files.add(name.replace("{basename}", basename)));
-        return files;
+            """.formatted(own.at("sheaf")));
+        return folder;
     }
 
     @Test void initMakesAScriptThatRunsAtOnceAndOverwritesNothing() throws IOException {
@@ -254,10 +267,13 @@ class SharingTest {
         var folder = visitor.emptyFolder();
 
         assertPrinted("^$", visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "-Dmodel=echo", "my.java"));
-        assertEquals(filesOfTheTemplate("my"), files(folder));
-        assertEquals(-1, Files.mismatch(PROJECT.resolve("lib/Sheaf.java"), folder.resolve("lib/Sheaf.java")));
-        assertTrue(read(folder.resolve("my.java")).contains("class my {"));
-        assertTrue(read(folder.resolve("my.java")).contains("\n            .model(\"echo\")\n"));
+        var library = Sources.closure(PROJECT.resolve("lib/Sheaf.java"));
+        assertEquals(Stream.concat(Stream.of("my.java", "prompt.mustache", "questions.csv"), library.stream()
+            .map(source -> PROJECT.relativize(source).toString())).collect(Collectors.toSet()), files(folder));
+        for (var source : library)
+            assertEquals(-1, Files.mismatch(source, folder.resolve(PROJECT.relativize(source))), source.toString());
+        assertTrue(Sources.text(folder.resolve("my.java")).contains("class my {"));
+        assertTrue(Sources.text(folder.resolve("my.java")).contains("\n            .model(\"echo\")\n"));
 
         assertPrinted("\n3 succeeded; ", visitor.jbang(folder, "my.java"));
         Files.writeString(folder.resolve("prompt.mustache"), "Mine: {{question}}");
@@ -266,7 +282,7 @@ class SharingTest {
         var second = visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "other.java");
         assertEquals(1, second.status());
         assertTrue(second.err().contains("prompt.mustache already exists. Will not initialize."), second.err());
-        assertEquals("Mine: {{question}}", read(folder.resolve("prompt.mustache")));
+        assertEquals("Mine: {{question}}", Sources.text(folder.resolve("prompt.mustache")));
         assertFalse(files(folder).contains("other.java"));
     }
 
@@ -291,8 +307,6 @@ class SharingTest {
             visitor.at("quickstart"), "--provider", server.baseUrl(), "--model", "echo"));
     }
 
-    // ---- what the catalog says ----
-
     /** jbang edit is JBang's own, and jbang data would be the folder: a script of that name could never be run. */
     @Test void noAliasBearsTheNameOfACommandOfJBangOrOfAFolderHere() {
         var help = visitor("help").jbang(temp, "--help");
@@ -301,126 +315,16 @@ class SharingTest {
         assertTrue(commands.containsAll(Set.of("run", "build", "init", "edit", "app")), help.out() + help.err());
         commands.addAll(Set.of("help", "deps"));                           // hidden, and of newer ones
 
-        for (var alias : aliases().keySet()) {
+        for (var alias : Catalog.aliases().keySet()) {
             assertFalse(commands.contains(alias), alias);
             assertTrue(Files.notExists(PROJECT.resolve(alias)), alias);
         }
-    }
-
-    @Test void everyAliasHasAScriptAndADescriptionOfOneSentence() {
-        aliases().forEach((alias, entry) -> {
-            assertTrue(Files.isRegularFile(PROJECT.resolve(entry.path("script-ref").asText("-"))), alias);
-            assertTrue(entry.path("description").asText().matches("[A-Z][a-z]+ (?!.*[.!?]( |$)).{10,120}"), alias);
-        });
-    }
-
-    @Test void everyFileOfATemplateExists() {
-        for (var template : catalog().path("templates"))
-            for (var file : template.path("file-refs"))
-                assertTrue(Files.isRegularFile(PROJECT.resolve(file.asText())), file.asText());
-    }
-
-    /** A pattern yields nothing from a URL, and a file that is not named does not come along. */
-    @Test void everyScriptNamesTheFilesThatItUses() {
-        var faults = new ArrayList<String>();
-        for (var script : scripts()) {
-            var files = new LinkedHashMap<String, Path>();
-            for (var source : sources(PROJECT.resolve(script), new ArrayList<>())) {
-                if (Files.notExists(source)) faults.add(script + ": no such source: " + source);
-                else files.putAll(filesOf(source));
-            }
-            files.forEach((target, file) -> {
-                if (!Files.isRegularFile(file)) faults.add(script + ": no such file: " + file);
-            });
-            for (var name : named(read(PROJECT.resolve(script))))
-                if (places(name).noneMatch(files::containsKey)) faults.add(script + ": no //FILES line for " + name);
-        }
-        assertEquals(List.of(), faults);
-    }
-
-    @Test void theListOfScriptsIsWhatTheCatalogGives() throws IOException {
-        assertTrue(ScriptsReadme.text(PROJECT).equals(read(PROJECT.resolve("scripts/README.md"))),
-            "scripts/README.md is not what the catalog gives; run ./jbang tests/support/ScriptsReadme.java");
-    }
-
-    // ---- the catalog and the scripts, read ----
-
-    private static JsonNode catalog() {
-        try {
-            return new ObjectMapper().readTree(PROJECT.resolve("jbang-catalog.json").toFile());
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    private static Map<String, JsonNode> aliases() {
-        var aliases = new LinkedHashMap<String, JsonNode>();
-        for (var alias : catalog().path("aliases").properties()) aliases.put(alias.getKey(), alias.getValue());
-        return aliases;
-    }
-
-    /** The scripts that a visitor may run. */
-    private static Set<String> scripts() {
-        return aliases().values().stream().map(alias -> alias.path("script-ref").asText())
-            .filter(script -> script.matches("(scripts|lib)/.*")).collect(Collectors.toCollection(TreeSet::new));
-    }
-
-    /** A script and all that it takes in. */
-    private static Collection<Path> sources(Path source, Collection<Path> found) {
-        if (found.contains(source)) return found;
-        found.add(source);
-        if (Files.exists(source))
-            for (var word : words(source, "SOURCES|DEPS"))
-                if (word.matches(".*\\.(java|jsh)")) sources(source.resolveSibling(word).normalize(), found);
-        return found;
-    }
-
-    /** The //FILES of a source: where each is found at run time, and where it comes from. */
-    private static Map<String, Path> filesOf(Path source) {
-        var files = new LinkedHashMap<String, Path>();
-        for (var word : words(source, "FILES")) {
-            var file = source.resolveSibling(word.replaceFirst(".*=", "")).normalize();
-            var target = word.contains("=") ? word.replaceFirst("=.*", "") : file.getFileName().toString();
-            files.put(target.endsWith("/") ? target + file.getFileName() : target, file);
-        }
-        return files;
-    }
-
-    private static List<String> words(Path source, String directives) {
-        return matches("(?m)^//(?:" + directives + ") +(.+)$", read(source))
-            .flatMap(line -> Arrays.stream(line.group(1).trim().split("\\s+"))).toList();
-    }
-
-    /** The names of files in a script's code: template("x"), templates("x", "y"), csv("data/x.csv"). */
-    private static List<String> named(String script) {
-        var code = script.replaceAll("(?m)^\\s*(//|/?\\*).*", "");
-        var templates = matches("\\btemplates?\\(((?:\"[^\"{]*\"(?:,\\s*)?)+)\\)", code)
-            .flatMap(call -> call.group().startsWith("template(") && call.group(1).contains(",") ? Stream.of()
-                : matches("\"([^\"]*)\"", call.group(1)));
-        return Stream.concat(templates, matches("\\b(?:csv|jsonl|json)\\(\"(data/[^\"]*)\"", code))
-            .map(call -> call.group(1)).toList();
-    }
-
-    private static Stream<String> places(String name) {
-        return Stream.of(name, name + ".mustache", "templates/" + name, "templates/" + name + ".mustache");
-    }
-
-    private static Stream<MatchResult> matches(String pattern, String text) {
-        return Pattern.compile(pattern).matcher(text).results();
     }
 
     private static Set<String> files(Path folder) throws IOException {
         try (var files = Files.walk(folder)) {
             return files.filter(Files::isRegularFile).map(file -> folder.relativize(file).toString())
                 .collect(Collectors.toSet());
-        }
-    }
-
-    private static String read(Path file) {
-        try {
-            return Files.readString(file).replace("\r\n", "\n");
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 }

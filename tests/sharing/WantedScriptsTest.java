@@ -168,9 +168,11 @@ class WantedScriptsTest {
     }
 
     @Test void onlyTheTruncatedOnesAgainWithALargerLimit() {
-        server.answer(body -> body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "odd")
-            : body.path("max_completion_tokens").asInt() < 400 && body.toString().contains("long")
-                ? BatchServer.Reply.text("cut").finishReason("length") : BatchServer.Reply.text("whole"));
+        server.answer(body -> {
+            if (body.toString().contains("bad")) return BatchServer.Reply.error(400, "odd", "odd");
+            boolean isCut = body.path("max_completion_tokens").asInt() < 400 && body.toString().contains("long");
+            return isCut ? BatchServer.Reply.text("cut").finishReason("length") : BatchServer.Reply.text("whole");
+        });
         batch().name("tickets-2026-03-01").model("m").prompts("{{value}}", rows("a", "long", "bad")).maxTokens(40)
             .submit();
 

@@ -2,6 +2,8 @@ package sheaf.support;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.File;
@@ -12,6 +14,7 @@ import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
@@ -38,6 +41,21 @@ public final class Catalog implements AutoCloseable {
 
     /** What a command came to, and the paths that it asked for in vain. */
     public record Run(int status, String out, String err, List<String> missing) {}
+
+    public static JsonNode json() {
+        try {
+            return new ObjectMapper().readTree(PROJECT.resolve("jbang-catalog.json").toFile());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Returns the aliases by name, in the catalog's order. */
+    public static Map<String, JsonNode> aliases() {
+        var aliases = new LinkedHashMap<String, JsonNode>();
+        for (var alias : json().path("aliases").properties()) aliases.put(alias.getKey(), alias.getValue());
+        return aliases;
+    }
 
     public Catalog() {
         try {
