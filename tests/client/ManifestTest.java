@@ -55,8 +55,8 @@ class ManifestTest {
     @Test void textsAndListsThatAreNotThereAreEmpty() throws IOException {
         var least = read(LEAST);
 
-        assertEquals(List.of("", "", "", ""),
-            List.of(least.completionWindow(), least.sent(), least.resendOf(), least.customId()));
+        assertEquals(List.of("", "", "", "", "", ""), List.of(least.endpoint(), least.completionWindow(),
+            least.sentDigest(), least.rowsFile(), least.resendOf(), least.customId()));
         assertEquals(List.of(List.of(), List.of(), List.of(), List.of(), List.of(), List.of()),
             List.of(least.partRequests(), least.partTokens(), least.templates(), least.models(), least.promptColumns(),
                 least.rowColumns()));
@@ -82,8 +82,8 @@ class ManifestTest {
     }
 
     @Test void theDigestsOfWhatWasFirstSentAndIsSentNowFallBackOnItsOwn() throws IOException {
-        assertEquals(List.of("d", "d"), List.of(read(LEAST).origin(), read(LEAST).sentDigest()));
-        assertEquals(List.of("f".repeat(64), "e".repeat(64)), List.of(WHOLE.origin(), WHOLE.sentDigest()));
+        assertEquals(List.of("d", "d"), List.of(read(LEAST).origin(), read(LEAST).digestOfSent()));
+        assertEquals(List.of("f".repeat(64), "e".repeat(64)), List.of(WHOLE.origin(), WHOLE.digestOfSent()));
     }
 
     @Test void anAddressIsThatOfItsConnection() {

@@ -170,7 +170,7 @@ class RetryTest {
 
     @Tag("C15")
     @Test void aQueueThatHadNoRoomAHundredTimesInARowIsGivenUp() {
-        var queue = new Retry.Queue(true);
+        var queue = new Retry.QueuePauses(true);
         var full = refusal(429, "token_limit_exceeded");
         for (int n = 0; n < 100; n++) queue.refused(full, NO_WISH, true);
 
@@ -183,7 +183,7 @@ class RetryTest {
 
     @Tag("C15")
     @Test void aQueueThatStillHoldsPartsOfThisBatchIsNotGivenUp() {
-        var queue = new Retry.Queue(true);
+        var queue = new Retry.QueuePauses(true);
 
         for (int n = 1; n <= 300; n++) queue.refused(refusal(429, ""), NO_WISH, n % 101 > 0);
 
@@ -192,7 +192,7 @@ class RetryTest {
 
     @Tag("C15")
     @Test void aQueueThatMovedIsNotGivenUpForWhatWasBefore() {
-        var queue = new Retry.Queue(true);
+        var queue = new Retry.QueuePauses(true);
         for (int n = 0; n < 100; n++) queue.refused(refusal(429, ""), NO_WISH, true);
 
         queue.moved();
@@ -204,7 +204,7 @@ class RetryTest {
 
     @Tag("C15")
     @Test void aFullQueueIsAskedAgainWhenTheProviderSaysSo() {
-        var queue = new Retry.Queue(true);
+        var queue = new Retry.QueuePauses(true);
         assertTrue(queue.untilDue().compareTo(Duration.ZERO) <= 0, "a new one is asked at once");
 
         queue.refused(refusal(429, ""), Duration.ofSeconds(50), true);
