@@ -32,9 +32,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import sheaf.support.Project;
@@ -84,7 +82,7 @@ final class ServerBench {
 
     /** Gives a piece of work a new server, so that its memory is its own. */
     private void with(Work work) throws Exception {
-        Path store = Files.createTempDirectory(folder, "store").resolve("store");
+        var store = Files.createTempDirectory(folder, "store").resolve("store");
         server = ServerProcess.start(store, "echo", HEAP);
         try {
             server.url();
@@ -95,14 +93,12 @@ final class ServerBench {
         }
     }
 
-    // ---- lines ----
-
     private void lines() throws Exception {
-        Path input = inputFile(size.lines);
+        var input = inputFile(size.lines);
         parse(input);                                      // once before, for the compiler
         double parsing = seconds(() -> parse(input));
-        List<String> ids = new ArrayList<>();
-        for (Path part : parts(input))
+        var ids = new ArrayList<String>();
+        for (var part : parts(input))
             ids.add(uploaded(part, "batch"));
         double running = seconds(() -> finish(ids));
         row("lines through the echo engine", size.lines / running, "lines/s",
@@ -111,7 +107,7 @@ final class ServerBench {
     }
 
     private Path inputFile(int lines) throws IOException {
-        Path input = folder.resolve("input.jsonl");
+        var input = folder.resolve("input.jsonl");
         try (BufferedWriter out = Files.newBufferedWriter(input)) {
             for (int i = 1; i <= lines; i++)
                 out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
@@ -123,10 +119,10 @@ final class ServerBench {
 
     /** Cuts a file at every 50,000th line: more a batch may not have. */
     private List<Path> parts(Path input) throws IOException {
-        List<Path> parts = new ArrayList<>();
+        var parts = new ArrayList<Path>();
         try (BufferedReader in = Files.newBufferedReader(input)) {
             for (String line = in.readLine(); line != null; ) {
-                Path part = folder.resolve("part-" + parts.size() + ".jsonl");
+                var part = folder.resolve("part-" + parts.size() + ".jsonl");
                 try (BufferedWriter out = Files.newBufferedWriter(part)) {
                     for (int i = 0; i < 50_000 && line != null; i++, line = in.readLine())
                         out.append(line).append('\n');
@@ -139,33 +135,32 @@ final class ServerBench {
 
     private void parse(Path input) throws IOException {
         try (BufferedReader in = Files.newBufferedReader(input);
-                OutputStream out = Files.newOutputStream(folder.resolve("parsed"))) {
+                var out = Files.newOutputStream(folder.resolve("parsed"))) {
             for (String line; (line = in.readLine()) != null; )
                 out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
         }
     }
 
     private void finish(List<String> files) throws IOException, InterruptedException {
-        List<String> batches = files.stream()
+        var batches = files.stream()
             .map(file -> json(client.create(RawClient.batch(file))).get("id").asText()).toList();
         int lines = 0;
-        for (String id : batches)
+        for (var id : batches)
             lines += checkedLines(finished(id));
         assertEquals(size.lines, lines);
     }
 
     private JsonNode finished(String id) {
         while (true) {
-            JsonNode batch = client.found(id);
-            if (!batch.get("completed_at").isNull())
-                return batch;
+            var batch = client.found(id);
+            if (!batch.get("completed_at").isNull()) return batch;
             assertTrue(batch.get("failed_at").isNull(), batch::toString);
             LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
         }
     }
 
     private int checkedLines(JsonNode batch) throws IOException, InterruptedException {
-        HttpRequest request = content(batch.get("output_file_id").asText());
+        var request = content(batch.get("output_file_id").asText());
         int lines;
         try (Stream<String> output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
             lines = (int) output.count();
@@ -179,14 +174,12 @@ final class ServerBench {
         return client.request("/files/" + id + "/content").build();
     }
 
-    // ---- one large file ----
-
     private void file() throws Exception {
-        Path file = randomFile("large", size.megabytes);
+        var file = randomFile("large", size.megabytes);
         double copying = seconds(() -> copy(file, folder.resolve("copy")));
-        List<String> id = new ArrayList<>();
+        var id = new ArrayList<String>();
         double up = seconds(() -> id.add(uploaded(file, "user_data")));
-        Path back = folder.resolve("back");
+        var back = folder.resolve("back");
         double down = seconds(() -> HTTP.send(content(id.get(0)), HttpResponse.BodyHandlers.ofFile(back)));
         assertEquals(-1, Files.mismatch(file, back), "the file has changed");
         row("upload of " + size.megabytes + " MB", size.megabytes / up, "MB/s",
@@ -196,9 +189,9 @@ final class ServerBench {
     }
 
     private Path randomFile(String name, int megabytes) throws IOException {
-        Path file = folder.resolve(name);
+        var file = folder.resolve(name);
         byte[] bytes = new byte[MEGABYTE];
-        Random random = new Random(name.hashCode());
+        var random = new Random(name.hashCode());
         try (OutputStream out = Files.newOutputStream(file)) {
             for (int i = 0; i < megabytes; i++) {
                 random.nextBytes(bytes);
@@ -219,9 +212,9 @@ final class ServerBench {
         byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
-        HttpRequest request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
+        var request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
             .POST(ofInputStream(() -> form(head, file))).build();
-        HttpResponse<byte[]> answer = HTTP.send(request, HttpResponse.BodyHandlers.ofByteArray());
+        var answer = HTTP.send(request, HttpResponse.BodyHandlers.ofByteArray());
         assertEquals(200, answer.statusCode(), () -> new String(answer.body(), UTF_8));
         assertEquals(Files.size(file), json(answer).get("bytes").asLong());
         return json(answer).get("id").asText();
@@ -236,8 +229,6 @@ final class ServerBench {
         }
     }
 
-    // ---- many clients ----
-
     private void clients() throws Exception {
         for (int i = 0; i < 3; i++)
             smallBatch();                                  // for the compilers of both sides
@@ -245,7 +236,7 @@ final class ServerBench {
         double together = seconds(() -> atOnce(this::smallBatch));
         row(size.clients + " clients, a batch each", size.clients / together, "batch/s",
             ratio(size.clients * alone / together) + " of one client that goes on alone");
-        Path file = randomFile("each", size.each);
+        var file = randomFile("each", size.each);
         double copying = seconds(() -> {
             for (int i = 0; i < size.clients; i++)
                 copy(file, folder.resolve("copy-" + i));
@@ -258,28 +249,26 @@ final class ServerBench {
 
     /** Uploads, creates, polls and downloads. */
     private void smallBatch() throws IOException, InterruptedException {
-        String id = client.create(RawClient.lines("one", "two", "three", "four", "five"));
+        var id = client.create(RawClient.lines("one", "two", "three", "four", "five"));
         assertEquals(5, checkedLines(finished(id)));
     }
 
     private void checkUpload(Path file) throws IOException, InterruptedException {
-        String id = uploaded(file, "user_data");
+        var id = uploaded(file, "user_data");
         byte[] back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
         assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
     }
 
     private void atOnce(Work work) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(size.clients);
+        var threads = Executors.newFixedThreadPool(size.clients);
         Callable<Void> call = () -> {
             work.run();
             return null;
         };
-        for (Future<Void> each : threads.invokeAll(Collections.nCopies(size.clients, call)))
+        for (var each : threads.invokeAll(Collections.nCopies(size.clients, call)))
             each.get();
         threads.shutdown();
     }
-
-    // ---- measures ----
 
     private static double seconds(Work work) throws Exception {
         long start = System.nanoTime();
@@ -293,12 +282,12 @@ final class ServerBench {
 
     /** Adds what the server's process ever held in memory, where the system tells. */
     private void memory(String what) throws IOException {
-        Path status = Path.of("/proc", String.valueOf(server.pid()), "status");
+        var status = Path.of("/proc", String.valueOf(server.pid()), "status");
         if (!Files.exists(status)) {
             rows.add(what + ": this system does not tell");
             return;
         }
-        String peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
+        var peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
             .orElseThrow().replaceAll("\\D", "");
         row(what, Long.parseLong(peak) / 1024.0, "MiB", "");
     }

@@ -18,7 +18,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -69,10 +68,9 @@ public final class ClientKills {
      * where they were.
      */
     public static String run(int count, Path folder) throws Exception {
-        Long seed = Long.getLong("sheaf.seed");
-        if (seed != null)
-            return described(new ClientKills(seed, folder).run(), 1);
-        Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
+        var seed = Long.getLong("sheaf.seed");
+        if (seed != null) return described(new ClientKills(seed, folder).run(), 1);
+        var kills = new EnumMap<Phase, Integer>(Phase.class);
         int batches = 0;
         for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
             killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
@@ -82,15 +80,15 @@ public final class ClientKills {
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int batches, Path folder) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
-        List<Future<Map<Phase, Integer>>> running = new ArrayList<>();
+        var threads = Executors.newFixedThreadPool(AT_ONCE);
+        var running = new ArrayList<Future<Map<Phase, Integer>>>();
         for (int i = 0; i < batches; i++) {
-            ClientKills each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
+            var each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
             running.add(threads.submit(() -> each.run()));
         }
         threads.shutdown();
-        List<Map<Phase, Integer>> kills = new ArrayList<>();
-        for (Future<Map<Phase, Integer>> each : running)
+        var kills = new ArrayList<Map<Phase, Integer>>();
+        for (var each : running)
             kills.add(each.get());
         return kills;
     }
@@ -113,7 +111,7 @@ public final class ClientKills {
             int latency = random.nextInt(20);
             server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
             boolean goesOn = true;
-            for (Moment moment : moments())
+            for (var moment : moments())
                 goesOn = goesOn && live(moment);
             if (goesOn)
                 live(null);
@@ -134,8 +132,6 @@ public final class ClientKills {
         return text;
     }
 
-    // ---- the moments ----
-
     /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
     private record Moment(Phase phase, int nth, long seed) {
     }
@@ -143,7 +139,7 @@ public final class ClientKills {
     /** Returns one moment of each phase in an order that a script can reach, and one at any time. */
     private List<Moment> moments() {
         int uploads = bytes > 0 ? KilledClient.LARGE_PART : 1 + random.nextInt(KilledClient.PARTS - 1);
-        List<Moment> moments = new ArrayList<>(List.of(moment(Phase.UPLOADING, uploads),
+        var moments = new ArrayList<Moment>(List.of(moment(Phase.UPLOADING, uploads),
             moment(Phase.CREATING, 1 + random.nextInt(KilledClient.PARTS + 1 - uploads)),
             moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS)),
             moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
@@ -161,8 +157,7 @@ public final class ClientKills {
     /** Runs the script until the moment, or to its end; returns whether it has to run again. */
     private boolean live(Moment moment) throws Exception {
         life = new Life(moment);
-        if (!life.hasEndedBy(END))
-            throw new AssertionError("no end of " + this);
+        if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + this);
         if (life.isKilled()) {
             kills.merge(life.phase, 1, Integer::sum);
             story.add(life.toString());
@@ -178,8 +173,6 @@ public final class ClientKills {
     private Path errors() {
         return folder.resolve("stderr");
     }
-
-    // ---- one life of the script ----
 
     /** One process of the script, from its start to its end, or to the moment at which it is killed. */
     private final class Life {
@@ -201,7 +194,7 @@ public final class ClientKills {
                 killAfter("time", chance.nextDouble() * START.get());
             if (moment != null && moment.phase == null)
                 killAfter("time", chance.nextDouble() * 4 * START.get());
-            Thread listener = new Thread(this::listen, "client-listener");
+            var listener = new Thread(this::listen, "client-listener");
             listener.setDaemon(true);
             listener.start();
         }
@@ -242,7 +235,8 @@ public final class ClientKills {
         private static Phase phase(String request) {
             boolean batches = request.contains("/v1/batches");
             boolean one = request.matches("GET .*/(files|batches)/.*");
-            return batches ? one ? Phase.WAITING : Phase.CREATING : one ? Phase.DOWNLOADING : Phase.UPLOADING;
+            if (batches) return one ? Phase.WAITING : Phase.CREATING;
+            return one ? Phase.DOWNLOADING : Phase.UPLOADING;
         }
 
         private Fault strike() {
@@ -253,9 +247,9 @@ public final class ClientKills {
                 case 3 -> killAfter("served, and cut off:", 10 * chance.nextDouble());
                 default -> killAfter("answered:", 20 * chance.nextDouble());
             }
-            return how.startsWith("sent, and never") ? Fault.dropped()
-                : how.startsWith("served, but") ? Fault.late(Duration.ofSeconds(1))
-                : how.startsWith("served, and cut") ? Fault.lost() : null;
+            if (how.startsWith("sent, and never")) return Fault.dropped();
+            if (how.startsWith("served, but")) return Fault.late(Duration.ofSeconds(1));
+            return how.startsWith("served, and cut") ? Fault.lost() : null;
         }
 
         private void killAfter(String how, double millis) {
@@ -287,20 +281,17 @@ public final class ClientKills {
             return killed && process.exitValue() != 0;
         }
 
-        @Override
-        public String toString() {
+        @Override public String toString() {
             return (moment.phase == null ? "any time" : moment.phase + " " + moment.nth) + " -> " + phase + " " + how
                 + " " + last;
         }
     }
 
-    // ---- what must hold ----
-
     private void check() throws IOException {
         assertEquals(IntStream.rangeClosed(1, KilledClient.ROWS)
             .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
             Files.readString(output()));
-        Ledger ledger = new Ledger(new RawClient(server::baseUrl));
+        var ledger = new Ledger(new RawClient(server::baseUrl));
         ledger.assertEachOnce(Ledger.customIds(KilledClient.ROWS));
         assertEquals(KilledClient.PARTS, ledger.batches());
     }

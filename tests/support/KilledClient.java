@@ -9,7 +9,6 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Sheaf;
 import sheaf.Sheaf.Provider;
-import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
 
 /** The script that {@link ClientKills} kills. It says on stdout where it is, so that the moment can be chosen. */
@@ -27,7 +26,7 @@ public final class KilledClient {
      */
     public static void main(String... args) throws IOException {
         int bytes = Integer.parseInt(args[2]);
-        Provider provider = Provider.of(args[0]).limits(ROWS / PARTS, 100_000_000)
+        var provider = Provider.of(args[0]).limits(ROWS / PARTS, 100_000_000)
             .queue(Long.parseLong(args[3]), Long.MAX_VALUE);
         var batch = Sheaf.batch().provider(provider).name("killed").model("echo").quiet()
             .prompts("{{text}}", Sheaf.rows(() -> rows(bytes)))
@@ -54,7 +53,7 @@ public final class KilledClient {
 
     private static void write(Results results, Path file) throws IOException {
         try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(file))) {
-            for (Result result : results) {
+            for (var result : results) {
                 out.print(line(result.row("n"), result.text()));
                 say("result " + result.row("n"));
             }

@@ -37,7 +37,6 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -93,14 +92,14 @@ public final class Kills {
 
     /** Kills so many servers, and returns a sentence about what they went through. */
     public String run(int count) throws Exception {
-        HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
-        ExecutorService threads = Executors.newCachedThreadPool();
+        var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        var threads = Executors.newCachedThreadPool();
         engine.setExecutor(threads);
         engine.createContext("/", this::answer);
         engine.start();
         try {
-            String url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
-            Random random = new Random(seed);
+            var url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
+            var random = new Random(seed);
             for (int i = 0; i < count; i++)
                 live(url, random);
             return lastLife(url, count);
@@ -113,8 +112,6 @@ public final class Kills {
             threads.shutdownNow();
         }
     }
-
-    // ---- one life of the server ----
 
     private void live(String engine, Random random) throws Exception {
         moment = Moment.values()[random.nextInt(Moment.values().length)];
@@ -135,9 +132,9 @@ public final class Kills {
 
     private void work(Random random) throws InterruptedException {
         server.url();
-        List<Thread> clients = new ArrayList<>();
+        var clients = new ArrayList<Thread>();
         for (int i = 0; i < CLIENTS; i++) {
-            Random own = new Random(random.nextLong());
+            var own = new Random(random.nextLong());
             clients.add(new Thread(() -> act(own), "client-" + i));
         }
         clients.forEach(Thread::start);
@@ -149,7 +146,7 @@ public final class Kills {
             server.stop();
         else
             server.kill();
-        for (Thread thread : clients)
+        for (var thread : clients)
             thread.join(30_000);
     }
 
@@ -174,7 +171,7 @@ public final class Kills {
             case 7 -> download(random);
             default -> look(random);
         }
-        Intent again = unanswered.poll();
+        var again = unanswered.poll();
         if (again != null)
             create(again);
     }
@@ -184,8 +181,6 @@ public final class Kills {
             come.countDown();
     }
 
-    // ---- what clients do ----
-
     private void upload(Random random) {
         byte[] bytes = new byte[(int) Math.pow(2, random.nextDouble() * 22)];
         random.nextBytes(bytes);
@@ -194,15 +189,15 @@ public final class Kills {
 
     /** Uploads, with the moment in the middle. */
     private String uploaded(byte[] bytes, String purpose) {
-        String digest = sha256(bytes);
+        var digest = sha256(bytes);
         attempts.add(digest);
         byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
-        HttpResponse<byte[]> answer = RawClient.send(client.request("/files")
+        var answer = RawClient.send(client.request("/files")
             .header("Content-Type", "multipart/form-data; boundary=sheaf")
             .POST(HttpRequest.BodyPublishers.ofInputStream(() -> inTwoHalves(head, bytes))));
-        JsonNode file = accepted(answer);
+        var file = accepted(answer);
         assertEquals(bytes.length, file.get("bytes").asInt());
         uploads.put(file.get("id").asText(), digest);
         return file.get("id").asText();
@@ -233,14 +228,13 @@ public final class Kills {
     }
 
     private void submit(Random random) {
-        if (linesOnTheirWay() > ENOUGH_LINES)
-            return;
-        String name = "b" + names.incrementAndGet();
+        if (linesOnTheirWay() > ENOUGH_LINES) return;
+        var name = "b" + names.incrementAndGet();
         int lines = random.nextInt(8) == 0 ? 500 + random.nextInt(2_500) : 1 + random.nextInt(300);
         boolean faulty = random.nextInt(10) == 0;
-        String file = uploaded(input(name, lines, faulty).getBytes(UTF_8), "batch");
-        String key = random.nextBoolean() ? "key-" + name : null;
-        Intent intent = new Intent(name, key, file, lines, faulty);
+        var file = uploaded(input(name, lines, faulty).getBytes(UTF_8), "batch");
+        var key = random.nextBoolean() ? "key-" + name : null;
+        var intent = new Intent(name, key, file, lines, faulty);
         intents.put(name, intent);
         come(Moment.CREATE);
         create(intent);
@@ -254,7 +248,7 @@ public final class Kills {
     }
 
     private static String input(String name, int lines, boolean faulty) {
-        StringBuilder input = new StringBuilder();
+        var input = new StringBuilder();
         for (int i = 1; i <= lines; i++)
             input.append(RawClient.JSON.createObjectNode().put("custom_id", name + "/" + i + "/\u2028\u00e9")
                 .put("method", "POST").put("url", "/v1/chat/completions")
@@ -267,14 +261,14 @@ public final class Kills {
     }
 
     private void create(Intent intent) {
-        ObjectNode batch = RawClient.batch(intent.file);
+        var batch = RawClient.batch(intent.file);
         batch.putObject("metadata").put("intent", intent.name);
-        HttpRequest.Builder request = client.request("/batches").POST(ofByteArray(batch.toString().getBytes(UTF_8)));
+        var request = client.request("/batches").POST(ofByteArray(batch.toString().getBytes(UTF_8)));
         if (intent.key != null)
             request.header("Idempotency-Key", intent.key);
         boolean answered = false;
         try {
-            HttpResponse<byte[]> answer = RawClient.send(request);
+            var answer = RawClient.send(request);
             created.put(accepted(answer).get("id").asText(), intent);
             answered = true;
         } finally {
@@ -284,40 +278,36 @@ public final class Kills {
     }
 
     private void cancelOne(Random random) {
-        String id = any(created.keySet(), random);
-        if (id == null || random.nextInt(3) > 0)
-            return;
+        var id = any(created.keySet(), random);
+        if (id == null || random.nextInt(3) > 0) return;
         cancelled.add(id);
         int status = said(client.cancel(id)).statusCode();
         assertTrue(status == 200 || status == 409, "cancel: " + status);
     }
 
     private void deleteOne(Random random) {
-        String id = any(deletable, random);
-        if (id == null || !deletable.remove(id))
-            return;
+        var id = any(deletable, random);
+        if (id == null || !deletable.remove(id)) return;
         uploads.remove(id);                          // whether it is gone is not known until the answer
         if (client.send("DELETE", "/files/" + id, new byte[0]).statusCode() == 200)
             deleted.add(id);
     }
 
     private void download(Random random) {
-        String id = any(uploads.keySet(), random);
-        String digest = id == null ? null : uploads.get(id);
-        if (digest == null)
-            return;
-        HttpResponse<byte[]> content = said(client.get("/files/" + id + "/content"));
+        var id = any(uploads.keySet(), random);
+        var digest = id == null ? null : uploads.get(id);
+        if (digest == null) return;
+        var content = said(client.get("/files/" + id + "/content"));
         if (uploads.containsKey(id))
             assertEquals(digest, sha256(content.body()), () -> id + " with status " + content.statusCode());
     }
 
     /** Looks at a batch: what it says must never go back. */
     private void look(Random random) {
-        String id = any(created.keySet(), random);
-        if (id == null)
-            return;
+        var id = any(created.keySet(), random);
+        if (id == null) return;
         int before = ran.getOrDefault(id, 0);
-        JsonNode batch = accepted(client.get("/batches/" + id));
+        var batch = accepted(client.get("/batches/" + id));
         int now = batch.at("/request_counts/completed").asInt() + batch.at("/request_counts/failed").asInt();
         assertTrue(now >= before, () -> id + " went back from " + before + " to " + now);
         ran.merge(id, now, Math::max);
@@ -328,19 +318,17 @@ public final class Kills {
     }
 
     private static String any(Set<String> set, Random random) {
-        List<String> all = List.copyOf(set);
+        var all = List.copyOf(set);
         return all.isEmpty() ? null : all.get(random.nextInt(all.size()));
     }
 
-    // ---- the engine ----
-
     private void answer(HttpExchange exchange) throws IOException {
-        String text = RawClient.json(exchange.getRequestBody().readAllBytes()).at("/messages/0/content").asText();
+        var text = RawClient.json(exchange.getRequestBody().readAllBytes()).at("/messages/0/content").asText();
         requests.incrementAndGet();
         if (settled.contains(text))
             faults.add(new AssertionError("asked again: " + text));
         LockSupport.parkNanos(ThreadLocalRandom.current().nextLong(5_000_000));
-        ObjectNode body = RawClient.JSON.createObjectNode();
+        var body = RawClient.JSON.createObjectNode();
         if (text.endsWith("refuse"))
             body.putObject("error").put("message", "no: " + text);
         else
@@ -350,27 +338,24 @@ public final class Kills {
         exchange.sendResponseHeaders(text.endsWith("refuse") ? 400 : 200, bytes.length);
         exchange.getResponseBody().write(bytes);
         exchange.close();
-        String name = text.substring(0, text.indexOf(' '));
+        var name = text.substring(0, text.indexOf(' '));
         if (asked.computeIfAbsent(name, each -> new AtomicInteger()).incrementAndGet() >= intents.get(name).lines)
             come(Moment.LAST_LINE);
     }
 
-    // ---- what must hold ----
-
     /** Reads the record of progress of the dead server: whole lines of output and error files. */
     private void noteWhatIsOnDisk() throws IOException {
-        Path files = store.resolve("files");
-        if (!Files.exists(files))
-            return;
+        var files = store.resolve("files");
+        if (!Files.exists(files)) return;
         try (Stream<Path> all = Files.list(files)) {
-            for (Path path : all.filter(each -> each.toString().matches(".*file-(output|error)-[^/\\\\]*")).toList())
-                for (String line : wholeLines(path))
+            for (var path : all.filter(each -> each.toString().matches(".*file-(output|error)-[^/\\\\]*")).toList())
+                for (var line : wholeLines(path))
                     settled.add(textOf(RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText()));
         }
     }
 
     private static List<String> wholeLines(Path path) throws IOException {
-        String content = Files.readString(path);
+        var content = Files.readString(path);
         return content.substring(0, content.lastIndexOf('\n') + 1).lines().toList();
     }
 
@@ -380,7 +365,7 @@ public final class Kills {
     }
 
     private void rethrowFaults() {
-        Throwable first = faults.poll();
+        var first = faults.poll();
         if (first != null)
             throw new AssertionError(first.getMessage() + (faults.isEmpty() ? "" : " and " + faults.size() + " more"),
                 first);
@@ -391,10 +376,10 @@ public final class Kills {
         server = ServerProcess.start(store, engine, C1);
         for (Intent again; (again = unanswered.poll()) != null; )
             create(again);
-        Map<String, JsonNode> batches = finishedBatches();
+        var batches = finishedBatches();
         rethrowFaults();
         checkCreations(batches);
-        for (JsonNode batch : batches.values())
+        for (var batch : batches.values())
             check(batch);
         checkFiles();
         server.stop();
@@ -407,30 +392,28 @@ public final class Kills {
     private Map<String, JsonNode> finishedBatches() {
         long end = System.nanoTime() + END.toNanos();
         while (true) {
-            Map<String, JsonNode> all = allBatches();
-            List<String> open = all.values().stream()
+            var all = allBatches();
+            var open = all.values().stream()
                 .filter(batch -> !OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
-            if (open.isEmpty())
-                return all;
+            if (open.isEmpty()) return all;
             assertTrue(System.nanoTime() < end, "no end of " + open);
             LockSupport.parkNanos(50_000_000);
         }
     }
 
     private Map<String, JsonNode> allBatches() {
-        Map<String, JsonNode> all = new TreeMap<>();
-        String after = "";
+        var all = new TreeMap<String, JsonNode>();
+        var after = "";
         while (true) {
-            JsonNode page = RawClient.json(client.get("/batches?limit=100" + after));
+            var page = RawClient.json(client.get("/batches?limit=100" + after));
             page.get("data").forEach(batch -> all.put(batch.get("id").asText(), batch));
-            if (!page.get("has_more").asBoolean())
-                return all;
+            if (!page.get("has_more").asBoolean()) return all;
             after = "&after=" + page.get("last_id").asText();
         }
     }
 
     private void checkCreations(Map<String, JsonNode> batches) {
-        List<String> found = batches.values().stream().map(Kills::intent).toList();
+        var found = batches.values().stream().map(Kills::intent).toList();
         assertEquals(new HashSet<>(found).size(), found.size(), "an intent became two batches");
         assertTrue(batches.keySet().containsAll(created.keySet()), "a created batch is lost");
         created.forEach((id, intent) -> assertEquals(intent.name, intent(batches.get(id))));
@@ -441,8 +424,8 @@ public final class Kills {
     }
 
     private void check(JsonNode batch) {
-        String id = batch.get("id").asText();
-        Intent intent = intents.get(intent(batch));
+        var id = batch.get("id").asText();
+        var intent = intents.get(intent(batch));
         if (intent.faulty) {
             assertEquals("failed", batch.get("status").asText(), id);
             return;
@@ -450,17 +433,18 @@ public final class Kills {
         boolean whole = batch.get("status").asText().equals("completed");
         assertTrue(whole || cancelled.contains(id) && batch.get("status").asText().equals("cancelled"),
             batch::toString);
-        List<JsonNode> output = lines(batch, "output_file_id"), errors = lines(batch, "error_file_id");
+        var output = lines(batch, "output_file_id");
+        var errors = lines(batch, "error_file_id");
         assertEquals("{\"total\":" + intent.lines + ",\"completed\":" + output.size() + ",\"failed\":" + errors.size()
             + "}", batch.get("request_counts").toString(), id);
-        Set<String> customIds = Stream.concat(output.stream(), errors.stream())
+        var customIds = Stream.concat(output.stream(), errors.stream())
             .map(line -> line.get("custom_id").asText()).collect(Collectors.toSet());
         assertEquals(intent.lines, customIds.size(), id);
         assertEquals(intent.lines, output.size() + errors.size(), id);
-        for (JsonNode line : output)
+        for (var line : output)
             assertEquals("yes: " + textOf(line.get("custom_id").asText()),
                 line.at("/response/body/choices/0/message/content").asText());
-        for (JsonNode line : errors)
+        for (var line : errors)
             assertTrue(("no: " + textOf(line.get("custom_id").asText())).equals(
                 line.at("/response/body/error/message").asText())
                 || !whole && line.at("/error/code").asText().equals("batch_cancelled"), line::toString);
@@ -473,9 +457,9 @@ public final class Kills {
 
     /** What was answered is there, byte for byte; what lies on disk is listed; nothing is there by half. */
     private void checkFiles() throws IOException {
-        Set<String> listed = new HashSet<>();
-        for (JsonNode file : RawClient.json(client.get("/files")).get("data")) {
-            String id = file.get("id").asText();
+        var listed = new HashSet<String>();
+        for (var file : RawClient.json(client.get("/files")).get("data")) {
+            var id = file.get("id").asText();
             listed.add(id);
             byte[] content = client.get("/files/" + id + "/content").body();
             assertEquals(file.get("bytes").asInt(), content.length, id);

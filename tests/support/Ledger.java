@@ -23,10 +23,10 @@ public final class Ledger {
 
     /** Reads all of it from a server of OpenAI's dialect. */
     public Ledger(RawClient client) {
-        for (JsonNode file : all(client, "/files"))
+        for (var file : all(client, "/files"))
             if (!file.get("purpose").asText().equals("batch_output"))
                 inputFiles.put(file.get("id").asText(), content(client, file.get("id").asText()));
-        for (JsonNode batch : all(client, "/batches"))
+        for (var batch : all(client, "/batches"))
             (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
     }
 
@@ -35,13 +35,12 @@ public final class Ledger {
     }
 
     private static List<JsonNode> all(RawClient client, String path) {
-        List<JsonNode> all = new ArrayList<>();
-        String after = "";
+        var all = new ArrayList<JsonNode>();
+        var after = "";
         while (true) {
-            JsonNode page = RawClient.json(client.get(path + "?limit=100" + after));
+            var page = RawClient.json(client.get(path + "?limit=100" + after));
             page.get("data").forEach(all::add);
-            if (!page.get("has_more").asBoolean())
-                return all;
+            if (!page.get("has_more").asBoolean()) return all;
             after = "&after=" + page.get("last_id").asText();
         }
     }
@@ -79,12 +78,12 @@ public final class Ledger {
     }
 
     private void assertPaidOnce(List<String> customIds) {
-        List<String> inputs = paid.stream().map(this::input).toList();
+        var inputs = paid.stream().map(this::input).toList();
         assertEquals(new HashSet<>(inputs).size(), inputs.size(), () -> "a part was paid twice: " + this);
         assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::idsIn).toList()),
             () -> "the requests that were paid: " + this);
         assertEquals(new HashSet<>(inputFiles.values()), new HashSet<>(inputs), () -> "files without a batch: " + this);
-        for (JsonNode batch : turnedAway)
+        for (var batch : turnedAway)
             assertTrue(paid.stream().anyMatch(other -> file(other).equals(file(batch))),
                 () -> "another file was sent than the one for which there was no room: " + this);
     }
@@ -106,8 +105,7 @@ public final class Ledger {
         return batch.get("input_file_id").asText();
     }
 
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return inputFiles.entrySet().stream()
             .map(file -> "file " + file.getKey() + " " + clipped(file.getValue())).collect(Collectors.joining(", "))
             + ", " + described("paid", paid) + described("turned away", turnedAway);

@@ -20,7 +20,7 @@ public final class Printed {
     }
 
     private static String during(Runnable work, PrintStream before, Consumer<PrintStream> set) {
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        var bytes = new ByteArrayOutputStream();
         set.accept(new PrintStream(bytes, true, UTF_8));
         try {
             work.run();

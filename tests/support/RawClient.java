@@ -61,7 +61,7 @@ public final class RawClient {
 
     /** Sends a multipart form of texts, in the order of the map. */
     public HttpResponse<byte[]> form(String path, Map<String, String> fields) {
-        StringBuilder form = new StringBuilder();
+        var form = new StringBuilder();
         fields.forEach((name, value) -> form.append("--sheaf\r\nContent-Disposition: form-data; name=\"").append(name)
             .append("\"\r\n\r\n").append(value).append("\r\n"));
         return send(request(path).header("Content-Type", "multipart/form-data; boundary=sheaf")
@@ -69,7 +69,7 @@ public final class RawClient {
     }
 
     public HttpResponse<byte[]> upload(byte[] content, String name, String purpose) {
-        ByteArrayOutputStream form = new ByteArrayOutputStream();
+        var form = new ByteArrayOutputStream();
         form.writeBytes(("--sheaf\r\nContent-Disposition: form-data; name=\"file\""
             + (name.isEmpty() ? "" : "; filename=\"" + name + "\"") + "\r\n\r\n").getBytes(UTF_8));
         form.writeBytes(content);
@@ -114,7 +114,7 @@ public final class RawClient {
     }
 
     public List<JsonNode> output(JsonNode batch, String file) {
-        String content = new String(get("/files/" + batch.get(file).asText() + "/content").body(), UTF_8);
+        var content = new String(get("/files/" + batch.get(file).asText() + "/content").body(), UTF_8);
         return Arrays.stream(content.split("\n")).map(line -> json(line.getBytes(UTF_8))).toList();
     }
 
@@ -128,7 +128,7 @@ public final class RawClient {
     }
 
     public static List<String> concat(JsonNode first, JsonNode second) {
-        List<String> ids = new ArrayList<>(first.get("data").findValuesAsText("id"));
+        var ids = new ArrayList<String>(first.get("data").findValuesAsText("id"));
         ids.addAll(second.get("data").findValuesAsText("id"));
         return ids;
     }
@@ -154,7 +154,7 @@ public final class RawClient {
     }
 
     public static int status(BatchServer server, String authorization) {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/files"));
+        var request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/files"));
         return send(authorization == null ? request : request.header("Authorization", authorization)).statusCode();
     }
 
