@@ -9,33 +9,24 @@
 //DEPS info.picocli:picocli:4.7.7
 // the rooms, lowest floor first
 //SOURCES model/ChatTemplate.java
-//SOURCES model/EngineLog.java
-//SOURCES model/Environment.java
-//SOURCES model/Failures.java
 //SOURCES model/Generation.java
-//SOURCES model/KnownModel.java
-//SOURCES model/Refusal.java
-//SOURCES model/WorkerProtocol.java
-//SOURCES model/Gguf.java
-//SOURCES model/HuggingFace.java
-//SOURCES model/Loopback.java
-//SOURCES model/Natives.java
-//SOURCES model/Pip.java
-//SOURCES model/ResponseFormat.java
-//SOURCES model/Client.java
-//SOURCES model/Finder.java
-//SOURCES model/Question.java
-//SOURCES model/EngineProcess.java
-//SOURCES model/Weights.java
-//SOURCES model/Worker.java
-//SOURCES model/Engine.java
-//SOURCES model/Front.java
-//SOURCES model/ServedModel.java
+//SOURCES model/Machine.java
 //SOURCES model/Serve.java
+//SOURCES model/Download.java
+//SOURCES model/Gguf.java
+//SOURCES model/Http.java
+//SOURCES model/ResponseFormat.java
+//SOURCES model/Weights.java
+//SOURCES model/CompletionRequest.java
+//SOURCES model/Worker.java
+//SOURCES model/EngineProcess.java
+//SOURCES model/Engine.java
+//SOURCES model/Gateway.java
 
 package sheaf.model;
 
 import java.io.UncheckedIOException;
+import java.net.URI;
 import java.util.Objects;
 
 /**
@@ -54,9 +45,17 @@ import java.util.Objects;
  * The weights are looked for in the caches on this machine, then fetched once and checked.
  */
 public final class LocalModel implements AutoCloseable {
-    private final ServedModel served;
+    private final String baseUrl;
+    private final String model;
+    private final String description;
+    private final Runnable end;   // of the engine, if one was started
 
-    private LocalModel(ServedModel served) { this.served = served; }
+    private LocalModel(String baseUrl, String model, String description, Runnable end) {
+        this.baseUrl = baseUrl;
+        this.model = model;
+        this.description = description;
+        this.end = end;
+    }
 
     /** Starts the default model, SmolLM2-135M-Instruct, and returns when it is ready; see {@link Options#start()}. */
     public static LocalModel start() { return options().start(); }
@@ -65,26 +64,28 @@ public final class LocalModel implements AutoCloseable {
     public static LocalModel start(String model) { return options().model(model).start(); }
 
     /** Returns the default options: SmolLM2-135M-Instruct, 4 slots of 2048 tokens, a free port. */
-    public static Options options() { return new Options(KnownModel.SMOLLM2.name(), 4, 2048, 0); }
+    public static Options options() { return new Options(Weights.KnownModel.SMOLLM2.name(), 4, 2048, 0); }
 
     /** Returns the URL to give to an OpenAI client; it stays the same when the engine is restarted. */
-    public String baseUrl() { return served.baseUrl(); }
+    public String baseUrl() { return baseUrl; }
 
     /** Returns the name of the model, for people. A request may name any model: there is only one. */
-    public String model() { return served.model(); }
+    public String model() { return model; }
 
     /** Returns one line that names the model, its size and licence, and the engine. */
-    public String describe() { return served.description(); }
+    public String describe() { return description; }
 
     /** Ends the engine. Requests in flight fail. */
-    @Override public void close() { served.close(); }
+    @Override public void close() { end.run(); }
 
     @Override public String toString() { return "LocalModel[" + describe() + ", " + baseUrl() + "]"; }
 
     /** Starts a model from the command line and serves it until Ctrl-C. */
     public static void main(String... args) {
-        System.exit(Serve.run((model, slots, contextSize, port) ->
-            new Options(model, slots, contextSize, port).serve(), args));
+        System.exit(Serve.run((name, slots, contextSize, port) -> {
+            var model = new Options(name, slots, contextSize, port).start();
+            return new Serve.Served(model.baseUrl(), model.describe(), model::close);
+        }, args));
     }
 
     /** What to start. Immutable: each step returns new options. */
@@ -93,7 +94,7 @@ public final class LocalModel implements AutoCloseable {
             Objects.requireNonNull(model, "model");
             require(slots > 0, "slots", slots);
             require(contextSize > 0, "contextSize", contextSize);
-            require(port >= 0, "port", port);
+            require(port >= 0 && port <= 65_535, "port", port);
         }
 
         /** Returns options for a GGUF file, a known model ("SmolLM2-135M-Instruct"), or the URL of a running server. */
@@ -105,7 +106,7 @@ public final class LocalModel implements AutoCloseable {
         /** Returns options for so many tokens in a slot, prompt and answer; at most what the model was trained on. */
         public Options contextSize(int tokens) { return new Options(model, slots, tokens, port); }
 
-        /** Returns options for a fixed port; 0 takes a free one. */
+        /** Returns options for a fixed port, at most 65535; 0 takes a free one. */
         public Options port(int number) { return new Options(model, slots, contextSize, number); }
 
         /**
@@ -115,9 +116,22 @@ public final class LocalModel implements AutoCloseable {
          * @throws UncheckedIOException if the weights cannot be had or the server of a URL cannot be reached
          * @throws IllegalStateException if no engine starts on this machine
          */
-        public LocalModel start() { return new LocalModel(serve()); }
+        public LocalModel start() { return model.matches("https?://.*") ? ofRunningServer() : ofOwnEngine(); }
 
-        private ServedModel serve() { return ServedModel.of(model, slots, contextSize, port); }
+        private LocalModel ofRunningServer() {
+            var url = model.replaceAll("/+$", "");
+            var baseUrl = URI.create(url).getPath().isEmpty() ? url + "/v1" : url;
+            var name = Http.Client.firstModel(baseUrl);
+            return new LocalModel(baseUrl, name, name + " at " + baseUrl, () -> { });
+        }
+
+        private LocalModel ofOwnEngine() {
+            var weights = Weights.of(model);
+            var engine = Engine.find(weights, slots, contextSize);
+            var gateway = Gateway.open(weights.name(), slots, port, engine);
+            var description = weights + " on " + engine.name();
+            return new LocalModel(gateway.baseUrl(), weights.name(), description, gateway::close);
+        }
 
         private static void require(boolean valid, String name, int value) {
             if (!valid) throw new IllegalArgumentException("options: " + name + " cannot be " + value);

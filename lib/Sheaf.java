@@ -34,6 +34,7 @@
 //SOURCES client/Submission.java
 //SOURCES client/Answers.java
 //SOURCES client/BatchState.java
+//SOURCES client/Report.java
 //SOURCES client/Leftovers.java
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
@@ -126,7 +127,7 @@ public final class Sheaf extends Vocabulary {
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
-        return new Listing<>(batches, BatchState.KEPT, batch -> batch.state.asKept(), Sheaf::sum);
+        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(), Sheaf::sum);
     }
 
     private static String sum(List<Batch> kept) {
@@ -197,7 +198,7 @@ public final class Sheaf extends Vocabulary {
 
     /** A dataset: opens a stream of rows, in the same order, as often as it is asked. */
     @FunctionalInterface
-    public interface Data extends RowSource {
+    public interface Data extends PlainValues.RowSource {
         /** Returns the rows from the first one on; close the stream after use. */
         @Override Stream<Map<String, Object>> open();
 
@@ -471,7 +472,8 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, settings);
-            Preparation.begin(settings, batch.watch, Provider::connection, step);
+            Preparation.begin(settings, batch.watch, Provider::connection,
+                progress -> step.accept(batch.watch, progress));
             return batch;
         }
 
@@ -512,7 +514,7 @@ public final class Sheaf extends Vocabulary {
 
         private Batch(Journal journal, Provider provider) {
             this(provider, new Settings());
-            state.keep(journal);
+            state.attach(journal);
         }
 
         private static Batch find(String idOrName, Provider named) {
@@ -610,7 +612,7 @@ public final class Sheaf extends Vocabulary {
          * attaches to what the provider still has of it, or pays again.
          * @throws IllegalStateException if it is not over, as last seen, or is not kept
          */
-        public void delete() { state.delete(watch::note); }
+        public void delete() { watch.delete(); }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
@@ -625,7 +627,7 @@ public final class Sheaf extends Vocabulary {
             return new Results(provider, exchanges);
         }
 
-        @Override public String toString() { return "Batch[" + state.describe() + " " + state.counts() + "]"; }
+        @Override public String toString() { return "Batch[" + watch.report().describe() + " " + state.counts() + "]"; }
     }
 
     /**
@@ -846,7 +848,7 @@ public final class Sheaf extends Vocabulary {
             "DOUBLEWORD_API_KEY", new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
         /**
          * Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are
-         * kept.
+         * assumed.
          */
         public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai",
             "DEEPINFRA_TOKEN", new Limits(50_000, 100 * MB), VLLM);
@@ -991,14 +993,15 @@ public final class Sheaf extends Vocabulary {
         public Listing<Batch> batches(int limit) {
             var listed = api().batches("batches", (int) notNegative("batches", limit)).items();
             var ids = listed.stream().map(json -> json.path("id").asText()).collect(Collectors.toSet());
-            var journals = Journal.all().filter(journal -> journal.isCalled(journal.name()) && journal.isAt(name))
+            var journals = Journal.all().filter(journal -> journal.wasBegun() && journal.isAt(name))
                 .toList();
             var here = journals.stream().flatMap(Journal::parts).map(Part::id).collect(Collectors.toSet());
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
                 unlisted.map(journal -> new Batch(journal, this)))
                 .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
-            return new Listing<>(batches, BatchState.LISTED, batch -> batch.state.asListed(here.contains(batch.id())));
+            return new Listing<>(batches, Report.LISTED,
+                batch -> batch.watch.report().asListed(here.contains(batch.id())));
         }
 
         /** Providers count in seconds, a journal in milliseconds. */
@@ -1007,16 +1010,16 @@ public final class Sheaf extends Vocabulary {
         /** Returns the models here. They print as a table. */
         public Listing<Map<String, Object>> models() { return listing(api().models(), "id", "owned_by"); }
 
-        /** Returns the files kept here. They print as a table. */
+        /** Returns the files stored there. They print as a table. */
         public Listing<Map<String, Object>> files() {
             return listing(api().files("files", LISTED_FILES), "id", "purpose", "bytes", "filename");
         }
 
-        /** Returns the files kept here that no one needs any more, and that are more than a day old. */
+        /** Returns the files stored there that no one needs any more, and that are more than a day old. */
         public Listing<Map<String, Object>> leftovers() { return leftovers(Duration.ofDays(1)); }
 
         /**
-         * Returns the files kept here that no one needs any more, and that are more than so old; a young one may be
+         * Returns the files stored there that no one needs any more, and that are more than so old; a young one may be
          * another machine's that is just submitting. They are the files of Sheaf's batches that have ended and whose
          * answers are under {@code ~/.sheaf}, and Sheaf's uploads of which no batch was made, or only one that failed
          * before anything ran. To what the provider says of a file are added its {@code folder} under {@code ~/.sheaf},
@@ -1038,7 +1041,10 @@ public final class Sheaf extends Vocabulary {
 
         private BatchApi api() { return new BatchApi(connection()); }
 
-        private Connection connection() { return new Connection(name, baseUrl, keyVariable, limits, dialect); }
+        private Connection connection() {
+            uri(baseUrl);                                      // refuses what is no base URL, or holds a key
+            return new Connection(name, baseUrl, keyVariable, limits, dialect);
+        }
 
         private static Connection connection(Manifest.Address address) { return of(address).connection(); }
 

@@ -9,6 +9,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -33,6 +34,7 @@ final class Answers {
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
     private int oddities;
+    private final Retry looking;                               // for a file that cannot be read yet
     private int looks;
 
     /** Fetches the files that are not here yet, and finds each request's line in them. */
@@ -41,6 +43,7 @@ final class Answers {
         this.requests = journal.requests();
         this.api = api;
         this.note = note;
+        this.looking = Retry.ofCalls(api.connection().isLocal());
         try (var lock = FolderLock.on(journal.dir(), note)) {
             fetch(progress);
         }
@@ -48,19 +51,21 @@ final class Answers {
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
 
-    /** Counts say little, but where they claim more lines than came, the file is fetched again before that is so. */
+    /** If the provider counted more answers than came, the files are fetched anew, up to three times. */
     private void fetch(Progress progress) {
         for (int attempt = 1; ; attempt++) {
-            long fetched = journal.parts().filter(part -> fetch(part, progress)).count();
-            if (fetched == 0 && Files.exists(journal.answersIndex())) return;
-            var cut = journal.collected().filter(this::isCut).toList();
-            if (cut.isEmpty() || attempt == Retry.ATTEMPTS) {
-                writeIndex();
-                return;
-            }
-            for (var part : cut)
-                for (var kind : Journal.KINDS) AtomicFiles.delete(journal.answerFile(part.number(), kind));
+            boolean isNew = false;
+            for (var part : journal.parts().toList()) isNew |= fetch(part, progress);
+            if (!isNew && Files.exists(journal.answersIndex())) return;
+            var cut = attempt == Retry.ATTEMPTS ? List.<Part>of() : journal.collected().filter(this::isCut).toList();
+            if (cut.isEmpty()) break;
+            cut.forEach(this::deleteFiles);
         }
+        writeIndex();
+    }
+
+    private void deleteFiles(Part part) {
+        for (var kind : Journal.KINDS) AtomicFiles.delete(journal.answerFile(part.number(), kind));
     }
 
     private boolean isCut(Part part) {
@@ -105,13 +110,13 @@ final class Answers {
 
     /** A file may be named a little before it can be read; once one stays away, no other is waited for. */
     private void download(String id, Path file, Progress.Transfer transfer) {
-        for (var retry = Retry.ofCalls(api.connection().isLocal()); ; ) {
+        while (true) {
             try {
                 Download.fetch(api, id, file, transfer);
                 return;
             } catch (BatchException e) {
                 if (e.status() != 404 || ++looks > LOOKS) throw e;
-                retry.pause("results", e);
+                looking.pause("results", e);
             }
         }
     }
@@ -174,8 +179,6 @@ final class Answers {
     Manifest manifest() { return journal.manifest(); }
 
     SentRequests requests() { return requests; }
-
-    Connection provider() { return api.connection(); }
 
     long count() { return requests.count(); }
 

@@ -181,23 +181,30 @@ final class BatchApi {
         var found = new LinkedHashMap<String, JsonNode>();
         Optional<String> after = Optional.empty();
         boolean isWhole = false;
-        for (int before = -1; found.size() < limit && found.size() > before && !isWhole; ) {
-            before = found.size();
+        boolean isNew = true;
+        while (found.size() < limit && isNew && !isWhole) {
+            int before = found.size();
             int size = Math.min(100, limit - before);
             var from = after;
             var answer = patiently(() -> page.get(from, size));
-            items(answer).forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
-            long items = items(answer).count();
-            boolean isLast = answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
-            isWhole = items == 0 || isLast || found.size() == before && items < Math.min(size, SMALLEST_PAGE);
-            after = items(answer).reduce((first, last) -> last).map(item -> item.path("id").asText());
+            var items = items(answer).toList();
+            items.forEach(item -> found.putIfAbsent(item.path("id").asText(), item));
+            isNew = found.size() > before;
+            boolean isShort = !isNew && items.size() < Math.min(size, SMALLEST_PAGE);
+            isWhole = items.isEmpty() || isShort || isLast(answer);
+            if (!items.isEmpty()) after = Optional.of(items.get(items.size() - 1).path("id").asText());
         }
         return new Listed(found.values().stream().limit(limit).toList(), isWhole);
+    }
+
+    private static boolean isLast(JsonNode answer) {
+        return answer.path("has_more").isBoolean() && !answer.path("has_more").asBoolean();
     }
 
     private static Stream<JsonNode> items(JsonNode answer) {
         return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
     }
+
     /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
     long size(String file) {
         try {

@@ -55,12 +55,6 @@ final class Connection {
         this.dialect = dialect;
     }
 
-    /** Returns the same provider as one that takes any file: for what was sent already. */
-    Connection unlimited() {
-        return new Connection(name, baseUrl, keyVariable, new Limits(Long.MAX_VALUE, Long.MAX_VALUE),
-            new Dialect(true, ""));
-    }
-
     String name() { return name; }
 
     String baseUrl() { return baseUrl; }
@@ -187,14 +181,13 @@ final class Connection {
 
     private UncheckedIOException unreachable(String step, IOException e) {
         if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
-            return new UncheckedIOException(step + ": cannot write to " + Environment.home() + " (" + reason(e) + ")",
-                e);
+            return Messages.cannotWrite(step, Environment.home(), e);
         return new UncheckedIOException(step + ": cannot reach " + baseUrl() + " (" + reason(e) + "); "
             + remedy(), e);
     }
 
     private String remedy() {
-        if (baseUrl().equals(Connection.LOCAL_URL))
+        if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
         return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
     }

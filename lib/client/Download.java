@@ -29,7 +29,7 @@ final class Download implements Closeable {
     private final BatchApi api;
     private final String id;
     private final Path partial;
-    private final Progress.Transfer progress;
+    private final Progress.Transfer transfer;
     private final FileChannel channel;
     private long size;                     // of the whole; 0 if unknown
     private long came;
@@ -37,11 +37,11 @@ final class Download implements Closeable {
     private long lastShort = -1;           // what came the last time that it looked whole and was too short
     private int shorts;                    // times in a row that it was that much
 
-    /** Fetches a file to this place; {@code progress} shows how far it is. */
-    static void fetch(BatchApi api, String id, Path target, Progress.Transfer progress) {
+    /** Fetches a file to this place; {@code transfer} shows how far it is. */
+    static void fetch(BatchApi api, String id, Path target, Progress.Transfer transfer) {
         var partial = target.resolveSibling("." + target.getFileName() + "." + Json.Digest.shortHex(id) + ".partial");
         try {
-            try (progress; var download = new Download(api, id, partial, progress)) {
+            try (transfer; var download = new Download(api, id, partial, transfer)) {
                 download.untilWhole();
             }
             Files.move(partial, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
@@ -55,15 +55,15 @@ final class Download implements Closeable {
     }
 
     private static IllegalStateException interrupted(IOException e) {
-        return new IllegalStateException("results: interrupted; run again to go on", e);
+        return new IllegalStateException("results: " + Messages.GO_ON, e);
     }
 
     /** Goes on where an earlier process was. After a power cut only what was forced to the disk is sure. */
-    private Download(BatchApi api, String id, Path partial, Progress.Transfer progress) throws IOException {
+    private Download(BatchApi api, String id, Path partial, Progress.Transfer transfer) throws IOException {
         this.api = api;
         this.id = id;
         this.partial = partial;
-        this.progress = progress;
+        this.transfer = transfer;
         channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         came = most = Math.max(0, channel.size() - 1) / MB * MB;
         channel.truncate(came).position(came);
@@ -129,7 +129,7 @@ final class Download implements Closeable {
         var buffer = new byte[1 << 16];
         for (int count; (count = body.read(buffer, 0, (int) Math.min(buffer.length, MB - came % MB))) >= 0; ) {
             append(ByteBuffer.wrap(buffer, 0, count));
-            progress.show(came, size);
+            transfer.show(came, size);
         }
     }
 

@@ -19,26 +19,26 @@ import sheaf.Vocabulary.Usage;
 final class Exchange {
     private final Answers answers;
     private final long index;                             // of the request, from 0
-    private final Exchange later;                         // whose answer takes the place of this one's, or null
+    private final Exchange replacement;                         // whose answer takes the place of this one's, or null
     private Optional<Answer> answer;                      // read when first asked for; empty: no line came
     private Outcome outcome;
     private Map<String, Object> row;
 
     Exchange(Answers answers, long index) { this(answers, index, null); }
 
-    private Exchange(Answers answers, long index, Exchange later) {
+    private Exchange(Answers answers, long index, Exchange replacement) {
         this.answers = answers;
         this.index = index;
-        this.later = later;
+        this.replacement = replacement;
     }
 
     /** Returns the request as it was, with the answer that came later. */
-    Exchange answeredBy(Exchange later) { return new Exchange(answers, index, later); }
+    Exchange answeredBy(Exchange replacement) { return new Exchange(answers, index, replacement); }
 
     long index() { return index; }
 
     private Optional<Answer> answer() {
-        if (answer == null) answer = later == null ? answers.answer(index) : later.answer();
+        if (answer == null) answer = replacement == null ? answers.answer(index) : replacement.answer();
         return answer;
     }
 
@@ -58,12 +58,12 @@ final class Exchange {
 
     String template() { return answers.requests().template(index); }
 
-    String model() { return later == null ? answers.requests().model(index) : later.model(); }
+    String model() { return replacement == null ? answers.requests().model(index) : replacement.model(); }
 
     String firstId() { return answers.requests().firstId(index); }
 
     Outcome outcome() {
-        if (outcome == null) outcome = later == null ? ownOutcome() : later.outcome();
+        if (outcome == null) outcome = replacement == null ? ownOutcome() : replacement.outcome();
         return outcome;
     }
 
@@ -123,7 +123,7 @@ final class Exchange {
     }
 
     String error() {
-        if (later != null) return later.error();
+        if (replacement != null) return replacement.error();
         return switch (outcome()) {
             case SUCCEEDED -> "";
             case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
@@ -145,10 +145,10 @@ final class Exchange {
 
     String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
 
-    private int round() { return later == null ? answers.requests().round(index) : later.round(); }
+    private int round() { return replacement == null ? answers.requests().round(index) : replacement.round(); }
 
     /** Returns the line that was sent, the last time that it was. */
-    private JsonNode request() { return later == null ? answers.requests().json(index) : later.request(); }
+    private JsonNode request() { return replacement == null ? answers.requests().json(index) : replacement.request(); }
 
     /** Returns the line that answered; of a whole answer there is one. */
     ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }

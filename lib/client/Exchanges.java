@@ -31,7 +31,7 @@ final class Exchanges {
         "result.outcome", "result.text", "result.error");
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
-    private final BitSet left;                            // the requests that a filter left; null: all
+    private final BitSet selected;                            // the requests that a filter left; null: all
     private final boolean isChosen;                       // by only(...): then retry() takes them all
     private final String name;
     private Map<Outcome, Long> counts;
@@ -42,10 +42,10 @@ final class Exchanges {
         usage = answers.batchUsage();
     }
 
-    private Exchanges(Answers answers, LongFunction<Exchange> at, BitSet left, boolean isChosen, String name) {
+    private Exchanges(Answers answers, LongFunction<Exchange> at, BitSet selected, boolean isChosen, String name) {
         this.answers = answers;
         this.at = at;
-        this.left = left;
+        this.selected = selected;
         this.isChosen = isChosen;
         this.name = name;
     }
@@ -55,17 +55,16 @@ final class Exchanges {
     Answers answers() { return answers; }
 
     /** Whether no filter has left any out. */
-    boolean isWhole() { return left == null; }
-
-    boolean isChosen() { return isChosen; }
+    boolean isWhole() { return selected == null; }
 
     Exchange at(long index) { return at.apply(index); }
 
     Stream<Exchange> stream() {
-        return (left == null ? LongStream.range(0, answers.count()) : left.stream().asLongStream()).mapToObj(at);
+        var indexes = selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
+        return indexes.mapToObj(at);
     }
 
-    long size() { return left == null ? answers.count() : left.cardinality(); }
+    long size() { return selected == null ? answers.count() : selected.cardinality(); }
 
     Map<Outcome, Long> counts() {
         if (counts == null) tally();
@@ -120,21 +119,21 @@ final class Exchanges {
         return exchanges;
     }
 
-    /** Returns these with later answers in the place of failed ones; what came is only replaced by a whole answer. */
-    Exchanges merge(Exchanges later) {
-        if (!later.answers.manifest().isResend()
-            || !later.answers.manifest().origin().equals(answers.manifest().origin()))
-            throw new IllegalArgumentException("merge: " + later.name + " is no retry of " + name
+    /** Returns these with a retry's answers instead of failed ones; what came is only replaced by a whole answer. */
+    Exchanges merge(Exchanges retry) {
+        var origin = answers.manifest().origin();
+        if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
+            throw new IllegalArgumentException("merge: " + retry.name + " is no retry of " + name
                 + "; merge takes what retry() brought");
-        var places = new HashMap<String, Long>();          // of the later ones, by the id that a request had at first
-        later.stream().forEach(exchange -> places.put(exchange.firstId(), exchange.index()));
-        return new Exchanges(answers, index -> better(at(index), places, later), left, isChosen, name);
+        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
+        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
+        return new Exchanges(answers, index -> better(at(index), retried, retry), selected, isChosen, name);
     }
 
-    private static Exchange better(Exchange before, Map<String, Long> places, Exchanges later) {
-        var place = before.ok() ? null : places.get(before.firstId());
-        if (place == null) return before;
-        var after = later.at(place);
+    private static Exchange better(Exchange before, Map<String, Long> retried, Exchanges retry) {
+        var index = before.ok() ? null : retried.get(before.firstId());
+        if (index == null) return before;
+        var after = retry.at(index);
         return after.ok() || before.rawText().isEmpty() ? before.answeredBy(after) : before;
     }
 
@@ -190,7 +189,7 @@ final class Exchanges {
     }
 
     private String leftOut(Exchanges failed, String word) {
-        var rest = failed.filtered(exchange -> !left.get((int) exchange.index()), "left").counts();
+        var rest = failed.filtered(exchange -> !selected.get((int) exchange.index()), "left").counts();
         var said = word + ": " + size() + " of " + failed.size() + " failed requests";
         if (rest.isEmpty()) return word.equals("retry") ? "" : said;
         return said + "; left out, for the same request would end the same: "

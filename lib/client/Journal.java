@@ -11,14 +11,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.DateTimeException;
 import java.time.Instant;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.UUID;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -32,14 +29,12 @@ import sheaf.Vocabulary.Status;
 final class Journal {
     static final String MANIFEST = "draft.json";
     static final List<String> KINDS = List.of("output", "error");
-    private static final DateTimeFormatter MINUTE =
-        DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
-    private static final DateTimeFormatter DAY =
-        DateTimeFormatter.ofPattern("yyyy-MM-dd").withZone(ZoneId.systemDefault());
+    private static final String STARTED_OVER = "again";        // the word on disk
+    private static final String NOT_CREATED = "no room";       // likewise: the first such case
     private final Path dir;
     private final Manifest manifest;
     private final SentRequests requests;
-    private final List<PartLog> log = new ArrayList<>();   // one for each part
+    private final List<PartState> states = new ArrayList<>();   // one for each part
     private Instant submittedAt = Instant.EPOCH;
 
     Journal(Path dir) {
@@ -54,10 +49,6 @@ final class Journal {
     }
 
     static Path folder() { return Environment.home().resolve("batches"); }
-
-    static String day(Instant time) { return DAY.format(time); }
-
-    static String minute(Instant time) { return MINUTE.format(time); }
 
     /** Returns all batches that are kept here. */
     static Stream<Journal> all() {
@@ -138,79 +129,82 @@ final class Journal {
     /** Returns the name that a part's input file has at the provider; it tells whose it is. */
     String uploadName(int part) { return folderName() + ".part-" + part + ".jsonl"; }
 
-    /** Returns what a part's batch bears as metadata, up to a token: other limits cut the same requests elsewhere. */
-    String mark(int part) {
-        return manifest.sentDigest() + "/" + part + "-" + manifest.partRequests().get(part - 1) + "/" + name() + "/";
+    /**
+     * Returns how the mark in the metadata of a part's batch begins: digest/part-requests/name/, for other limits cut
+     * the same requests elsewhere. What follows tells one create from another.
+     */
+    String markPrefix(int part) {
+        return manifest.digestOfSent() + "/" + part + "-" + manifest.partRequests().get(part - 1) + "/" + name() + "/";
     }
 
     Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
 
     Path reusedAnswers() { return dir.resolve("reused.output.jsonl"); }
 
-    /** The places of all answers, which are looked for anew if this file is gone. */
+    /** The index of all answers; it is made anew if this file is gone. */
     Path answersIndex() { return dir.resolve("answers.idx"); }
 
-    int partCount() { return log.size(); }
+    int partCount() { return states.size(); }
 
-    IntStream partNumbers() { return IntStream.rangeClosed(1, log.size()); }
+    IntStream partNumbers() { return IntStream.rangeClosed(1, states.size()); }
 
-    Stream<Part> parts() { return log.stream().map(PartLog::part); }
+    Stream<Part> parts() { return states.stream().map(state -> state.part); }
 
-    Part part(int number) { return at(number).part(); }
+    Part part(int number) { return state(number).part; }
 
-    private PartLog at(int number) { return log.get(number - 1); }
+    private PartState state(int part) { return states.get(part - 1); }
 
-    boolean hasBatch(int part) { return at(part).batch != null; }
+    boolean hasBatch(int part) { return state(part).batch != null; }
 
-    boolean hasFile(int part) { return at(part).file != null; }
+    boolean hasFile(int part) { return state(part).file != null; }
 
-    String fileId(int part) { return at(part).fileId(); }
+    String fileId(int part) { return state(part).fileId(); }
 
     /** Returns when a part's input file came to the provider, if that said so. */
-    Optional<Instant> uploadedAt(int part) { return Json.instant(at(part).file.path("created_at")); }
+    Optional<Instant> uploadedAt(int part) { return Json.instant(state(part).file.path("created_at")); }
 
     /** Whether an upload may have been finished unseen. */
-    boolean isUploadUnsure(int part) { return at(part).uploading; }
+    boolean isUploadUnsure(int part) { return state(part).uploading; }
 
     /** Whether a create was sent whose answer never came. */
-    boolean isCreateUnsure(int part) { return at(part).token != null && at(part).batch == null; }
+    boolean isCreateUnsure(int part) { return state(part).createKey != null && state(part).batch == null; }
 
-    boolean wasSubmitted(int part) { return at(part).submitted; }
+    boolean hasSentCreate(int part) { return state(part).hasSentCreate; }
 
     boolean isCalled(String idOrName) {
         return wasBegun() && (name().equals(idOrName) || folderName().equals(idOrName)
-            || log.stream().anyMatch(part -> part.id().equals(idOrName)
+            || states.stream().anyMatch(part -> part.id().equals(idOrName)
                 || part.file != null && part.fileId().equals(idOrName)));
     }
 
     /** Whether anything of it was sent, be it an upload that waits for its batch. */
-    private boolean wasBegun() {
-        return manifest.reused() > 0 || log.stream().anyMatch(part ->
-            part.batch != null || part.token != null || part.file != null || part.uploading);
+    boolean wasBegun() {
+        return manifest.reused() > 0 || states.stream().anyMatch(part ->
+            part.batch != null || part.createKey != null || part.file != null || part.uploading);
     }
 
     /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
     boolean isUntouched() {
-        return manifest.reused() == 0 && log.stream().allMatch(part -> part.batch == null
-            ? part.file == null && part.token == null && !part.uploading : !part.part().hasRun());
+        return manifest.reused() == 0 && states.stream().allMatch(part -> part.batch == null
+            ? part.file == null && part.createKey == null && !part.uploading : !part.part.hasRun());
     }
 
     /** Whether something of it runs or has run. */
     boolean hasRun() {
         return manifest.reused() > 0
-            || isSubmitted() && log.stream().anyMatch(part -> part.batch != null && part.part().hasRun());
+            || hasSentCreate() && states.stream().anyMatch(part -> part.batch != null && part.part.hasRun());
     }
 
     /** Whether something of it runs, has run, or was sent and never answered. */
     boolean mayHaveRun() { return hasRun() || partNumbers().anyMatch(this::isCreateUnsure); }
 
-    /** Whether a batch was ever to be made of it. */
-    boolean isSubmitted() { return log.isEmpty() || log.stream().anyMatch(part -> part.submitted); }
+    /** Whether a create was sent for some part, and not only an upload. */
+    boolean hasSentCreate() { return states.isEmpty() || states.stream().anyMatch(part -> part.hasSentCreate); }
 
     /** Whether it waits for nothing but to be submitted. */
-    boolean isOnlyUploaded() { return isWaiting() && !isSubmitted(); }
+    boolean isOnlyUploaded() { return isWaiting() && !hasSentCreate(); }
 
-    boolean isWaiting() { return log.stream().anyMatch(part -> part.batch == null); }
+    boolean isWaiting() { return states.stream().anyMatch(part -> part.batch == null); }
 
     /** Whether a part is over and all that came of it is on this disk. */
     private boolean isCollected(Part part) {
@@ -230,9 +224,9 @@ final class Journal {
 
     /** Reads the log of steps; another process may have gone on with it. */
     void reload() {
-        log.clear();
+        states.clear();
         submittedAt = Instant.EPOCH;
-        for (int part = 1; part <= manifest.partRequests().size(); part++) log.add(new PartLog(part));
+        for (int part = 1; part <= manifest.partRequests().size(); part++) states.add(new PartState(part));
         var file = dir.resolve("steps.jsonl");
         if (!Files.exists(file)) return;
         try (var lines = new Lines(Files.newInputStream(file))) {
@@ -245,16 +239,21 @@ final class Journal {
     /** Takes one step; a torn line never happened. */
     private void replay(JsonNode step) {
         var word = step.path("step").asText();
-        int number = step.path("part").asInt();
-        if (word.equals("reused")) submittedAt = Instant.parse(step.path("at").asText());
-        if (!step.isObject() || number < 1 || number > log.size()) return;
-        if (word.equals("again")) log.set(number - 1, new PartLog(number));
-        else at(number).take(word, step);
-        if (word.equals("created") && submittedAt.equals(Instant.EPOCH))
-            submittedAt = Instant.parse(step.path("at").asText());
-        if (word.equals("again") && manifest.reused() == 0 && log.stream().allMatch(part -> part.batch == null))
+        int part = step.path("part").asInt();
+        if (word.equals("reused")) submittedAt = at(step);
+        if (!step.isObject() || part < 1 || part > states.size()) return;
+        if (word.equals("created") && submittedAt.equals(Instant.EPOCH)) submittedAt = at(step);
+        if (word.equals(STARTED_OVER)) takeStartOver(part);
+        else state(part).take(word, step);
+    }
+
+    private void takeStartOver(int part) {
+        states.set(part - 1, new PartState(part));
+        if (manifest.reused() == 0 && states.stream().allMatch(other -> other.batch == null))
             submittedAt = Instant.EPOCH;
     }
+
+    private static Instant at(JsonNode step) { return Instant.parse(step.path("at").asText()); }
 
     private void write(String step, int part, String field, Object value) {
         var line = Json.MAPPER.createObjectNode();
@@ -270,14 +269,14 @@ final class Journal {
     /** An upload was finished. */
     void uploaded(int part, JsonNode file) { write("uploaded", part, "file", file); }
 
-    /** A create begins; the token is in the metadata of the batch, if one comes of it. */
-    void creating(int part, String token) { write("creating", part, "token", token); }
+    /** A create begins; its key is in the metadata of the batch, if one comes of it. */
+    void creating(int part, String createKey) { write("creating", part, "token", createKey); }
 
     /** A part is at the provider. */
     void created(int part, JsonNode batch) { write("created", part, "batch", batch); }
 
     /** No batch came of a create: it was refused, or the provider had no room for it. */
-    void notCreated(int part, String batchId) { write("no room", part, "id", batchId); }
+    void notCreated(int part, String batchId) { write(NOT_CREATED, part, "id", batchId); }
 
     /** A part has ended, or never was. */
     void ended(int part, JsonNode batch) { write("ended", part, "batch", batch); }
@@ -289,13 +288,13 @@ final class Journal {
     }
 
     /** What is known of a part at the provider does not count any more. */
-    void startOver(int part) { write("again", part, "id", part(part).id()); }
+    void startOver(int part) { write(STARTED_OVER, part, "id", part(part).id()); }
 
     /** The part is submitted anew: what came back of it before does not count; the file of a refused one does. */
     void forget(int part) {
         AtomicFiles.delete(answersIndex());
         for (var kind : KINDS) AtomicFiles.delete(answerFile(part, kind));
-        var file = at(part).id().isEmpty() ? at(part).file : null;
+        var file = state(part).id().isEmpty() ? state(part).file : null;
         startOver(part);
         if (file != null) uploaded(part, file);
     }
@@ -314,41 +313,47 @@ final class Journal {
     }
 
     /** What the log of steps says of one part. */
-    private final class PartLog {
+    private final class PartState {
         private final int number;
         private boolean uploading;                 // an upload may have been finished unseen
         private JsonNode file;                     // as the provider described it
-        private String token;                      // of a create whose answer may have been lost
+        private String createKey;                  // of a create whose answer may have been lost
         private JsonNode batch;                    // as last written down
-        private boolean submitted;                 // once a create was sent, answered or not
-        private Part part;                         // what the above says; null: not read yet
+        private boolean hasSentCreate;             // answered or not
+        private Part part;                         // what all this says
 
-        PartLog(int number) { this.number = number; }
+        PartState(int number) {
+            this.number = number;
+            part = Part.of(number, waiting());
+        }
 
         void take(String word, JsonNode step) {
-            part = null;
-            submitted = submitted || Set.of("creating", "created", "no room").contains(word);
             switch (word) {
                 case "uploading" -> uploading = true;
                 case "uploaded" -> file = step.path("file");
-                case "creating" -> token = step.path("token").asText();
-                case "created" -> batch = BatchApi.hasId(step.path("batch")) ? step.path("batch") : batch;
+                case "creating" -> {
+                    hasSentCreate = true;
+                    createKey = step.path("token").asText();
+                }
+                case "created" -> {
+                    hasSentCreate = true;
+                    if (BatchApi.hasId(step.path("batch"))) batch = step.path("batch");      // else it is looked for
+                }
+                case NOT_CREATED -> {
+                    hasSentCreate = true;
+                    createKey = null;
+                    batch = null;
+                }
                 case "ended" -> batch = step.path("batch");
-                case "no room" -> token = null;
                 default -> throw new IllegalStateException("journal: unknown step " + step
                     + "; a newer Sheaf wrote it");
             }
-            if (word.equals("no room")) batch = null;
+            part = Part.of(number, batch == null ? waiting() : batch);
         }
 
         String id() { return batch == null ? "" : batch.path("id").asText(); }
 
         String fileId() { return file.isTextual() ? file.asText() : file.path("id").asText(); }
-
-        Part part() {
-            if (part == null) part = Part.of(number, batch == null ? waiting() : batch);
-            return part;
-        }
 
         private JsonNode waiting() {
             var waiting = Json.MAPPER.createObjectNode().put("status", Status.WAITING.text());

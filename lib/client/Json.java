@@ -30,10 +30,8 @@ import java.time.format.DateTimeFormatter;
 import java.util.Collection;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.stream.StreamSupport;
 
 /** JSON as Sheaf reads and writes it: canonical for the digest, lenient with what providers send. */
 final class Json {
@@ -78,10 +76,6 @@ final class Json {
 
     static Map<String, Object> row(JsonNode object) {
         return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of();
-    }
-
-    static List<String> texts(JsonNode array) {
-        return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
     }
 
     /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */

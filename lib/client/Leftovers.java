@@ -84,7 +84,7 @@ final class Leftovers {
 
     /** Returns the cells of a file in a table. */
     static List<String> cells(Map<String, Object> file) {
-        var created = Json.instant(Json.MAPPER.valueToTree(file.get("created_at"))).map(Journal::day);
+        var created = Json.instant(Json.MAPPER.valueToTree(file.get("created_at"))).map(Messages::day);
         return List.of(Json.cell(file.get("folder")), Json.cell(file.get("kind")), Json.cell(file.get("id")),
             created.orElse(""), Messages.size(bytes(file)));
     }

@@ -43,10 +43,10 @@ final class LineIndex {
 
     int file(long line) { return entries.getInt((int) line * ENTRY); }
 
-    /** Returns a line of an index that has a place for each. */
+    /** Returns a line of an index that has a entry for each. */
     String text(long line) { return line(line).orElseThrow(); }
 
-    /** Returns the line, or nothing if none has its place here. */
+    /** Returns the line, or nothing if none has its entry here. */
     Optional<String> line(long line) {
         int at = (int) line * ENTRY;
         var bytes = ByteBuffer.allocate(entries.getInt(at + 4));
@@ -116,7 +116,7 @@ final class LineIndex {
             entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
         }
 
-        /** Returns false if the line has a place already. */
+        /** Returns false if the line has a entry already. */
         boolean put(long line, int file, int length, long offset) {
             int at = (int) line * ENTRY;
             if (entries.getInt(at + 4) != 0) return false;

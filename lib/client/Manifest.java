@@ -28,7 +28,7 @@ record Manifest(
     @JsonProperty("cut") List<Long> partRequests,         // how many requests each part has
     @JsonProperty("tokens") List<Long> partTokens,        // as estimated
     long reused,                                          // requests that were answered before, and are not sent
-    String sent,                                          // the digest of what is sent, where not all is
+    @JsonProperty("sent") String sentDigest,              // of what is sent, where that is not all
     String rowsFile,                                      // without its ending
     boolean ownIds,                                       // request-1, request-2, ... on the wire
     @JsonProperty("again") boolean isResend,              // its requests were sent before, in another batch
@@ -43,12 +43,14 @@ record Manifest(
     static final int VERSION = 1;
 
     Manifest {
+        endpoint = text(endpoint);
         completionWindow = text(completionWindow);
         metadata = metadata == null ? Map.of() : metadata;
         settings = settings == null ? MissingNode.getInstance() : settings;
         partRequests = list(partRequests);
         partTokens = list(partTokens);
-        sent = text(sent);
+        sentDigest = text(sentDigest);
+        rowsFile = text(rowsFile);
         resendOf = text(resendOf);
         templates = list(templates);
         modelsPerRow = Math.max(1, modelsPerRow);         // a folder of the first days has none
@@ -68,8 +70,7 @@ record Manifest(
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }
 
-    /** Returns the digest of what is sent. */
-    String sentDigest() { return sent.isEmpty() ? digest : sent; }
+    String digestOfSent() { return sentDigest.isEmpty() ? digest : sentDigest; }
 
     /** Where it was submitted. No key ever enters it. */
     @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)

@@ -3,17 +3,29 @@ package sheaf;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
 
 /** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
 final class Messages {
+    /** How a wait, a download or a submit ends that was interrupted. */
+    static final String GO_ON = "interrupted; run again to go on";
+    private static final DateTimeFormatter MINUTE =
+        DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
+    private static final DateTimeFormatter DAY =
+        DateTimeFormatter.ofPattern("yyyy-MM-dd").withZone(ZoneId.systemDefault());
+
     private Messages() {}
 
     static <T> T given(String word, T value) {
@@ -70,6 +82,15 @@ final class Messages {
         double amount = bytes / Math.pow(1000, unit + 1);
         return String.format(Locale.ROOT, amount < 100 ? "%.1f %s" : "%.0f %s", amount,
             List.of("kB", "MB", "GB").get(unit));
+    }
+
+    static String day(Instant time) { return DAY.format(time); }
+
+    static String minute(Instant time) { return MINUTE.format(time); }
+
+    /** Says of a disk that it could not be written to. */
+    static UncheckedIOException cannotWrite(String step, Path folder, IOException e) {
+        return new UncheckedIOException(step + ": cannot write to " + folder + " (" + reason(e) + ")", e);
     }
 
     /**

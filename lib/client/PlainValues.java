@@ -23,7 +23,6 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Vocabulary.RowSource;
 
 /**
  * What a user holds as what JSON can say: a row from a map, a record or one value, the same bytes in each run.
@@ -126,5 +125,10 @@ final class PlainValues {
     private static List<Object> ofArray(Object array) {
         return LongStream.range(0, Array.getLength(array)).mapToObj(i -> of(Array.get(array, (int) i)))
             .collect(Collectors.toList());
+    }
+
+    /** Opens a stream of rows, in the same order, as often as it is asked. */
+    interface RowSource {
+        Stream<Map<String, Object>> open();
     }
 }

@@ -1,14 +1,11 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
-
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import sheaf.Vocabulary.BatchException;
@@ -19,15 +16,15 @@ final class Preparation {
     private Preparation() {}
 
     /**
-     * Expands a draft, finds its place under {@code ~/.sheaf}, and takes a step with it there.
+     * Expands a draft into its folder under {@code ~/.sheaf}, and takes a step with the lock of that folder held.
      * @param connect finds the provider of an earlier batch
      */
     static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
-                      BiConsumer<Watch, Progress> step) {
+                      Consumer<Progress> step) {
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
-        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(watch, progress)));
+        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
     }
 
     private static void begin(Settings settings, Requests requests, Watch watch,
@@ -40,12 +37,27 @@ final class Preparation {
             var target = staging.complete(settings.batchName());
             Reuse.compare(settings, staging, target, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
-                watch.state().use(staging.settle(settings, target));
-                if (settings.resend != null) Submission.checkUnchanged(settings.resend, watch::note);
+                watch.state().setJournal(staging.settle(settings, target));
+                if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
                 step.run();
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("submit: cannot write to " + Environment.home() + " (" + reason(e) + ")", e);
+            throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
+    /**
+     * What failed may be at the provider anew by now, by another process; then it is not sent again here. Whoever
+     * comes later finds the batch begun that is to send it, for its lock is held.
+     */
+    private static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
+        try (var lock = FolderLock.on(resend.folder(), note)) {
+            var now = new Journal(resend.folder()).parts().map(Part::id).toList();
+            for (int part = 0; part < now.size(); part++)
+                if (!now.get(part).equals(resend.batchIds().get(part)))
+                    throw new IllegalStateException("submit: part " + (part + 1) + " of "
+                        + resend.folder().getFileName()
+                        + " was submitted anew meanwhile, so nothing of it is sent again; run again");
         }
     }
 
@@ -53,19 +65,18 @@ final class Preparation {
     static void adopt(Watch watch) {
         var part = watch.state().part(1);
         var provider = watch.state().provider();
-        var settings = new Settings().with(s -> s.name = plainName(part.id()));
-        try (var staging = new Staging(provider.unlimited(), part.json().path("endpoint").asText(), "")) {
+        var settings = new Settings().with(s -> s.name = Settings.plainName(part.id(), 64));
+        try (var staging = Staging.ofSent(provider, part.json().path("endpoint").asText())) {
             addRequests(part, staging, watch);
             var target = staging.complete(settings.name);
             try (var lock = FolderLock.on(target, watch::note)) {
                 var journal = staging.settle(settings, target);
                 if (journal.isWaiting()) journal.created(1, part.json());
                 journal.ended(part);
-                watch.state().use(journal);
+                watch.state().setJournal(journal);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot write to " + Environment.home() + " (" + reason(e) + ")",
-                e);
+            throw Messages.cannotWrite("results", Environment.home(), e);
         }
     }
 
@@ -104,10 +115,5 @@ final class Preparation {
             while (lines.advance())
                 if (!lines.isBlank()) staging.add("", Json.line(change.apply(Json.lenient(lines.text()))));
         }
-    }
-
-    private static String plainName(String id) {
-        var plain = id.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
-        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(64, plain.length()));
     }
 }

@@ -85,13 +85,17 @@ final class Requests {
 
     /** An optional section may name a column that the first rows lack, so many are asked. */
     private Stream<Map<String, Object>> checked(Iterator<Map<String, Object>> rows) {
-        var first = new ArrayList<Map<String, Object>>();
-        while (first.size() < SEARCHED_ROWS && rows.hasNext()) first.add(rows.next());
-        if (first.isEmpty())
+        if (!rows.hasNext())
             throw new IllegalArgumentException("prompts: " + settings.data.name()
                 + " has no rows; a batch needs at least one");
-        if (first.stream().noneMatch(row -> templates().anyMatch(template -> template.namesAny(row.keySet()))))
-            throw namesNoColumn(first.get(0));
+        var first = new ArrayList<Map<String, Object>>();
+        boolean isNamed = false;
+        while (!isNamed && first.size() < SEARCHED_ROWS && rows.hasNext()) {
+            var columns = rows.next();
+            first.add(columns);
+            isNamed = templates().anyMatch(template -> template.namesAny(columns.keySet()));
+        }
+        if (!isNamed) throw namesNoColumn(first.get(0));
         var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);
         return Stream.concat(first.stream(), StreamSupport.stream(rest, false));
     }
@@ -185,8 +189,8 @@ final class Requests {
         line.put("method", "POST");
         line.put("url", endpoint);
         line.set("body", body(prompt, model, values));
-        var place = "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
-        return new Request(number, row, values, model, Request.fitting(Json.line(line), place, provider));
+        var where = "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
+        return new Request(number, row, values, model, Request.fitting(Json.line(line), where, provider));
     }
 
     private ObjectNode body(Text prompt, String model, Map<String, Object> values) {
@@ -264,17 +268,17 @@ final class Requests {
 
         String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
 
-        /** @throws IllegalArgumentException if the provider takes no such line, with the place that made it */
-        static byte[] fitting(byte[] line, String place, Connection provider) {
+        /** @throws IllegalArgumentException if the provider takes no such line, with the where that made it */
+        static byte[] fitting(byte[] line, String where, Connection provider) {
             if (line.length > provider.limits().bytes())
                 throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", place, line.length,
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", where, line.length,
                     provider.name(), provider.limits().bytes()));
             return line;
         }
     }
 
-    /** The lines of an existing file of requests, each checked, its bytes kept. */
+    /** The lines of an existing file of requests, each checked, its bytes unchanged. */
     private static final class RequestFile extends Rows.Reader<Request> {
         private final InputFile input;
         private final Connection provider;                     // its limits
@@ -311,9 +315,9 @@ final class Requests {
             var line = parse(text);
             check(line);
             number++;
-            var place = "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")";
+            var where = "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")";
             return new Request(number, number, null, line.at("/body/model").asText(),
-                Request.fitting(bytes(text), place, provider));
+                Request.fitting(bytes(text), where, provider));
         }
 
         /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */

@@ -21,18 +21,18 @@ final class Retry {
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
     private static final Set<Integer> TRANSIENT = Set.of(408, 425, 429);
     private final Duration first;
-    private final Duration most;
+    private final Duration longest;
     private final double growth;
     private Duration next;
 
-    private Retry(Duration first, Duration most, double growth) {
+    private Retry(Duration first, Duration longest, double growth) {
         this.first = first;
-        this.most = most;
+        this.longest = longest;
         this.growth = growth;
         this.next = first;
     }
 
-    /** Between attempts of one call: 500 ms, then twice as long each time. */
+    /** Between attempts of one call: 500 ms, and 20 on this machine, then twice as long each time. */
     static Retry ofCalls(boolean isLocal) {
         return new Retry(Duration.ofMillis(isLocal ? 20 : 500), Duration.ofMinutes(10), 2);
     }
@@ -52,7 +52,7 @@ final class Retry {
     /** Returns the next pause, each longer than the last: what the provider asked for, if that is more. */
     Duration next(Duration asked) {
         var pause = longer(asked, jittered(next));
-        next = shorter(most, Duration.ofNanos((long) (next.toNanos() * growth)));
+        next = shorter(longest, Duration.ofNanos((long) (next.toNanos() * growth)));
         return pause;
     }
 
@@ -129,7 +129,7 @@ final class Retry {
             Thread.sleep(time.toMillis());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new IllegalStateException(step + ": interrupted; run again to go on", e);
+            throw new IllegalStateException(step + ": " + Messages.GO_ON, e);
         }
     }
 
@@ -138,14 +138,14 @@ final class Retry {
     static Duration shorter(Duration a, Duration b) { return a.compareTo(b) < 0 ? a : b; }
 
     /** When to ask a provider again whose queue was full, and when to give up. */
-    static final class Queue {
+    static final class QueuePauses {
         private static final int TRIES = 100;             // in a row, while nothing of this batch is in it
         private final Retry pauses;
         private long due = System.nanoTime();
         private int refusals;
         private String reason = "";                       // why there was no room the last time
 
-        Queue(boolean isLocal) { pauses = ofCreates(isLocal); }
+        QueuePauses(boolean isLocal) { pauses = ofCreates(isLocal); }
 
         /** @param isAlone whether nothing of this batch is in the queue, so that no end of it can make room */
         void refused(BatchException e, Duration asked, boolean isAlone) {

@@ -68,7 +68,7 @@ final class Reuse {
         var then = settings.reuse ? String.format(Locale.ROOT,
             "; %,d are sent, and for %,d the answer of then is taken", total - reused, reused)
             : "; all are sent, where reuse() would send those";
-        note.accept("submit: " + journal.name() + " was submitted before (" + Journal.minute(journal.submittedAt())
+        note.accept("submit: " + journal.name() + " was submitted before (" + Messages.minute(journal.submittedAt())
             + ", " + count(journal.manifest().requests(), "request") + "); " + changes(settings.shape())
             + String.format(Locale.ROOT, "%,d of %,d requests differ", differing, total) + then);
     }
@@ -91,7 +91,7 @@ final class Reuse {
 
     private static Watch watch(Journal journal, Connection provider) {
         var state = new BatchState(provider);
-        state.keep(journal);
+        state.attach(journal);
         return new Watch(state, false);
     }
 

@@ -26,7 +26,7 @@ import java.util.Spliterators;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
-import sheaf.Vocabulary.RowSource;
+import sheaf.PlainValues.RowSource;
 
 /** A named dataset: rows of a CSV, JSON Lines or JSON file, or of whatever opens a stream of them. */
 final class Rows implements RowSource {

@@ -28,7 +28,7 @@ import sheaf.Templates.Text;
 final class Settings implements Cloneable {
     static final String CHAT = "/v1/chat/completions";
     /** The key in a batch's metadata that tells whose it is. */
-    static final String MARK = "sheaf";
+    static final String METADATA_KEY = "sheaf";
     private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
     String name;                                          // null: the data's
@@ -151,7 +151,7 @@ final class Settings implements Cloneable {
         if ((key + " " + value).codePoints().anyMatch(Json::isHalf))
             throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                 + "\" holds half a character, a lone surrogate; drop it");
-        if (key.equals(MARK))
+        if (key.equals(METADATA_KEY))
             throw new IllegalArgumentException("metadata: \"" + key + "\" is Sheaf's own key");
         var pairs = new TreeMap<>(metadata);
         pairs.put(key, value);
@@ -170,14 +170,18 @@ final class Settings implements Cloneable {
         if (name != null) return name;
         if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
         var source = requests != null ? requests.fileName() : dataName();
-        var plain = source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-")
-            .replaceFirst("^[^A-Za-z0-9]+", "");
-        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(plain.length(), 40));
+        return plainName(source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-"), 40);
+    }
+
+    /** Returns what of a text may stand in the name of a folder. */
+    static String plainName(String text, int longest) {
+        var plain = text.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
+        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(longest, plain.length()));
     }
 
     private String dataName() { return data == null ? "prompts" : data.name(); }
 
-    /** Whether another draft may bear the same name by intent, and not only for want of one. */
+    /** Whether the name says what it is: prompts without data are all called "prompts". */
     boolean isNamed() { return name != null || data != null || requests != null; }
 
     /** Whether the ids on the wire are our own, in the order of the requests. */

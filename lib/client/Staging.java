@@ -25,8 +25,8 @@ import sheaf.Templates.Text;
 import sheaf.Vocabulary.Limits;
 
 /**
- * A journal in the making: request lines are written to part files under the provider's limits, and take their place
- * once the digest of all is known. It sends nothing; a folder that a killed process left is swept up by the next.
+ * A journal in the making: request lines are written to part files under the provider's limits, and are moved to their
+ * folder once the digest of all is known. It sends nothing; what a killed process left is swept up by the next.
  */
 final class Staging implements Closeable {
     private static final int ENVELOPE = 100;                       // characters of a request besides its texts
@@ -34,19 +34,33 @@ final class Staging implements Closeable {
     private final Path dir;
     private final FolderLock lock;
     private final Connection provider;
+    private final Limits limits;                                    // of a part
+    private final boolean isMixed;                                  // whether a part may hold several models
     private final String endpoint;
-    private final String window;
+    private final String window;                                    // "" for what was sent already
     private final Json.Digest digest = new Json.Digest();
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
     private LineIndex.InOrder requests;
-    private String allDigest;                                       // of all requests, once they are complete
+    private String wholeDigest;                                       // of all requests, once they are complete
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
 
     Staging(Connection provider, String endpoint, String window) throws IOException {
+        this(provider, provider.limits(), provider.dialect().mixedModels(), endpoint, window);
+    }
+
+    /** Makes one for requests that were sent elsewhere, in one file, whatever its size. */
+    static Staging ofSent(Connection provider, String endpoint) throws IOException {
+        return new Staging(provider, new Limits(Long.MAX_VALUE, Long.MAX_VALUE), true, endpoint, "");
+    }
+
+    private Staging(Connection provider, Limits limits, boolean isMixed, String endpoint, String window)
+            throws IOException {
         this.provider = provider;
+        this.limits = limits;
+        this.isMixed = isMixed;
         this.endpoint = endpoint;
         this.window = window;
         sweep(privateFolder(Journal.folder()));
@@ -95,10 +109,10 @@ final class Staging implements Closeable {
 
     /** Adds a line to the part that is open for its model. */
     void add(String model, byte[] line) throws IOException {
-        var key = provider.dialect().mixedModels() ? "" : model;
+        var key = isMixed ? "" : model;
         var part = open.get(key);
         long tokens = tokens(line);
-        if (part == null || part.isFull(line.length, tokens, provider.limits())) open.put(key, part = next(part));
+        if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part));
         requests.add(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
         digest.add(line);
@@ -122,16 +136,16 @@ final class Staging implements Closeable {
         return part;
     }
 
-    /** Returns a file beside the staged ones, for what is downloaded and not kept. */
+    /** Returns a file beside the staged ones, for what is downloaded for a moment. */
     Path scratch() { return dir.resolve("download"); }
 
     /** Ends the adding: all requests are known by now. Returns the folder that they belong into. */
     Path complete(String name) throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
-        allDigest = digest.hex();
+        wholeDigest = digest.hex();
         rows.complete();
-        return dir.resolveSibling(name + "-" + Json.Digest.shortened(allDigest));
+        return dir.resolveSibling(name + "-" + Json.Digest.shortened(wholeDigest));
     }
 
     /** Opens the index of the requests that are to be sent. */
@@ -140,7 +154,7 @@ final class Staging implements Closeable {
     }
 
     /**
-     * Leaves out of the parts what was answered before, and keeps those answers.
+     * Leaves out of the parts what was answered before, and writes those answers beside them.
      * @param answers gives the line that answered a request like this one
      */
     void leaveOut(Function<String, Optional<ObjectNode>> answers) throws IOException {
@@ -179,7 +193,7 @@ final class Staging implements Closeable {
     long reused() { return reused; }
 
     /**
-     * Takes the folder's place, or joins what is there: the same request lines, so what was sent of them stays, and the
+     * Becomes the folder, or renews one that is there: the same request lines, so what was sent of them stays, and the
      * rows and settings that stay here are renewed. The rows have their digest in their name, so the manifest, moved
      * last, is the one switch, and who reads the old rows goes on.
      */
@@ -226,12 +240,13 @@ final class Staging implements Closeable {
         boolean isAdopted = window.isEmpty();
         var resend = settings.resend;
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
-        return new Manifest(Manifest.VERSION, settings.batchName(), allDigest, Manifest.Address.of(provider), endpoint,
-            window, settings.metadata, settings.shape(), reused + parts.stream().mapToLong(part -> part.requests).sum(),
+        return new Manifest(Manifest.VERSION, settings.batchName(), wholeDigest, Manifest.Address.of(provider),
+            endpoint, window, settings.metadata, settings.shape(),
+            reused + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count,
             before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),
             before != null ? before.partTokens() : parts.stream().map(part -> part.tokens).toList(),
-            before != null ? before.reused() : reused, before != null ? before.sent() : sentDigest,
+            before != null ? before.reused() : reused, before != null ? before.sentDigest() : sentDigest,
             rows.name, settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
             resend == null ? "" : resend.origin(), settings.prompts.stream().map(Text::name).toList(),
             Math.max(1, settings.models.size()),

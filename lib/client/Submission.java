@@ -13,7 +13,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.UUID;
-import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import sheaf.Vocabulary.BatchException;
@@ -28,14 +27,13 @@ final class Submission {
     private static final int CREATES = 3;
     private static final int LOOKS = 4;                       // at the list, over some eight seconds
     private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
-    private static final int SEARCHED = 1_000;                // batches of the list, newest first
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
-    private final Retry.Queue queue;
-    private Map<Integer, JsonNode> found;                     // at the provider, by part; null: not looked yet
+    private final Retry.QueuePauses queue;
+    private Map<Integer, JsonNode> listed;                    // by part, its batch at the provider; null: not asked
 
-    Submission(Journal journal, BatchApi api, Retry.Queue queue) {
+    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue) {
         this.journal = journal;
         this.api = api;
         this.provider = api.connection();
@@ -43,17 +41,24 @@ final class Submission {
     }
 
     /**
-     * Forgets what is not at the provider: what failed, and on this machine also what a server that was started anew on
-     * an empty store never had.
+     * Forgets the parts that are to be created anew: those that failed before anything ran, and on this machine those
+     * that a server which was started on an empty store does not have.
      */
     void forgetWhatNeverRan() {
         if (provider.isLocal()) forgetWhatIsGone();
-        boolean wasSubmitted = journal.isSubmitted();
+        boolean hasSentCreate = journal.hasSentCreate();
         var resent = journal.parts().allMatch(Part::hasRun) ? Map.<String, Integer>of() : resentRounds();
-        journal.parts().toList().forEach(part -> {
-            boolean isCancelledUpload = !wasSubmitted && journal.hasBatch(part.number());
-            if (isCancelledUpload || !part.hasRun() && !isResent(part.number(), resent)) journal.forget(part.number());
-        });
+        for (var part : journal.parts().toList()) {
+            boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
+            boolean hasFailed = !part.hasRun() && !isResent(part.number(), resent);
+            if (isCancelledUpload || hasFailed) forget(part.number());
+        }
+    }
+
+    /** What was listed of the part does not count any more either. */
+    private void forget(int part) {
+        forgetListed(part);
+        journal.forget(part);
     }
 
     private void forgetWhatIsGone() {
@@ -64,12 +69,12 @@ final class Submission {
                 api.retrieve("submit", part.id());
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
-                journal.forget(part.number());
+                forget(part.number());
             }
         });
     }
 
-    /** Returns the last round of each request that was sent again in another batch, by its first id. */
+    /** Returns the last round of each request that a retry has sent, by its first id. */
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
         Journal.all().filter(later -> later.manifest().isResend()
@@ -89,7 +94,7 @@ final class Submission {
         }
     }
 
-    /** Whether a part's requests were sent again already: then they are not paid for here too. */
+    /** Whether a retry has sent a part's requests already: then they are not paid for here too. */
     private boolean isResent(int part, Map<String, Integer> rounds) {
         var requests = journal.requests();
         return !rounds.isEmpty() && LongStream.range(0, requests.count()).anyMatch(i ->
@@ -97,25 +102,10 @@ final class Submission {
     }
 
     /**
-     * What failed there may be at the provider anew by now, by another process; then it is not sent again here. Whoever
-     * comes later finds the batch begun that is to send it, for its lock is held.
-     */
-    static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
-        try (var lock = FolderLock.on(resend.folder(), note)) {
-            var now = new Journal(resend.folder()).parts().map(Part::id).toList();
-            for (int part = 0; part < now.size(); part++)
-                if (!now.get(part).equals(resend.batchIds().get(part)))
-                    throw new IllegalStateException("submit: part " + (part + 1) + " of "
-                        + resend.folder().getFileName()
-                        + " was submitted anew meanwhile, so nothing of it is sent again; run again");
-        }
-    }
-
-    /**
      * Creates the parts that are not yet at the provider, until its queue is full; returns how many that took. One that
      * is refused for good does not keep the others back, but is a part that failed.
      */
-    int create(Progress progress) {
+    int createParts(Progress progress) {
         int created = 0;
         for (int part = 1; part <= journal.partCount(); part++) {
             if (journal.hasBatch(part)) continue;
@@ -127,19 +117,24 @@ final class Submission {
                 queue.moved();
             } catch (BatchException e) {
                 if (e.isQueueFull()) {
-                    foundFull(part, e);
+                    queueIsFull(part, e);
                     break;
                 }
-                boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
-                if (!e.isFinal() || !othersRun) throw e;
-                journal.ended(part, refusal(e));
+                endRefused(part, e);
             }
         }
         return created;
     }
 
-    private void foundFull(int part, BatchException e) {
-        if (!journal.isSubmitted()) journal.notCreated(part, "");     // there was no room even for the upload
+    /** @throws BatchException if it is no final refusal, or nothing else of the batch runs */
+    private void endRefused(int part, BatchException e) {
+        boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
+        if (!e.isFinal() || !othersRun) throw e;
+        journal.ended(part, refusal(e));
+    }
+
+    private void queueIsFull(int part, BatchException e) {
+        if (!journal.hasSentCreate()) journal.notCreated(part, "");     // there was no room even for the upload
         queue.refused(e, e.retryAfter(), goingCount() == 0);
     }
 
@@ -185,9 +180,9 @@ final class Submission {
 
     /** What is not yet at the provider never will be. */
     void cancelWaiting() {
-        if (journal.partNumbers().anyMatch(journal::isCreateUnsure)) found = search();
+        if (journal.partNumbers().anyMatch(journal::isCreateUnsure)) listed = search();
         journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
-            var known = found == null ? null : found.get(part);
+            var known = listed == null ? null : listed.get(part);
             if (known != null) journal.created(part, known);
             else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
         });
@@ -207,13 +202,13 @@ final class Submission {
     /** Creates a part; a file that was uploaded by an earlier run may be gone by now, and is uploaded anew. */
     private JsonNode createFromFile(int part, Progress progress) {
         boolean isOld = journal.hasFile(part);
-        if (isOld && !journal.wasSubmitted(part) && api.isGone(journal.fileId(part))) journal.startOver(part);
+        if (isOld && !journal.hasSentCreate(part) && api.isGone(journal.fileId(part))) journal.startOver(part);
         try {
-            return create(part, uploadFile(part, progress));
+            return createBatch(part, uploadFile(part, progress));
         } catch (BatchException e) {
             if (!isOld || !e.isFileMissing()) throw e;
             journal.startOver(part);
-            return create(part, uploadFile(part, progress));
+            return createBatch(part, uploadFile(part, progress));
         }
     }
 
@@ -221,28 +216,27 @@ final class Submission {
      * Creates the batch of a part. After an answer that never came, or said 429 or 5xx, the list is searched until a
      * late batch would have shown. What was answered is then sent again; what was not is left to the next run.
      */
-    private JsonNode create(int part, String file) {
-        var token = journal.mark(part) + UUID.randomUUID().toString().substring(0, 8);
-        journal.creating(part, token);
+    private JsonNode createBatch(int part, String file) {
+        var createKey = journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
+        journal.creating(part, createKey);
         for (int attempt = 1; ; attempt++) {
             try {
-                return createOnce(file, token);
+                return sendCreate(file, createKey);
             } catch (UncheckedIOException | BatchException e) {
-                if (isRefused(e)) {
-                    if (attempt == 1 && !isConflict(e)) journal.notCreated(part, "");
-                    throw e;
-                }
+                boolean isFirst = attempt == 1 && !isConflict(e);      // so there is none of an earlier attempt
+                if (madeNoBatch(e) && isFirst) journal.notCreated(part, "");
+                if (madeNoBatch(e)) throw e;
                 var late = searchAfter(e, part);
                 if (late.isPresent()) return late.get();
-                if (attempt == CREATES || isUnanswered(e)) throw mayBeThere(e);
+                if (attempt == CREATES || isAnswerLost(e)) throw withAdvice(e);
             }
         }
     }
 
     /** Sends one create; a file just uploaded may be seen a little late, and a refusal for that makes no batch. */
-    private JsonNode createOnce(String file, String token) {
+    private JsonNode sendCreate(String file, String createKey) {
         var pairs = new TreeMap<>(journal.manifest().metadata());
-        pairs.put(Settings.MARK, token);
+        pairs.put(Settings.METADATA_KEY, createKey);
         var retry = Retry.ofCalls(provider.isLocal());
         for (int look = 1; ; look++) {
             try {
@@ -255,7 +249,7 @@ final class Submission {
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
-    private static boolean isRefused(RuntimeException e) {
+    private static boolean madeNoBatch(RuntimeException e) {
         boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
         boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
         return !Retry.isTransient(e) || isFull || isUnsent;
@@ -267,7 +261,7 @@ final class Submission {
     }
 
     /** Whether the provider's answer never came, or was spoiled on its way. */
-    private static boolean isUnanswered(RuntimeException e) {
+    private static boolean isAnswerLost(RuntimeException e) {
         return e instanceof UncheckedIOException || e instanceof BatchException refusal && refusal.isGarbled();
     }
 
@@ -282,8 +276,8 @@ final class Submission {
         return Optional.empty();
     }
 
-    private static RuntimeException mayBeThere(RuntimeException e) {
-        if (!isUnanswered(e)) return e;
+    private static RuntimeException withAdvice(RuntimeException e) {
+        if (!isAnswerLost(e)) return e;
         var message = e.getMessage().replaceFirst(";[^;]*$", "")
             + "; the batch may have been created: run again in a minute, and it is looked for before anything is sent";
         return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
@@ -292,40 +286,40 @@ final class Submission {
 
     /** Returns a part's batch if it is at the provider already; null if not. */
     private JsonNode known(int part) {
-        if (found == null || journal.isCreateUnsure(part)) found = search();
-        return found.get(part);
+        if (listed == null || journal.isCreateUnsure(part)) listed = search();
+        return listed.get(part);
     }
 
-    /** Does not take a part for what was found of it earlier, for that has failed by now. */
-    void forgetFound(int part) {
-        if (found != null) found.remove(part);
+    /** Does not take a part for what was listed of it earlier, for that has failed by now. */
+    void forgetListed(int part) {
+        if (listed != null) listed.remove(part);
     }
 
     /** Looks among the provider's batches for parts of this one: after a lost answer, a kill, or on another machine. */
     private Map<Integer, JsonNode> search() {
         var matches = new HashMap<Integer, JsonNode>();
-        var listed = recentBatches();
-        for (var batch : listed.items())
+        var recent = recentBatches();
+        for (var batch : recent.items())
             journal.partNumbers().filter(part -> isOf(batch, part) && Part.of(part, batch).hasRun())
                 .forEach(part -> matches.putIfAbsent(part, batch));
         journal.partNumbers().filter(part -> journal.isCreateUnsure(part) && !matches.containsKey(part))
-            .forEach(part -> checkReach(listed, part));
+            .forEach(part -> checkReach(recent, part));
         return matches;
     }
 
     private boolean isOf(JsonNode batch, int part) {
-        return batch.path("metadata").path(Settings.MARK).asText("").startsWith(journal.mark(part))
+        return batch.path("metadata").path(Settings.METADATA_KEY).asText("").startsWith(journal.markPrefix(part))
             || journal.hasFile(part) && journal.fileId(part).equals(batch.path("input_file_id").asText());
     }
 
     /** A list that breaks off before the file's upload does not say that no batch was made of it. */
-    private void checkReach(BatchApi.Listed listed, int part) {
+    private void checkReach(BatchApi.Listed recent, int part) {
         var uploaded = journal.uploadedAt(part);
-        boolean reachesBack = uploaded.isPresent() && listed.items().stream()
+        boolean reachesBack = uploaded.isPresent() && recent.items().stream()
             .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
-        if (!listed.isWhole() && !reachesBack)
+        if (!recent.isWhole() && !reachesBack)
             throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
-                + provider.name() + " lists only " + listed.items().size() + " batches, so it may be there unseen;"
+                + provider.name() + " lists only " + recent.items().size() + " batches, so it may be there unseen;"
                 + " look there: batch(\"its id\") takes it; if there is none, delete " + journal.shortPath()
                 + " and run again");
     }
@@ -333,7 +327,7 @@ final class Submission {
     /** A provider without a list is an obstacle only once an answer to a create has been lost. */
     private BatchApi.Listed recentBatches() {
         try {
-            return api.batches("submit", SEARCHED);
+            return api.recentBatches();
         } catch (BatchException e) {
             if (!BatchApi.isNoRoute(e) || journal.partNumbers().anyMatch(journal::isCreateUnsure)) throw e;
             return new BatchApi.Listed(List.of(), true);

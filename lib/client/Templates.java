@@ -174,7 +174,7 @@ final class Templates {
 
     /** A Mustache text with a name: where it is looked for, what it names, and what it renders. */
     static final class Text {
-        private static final List<String> PLACES =
+        private static final List<String> PATTERNS =
             List.of("%s", "%s.mustache", "templates/%s", "templates/%s.mustache");
         private final String name;
         private final String text;
@@ -198,13 +198,13 @@ final class Templates {
         }
 
         /** Returns the same text under a name that says where it stands. */
-        Text called(String place) { return new Text(place, text, false); }
+        Text called(String name) { return new Text(name, text, false); }
 
         static Text find(String file) {
             if (given("template", file).contains("{{") || file.contains("\n"))
                 throw new IllegalArgumentException("template: takes a file name; for text write prompts(\""
                     + clip(file, 40) + "\", data) or template(name, text)");
-            var paths = PLACES.stream().map(place -> place.formatted(file)).toList();
+            var paths = PATTERNS.stream().map(place -> place.formatted(file)).toList();
             return paths.stream().flatMap(path -> InputFile.locate("template", path).stream()).findFirst()
                 .map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "

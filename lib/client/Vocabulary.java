@@ -7,7 +7,6 @@ import com.openai.errors.OpenAIServiceException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -321,10 +320,4 @@ public class Vocabulary {
 
         /** Returns the batch that failed; "" if it was a call that was refused. */
         public String batchId() { return batchId; }
-    }
-
-    /** Opens a stream of rows, in the same order, as often as it is asked. */
-    interface RowSource {
-        Stream<Map<String, Object>> open();
-    }
-}
+    }}

@@ -1,6 +1,9 @@
 package sheaf;
 
+import static sheaf.Messages.reason;
+
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
@@ -9,6 +12,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
@@ -17,19 +21,26 @@ import sheaf.Vocabulary.Status;
 final class Watch {
     static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
     private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
-    private static final int FILE_POLLS = 5;
+    private static final int MOST_LATE_POLLS = 5;
     private final BatchState state;
+    private final Retry.QueuePauses queue;
+    private final Report report;
     private final boolean isQuiet;
-    private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();   // polls of an ended part without files
+    /** How often a part said that it has ended and named no file, by its number. */
+    private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
     private BatchApi api;                                                 // opened when first needed
     private Submission submission;                                        // likewise, of a batch that is kept
 
     Watch(BatchState state, boolean isQuiet) {
         this.state = state;
+        this.queue = new Retry.QueuePauses(state.provider().isLocal());
+        this.report = new Report(state, queue);
         this.isQuiet = isQuiet;
     }
 
     BatchState state() { return state; }
+
+    Report report() { return report; }
 
     void note(String text) {
         if (!isQuiet) System.err.println(text);
@@ -43,7 +54,7 @@ final class Watch {
     }
 
     private synchronized Submission submission() {
-        if (submission == null) submission = new Submission(state.journal(), api(), state.queue());
+        if (submission == null) submission = new Submission(state.journal(), api(), queue);
         return submission;
     }
 
@@ -58,22 +69,22 @@ final class Watch {
     /** Creates what is not at the provider yet, and says what that was; the journal's lock is held. */
     void submitOrAttach(Progress progress) {
         submission().forgetWhatNeverRan();
-        int created = submission().create(progress);
-        state.recall();
-        note(state.submitted(created));
+        int created = submission().createParts(progress);
+        state.takeParts();
+        note(report.submitted(created));
     }
 
     /** Uploads what is not at the provider yet, and says what that was; the journal's lock is held. */
     void uploadOrAttach(Progress progress) {
         submission().forgetWhatNeverRan();
         int files = state.journal().isOnlyUploaded() ? submission().upload(progress) : 0;
-        state.recall();
-        note(state.uploaded(files));
+        state.takeParts();
+        note(report.uploaded(files));
     }
 
     /** Submits what was only uploaded, or waits for room. */
     void submitKept() {
-        if (!state.isKept()) state.keep(state.keptAs("submit"));
+        if (!state.isKept()) state.attach(state.keptAs("submit"));
         sending(progress -> {
             try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
                 state.journal().reload();
@@ -95,7 +106,7 @@ final class Watch {
     private void recallUploaded() {
         if (!state.isOnlyUploaded()) return;
         state.journal().reload();
-        state.recall();
+        state.takeParts();
     }
 
     private void rememberEnd(Part part) {
@@ -103,12 +114,12 @@ final class Watch {
             waitForRoom(part);
             return;
         }
-        boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= FILE_POLLS;
+        boolean isEarly = part.lacksItsFiles() && lateFiles.merge(part.number(), 1, Integer::sum) <= MOST_LATE_POLLS;
         var seen = isEarly ? part.as(Status.FINALIZING) : part;
         state.remember(seen);
         if (!state.isKept() || !seen.status().isTerminal()) return;
         state.journal().ended(seen);
-        state.queue().moved();
+        queue.moved();
     }
 
     /** The provider took the part and failed it later, because its queue was full. */
@@ -116,12 +127,12 @@ final class Watch {
         boolean isAlone = state.parts().stream()
             .noneMatch(other -> other.isGoing() && other.number() != part.number());
         var full = new BatchException(part.faults().get(0).describe(), BatchException.QUEUE_FULL, part.id());
-        state.queue().refused(full, Duration.ZERO, isAlone);
+        queue.refused(full, Duration.ZERO, isAlone);
         var journal = state.journal();
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
             journal.reload();
             boolean isSeenTo = !journal.part(part.number()).id().equals(part.id());   // by another process
-            if (!isSeenTo) submission().forgetFound(part.number());
+            if (!isSeenTo) submission().forgetListed(part.number());
             if (!isSeenTo) journal.notCreated(part.number(), part.id());
         }
         state.remember(journal.part(part.number()));
@@ -129,10 +140,10 @@ final class Watch {
 
     /** Submits what waited, as far as there is room by now. */
     private void submitWaiting(Progress progress) {
-        if (!state.isKept() || state.waitingCount() == 0 || !state.queue().isDue() || !submission().hasRoom()) return;
+        if (!state.isKept() || state.waitingCount() == 0 || !queue.isDue() || !submission().hasRoom()) return;
         try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
             state.journal().reload();
-            submission().create(progress);
+            submission().createParts(progress);
         }
         recallWaiting();
     }
@@ -149,19 +160,19 @@ final class Watch {
             throw new IllegalStateException("await: " + state.id() + " was not submitted yet; submit() creates it");
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
-        if (!state.parts().isEmpty() && !state.hasRun()) throw state.failed();
-        if (!hadEnded && saysWhatIsMissing && !state.unanswered().isEmpty())
-            note("await: " + state.id() + " " + state.unanswered());
+        if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed();
+        if (!hadEnded && saysWhatIsMissing && !report.unanswered().isEmpty())
+            note("await: " + state.id() + " " + report.unanswered());
     }
 
     private void watch(Duration timeout) {
-        progress().during(state::interrupted, progress -> {
+        progress().during(report::interrupted, progress -> {
             long start = System.nanoTime();               // a clock on the wall may jump
             var patience = new Patience(state.provider().isLocal());
             while (!poll(patience, progress)) {
                 var left = timeout.minusNanos(System.nanoTime() - start);
-                if (left.isNegative()) throw state.stillGoing(timeout);
-                var due = state.queue().untilDue();
+                if (left.isNegative()) throw report.stillGoing(timeout);
+                var due = queue.untilDue();
                 patience.pause(due.isNegative() ? left : Retry.shorter(left, due.plus(MOMENT)));
             }
             return state;
@@ -177,7 +188,7 @@ final class Watch {
             if (!patience.survives(e)) throw withRemedy(e);
             progress.trouble(e.getMessage());
         }
-        progress.show(state.describe(), state.countsOfAll());
+        progress.show(report.describe(), state.countsOfAll());
         return state.status().isTerminal();
     }
 
@@ -204,10 +215,35 @@ final class Watch {
             if (part.isGoing()) rememberEnd(Part.of(part.number(), api().cancel(part.id())));
     }
 
+    /**
+     * Deletes its folder.
+     * @throws IllegalStateException if it is not over, as last seen
+     */
+    void delete() {
+        var journal = state.keptAs("delete");
+        try (var lock = FolderLock.on(journal.dir(), this::note)) {
+            journal.reload();                                 // another process may have gone on with it
+            var parts = journal.isUntouched() ? Stream.<Part>of() : journal.parts();
+            parts.filter(part -> !hasSeenTheEnd(part)).findFirst().ifPresent(part -> {
+                throw new IllegalStateException("delete: " + journal.folderName() + " is " + part.status()
+                    + " as last seen; await() or cancel() it first");
+            });
+            journal.delete();
+        } catch (IOException e) {
+            throw new UncheckedIOException("delete: cannot delete " + journal.dir() + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** One of the provider's list may have ended since it was last looked at from here. */
+    private boolean hasSeenTheEnd(Part known) {
+        return known.status().isTerminal()
+            || state.parts().stream().anyMatch(part -> part.status().isTerminal() && part.id().equals(known.id()));
+    }
+
     /** Fetches both files of each part and joins them; the batch has ended and is kept. */
     Exchanges collect() {
         state.parts().forEach(state.journal()::ended);
-        return new Exchanges(progress().during(() -> "interrupted; run again to go on",
+        return new Exchanges(progress().during(() -> Messages.GO_ON,
             progress -> new Answers(state.journal(), api(), progress, this::note)));
     }
 

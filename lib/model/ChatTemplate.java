@@ -9,7 +9,7 @@ import java.util.stream.Stream;
 
 /**
  * How a model was taught to see a chat, told by its Jinja template, which is recognised rather than run.
- * It does not know the tokenizer, which itself puts the token that begins a text.
+ * It does not know the tokenizer, which adds the BOS token by itself.
  */
 record ChatTemplate(Style style, String defaultSystem) {
     private static final Pattern DEFAULT_SYSTEM =

@@ -5,8 +5,8 @@ import de.kherud.llama.LlamaModel;
 import java.util.List;
 
 /**
- * One run of the model, read token by token: the binding tells neither how many there were nor why it stopped.
- * It does not know the request.
+ * One run of the model, read token by token: llama.cpp's binding tells neither how many tokens there were nor why the
+ * run ended. It does not know the request.
  */
 final class Generation {
     private final LlamaModel llama;
@@ -24,9 +24,10 @@ final class Generation {
 
     /** What came of a run. */
     record Answer(String text, int promptTokens, int completionTokens, String finishReason) {
-        boolean isWhole() { return finishReason.equals("stop"); }
+        boolean isComplete() { return finishReason.equals("stop"); }
     }
 
+    /** Collects the text until the model ends it, a stop text appears, or the limit is reached. */
     void run(InferenceParameters parameters) {
         var pieces = llama.generate(parameters).iterator();
         while (pieces.hasNext()) {
@@ -49,6 +50,7 @@ final class Generation {
         return ascii ? 1 : Math.max(1, llama.encode(piece).length);
     }
 
+    /** Ends the text before a stop text, if the latest piece has completed one. */
     private boolean stopped(String piece) {
         for (var stop : stops) {
             int at = text.indexOf(stop, Math.max(0, text.length() - piece.length() - stop.length()));

@@ -23,7 +23,7 @@ record Gguf(Map<String, Object> metadata) {
         try (var in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16))) {
             return new Gguf(new Reader(in).metadata());
         } catch (IOException e) {
-            throw new UncheckedIOException("start: " + file + " is no readable GGUF file (" + Failures.reason(e) + ")"
+            throw new UncheckedIOException("start: " + file + " is no readable GGUF file (" + Machine.reason(e) + ")"
                 + "; name another", e);
         }
     }
@@ -34,17 +34,17 @@ record Gguf(Map<String, Object> metadata) {
         return text("general.license").isEmpty() ? "licence unknown" : "licence " + text("general.license");
     }
 
-    /** The tokens that the model was trained on at once. */
+    /** The tokens that the model was trained on at once; without limit if the file does not say. */
     int contextLength() {
         var length = metadata.get(text("general.architecture") + ".context_length");
         return length instanceof Number number ? number.intValue() : Integer.MAX_VALUE;
     }
 
-    /** Whether the tokenizer puts a token before every prompt; if the file does not say, as llama.cpp decides. */
-    boolean addsBeginning() {
+    /** Whether the tokenizer puts a BOS token before every prompt; if the file does not say, as llama.cpp decides. */
+    boolean addsBosToken() {
         boolean usual = text("tokenizer.ggml.model").equals("llama")
             || text("tokenizer.ggml.pre").equals("llama-bpe");
-        return (Boolean) metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual);
+        return metadata.getOrDefault("tokenizer.ggml.add_bos_token", usual).equals(true);
     }
 
     /** Reads the head of a file, value after value; all numbers are little-endian. */
@@ -74,6 +74,7 @@ record Gguf(Map<String, Object> metadata) {
             };
         }
 
+        /** Returns the length only, such as {@code [3]}. */
         private String skippedArray() throws IOException {
             int type = int32();
             long length = int64();

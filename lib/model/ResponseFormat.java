@@ -11,8 +11,8 @@ import java.util.Set;
 /** The grammar that holds an answer to a JSON schema. It does not know the rest of the request. */
 final class ResponseFormat {
     private static final ObjectMapper JSON = new ObjectMapper();
-    /** What llama.cpp's converter understands; anything else would be ignored, or end the process. */
-    private static final Set<String> WORDS = Set.of("$schema", "$id", "$defs", "definitions", "$ref", "title",
+    /** What llama.cpp makes a grammar of; it ignores any other keyword, or ends the process. */
+    private static final Set<String> KEYWORDS = Set.of("$schema", "$id", "$defs", "definitions", "$ref", "title",
         "description", "default", "examples", "type", "properties", "required", "additionalProperties", "items",
         "prefixItems", "enum", "const", "anyOf", "oneOf",
         "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum");
@@ -36,36 +36,36 @@ final class ResponseFormat {
         return LlamaModel.jsonSchemaToGrammar(schema.toString());
     }
 
-    /** Checks the answer as well, because llama.cpp silently ignores a grammar that it cannot read. */
+    /** Refuses an answer that is no JSON: llama.cpp silently ignores a grammar that it cannot read. */
     static void verify(String answer) {
         try {
             JSON.readTree(answer);
         } catch (JsonProcessingException e) {
-            throw new Refusal(500, "invalid_output", "response_format", "the answer is no JSON: " + answer);
+            throw new Http.Refusal(500, "invalid_output", "response_format", "the answer is no JSON: " + answer);
         }
     }
 
     private static void check(JsonNode schema, JsonNode root) {
         if (!schema.isObject()) throw unsupported("a schema that is no object");
-        schema.fieldNames().forEachRemaining(word -> checkWord(word, schema.get(word), root));
+        schema.fieldNames().forEachRemaining(keyword -> checkKeyword(keyword, schema.get(keyword), root));
     }
 
-    private static void checkWord(String word, JsonNode value, JsonNode root) {
-        if (!WORDS.contains(word)) throw unsupported("'" + word + "'");
-        switch (word) {
+    private static void checkKeyword(String keyword, JsonNode value, JsonNode root) {
+        if (!KEYWORDS.contains(keyword)) throw unsupported("'" + keyword + "'");
+        switch (keyword) {
             case "type" -> checkTypes(value);
             case "$ref" -> checkReference(value.asText(), root);
-            case "properties", "$defs", "definitions" -> checkEach(word, value, value.isObject(), root);
-            case "anyOf", "oneOf", "prefixItems" -> checkEach(word, value, value.isArray(), root);
+            case "properties", "$defs", "definitions" -> checkEach(keyword, value, value.isObject(), root);
+            case "anyOf", "oneOf", "prefixItems" -> checkEach(keyword, value, value.isArray(), root);
             case "items" -> check(value, root);
-            case "required", "enum" -> expect(value.isArray(), word);
-            case "minItems", "maxItems", "minLength", "maxLength" -> expect(value.isInt(), word);
+            case "required", "enum" -> expect(value.isArray(), keyword);
+            case "minItems", "maxItems", "minLength", "maxLength" -> expect(value.isInt(), keyword);
             default -> { }
         }
     }
 
-    private static void checkEach(String word, JsonNode schemas, boolean wellFormed, JsonNode root) {
-        expect(wellFormed, word);
+    private static void checkEach(String keyword, JsonNode schemas, boolean wellFormed, JsonNode root) {
+        expect(wellFormed, keyword);
         schemas.forEach(schema -> check(schema, root));
     }
 
@@ -77,11 +77,12 @@ final class ResponseFormat {
         expect(reference.startsWith("#/") && root.at(reference.substring(1)).isObject(), "$ref");
     }
 
-    private static void expect(boolean wellFormed, String word) {
-        if (!wellFormed) throw unsupported("this value of '" + word + "'");
+    private static void expect(boolean wellFormed, String keyword) {
+        if (!wellFormed) throw unsupported("this value of '" + keyword + "'");
     }
 
-    private static Refusal unsupported(String what) {
-        return Refusal.invalid("response_format", "the local model does not support " + what + " in 'response_format'");
+    private static Http.Refusal unsupported(String what) {
+        return Http.Refusal.invalid("response_format",
+            "the local model does not support " + what + " in 'response_format'");
     }
 }

@@ -32,8 +32,11 @@ final class Serve implements Callable<Integer> {
 
     /** Starts what the command line names, and returns when it can be asked. */
     interface Starter {
-        ServedModel start(String model, int slots, int contextSize, int port);
+        Served start(String model, int slots, int contextSize, int port);
     }
+
+    /** A model that can be asked at a URL, described in one line, until it is ended. */
+    record Served(String baseUrl, String description, Runnable end) { }
 
     /** Returns the exit code; if all goes well only Ctrl-C ends it. */
     static int run(Starter starter, String... args) {
@@ -41,11 +44,14 @@ final class Serve implements Callable<Integer> {
     }
 
     @Override public Integer call() throws InterruptedException {
-        try (var served = starter.start(model, slots, contextSize, port)) {
+        var served = starter.start(model, slots, contextSize, port);
+        try {
             System.out.println("OPENAI_BASE_URL=" + served.baseUrl());
             System.err.println("sheaf: " + served.description() + "; end it with Ctrl-C");
             Thread.currentThread().join();
             return 0;
+        } finally {
+            served.end().run();
         }
     }
 

@@ -8,32 +8,76 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.List;
+import java.util.OptionalInt;
 import java.util.UUID;
 
-/** The program of a worker JVM: llama.cpp behind a port of the loopback. It knows its parent by the protocol only. */
+/**
+ * The program of a worker JVM: llama.cpp behind a port that only this machine reaches. It does not know its parent
+ * beyond what the two agree on:
+ * <ol>
+ * <li>The parent runs this class with three arguments: the file of the weights, the slots, the tokens in a slot.
+ * <li>Once the worker can answer it prints a line that ends in {@code sheaf: ready on port 40123}. All else that it
+ *     prints, on either stream, is for people.
+ * <li>On that port of the loopback it answers POST to the two paths of {@link Protocol}, in OpenAI's JSON.
+ * <li>If it cannot start, it prints why and ends with exit code 1.
+ * <li>The parent writes nothing to the worker's standard input. The end of that input means that the parent has ended,
+ *     however it did, and the worker ends at once with exit code 0.
+ * <li>The parent ends a worker by killing it: there is nothing to save.
+ * </ol>
+ */
 final class Worker {
     private final LlamaModel llama;
     private final ChatTemplate template;
-    private final int context;     // tokens in a slot
-    private final int beginning;   // tokens that the tokenizer adds to a prompt
+    private final int context;       // tokens in a slot
+    private final int addedTokens;   // by the tokenizer, to each prompt
+
+    /** The words of the agreement that both sides use. */
+    static final class Protocol {
+        static final String CHAT = "/v1/chat/completions";
+        static final String COMPLETION = "/v1/completions";
+        static final int COULD_NOT_START = 1;   // exit codes
+        static final int PARENT_ENDED = 0;
+        private static final String READY = "sheaf: ready on port ";
+
+        private Protocol() { }
+
+        /** Returns the line that says where the worker answers, after a break: llama.cpp may leave a line unended. */
+        static String readyLine(int port) { return "\n" + READY + port; }
+
+        /** Returns the port, if this is the line that says it. */
+        static OptionalInt portIn(String line) {
+            int at = line.indexOf(READY);
+            return at < 0 ? OptionalInt.empty() : OptionalInt.of(Integer.parseInt(line.substring(at + READY.length())));
+        }
+    }
+
+    /** What the parent tells a worker on its command line. */
+    record Arguments(Path weights, int slots, int context) {
+        static Arguments of(String... args) {
+            return new Arguments(Path.of(args[0]), Integer.parseInt(args[1]), Integer.parseInt(args[2]));
+        }
+
+        List<String> toList() { return List.of(weights.toString(), "" + slots, "" + context); }
+    }
 
     private Worker(Path weights, int slots, int context) {
         var header = Gguf.read(weights);
         this.template = ChatTemplate.of(header.text("tokenizer.chat_template"));
         this.context = context;
-        this.beginning = header.addsBeginning() ? 1 : 0;
+        this.addedTokens = header.addsBosToken() ? 1 : 0;
         this.llama = new LlamaModel(parameters(weights, slots, context));
     }
 
     public static void main(String[] args) {
-        Loopback.daemon(Worker::endWithParent).start();
+        Machine.daemon(Worker::endWithParent).start();
         try {
-            var told = WorkerProtocol.Arguments.of(args);
-            var worker = new Worker(told.weights(), told.slots(), told.context());
-            System.out.println(WorkerProtocol.readyLine(worker.serve()));
+            var arguments = Arguments.of(args);
+            var worker = new Worker(arguments.weights(), arguments.slots(), arguments.context());
+            System.out.println(Protocol.readyLine(worker.serve()));
         } catch (IOException | RuntimeException | LinkageError e) {
             System.err.println(e);
-            Runtime.getRuntime().halt(WorkerProtocol.COULD_NOT_START);   // llama.cpp's threads would keep the process
+            Runtime.getRuntime().halt(Protocol.COULD_NOT_START);   // llama.cpp's threads would keep the process
         }
     }
 
@@ -43,7 +87,7 @@ final class Worker {
         } catch (IOException e) {
             System.err.println(e);
         }
-        Runtime.getRuntime().halt(WorkerProtocol.PARENT_ENDED);
+        Runtime.getRuntime().halt(Protocol.PARENT_ENDED);
     }
 
     private static ModelParameters parameters(Path weights, int slots, int context) {
@@ -59,39 +103,40 @@ final class Worker {
     }
 
     private int serve() throws IOException {
-        var server = Loopback.bind(0);
-        Loopback.serve(server, this::answer);
+        var server = Http.bind(0);
+        Http.serve(server, this::answer);
         return server.getAddress().getPort();
     }
 
-    private Loopback.Reply answer(Loopback.Call call) throws IOException {
+    private Http.Reply answer(Http.Call call) throws IOException {
         return switch (call.path()) {
-            case WorkerProtocol.CHAT -> Loopback.Reply.ok(chat(Question.of(call.body())));
-            case WorkerProtocol.COMPLETION -> Loopback.Reply.ok(completion(Question.of(call.body())));
-            default -> throw Refusal.notFound(call.method(), call.path());
+            case Protocol.CHAT -> Http.Reply.ok(chat(CompletionRequest.of(call.body())));
+            case Protocol.COMPLETION -> Http.Reply.ok(completion(CompletionRequest.of(call.body())));
+            default -> throw Http.Refusal.notFound(call);
         };
     }
 
-    private ObjectNode chat(Question question) {
-        var answer = generate(question, template.render(question.messages()));
-        if (question.wantsJson() && answer.isWhole()) ResponseFormat.verify(answer.text());
-        var json = envelope("chatcmpl-", "chat.completion", question, answer);
+    private ObjectNode chat(CompletionRequest request) {
+        var answer = generate(request, template.render(request.messages()));
+        if (request.wantsJson() && answer.isComplete()) ResponseFormat.verify(answer.text());
+        var json = envelope("chatcmpl-", "chat.completion", request, answer);
         ((ObjectNode) json.at("/choices/0")).putObject("message")
             .put("role", "assistant").put("content", answer.text()).putNull("refusal");
         return json;
     }
 
-    private ObjectNode completion(Question question) {
-        var answer = generate(question, question.prompt());
-        var json = envelope("cmpl-", "text_completion", question, answer);
+    private ObjectNode completion(CompletionRequest request) {
+        var answer = generate(request, request.prompt());
+        var json = envelope("cmpl-", "text_completion", request, answer);
         ((ObjectNode) json.at("/choices/0")).put("text", answer.text());
         return json;
     }
 
-    private static ObjectNode envelope(String prefix, String object, Question question, Generation.Answer answer) {
+    private static ObjectNode envelope(String prefix, String object, CompletionRequest request,
+            Generation.Answer answer) {
         var json = JsonNodeFactory.instance.objectNode();
         json.put("id", prefix + UUID.randomUUID()).put("object", object)
-            .put("created", Instant.now().getEpochSecond()).put("model", question.model());
+            .put("created", Instant.now().getEpochSecond()).put("model", request.model());
         json.putArray("choices").addObject()
             .put("index", 0).putNull("logprobs").put("finish_reason", answer.finishReason());
         json.putObject("usage")
@@ -101,15 +146,15 @@ final class Worker {
         return json;
     }
 
-    private Generation.Answer generate(Question question, String prompt) {
-        int promptTokens = llama.encode(prompt).length + beginning;
-        int room = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
-        if (room < 1)
-            throw new Refusal(400, "context_length_exceeded", question.promptField(), "This model's maximum context"
+    private Generation.Answer generate(CompletionRequest request, String prompt) {
+        int promptTokens = llama.encode(prompt).length + addedTokens;
+        int left = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
+        if (left < 1)
+            throw new Http.Refusal(400, "context_length_exceeded", request.promptField(), "This model's maximum context"
                 + " length is " + context + " tokens, but the prompt alone has " + promptTokens);
-        int limit = (int) Math.min(question.maxTokens().orElse((long) room), room);
-        var generation = new Generation(llama, limit, question.stops());
-        generation.run(question.sampling(prompt, limit));
+        int limit = (int) Math.min(request.maxTokens().orElse((long) left), left);
+        var generation = new Generation(llama, limit, request.stops());
+        generation.run(request.sampling(prompt, limit));
         return generation.answer(promptTokens);
     }
 }

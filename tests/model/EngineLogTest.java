@@ -29,8 +29,8 @@ class EngineLogTest {
         assertEquals(Optional.empty(), log.trouble());
     }
 
-    static EngineLog log(String... lines) {
-        var log = new EngineLog();
+    static EngineProcess.Log log(String... lines) {
+        var log = new EngineProcess.Log();
         Stream.of(lines).forEach(log::add);
         return log;
     }

@@ -1,6 +1,7 @@
 package sheaf.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -22,6 +23,13 @@ class GgufTest {
         assertEquals("{{ \u6F22 }}", header.text("tokenizer.chat_template"));
         assertEquals(512, header.contextLength());
         assertEquals("licence mit", header.licence());
-        assertTrue(header.addsBeginning());
+        assertTrue(header.addsBosToken());
+    }
+
+    @Test void aBosTokenThatIsNeitherTrueNorFalseIsNotAdded(@TempDir Path temp) throws IOException {
+        var file = Files.write(temp.resolve("tiny.gguf"), new GgufBytes()
+            .text("tokenizer.ggml.model", "llama").text("tokenizer.ggml.add_bos_token", "true").bytes());
+
+        assertFalse(Gguf.read(file).addsBosToken());
     }
 }

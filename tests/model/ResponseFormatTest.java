@@ -27,14 +27,14 @@ class ResponseFormatTest {
     void aSchemaThatNoGrammarCanHoldIsRefused(String schema, String what) {
         var format = "{'type': 'json_schema', 'json_schema': {'schema': " + schema + "}}";
 
-        var refusal = assertThrows(Refusal.class, () -> grammar(format));
+        var refusal = assertThrows(Http.Refusal.class, () -> grammar(format));
 
         assertEquals(400, refusal.status());
         assertEquals("the local model does not support " + what + " in 'response_format'", refusal.getMessage());
     }
 
     @Test void anUnknownFormatIsRefusedByItsName() {
-        var refusal = assertThrows(Refusal.class, () -> grammar("{'type': 'xml'}"));
+        var refusal = assertThrows(Http.Refusal.class, () -> grammar("{'type': 'xml'}"));
 
         assertEquals("the local model does not support type \"xml\" in 'response_format'", refusal.getMessage());
     }
@@ -46,7 +46,7 @@ class ResponseFormatTest {
 
     @Test void anAnswerThatIsNoJsonIsTheServersFault() {
         assertDoesNotThrow(() -> ResponseFormat.verify("{\"a\": 1}"));
-        var refusal = assertThrows(Refusal.class, () -> ResponseFormat.verify("Sure!"));
+        var refusal = assertThrows(Http.Refusal.class, () -> ResponseFormat.verify("Sure!"));
 
         assertEquals(500, refusal.status());
         assertEquals("the answer is no JSON: Sure!", refusal.getMessage());

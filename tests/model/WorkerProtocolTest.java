@@ -10,15 +10,15 @@ import org.junit.jupiter.api.Test;
 /** What a worker says and is told, as its parent reads and writes it. */
 class WorkerProtocolTest {
     @Test void theParentFindsThePortInTheLineThatSaysItAndInNoOther() {
-        var lines = ("llama.cpp: 100 %" + WorkerProtocol.readyLine(40123)).split("\n");
+        var lines = ("llama.cpp: 100 %" + Worker.Protocol.readyLine(40123)).split("\n");
 
         assertEquals(List.of(OptionalInt.empty(), OptionalInt.of(40123)),
-            List.of(WorkerProtocol.portIn(lines[0]), WorkerProtocol.portIn(lines[1])));
+            List.of(Worker.Protocol.portIn(lines[0]), Worker.Protocol.portIn(lines[1])));
     }
 
     @Test void theWorkerReadsWhatTheParentWrote() {
-        var told = new WorkerProtocol.Arguments(Path.of("my models", "tiny.gguf"), 4, 2048);
+        var told = new Worker.Arguments(Path.of("my models", "tiny.gguf"), 4, 2048);
 
-        assertEquals(told, WorkerProtocol.Arguments.of(told.toList().toArray(String[]::new)));
+        assertEquals(told, Worker.Arguments.of(told.toList().toArray(String[]::new)));
     }
 }

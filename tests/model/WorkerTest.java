@@ -32,7 +32,7 @@ class WorkerTest {
 
     @BeforeAll void start() {
         try {
-            new Finder(KnownModel.SMOLLM2).find();
+            new Weights.Search(Weights.KnownModel.SMOLLM2).find();
         } catch (UncheckedIOException e) {
             abort(e.getMessage());
         }

@@ -11,7 +11,6 @@ import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
@@ -20,7 +19,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
@@ -47,15 +45,11 @@ class DurabilityTest {
     final RawClient client = new RawClient(() -> server != null ? server.baseUrl() : process.url());
 
     @AfterEach void close() throws Exception {
-        if (process != null && !process.isEnded())
-            process.kill();
-        if (server != null)
-            server.close();
-        for (AutoCloseable each : open)
+        if (process != null && !process.isEnded()) process.kill();
+        if (server != null) server.close();
+        for (var each : open)
             each.close();
     }
-
-    // ---- a server that is killed ----
 
     @Tag("S24") @Tag("S4") @Tag("S14") @Tag("S15") @Tag("S16") @Tag("S22")
     @Test void killedAtAnyMomentItLosesNothingAndDoesNothingTwice() throws Exception {
@@ -67,9 +61,9 @@ class DurabilityTest {
     @DisabledOnOs(OS.WINDOWS)         // it has no SIGTERM
     @Tag("S24")
     @Test void aSignalLetsTheAnswersUnderWayBeWritten() throws IOException {
-        String engine = engine("yes");
+        var engine = engine("yes");
         process = ServerProcess.start(store(), engine);
-        String id = client.create(manyLines(1_000));
+        var id = client.create(manyLines(1_000));
         for (int enough : new int[] {100, 300}) {
             await(() -> client.counted(id, "completed") > enough);
             process.stop();
@@ -77,29 +71,27 @@ class DurabilityTest {
             process.url();
         }
 
-        JsonNode batch = client.finishedBatch(id);
+        var batch = client.finishedBatch(id);
 
         assertEquals("{\"total\":1000,\"completed\":1000,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals(1_000, asked.get());
     }
-
-    // ---- a disk that is full ----
 
     @DisabledOnOs(OS.WINDOWS)
     @Tag("S24")
     @Test void aFullDiskHaltsABatchAndDoesNotFailIt() throws Exception {
         var limited = List.of("sh", "-c", "ulimit -S -f 8192; exec \"$@\"", "sh");       // 4 or 8 MB a file
         process = ServerProcess.start(limited, store(), engine("long ".repeat(8_000)));
-        String id = client.create(manyLines(300));
+        var id = client.create(manyLines(300));
         await(() -> process.stderr().contains("cannot be used"));
 
-        JsonNode halted = client.found(id);
+        var halted = client.found(id);
         assertEquals("in_progress", halted.get("status").asText());
         assertTrue(process.stderr().contains("store: " + store().toRealPath() + " cannot be used (File too large);"
             + " make room, and its batches go on by themselves\n"), process.stderr());
 
         assumeTrue(lift(process.pid()), "no prlimit to make room with");
-        JsonNode batch = client.finishedBatch(id);
+        var batch = client.finishedBatch(id);
         assertEquals("{\"total\":300,\"completed\":300,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals(300, client.texts(batch).size());
         assertEquals(300, asked.get());
@@ -119,13 +111,11 @@ class DurabilityTest {
         assertEquals(List.of(), names(store().resolve("uploads")));
     }
 
-    // ---- what lies in the store ----
-
     @Tag("S24")
     @Test void whatACrashLeftIsDeletedAtTheNextStart() throws IOException {
         start().pause();
-        String file = client.upload(lines("one"));
-        String id = client.create(lines("two"));
+        var file = client.upload(lines("one"));
+        var id = client.create(lines("two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
         Files.writeString(store().resolve("files").resolve(file.replaceAll("[0-9a-f]{4}$", "0000")), "without a row");
@@ -135,7 +125,7 @@ class DurabilityTest {
         start();
 
         assertEquals("completed", client.finishedBatch(id).get("status").asText());
-        List<String> known = new ArrayList<>(client.ids("/files"));
+        var known = new ArrayList<String>(client.ids("/files"));
         known.add("notes.txt");
         assertEquals(known.stream().sorted().toList(), names(store().resolve("files")));
         assertEquals(List.of(), names(store().resolve("uploads")));
@@ -144,8 +134,8 @@ class DurabilityTest {
     @Tag("S24") @Tag("S4")
     @Test void aBatchReadsItsInputToTheEndEvenIfThatIsDeleted() throws IOException {
         start().pause();
-        String file = client.upload(lines("one", "two"));
-        String id = json(client.create(RawClient.batch(file))).get("id").asText();
+        var file = client.upload(lines("one", "two"));
+        var id = json(client.create(RawClient.batch(file))).get("id").asText();
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
         client.send("DELETE", "/files/" + file, new byte[0]);
@@ -160,7 +150,7 @@ class DurabilityTest {
     @Tag("S24")
     @Test void aLineOfZerosAsAfterAPowerCutRunsAgain() throws IOException {
         start().pause();
-        String id = client.create(lines("one", "two"));
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
         Files.writeString(store().resolve("files").resolve(id.replace("batch_", "file-output-")), "\0\0\0\n\0");
@@ -171,8 +161,8 @@ class DurabilityTest {
     }
 
     @Test void aFolderThatIsNoStoreIsLeftAlone() throws IOException {
-        Path uploads = Files.createDirectories(store().resolve("uploads"));
-        byte[] mine = "mine".getBytes(UTF_8);
+        var uploads = Files.createDirectories(store().resolve("uploads"));
+        var mine = "mine".getBytes(UTF_8);
         Files.write(uploads.resolve("photo.jpg"), mine);
 
         var refused = assertThrows(IllegalStateException.class, this::start);
@@ -182,15 +172,9 @@ class DurabilityTest {
         assertArrayEquals(mine, Files.readAllBytes(uploads.resolve("photo.jpg")));
     }
 
-    // ---- helpers ----
+    Path store() { return folder.resolve("store"); }
 
-    Path store() {
-        return folder.resolve("store");
-    }
-
-    BatchServer start() {
-        return server = BatchServer.options().store(store()).start();
-    }
+    BatchServer start() { return server = BatchServer.options().store(store()).start(); }
 
     static String manyLines(int count) {
         return lines(IntStream.range(0, count).mapToObj(i -> "text " + i).toArray(String[]::new));
@@ -214,8 +198,8 @@ class DurabilityTest {
 
     /** Starts an engine that says the same to everybody, and counts how often it was asked. */
     String engine(String text) throws IOException {
-        HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
-        ExecutorService threads = Executors.newCachedThreadPool();
+        var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        var threads = Executors.newCachedThreadPool();
         engine.setExecutor(threads);
         engine.createContext("/", exchange -> answer(exchange, text));
         engine.start();
@@ -228,7 +212,7 @@ class DurabilityTest {
         exchange.getRequestBody().readAllBytes();
         if (exchange.getRequestMethod().equals("POST"))          // and not for its models
             asked.incrementAndGet();
-        byte[] body = ("{\"choices\":[{\"message\":{\"content\":\"" + text + "\"}}]}").getBytes(UTF_8);
+        var body = ("{\"choices\":[{\"message\":{\"content\":\"" + text + "\"}}]}").getBytes(UTF_8);
         exchange.sendResponseHeaders(200, body.length);
         exchange.getResponseBody().write(body);
         exchange.close();

@@ -11,7 +11,6 @@ import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.time.Duration;
@@ -28,17 +27,13 @@ class FaultTest {
     BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
 
-    @AfterEach void close() {
-        server.close();
-    }
-
-    // ---- one HTTP request ----
+    @AfterEach void close() { server.close(); }
 
     @Test void theNextRequestsOfAKindAreRefused() {
         server.on("GET /v1/files/*", Fault.status(503).retryAfter("7"), Fault.status(429));
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
 
-        HttpResponse<byte[]> first = client.get("/files/" + file);
+        var first = client.get("/files/" + file);
 
         assertEquals(503, first.statusCode());
         assertEquals("7", first.headers().firstValue("Retry-After").orElse(""));
@@ -54,7 +49,7 @@ class FaultTest {
     }
 
     @Test void aDroppedCreateMakesNoBatchAndALostOneDoes() {
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
         server.on("POST /v1/batches", Fault.dropped(), Fault.lost());
 
         assertThrows(IOException.class, () -> create(file));
@@ -64,7 +59,7 @@ class FaultTest {
     }
 
     @Test void anAnswerBreaksOff() {
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
         server.on("GET /v1/files/*/content", Fault.truncated(10));
 
         assertThrows(IOException.class, () -> HTTP.send(client.request("/files/" + file + "/content").build(),
@@ -72,7 +67,7 @@ class FaultTest {
     }
 
     @Test void anAnswerIsShortenedUnseen() {
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
         server.on("GET /v1/files/*/content", Fault.shortened(10));
 
         assertEquals("{\"custom_i", new String(client.get("/files/" + file + "/content").body(), UTF_8));
@@ -80,7 +75,7 @@ class FaultTest {
     }
 
     @Test void anAnswerIsLateOrSlow() {
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
         server.on("GET /v1/files/*/content", Fault.late(Duration.ofMillis(300)), Fault.slow(500));
 
         for (int i = 0; i < 2; i++) {
@@ -98,11 +93,9 @@ class FaultTest {
         assertEquals(200, client.get("/files").statusCode());
     }
 
-    // ---- files and batches ----
-
     @Test void aFileIsVisibleLate() {
         server.showFilesAfter(Duration.ofMinutes(1));
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
 
         assertEquals(List.of(), client.ids("/files"));
         assertEquals(404, client.get("/files/" + file).statusCode());
@@ -120,7 +113,7 @@ class FaultTest {
 
     @Test void aBatchIsStuck() {
         server.stayIn("finalizing");
-        String id = client.create(lines("one"));
+        var id = client.create(lines("one"));
         await(() -> client.found(id).get("status").asText().equals("finalizing"));
 
         server.advance(Duration.ofHours(30));
@@ -140,7 +133,7 @@ class FaultTest {
     @Test void idsAreBlank() {
         server.blankIds();
 
-        JsonNode batch = client.finished(client.upload(lines("one")));
+        var batch = client.finished(client.upload(lines("one")));
 
         assertEquals("", batch.get("error_file_id").textValue());
         assertFalse(batch.get("output_file_id").asText().isEmpty());
@@ -156,9 +149,9 @@ class FaultTest {
 
     @Test void listsNeverEnd() {
         server.ignoreAfter();
-        String id = client.finished(client.upload(lines("one"))).get("id").asText();
+        var id = client.finished(client.upload(lines("one"))).get("id").asText();
 
-        JsonNode page = json(client.get("/batches?limit=1&after=" + id));
+        var page = json(client.get("/batches?limit=1&after=" + id));
 
         assertEquals(id, page.at("/data/0/id").asText());
         assertTrue(page.get("has_more").asBoolean());
@@ -166,11 +159,11 @@ class FaultTest {
 
     @Test void aFullQueueFailsTheBatch() {
         server.failOver(3).pause();
-        String file = client.upload(lines("two words"));
-        String first = json(client.create(batch(file))).get("id").asText();
+        var file = client.upload(lines("two words"));
+        var first = json(client.create(batch(file))).get("id").asText();
         await(() -> client.found(first).get("status").asText().equals("in_progress"));
 
-        JsonNode failed = client.finished(file);
+        var failed = client.finished(file);
         server.resume();
         client.finishedBatch(first);
 
@@ -184,18 +177,16 @@ class FaultTest {
     @Test void aFullQueueRefusesTheBatch() {
         server.refuseOver(1);
 
-        HttpResponse<byte[]> response = client.create(batch(client.upload(lines("two words"))));
+        var response = client.create(batch(client.upload(lines("two words"))));
 
         assertEquals(400, response.statusCode());
         assertEquals("token_limit_exceeded", json(response).at("/error/code").asText());
     }
 
-    // ---- output and error files ----
-
     @Test void aLineIsRepeated() {
         server.repeatLine("request-2").shuffleOutput();
 
-        JsonNode batch = client.finished(client.upload(lines("one", "two", "three")));
+        var batch = client.finished(client.upload(lines("one", "two", "three")));
 
         assertEquals(List.of("request-3", "request-2", "request-2", "request-1"),
             client.output(batch, "output_file_id").stream().map(line -> line.get("custom_id").asText()).toList());
@@ -204,9 +195,9 @@ class FaultTest {
     @Test void linesAreRewritten() {
         server.rewrite(lines -> lines.stream().map(line -> line.replace("\\u2028", "\u2028") + "\r").toList());
 
-        JsonNode batch = client.finished(client.upload(lines("a\\u2028b")));
+        var batch = client.finished(client.upload(lines("a\\u2028b")));
 
-        byte[] content = client.get("/files/" + batch.get("output_file_id").asText() + "/content").body();
+        var content = client.get("/files/" + batch.get("output_file_id").asText() + "/content").body();
         assertTrue(new String(content, UTF_8).contains("a\u2028b") && new String(content, UTF_8).endsWith("\r\n"));
         assertEquals(content.length,
             json(client.get("/files/" + batch.get("output_file_id").asText())).get("bytes").asInt());
@@ -215,7 +206,7 @@ class FaultTest {
     @Test void aRequestIsLostWithStatusZero() {
         server.answer(body -> BatchServer.Reply.lost());
 
-        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "error_file_id").get(0);
+        var line = client.output(client.finished(client.upload(lines("one"))), "error_file_id").get(0);
 
         assertEquals("{\"status_code\":0,\"request_id\":\"\",\"body\":{}}", line.get("response").toString());
         assertTrue(line.get("error").isNull());

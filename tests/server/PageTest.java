@@ -5,51 +5,38 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
 import static sheaf.support.Browser.await;
 import static sheaf.support.RawClient.JSON;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
-import static sheaf.support.RawClient.names;
-import static sheaf.Sheaf.batch;
-import static sheaf.Sheaf.rows;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpServer;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStream;
 import java.net.InetSocketAddress;
-import java.net.Socket;
 import java.net.URI;
-import java.net.URL;
 import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf;
 import sheaf.support.Browser;
 import sheaf.support.RawClient;
 
+/** The page, in a browser; where there is none, nothing of it is tested. */
 class PageTest {
     static final String HOSTILE =
         "<img src=x onerror=window.hit=1><script>window.hit=1</script> \u202egnp.exe \ud83c\udf3e";
@@ -65,177 +52,17 @@ class PageTest {
     }
 
     @AfterAll static void closeBrowser() throws Exception {
-        if (browser != null && browser.isPresent())
-            browser.get().close();
+        if (browser != null && browser.isPresent()) browser.get().close();
         browser = null;
     }
 
-    // ---- on the wire: the page ----
-
-    @Test void thePolicyLetsOnlyThePagesOwnStyleAndScriptRun() throws Exception {
-        HttpResponse<byte[]> page = RawClient.send(HttpRequest.newBuilder(URI.create(root())));
-        String html = new String(page.body(), UTF_8);
-        String policy = page.headers().firstValue("Content-Security-Policy").orElse("");
-
-        assertEquals("text/html; charset=utf-8", page.headers().firstValue("Content-Type").orElse(""));
-        assertEquals("default-src 'none'; connect-src 'self'; img-src data:; style-src " + hash(html, "style")
-            + "; script-src " + hash(html, "script") + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
-            + " require-trusted-types-for 'script'; trusted-types 'none'", policy);
-    }
-
-    @Test void thePageHasNoAssetElsewhereAndNoMarkupInItsScript() throws Exception {
-        String html = new String(RawClient.send(HttpRequest.newBuilder(URI.create(root()))).body(), UTF_8);
-
-        assertEquals(List.of(), all("innerHTML|outerHTML|insertAdjacentHTML|document\\.write|eval\\(", html));
-        assertEquals(List.of("http://www.w3.org/2000/svg"), all("https?://[^'\"\\s]+", html));
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"/", "/v1/batches", "/v1/files/FILE/content", "/v1/nope", "/v1/%zz"})
-    void everyAnswerSaysThatItIsNeitherSniffedNorStoredNorShared(String path) throws IOException {
-        String answer = raw("GET", path.replace("FILE", client.upload(lines("one"))), "");
-
-        for (String header : List.of("X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer",
-            "Cache-Control: no-store", "Cross-Origin-Resource-Policy: same-origin"))
-            assertTrue(answer.contains("\r\n" + header + "\r\n"), answer);
-    }
-
-    @Tag("S23")
-    @Test void thePageNeedsNoKeyButAllElseDoes() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
-
-        assertTrue(raw("GET", "/", "").startsWith("HTTP/1.1 200"));
-        assertTrue(raw("POST", "/", "").startsWith("HTTP/1.1 401"));
-        assertTrue(raw("GET", "/v1/batches", "").startsWith("HTTP/1.1 401"));
-    }
-
-    @Test void withoutItsFileTheServerStillWorks() throws Exception {
-        Class<?> pageless = new Pageless().loadClass("sheaf.server.BatchServer");
-        try (var other = (AutoCloseable) pageless.getMethod("start").invoke(null)) {
-            String baseUrl = (String) pageless.getMethod("baseUrl").invoke(other);
-            RawClient toOther = new RawClient(() -> baseUrl);
-
-            HttpResponse<byte[]> page = RawClient.send(HttpRequest.newBuilder(URI.create(baseUrl.replace("/v1", "/"))));
-
-            assertEquals(404, page.statusCode());
-            assertEquals("Unknown request URL: GET /.", json(page).at("/error/message").asText());
-            assertEquals("completed", toOther.finished(toOther.upload(lines("one"))).get("status").asText());
-        }
-    }
-
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        "plain.jsonl | plain.jsonl | plain.jsonl",
-        "my file.jsonl | my file.jsonl | my%20file.jsonl",
-        "na\u00efve.jsonl | na_ve.jsonl | na%C3%AFve.jsonl",
-        "a;b%41.jsonl | a_b_41.jsonl | a%3Bb%2541.jsonl",
-        "x\u202egnp.exe | x_gnp.exe | x_gnp.exe",
-        "<b>.html | _b_.html | _b_.html",
-        ".. | file | file"})
-    void contentIsSavedUnderASafeName(String given, String ascii, String encoded) {
-        JsonNode file = json(client.upload("<script>alert(1)</script>".getBytes(UTF_8), given, "user_data"));
-
-        var content = client.get("/files/" + file.get("id").asText() + "/content").headers();
-
-        assertEquals("attachment; filename=\"" + ascii + "\"; filename*=UTF-8''" + encoded,
-            content.firstValue("Content-Disposition").orElse(""));
-        assertEquals("application/octet-stream", content.firstValue("Content-Type").orElse(""));
-    }
-
-    @Test void aLongNameIsCutAndKeepsItsEnding() {
-        JsonNode file = json(client.upload("x".getBytes(UTF_8), "\u00fc".repeat(2_000) + ".jsonl", "user_data"));
-
-        var content = client.get("/files/" + file.get("id").asText() + "/content");
-
-        String named = content.headers().firstValue("Content-Disposition").orElse("");
-        assertEquals(200, content.statusCode());
-        assertTrue(named.endsWith("%C3%BC.jsonl") && named.length() < 1_000, named);
-    }
-
-    // ---- on the wire: other sites ----
-
-    @ParameterizedTest
-    @ValueSource(strings = {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example",
-        "10.0.0.1", "0.0.0.0", "[::2]:80"})
-    void aHostThatIsNotThisMachineIsRefused(String host) throws IOException {
-        String answer = raw("GET", "/v1/batches", "", host);
-
-        assertRefused("host_not_allowed", answer);
-        assertTrue(answer.contains("Host '" + host + "' is not a name of this machine; call the server as localhost or"
-            + " 127.0.0.1, or start it with an API key."), answer);
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"localhost", "LOCALHOST:1", "127.0.0.1", "127.1.2.3:65535", "[::1]", "[::1]:8080"})
-    void anyNameOfThisMachineWillDo(String host) throws IOException {
-        assertTrue(raw("GET", "/v1/batches", "", host).startsWith("HTTP/1.1 200"));
-    }
-
-    @Test void withAKeyAnyHostWillDo() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
-
-        String answer = raw("GET", "/v1/batches", "Authorization: Bearer secret\r\n", "batches.example");
-
-        assertTrue(answer.startsWith("HTTP/1.1 200"), answer);
-    }
-
-    @ParameterizedTest(name = "{0} from {1}")
-    @CsvSource({"GET, https://evil.example", "POST, https://evil.example", "DELETE, https://evil.example",
-        "OPTIONS, https://evil.example", "PUT, 'null'", "POST, 'null'", "GET, 'null'", "POST, http://127.0.0.1:1",
-        "POST, http://127.0.0.1", "POST, ftp://HOST", "POST, HOST"})
-    void anotherOriginIsRefusedWhateverTheMethod(String method, String origin) throws IOException {
-        String answer = raw(method, "/v1/batches", "Origin: " + origin.replace("HOST", host()) + "\r\n");
-
-        assertRefused("origin_not_allowed", answer);
-        assertFalse(answer.contains("Access-Control"), answer);
-    }
-
-    @Test void anotherOriginIsRefusedWithAKeyToo() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
-
-        assertRefused("origin_not_allowed", raw("GET", "/v1/batches",
-            "Authorization: Bearer secret\r\nOrigin: https://evil.example\r\n"));
-    }
-
-    @Test void thePagesOwnOriginIsWelcome() throws IOException {
-        String answer = raw("GET", "/v1/batches", "Origin: http://" + host() + "\r\nSec-Fetch-Site: same-origin\r\n");
-
-        assertTrue(answer.startsWith("HTTP/1.1 200"), answer);
-    }
-
-    @Test void aRequestOfAnotherSitesPageIsRefused() throws IOException {
-        assertRefused("origin_not_allowed", raw("GET", "/v1/batches", "Sec-Fetch-Site: cross-site\r\n"));
-        assertRefused("origin_not_allowed", raw("GET", "/", "Sec-Fetch-Site: cross-site\r\n"));
-    }
-
-    @Test void aLinkOnAnotherSiteMayLeadToThePageOnly() throws IOException {
-        String visit = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
-
-        assertTrue(raw("GET", "/", visit).startsWith("HTTP/1.1 200"));
-        assertRefused("origin_not_allowed", raw("GET", "/v1/batches", visit));
-        assertRefused("origin_not_allowed", raw("GET", "/", visit.replace("document", "iframe")));
-    }
-
-    @Test void aPreflightGetsNoPermission() throws IOException {
-        String answer = raw("OPTIONS", "/v1/batches", "Access-Control-Request-Method: POST\r\n");
-
-        assertTrue(answer.startsWith("HTTP/1.1 405"), answer);
-        assertFalse(answer.contains("Access-Control"), answer);
-    }
-
-    @Test void openAisOwnClientIsNoStranger() {
-        assertTrue(Sheaf.Provider.of(server.baseUrl()).models().toString().contains("echo"));
-    }
-
-    // ---- in a browser ----
-
     @Test void aBatchAppearsAndItsCountsChangeByThemselves() {
-        Browser.Tab tab = tab();
+        var tab = tab();
         tab.awaitText("#no-batches", "There is no batch yet.");
         tab.awaitText("#models", "echo");
 
         server.pause();
-        String id = client.create(lines("one", "two", "three"));
+        var id = client.create(lines("one", "two", "three"));
         tab.awaitText("#batches .id", id);
         tab.awaitText("#batches .status", "in progress");
         tab.awaitText("#batches .counts", "0 completed, 0 failed of 3 requests");
@@ -251,7 +78,7 @@ class PageTest {
 
     @Test void anUpdateKeepsWhatIsOpenFocusedAndInView() {
         client.finishedBatch(client.create(lines("one")));
-        Browser.Tab tab = tab();
+        var tab = tab();
         tab.click("#batches .answers summary");
         tab.awaitText("#batches .said", "one");
         tab.value("window.kept = document.querySelector('#batches .answers summary'); kept.focus()");
@@ -269,7 +96,7 @@ class PageTest {
         server.answer(body -> body.toString().contains("two") ? BatchServer.Reply.error(429, "busy", "Slow down.")
             : BatchServer.Reply.text("fine").finishReason("length"));
         client.finishedBatch(client.create(lines("one", "two")));
-        Browser.Tab tab = tab();
+        var tab = tab();
 
         tab.click("#batches .errors summary");
         tab.click("#batches .answers summary");
@@ -283,7 +110,7 @@ class PageTest {
     @Test void onlyTheBeginningOfALargeFileIsRead() {
         server.reply(text -> text.repeat(2_000));
         client.finishedBatch(client.create(lines(Collections.nCopies(200, "word").toArray(String[]::new))));
-        Browser.Tab tab = tab();
+        var tab = tab();
 
         tab.click("#batches .answers summary");
 
@@ -294,7 +121,7 @@ class PageTest {
 
     @Test void aRefusedInputFileIsExplainedByItsFirstErrors() {
         client.finishedBatch(client.create("{\"custom_id\":\"a\"}\n".repeat(150)));
-        Browser.Tab tab = tab();
+        var tab = tab();
 
         tab.awaitText("#batches .status", "failed");
         tab.awaitText("#batches .first", "line 3: Missing required parameter: 'method'. (missing_required_parameter)");
@@ -304,19 +131,19 @@ class PageTest {
     }
 
     @Test void hostileTextsAreShownAsTextAndRunNothing() {
-        String long5000 = HOSTILE + "x".repeat(5_000);
+        var long5000 = HOSTILE + "x".repeat(5_000);
         server.reply(text -> "</script>" + HOSTILE + text);
-        JsonNode file = json(client.upload(line(long5000, HOSTILE), "<img src=x onerror=hit()>.jsonl", "batch"));
-        ObjectNode asked = RawClient.batch(file.get("id").asText());
+        var file = json(client.upload(line(long5000, HOSTILE), "<img src=x onerror=hit()>.jsonl", "batch"));
+        var asked = RawClient.batch(file.get("id").asText());
         asked.putObject("metadata").put(HOSTILE.substring(0, 60), HOSTILE).put("long", "y".repeat(512));
         client.finishedBatch(json(client.create(asked)).get("id").asText());
         client.finishedBatch(client.create("{\"custom_id\":" + JSON.valueToTree(HOSTILE) + ",\"method\":"
             + JSON.valueToTree(HOSTILE) + ",\"url\":\"x\",\"body\":{}}\n"));
-        Browser.Tab tab = tab().width(360);
+        var tab = tab().width(360);
 
         tab.click("#batches .answers:not([hidden]) summary");
 
-        String harmless = HOSTILE.replace('\u202e', '\ufffd');
+        var harmless = HOSTILE.replace('\u202e', '\ufffd');
         tab.awaitText("#batches .answers .said", "</script>" + harmless);
         tab.awaitText("#batches .custom-id", harmless + "xxx");
         tab.awaitText("#batches .metadata", harmless);
@@ -331,7 +158,7 @@ class PageTest {
     @CsvSource({"1280, light", "360, dark"})
     void thePageIsAsWideAsTheScreen(int width, String scheme, @TempDir Path folder) throws IOException {
         client.finishedBatch(client.create(lines("one")));
-        Browser.Tab tab = tab().width(width).scheme(scheme);
+        var tab = tab().width(width).scheme(scheme);
         tab.awaitText("#files .name", "in.jsonl");
 
         tab.picture(folder.resolve("page.png"));
@@ -343,8 +170,8 @@ class PageTest {
 
     @Test void aBatchIsCancelledOnceThatIsConfirmed() {
         server.pause();
-        String id = client.create(lines("one", "two"));
-        Browser.Tab tab = tab();
+        var id = client.create(lines("one", "two"));
+        var tab = tab();
 
         tab.click("#batches .cancel");
         tab.awaitText("#sure-question", "Cancel " + id + "?");
@@ -361,8 +188,8 @@ class PageTest {
     }
 
     @Test void aFileIsDeletedOnceThatIsConfirmed() {
-        String id = client.upload(lines("one"));
-        Browser.Tab tab = tab();
+        var id = client.upload(lines("one"));
+        var tab = tab();
 
         tab.click("#files .delete");
         tab.awaitText("#sure-question", "in.jsonl");
@@ -375,7 +202,7 @@ class PageTest {
     @Test void olderBatchesAreShownWhenAskedFor() {
         for (int i = 0; i < 23; i++)
             client.create(lines("one"));
-        Browser.Tab tab = tab();
+        var tab = tab();
         tab.awaitThat("document.querySelectorAll('#batches > li').length === 20");
 
         tab.click("#older-batches");
@@ -387,8 +214,8 @@ class PageTest {
 
     @Test void withAKeyThePageAsksForItAndKeepsItInTheTab(@TempDir Path folder) {
         server = opened(BatchServer.options().apiKey("secret"));
-        String file = uploadWithKey("[1]", "na\u00efve list.json");
-        Browser.Tab tab = tab();
+        var file = uploadWithKey("[1]", "na\u00efve list.json");
+        var tab = tab();
 
         tab.awaitText("#key-wanted", "You didn't provide an API key.");
         giveKey(tab, "wrong");
@@ -411,11 +238,11 @@ class PageTest {
     }
 
     @Test void aServerThatIsGoneIsMissedUntilItIsBack(@TempDir Path store) {
-        BatchServer first = BatchServer.options().store(store).start();
+        var first = BatchServer.options().store(store).start();
         server = first;
-        String id = client.create(lines("one"));
+        var id = client.create(lines("one"));
         client.finishedBatch(id);
-        Browser.Tab tab = tab();
+        var tab = tab();
         tab.awaitText("#batches .id", id);
 
         int port = URI.create(first.baseUrl()).getPort();
@@ -429,14 +256,14 @@ class PageTest {
 
     @Test void aPageOfAnotherSiteReadsNothingAndChangesNothing() throws IOException {
         server.pause();
-        String id = client.create(lines("one"));
-        HttpServer other = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        var id = client.create(lines("one"));
+        var other = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         other.createContext("/", exchange -> exchange.sendResponseHeaders(200, -1));
         other.start();
         open.add(() -> other.stop(0));
-        Browser.Tab tab = tab().show("http://localhost:" + other.getAddress().getPort() + "/");
+        var tab = tab().show("http://localhost:" + other.getAddress().getPort() + "/");
         tab.awaitThat("location.hostname === 'localhost'");
-        String cancel = server.baseUrl() + "/batches/" + id + "/cancel";
+        var cancel = server.baseUrl() + "/batches/" + id + "/cancel";
 
         assertEquals("blocked", fetched(tab, server.baseUrl() + "/batches", ""));
         assertEquals("blocked", fetched(tab, cancel, "method: 'POST'"));
@@ -447,14 +274,14 @@ class PageTest {
 
     @Test void aNameThatIsMadeToLeadHereLeadsNowhere() {
         int port = URI.create(server.baseUrl()).getPort();
-        Browser.Tab tab = tab().show("http://rebound.test:" + port + "/");
+        var tab = tab().show("http://rebound.test:" + port + "/");
 
         tab.awaitText("body", "Host 'rebound.test:" + port + "' is not a name of this machine");
         assertEquals("basic 403", fetched(tab, "/v1/batches", ""));
     }
 
     @Test void theInstructionsWorkAsTheyStand(@TempDir Path folder) throws Exception {
-        Browser.Tab tab = tab();
+        var tab = tab();
         tab.awaitText("#sheaf", ".model(\"echo\")");
         assertEquals("batch().provider(Provider.of(\"" + server.baseUrl() + "\")).model(\"echo\")"
             + ".prompts(\"Why is {{value}}?\",rows(\"the sky blue\",\"grass green\"))"
@@ -468,33 +295,24 @@ class PageTest {
         assumeTrue(isInstalled("bash") && isInstalled("curl"), "no bash or no curl");
         new ProcessBuilder("bash", "-c", tab.text("#curl")).directory(folder.toFile()).redirectErrorStream(true)
             .redirectOutput(folder.resolve("said").toFile()).start().waitFor();
-        String id = json(Files.readAllBytes(folder.resolve("said"))).get("id").asText();
+        var id = json(Files.readAllBytes(folder.resolve("said"))).get("id").asText();
         assertEquals(2, client.finishedBatch(id).at("/request_counts/completed").asInt());
     }
 
-    // ---- helpers ----
-
     BatchServer opened(BatchServer.Options options) {
-        BatchServer started = options.start();
+        var started = options.start();
         open.add(started);
         return started;
     }
 
-    String root() {
-        return server.baseUrl().replaceFirst("v1$", "");
-    }
-
-    String host() {
-        return URI.create(root()).getAuthority();
-    }
+    String root() { return server.baseUrl().replaceFirst("v1$", ""); }
 
     /** Opens the page in the browser of this machine; without one, the test is skipped. */
     Browser.Tab tab() {
         try {
-            if (browser == null)
-                browser = Browser.start();
+            if (browser == null) browser = Browser.start();
             assumeTrue(browser.isPresent(), "no Chromium");
-            Browser.Tab tab = browser.get().open();
+            var tab = browser.get().open();
             open.add(tab);
             return tab.width(1280).show(root());
         } catch (IOException e) {
@@ -525,7 +343,7 @@ class PageTest {
     }
 
     String uploadWithKey(String content, String name) {
-        String form = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--b\r\n"
+        var form = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--b\r\n"
             + "Content-Disposition: form-data; name=\"file\"; filename=\"" + name + "\"\r\n\r\n" + content
             + "\r\n--b--\r\n";
         return json(RawClient.send(client.request("/files").header("Authorization", "Bearer secret")
@@ -534,72 +352,14 @@ class PageTest {
     }
 
     static byte[] line(String customId, String text) {
-        ObjectNode line = JSON.createObjectNode().put("custom_id", customId).put("method", "POST")
+        var line = JSON.createObjectNode().put("custom_id", customId).put("method", "POST")
             .put("url", "/v1/chat/completions");
         line.set("body", RawClient.body(text));
         return (line + "\n").getBytes(UTF_8);
     }
 
-    String raw(String method, String path, String headers) throws IOException {
-        return raw(method, path, headers, host());
-    }
-
-    /** Sends a request with any Host header and returns all that comes back. */
-    String raw(String method, String path, String headers, String host) throws IOException {
-        URI to = URI.create(server.baseUrl());
-        try (Socket socket = new Socket(to.getHost(), to.getPort())) {
-            socket.setSoTimeout(20_000);
-            socket.getOutputStream().write((method + " " + path + " HTTP/1.1\r\nHost: " + host
-                + "\r\nConnection: close\r\nContent-Length: 0\r\n" + headers + "\r\n").getBytes(UTF_8));
-            return new String(socket.getInputStream().readAllBytes(), UTF_8);
-        }
-    }
-
-    static void assertRefused(String code, String answer) {
-        assertTrue(answer.startsWith("HTTP/1.1 403"), answer);
-        JsonNode error = json(answer.substring(answer.indexOf("\r\n\r\n") + 4).getBytes(UTF_8)).get("error");
-        assertEquals(Set.of("message", "type", "param", "code"), names(error));
-        assertEquals(code, error.get("code").asText());
-    }
-
-    static String hash(String html, String element) throws Exception {
-        String content = all("(?s)(?<=<" + element + ">).*?(?=</" + element + ">)", html).get(0);
-        byte[] digest = MessageDigest.getInstance("SHA-256").digest(content.getBytes(UTF_8));
-        return "'sha256-" + Base64.getEncoder().encodeToString(digest) + "'";
-    }
-
-    static List<String> all(String regex, String text) {
-        Matcher matcher = Pattern.compile(regex).matcher(text);
-        return matcher.results().map(found -> found.group()).toList();
-    }
-
     static boolean isInstalled(String program) {
         return Stream.of(System.getenv("PATH").split(File.pathSeparator))
             .anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
-    }
-
-    /** Loads the server anew, as it is where its page was left out. */
-    private static final class Pageless extends ClassLoader {
-        @Override
-        protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
-            Class<?> loaded = findLoadedClass(name);
-            return loaded != null ? loaded : name.startsWith("sheaf.server.BatchServer") ? findClass(name)
-                : super.loadClass(name, resolve);
-        }
-
-        @Override
-        protected Class<?> findClass(String name) throws ClassNotFoundException {
-            try (InputStream file = getResourceAsStream(name.replace('.', '/') + ".class")) {
-                byte[] bytes = file.readAllBytes();
-                return defineClass(name, bytes, 0, bytes.length);
-            } catch (IOException e) {
-                throw new ClassNotFoundException(name, e);
-            }
-        }
-
-        @Override
-        public URL getResource(String name) {
-            return name.endsWith(".html") ? null : super.getResource(name);
-        }
     }
 }

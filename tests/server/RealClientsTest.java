@@ -14,7 +14,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
-import com.openai.core.http.HttpResponse;
 import com.openai.errors.BadRequestException;
 import com.openai.errors.NotFoundException;
 import com.openai.errors.OpenAIServiceException;
@@ -87,10 +86,8 @@ class RealClientsTest {
         client.close();
     }
 
-    // ---- the openai packages ----
-
     @Test void openaiOfPyPIMakesTheWholeJourney() throws Exception {
-        Run run = python(script("openai_client.py"));
+        var run = python(script("openai_client.py"));
 
         assertEquals(0, run.status(), run.err());
         assertEquals(JOURNEY, routes());
@@ -98,7 +95,7 @@ class RealClientsTest {
     }
 
     @Test void openaiOfNpmMakesTheWholeJourney() throws Exception {
-        Run run = node(script("openai_client.mjs"));
+        var run = node(script("openai_client.mjs"));
 
         assertEquals(0, run.status(), run.err());
         assertEquals(JOURNEY, routes());
@@ -106,18 +103,16 @@ class RealClientsTest {
     }
 
     @Test void openaiOfPyPIUploadsInParts() throws Exception {
-        Run run = python(script("openai_uploads.py"));
+        var run = python(script("openai_uploads.py"));
 
         assertEquals(0, run.status(), run.err());
     }
 
     @Test void openaiOfNpmUploadsInParts() throws Exception {
-        Run run = node(script("openai_uploads.mjs"));
+        var run = node(script("openai_uploads.mjs"));
 
         assertEquals(0, run.status(), run.err());
     }
-
-    // ---- the guide ----
 
     @ParameterizedTest
     @EnumSource(names = {"OPENAI", "KLUSTER"})
@@ -125,7 +120,7 @@ class RealClientsTest {
         server.close();
         server = speaking(dialect);
 
-        Run run = bash(ofTheGuide("guide.sh"));
+        var run = bash(ofTheGuide("guide.sh"));
 
         assertEquals(0, run.status(), run.err());
         assertEquals(Map.of("request-1", "What is the ultimate breakfast sandwich?", "request-2",
@@ -134,11 +129,11 @@ class RealClientsTest {
     }
 
     @Test void theGuidesCurlLinesListAndCancelABatch() throws Exception {
-        String id = submitted(held()).id();
+        var id = submitted(held()).id();
 
-        Run run = bash(ofTheGuide("guide_list_and_cancel.sh").replace("$BATCH_ID", id));
+        var run = bash(ofTheGuide("guide_list_and_cancel.sh").replace("$BATCH_ID", id));
 
-        List<JsonNode> printed = RawClient.JSON.readerFor(JsonNode.class).<JsonNode>readValues(run.out()).readAll();
+        var printed = RawClient.JSON.readerFor(JsonNode.class).<JsonNode>readValues(run.out()).readAll();
         assertEquals(id, printed.get(0).at("/data/0/id").asText(), run.out());
         assertEquals("cancelling", printed.get(1).get("status").asText(), run.out());
         assertEquals(Batch.Status.CANCELLED, ended(id).status());
@@ -150,7 +145,7 @@ class RealClientsTest {
         server.close();
         server = speaking(dialect);
 
-        Run run = python(ofTheGuide("guide.py"));
+        var run = python(ofTheGuide("guide.py"));
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("Batch status: completed"), run.out());
@@ -160,23 +155,21 @@ class RealClientsTest {
     }
 
     @Test void theGuidesPythonLinesListAndCancelABatch() throws Exception {
-        String id = submitted(held()).id();
+        var id = submitted(held()).id();
 
-        Run run = python(ofTheGuide("guide_list_and_cancel.py").replace("mybatch-123", id));
+        var run = python(ofTheGuide("guide_list_and_cancel.py").replace("mybatch-123", id));
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("'id': '" + id + "'"), run.out());
         assertEquals(Batch.Status.CANCELLED, ended(id).status());
     }
 
-    // ---- openai-java ----
-
     @SuppressWarnings("deprecation")    // status() and statusDetails(); servers send them all the same
     @Test void openaiJavaReadsEveryFieldOfAFile() throws Exception {
-        byte[] content = RawClient.lines("one").getBytes(UTF_8);
-        Path path = Files.write(dir.resolve("requests.jsonl"), content);
+        var content = RawClient.lines("one").getBytes(UTF_8);
+        var path = Files.write(dir.resolve("requests.jsonl"), content);
 
-        FileObject file = client.files().create(upload().file(path).build());
+        var file = client.files().create(upload().file(path).build());
 
         assertEquals(file.validate(), client.files().retrieve(file.id()));
         assertEquals(Map.of(), file._additionalProperties());
@@ -190,18 +183,18 @@ class RealClientsTest {
     @Test void openaiJavaUploadsBytesAndSaysWhenTheyExpire() {
         var hour = FileCreateParams.ExpiresAfter.builder().seconds(3600).build();
 
-        FileObject file = client.files().create(upload().file(RawClient.lines("one").getBytes(UTF_8))
+        var file = client.files().create(upload().file(RawClient.lines("one").getBytes(UTF_8))
             .expiresAfter(hour).build());
 
         assertEquals(file.createdAt() + 3600, file.validate().expiresAt().orElseThrow());
     }
 
     @Test void openaiJavaReadsEveryFieldOfABatchAtEachOfItsEnds() {
-        Batch completed = ended(submitted(RawClient.lines("one", "two", "break")).id());
-        Batch failed = ended(submitted("{}\n").id());
-        String held = submitted(held()).id();
+        var completed = ended(submitted(RawClient.lines("one", "two", "break")).id());
+        var failed = ended(submitted("{}\n").id());
+        var held = submitted(held()).id();
         client.batches().cancel(held);
-        Batch cancelled = ended(held);
+        var cancelled = ended(held);
 
         assertEquals(List.of(Batch.Status.COMPLETED, Batch.Status.FAILED, Batch.Status.CANCELLED),
             Stream.of(completed, failed, cancelled).map(Batch::validate).map(Batch::status).toList());
@@ -214,11 +207,11 @@ class RealClientsTest {
     }
 
     @Test void openaiJavaSendsMetadataAndTheExpiryOfTheOutput() {
-        Batch batch = client.batches().create(batch(RawClient.lines("one"))
+        var batch = client.batches().create(batch(RawClient.lines("one"))
             .metadata(BatchCreateParams.Metadata.builder().putAdditionalProperty("run", JsonValue.from("7")).build())
             .outputExpiresAfter(BatchCreateParams.OutputExpiresAfter.builder().seconds(3600).build()).build());
 
-        FileObject output = client.files().retrieve(ended(batch.id()).outputFileId().orElseThrow());
+        var output = client.files().retrieve(ended(batch.id()).outputFileId().orElseThrow());
 
         assertEquals(Map.of("run", JsonValue.from("7")), batch.metadata().orElseThrow()._allProperties());
         assertEquals(output.createdAt() + 3600, output.validate().expiresAt().orElseThrow());
@@ -226,7 +219,7 @@ class RealClientsTest {
     }
 
     @Test void openaiJavaPagesThroughFilesAndBatchesAndMeetsEachOnce() {
-        List<Batch> batches = IntStream.range(0, 7).mapToObj(i -> submitted(RawClient.lines("one"))).collect(toList());
+        var batches = IntStream.range(0, 7).mapToObj(i -> submitted(RawClient.lines("one"))).collect(toList());
         batches.forEach(batch -> ended(batch.id()));
         Collections.reverse(batches);
 
@@ -238,7 +231,7 @@ class RealClientsTest {
     }
 
     @Test void openaiJavaDoesNotRepeatACancelThatCameTooLate() {
-        String id = submitted(RawClient.lines("one")).id();
+        var id = submitted(RawClient.lines("one")).id();
         ended(id);
 
         var refused = assertThrows(UnexpectedStatusCodeException.class, () -> client.batches().cancel(id));
@@ -248,7 +241,7 @@ class RealClientsTest {
     }
 
     @Test void openaiJavaParsesRefusals() {
-        String file = submitted(RawClient.lines("one")).inputFileId();
+        var file = submitted(RawClient.lines("one")).inputFileId();
         assertTrue(client.files().delete(file).validate().deleted());
 
         assertEquals("invalid_api_key", refused(UnauthorizedException.class, () -> openai("sk-wrong").files().list()));
@@ -276,15 +269,15 @@ class RealClientsTest {
     }
 
     @Test void openaiJavaUploadsInParts() throws Exception {
-        byte[] one = RawClient.lines("one").getBytes(UTF_8);
-        Path two = Files.writeString(dir.resolve("two"), RawClient.lines("two"));
-        Upload upload = client.uploads().create(UploadCreateParams.builder().filename("big.jsonl")
+        var one = RawClient.lines("one").getBytes(UTF_8);
+        var two = Files.writeString(dir.resolve("two"), RawClient.lines("two"));
+        var upload = client.uploads().create(UploadCreateParams.builder().filename("big.jsonl")
             .bytes(2 * one.length).mimeType("application/jsonl").purpose(FilePurpose.BATCH).build()).validate();
 
         var part = PartCreateParams.builder().uploadId(upload.id());
-        String second = client.uploads().parts().create(part.data(two).build()).validate().id();
-        String first = client.uploads().parts().create(part.data(one).build()).validate().id();
-        Upload completed = client.uploads().complete(upload.id(),
+        var second = client.uploads().parts().create(part.data(two).build()).validate().id();
+        var first = client.uploads().parts().create(part.data(one).build()).validate().id();
+        var completed = client.uploads().complete(upload.id(),
             UploadCompleteParams.builder().addPartId(first).addPartId(second).build()).validate();
 
         assertEquals(Upload.Status.COMPLETED, completed.status());
@@ -292,24 +285,20 @@ class RealClientsTest {
             new String(content(completed.file().orElseThrow().id()), UTF_8));
     }
 
-    // ---- what the server says ----
-
     /** Answers as the scripts in foreign/ expect it: "break" fails, and "hold" waits until somebody cancels. */
     private BatchServer speaking(Dialect dialect) {
         return BatchServer.options().apiKey(KEY).mixedModels().dialect(dialect).start().answer(this::reply);
     }
 
     private Reply reply(JsonNode body) {
-        String text = lastText(body);
-        if (text.equals("break"))
-            return Reply.error(400, "broken_on_purpose", "This request fails.");
-        if (text.equals("hold"))
-            awaitCancel();
+        var text = lastText(body);
+        if (text.equals("break")) return Reply.error(400, "broken_on_purpose", "This request fails.");
+        if (text.equals("hold")) awaitCancel();
         return Reply.text(text);
     }
 
     private static String lastText(JsonNode body) {
-        JsonNode content = body.path("messages").path(body.path("messages").size() - 1).path("content");
+        var content = body.path("messages").path(body.path("messages").size() - 1).path("content");
         return content.isArray() ? content.path(0).path("text").asText() : content.asText();
     }
 
@@ -319,9 +308,7 @@ class RealClientsTest {
     }
 
     /** Returns enough requests that most of them have not begun when the first ones end. */
-    private static String held() {
-        return RawClient.lines(Collections.nCopies(100, "hold").toArray(String[]::new));
-    }
+    private static String held() { return RawClient.lines(Collections.nCopies(100, "hold").toArray(String[]::new)); }
 
     /** Returns what the server was asked for, ids and names left out. */
     private Set<String> routes() {
@@ -333,26 +320,20 @@ class RealClientsTest {
         return Collections.frequency(server.requests(), "POST /v1/batches/" + id + "/cancel");
     }
 
-    // ---- openai-java, a little shorter ----
-
     private OpenAIClient openai(String key) {
         return OpenAIOkHttpClient.builder().baseUrl(server.baseUrl()).apiKey(key).build();
     }
 
-    private static FileCreateParams.Builder upload() {
-        return FileCreateParams.builder().purpose(FilePurpose.BATCH);
-    }
+    private static FileCreateParams.Builder upload() { return FileCreateParams.builder().purpose(FilePurpose.BATCH); }
 
     private BatchCreateParams.Builder batch(String lines) {
-        String file = client.files().create(upload().file(lines.getBytes(UTF_8)).build()).id();
+        var file = client.files().create(upload().file(lines.getBytes(UTF_8)).build()).id();
         return BatchCreateParams.builder().inputFileId(file)
             .endpoint(BatchCreateParams.Endpoint.V1_CHAT_COMPLETIONS)
             .completionWindow(BatchCreateParams.CompletionWindow._24H);
     }
 
-    private Batch submitted(String lines) {
-        return client.batches().create(batch(lines).build()).validate();
-    }
+    private Batch submitted(String lines) { return client.batches().create(batch(lines).build()).validate(); }
 
     private Batch ended(String id) {
         RawClient.await(() -> Set.of("completed", "failed", "expired", "cancelled")
@@ -361,7 +342,7 @@ class RealClientsTest {
     }
 
     private byte[] content(String file) throws Exception {
-        try (HttpResponse response = client.files().content(file)) {
+        try (var response = client.files().content(file)) {
             return response.body().readAllBytes();
         }
     }
@@ -375,11 +356,7 @@ class RealClientsTest {
         return assertThrows(type, call).code().orElseThrow();
     }
 
-    // ---- scripts, and the packages that they need ----
-
-    private static String script(String name) throws Exception {
-        return Files.readString(CLIENTS.resolve(name));
-    }
+    private static String script(String name) throws Exception { return Files.readString(CLIENTS.resolve(name)); }
 
     /** Returns a script as it stands in the guide, but for the base URL, the key, and how long it sleeps. */
     private String ofTheGuide(String name) throws Exception {
@@ -406,21 +383,21 @@ class RealClientsTest {
     }
 
     private Run python(String script) throws Exception {
-        String python = onThePath("python3");
-        String abi = run("import sys; print(sys.implementation.cache_tag)", "abi.py", Map.of(), python).out().strip();
-        Path packages = installed(abi + "-" + PYTHON_CLIENT, python, "-m", "pip", "install", "--quiet",
+        var python = onThePath("python3");
+        var abi = run("import sys; print(sys.implementation.cache_tag)", "abi.py", Map.of(), python).out().strip();
+        var packages = installed(abi + "-" + PYTHON_CLIENT, python, "-m", "pip", "install", "--quiet",
             "--disable-pip-version-check", "--no-input", "--timeout", "15", "--retries", "1", PYTHON_CLIENT,
             "--target");
         return run(script, "script.py", Map.of("PYTHONPATH", packages.toString(), "PYTHONUTF8", "1"), python);
     }
 
     private Run node(String script) throws Exception {
-        String node = onThePath("node");
-        String version = run("console.log(process.versions.node)", "version.mjs", Map.of(), node).out().strip();
+        var node = onThePath("node");
+        var version = run("console.log(process.versions.node)", "version.mjs", Map.of(), node).out().strip();
         assumeTrue(Integer.parseInt(version.replaceFirst("\\..*", "")) >= 20, "Node " + version + " is too old");
-        Path packages = installed(NODE_CLIENT, onThePath("npm"), "install", "--loglevel", "error", "--ignore-scripts",
+        var packages = installed(NODE_CLIENT, onThePath("npm"), "install", "--loglevel", "error", "--ignore-scripts",
             "--no-audit", "--no-fund", "--fetch-retries", "1", NODE_CLIENT, "--prefix");
-        Path link = Files.createSymbolicLink(dir.resolve("node_modules"), packages.resolve("node_modules"));
+        var link = Files.createSymbolicLink(dir.resolve("node_modules"), packages.resolve("node_modules"));
         try {
             return run(script, "script.mjs", Map.of(), node);
         } finally {
@@ -430,12 +407,11 @@ class RealClientsTest {
 
     /** Returns the folder of a package, which the command puts into the folder that it is told, once for all runs. */
     private Path installed(String name, String... command) throws Exception {
-        Path folder = cache().resolve(name);
-        if (Files.exists(folder))
-            return folder;
+        var folder = cache().resolve(name);
+        if (Files.exists(folder)) return folder;
         Files.createDirectories(folder.getParent());
-        Path unfinished = Files.createTempDirectory(folder.getParent(), "unfinished");
-        Run run = run(Map.of(), Stream.concat(Stream.of(command), Stream.of(unfinished.toString())).toList());
+        var unfinished = Files.createTempDirectory(folder.getParent(), "unfinished");
+        var run = run(Map.of(), Stream.concat(Stream.of(command), Stream.of(unfinished.toString())).toList());
         if (run.status() == 0 && !Files.exists(folder))
             Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
         else
@@ -449,14 +425,14 @@ class RealClientsTest {
     }
 
     private static Path cache() {
-        String given = System.getenv("XDG_CACHE_HOME");
-        Path cache = given == null || given.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache")
+        var given = System.getenv("XDG_CACHE_HOME");
+        var cache = given == null || given.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache")
             : Path.of(given);
         return cache.resolve("sheaf-tests");
     }
 
     private static String onThePath(String tool) {
-        Optional<Path> found = Stream.of(System.getenv("PATH").split(File.pathSeparator))
+        var found = Stream.of(System.getenv("PATH").split(File.pathSeparator))
             .map(folder -> Path.of(folder, tool)).filter(Files::isExecutable).findFirst();
         assumeTrue(found.isPresent(), "no " + tool + " on this machine");
         return found.get().toString();
@@ -468,14 +444,15 @@ class RealClientsTest {
     }
 
     private Run run(Map<String, String> settings, List<String> command) throws Exception {
-        Path out = dir.resolve("out"), err = dir.resolve("err");
+        var out = dir.resolve("out");
+        var err = dir.resolve("err");
         var builder = new ProcessBuilder(command).directory(dir.toFile()).redirectInput(nothing())
             .redirectOutput(out.toFile()).redirectError(err.toFile());
         builder.environment().keySet().removeIf(name -> name.startsWith("OPENAI_"));
         builder.environment().putAll(Map.of("OPENAI_BASE_URL", server.baseUrl(), "OPENAI_API_KEY", KEY,
             "NO_PROXY", "127.0.0.1", "no_proxy", "127.0.0.1"));
         builder.environment().putAll(settings);
-        Process process = builder.start();
+        var process = builder.start();
         try {
             assertTrue(process.waitFor(100, TimeUnit.SECONDS), () -> command + " does not end");
         } finally {
@@ -485,7 +462,7 @@ class RealClientsTest {
     }
 
     private File nothing() throws Exception {
-        Path empty = dir.resolve("in");
+        var empty = dir.resolve("in");
         return (Files.exists(empty) ? empty : Files.createFile(empty)).toFile();
     }
 }

@@ -15,8 +15,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpServer;
 import java.io.BufferedInputStream;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -49,17 +47,15 @@ class ServeTest {
     private record Run(int status, String out, String err) {}
 
     @AfterEach void end() throws InterruptedException {
-        for (Process process : started)
+        for (var process : started)
             process.destroyForcibly().waitFor();
     }
 
-    // ---- the command line ----
-
     @Test void helpNamesEveryOptionWithin100Columns() throws Exception {
-        Run help = run("--help");
+        var help = run("--help");
 
         assertEquals(0, help.status, help.err);
-        for (String option : List.of("--port", "--host", "--engine", "--engine-key", "--model-name", "--store",
+        for (var option : List.of("--port", "--host", "--engine", "--engine-key", "--model-name", "--store",
             "--api-key", "--concurrency", "--timeout", "--max-requests", "--max-bytes", "SHEAF_ENGINE_KEY",
             "SHEAF_SERVER_KEY", "SHEAF_HOME", "OPENAI_BASE_URL"))
             assertTrue(help.out.contains(option), option);
@@ -85,7 +81,7 @@ class ServeTest {
     }
 
     @Test void aTakenPortIsASentenceAndExitCode1() throws Exception {
-        try (ServerSocket other = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
+        try (var other = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
             assertEquals(new Run(1, "", "start: 127.0.0.1:" + other.getLocalPort() + " is taken; choose another port, "
                 + "or port 0 (--port 0) for a free one\n"), run("--port", "" + other.getLocalPort()));
         }
@@ -101,13 +97,11 @@ class ServeTest {
     @Test void aStoreThatIsNoFolderIsASentenceAndExitCode1() throws Exception {
         Files.writeString(dir.resolve("store"), "a file");
 
-        Run run = run("--port", "0");
+        var run = run("--port", "0");
 
         assertEquals(1, run.status);
         assertTrue(run.err.matches("store: cannot be used \\(.*store.*\\)\n"), run.err);
     }
-
-    // ---- what it prints ----
 
     @Test void itsFirstLineIsTheBaseUrlAndAllElseIsOnStderr() throws Exception {
         serve();
@@ -128,15 +122,15 @@ class ServeTest {
     }
 
     @Test void keysComeFromTheEnvironmentAndAreNotPrinted() throws Exception {
-        HttpServer engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         engine.createContext("/", exchange -> {
             boolean known = "Bearer engine-secret".equals(exchange.getRequestHeaders().getFirst("Authorization"));
             exchange.sendResponseHeaders(known ? 404 : 401, -1);
             exchange.close();
         });
         engine.start();
-        String url = "http://127.0.0.1:" + engine.getAddress().getPort();
-        ProcessBuilder builder = command("--port", "0", "--engine", url);
+        var url = "http://127.0.0.1:" + engine.getAddress().getPort();
+        var builder = command("--port", "0", "--engine", url);
         builder.environment().put("SHEAF_ENGINE_KEY", "engine-secret");
         builder.environment().put("SHEAF_SERVER_KEY", "server-secret");
 
@@ -165,7 +159,7 @@ class ServeTest {
         client.get("/marker?marker=marker");
         client.get("/files?after=marker&limit=marker");
         RawClient.send(client.request("/files").header("Authorization", "Bearer marker").header("x-marker", "marker"));
-        for (String raw : List.of("marker\r\n\r\n", "GET /%marker HTTP/1.1\r\nmarker\r\n\r\n",
+        for (var raw : List.of("marker\r\n\r\n", "GET /%marker HTTP/1.1\r\nmarker\r\n\r\n",
             "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=marker\r\n"
                 + "Content-Length: 9\r\n\r\n--marker\n", "POST /v1/batches HTTP/1.1\r\nHost: localhost\r\n"
                 + "Transfer-Encoding: chunked\r\n\r\nmarker\r\n"))
@@ -176,16 +170,14 @@ class ServeTest {
         assertEquals(4, (text("out") + text("err")).lines().count(), text("err"));
     }
 
-    // ---- how it ends ----
-
     @Tag("S24")
     @DisabledOnOs(OS.WINDOWS)
     @ParameterizedTest
     @CsvSource({"INT, 130", "TERM, 143"})
     void aSignalEndsItAndItsBatchesGoOn(String signal, int status) throws Exception {
         assumeFalse(signal.equals("INT") && isInterruptIgnored(), "this process ignores SIGINT, and its children do");
-        Process first = serve("--engine", "http://127.0.0.1:1/v1");
-        String id = client.create(lines("one", "two"));
+        var first = serve("--engine", "http://127.0.0.1:1/v1");
+        var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
         new ProcessBuilder("kill", "-" + signal, "" + first.pid()).start().waitFor();
@@ -198,19 +190,17 @@ class ServeTest {
             client.finishedBatch(id).get("request_counts").toString());
     }
 
-    // ---- what is too large ----
-
     @Tag("S1")
     @ParameterizedTest(name = "{0} {1} is {2}")
     @CsvSource({"a header, 1000000, 431", "many headers, 1000000, 431", "a path, 10000, 414", "a path, 1000000, 414"})
     void aHeadThatIsTooLargeIsRefused(String part, int size, int status) throws IOException {
-        String head = switch (part) {
+        var head = switch (part) {
             case "a path" -> "GET /v1/" + "a".repeat(size) + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
             case "a header" -> "GET /v1/files HTTP/1.1\r\nHost: localhost\r\nx-large: " + "a".repeat(size) + "\r\n\r\n";
             default -> "GET /v1/files HTTP/1.1\r\nHost: localhost\r\n" + "a: b\r\n".repeat(size / 6) + "\r\n";
         };
 
-        String response = answered(head);
+        var response = answered(head);
 
         assertTrue(response.startsWith("HTTP/1.1 " + status + " "), response.lines().findFirst().orElse("nothing"));
         assertEquals(Set.of("message", "type", "param", "code"), names(error(response)), response);
@@ -221,14 +211,12 @@ class ServeTest {
     @CsvSource({"/v1/batches, 1048577", "/v1/chat/completions, 16777217"})
     void aBodyThatIsTooLargeIsRefused(String path, int size) throws IOException {
 
-        String response = answered("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + size
+        var response = answered("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + size
             + "\r\n\r\n" + " ".repeat(size));
 
         assertTrue(response.startsWith("HTTP/1.1 413 "), response);
         assertEquals(Set.of("message", "type", "param", "code"), names(error(response)), response);
     }
-
-    // ---- helpers ----
 
     Process serve(String... arguments) throws IOException {
         return start(command(Stream.concat(Stream.of("--port", "0"), Stream.of(arguments)).toArray(String[]::new)));
@@ -236,7 +224,7 @@ class ServeTest {
 
     /** Starts the server and returns when it has printed its URL. */
     Process start(ProcessBuilder builder) throws IOException {
-        Process process = builder.redirectOutput(dir.resolve("out").toFile()).redirectError(dir.resolve("err").toFile())
+        var process = builder.redirectOutput(dir.resolve("out").toFile()).redirectError(dir.resolve("err").toFile())
             .start();
         started.add(process);
         await(() -> text("out").contains("\n") || !process.isAlive());
@@ -244,9 +232,7 @@ class ServeTest {
         return process;
     }
 
-    String baseUrl() {
-        return text("out").strip().replace("OPENAI_BASE_URL=", "");
-    }
+    String baseUrl() { return text("out").strip().replace("OPENAI_BASE_URL=", ""); }
 
     /** Returns the line on stderr that begins with a word. */
     String line(String word) {
@@ -262,38 +248,38 @@ class ServeTest {
     }
 
     Run run(String... arguments) throws Exception {
-        Path err = dir.resolve("run.err");
-        Process process = command(arguments).redirectError(err.toFile()).start();
+        var err = dir.resolve("run.err");
+        var process = command(arguments).redirectError(err.toFile()).start();
         started.add(process);
-        String out = new String(process.getInputStream().readAllBytes(), UTF_8);
+        var out = new String(process.getInputStream().readAllBytes(), UTF_8);
         return new Run(process.waitFor(), out, Files.readString(err));
     }
 
     /** The command with a store of its own and no keys. */
     ProcessBuilder command(String... arguments) {
-        List<String> words = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+        var words = new ArrayList<String>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"), "sheaf.server.BatchServer",
             "--store", dir.resolve("store").toString()));
         words.addAll(List.of(arguments));
-        ProcessBuilder builder = new ProcessBuilder(words);
+        var builder = new ProcessBuilder(words);
         builder.environment().keySet().removeIf(name -> name.startsWith("SHEAF_"));
         return builder;
     }
 
     /** Returns what a server in this process says to these bytes. */
     static String answered(String sent) throws IOException {
-        try (BatchServer server = BatchServer.start()) {
+        try (var server = BatchServer.start()) {
             return exchanged(server.baseUrl(), sent);
         }
     }
 
     /** Sends bytes and returns all that comes back until the server closes or is silent. */
     static String exchanged(String baseUrl, String sent) throws IOException {
-        URI url = URI.create(baseUrl);
-        try (Socket socket = new Socket(url.getHost(), url.getPort())) {
+        var url = URI.create(baseUrl);
+        try (var socket = new Socket(url.getHost(), url.getPort())) {
             socket.setSoTimeout(1_000);
             try {
-                OutputStream out = socket.getOutputStream();
+                var out = socket.getOutputStream();
                 out.write(sent.getBytes(UTF_8));
                 out.flush();
             } catch (IOException closed) {
@@ -304,8 +290,8 @@ class ServeTest {
     }
 
     static String received(Socket socket) {
-        StringBuilder received = new StringBuilder();
-        try (InputStream in = new BufferedInputStream(socket.getInputStream())) {
+        var received = new StringBuilder();
+        try (var in = new BufferedInputStream(socket.getInputStream())) {
             for (int next; (next = in.read()) >= 0; )
                 received.append((char) next);
         } catch (IOException silentOrReset) {
@@ -320,7 +306,7 @@ class ServeTest {
 
     /** A process started in the background by a shell may ignore SIGINT, and hands that on. */
     static boolean isInterruptIgnored() throws IOException {
-        Path status = Path.of("/proc/self/status");
+        var status = Path.of("/proc/self/status");
         return Files.exists(status) && Files.readAllLines(status).stream().filter(line -> line.startsWith("SigIgn:"))
             .anyMatch(line -> (Long.parseUnsignedLong(line.substring(7).strip(), 16) & 2) != 0);
     }

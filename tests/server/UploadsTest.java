@@ -52,21 +52,17 @@ class UploadsTest {
         start();
     }
 
-    @AfterEach void close() {
-        server.close();
-    }
-
-    // ---- a file out of parts ----
+    @AfterEach void close() { server.close(); }
 
     @Test void partsBecomeAnOrdinaryFileInTheOrderOfTheirIds() throws IOException {
-        byte[] whole = lines("one", "two").getBytes(UTF_8);
-        String upload = create(whole.length, "batch");
-        String second = part(upload, Arrays.copyOfRange(whole, 100, whole.length));
-        String first = part(upload, Arrays.copyOf(whole, 100));
+        var whole = lines("one", "two").getBytes(UTF_8);
+        var upload = create(whole.length, "batch");
+        var second = part(upload, Arrays.copyOfRange(whole, 100, whole.length));
+        var first = part(upload, Arrays.copyOf(whole, 100));
 
-        JsonNode completed = json(complete(upload, first, second));
+        var completed = json(complete(upload, first, second));
 
-        JsonNode file = completed.get("file");
+        var file = completed.get("file");
         assertEquals("completed", completed.get("status").asText());
         assertEquals(file, json(client.get("/files/" + file.get("id").asText())));
         assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status",
@@ -78,7 +74,7 @@ class UploadsTest {
     }
 
     @Test void aPendingUploadHasTheFieldsOfOpenAIs() {
-        JsonNode upload = client.post("/uploads", asked(5, "vision").put("filename", "../a/cat.png"));
+        var upload = client.post("/uploads", asked(5, "vision").put("filename", "../a/cat.png"));
 
         assertEquals(Set.of("id", "object", "bytes", "created_at", "filename", "purpose", "status", "expires_at",
             "file"), names(upload));
@@ -89,16 +85,16 @@ class UploadsTest {
     }
 
     @Test void openAIsClientUploadsInParts() {
-        byte[] whole = lines("one", "two").getBytes(UTF_8);
+        var whole = lines("one", "two").getBytes(UTF_8);
         var openai = OpenAIOkHttpClient.builder().baseUrl(server.baseUrl()).apiKey("none").maxRetries(0).build();
 
-        Upload upload = openai.uploads().create(UploadCreateParams.builder().bytes(whole.length).filename("in.jsonl")
+        var upload = openai.uploads().create(UploadCreateParams.builder().bytes(whole.length).filename("in.jsonl")
             .mimeType("application/jsonl").purpose(FilePurpose.BATCH).build()).validate();
-        List<String> parts = Stream.of(Arrays.copyOf(whole, 9), Arrays.copyOfRange(whole, 9, whole.length))
+        var parts = Stream.of(Arrays.copyOf(whole, 9), Arrays.copyOfRange(whole, 9, whole.length))
             .map(data -> openai.uploads().parts().create(
                 PartCreateParams.builder().uploadId(upload.id()).data(data).build()).validate().id())
             .toList();
-        Upload completed = openai.uploads().complete(
+        var completed = openai.uploads().complete(
             UploadCompleteParams.builder().uploadId(upload.id()).partIds(parts).build()).validate();
 
         assertEquals(Upload.Status.COMPLETED, completed.status());
@@ -106,11 +102,11 @@ class UploadsTest {
     }
 
     @Test void partsMayComeAtOnce() throws IOException {
-        List<byte[]> texts = IntStream.range(0, 16).mapToObj(i -> "part %02d;".formatted(i).repeat(40_000)
+        var texts = IntStream.range(0, 16).mapToObj(i -> "part %02d;".formatted(i).repeat(40_000)
             .getBytes(UTF_8)).toList();
-        String upload = create(16 * texts.get(0).length, "assistants");
+        var upload = create(16 * texts.get(0).length, "assistants");
 
-        List<CompletableFuture<String>> sent = texts.stream()
+        var sent = texts.stream()
             .map(text -> CompletableFuture.supplyAsync(() -> part(upload, text))).toList();
         String[] ids = sent.stream().map(CompletableFuture::join).toArray(String[]::new);
 
@@ -118,16 +114,14 @@ class UploadsTest {
     }
 
     @Test void aFileMayHaveAnExpiryOfItsOwn() {
-        ObjectNode asked = asked(2, "batch");
+        var asked = asked(2, "batch");
         asked.putObject("expires_after").put("anchor", "created_at").put("seconds", 3_600);
-        String upload = client.post("/uploads", asked).get("id").asText();
+        var upload = client.post("/uploads", asked).get("id").asText();
 
-        JsonNode file = json(complete(upload, part(upload, "{}".getBytes(UTF_8)))).get("file");
+        var file = json(complete(upload, part(upload, "{}".getBytes(UTF_8)))).get("file");
 
         assertEquals(3_600, file.get("expires_at").asLong() - file.get("created_at").asLong());
     }
-
-    // ---- what is refused ----
 
     @ParameterizedTest(name = "{0} {1}")
     @CsvSource(delimiter = '|', quoteCharacter = '"', value = {
@@ -142,7 +136,7 @@ class UploadsTest {
         "bytes | 1000001 | Invalid 'bytes': expected an integer from 1 to 1000000, but got '1000001' instead.",
         "expires_after | 5 | Invalid type for 'expires_after': expected an object, but got a number instead."})
     void anUnusableUploadIsRefused(String param, String value, String message) throws IOException {
-        ObjectNode asked = asked(5, "batch");
+        var asked = asked(5, "batch");
         asked.set(param, JSON.readTree(value));
 
         assertRefused(400, param, message, client.send("POST", "/uploads", asked.toString().getBytes(UTF_8)));
@@ -157,10 +151,10 @@ class UploadsTest {
     }
 
     @Test void wrongPartIdsAreRefusedAndTheUploadStaysPending() {
-        String upload = create(4, "vision");
-        String part = part(upload, "abcd".getBytes(UTF_8));
-        String other = create(4, "vision");
-        String foreign = part(other, "abcd".getBytes(UTF_8));
+        var upload = create(4, "vision");
+        var part = part(upload, "abcd".getBytes(UTF_8));
+        var other = create(4, "vision");
+        var foreign = part(other, "abcd".getBytes(UTF_8));
 
         assertRefused(400, "part_ids[1]", "Part '" + part + "' is listed twice.", complete(upload, part, part));
         assertRefused(400, "part_ids[1]", "No such part of this upload: '" + foreign + "'.",
@@ -172,8 +166,8 @@ class UploadsTest {
     }
 
     @Test void aByteCountThatDiffersIsRefusedAndTheUploadStaysPending() {
-        String upload = create(6, "vision");
-        String first = part(upload, "abc".getBytes(UTF_8));
+        var upload = create(6, "vision");
+        var first = part(upload, "abc".getBytes(UTF_8));
 
         assertRefused(400, "part_ids", "The parts have 3 bytes, but the upload was created for 6.",
             complete(upload, first));
@@ -182,10 +176,10 @@ class UploadsTest {
     }
 
     @Test void aChecksumThatDiffersIsRefusedAndTheUploadStaysPending() throws Exception {
-        String upload = create(4, "vision");
-        String part = part(upload, "abcd".getBytes(UTF_8));
-        String right = HexFormat.of().formatHex(MessageDigest.getInstance("MD5").digest("abcd".getBytes(UTF_8)));
-        String wrong = "0".repeat(32);
+        var upload = create(4, "vision");
+        var part = part(upload, "abcd".getBytes(UTF_8));
+        var right = HexFormat.of().formatHex(MessageDigest.getInstance("MD5").digest("abcd".getBytes(UTF_8)));
+        var wrong = "0".repeat(32);
 
         assertRefused(400, "md5", "The parts have another MD5 checksum than '" + wrong + "'.",
             complete(upload, completion(part).put("md5", wrong)));
@@ -195,8 +189,8 @@ class UploadsTest {
     }
 
     @Test void aBatchFileOutOfPartsMustStartWithJsonToo() throws IOException {
-        String upload = create(8, "batch");
-        String part = part(upload, "not json".getBytes(UTF_8));
+        var upload = create(8, "batch");
+        var part = part(upload, "not json".getBytes(UTF_8));
 
         assertRefused(400, "file", "Invalid file format for Batch API. Must be .jsonl; its first line is no JSON"
             + " object.", complete(upload, part));
@@ -204,67 +198,65 @@ class UploadsTest {
     }
 
     @Test void moreBytesThanDeclaredAreRefused() throws IOException {
-        String upload = create(5_000, "vision");
-        String first = part(upload, new byte[3_000]);
+        var upload = create(5_000, "vision");
+        var first = part(upload, new byte[3_000]);
 
         assertRefused(413, "data", "Part is too large: the upload takes 2000 more bytes.",
             add(upload, new byte[2_001]));
         assertRefused(413, "data", "Part is too large: the upload takes 2000 more bytes.",
             add(upload, new byte[3_000_000]));
-        String second = part(upload, new byte[2_000]);
+        var second = part(upload, new byte[2_000]);
         assertRefused(413, "data", "Part is too large: the upload takes 0 more bytes.", add(upload, new byte[1]));
         assertEquals(200, complete(upload, first, second).statusCode());
         assertEquals(List.of(), leftovers());
     }
 
     @Test void partsThatComeAtOnceNeverExceedTheDeclaredBytesTogether() {
-        String upload = create(300_000, "vision");
+        var upload = create(300_000, "vision");
 
-        List<CompletableFuture<Integer>> sent = IntStream.range(0, 10)
+        var sent = IntStream.range(0, 10)
             .mapToObj(i -> CompletableFuture.supplyAsync(() -> add(upload, new byte[100_000]).statusCode())).toList();
 
-        List<Integer> statuses = sent.stream().map(CompletableFuture::join).sorted().toList();
+        var statuses = sent.stream().map(CompletableFuture::join).sorted().toList();
         assertEquals(List.of(200, 200, 200, 413, 413, 413, 413, 413, 413, 413), statuses);
     }
 
     @Test void aPartHasAtMostSixtyFourMegabytes() {
         int limit = 64 * 1024 * 1024;
-        String upload = create(limit + 1, "vision");
+        var upload = create(limit + 1, "vision");
 
         assertRefused(413, "data", "Part is too large: at most 67108864 bytes.", add(upload, new byte[limit + 1]));
         assertEquals(200, add(upload, new byte[limit]).statusCode());
     }
 
     @Test void aPartWithoutDataIsRefused() {
-        String upload = create(5, "vision");
+        var upload = create(5, "vision");
 
         assertRefused(400, "data", "Missing required parameter: 'data'.", add(upload, "file", new byte[5]));
         assertRefused(400, "data", "Invalid 'data': the part is empty.", add(upload, new byte[0]));
     }
 
     @Test void anUnknownUploadIsNotFound() {
-        for (String act : List.of("parts", "complete", "cancel"))
+        for (var act : List.of("parts", "complete", "cancel"))
             assertRefused(404, "upload_id", "No such Upload object: upload_x",
                 act.equals("parts") ? add("upload_x", new byte[1]) : client.send("POST", "/uploads/upload_x/" + act,
                     completion("part_x").toString().getBytes(UTF_8)));
     }
 
     @Test void noMoreThan256UploadsArePending() {
-        List<String> pending = IntStream.range(0, 256).mapToObj(i -> create(1, "vision")).toList();
-        byte[] another = asked(1, "vision").toString().getBytes(UTF_8);
+        var pending = IntStream.range(0, 256).mapToObj(i -> create(1, "vision")).toList();
+        var another = asked(1, "vision").toString().getBytes(UTF_8);
 
         assertRefused(429, null, "Too many pending uploads: at most 256.", client.send("POST", "/uploads", another));
         cancel(pending.get(0));
         assertEquals(200, client.send("POST", "/uploads", another).statusCode());
     }
 
-    // ---- the end of an upload ----
-
     @Test void aCompletionSaidTwiceHasTheSameAnswerAndAnyOtherIsRefused() {
-        String upload = create(4, "vision");
-        String part = part(upload, "abcd".getBytes(UTF_8));
+        var upload = create(4, "vision");
+        var part = part(upload, "abcd".getBytes(UTF_8));
 
-        HttpResponse<byte[]> first = complete(upload, part);
+        var first = complete(upload, part);
 
         assertArrayEquals(first.body(), complete(upload, part).body());
         assertRefused(400, "upload_id", "Cannot complete an upload with status 'completed'.",
@@ -276,10 +268,10 @@ class UploadsTest {
     }
 
     @Test void aCancelledUploadTakesNothingAndLeavesNothing() throws IOException {
-        String upload = create(10_000_000, "vision");
-        String part = part(upload, new byte[10_000]);
+        var upload = create(10_000_000, "vision");
+        var part = part(upload, new byte[10_000]);
 
-        JsonNode cancelled = json(cancel(upload));
+        var cancelled = json(cancel(upload));
 
         assertEquals("cancelled", cancelled.get("status").asText());
         assertEquals(List.of(), leftovers());
@@ -290,8 +282,8 @@ class UploadsTest {
     }
 
     @Test void anExpiredUploadTakesNothingAndLeavesNothing() throws Exception {
-        String upload = create(4, "vision");
-        String part = part(upload, "abcd".getBytes(UTF_8));
+        var upload = create(4, "vision");
+        var part = part(upload, "abcd".getBytes(UTF_8));
 
         letAnHourPass();
 
@@ -312,16 +304,14 @@ class UploadsTest {
         assertEquals(List.of(), leftovers());
     }
 
-    // ---- after a crash ----
-
     @Test void aPendingUploadGoesOnAfterARestart() throws IOException {
-        String upload = create(6, "vision");
-        String second = part(upload, "def".getBytes(UTF_8));
+        var upload = create(6, "vision");
+        var second = part(upload, "def".getBytes(UTF_8));
         server.close();
 
         start();
 
-        JsonNode completed = json(complete(upload, part(upload, "abc".getBytes(UTF_8)), second));
+        var completed = json(complete(upload, part(upload, "abc".getBytes(UTF_8)), second));
         assertEquals("abcdef", new String(content(completed), UTF_8));
         server.close();
         start();
@@ -330,9 +320,9 @@ class UploadsTest {
     }
 
     @Test void whatACrashLeftHalfWrittenGoesAtTheNextStart() throws IOException {
-        String upload = create(6, "vision");
-        String part = part(upload, "abcdef".getBytes(UTF_8));
-        String file = upload.replace("upload_", "file-");
+        var upload = create(6, "vision");
+        var part = part(upload, "abcdef".getBytes(UTF_8));
+        var file = upload.replace("upload_", "file-");
         server.close();
         Files.writeString(store.resolve("parts/part_half"), "ab");         // killed while a part was written
         Files.writeString(store.resolve("uploads/" + file), "abc");        // killed while the parts were joined
@@ -345,9 +335,7 @@ class UploadsTest {
         assertEquals(file, json(complete(upload, part)).at("/file/id").asText());
     }
 
-    private void start() {
-        server = BatchServer.options().store(store).maxBytes(1_000_000).start();
-    }
+    private void start() { server = BatchServer.options().store(store).maxBytes(1_000_000).start(); }
 
     private void letAnHourPass() throws Exception {
         try (var database = DriverManager.getConnection("jdbc:sqlite:" + store.resolve("state.db"));
@@ -367,18 +355,16 @@ class UploadsTest {
     }
 
     private String part(String upload, byte[] data) {
-        JsonNode part = json(add(upload, data));
+        var part = json(add(upload, data));
         assertEquals("upload.part " + upload, part.path("object").asText() + " " + part.path("upload_id").asText(),
             part.toString());
         return part.get("id").asText();
     }
 
-    private HttpResponse<byte[]> add(String upload, byte[] data) {
-        return add(upload, "data", data);
-    }
+    private HttpResponse<byte[]> add(String upload, byte[] data) { return add(upload, "data", data); }
 
     private HttpResponse<byte[]> add(String upload, String field, byte[] data) {
-        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"" + field + "\"; filename=\"part\"\r\n\r\n")
+        var head = ("--sheaf\r\nContent-Disposition: form-data; name=\"" + field + "\"; filename=\"part\"\r\n\r\n")
             .getBytes(UTF_8);
         return RawClient.send(client.request("/uploads/" + upload + "/parts")
             .header("Content-Type", "multipart/form-data; boundary=sheaf")
@@ -386,13 +372,13 @@ class UploadsTest {
     }
 
     private static byte[] concat(List<byte[]> arrays) {
-        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        var all = new ByteArrayOutputStream();
         arrays.forEach(all::writeBytes);
         return all.toByteArray();
     }
 
     private static ObjectNode completion(String... partIds) {
-        ObjectNode completion = JSON.createObjectNode();
+        var completion = JSON.createObjectNode();
         Stream.of(partIds).forEach(completion.putArray("part_ids")::add);
         return completion;
     }
@@ -415,10 +401,10 @@ class UploadsTest {
 
     /** Returns what lies in the store and is no file that clients know. */
     private List<String> leftovers() throws IOException {
-        List<String> known = client.ids("/files");
-        List<String> found = new ArrayList<>();
-        for (String folder : List.of("parts", "uploads", "files"))
-            try (Stream<Path> files = Files.list(store.resolve(folder))) {
+        var known = client.ids("/files");
+        var found = new ArrayList<String>();
+        for (var folder : List.of("parts", "uploads", "files"))
+            try (var files = Files.list(store.resolve(folder))) {
                 files.map(file -> file.getFileName().toString()).filter(name -> !known.contains(name))
                     .filter(name -> !name.startsWith("file-output-")).forEach(name -> found.add(folder + "/" + name));
             }
@@ -426,7 +412,7 @@ class UploadsTest {
     }
 
     private static void assertRefused(int status, String param, String message, HttpResponse<byte[]> response) {
-        JsonNode error = json(response).path("error");
+        var error = json(response).path("error");
         assertEquals(Set.of("message", "type", "param", "code"), names(error));
         assertEquals(status + " " + param + " " + message, response.statusCode() + " " + error.get("param").asText()
             + " " + error.get("message").asText());

@@ -8,7 +8,6 @@ import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.http.Headers;
@@ -16,7 +15,6 @@ import com.openai.errors.InvalidWebhookSignatureException;
 import com.openai.models.webhooks.WebhookVerificationParams;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -50,17 +48,11 @@ class WebhooksTest {
 
     /** What a receiver got. */
     record Delivery(String request, Map<String, String> headers, String body) {
-        String id() {
-            return headers.get("webhook-id");
-        }
+        String id() { return headers.get("webhook-id"); }
 
-        long time() {
-            return Long.parseLong(headers.get("webhook-timestamp"));
-        }
+        long time() { return Long.parseLong(headers.get("webhook-timestamp")); }
 
-        String type() {
-            return json(body.getBytes(UTF_8)).get("type").asText();
-        }
+        String type() { return json(body.getBytes(UTF_8)).get("type").asText(); }
     }
 
     final List<Delivery> heard = new CopyOnWriteArrayList<>();
@@ -71,22 +63,21 @@ class WebhooksTest {
     final OpenAIClient openai = OpenAIOkHttpClient.builder().apiKey("none").build();
 
     @AfterEach void close() throws Exception {
-        if (server != null)
-            server.close();
-        for (AutoCloseable each : open)
+        if (server != null) server.close();
+        for (var each : open)
             each.close();
     }
 
     @Test void eachEndOfABatchIsToldOnce() throws IOException {
         start(receiver(0, 200));
 
-        String completed = ended(lines("one"));
-        String failed = ended("{}\n");
+        var completed = ended(lines("one"));
+        var failed = ended("{}\n");
         server.pause();
-        String cancelled = client.create(lines("one"));
+        var cancelled = client.create(lines("one"));
         client.cancel(cancelled);
         server.expireAfter(Duration.ofMillis(10));
-        String expired = ended(lines("one"));
+        var expired = ended(lines("one"));
 
         await(() -> heard.size() == 4);
         assertEquals(Map.of(completed, "batch.completed", failed, "batch.failed", cancelled, "batch.cancelled", expired,
@@ -97,11 +88,11 @@ class WebhooksTest {
     @Test void openAIsClientTrustsTheSignature() throws IOException {
         start(receiver(0, 200));
 
-        String batch = ended(lines("one"));
+        var batch = ended(lines("one"));
 
         await(() -> heard.size() == 1);
-        Delivery delivery = heard.get(0);
-        JsonNode event = json(delivery.body.getBytes(UTF_8));
+        var delivery = heard.get(0);
+        var event = json(delivery.body.getBytes(UTF_8));
         assertEquals(Set.of("id", "object", "type", "created_at", "data"), RawClient.names(event));
         assertEquals(delivery.id() + " event batch.completed", String.join(" ", event.get("id").asText(),
             event.get("object").asText(), event.get("type").asText()));
@@ -149,7 +140,7 @@ class WebhooksTest {
     }
 
     @Test void aReceiverThatNeverAnswersHoldsUpNoBatch() throws IOException {
-        ServerSocket silent = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+        var silent = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
         open.add(silent);
         start(URI.create("http://127.0.0.1:" + silent.getLocalPort() + "/hook"));
 
@@ -161,7 +152,7 @@ class WebhooksTest {
 
     @Test void anEventIsStoredWithTheStatusThatItTellsOf() throws IOException {
         start(URI.create("http://127.0.0.1:" + freePort() + "/hook"));
-        String batch = client.create(lines("one"));
+        var batch = client.create(lines("one"));
 
         while (!client.found(batch).get("status").asText().equals("completed"))
             Thread.onSpinWait();
@@ -194,9 +185,9 @@ class WebhooksTest {
     }
 
     @Test void serveTakesTheSecretFromTheEnvironment() throws Exception {
-        Process serve = serve(SECRET, receiver(0, 200));
-        try (BufferedReader out = serve.inputReader()) {
-            String url = out.readLine().replaceFirst("OPENAI_BASE_URL=", "");
+        var serve = serve(SECRET, receiver(0, 200));
+        try (var out = serve.inputReader()) {
+            var url = out.readLine().replaceFirst("OPENAI_BASE_URL=", "");
 
             new RawClient(() -> url).create(lines("one"));
 
@@ -209,21 +200,20 @@ class WebhooksTest {
     }
 
     @Test void serveSaysThatTheSecretIsMissingOrWrong() throws Exception {
-        URI url = URI.create("http://127.0.0.1:9/hook");
+        var url = URI.create("http://127.0.0.1:9/hook");
 
         assertEquals("2 webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give --webhook-secret"
             + "; try 'serve --help'\n", said(serve("", url)));
         assertEquals("2 " + NO_SECRET + "; try 'serve --help'\n", said(serve("secret", url)));
-        assertEquals("2 " + NO_SECRET + "; try 'serve --help'\n", said(serve(SECRET, url, "--webhook-secret", "whsec_?")));
+        assertEquals("2 " + NO_SECRET + "; try 'serve --help'\n",
+            said(serve(SECRET, url, "--webhook-secret", "whsec_?")));
     }
 
-    private void start(URI webhook) {
-        server = BatchServer.options().store(store).webhook(webhook, SECRET).start();
-    }
+    private void start(URI webhook) { server = BatchServer.options().store(store).webhook(webhook, SECRET).start(); }
 
     /** Starts a receiver that answers with these statuses, and then with the last one for ever. */
     private URI receiver(int port, int... statuses) throws IOException {
-        HttpServer receiver = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+        var receiver = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
         int before = heard.size();
         receiver.createContext("/", exchange -> {
             heard.add(delivery(exchange));
@@ -238,36 +228,30 @@ class WebhooksTest {
     }
 
     private static Delivery delivery(HttpExchange exchange) throws IOException {
-        String body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
-        Map<String, String> headers = exchange.getRequestHeaders().entrySet().stream()
+        var body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
+        var headers = exchange.getRequestHeaders().entrySet().stream()
             .collect(Collectors.toMap(header -> header.getKey().toLowerCase(), header -> header.getValue().get(0)));
         return new Delivery(exchange.getRequestMethod() + " " + exchange.getRequestURI(), headers, body);
     }
 
     private static WebhookVerificationParams verification(Delivery delivery, String secret) {
-        Headers.Builder headers = Headers.builder();
+        var headers = Headers.builder();
         delivery.headers.forEach(headers::put);
         return WebhookVerificationParams.builder().payload(delivery.body).headers(headers.build()).secret(secret)
             .build();
     }
 
-    private String batchOf(Delivery delivery) {
-        return json(delivery.body.getBytes(UTF_8)).at("/data/id").asText();
-    }
+    private String batchOf(Delivery delivery) { return json(delivery.body.getBytes(UTF_8)).at("/data/id").asText(); }
 
-    private String ended(String lines) {
-        return client.finished(client.upload(lines)).get("id").asText();
-    }
+    private String ended(String lines) { return client.finished(client.upload(lines)).get("id").asText(); }
 
     private static int freePort() throws IOException {
-        try (ServerSocket any = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+        try (var any = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             return any.getLocalPort();
         }
     }
 
-    private void awaitNoEvents() {
-        await(() -> events() == 0);
-    }
+    private void awaitNoEvents() { await(() -> events() == 0); }
 
     /** Returns how many events the store has yet to tell. */
     private int events() {
@@ -288,7 +272,7 @@ class WebhooksTest {
     }
 
     private Process serve(String secret, URI url, String... more) throws IOException {
-        ProcessBuilder serve = new ProcessBuilder(Stream.concat(Stream.of(
+        var serve = new ProcessBuilder(Stream.concat(Stream.of(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
             System.getProperty("java.class.path"), "sheaf.server.BatchServer", "--port", "0", "--store",
             store.resolve("served").toString(), "--webhook", url.toString()), Arrays.stream(more)).toList());
@@ -298,7 +282,7 @@ class WebhooksTest {
     }
 
     private static String said(Process serve) throws Exception {
-        String said = new String(serve.getErrorStream().readAllBytes(), UTF_8);
+        var said = new String(serve.getErrorStream().readAllBytes(), UTF_8);
         return serve.waitFor() + " " + said;
     }
 }

@@ -1,0 +1,148 @@
+package sheaf;
+
+import static sheaf.Messages.count;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Fault;
+import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
+
+/** What is said of a batch: after a submit or an upload, while it is waited for, when it failed, and in lists. */
+final class Report {
+    /** The columns of {@link #asListed}. */
+    static final List<String> LISTED = List.of("id", "name", "status", "requests", "created", "kept");
+    /** The columns of {@link #asKept}. */
+    static final List<String> KEPT =
+        List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
+    private static final int SHOWN_FAULTS = 20;
+    private final BatchState state;
+    private final Retry.QueuePauses queue;                 // knows why there was no room
+
+    Report(BatchState state, Retry.QueuePauses queue) {
+        this.state = state;
+        this.queue = queue;
+    }
+
+    private String provider() { return state.provider().name(); }
+
+    private int partCount() { return state.parts().size(); }
+
+    private String keptIn() { return "; kept in " + state.journal().shortPath(); }
+
+    /** Returns its id and status, and what waits. */
+    String describe() {
+        long waiting = state.waitingCount();
+        return state.id() + " " + state.status() + (waiting == 0 || partCount() == 1 ? ""
+            : " (" + waiting + " of " + partCount() + " parts wait)");
+    }
+
+    /** Returns what a submit did: how many parts it created, and what waits. */
+    String submitted(int created) {
+        var what = created == 0 && state.hasBegun() ? attached() : sent(created);
+        return what + waiting() + keptIn();
+    }
+
+    private String sent(int created) {
+        var parts = created == partCount() ? "" : created + " of " + partCount() + " parts of ";
+        return "submitted " + parts + state.id() + " to " + provider() + " (" + size() + ")";
+    }
+
+    /** Returns what an upload did: how many files it uploaded. */
+    String uploaded(int files) {
+        if (!state.isOnlyUploaded()) return attached() + keptIn();
+        var what = files == 0 ? state.id() + " was uploaded before" : "uploaded " + state.id();
+        var file = partCount() == 1 ? " as " + state.part(1).inputFileId() : "";
+        return what + " to " + provider() + " (" + size() + ")" + file + ", and no batch of it yet" + keptIn();
+    }
+
+    private String attached() {
+        return "attached to " + state.id() + " (" + size() + ", submitted "
+            + Messages.minute(state.journal().submittedAt()) + "), nothing was sent"
+            + (unanswered().isEmpty() ? "" : "; it " + unanswered());
+    }
+
+    private String size() {
+        var manifest = state.journal().manifest();
+        return count(manifest.requests(), "request")
+            + (manifest.reused() == 0 ? ""
+                : String.format(Locale.ROOT, ", %,d of them answered before", manifest.reused()))
+            + (partCount() < 2 ? "" : ", in " + partCount() + " parts");
+    }
+
+    private String waiting() {
+        long waiting = state.waitingCount();
+        if (waiting == 0) return "";
+        return "; " + waiting + (waiting == 1 ? " part waits" : " parts wait") + " for room at " + provider()
+            + (queue.reason().isEmpty() ? "" : " (" + queue.reason() + ")") + ", and await() submits "
+            + (waiting == 1 ? "it" : "them");
+    }
+
+    /** Returns what a batch that was not run to its end lacks; "" if nothing. */
+    String unanswered() {
+        long unanswered = state.unansweredCount();
+        if (unanswered == 0) return "";
+        var status = state.status();
+        return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
+            + " unanswered, which results().retry() or repair(1) sends again";
+    }
+
+    /** Returns how to come back to a wait that was interrupted. */
+    String interrupted() {
+        if (state.provider().isLocal()) return Messages.GO_ON;
+        return state.id() + " goes on at " + provider() + "; run again, or batch(\"" + state.id()
+            + "\"), to come back to it" + (state.waitingCount() == 0 ? "" : " and submit what waits");
+    }
+
+    IllegalStateException stillGoing(Duration timeout) {
+        var reason = state.waitingCount() > 0 && !queue.reason().isEmpty() ? "; " + queue.reason() : "";
+        return new IllegalStateException("await: " + state.id() + " still " + state.status() + " after "
+            + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: batch(\"" + state.id()
+            + "\").await()");
+    }
+
+    BatchException failed() {
+        var faults = state.parts().stream().flatMap(part -> part.faults().stream()).toList();
+        var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
+        var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
+        var reason = faults.isEmpty() ? "the provider gave no reason"
+            : faults.size() + (faults.size() == 1 ? " fault" : " faults") + " in the input file: " + shown + more;
+        return new BatchException("await: " + state.id() + " failed; " + reason,
+            faults.isEmpty() ? "" : faults.get(0).code(), state.id());
+    }
+
+    /** A line of an input file is told as the row that it came from. */
+    private Stream<String> placed(Part part) {
+        var faults = part.faults().stream().limit(SHOWN_FAULTS).toList();
+        var lines = faults.stream().map(Fault::line).toList();
+        var rows = state.isKept() ? state.journal().requests().rowsAt(part.number(), lines) : Map.<Long, Long>of();
+        return faults.stream().map(fault -> where(fault.line(), rows.get(fault.line())) + fault.describe());
+    }
+
+    private static String where(long line, Long row) {
+        if (row != null) return "row " + row + " ";
+        return line > 0 ? "line " + line + " " : "";
+    }
+
+    /** Returns its cells in the list of a provider's batches. */
+    List<String> asListed(boolean isHere) {
+        var created = state.submittedAt().equals(Instant.EPOCH) ? "" : Messages.minute(state.submittedAt());
+        return List.of(state.id(), state.name(), state.status().text(), state.counts().toString(), created,
+            state.isKept() || isHere ? "here" : "");
+    }
+
+    /** Returns its cells in the list of what is kept here. */
+    List<String> asKept() {
+        var journal = state.journal();
+        boolean isUnsent = state.isOver() && !state.status().isTerminal();
+        return List.of(journal.folderName(), provider(), isUnsent ? "not sent" : state.status().text(),
+            state.countsOfAll().toString(), Messages.day(state.submittedAt()), journal.answers(),
+            Messages.size(journal.bytes()));
+    }
+}

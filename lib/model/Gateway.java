@@ -1,0 +1,137 @@
+package sheaf.model;
+
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * One URL that outlives the engine behind it: requests are passed on to the engine's process, and when that dies
+ * another is started. It does not know what the requests say.
+ */
+final class Gateway {
+    private static final int FAILED_STARTS = 3;   // so many in a row, and the engine is given up
+
+    private final String model;
+    private final int slots;
+    private final Engine engine;
+    private final HttpServer server;
+    private final Semaphore freeSlots;
+    /** A call sent among others holds the read lock, one sent alone the write lock; in the order in which they came. */
+    private final ReentrantReadWriteLock sending = new ReentrantReadWriteLock(true);
+    private EngineProcess process;
+    private int failedStarts;
+    private boolean closed;
+
+    private Gateway(String model, int slots, Engine engine, HttpServer server) {
+        this.model = model;
+        this.slots = slots;
+        this.engine = engine;
+        this.server = server;
+        this.freeSlots = new Semaphore(slots);
+    }
+
+    /** Starts the engine and returns when it is ready behind a URL. */
+    static Gateway open(String model, int slots, int port, Engine engine) {
+        try {
+            var gateway = new Gateway(model, slots, engine, Http.bind(port));
+            gateway.start();
+            return gateway;
+        } catch (IOException e) {
+            throw new UncheckedIOException("start: cannot listen on port " + port
+                + " (" + Machine.reason(e) + "); name another", e);
+        }
+    }
+
+    private void start() {
+        try {
+            liveProcess();
+        } catch (RuntimeException e) {
+            server.stop(0);
+            throw e;
+        }
+        Http.serve(server, this::answer);
+    }
+
+    String baseUrl() { return "http://127.0.0.1:" + server.getAddress().getPort() + "/v1"; }
+
+    private Http.Reply answer(Http.Call call) throws IOException {
+        return switch (call.method() + " " + call.path()) {
+            case "GET /health" -> Http.Reply.ok(Map.of("status", "ok"));
+            case "GET /props" -> Http.Reply.ok(Map.of("total_slots", slots));   // as a llama-server says it
+            case "GET /v1/models" -> Http.Reply.ok(models());
+            default -> {
+                if (!call.method().equals("POST")) throw Http.Refusal.notFound(call);
+                yield forward(call);
+            }
+        };
+    }
+
+    private Map<String, Object> models() {
+        var only = Map.of("id", model, "object", "model", "created", 0, "owned_by", "local");
+        return Map.of("object", "list", "data", List.of(only));
+    }
+
+    private Http.Reply forward(Http.Call call) throws IOException {
+        try {
+            freeSlots.acquire();
+        } catch (InterruptedException e) {
+            throw Machine.interrupted();
+        }
+        try {
+            return sendAmongOthers(call).orElseGet(() -> sendAlone(call));
+        } catch (IllegalStateException e) {
+            throw new Http.Refusal(503, "engine_unavailable", null, e.getMessage());
+        } finally {
+            freeSlots.release();
+        }
+    }
+
+    /** Sends the call while others run; empty if the engine died meanwhile, whichever call was the cause. */
+    private Optional<Http.Reply> sendAmongOthers(Http.Call call) {
+        sending.readLock().lock();
+        try {
+            return liveProcess().trySend(call);
+        } finally {
+            sending.readLock().unlock();
+        }
+    }
+
+    /** Sends the call while nothing else runs: if the engine dies again, this call is the cause. */
+    private Http.Reply sendAlone(Http.Call call) {
+        sending.writeLock().lock();
+        try {
+            var current = liveProcess();
+            return current.trySend(call).orElseThrow(() -> new Http.Refusal(500, "engine_crashed", null,
+                "this request crashed the engine, also when it ran alone (" + current.lastWords() + ")"));
+        } finally {
+            sending.writeLock().unlock();
+        }
+    }
+
+    /** Returns the process to send to; starts one if there is none or the last one died. */
+    private synchronized EngineProcess liveProcess() {
+        if (closed) throw new IllegalStateException("the local model was closed");
+        if (process == null || !process.isAlive()) process = startProcess();
+        return process;
+    }
+
+    private EngineProcess startProcess() {
+        if (failedStarts == FAILED_STARTS)
+            throw new IllegalStateException("the engine failed to start " + FAILED_STARTS + " times in a row");
+        failedStarts++;
+        var started = engine.start();
+        failedStarts = 0;
+        return started;
+    }
+
+    synchronized void close() {
+        closed = true;
+        server.stop(0);
+        process.end();
+    }
+}

@@ -1,0 +1,116 @@
+package sheaf.server;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * The batch object that clients see: its statuses and when they began, its counts and its usage. It knows no file and
+ * no thread; whoever has it keeps others from it while it changes.
+ */
+final class BatchObject {
+    private static final List<String> LATER = List.of("in_progress", "finalizing", "completed", "failed", "expired",
+        "cancelling", "cancelled");
+
+    private final ObjectNode json;
+
+    BatchObject(ObjectNode json) { this.json = json.deepCopy(); }
+
+    /** Returns the object of a batch at its creation. */
+    static ObjectNode created(String id, ObjectNode asked, long now, Duration window) {
+        var batch = Json.object().put("id", id).put("object", "batch");
+        batch.set("endpoint", asked.get("endpoint"));
+        batch.putNull("model").putNull("errors");
+        batch.set("input_file_id", asked.get("input_file_id"));
+        batch.set("completion_window", asked.get("completion_window"));
+        batch.put("status", "validating").putNull("output_file_id").putNull("error_file_id");
+        batch.put("created_at", now);
+        LATER.forEach(status -> batch.putNull(status + "_at"));
+        batch.put("expires_at", now + window.toSeconds());
+        batch.putObject("request_counts").put("total", 0).put("completed", 0).put("failed", 0);
+        batch.putNull("usage").set("metadata", asked.get("metadata"));
+        if (asked.hasNonNull("output_expires_after"))
+            batch.set("output_expires_after", asked.get("output_expires_after"));
+        return batch;
+    }
+
+    ObjectNode copy() { return json.deepCopy(); }
+
+    void restore(ObjectNode copy) { json.setAll(copy); }
+
+    String id() { return text("id"); }
+
+    String text(String field) { return json.get(field).textValue(); }
+
+    boolean is(String status) { return text("status").equals(status); }
+
+    /** Returns one of the request counts: total, completed or failed. */
+    int count(String outcome) { return counts().get(outcome).intValue(); }
+
+    private ObjectNode counts() { return (ObjectNode) json.get("request_counts"); }
+
+    /** Enters a status, and notes when, unless it was entered before. */
+    void enter(String status, long now) {
+        json.put("status", status);
+        if (json.get(status + "_at").isNull()) json.put(status + "_at", now);
+    }
+
+    /** Takes note of what its input file holds, and is in progress unless it was cancelled meanwhile. */
+    void admit(int total, String model, long now) {
+        counts().put("total", total);
+        json.put("model", model);
+        if (is("validating")) enter("in_progress", now);
+    }
+
+    /** Forgets what has run, before the lines of its files are counted from the start. */
+    void forgetCounts() {
+        counts().put("completed", 0).put("failed", 0);
+        json.putNull("usage");
+    }
+
+    /** Counts a line of the output or error file, and adds up its usage. */
+    void count(JsonNode written) {
+        int status = written.at("/response/status_code").asInt();
+        var outcome = status >= 200 && status < 300 ? "completed" : "failed";
+        counts().put(outcome, count(outcome) + 1);
+        var usage = written.at("/response/body/usage");
+        if (usage.isObject()) add(usage);
+    }
+
+    private void add(JsonNode usage) {
+        var sum = json.get("usage") instanceof ObjectNode earlier ? earlier : json.putObject("usage");
+        add(sum, "input_tokens", usage.path("input_tokens").asLong() + usage.path("prompt_tokens").asLong());
+        add(sum.withObject("/input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
+        add(sum, "output_tokens", usage.path("output_tokens").asLong() + usage.path("completion_tokens").asLong());
+        add(sum.withObject("/output_tokens_details"), "reasoning_tokens", detail(usage, "reasoning_tokens"));
+        add(sum, "total_tokens", usage.path("total_tokens").asLong());
+    }
+
+    private static void add(ObjectNode sum, String field, long more) {
+        sum.put(field, sum.path(field).asLong() + more);
+    }
+
+    private static long detail(JsonNode usage, String field) { return usage.findPath(field).asLong(); }
+
+    /** Ends in a status, with the ids of the files that have lines; null stands for one that has none. */
+    void end(String status, String outputId, String errorId, long now) {
+        json.put("output_file_id", outputId).put("error_file_id", errorId);
+        enter(status, now);
+    }
+
+    /**
+     * Ends because of these faults, with the files of what ran before. One that was cancelled first is cancelled, and
+     * shows no faults if it had not begun.
+     */
+    void fail(List<BatchError> faults, List<ObjectNode> files, long now) {
+        boolean wasCancelled = is("cancelling");
+        var errors = Json.object().put("object", "list");
+        faults.forEach(fault -> errors.withArray("data").add(fault.json()));
+        json.set("errors", wasCancelled && count("total") == 0 ? null : errors);
+        for (var file : files)
+            json.set(file.get("id").textValue().contains("output") ? "output_file_id" : "error_file_id",
+                file.get("id"));
+        enter(wasCancelled ? "cancelled" : "failed", now);
+    }
+}

