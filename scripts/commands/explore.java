@@ -21,16 +21,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import jdk.jshell.tool.JavaShellToolBuilder;
-import sheaf.server.BatchServer;
-import sheaf.model.LocalModel;
 import sheaf.Sheaf.Provider;
+import sheaf.model.LocalModel;
+import sheaf.server.BatchServer;
 
 /** JShell's own tool, which runs what is typed in another JVM: no Ctrl-C and no crash there ends the server here. */
 class explore {
     private static final String START = """
-        import sheaf.BatchServer;
-        import sheaf.LocalModel;
         import sheaf.Sheaf;
+        import sheaf.model.LocalModel;
+        import sheaf.server.BatchServer;
         import static sheaf.Sheaf.*;
         var questions = csv("data/questions.csv");
         """;
