@@ -93,12 +93,7 @@ final class ServerBench {
         parse(input);                                      // once before, for the compiler
         double parsing = seconds(() -> parse(input));
         var ids = new ArrayList<String>();
-<<<<<<< HEAD
         for (var part : parts(input)) ids.add(uploaded(part, "batch"));
-=======
-        for (var part : parts(input))
-            ids.add(uploaded(part, "batch"));
->>>>>>> scripts
         double running = seconds(() -> finish(ids));
         row("lines through the echo engine", size.lines / running, "lines/s",
             ratio(parsing / running) + " of one thread that parses and writes the same JSON");
@@ -107,11 +102,7 @@ final class ServerBench {
 
     private Path inputFile(int lines) throws IOException {
         var input = folder.resolve("input.jsonl");
-<<<<<<< HEAD
         try (var out = Files.newBufferedWriter(input)) {
-=======
-        try (BufferedWriter out = Files.newBufferedWriter(input)) {
->>>>>>> scripts
             for (int i = 1; i <= lines; i++)
                 out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
                     + "\"body\":" + RawClient.body("Summarize review " + i + ": the soup was cold, gr\u00fc\u00dfe")
@@ -123,17 +114,10 @@ final class ServerBench {
     /** Cuts a file at every 50,000th line: more a batch may not have. */
     private List<Path> parts(Path input) throws IOException {
         var parts = new ArrayList<Path>();
-<<<<<<< HEAD
         try (var in = Files.newBufferedReader(input)) {
             for (var line = in.readLine(); line != null; ) {
                 var part = folder.resolve("part-" + parts.size() + ".jsonl");
                 try (var out = Files.newBufferedWriter(part)) {
-=======
-        try (BufferedReader in = Files.newBufferedReader(input)) {
-            for (String line = in.readLine(); line != null; ) {
-                var part = folder.resolve("part-" + parts.size() + ".jsonl");
-                try (BufferedWriter out = Files.newBufferedWriter(part)) {
->>>>>>> scripts
                     for (int i = 0; i < 50_000 && line != null; i++, line = in.readLine())
                         out.append(line).append('\n');
                 }
@@ -144,16 +128,9 @@ final class ServerBench {
     }
 
     private void parse(Path input) throws IOException {
-<<<<<<< HEAD
         try (var in = Files.newBufferedReader(input);
                 var out = Files.newOutputStream(folder.resolve("parsed"))) {
             for (String line; (line = in.readLine()) != null; ) out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
-=======
-        try (BufferedReader in = Files.newBufferedReader(input);
-                var out = Files.newOutputStream(folder.resolve("parsed"))) {
-            for (String line; (line = in.readLine()) != null; )
-                out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
->>>>>>> scripts
         }
     }
 
@@ -161,12 +138,7 @@ final class ServerBench {
         var batches = files.stream()
             .map(file -> json(client.create(RawClient.batch(file))).get("id").asText()).toList();
         int lines = 0;
-<<<<<<< HEAD
         for (var id : batches) lines += checkedLines(finished(id));
-=======
-        for (var id : batches)
-            lines += checkedLines(finished(id));
->>>>>>> scripts
         assertEquals(size.lines, lines);
     }
 
@@ -190,13 +162,7 @@ final class ServerBench {
         return lines;
     }
 
-<<<<<<< HEAD
     private HttpRequest content(String id) { return client.request("/files/" + id + "/content").build(); }
-=======
-    private HttpRequest content(String id) {
-        return client.request("/files/" + id + "/content").build();
-    }
->>>>>>> scripts
 
     private void file() throws Exception {
         var file = randomFile("large", size.megabytes);
@@ -214,15 +180,9 @@ final class ServerBench {
 
     private Path randomFile(String name, int megabytes) throws IOException {
         var file = folder.resolve(name);
-<<<<<<< HEAD
         var bytes = new byte[MEGABYTE];
         var random = new Random(name.hashCode());
         try (var out = Files.newOutputStream(file)) {
-=======
-        byte[] bytes = new byte[MEGABYTE];
-        var random = new Random(name.hashCode());
-        try (OutputStream out = Files.newOutputStream(file)) {
->>>>>>> scripts
             for (int i = 0; i < megabytes; i++) {
                 random.nextBytes(bytes);
                 out.write(bytes);
@@ -284,11 +244,7 @@ final class ServerBench {
 
     private void checkUpload(Path file) throws IOException, InterruptedException {
         var id = uploaded(file, "user_data");
-<<<<<<< HEAD
         var back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
-=======
-        byte[] back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
->>>>>>> scripts
         assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
     }
 
@@ -298,12 +254,7 @@ final class ServerBench {
             work.run();
             return null;
         };
-<<<<<<< HEAD
         for (var each : threads.invokeAll(Collections.nCopies(size.clients, call))) each.get();
-=======
-        for (var each : threads.invokeAll(Collections.nCopies(size.clients, call)))
-            each.get();
->>>>>>> scripts
         threads.shutdown();
     }
 

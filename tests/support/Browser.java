@@ -80,14 +80,8 @@ public final class Browser implements AutoCloseable {
 
     /** Returns whether the profile is gone; a child that is about to end may still write to it. */
     private boolean isDeleted() {
-<<<<<<< HEAD
         try (var tree = Files.walk(profile)) {
             for (var path : tree.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
-=======
-        try (Stream<Path> tree = Files.walk(profile)) {
-            for (var path : tree.sorted(Comparator.reverseOrder()).toList())
-                Files.deleteIfExists(path);
->>>>>>> scripts
             return true;
         } catch (IOException | UncheckedIOException notYet) {
             return Files.notExists(profile);
@@ -120,12 +114,7 @@ public final class Browser implements AutoCloseable {
 
         private Tab(String url) {
             socket = RawClient.HTTP.newWebSocketBuilder().buildAsync(URI.create(url), this).join();
-<<<<<<< HEAD
             for (var domain : List.of("Page", "Runtime", "Log")) command(domain + ".enable");
-=======
-            for (var domain : List.of("Page", "Runtime", "Log"))
-                command(domain + ".enable");
->>>>>>> scripts
         }
 
         /** Sends a command, with names and values by turns, and returns its result. */

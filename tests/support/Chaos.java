@@ -109,12 +109,7 @@ public final class Chaos {
         var threads = Executors.newFixedThreadPool(AT_ONCE);
         try {
             int batches = 0;
-<<<<<<< HEAD
             for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList()) batches += each.get();
-=======
-            for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList())
-                batches += each.get();
->>>>>>> scripts
             return batches;
         } finally {
             threads.shutdownNow();
@@ -141,19 +136,10 @@ public final class Chaos {
 
     /** Counts on a server that speaks plainly and makes no faults: not every dialect tells all. */
     private int checkServer() {
-<<<<<<< HEAD
         try (var server = BatchServer.options().store(store).start()) {
             var ledger = new Ledger(new RawClient(server::baseUrl));
             if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
             else ledger.assertEachOnce(paid());
-=======
-        try (BatchServer server = BatchServer.options().store(store).start()) {
-            var ledger = new Ledger(new RawClient(server::baseUrl));
-            if (hidesFiles)
-                ledger.assertEachOnce(paid(), lostUploads.get());
-            else
-                ledger.assertEachOnce(paid());
->>>>>>> scripts
             return ledger.batches();
         }
     }
@@ -248,13 +234,7 @@ public final class Chaos {
     }
 
     /** Returns whether a request breaks at the engine when it is first sent. */
-<<<<<<< HEAD
     private boolean breaks(String prompt, String model) { return repairs && (model + prompt).hashCode() % 5 == 0; }
-=======
-    private boolean breaks(String prompt, String model) {
-        return repairs && (model + prompt).hashCode() % 5 == 0;
-    }
->>>>>>> scripts
 
     /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
     private synchronized Fault fault(String request) {
@@ -288,15 +268,8 @@ public final class Chaos {
     private Fault refusal(Random chance) {
         int status = STATUSES[chance.nextInt(STATUSES.length)];
         var fault = Fault.status(status);
-<<<<<<< HEAD
         if (chance.nextInt(3) == 0) fault = fault.body(chance.nextBoolean() ? HTML : "");
         if (chance.nextBoolean()) fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
-=======
-        if (chance.nextInt(3) == 0)
-            fault = fault.body(chance.nextBoolean() ? HTML : "");
-        if (chance.nextBoolean())
-            fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
->>>>>>> scripts
         return counted(String.valueOf(status), fault);
     }
 

@@ -87,12 +87,7 @@ public final class ClientKills {
         }
         threads.shutdown();
         var kills = new ArrayList<Map<Phase, Integer>>();
-<<<<<<< HEAD
         for (var each : running) kills.add(each.get());
-=======
-        for (var each : running)
-            kills.add(each.get());
->>>>>>> scripts
         return kills;
     }
 
@@ -112,15 +107,8 @@ public final class ClientKills {
             int latency = random.nextInt(20);
             server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
             boolean goesOn = true;
-<<<<<<< HEAD
             for (var moment : moments()) goesOn = goesOn && live(moment);
             if (goesOn) live(null);
-=======
-            for (var moment : moments())
-                goesOn = goesOn && live(moment);
-            if (goesOn)
-                live(null);
->>>>>>> scripts
             check();
             return kills;
         } catch (Exception | AssertionError e) {
@@ -171,13 +159,7 @@ public final class ClientKills {
 
     private Path output() { return folder.resolve("results"); }
 
-<<<<<<< HEAD
     private Path errors() { return folder.resolve("stderr"); }
-=======
-    private Path errors() {
-        return folder.resolve("stderr");
-    }
->>>>>>> scripts
 
     /** One process of the script, from its start to its end, or to the moment at which it is killed. */
     private final class Life {
@@ -197,12 +179,7 @@ public final class ClientKills {
             this.process = start();
             if (moment != null && moment.phase == Phase.BEFORE_SUBMIT)
                 killAfter("time", chance.nextDouble() * START.get());
-<<<<<<< HEAD
             if (moment != null && moment.phase == null) killAfter("time", chance.nextDouble() * 4 * START.get());
-=======
-            if (moment != null && moment.phase == null)
-                killAfter("time", chance.nextDouble() * 4 * START.get());
->>>>>>> scripts
             var listener = new Thread(this::listen, "client-listener");
             listener.setDaemon(true);
             listener.start();
@@ -243,8 +220,7 @@ public final class ClientKills {
         private static Phase phase(String request) {
             boolean batches = request.contains("/v1/batches");
             boolean one = request.matches("GET .*/(files|batches)/.*");
-            if (batches) return one ? Phase.WAITING : Phase.CREATING;
-            return one ? Phase.DOWNLOADING : Phase.UPLOADING;
+            return batches ? one ? Phase.WAITING : Phase.CREATING : one ? Phase.DOWNLOADING : Phase.UPLOADING;
         }
 
         private Fault strike() {
@@ -255,9 +231,9 @@ public final class ClientKills {
                 case 3 -> killAfter("served, and cut off:", 10 * chance.nextDouble());
                 default -> killAfter("answered:", 20 * chance.nextDouble());
             }
-            if (how.startsWith("sent, and never")) return Fault.dropped();
-            if (how.startsWith("served, but")) return Fault.late(Duration.ofSeconds(1));
-            return how.startsWith("served, and cut") ? Fault.lost() : null;
+            return how.startsWith("sent, and never") ? Fault.dropped()
+                : how.startsWith("served, but") ? Fault.late(Duration.ofSeconds(1))
+                : how.startsWith("served, and cut") ? Fault.lost() : null;
         }
 
         private void killAfter(String how, double millis) {

@@ -51,11 +51,7 @@ public final class KilledClient {
     }
 
     private static void write(Results results, Path file) throws IOException {
-<<<<<<< HEAD
         try (var out = new PrintWriter(Files.newBufferedWriter(file))) {
-=======
-        try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(file))) {
->>>>>>> scripts
             for (var result : results) {
                 out.print(line(result.row("n"), result.text()));
                 say("result " + result.row("n"));

@@ -84,12 +84,7 @@ public final class Kills {
         try {
             var url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
             var random = new Random(seed);
-<<<<<<< HEAD
             for (int i = 0; i < count; i++) live(url, random);
-=======
-            for (int i = 0; i < count; i++)
-                live(url, random);
->>>>>>> scripts
             return lastLife(url, count);
         } catch (Exception | AssertionError e) {
             throw new AssertionError("seed " + seed + " after " + kills + ": " + e.getMessage(), e);
@@ -124,18 +119,9 @@ public final class Kills {
         boolean timed = moment == Moment.TIME || moment == Moment.TERM;
         if (!timed) come.await(1_500, MILLISECONDS);
         LockSupport.parkNanos((long) (random.nextDouble() * (timed ? 800_000_000L : 12_000_000L)));
-<<<<<<< HEAD
         if (moment == Moment.TERM) server.stop();
         else server.kill();
         for (var thread : clients) thread.join(30_000);
-=======
-        if (moment == Moment.TERM)
-            server.stop();
-        else
-            server.kill();
-        for (var thread : clients)
-            thread.join(30_000);
->>>>>>> scripts
     }
 
     /** Acts until the server is gone. */
@@ -159,12 +145,7 @@ public final class Kills {
             default -> look(random);
         }
         var again = unanswered.poll();
-<<<<<<< HEAD
         if (again != null) create(again);
-=======
-        if (again != null)
-            create(again);
->>>>>>> scripts
     }
 
     private void come(Moment which) {
@@ -180,13 +161,8 @@ public final class Kills {
     /** Uploads, with the moment in the middle. */
     private String uploaded(byte[] bytes, String purpose) {
         var digest = sha256(bytes);
-<<<<<<< HEAD
         seen.attempts.add(digest);
         var head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
-=======
-        attempts.add(digest);
-        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
->>>>>>> scripts
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
         var answer = RawClient.send(client.request("/files")
@@ -223,23 +199,14 @@ public final class Kills {
     }
 
     private void submit(Random random) {
-<<<<<<< HEAD
         if (seen.linesOnTheirWay() > ENOUGH_LINES) return;
-=======
-        if (linesOnTheirWay() > ENOUGH_LINES) return;
->>>>>>> scripts
         var name = "b" + names.incrementAndGet();
         int lines = random.nextInt(8) == 0 ? 500 + random.nextInt(2_500) : 1 + random.nextInt(300);
         boolean faulty = random.nextInt(10) == 0;
         var file = uploaded(input(name, lines, faulty).getBytes(UTF_8), "batch");
         var key = random.nextBoolean() ? "key-" + name : null;
-<<<<<<< HEAD
         var intent = new Witness.Intent(name, key, file, lines, faulty);
         seen.intents.put(name, intent);
-=======
-        var intent = new Intent(name, key, file, lines, faulty);
-        intents.put(name, intent);
->>>>>>> scripts
         come(Moment.CREATE);
         create(intent);
         come(Moment.VALIDATION);
@@ -254,7 +221,6 @@ public final class Kills {
         return faulty ? input + "{\"custom_id\":" : input.toString();
     }
 
-<<<<<<< HEAD
     private void create(Witness.Intent intent) {
         var batch = RawClient.batch(intent.file());
         batch.putObject("metadata").put("intent", intent.name());
@@ -264,22 +230,6 @@ public final class Kills {
         try {
             var answer = RawClient.send(request);
             seen.created.put(accepted(answer).get("id").asText(), intent);
-=======
-    private static String text(String name, int line) {
-        return name + " line " + line + (line % 9 == 0 ? " refuse" : " gr\u00fc\u00dfe \ud83c\udf3e\u2028");
-    }
-
-    private void create(Intent intent) {
-        var batch = RawClient.batch(intent.file);
-        batch.putObject("metadata").put("intent", intent.name);
-        var request = client.request("/batches").POST(ofByteArray(batch.toString().getBytes(UTF_8)));
-        if (intent.key != null)
-            request.header("Idempotency-Key", intent.key);
-        boolean answered = false;
-        try {
-            var answer = RawClient.send(request);
-            created.put(accepted(answer).get("id").asText(), intent);
->>>>>>> scripts
             answered = true;
         } finally {
             if (!answered && intent.key() != null) unanswered.add(intent);
@@ -287,21 +237,14 @@ public final class Kills {
     }
 
     private void cancelOne(Random random) {
-<<<<<<< HEAD
         var id = any(seen.created.keySet(), random);
         if (id == null || random.nextInt(3) > 0) return;
         seen.cancelled.add(id);
-=======
-        var id = any(created.keySet(), random);
-        if (id == null || random.nextInt(3) > 0) return;
-        cancelled.add(id);
->>>>>>> scripts
         int status = said(client.cancel(id)).statusCode();
         assertTrue(status == 200 || status == 409, "cancel: " + status);
     }
 
     private void deleteOne(Random random) {
-<<<<<<< HEAD
         var id = any(seen.deletable, random);
         if (id == null || !seen.deletable.remove(id)) return;
         seen.uploads.remove(id);                          // whether it is gone is not known until the answer
@@ -314,35 +257,14 @@ public final class Kills {
         if (digest == null) return;
         var content = said(client.get("/files/" + id + "/content"));
         if (seen.uploads.containsKey(id))
-=======
-        var id = any(deletable, random);
-        if (id == null || !deletable.remove(id)) return;
-        uploads.remove(id);                          // whether it is gone is not known until the answer
-        if (client.send("DELETE", "/files/" + id, new byte[0]).statusCode() == 200)
-            deleted.add(id);
-    }
-
-    private void download(Random random) {
-        var id = any(uploads.keySet(), random);
-        var digest = id == null ? null : uploads.get(id);
-        if (digest == null) return;
-        var content = said(client.get("/files/" + id + "/content"));
-        if (uploads.containsKey(id))
->>>>>>> scripts
             assertEquals(digest, sha256(content.body()), () -> id + " with status " + content.statusCode());
     }
 
     /** Looks at a batch: what it says must never go back. */
     private void look(Random random) {
-<<<<<<< HEAD
         var id = any(seen.created.keySet(), random);
         if (id == null) return;
         int before = seen.ran.getOrDefault(id, 0);
-=======
-        var id = any(created.keySet(), random);
-        if (id == null) return;
-        int before = ran.getOrDefault(id, 0);
->>>>>>> scripts
         var batch = accepted(client.get("/batches/" + id));
         int now = batch.at("/request_counts/completed").asInt() + batch.at("/request_counts/failed").asInt();
         assertTrue(now >= before, () -> id + " went back from " + before + " to " + now);
@@ -362,49 +284,16 @@ public final class Kills {
         if (seen.settled.contains(text)) faults.add(new AssertionError("asked again: " + text));
         LockSupport.parkNanos(ThreadLocalRandom.current().nextLong(5_000_000));
         var body = RawClient.JSON.createObjectNode();
-<<<<<<< HEAD
         if (text.endsWith("refuse")) body.putObject("error").put("message", "no: " + text);
         else body.putArray("choices").addObject().putObject("message").put("content", "yes: " + text);
-=======
-        if (text.endsWith("refuse"))
-            body.putObject("error").put("message", "no: " + text);
-        else
-            body.putArray("choices").addObject().putObject("message").put("content", "yes: " + text);
->>>>>>> scripts
         body.putObject("usage").put("prompt_tokens", 1).put("completion_tokens", 1).put("total_tokens", 2);
         var bytes = body.toString().getBytes(UTF_8);
         exchange.sendResponseHeaders(text.endsWith("refuse") ? 400 : 200, bytes.length);
         exchange.getResponseBody().write(bytes);
         exchange.close();
         var name = text.substring(0, text.indexOf(' '));
-<<<<<<< HEAD
         int count = asked.computeIfAbsent(name, each -> new AtomicInteger()).incrementAndGet();
         if (count >= seen.intents.get(name).lines()) come(Moment.LAST_LINE);
-=======
-        if (asked.computeIfAbsent(name, each -> new AtomicInteger()).incrementAndGet() >= intents.get(name).lines)
-            come(Moment.LAST_LINE);
-    }
-
-    /** Reads the record of progress of the dead server: whole lines of output and error files. */
-    private void noteWhatIsOnDisk() throws IOException {
-        var files = store.resolve("files");
-        if (!Files.exists(files)) return;
-        try (Stream<Path> all = Files.list(files)) {
-            for (var path : all.filter(each -> each.toString().matches(".*file-(output|error)-[^/\\\\]*")).toList())
-                for (var line : wholeLines(path))
-                    settled.add(textOf(RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText()));
-        }
-    }
-
-    private static List<String> wholeLines(Path path) throws IOException {
-        var content = Files.readString(path);
-        return content.substring(0, content.lastIndexOf('\n') + 1).lines().toList();
-    }
-
-    private static String textOf(String customId) {
-        String[] parts = customId.split("/");
-        return text(parts[0], Integer.parseInt(parts[1]));
->>>>>>> scripts
     }
 
     private void rethrowFaults() {
@@ -417,21 +306,10 @@ public final class Kills {
     private String lastLife(String engine, int count) throws Exception {
         moment = null;
         server = ServerProcess.start(store, engine, C1);
-<<<<<<< HEAD
         for (Witness.Intent again; (again = unanswered.poll()) != null; ) create(again);
         var batches = finishedBatches();
         rethrowFaults();
         seen.check(batches);
-=======
-        for (Intent again; (again = unanswered.poll()) != null; )
-            create(again);
-        var batches = finishedBatches();
-        rethrowFaults();
-        checkCreations(batches);
-        for (var batch : batches.values())
-            check(batch);
-        checkFiles();
->>>>>>> scripts
         server.stop();
         rethrowFaults();
         int lines = batches.values().stream().mapToInt(batch -> batch.at("/request_counts/total").asInt()).sum();
@@ -444,11 +322,7 @@ public final class Kills {
         while (true) {
             var all = allBatches();
             var open = all.values().stream()
-<<<<<<< HEAD
                 .filter(batch -> !Witness.OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
-=======
-                .filter(batch -> !OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
->>>>>>> scripts
             if (open.isEmpty()) return all;
             assertTrue(System.nanoTime() < end, "no end of " + open);
             LockSupport.parkNanos(50_000_000);
@@ -466,77 +340,6 @@ public final class Kills {
         }
     }
 
-<<<<<<< HEAD
-=======
-    private void checkCreations(Map<String, JsonNode> batches) {
-        var found = batches.values().stream().map(Kills::intent).toList();
-        assertEquals(new HashSet<>(found).size(), found.size(), "an intent became two batches");
-        assertTrue(batches.keySet().containsAll(created.keySet()), "a created batch is lost");
-        created.forEach((id, intent) -> assertEquals(intent.name, intent(batches.get(id))));
-    }
-
-    private static String intent(JsonNode batch) {
-        return batch.at("/metadata/intent").asText();
-    }
-
-    private void check(JsonNode batch) {
-        var id = batch.get("id").asText();
-        var intent = intents.get(intent(batch));
-        if (intent.faulty) {
-            assertEquals("failed", batch.get("status").asText(), id);
-            return;
-        }
-        boolean whole = batch.get("status").asText().equals("completed");
-        assertTrue(whole || cancelled.contains(id) && batch.get("status").asText().equals("cancelled"),
-            batch::toString);
-        var output = lines(batch, "output_file_id");
-        var errors = lines(batch, "error_file_id");
-        assertEquals("{\"total\":" + intent.lines + ",\"completed\":" + output.size() + ",\"failed\":" + errors.size()
-            + "}", batch.get("request_counts").toString(), id);
-        var customIds = Stream.concat(output.stream(), errors.stream())
-            .map(line -> line.get("custom_id").asText()).collect(Collectors.toSet());
-        assertEquals(intent.lines, customIds.size(), id);
-        assertEquals(intent.lines, output.size() + errors.size(), id);
-        for (var line : output)
-            assertEquals("yes: " + textOf(line.get("custom_id").asText()),
-                line.at("/response/body/choices/0/message/content").asText());
-        for (var line : errors)
-            assertTrue(("no: " + textOf(line.get("custom_id").asText())).equals(
-                line.at("/response/body/error/message").asText())
-                || !whole && line.at("/error/code").asText().equals("batch_cancelled"), line::toString);
-        assertEquals(2 * output.size(), batch.at("/usage/total_tokens").asInt(), id);
-    }
-
-    private List<JsonNode> lines(JsonNode batch, String file) {
-        return batch.get(file).isNull() ? List.of() : client.output(batch, file);
-    }
-
-    /** What was answered is there, byte for byte; what lies on disk is listed; nothing is there by half. */
-    private void checkFiles() throws IOException {
-        var listed = new HashSet<String>();
-        for (var file : RawClient.json(client.get("/files")).get("data")) {
-            var id = file.get("id").asText();
-            listed.add(id);
-            byte[] content = client.get("/files/" + id + "/content").body();
-            assertEquals(file.get("bytes").asInt(), content.length, id);
-            if (!file.get("purpose").asText().equals("batch_output"))
-                assertTrue(attempts.contains(sha256(content)), id + " is not what was sent");
-            if (uploads.containsKey(id))
-                assertEquals(uploads.get(id), sha256(content), id);
-        }
-        assertTrue(listed.containsAll(uploads.keySet()), "an upload is lost");
-        assertTrue(Collections.disjoint(listed, deleted), "a deleted file is back");
-        assertEquals(listed, names(store.resolve("files")), "files on disk");
-        assertEquals(Set.of(), names(store.resolve("uploads")), "half uploads");
-    }
-
-    private static Set<String> names(Path folder) throws IOException {
-        try (Stream<Path> all = Files.list(folder)) {
-            return all.map(path -> path.getFileName().toString()).collect(Collectors.toSet());
-        }
-    }
-
->>>>>>> scripts
     public static String sha256(byte[] bytes) {
         try {
             return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));

@@ -26,12 +26,7 @@ public final class Ledger {
         for (var file : all(client, "/files"))
             if (!file.get("purpose").asText().equals("batch_output"))
                 inputFiles.put(file.get("id").asText(), content(client, file.get("id").asText()));
-<<<<<<< HEAD
         for (var batch : all(client, "/batches")) (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
-=======
-        for (var batch : all(client, "/batches"))
-            (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
->>>>>>> scripts
     }
 
     private static String content(RawClient client, String file) {
