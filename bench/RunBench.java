@@ -12,13 +12,13 @@
 //SOURCES ../tests/support/Project.java
 //SOURCES ../tests/support/RawClient.java
 //SOURCES ../tests/support/ServerProcess.java
+//SOURCES ../tests/support/Witness.java
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java
 
 package sheaf.bench;
 
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import sheaf.support.Chaos;
@@ -40,8 +40,8 @@ import sheaf.support.Project;
 class RunBench {
 
     public static void main(String... args) throws Exception {
-        List<String> words = args.length == 0 ? List.of("server") : List.of(args);
-        Path folder = Files.createTempDirectory("sheaf-bench");
+        var words = args.length == 0 ? List.of("server") : List.of(args);
+        var folder = Files.createTempDirectory("sheaf-bench");
         switch (words.get(0)) {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),

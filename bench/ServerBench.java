@@ -9,12 +9,9 @@ import static sheaf.support.RawClient.JSON;
 import static sheaf.support.RawClient.json;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.BufferedReader;
-import java.io.BufferedWriter;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.SequenceInputStream;
 import java.io.UncheckedIOException;
@@ -32,11 +29,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
-import java.util.stream.Stream;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
 import sheaf.support.ServerProcess;
@@ -51,8 +45,7 @@ final class ServerBench {
     private static final int MEGABYTE = 1_000_000;
 
     /** How much is measured: lines, megabytes of one file, clients at once, and megabytes of each one's file. */
-    record Size(int lines, int megabytes, int clients, int each) {
-    }
+    record Size(int lines, int megabytes, int clients, int each) {}
 
     private interface Work {
         void run() throws Exception;
@@ -84,7 +77,7 @@ final class ServerBench {
 
     /** Gives a piece of work a new server, so that its memory is its own. */
     private void with(Work work) throws Exception {
-        Path store = Files.createTempDirectory(folder, "store").resolve("store");
+        var store = Files.createTempDirectory(folder, "store").resolve("store");
         server = ServerProcess.start(store, "echo", HEAP);
         try {
             server.url();
@@ -95,15 +88,12 @@ final class ServerBench {
         }
     }
 
-    // ---- lines ----
-
     private void lines() throws Exception {
-        Path input = inputFile(size.lines);
+        var input = inputFile(size.lines);
         parse(input);                                      // once before, for the compiler
         double parsing = seconds(() -> parse(input));
-        List<String> ids = new ArrayList<>();
-        for (Path part : parts(input))
-            ids.add(uploaded(part, "batch"));
+        var ids = new ArrayList<String>();
+        for (var part : parts(input)) ids.add(uploaded(part, "batch"));
         double running = seconds(() -> finish(ids));
         row("lines through the echo engine", size.lines / running, "lines/s",
             ratio(parsing / running) + " of one thread that parses and writes the same JSON");
@@ -111,23 +101,23 @@ final class ServerBench {
     }
 
     private Path inputFile(int lines) throws IOException {
-        Path input = folder.resolve("input.jsonl");
-        try (BufferedWriter out = Files.newBufferedWriter(input)) {
+        var input = folder.resolve("input.jsonl");
+        try (var out = Files.newBufferedWriter(input)) {
             for (int i = 1; i <= lines; i++)
                 out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
-                    + "\"body\":" + RawClient.body("Summarize review " + i
-                        + ": the soup was cold, gr\u00fc\u00dfe") + "}\n");
+                    + "\"body\":" + RawClient.body("Summarize review " + i + ": the soup was cold, gr\u00fc\u00dfe")
+                    + "}\n");
         }
         return input;
     }
 
     /** Cuts a file at every 50,000th line: more a batch may not have. */
     private List<Path> parts(Path input) throws IOException {
-        List<Path> parts = new ArrayList<>();
-        try (BufferedReader in = Files.newBufferedReader(input)) {
-            for (String line = in.readLine(); line != null; ) {
-                Path part = folder.resolve("part-" + parts.size() + ".jsonl");
-                try (BufferedWriter out = Files.newBufferedWriter(part)) {
+        var parts = new ArrayList<Path>();
+        try (var in = Files.newBufferedReader(input)) {
+            for (var line = in.readLine(); line != null; ) {
+                var part = folder.resolve("part-" + parts.size() + ".jsonl");
+                try (var out = Files.newBufferedWriter(part)) {
                     for (int i = 0; i < 50_000 && line != null; i++, line = in.readLine())
                         out.append(line).append('\n');
                 }
@@ -138,36 +128,33 @@ final class ServerBench {
     }
 
     private void parse(Path input) throws IOException {
-        try (BufferedReader in = Files.newBufferedReader(input);
-                OutputStream out = Files.newOutputStream(folder.resolve("parsed"))) {
-            for (String line; (line = in.readLine()) != null; )
-                out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
+        try (var in = Files.newBufferedReader(input);
+                var out = Files.newOutputStream(folder.resolve("parsed"))) {
+            for (String line; (line = in.readLine()) != null; ) out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
         }
     }
 
     private void finish(List<String> files) throws IOException, InterruptedException {
-        List<String> batches = files.stream()
+        var batches = files.stream()
             .map(file -> json(client.create(RawClient.batch(file))).get("id").asText()).toList();
         int lines = 0;
-        for (String id : batches)
-            lines += checkedLines(finished(id));
+        for (var id : batches) lines += checkedLines(finished(id));
         assertEquals(size.lines, lines);
     }
 
     private JsonNode finished(String id) {
         while (true) {
-            JsonNode batch = client.found(id);
-            if (!batch.get("completed_at").isNull())
-                return batch;
+            var batch = client.found(id);
+            if (!batch.get("completed_at").isNull()) return batch;
             assertTrue(batch.get("failed_at").isNull(), batch::toString);
             LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
         }
     }
 
     private int checkedLines(JsonNode batch) throws IOException, InterruptedException {
-        HttpRequest request = content(batch.get("output_file_id").asText());
+        var request = content(batch.get("output_file_id").asText());
         int lines;
-        try (Stream<String> output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
+        try (var output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
             lines = (int) output.count();
         }
         assertEquals("{\"total\":" + lines + ",\"completed\":" + lines + ",\"failed\":0}",
@@ -175,18 +162,14 @@ final class ServerBench {
         return lines;
     }
 
-    private HttpRequest content(String id) {
-        return client.request("/files/" + id + "/content").build();
-    }
-
-    // ---- one large file ----
+    private HttpRequest content(String id) { return client.request("/files/" + id + "/content").build(); }
 
     private void file() throws Exception {
-        Path file = randomFile("large", size.megabytes);
+        var file = randomFile("large", size.megabytes);
         double copying = seconds(() -> copy(file, folder.resolve("copy")));
-        List<String> id = new ArrayList<>();
+        var id = new ArrayList<String>();
         double up = seconds(() -> id.add(uploaded(file, "user_data")));
-        Path back = folder.resolve("back");
+        var back = folder.resolve("back");
         double down = seconds(() -> HTTP.send(content(id.get(0)), HttpResponse.BodyHandlers.ofFile(back)));
         assertEquals(-1, Files.mismatch(file, back), "the file has changed");
         row("upload of " + size.megabytes + " MB", size.megabytes / up, "MB/s",
@@ -196,10 +179,10 @@ final class ServerBench {
     }
 
     private Path randomFile(String name, int megabytes) throws IOException {
-        Path file = folder.resolve(name);
-        byte[] bytes = new byte[MEGABYTE];
-        Random random = new Random(name.hashCode());
-        try (OutputStream out = Files.newOutputStream(file)) {
+        var file = folder.resolve(name);
+        var bytes = new byte[MEGABYTE];
+        var random = new Random(name.hashCode());
+        try (var out = Files.newOutputStream(file)) {
             for (int i = 0; i < megabytes; i++) {
                 random.nextBytes(bytes);
                 out.write(bytes);
@@ -210,18 +193,18 @@ final class ServerBench {
 
     private static void copy(Path from, Path to) throws IOException {
         Files.copy(from, to);
-        try (FileChannel copy = FileChannel.open(to, StandardOpenOption.WRITE)) {
+        try (var copy = FileChannel.open(to, StandardOpenOption.WRITE)) {
             copy.force(true);
         }
     }
 
     private String uploaded(Path file, String purpose) throws IOException, InterruptedException {
-        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
+        var head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
-        HttpRequest request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
+        var request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
             .POST(ofInputStream(() -> form(head, file))).build();
-        HttpResponse<byte[]> answer = HTTP.send(request, HttpResponse.BodyHandlers.ofByteArray());
+        var answer = HTTP.send(request, HttpResponse.BodyHandlers.ofByteArray());
         assertEquals(200, answer.statusCode(), () -> new String(answer.body(), UTF_8));
         assertEquals(Files.size(file), json(answer).get("bytes").asLong());
         return json(answer).get("id").asText();
@@ -236,8 +219,6 @@ final class ServerBench {
         }
     }
 
-    // ---- many clients ----
-
     private void clients() throws Exception {
         for (int i = 0; i < 3; i++)
             smallBatch();                                  // for the compilers of both sides
@@ -245,10 +226,9 @@ final class ServerBench {
         double together = seconds(() -> atOnce(this::smallBatch));
         row(size.clients + " clients, a batch each", size.clients / together, "batch/s",
             ratio(size.clients * alone / together) + " of one client that goes on alone");
-        Path file = randomFile("each", size.each);
+        var file = randomFile("each", size.each);
         double copying = seconds(() -> {
-            for (int i = 0; i < size.clients; i++)
-                copy(file, folder.resolve("copy-" + i));
+            for (int i = 0; i < size.clients; i++) copy(file, folder.resolve("copy-" + i));
         });
         double uploading = seconds(() -> atOnce(() -> checkUpload(file)));
         row(size.clients + " uploads of " + size.each + " MB at once", size.clients * size.each / uploading, "MB/s",
@@ -258,28 +238,25 @@ final class ServerBench {
 
     /** Uploads, creates, polls and downloads. */
     private void smallBatch() throws IOException, InterruptedException {
-        String id = client.create(RawClient.lines("one", "two", "three", "four", "five"));
+        var id = client.create(RawClient.lines("one", "two", "three", "four", "five"));
         assertEquals(5, checkedLines(finished(id)));
     }
 
     private void checkUpload(Path file) throws IOException, InterruptedException {
-        String id = uploaded(file, "user_data");
-        byte[] back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
+        var id = uploaded(file, "user_data");
+        var back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
         assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
     }
 
     private void atOnce(Work work) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(size.clients);
+        var threads = Executors.newFixedThreadPool(size.clients);
         Callable<Void> call = () -> {
             work.run();
             return null;
         };
-        for (Future<Void> each : threads.invokeAll(Collections.nCopies(size.clients, call)))
-            each.get();
+        for (var each : threads.invokeAll(Collections.nCopies(size.clients, call))) each.get();
         threads.shutdown();
     }
-
-    // ---- measures ----
 
     private static double seconds(Work work) throws Exception {
         long start = System.nanoTime();
@@ -287,18 +264,16 @@ final class ServerBench {
         return (System.nanoTime() - start) / 1e9;
     }
 
-    private static String ratio(double ratio) {
-        return String.format(Locale.ROOT, "%.2f", ratio);
-    }
+    private static String ratio(double ratio) { return String.format(Locale.ROOT, "%.2f", ratio); }
 
     /** Adds what the server's process ever held in memory, where the system tells. */
     private void memory(String what) throws IOException {
-        Path status = Path.of("/proc", String.valueOf(server.pid()), "status");
+        var status = Path.of("/proc", String.valueOf(server.pid()), "status");
         if (!Files.exists(status)) {
             rows.add(what + ": this system does not tell");
             return;
         }
-        String peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
+        var peak = Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM")).findFirst()
             .orElseThrow().replaceAll("\\D", "");
         row(what, Long.parseLong(peak) / 1024.0, "MiB", "");
     }

@@ -1,3 +1,5 @@
+//SOURCES NameOption.java
+
 package sheaf.commands;
 
 import picocli.CommandLine.Mixin;

@@ -6,7 +6,6 @@
 //SOURCES OutputOptions.java
 //SOURCES RequestOptions.java
 //SOURCES SendingOptions.java
-//SOURCES NameOption.java
 //SOURCES ProviderOption.java
 //SOURCES Reworded.java
 //DEPS info.picocli:picocli:4.7.7

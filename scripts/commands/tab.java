@@ -19,14 +19,14 @@ import picocli.CommandLine;
 import picocli.CommandLine.Model.OptionSpec;
 
 class tab {
-    /** Names are those of the catalog in sight; a script that is not known here says its options in quotes. */
+    /** Names are those of the catalog in sight; a script not known here, or a room of it, has its options in quotes. */
     private static final String SCRIPT = """
         # Lets Tab complete Sheaf's commands, their options and files. For this shell: eval "$(./jbang tab)"
         # For each new one:  ./jbang tab > ~/.sheaf-tab; echo '. ~/.sheaf-tab' >> ~/.bashrc    (zsh: ~/.zshrc)
         [ -z "$ZSH_VERSION" ] || { autoload -U +X compinit bashcompinit && compinit -u && bashcompinit; }
 
         _sheaf() {
-          local command=${COMP_WORDS[0]##*/} word=${COMP_WORDS[COMP_CWORD]} dir=$PWD words= catalog script i
+          local command=${COMP_WORDS[0]##*/} word=${COMP_WORDS[COMP_CWORD]} dir=$PWD words= catalog script rooms i
           while [ -n "$dir" ] && [ ! -f "$dir/jbang-catalog.json" ]; do dir=${dir%/*}; done
           catalog=$(cat "$dir/jbang-catalog.json" 2>/dev/null | tr -s '[:space:]' ' ')
           [ "$command" != jbang ] || command=
@@ -38,9 +38,11 @@ class tab {
               [ -n "$ZSH_VERSION" ] || ! declare -F _complete_jbang >/dev/null ||
                 { _complete_jbang; words="$words ${COMPREPLY[*]}"; compopt -o default; } ;;
         OPTIONS
-            *) script=$(echo "$catalog" | grep -o "\\"$command\\": { \\"script-ref\\": \\"[^\\"]*" | sed 's/.*"//')
-              words=$(grep -oh '"--[a-z][a-z-]*' "$dir/${script:-.}" 2>/dev/null | tr -d '"')
-              ! grep -q '[.]options(args)' "$dir/${script:-.}" 2>/dev/null || words="$words RECIPE" ;;
+            *) script=$dir/$(echo "$catalog" | grep -o "\\"$command\\": { \\"script-ref\\": \\"[^\\"]*" | sed 's/.*"//')
+              rooms=$(sed -n 's,^//SOURCES \\([a-z]*/\\),\\1,p' "$script" 2>/dev/null)
+              words=$(cd "${script%/*}" && grep -oh '"--[a-z][a-z-]*' "${script##*/}" $(echo "$rooms") 2>/dev/null)
+              words=$(echo "$words" | tr -d '"' | sort -u)
+              ! grep -q '[.]options(args)' "$script" 2>/dev/null || words="$words RECIPE" ;;
           esac
           [ -n "$words$ZSH_VERSION" ] || ! declare -F _complete_jbang >/dev/null || { _complete_jbang; return; }
           [ -z "$command" ] || [ "${word#-}" != "$word" ] || words=

@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -27,7 +26,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
-import java.util.stream.Stream;
 
 /**
  * A headless Chromium, for tests of what stands on a page, with a profile of its own that {@link #close} deletes.
@@ -42,15 +40,15 @@ public final class Browser implements AutoCloseable {
 
     private Browser(String program) throws IOException {
         profile = Files.createTempDirectory("sheaf-browser");
-        ProcessBuilder builder = new ProcessBuilder(program, "--headless=new", "--no-sandbox", "--disable-gpu",
+        var builder = new ProcessBuilder(program, "--headless=new", "--no-sandbox", "--disable-gpu",
             "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run",
             "--host-resolver-rules=MAP *.test 127.0.0.1", "--remote-debugging-port=0",
             "--user-data-dir=" + profile, "about:blank")
             .redirectErrorStream(true).redirectOutput(profile.resolve("log").toFile());
-        for (String folder : List.of("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
+        for (var folder : List.of("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
             builder.environment().put(folder, profile.toString());     // else it leaves traces there
         process = builder.start();
-        Path port = profile.resolve("DevToolsActivePort");     // written when it listens
+        var port = profile.resolve("DevToolsActivePort");     // written when it listens
         await("the browser starts", () -> !process.isAlive() || Files.exists(port) && !read(port).isBlank());
         assertTrue(process.isAlive(), () -> "the browser ended: " + read(profile.resolve("log")));
         devTools = "http://127.0.0.1:" + read(port).lines().findFirst().orElseThrow();
@@ -58,8 +56,8 @@ public final class Browser implements AutoCloseable {
 
     /** Starts the browser of this machine, or returns nothing if it has none. */
     public static Optional<Browser> start() throws IOException {
-        for (String name : List.of("chromium", "chromium-browser", "google-chrome"))
-            for (String folder : System.getenv("PATH").split(File.pathSeparator))
+        for (var name : List.of("chromium", "chromium-browser", "google-chrome"))
+            for (var folder : System.getenv("PATH").split(File.pathSeparator))
                 if (Files.isExecutable(Path.of(folder, name)))
                     return Optional.of(new Browser(Path.of(folder, name).toString()));
         return Optional.empty();
@@ -72,21 +70,18 @@ public final class Browser implements AutoCloseable {
         return new Tab(RawClient.json(made).get("webSocketDebuggerUrl").asText());
     }
 
-    @Override
-    public void close() throws IOException, InterruptedException {
-        List<ProcessHandle> children = process.descendants().toList();
+    @Override public void close() throws IOException, InterruptedException {
+        var children = process.descendants().toList();
         process.destroy();
-        if (!process.waitFor(10, TimeUnit.SECONDS))
-            process.destroyForcibly().waitFor();
+        if (!process.waitFor(10, TimeUnit.SECONDS)) process.destroyForcibly().waitFor();
         children.forEach(ProcessHandle::destroyForcibly);
         await("the profile is deleted", this::isDeleted);
     }
 
     /** Returns whether the profile is gone; a child that is about to end may still write to it. */
     private boolean isDeleted() {
-        try (Stream<Path> tree = Files.walk(profile)) {
-            for (Path path : tree.sorted(Comparator.reverseOrder()).toList())
-                Files.deleteIfExists(path);
+        try (var tree = Files.walk(profile)) {
+            for (var path : tree.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
             return true;
         } catch (IOException | UncheckedIOException notYet) {
             return Files.notExists(profile);
@@ -119,22 +114,21 @@ public final class Browser implements AutoCloseable {
 
         private Tab(String url) {
             socket = RawClient.HTTP.newWebSocketBuilder().buildAsync(URI.create(url), this).join();
-            for (String domain : List.of("Page", "Runtime", "Log"))
-                command(domain + ".enable");
+            for (var domain : List.of("Page", "Runtime", "Log")) command(domain + ".enable");
         }
 
         /** Sends a command, with names and values by turns, and returns its result. */
         public JsonNode command(String method, Object... params) {
             int id = ids.incrementAndGet();
-            ObjectNode command = RawClient.JSON.createObjectNode().put("id", id).put("method", method);
+            var command = RawClient.JSON.createObjectNode().put("id", id).put("method", method);
             for (int i = 0; i < params.length; i += 2)
                 command.withObject("/params").putPOJO((String) params[i], params[i + 1]);
-            CompletableFuture<JsonNode> answer = new CompletableFuture<>();
+            var answer = new CompletableFuture<JsonNode>();
             asked.put(id, answer);
             synchronized (socket) {
                 socket.sendText(command.toString(), true).join();
             }
-            JsonNode got = answer.orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS).join();
+            var got = answer.orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS).join();
             assertTrue(got.has("result"), got::toString);
             return got.get("result");
         }
@@ -159,20 +153,16 @@ public final class Browser implements AutoCloseable {
 
         /** Returns the value of a JavaScript expression. */
         public JsonNode value(String expression) {
-            JsonNode got = command("Runtime.evaluate", "expression", expression, "returnByValue", true,
+            var got = command("Runtime.evaluate", "expression", expression, "returnByValue", true,
                 "awaitPromise", true, "userGesture", true);
             assertTrue(!got.has("exceptionDetails"), () -> expression + ": " + got);
             return got.at("/result/value");
         }
 
-        public boolean is(String expression) {
-            return value("Boolean(" + expression + ")").asBoolean();
-        }
+        public boolean is(String expression) { return value("Boolean(" + expression + ")").asBoolean(); }
 
         /** Returns what a reader sees of all elements that a selector names. */
-        public String text(String selector) {
-            return value(visible(selector)).asText();
-        }
+        public String text(String selector) { return value(visible(selector)).asText(); }
 
         private static String visible(String selector) {
             return "[...document.querySelectorAll(" + quoted(selector)
@@ -184,9 +174,7 @@ public final class Browser implements AutoCloseable {
             value("document.querySelector(" + quoted(selector) + ").click()");
         }
 
-        public void awaitThat(String expression) {
-            await(expression, () -> is(expression));
-        }
+        public void awaitThat(String expression) { await(expression, () -> is(expression)); }
 
         public void awaitText(String selector, String part) {
             try {
@@ -198,16 +186,13 @@ public final class Browser implements AutoCloseable {
 
         /** Saves a picture of the whole page. */
         public void picture(Path file) throws IOException {
-            String data = command("Page.captureScreenshot", "captureBeyondViewport", true).get("data").asText();
+            var data = command("Page.captureScreenshot", "captureBeyondViewport", true).get("data").asText();
             Files.write(file, Base64.getDecoder().decode(data));
         }
 
-        public static String quoted(String text) {
-            return RawClient.JSON.valueToTree(text).toString();
-        }
+        public static String quoted(String text) { return RawClient.JSON.valueToTree(text).toString(); }
 
-        @Override
-        public CompletionStage<?> onText(WebSocket from, CharSequence data, boolean last) {
+        @Override public CompletionStage<?> onText(WebSocket from, CharSequence data, boolean last) {
             message.append(data);
             if (last) {
                 receive(RawClient.json(message.toString().getBytes(UTF_8)));
@@ -218,15 +203,13 @@ public final class Browser implements AutoCloseable {
         }
 
         private void receive(JsonNode got) {
-            if (got.has("id"))
-                asked.remove(got.get("id").asInt()).complete(got);
+            if (got.has("id")) asked.remove(got.get("id").asInt()).complete(got);
             else if (List.of("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
                 .contains(got.path("method").asText()))
                 complaints.add(got.toString());
         }
 
-        @Override
-        public void close() {
+        @Override public void close() {
             command("Page.close");
             socket.abort();
         }

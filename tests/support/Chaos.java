@@ -18,19 +18,17 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Sheaf;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.BatchException;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Dialect;
 import sheaf.server.BatchServer.Fault;
@@ -95,11 +93,11 @@ public final class Chaos {
     /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
     public static String run(int count, Path folder) throws Exception {
         System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
-        Long seed = Long.getLong("sheaf.seed");
-        List<Chaos> runs = Stream.generate(() -> seed == null ? ThreadLocalRandom.current().nextLong() : seed)
+        var seed = Long.getLong("sheaf.seed");
+        var runs = Stream.generate(() -> seed == null ? ThreadLocalRandom.current().nextLong() : seed)
             .limit(seed == null ? count : 1).map(each -> new Chaos(each, folder)).toList();
         int batches = runAll(runs);
-        Map<String, Integer> faults = new TreeMap<>();
+        var faults = new TreeMap<String, Integer>();
         runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
         return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
             + " faults " + faults + ", after which the script ran again "
@@ -108,11 +106,10 @@ public final class Chaos {
 
     /** Runs some at once, because most of their time is pauses, and returns the number of batches. */
     private static int runAll(List<Chaos> runs) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
+        var threads = Executors.newFixedThreadPool(AT_ONCE);
         try {
             int batches = 0;
-            for (Future<Integer> each : runs.stream().map(run -> threads.submit(() -> run.run())).toList())
-                batches += each.get();
+            for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList()) batches += each.get();
             return batches;
         } finally {
             threads.shutdownNow();
@@ -127,40 +124,34 @@ public final class Chaos {
         } catch (RuntimeException | AssertionError e) {
             throw new AssertionError(this + ": " + e, e);
         } finally {
-            if (Files.exists(store))
-                Project.deleteTree(store);
+            if (Files.exists(store)) Project.deleteTree(store);
         }
     }
 
     private void runWithFaults() {
-        try (BatchServer server = server()) {
+        try (var server = server()) {
             check(results(server.baseUrl()));
         }
     }
 
     /** Counts on a server that speaks plainly and makes no faults: not every dialect tells all. */
     private int checkServer() {
-        try (BatchServer server = BatchServer.options().store(store).start()) {
-            Ledger ledger = new Ledger(new RawClient(server::baseUrl));
-            if (hidesFiles)
-                ledger.assertEachOnce(paid(), lostUploads.get());
-            else
-                ledger.assertEachOnce(paid());
+        try (var server = BatchServer.options().store(store).start()) {
+            var ledger = new Ledger(new RawClient(server::baseUrl));
+            if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
+            else ledger.assertEachOnce(paid());
             return ledger.batches();
         }
     }
 
     /** Returns the ids of all requests: of those that broke, there is a second one. */
     private List<String> paid() {
-        List<String> ids = new ArrayList<>(Ledger.customIds(rows * models.size()));
+        var ids = new ArrayList<String>(Ledger.customIds(rows * models.size()));
         for (int n = 0; n < rows; n++)
             for (int m = 0; m < models.size(); m++)
-                if (breaks(prompt(n), models.get(m)))
-                    ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+                if (breaks(prompt(n), models.get(m))) ids.add("request-" + (n * models.size() + m + 1) + "-r2");
         return ids;
     }
-
-    // ---- the script ----
 
     private List<Result> results(String url) {
         while (true) {
@@ -175,22 +166,18 @@ public final class Chaos {
     }
 
     private Draft draft(String url) {
-        Draft draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
+        var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
             .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
             .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
     }
 
-    private Map<String, Object> row(int n) {
-        return Map.of("n", n, "word", "gr\u00fc\u00dfe\u2028" + seed);
-    }
+    private Map<String, Object> row(int n) { return Map.of("n", n, "word", "gr\u00fc\u00dfe\u2028" + seed); }
 
-    private String prompt(int n) {
-        return "row " + n + " says gr\u00fc\u00dfe\u2028" + seed;
-    }
+    private String prompt(int n) { return "row " + n + " says gr\u00fc\u00dfe\u2028" + seed; }
 
     private Provider provider(String url) {
-        Sheaf.Dialect manners = dialect == Dialect.TOGETHER ? Provider.TOGETHER.dialect() : Provider.OPENAI.dialect();
+        var manners = dialect == Dialect.TOGETHER ? Provider.TOGETHER.dialect() : Provider.OPENAI.dialect();
         return Provider.of(url).limits(perPart, 1_000_000).queue(queue, Long.MAX_VALUE).dialect(new Sheaf.Dialect(mixed,
             manners.maxTokensField(), manners.uploadPath(), manners.purpose()));
     }
@@ -206,11 +193,9 @@ public final class Chaos {
             .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
     }
 
-    // ---- the server ----
-
     private BatchServer server() {
-        BatchServer.Options options = BatchServer.options().dialect(dialect).store(store);
-        BatchServer server = (mixed ? options.mixedModels() : options).start();
+        var options = BatchServer.options().dialect(dialect).store(store);
+        var server = (mixed ? options.mixedModels() : options).start();
         server.answer(this::answer).onEvery(this::fault);
         hidesFiles = dialect == Dialect.KLUSTER;
         maybe(4, "forgetMetadata", server::forgetMetadata);
@@ -218,10 +203,8 @@ public final class Chaos {
         maybe(3, "shuffleOutput", server::shuffleOutput);
         maybe(4, "blankIds", server::blankIds);
         maybe(3, "queue", () -> {
-            if (random.nextBoolean())
-                server.failOver(tokens());
-            else
-                server.refuseOver(tokens());
+            if (random.nextBoolean()) server.failOver(tokens());
+            else server.refuseOver(tokens());
         });
         maybe(10, "showFilesAfter", () -> {
             server.showFilesAfter(Duration.ofMillis(1 + random.nextInt(200)));
@@ -231,8 +214,7 @@ public final class Chaos {
     }
 
     private void maybe(int oneIn, String name, Runnable setting) {
-        if (random.nextInt(oneIn) > 0)
-            return;
+        if (random.nextInt(oneIn) > 0) return;
         setting.run();
         settings.add(name);
     }
@@ -244,30 +226,25 @@ public final class Chaos {
 
     private Reply answer(JsonNode body) {
         LockSupport.parkNanos(latency * 1_000L);
-        String model = body.get("model").asText(), prompt = body.at("/messages/0/content").asText();
+        var model = body.get("model").asText();
+        var prompt = body.at("/messages/0/content").asText();
         boolean first = answered.add(model + prompt);
         return first && breaks(prompt, model) ? Reply.error(503, "overloaded", "come again")
             : Reply.text(model + ": " + prompt);
     }
 
     /** Returns whether a request breaks at the engine when it is first sent. */
-    private boolean breaks(String prompt, String model) {
-        return repairs && (model + prompt).hashCode() % 5 == 0;
-    }
-
-    // ---- the faults ----
+    private boolean breaks(String prompt, String model) { return repairs && (model + prompt).hashCode() % 5 == 0; }
 
     /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
     private synchronized Fault fault(String request) {
-        String kind = kind(request);
-        Random chance = chances.computeIfAbsent(kind, each -> new Random(seed + each.hashCode()));
+        var kind = kind(request);
+        var chance = chances.computeIfAbsent(kind, each -> new Random(seed + each.hashCode()));
         int most = worst.computeIfAbsent(kind, each -> 2 + chance.nextInt(25));
-        if (calls.merge(kind, 1, Integer::sum) > most || chance.nextDouble() >= rate)
-            return null;
-        Fault fault = fault(request, chance);
+        if (calls.merge(kind, 1, Integer::sum) > most || chance.nextDouble() >= rate) return null;
+        var fault = fault(request, chance);
         story.add(kind + " #" + calls.get(kind) + " " + last);
-        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last))
-            lostUploads.incrementAndGet();
+        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last)) lostUploads.incrementAndGet();
         return fault;
     }
 
@@ -290,11 +267,9 @@ public final class Chaos {
 
     private Fault refusal(Random chance) {
         int status = STATUSES[chance.nextInt(STATUSES.length)];
-        Fault fault = Fault.status(status);
-        if (chance.nextInt(3) == 0)
-            fault = fault.body(chance.nextBoolean() ? HTML : "");
-        if (chance.nextBoolean())
-            fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
+        var fault = Fault.status(status);
+        if (chance.nextInt(3) == 0) fault = fault.body(chance.nextBoolean() ? HTML : "");
+        if (chance.nextBoolean()) fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
         return counted(String.valueOf(status), fault);
     }
 
@@ -308,18 +283,17 @@ public final class Chaos {
         int line = chance.nextInt(10);
         if (!between || !request.endsWith("/content") || cuts.merge(request, 1, Integer::sum) > MAX_CUTS)
             return anywhere;
-        if (line == 0)
-            return 0;
-        String content = content(request.split("/")[3]);
+        if (line == 0) return 0;
+        var content = content(request.split("/")[3]);
         for (int at = 0; (at = content.indexOf('\n', at) + 1) > 0; )
-            if (--line == 0)
-                return at;
+            if (--line == 0) return at;
         return anywhere;
     }
 
     /** Returns a file as it is sent, one character a byte; some dialects have lines of their own beside the record. */
     private String content(String id) {
-        Path path = store.resolve("files").resolve(id), shown = path.resolveSibling(id + ".shown");
+        var path = store.resolve("files").resolve(id);
+        var shown = path.resolveSibling(id + ".shown");
         try {
             return Files.readString(Files.exists(shown) ? shown : path, ISO_8859_1);
         } catch (IOException e) {
@@ -333,8 +307,7 @@ public final class Chaos {
         return fault;
     }
 
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return "seed " + seed + " (" + dialect + (mixed ? " mixed" : "") + ", " + rows + " rows, " + models
             + ", " + perPart + " requests a part, queue " + queue + (repairs ? ", repair" : "") + ", " + settings + ", "
             + story + ", again after " + endings + ")";

@@ -5,7 +5,6 @@ import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,7 +17,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -69,10 +67,9 @@ public final class ClientKills {
      * where they were.
      */
     public static String run(int count, Path folder) throws Exception {
-        Long seed = Long.getLong("sheaf.seed");
-        if (seed != null)
-            return described(new ClientKills(seed, folder).run(), 1);
-        Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
+        var seed = Long.getLong("sheaf.seed");
+        if (seed != null) return described(new ClientKills(seed, folder).run(), 1);
+        var kills = new EnumMap<Phase, Integer>(Phase.class);
         int batches = 0;
         for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
             killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
@@ -82,16 +79,15 @@ public final class ClientKills {
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int batches, Path folder) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
-        List<Future<Map<Phase, Integer>>> running = new ArrayList<>();
+        var threads = Executors.newFixedThreadPool(AT_ONCE);
+        var running = new ArrayList<Future<Map<Phase, Integer>>>();
         for (int i = 0; i < batches; i++) {
-            ClientKills each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
+            var each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
             running.add(threads.submit(() -> each.run()));
         }
         threads.shutdown();
-        List<Map<Phase, Integer>> kills = new ArrayList<>();
-        for (Future<Map<Phase, Integer>> each : running)
-            kills.add(each.get());
+        var kills = new ArrayList<Map<Phase, Integer>>();
+        for (var each : running) kills.add(each.get());
         return kills;
     }
 
@@ -101,9 +97,7 @@ public final class ClientKills {
             .collect(Collectors.joining(", "));
     }
 
-    private static int sum(Map<Phase, Integer> kills) {
-        return kills.values().stream().mapToInt(n -> n).sum();
-    }
+    private static int sum(Map<Phase, Integer> kills) { return kills.values().stream().mapToInt(n -> n).sum(); }
 
     /** Kills the script in each of its phases over one batch, lets it end, and returns where it was at the kills. */
     public Map<Phase, Integer> run() throws Exception {
@@ -113,10 +107,8 @@ public final class ClientKills {
             int latency = random.nextInt(20);
             server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
             boolean goesOn = true;
-            for (Moment moment : moments())
-                goesOn = goesOn && live(moment);
-            if (goesOn)
-                live(null);
+            for (var moment : moments()) goesOn = goesOn && live(moment);
+            if (goesOn) live(null);
             check();
             return kills;
         } catch (Exception | AssertionError e) {
@@ -134,16 +126,13 @@ public final class ClientKills {
         return text;
     }
 
-    // ---- the moments ----
-
     /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
-    private record Moment(Phase phase, int nth, long seed) {
-    }
+    private record Moment(Phase phase, int nth, long seed) {}
 
     /** Returns one moment of each phase in an order that a script can reach, and one at any time. */
     private List<Moment> moments() {
         int uploads = bytes > 0 ? KilledClient.LARGE_PART : 1 + random.nextInt(KilledClient.PARTS - 1);
-        List<Moment> moments = new ArrayList<>(List.of(moment(Phase.UPLOADING, uploads),
+        var moments = new ArrayList<Moment>(List.of(moment(Phase.UPLOADING, uploads),
             moment(Phase.CREATING, 1 + random.nextInt(KilledClient.PARTS + 1 - uploads)),
             moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS)),
             moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
@@ -154,15 +143,12 @@ public final class ClientKills {
         return moments;
     }
 
-    private Moment moment(Phase phase, int nth) {
-        return new Moment(phase, nth, random.nextLong());
-    }
+    private Moment moment(Phase phase, int nth) { return new Moment(phase, nth, random.nextLong()); }
 
     /** Runs the script until the moment, or to its end; returns whether it has to run again. */
     private boolean live(Moment moment) throws Exception {
         life = new Life(moment);
-        if (!life.hasEndedBy(END))
-            throw new AssertionError("no end of " + this);
+        if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + this);
         if (life.isKilled()) {
             kills.merge(life.phase, 1, Integer::sum);
             story.add(life.toString());
@@ -171,15 +157,9 @@ public final class ClientKills {
         return life.isKilled();
     }
 
-    private Path output() {
-        return folder.resolve("results");
-    }
+    private Path output() { return folder.resolve("results"); }
 
-    private Path errors() {
-        return folder.resolve("stderr");
-    }
-
-    // ---- one life of the script ----
+    private Path errors() { return folder.resolve("stderr"); }
 
     /** One process of the script, from its start to its end, or to the moment at which it is killed. */
     private final class Life {
@@ -199,9 +179,8 @@ public final class ClientKills {
             this.process = start();
             if (moment != null && moment.phase == Phase.BEFORE_SUBMIT)
                 killAfter("time", chance.nextDouble() * START.get());
-            if (moment != null && moment.phase == null)
-                killAfter("time", chance.nextDouble() * 4 * START.get());
-            Thread listener = new Thread(this::listen, "client-listener");
+            if (moment != null && moment.phase == null) killAfter("time", chance.nextDouble() * 4 * START.get());
+            var listener = new Thread(this::listen, "client-listener");
             listener.setDaemon(true);
             listener.start();
         }
@@ -217,7 +196,7 @@ public final class ClientKills {
         }
 
         private void listen() {
-            try (BufferedReader words = process.inputReader()) {
+            try (var words = process.inputReader()) {
                 for (String line; (line = words.readLine()) != null; )
                     if (isTheMoment(STEPS.get(line.split(" ")[0]), line))
                         killAfter("at", chance.nextInt(3) * chance.nextDouble());
@@ -228,8 +207,7 @@ public final class ClientKills {
 
         /** Takes what the script has just come to, and returns whether this is the moment to kill it. */
         private synchronized boolean isTheMoment(Phase now, String event) {
-            if (phase == Phase.BEFORE_SUBMIT)
-                START.set((System.nanoTime() - started) / 1_000_000);
+            if (phase == Phase.BEFORE_SUBMIT) START.set((System.nanoTime() - started) / 1_000_000);
             phase = now;
             last = event;
             return moment != null && now == moment.phase && ++events == moment.nth;
@@ -284,24 +262,19 @@ public final class ClientKills {
             return process.waitFor(limit.toSeconds(), SECONDS);
         }
 
-        private boolean isKilled() {
-            return killed && process.exitValue() != 0;
-        }
+        private boolean isKilled() { return killed && process.exitValue() != 0; }
 
-        @Override
-        public String toString() {
+        @Override public String toString() {
             return (moment.phase == null ? "any time" : moment.phase + " " + moment.nth) + " -> " + phase + " " + how
                 + " " + last;
         }
     }
 
-    // ---- what must hold ----
-
     private void check() throws IOException {
         assertEquals(IntStream.rangeClosed(1, KilledClient.ROWS)
             .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
             Files.readString(output()));
-        Ledger ledger = new Ledger(new RawClient(server::baseUrl));
+        var ledger = new Ledger(new RawClient(server::baseUrl));
         ledger.assertEachOnce(Ledger.customIds(KilledClient.ROWS));
         assertEquals(KilledClient.PARTS, ledger.batches());
     }

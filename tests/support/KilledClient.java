@@ -9,7 +9,6 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Sheaf;
 import sheaf.Sheaf.Provider;
-import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
 
 /** The script that {@link ClientKills} kills. It says on stdout where it is, so that the moment can be chosen. */
@@ -18,8 +17,7 @@ public final class KilledClient {
     public static final int PARTS = 5;
     public static final int LARGE_PART = 3;
 
-    private KilledClient() {
-    }
+    private KilledClient() {}
 
     /**
      * Runs one batch and writes its results; the arguments are the provider's URL, the file for the results, the bytes
@@ -27,7 +25,7 @@ public final class KilledClient {
      */
     public static void main(String... args) throws IOException {
         int bytes = Integer.parseInt(args[2]);
-        Provider provider = Provider.of(args[0]).limits(ROWS / PARTS, 100_000_000)
+        var provider = Provider.of(args[0]).limits(ROWS / PARTS, 100_000_000)
             .queue(Long.parseLong(args[3]), Long.MAX_VALUE);
         var batch = Sheaf.batch().provider(provider).name("killed").model("echo").quiet()
             .prompts("{{text}}", Sheaf.rows(() -> rows(bytes)))
@@ -53,8 +51,8 @@ public final class KilledClient {
     }
 
     private static void write(Results results, Path file) throws IOException {
-        try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(file))) {
-            for (Result result : results) {
+        try (var out = new PrintWriter(Files.newBufferedWriter(file))) {
+            for (var result : results) {
                 out.print(line(result.row("n"), result.text()));
                 say("result " + result.row("n"));
             }
@@ -62,11 +60,7 @@ public final class KilledClient {
     }
 
     /** Returns what stands in the file for one row. */
-    public static String line(Object n, String text) {
-        return n + "\t" + text + "\n";
-    }
+    public static String line(Object n, String text) { return n + "\t" + text + "\n"; }
 
-    private static void say(String where) {
-        System.out.println(where);
-    }
+    private static void say(String where) { System.out.println(where); }
 }

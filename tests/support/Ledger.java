@@ -23,11 +23,10 @@ public final class Ledger {
 
     /** Reads all of it from a server of OpenAI's dialect. */
     public Ledger(RawClient client) {
-        for (JsonNode file : all(client, "/files"))
+        for (var file : all(client, "/files"))
             if (!file.get("purpose").asText().equals("batch_output"))
                 inputFiles.put(file.get("id").asText(), content(client, file.get("id").asText()));
-        for (JsonNode batch : all(client, "/batches"))
-            (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
+        for (var batch : all(client, "/batches")) (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
     }
 
     private static String content(RawClient client, String file) {
@@ -35,13 +34,12 @@ public final class Ledger {
     }
 
     private static List<JsonNode> all(RawClient client, String path) {
-        List<JsonNode> all = new ArrayList<>();
-        String after = "";
+        var all = new ArrayList<JsonNode>();
+        var after = "";
         while (true) {
-            JsonNode page = RawClient.json(client.get(path + "?limit=100" + after));
+            var page = RawClient.json(client.get(path + "?limit=100" + after));
             page.get("data").forEach(all::add);
-            if (!page.get("has_more").asBoolean())
-                return all;
+            if (!page.get("has_more").asBoolean()) return all;
             after = "&after=" + page.get("last_id").asText();
         }
     }
@@ -51,9 +49,7 @@ public final class Ledger {
             && batch.at("/errors/data/0/code").asText().equals("token_limit_exceeded");
     }
 
-    public int batches() {
-        return paid.size();
-    }
+    public int batches() { return paid.size(); }
 
     /** Asserts that each part was stored once and paid once, and that the parts hold just the requests of these ids. */
     public void assertEachOnce(List<String> customIds) {
@@ -74,17 +70,15 @@ public final class Ledger {
         return IntStream.rangeClosed(1, requests).mapToObj(i -> "request-" + i).toList();
     }
 
-    private int contents() {
-        return new HashSet<>(inputFiles.values()).size();
-    }
+    private int contents() { return new HashSet<>(inputFiles.values()).size(); }
 
     private void assertPaidOnce(List<String> customIds) {
-        List<String> inputs = paid.stream().map(this::input).toList();
+        var inputs = paid.stream().map(this::input).toList();
         assertEquals(new HashSet<>(inputs).size(), inputs.size(), () -> "a part was paid twice: " + this);
         assertEquals(sorted(customIds), sorted(inputs.stream().flatMap(Ledger::idsIn).toList()),
             () -> "the requests that were paid: " + this);
         assertEquals(new HashSet<>(inputFiles.values()), new HashSet<>(inputs), () -> "files without a batch: " + this);
-        for (JsonNode batch : turnedAway)
+        for (var batch : turnedAway)
             assertTrue(paid.stream().anyMatch(other -> file(other).equals(file(batch))),
                 () -> "another file was sent than the one for which there was no room: " + this);
     }
@@ -94,28 +88,19 @@ public final class Ledger {
             .map(line -> RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText());
     }
 
-    private static List<String> sorted(List<String> list) {
-        return list.stream().sorted().toList();
-    }
+    private static List<String> sorted(List<String> list) { return list.stream().sorted().toList(); }
 
-    private String input(JsonNode batch) {
-        return inputFiles.getOrDefault(file(batch), "no such file");
-    }
+    private String input(JsonNode batch) { return inputFiles.getOrDefault(file(batch), "no such file"); }
 
-    private static String file(JsonNode batch) {
-        return batch.get("input_file_id").asText();
-    }
+    private static String file(JsonNode batch) { return batch.get("input_file_id").asText(); }
 
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return inputFiles.entrySet().stream()
             .map(file -> "file " + file.getKey() + " " + clipped(file.getValue())).collect(Collectors.joining(", "))
             + ", " + described("paid", paid) + described("turned away", turnedAway);
     }
 
-    private static String clipped(String input) {
-        return idsIn(input).collect(Collectors.joining(" "));
-    }
+    private static String clipped(String input) { return idsIn(input).collect(Collectors.joining(" ")); }
 
     private static String described(String what, List<JsonNode> batches) {
         return batches.stream().map(batch -> what + " " + batch.get("id").asText() + " over " + file(batch) + " "

@@ -5,7 +5,6 @@
 
 package sheaf.support;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,7 +12,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.regex.Pattern;
 
 /**
@@ -110,7 +108,7 @@ public class ScriptsReadme {
     private static List<Alias> aliases(Path root) throws IOException {
         var aliases = new ArrayList<Alias>();
         var catalog = new ObjectMapper().readTree(root.resolve("jbang-catalog.json").toFile());
-        for (Map.Entry<String, JsonNode> entry : catalog.path("aliases").properties()) {
+        for (var entry : catalog.path("aliases").properties()) {
             var alias = entry.getValue();
             var script = alias.path("script-ref").asText();
             aliases.add(new Alias(entry.getKey(), script, alias.path("description").asText(),

@@ -31,13 +31,13 @@ public final class ServerProcess {
 
     /** Starts a server by a command that ends in the one to execute, such as {@code sh -c 'exec "$@"' sh}. */
     public static ServerProcess start(List<String> wrapper, Path store, String engine, String... java) {
-        List<String> command = new ArrayList<>(wrapper);
+        var command = new ArrayList<String>(wrapper);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(Arrays.asList(java));
         command.add("-Djava.io.tmpdir=" + store.getParent());       // where native code is left behind by a kill
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "sheaf.server.BatchServer",
             "--port", "0", "--store", store.toString(), "--engine", engine));
-        Path stderr = store.resolveSibling(store.getFileName() + ".err");
+        var stderr = store.resolveSibling(store.getFileName() + ".err");
         try {
             var builder = new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.appendTo(stderr.toFile()));
@@ -51,7 +51,7 @@ public final class ServerProcess {
     public synchronized String url() {
         try {
             if (url == null) {
-                String line = stdout.readLine();
+                var line = stdout.readLine();
                 if (line == null || !line.startsWith("OPENAI_BASE_URL="))
                     throw new AssertionError("the server did not start: " + line + " " + stderr());
                 url = line.substring("OPENAI_BASE_URL=".length());
@@ -62,9 +62,7 @@ public final class ServerProcess {
         }
     }
 
-    public long pid() {
-        return process.pid();
-    }
+    public long pid() { return process.pid(); }
 
     public String stderr() {
         try {
@@ -75,9 +73,7 @@ public final class ServerProcess {
     }
 
     /** Returns whether somebody has ended the server, or is about to. */
-    public boolean isEnded() {
-        return ended;
-    }
+    public boolean isEnded() { return ended; }
 
     /** Ends the server with SIGKILL, of which it learns nothing. */
     public void kill() {
@@ -95,8 +91,7 @@ public final class ServerProcess {
 
     private void awaitEnd() {
         try {
-            if (!process.waitFor(30, TimeUnit.SECONDS))
-                throw new AssertionError("the server did not end");
+            if (!process.waitFor(30, TimeUnit.SECONDS)) throw new AssertionError("the server did not end");
             stdout.close();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
