@@ -13,8 +13,8 @@ import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 
 /**
- * Fetches what came back of a batch, both files of each part. One with fewer lines than its provider counted is not final:
- * it is asked for again at each later look, and what is here of it stays until more comes.
+ * Fetches what came back of a batch, both files of each part. One with fewer lines than its provider counted is not
+ * final: it is asked for again at each later look, and what is here of it stays until more comes.
  */
 final class AnswerFiles {
     private static final int LOOKS = 5;                        // for files not yet there, over some fifteen seconds
@@ -87,19 +87,19 @@ final class AnswerFiles {
     }
 
     /**
-     * Fetches the files of a part anew if fewer answers are here than its provider counted: three times at first, once at
-     * each later look. Returns whether more came.
+     * Fetches the files of a part anew if fewer answers are here than its provider counted: twice at first, once at each
+     * later look. Returns whether more came.
      */
     private boolean complete(Part part) {
         boolean wasShort = journal.isShort(part.number());
         boolean isNew = wasShort && fetch(asNamedNow(part));
         for (int attempt = wasShort ? Retry.ATTEMPTS : 2; attempt <= Retry.ATTEMPTS && isShort(part); attempt++)
-            isNew |= fetchAnew(part, "output") | fetchAnew(part, "error");
+            for (var kind : Journal.KINDS) isNew |= fetchAnew(part, kind);
         long here = lines(part);
         journal.markShort(part.number(), here < part.answerCount());
         if (here < part.answerCount())
-            note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, and "
-                + "the rest is asked for anew", here, part.answerCount(), part.number(), journal.folderName()));
+            note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, "
+                + "and the rest is asked for anew", here, part.answerCount(), part.number(), journal.folderName()));
         return isNew;
     }
 

@@ -58,7 +58,7 @@ final class Retry {
         return new Retry(Duration.ofMillis(isLocal ? 20 : 500), isLocal ? Duration.ofSeconds(1) : LOOKS, 2);
     }
 
-    /** Returns for how long a create is looked for that was never answered; {@code -Dsheaf.late=SECONDS} is for tests. */
+    /** Returns for how long a create is looked for that was never answered; {@code -Dsheaf.late} is for tests. */
     static Duration latest(boolean isLocal) {
         var told = System.getProperty("sheaf.late", "");
         if (!told.isEmpty()) return Duration.ofMillis((long) (1000 * Double.parseDouble(told)));

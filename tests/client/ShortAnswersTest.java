@@ -1,0 +1,101 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.Outcome;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Fault;
+import sheaf.support.Printed;
+import sheaf.support.RawClient;
+
+/** An answer file that comes with fewer lines than its provider counted, cut at a line's end with a fitting length. */
+@Tag("C27")
+class ShortAnswersTest {
+    private static final int ROWS = 20;
+    private static final int CUT = 9;                      // downloads in a row, more than one look makes
+
+    @TempDir Path home;
+    private final BatchServer server = BatchServer.start();
+    private final RawClient client = new RawClient(server::baseUrl);
+
+    @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
+
+    @AfterEach void close() { server.close(); }
+
+    @Test void isAskedForAgainAtEachLaterLook() {
+        cutDownloads();
+        var said = Printed.stderr(() -> assertEquals(ROWS - 5, missing(draft())));
+        server.on("GET /v1/files/*/content");
+
+        assertTrue(said.contains("results: only 5 of 20 answers of part 1 of "), said);
+        assertEquals(0, missing(draft()));
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void keepsWhatIsHereWhileNothingMoreComes() {
+        cutDownloads();
+        missing(draft());
+        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.status(404)).toArray(Fault[]::new));
+
+        assertEquals(ROWS - 5, missing(draft()));
+    }
+
+    @Test void isNotPaidForAgainByRepair() {
+        cutDownloads();
+
+        assertEquals(ROWS - 5, missing(draft().repair(2)));
+
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void saysWhatItIs() {
+        cutDownloads();
+        var results = draft().submit().results();
+
+        assertEquals("its file came with fewer lines than the provider counted; run again, and it is fetched anew",
+            results.only(Outcome.MISSING).iterator().next().error());
+    }
+
+    @Test void itsFileIsNoLeftover() {
+        cutDownloads();
+        missing(draft());
+
+        assertEquals(List.of(), provider().leftovers(Duration.ofSeconds(-10)));
+    }
+
+    private void cutDownloads() {
+        var first = draft().submit().await();
+        var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
+        int five = (int) IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow() + 1;
+        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.shortened(five)).toArray(Fault[]::new));
+    }
+
+    private Draft draft() {
+        return batch().provider(provider()).name("short").model("echo")
+            .prompts("{{n}}", rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList()));
+    }
+
+    private Provider provider() { return Provider.of(server.baseUrl()); }
+
+    private static long missing(Draft draft) {
+        return draft.submit().results().counts().getOrDefault(Outcome.MISSING, 0L);
+    }
+
+    private int batchesThere() { return client.ids("/batches").size(); }
+}
