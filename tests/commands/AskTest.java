@@ -177,15 +177,15 @@ class AskTest {
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
     }
 
-    @Test void reuseSendsOnlyTheRowsThatAreNew() {
+    @Test void onlyTheRowsThatAreNewAreSent() {
         file("rows.csv", "q\na\nb\nc\n");
         var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));
         ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
 
-        var run = ask(Stream.concat(given.stream(), Stream.of("--reuse")).toArray(String[]::new));
+        var run = ask(given.toArray(String[]::new));
 
         assertEquals(3, run.out().lines().count());
-        assertTrue(run.err().contains("2 are sent, and for 1 the answer of then is taken"), run.err());
+        assertTrue(run.err().startsWith("rows: 3 requests; 1 answered before, 2 sent\n"), run.err());
     }
 
     @Test void afterAFaultOfTheFileNothingHasBeenSent() throws IOException {
@@ -309,7 +309,7 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--reuse", "--repair", "--provider"))
+                "--repair", "--provider"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
