@@ -12,7 +12,10 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.stream.Stream;
+import sheaf.server.BatchObject.BatchError;
+import sheaf.server.Concurrency.Turns;
 import sheaf.server.Engine.Answer;
+import sheaf.server.Json.Lines;
 
 /**
  * A batch that is not yet over: one thread leads it from its validation to its end, and others ask the engine for its
@@ -25,7 +28,7 @@ final class ActiveBatch {
         "This request could not be executed because the batch was cancelled.");
 
     /** What all batches of a server share. */
-    record Shared(Store store, Engine engine, Manners dialect, Script script, Admission admission, Turns turns,
+    record Shared(Store store, Engine engine, Manners dialect, Script script, Validation validation, Turns turns,
         ExecutorService workers) {
     }
 
@@ -123,7 +126,7 @@ final class ActiveBatch {
 
     private boolean isAdmitted() throws IOException, InterruptedException {
         stay();
-        var verdict = shared.admission.judge(view());
+        var verdict = shared.validation.verdict(view());
         if (!verdict.faults().isEmpty()) {
             fail(verdict.faults(), List.of());
             return false;
@@ -134,7 +137,7 @@ final class ActiveBatch {
 
     /** Waits as long as a test keeps batches in the status that this one has. */
     private void stay() throws InterruptedException {
-        shared.turns.awaitWhile(() -> is(String.valueOf(shared.script.stay)));
+        shared.turns.awaitWhile(() -> is(String.valueOf(shared.script.heldStatus)));
     }
 
     private synchronized void openFiles() throws IOException {
@@ -191,7 +194,7 @@ final class ActiveBatch {
     /** Asks the engine; null if the answer is not wanted any more. Whatever breaks becomes the request's own error. */
     private Answer asked(Request request) throws InterruptedException {
         try {
-            return shared.engine.answer(Manners.canonical(text("endpoint")), request.body,
+            return shared.engine.answer(Engine.canonical(text("endpoint")), request.body,
                 () -> !shared.turns.isClosing() && isOpen());
         } catch (RuntimeException | StackOverflowError e) {
             return Answer.none("engine_error", "The engine could not be asked: " + e + ".");
@@ -264,7 +267,7 @@ final class ActiveBatch {
         long seconds = view().at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
         var output = files.publish("output", seconds);
         var errors = files.publish("error", seconds);
-        shared.admission.leave(id);
+        shared.validation.leaveQueue(id);
         change(() -> state.end(ending(), idOf(output), idOf(errors), store.now()),
             Stream.of(output, errors).filter(Objects::nonNull).toList());
     }

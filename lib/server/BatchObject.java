@@ -6,8 +6,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The batch object that clients see: its statuses and when they began, its counts and its usage. It knows no file and
- * no thread; whoever has it keeps others from it while it changes.
+ * The batch object that clients see: its statuses and when they began, its counts, its usage and its errors. It knows
+ * no file and no thread; whoever has it keeps others from it while it changes.
  */
 final class BatchObject {
     private static final List<String> LATER = List.of("in_progress", "finalizing", "completed", "failed", "expired",
@@ -112,5 +112,29 @@ final class BatchObject {
             json.set(file.get("id").textValue().contains("output") ? "output_file_id" : "error_file_id",
                 file.get("id"));
         enter(wasCancelled ? "cancelled" : "failed", now);
+    }
+
+    /** Why a batch fails, as OpenAI has it; {@code line} is null if the fault is not one of a single line. */
+    record BatchError(String code, String message, String param, Integer line) {
+        static final BatchError BYTE_ORDER_MARK =
+            notJson("The file starts with a byte order mark (BOM); save it as UTF-8 without one.");
+
+        static BatchError of(String code, String param, String message) {
+            return new BatchError(code, message, param, null);
+        }
+
+        static BatchError missing(String param) {
+            return of("missing_required_parameter", param, "Missing required parameter: '" + param + "'.");
+        }
+
+        static BatchError invalid(String param, String message) { return of("invalid_request", param, message); }
+
+        static BatchError notJson(String message) { return of("invalid_json_line", null, message); }
+
+        BatchError at(int number) { return new BatchError(code, message, param, number); }
+
+        ObjectNode json() {
+            return Json.object().put("code", code).put("message", message).put("param", param).put("line", line);
+        }
     }
 }

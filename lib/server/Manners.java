@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
 import java.util.List;
+import sheaf.server.BatchObject.BatchError;
 
 /**
  * The manners of a provider: OpenAI's, which each dialect overrides where it differs. They know no other provider.
@@ -18,9 +19,6 @@ class Manners {
 
     /** Returns what stands before the path of every route. */
     String prefix() { return "/v1"; }
-
-    /** Returns an endpoint as an engine has it; Azure's may lack the version. */
-    static String canonical(String endpoint) { return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint; }
 
     /** Returns whether there is such a route. */
     boolean has(String method, String path) { return true; }

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.function.Consumer;
+import sheaf.server.Json.Lines;
 
 /**
  * The output and the error file of a batch that is not yet over: the only record of what has run. The id of each line

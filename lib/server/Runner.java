@@ -14,6 +14,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import java.util.function.Consumer;
+import sheaf.server.Concurrency.Turns;
 
 /**
  * The batches at work: a thread leads each one, and together they have no more requests at the engine than allowed. It
@@ -30,7 +31,7 @@ final class Runner {
     private final Store store;
     private final Manners dialect;
     private final Script script;
-    private final Admission admission;
+    private final Validation validation;
     private final ActiveBatch.Shared shared;
 
     Runner(Settings settings, Store store, Engine engine, Script script) {
@@ -40,8 +41,8 @@ final class Runner {
         this.store = store;
         this.dialect = settings.limits().dialect();
         this.script = script;
-        this.admission = new Admission(store, settings.limits(), script);
-        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, admission, turns, workers);
+        this.validation = new Validation(store, settings.limits(), script);
+        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers);
     }
 
     private static ThreadFactory daemon(String name) {
@@ -67,7 +68,7 @@ final class Runner {
             try {
                 batch.lead();
             } finally {
-                admission.leave(batch.id());
+                validation.leaveQueue(batch.id());
                 active.remove(batch.id());
             }
         });
@@ -87,7 +88,7 @@ final class Runner {
         var inputFileId = asked.get("input_file_id").textValue();
         checkInput.accept(inputFileId);
         var id = dialect.newBatchId();
-        admission.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
+        validation.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
         var asks = Manners.duration(asked.get("completion_window").textValue());
         var left = Optional.ofNullable(script.window).orElse(asks);
         var batch = BatchObject.created(id, asked, store.now(), left);

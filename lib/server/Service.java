@@ -25,7 +25,6 @@ final class Service {
     final Store store;
     final Engine engine;
     final Script script = new Script();
-    final Faults faults = new Faults();
     final Runner runner;
     final Router router;
     private final Settings settings;
@@ -41,7 +40,7 @@ final class Service {
         this.runner = new Runner(settings, store, engine, script);
         var limits = settings.limits();
         var files = new FileEndpoints(store, limits, script);
-        this.router = new Router(settings, faults, files, new UploadEndpoints(store, limits),
+        this.router = new Router(settings, script, files,
             new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);

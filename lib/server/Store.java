@@ -58,8 +58,8 @@ final class Store {
         this.held = held;
         this.folder = held.path;
         Files.createDirectories(folder.resolve("files"));
-        HeldFolder.deleteTree(uploads());
-        Files.createDirectories(uploads());
+        HeldFolder.deleteTree(incoming());
+        Files.createDirectories(incoming());
         this.database = new Database(folder.resolve("state.db"), !held.isTemporary);
         database.execute(SCHEMA);
         database.execute(INTENTS);
@@ -104,7 +104,8 @@ final class Store {
 
     private String live() { return "(gone_at IS NULL OR gone_at > " + now() + ")"; }
 
-    Path uploads() { return folder.resolve("uploads"); }
+    /** Returns the folder to which forms are read. */
+    Path incoming() { return folder.resolve("uploads"); }
 
     Path file(String id) { return folder.resolve("files").resolve(id); }
 

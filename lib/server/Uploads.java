@@ -224,7 +224,7 @@ final class Uploads {
     }
 
     private ObjectNode complete(Upload upload, Set<String> partIds, String md5, String digest) throws IOException {
-        var whole = store.uploads().resolve(upload.fileId());
+        var whole = store.incoming().resolve(upload.fileId());
         try {
             join(partIds, whole);
             if (md5 != null && !md5.equals(md5(whole)))

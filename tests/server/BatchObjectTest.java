@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import sheaf.server.BatchObject.BatchError;
 
 /** What clients see of a batch, from its creation to its end. */
 class BatchObjectTest {
