@@ -16,8 +16,8 @@ import java.util.stream.Stream;
 import sheaf.server.Engine.Answer;
 
 /**
- * An engine that needs no model: it says what the user said, or what a test makes it say. It also answers for the test
- * model, which stands before every engine, always the same and at once, so that a run can be rehearsed.
+ * An engine that needs no model: it says what the user said, or what a test makes it say. For every engine it answers
+ * the requests for the test model, always the same and at once, so that a run can be rehearsed. It knows no batch.
  */
 final class Echo implements Engine {
     private static final String TEST_MODEL = "batch-test-model";   // as Alibaba calls it
@@ -25,7 +25,7 @@ final class Echo implements Engine {
     private final Script script;
     private volatile Function<JsonNode, Reply> answer;
 
-    /** What is said to one request: a text, a refusal in its place, or an error in the place of both. */
+    /** What is said to one request: a text, or in its place a refusal, or an error in place of both. */
     record Reply(String text, String finishReason, String refusal, Answer error) {
         static Reply text(String text) {
             if (text == null) throw new IllegalArgumentException("reply: no text given");
@@ -57,7 +57,7 @@ final class Echo implements Engine {
         try {
             var reply = Settings.required("reply", answer.apply(body));
             return reply.error != null ? reply.error : Answer.ok(body(endpoint, body, reply));
-        } catch (RuntimeException | AssertionError e) {   // a test's own code, whose batch shall show what broke
+        } catch (RuntimeException | AssertionError e) {   // the test's own code broke, and its batch shall show how
             return Answer.error(500, "engine_error", e.toString());
         }
     }

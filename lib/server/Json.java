@@ -33,7 +33,7 @@ final class Json {
 
     static String newId(String prefix) { return prefix + UUID.randomUUID().toString().replace("-", ""); }
 
-    /** Reads JSON; a number of more digits than fit into memory is none. */
+    /** Reads JSON; a number whose exponent is too large is an error like any other. */
     static JsonNode parsed(byte[] json) throws IOException {
         try {
             return MAPPER.readTree(json);
@@ -45,8 +45,8 @@ final class Json {
     static byte[] bytes(JsonNode json) {
         try {
             return MAPPER.writeValueAsBytes(json);
-        } catch (JsonProcessingException impossible) {
-            throw new UncheckedIOException(impossible);
+        } catch (JsonProcessingException tooDeep) {   // nested deeper than Jackson writes
+            throw new UncheckedIOException(tooDeep);
         }
     }
 
@@ -66,7 +66,7 @@ final class Json {
         private final int maxBytes;
         private int position;
         private int end;
-        int number;          // of the line returned last, from 1
+        int number;          // of the line returned last, from 1, blank lines included
         long offset;         // where that line ends
         boolean terminated;  // whether it ends in 0x0A
 
@@ -76,7 +76,7 @@ final class Json {
             this.maxBytes = maxBytes;
         }
 
-        /** Returns the next line without its CR and LF, or null after the last one. */
+        /** Returns the next line without its CR and LF, or null after the last line. */
         byte[] next() throws IOException {
             if (!filled()) return null;
             line.reset();

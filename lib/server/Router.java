@@ -25,7 +25,7 @@ import sheaf.server.Concurrency.Permits;
  */
 final class Router extends Handler.Abstract {
     private static final int MAX_WRITING = 48;        // POSTs at once; the other HTTP threads stay free for GETs
-    private static final int MAX_RECORDED = 10_000;
+    private static final int MAX_RECORDED = 10_000;   // requests
 
     private interface Endpoint {
         void serve(Call call) throws IOException, InterruptedException;
@@ -106,9 +106,9 @@ final class Router extends Handler.Abstract {
         } catch (Refusal refusal) {
             boolean stranger = refusal.status == 401 || refusal.status == 403;
             boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : Call.MAX_SKIPPED);
-            if (refusal.status == 409)               // else OpenAI's clients would repeat it
+            if (refusal.status == 409)               // or OpenAI's clients would repeat the request
                 call.response().getHeaders().put("x-should-retry", "false");
-            if (!whole || refusal.status == 413)     // bytes are left that no request may follow
+            if (!whole || refusal.status == 413)     // no request can follow the bytes that are left
                 call.response().getHeaders().put("Connection", "close");
             call.send(refusal.status, refusal.body());
         }
@@ -184,7 +184,7 @@ final class Router extends Handler.Abstract {
     }
 
     private void webPage(Call call) {
-        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page reads no other dialect
+        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page knows no other
         webPage.get().send(call);
     }
 }
