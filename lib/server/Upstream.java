@@ -38,8 +38,8 @@ final class Upstream implements Engine {
     private final Settings.Answering settings;
     private final Gate gate;
     private final ResponseReader reader;
-    private final TokenLimit limit = new TokenLimit();
-    private boolean away;       // as was last said on stderr
+    private final TokenLimit tokenLimit = new TokenLimit();
+    private boolean away;       // as stderr was told last
 
     Upstream(Settings.Answering settings) {
         this.base = settings.engine().replaceFirst("/+$", "");
@@ -67,7 +67,7 @@ final class Upstream implements Engine {
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-        if (Echo.isTest(body)) return Echo.tested(endpoint, body);
+        if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long began = System.nanoTime();
         if (!gate.enter(() -> millisSince(began) < settings.timeout().toMillis()))
             return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
@@ -75,9 +75,9 @@ final class Upstream implements Engine {
         try {
             String word;
             do {
-                word = limit.onlyWord();
+                word = tokenLimit.onlyWord();
                 answer = askForClient(post(endpoint, body), settings.timeout().minusMillis(millisSince(began)));
-            } while (limit.isRefused(body, word, answer));
+            } while (tokenLimit.isRefused(body, word, answer));
             return answer;
         } finally {
             gate.leave(began, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
@@ -85,17 +85,18 @@ final class Upstream implements Engine {
     }
 
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
-        if (Echo.isTest(body)) return Echo.tested(endpoint, body);
+        if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long left = settings.timeout().toMillis();              // the time at the gate does not count
-        int few = 0;
+        int passing = 0;                                        // tries that ended in a passing failure
         for (int tries = 1; gate.enter(wanted); tries++) {
             long began = System.nanoTime();
-            var word = limit.onlyWord();
+            var word = tokenLimit.onlyWord();
             var last = sendInside(post(endpoint, body), left, began);
-            if (limit.isRefused(body, word, last.answer())) continue;
+            if (tokenLimit.isRefused(body, word, last.answer())) continue;
             long pause = last.pause(tries);
             left -= millisSince(began) + pause;
-            boolean again = last.failure().isUnavailable() || last.failure() == Failure.PASSING && ++few < FEW_TRIES;
+            boolean again = last.failure().isUnavailable()
+                || last.failure() == Failure.PASSING && ++passing < FEW_TRIES;
             if (!again || left <= 0) return last.answer();
             sleep(pause, wanted);
         }
@@ -108,7 +109,7 @@ final class Upstream implements Engine {
         try {
             var attempt = send(request, millis);
             failure = attempt.failure();
-            tellIfAway(failure == Failure.DOWN, attempt.answer().message());
+            tellChange(failure == Failure.DOWN, attempt.answer().message());
             return attempt;
         } finally {
             gate.leave(began, failure);
@@ -116,14 +117,14 @@ final class Upstream implements Engine {
     }
 
     /** Says on stderr that the engine has gone or is back, once each. */
-    private synchronized void tellIfAway(boolean away, String message) {
+    private synchronized void tellChange(boolean away, String message) {
         if (this.away != away)
             System.err.println("engine: " + base + " "
                 + (away ? withoutSubject(message) + "; its requests wait for it" : "answers again"));
         this.away = away;
     }
 
-    /** Sleeps so long, or until it is of no use because the answer is no longer wanted. */
+    /** Sleeps so long, or until the answer is no longer wanted. */
     private static void sleep(long millis, BooleanSupplier wanted) throws InterruptedException {
         long began = System.nanoTime();
         for (long left; wanted.getAsBoolean() && (left = millis - millisSince(began)) > 0; )
@@ -133,7 +134,7 @@ final class Upstream implements Engine {
     private static long millisSince(long nanoTime) { return (System.nanoTime() - nanoTime) / 1_000_000; }
 
     private HttpRequest post(String endpoint, JsonNode body) {
-        var sent = Json.bytes(limit.adapted(withEngineName(body)));
+        var sent = Json.bytes(tokenLimit.adapted(withEngineName(body)));
         return request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofByteArray(sent)).build();
     }

@@ -123,7 +123,7 @@ final class Validation {
         private final List<BatchError> faults = new ArrayList<>();
         private String firstModel;                             // null before the first request
         private int total;                                     // requests
-        private long tokens;                                   // of all prompts, unless the queue is endless
+        private long tokens;                                   // words of all prompts, if the queue has an end
         private final String endpoint;
         private final Settings.Limits limits;
         private final Script script;

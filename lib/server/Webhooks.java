@@ -91,7 +91,7 @@ final class Webhooks {
                 sendNext();
             } catch (InterruptedException e) {
                 return;
-            } catch (RuntimeException storeFails) {   // a full disk, say, may pass
+            } catch (RuntimeException storeFails) {   // as on a full disk, which may pass
                 LockSupport.parkNanos(LOOK);
             }
     }
@@ -116,8 +116,7 @@ final class Webhooks {
     }
 
     private boolean isTaken(Event event) throws InterruptedException {
-        var sent =
-            http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
+        var sent = http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
         try {
             int status = sent.get(TIMEOUT.toMillis(), MILLISECONDS).statusCode();
             return status >= 200 && status < 300;
