@@ -12,6 +12,7 @@
 //SOURCES ../tests/support/Project.java
 //SOURCES ../tests/support/RawClient.java
 //SOURCES ../tests/support/ServerProcess.java
+//SOURCES ../tests/support/Witness.java
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java
 

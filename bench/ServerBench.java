@@ -9,12 +9,9 @@ import static sheaf.support.RawClient.JSON;
 import static sheaf.support.RawClient.json;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.BufferedReader;
-import java.io.BufferedWriter;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.SequenceInputStream;
 import java.io.UncheckedIOException;
@@ -34,7 +31,6 @@ import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
 import java.util.concurrent.locks.LockSupport;
-import java.util.stream.Stream;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
 import sheaf.support.ServerProcess;
@@ -49,8 +45,7 @@ final class ServerBench {
     private static final int MEGABYTE = 1_000_000;
 
     /** How much is measured: lines, megabytes of one file, clients at once, and megabytes of each one's file. */
-    record Size(int lines, int megabytes, int clients, int each) {
-    }
+    record Size(int lines, int megabytes, int clients, int each) {}
 
     private interface Work {
         void run() throws Exception;
@@ -98,8 +93,7 @@ final class ServerBench {
         parse(input);                                      // once before, for the compiler
         double parsing = seconds(() -> parse(input));
         var ids = new ArrayList<String>();
-        for (var part : parts(input))
-            ids.add(uploaded(part, "batch"));
+        for (var part : parts(input)) ids.add(uploaded(part, "batch"));
         double running = seconds(() -> finish(ids));
         row("lines through the echo engine", size.lines / running, "lines/s",
             ratio(parsing / running) + " of one thread that parses and writes the same JSON");
@@ -108,11 +102,11 @@ final class ServerBench {
 
     private Path inputFile(int lines) throws IOException {
         var input = folder.resolve("input.jsonl");
-        try (BufferedWriter out = Files.newBufferedWriter(input)) {
+        try (var out = Files.newBufferedWriter(input)) {
             for (int i = 1; i <= lines; i++)
                 out.write("{\"custom_id\":\"request-" + i + "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
-                    + "\"body\":" + RawClient.body("Summarize review " + i
-                        + ": the soup was cold, gr\u00fc\u00dfe") + "}\n");
+                    + "\"body\":" + RawClient.body("Summarize review " + i + ": the soup was cold, gr\u00fc\u00dfe")
+                    + "}\n");
         }
         return input;
     }
@@ -120,10 +114,10 @@ final class ServerBench {
     /** Cuts a file at every 50,000th line: more a batch may not have. */
     private List<Path> parts(Path input) throws IOException {
         var parts = new ArrayList<Path>();
-        try (BufferedReader in = Files.newBufferedReader(input)) {
-            for (String line = in.readLine(); line != null; ) {
+        try (var in = Files.newBufferedReader(input)) {
+            for (var line = in.readLine(); line != null; ) {
                 var part = folder.resolve("part-" + parts.size() + ".jsonl");
-                try (BufferedWriter out = Files.newBufferedWriter(part)) {
+                try (var out = Files.newBufferedWriter(part)) {
                     for (int i = 0; i < 50_000 && line != null; i++, line = in.readLine())
                         out.append(line).append('\n');
                 }
@@ -134,10 +128,9 @@ final class ServerBench {
     }
 
     private void parse(Path input) throws IOException {
-        try (BufferedReader in = Files.newBufferedReader(input);
+        try (var in = Files.newBufferedReader(input);
                 var out = Files.newOutputStream(folder.resolve("parsed"))) {
-            for (String line; (line = in.readLine()) != null; )
-                out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
+            for (String line; (line = in.readLine()) != null; ) out.write(JSON.writeValueAsBytes(JSON.readTree(line)));
         }
     }
 
@@ -145,8 +138,7 @@ final class ServerBench {
         var batches = files.stream()
             .map(file -> json(client.create(RawClient.batch(file))).get("id").asText()).toList();
         int lines = 0;
-        for (var id : batches)
-            lines += checkedLines(finished(id));
+        for (var id : batches) lines += checkedLines(finished(id));
         assertEquals(size.lines, lines);
     }
 
@@ -162,7 +154,7 @@ final class ServerBench {
     private int checkedLines(JsonNode batch) throws IOException, InterruptedException {
         var request = content(batch.get("output_file_id").asText());
         int lines;
-        try (Stream<String> output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
+        try (var output = HTTP.send(request, HttpResponse.BodyHandlers.ofLines()).body()) {
             lines = (int) output.count();
         }
         assertEquals("{\"total\":" + lines + ",\"completed\":" + lines + ",\"failed\":0}",
@@ -170,9 +162,7 @@ final class ServerBench {
         return lines;
     }
 
-    private HttpRequest content(String id) {
-        return client.request("/files/" + id + "/content").build();
-    }
+    private HttpRequest content(String id) { return client.request("/files/" + id + "/content").build(); }
 
     private void file() throws Exception {
         var file = randomFile("large", size.megabytes);
@@ -190,9 +180,9 @@ final class ServerBench {
 
     private Path randomFile(String name, int megabytes) throws IOException {
         var file = folder.resolve(name);
-        byte[] bytes = new byte[MEGABYTE];
+        var bytes = new byte[MEGABYTE];
         var random = new Random(name.hashCode());
-        try (OutputStream out = Files.newOutputStream(file)) {
+        try (var out = Files.newOutputStream(file)) {
             for (int i = 0; i < megabytes; i++) {
                 random.nextBytes(bytes);
                 out.write(bytes);
@@ -203,13 +193,13 @@ final class ServerBench {
 
     private static void copy(Path from, Path to) throws IOException {
         Files.copy(from, to);
-        try (FileChannel copy = FileChannel.open(to, StandardOpenOption.WRITE)) {
+        try (var copy = FileChannel.open(to, StandardOpenOption.WRITE)) {
             copy.force(true);
         }
     }
 
     private String uploaded(Path file, String purpose) throws IOException, InterruptedException {
-        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
+        var head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
         var request = client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
@@ -238,8 +228,7 @@ final class ServerBench {
             ratio(size.clients * alone / together) + " of one client that goes on alone");
         var file = randomFile("each", size.each);
         double copying = seconds(() -> {
-            for (int i = 0; i < size.clients; i++)
-                copy(file, folder.resolve("copy-" + i));
+            for (int i = 0; i < size.clients; i++) copy(file, folder.resolve("copy-" + i));
         });
         double uploading = seconds(() -> atOnce(() -> checkUpload(file)));
         row(size.clients + " uploads of " + size.each + " MB at once", size.clients * size.each / uploading, "MB/s",
@@ -255,7 +244,7 @@ final class ServerBench {
 
     private void checkUpload(Path file) throws IOException, InterruptedException {
         var id = uploaded(file, "user_data");
-        byte[] back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
+        var back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
         assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
     }
 
@@ -265,8 +254,7 @@ final class ServerBench {
             work.run();
             return null;
         };
-        for (var each : threads.invokeAll(Collections.nCopies(size.clients, call)))
-            each.get();
+        for (var each : threads.invokeAll(Collections.nCopies(size.clients, call))) each.get();
         threads.shutdown();
     }
 
@@ -276,9 +264,7 @@ final class ServerBench {
         return (System.nanoTime() - start) / 1e9;
     }
 
-    private static String ratio(double ratio) {
-        return String.format(Locale.ROOT, "%.2f", ratio);
-    }
+    private static String ratio(double ratio) { return String.format(Locale.ROOT, "%.2f", ratio); }
 
     /** Adds what the server's process ever held in memory, where the system tells. */
     private void memory(String what) throws IOException {

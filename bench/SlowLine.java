@@ -5,8 +5,6 @@ import static sheaf.Sheaf.rows;
 
 import java.io.Closeable;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -100,7 +98,7 @@ final class SlowLine {
         }
 
         private Void pass(Socket from, Socket to, AtomicLong counted) throws IOException {
-            try (from; to; InputStream in = from.getInputStream(); OutputStream out = to.getOutputStream()) {
+            try (from; to; var in = from.getInputStream(); var out = to.getOutputStream()) {
                 var bytes = new byte[rate / STEPS];
                 for (int count; (count = in.read(bytes)) >= 0; counted.addAndGet(count)) {
                     LockSupport.parkNanos(1_000_000_000L * count / rate);

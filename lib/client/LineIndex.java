@@ -43,7 +43,7 @@ final class LineIndex {
 
     int file(long line) { return entries.getInt((int) line * ENTRY); }
 
-    /** Returns a line of an index that has a entry for each. */
+    /** Returns a line of an index that has an entry for each. */
     String text(long line) { return line(line).orElseThrow(); }
 
     /** Returns the line, or nothing if none has its entry here. */
@@ -55,7 +55,6 @@ final class LineIndex {
         try {
             while (!read(file, entries.getLong(at + 8), bytes.clear())) open.remove(file);
         } catch (ClosedByInterruptException e) {
-            open.remove(file);
             throw new IllegalStateException("results: interrupted", e);
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
@@ -116,7 +115,7 @@ final class LineIndex {
             entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
         }
 
-        /** Returns false if the line has a entry already. */
+        /** Returns false if the line has an entry already. */
         boolean put(long line, int file, int length, long offset) {
             int at = (int) line * ENTRY;
             if (entries.getInt(at + 4) != 0) return false;

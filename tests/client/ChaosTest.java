@@ -13,9 +13,7 @@ import sheaf.support.Chaos;
 class ChaosTest {
     @TempDir Path folder;
 
-    @AfterEach void forgetHome() {
-        System.clearProperty("SHEAF_HOME");
-    }
+    @AfterEach void forgetHome() { System.clearProperty("SHEAF_HOME"); }
 
     @Tag("C13") @Tag("C14") @Tag("C15") @Tag("C16") @Tag("C18") @Tag("C31") @Tag("C35")
     @Timeout(value = 10, unit = TimeUnit.MINUTES)      // on a machine that is busy

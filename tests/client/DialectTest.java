@@ -4,18 +4,16 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.rows;
 import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 import static sheaf.support.RawClient.names;
-import static sheaf.Sheaf.rows;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -32,9 +30,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import sheaf.Sheaf.Batch;
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Dialect;
 import sheaf.support.RawClient;
@@ -46,23 +44,19 @@ class DialectTest {
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
 
-    @BeforeEach void setHome() {
-        System.setProperty("SHEAF_HOME", home.toString());
-    }
+    @BeforeEach void setHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void close() {
         server.close();
         System.clearProperty("SHEAF_HOME");
     }
 
-    // ---- kluster ----
-
     @Test void klusterSaysTimesAsTextExceptAtCreation() {
         speak(Dialect.KLUSTER);
 
-        JsonNode file = json(client.upload(lines("one").getBytes(UTF_8), "in.jsonl", "batch"));
-        JsonNode created = json(client.create(batch(file.get("id").asText())));
-        JsonNode done = client.finishedBatch(created.get("id").asText());
+        var file = json(client.upload(lines("one").getBytes(UTF_8), "in.jsonl", "batch"));
+        var created = json(client.create(batch(file.get("id").asText())));
+        var done = client.finishedBatch(created.get("id").asText());
 
         assertEquals(Set.of("id", "bytes", "created_at", "filename", "object", "purpose"), names(file));
         assertTrue(file.get("created_at").isTextual());
@@ -82,7 +76,7 @@ class DialectTest {
         speak(Dialect.KLUSTER);
         client.finished(client.upload(lines("one")));
 
-        JsonNode list = json(client.get("/batches?limit=3"));
+        var list = json(client.get("/batches?limit=3"));
 
         assertEquals("1 1 -1 9223372036854775807", list.get("count") + " " + list.get("page") + " "
             + list.get("page_count") + " " + list.get("items_per_page"));
@@ -93,9 +87,9 @@ class DialectTest {
 
     @Test void klusterMixesModelsAndLeavesTheErrorOut() {
         speak(Dialect.KLUSTER);
-        String lines = lines("one", "two").replaceFirst("\"m\"", "\"other\"");
+        var lines = lines("one", "two").replaceFirst("\"m\"", "\"other\"");
 
-        JsonNode line = client.output(client.finished(client.upload(lines)), "output_file_id").get(0);
+        var line = client.output(client.finished(client.upload(lines)), "output_file_id").get(0);
 
         assertEquals(Set.of("id", "custom_id", "response"), names(line));
         assertTrue(line.at("/response/body/choices/0").has("stop_reason"));
@@ -105,27 +99,25 @@ class DialectTest {
 
     @Test void klusterTakesFewerThanAThousandRequestsInOneOfThreeWindows() {
         speak(Dialect.KLUSTER);
-        String file = client.upload(lines("x ".repeat(1_000).split(" ")));
+        var file = client.upload(lines("x ".repeat(1_000).split(" ")));
 
         assertEquals("too_many_tasks", client.finished(file).at("/errors/data/0/code").asText());
         assertEquals(200, client.create(batch(file).put("completion_window", "72h")).statusCode());
         assertEquals(400, client.create(batch(file).put("completion_window", "96h")).statusCode());
     }
 
-    // ---- azure ----
-
     @Test void azureLeavesBlanksNullsAndAnEmptyErrorFile() {
         speak(Dialect.AZURE);
         server.stayIn("validating");
 
-        JsonNode created = json(client.create(batch(client.upload(lines("one")))));
+        var created = json(client.create(batch(client.upload(lines("one")))));
         server.resume();
-        JsonNode done = client.finishedBatch(created.get("id").asText());
+        var done = client.finishedBatch(created.get("id").asText());
 
         assertTrue(server.baseUrl().endsWith("/openai/v1"));
         assertEquals("\"\" \"\" null null []", created.get("output_file_id") + " " + created.get("error_file_id") + " "
             + created.get("endpoint") + " " + created.at("/request_counts/completed") + " " + created.get("errors"));
-        String errors = done.get("error_file_id").asText();
+        var errors = done.get("error_file_id").asText();
         assertEquals(0, client.get("/files/" + errors + "/content").body().length);
         assertFalse(client.output(done, "output_file_id").get(0).has("id"));
         assertFalse(json(client.get("/batches")).has("object"));
@@ -133,12 +125,12 @@ class DialectTest {
 
     @Test void azureFailsABatchWithAnotherWindowAndHasItsOwnCodes() {
         speak(Dialect.AZURE);
-        String file = client.upload(lines("one"));
+        var file = client.upload(lines("one"));
 
-        JsonNode window = json(client.create(batch(file).put("completion_window", "48h")));
-        JsonNode mixed = client.finished(client.upload(lines("one", "two").replaceFirst("\"m\"", "\"other\"")));
-        JsonNode url = client.finished(client.upload(lines("one").replace("/v1/chat", "/chat")));
-        JsonNode bom = client.finished(client.upload("\uFEFF" + lines("one")));
+        var window = json(client.create(batch(file).put("completion_window", "48h")));
+        var mixed = client.finished(client.upload(lines("one", "two").replaceFirst("\"m\"", "\"other\"")));
+        var url = client.finished(client.upload(lines("one").replace("/v1/chat", "/chat")));
+        var bom = client.finished(client.upload("\uFEFF" + lines("one")));
 
         assertEquals("failed", client.finishedBatch(window.get("id").asText()).get("status").asText());
         assertEquals("model_mismatch url_mismatch", mixed.at("/errors/data/0/code").asText() + " "
@@ -150,22 +142,20 @@ class DialectTest {
     @Test void azureTakesEndpointsWithoutAVersionAndNeverExpires() {
         speak(Dialect.AZURE);
         server.pause();
-        String file = client.upload(lines("one").replace("/v1/chat", "/chat"));
-        String id = json(client.create(batch(file).put("endpoint", "/chat/completions"))).get("id").asText();
+        var file = client.upload(lines("one").replace("/v1/chat", "/chat"));
+        var id = json(client.create(batch(file).put("endpoint", "/chat/completions"))).get("id").asText();
 
         server.advance(Duration.ofDays(3)).resume();
 
         assertEquals("one", client.texts(client.finishedBatch(id)).get("request-1"));
     }
 
-    // ---- groq ----
-
     @Test void groqHasOneListAndNoStatusOfFiles() {
         speak(Dialect.GROQ);
-        JsonNode file = json(client.upload(lines("one").getBytes(UTF_8), "in.jsonl", "batch"));
-        String id = client.finished(file.get("id").asText()).get("id").asText();
+        var file = json(client.upload(lines("one").getBytes(UTF_8), "in.jsonl", "batch"));
+        var id = client.finished(file.get("id").asText()).get("id").asText();
 
-        JsonNode list = json(client.get("/batches?limit=1&after=" + id));
+        var list = json(client.get("/batches?limit=1&after=" + id));
 
         assertFalse(file.has("status"));
         assertEquals(Set.of("object", "data"), names(list));
@@ -173,19 +163,17 @@ class DialectTest {
         assertEquals(200, client.create(batch(file.get("id").asText()).put("completion_window", "7d")).statusCode());
     }
 
-    // ---- together ----
-
     @Test void togetherWrapsAJobWithCapitalsIsoTimesAndProgress() {
         speak(Dialect.TOGETHER);
-        String line = "{\"custom_id\":\"a\",\"body\":{\"model\":\"m\",\"messages\":[]}}\n";
+        var line = "{\"custom_id\":\"a\",\"body\":{\"model\":\"m\",\"messages\":[]}}\n";
 
         assertEquals(405, client.upload(line.getBytes(UTF_8), "in.jsonl", "batch-api").statusCode());
-        String file = json(client.form("/files/upload", Map.of("purpose", "batch-api", "file_name", "in.jsonl", "file", line))).get("id")
-            .asText();
-        HttpResponse<byte[]> created = client.create(batch(file));
-        String id = json(created).at("/job/id").asText();
+        var file = json(client.form("/files/upload", Map.of("purpose", "batch-api", "file_name", "in.jsonl", "file",
+            line))).get("id").asText();
+        var created = client.create(batch(file));
+        var id = json(created).at("/job/id").asText();
         await(() -> client.found(id).get("status").asText().equals("COMPLETED"));
-        JsonNode job = client.found(id);
+        var job = client.found(id);
 
         assertEquals(201, created.statusCode());
         assertEquals("VALIDATING", json(created).at("/job/status").asText());
@@ -197,16 +185,14 @@ class DialectTest {
         assertEquals(404, client.create(batch("file-none")).statusCode());
     }
 
-    // ---- voyage ----
-
     @Test void voyageSaysIsoTimesAndOtherNamesInItsLines() {
         speak(Dialect.VOYAGE);
         server.answer(body -> body.toString().contains("bad") ? BatchServer.Reply.error(400, "x", "too long")
             : BatchServer.Reply.text("good"));
-        String file = client.upload(lines("one", "bad"));
+        var file = client.upload(lines("one", "bad"));
 
-        String id = json(client.create(batch(file).put("completion_window", "12h"))).get("id").asText();
-        JsonNode done = client.finishedBatch(id);
+        var id = json(client.create(batch(file).put("completion_window", "12h"))).get("id").asText();
+        var done = client.finishedBatch(id);
 
         assertTrue(done.get("created_at").asText().endsWith(".000000Z"));
         assertTrue(done.has("expected_completion_at") && !done.has("expires_at") && !done.has("expired_at"));
@@ -215,12 +201,10 @@ class DialectTest {
             client.output(done, "error_file_id").get(0).get("response").toString());
     }
 
-    // ---- one store, two dialects ----
-
     @Test void whatAServerOfAnotherDialectLeftHalfWrittenIsNotShown(@TempDir Path store) throws IOException {
         server = BatchServer.options().store(store).dialect(Dialect.VOYAGE).start();
         server.stayIn("finalizing");
-        String id = json(client.create(batch(client.upload(lines("one"))).put("completion_window", "12h"))).get("id")
+        var id = json(client.create(batch(client.upload(lines("one"))).put("completion_window", "12h"))).get("id")
             .asText();
         await(() -> client.found(id).get("status").asText().equals("finalizing"));
         server.close();
@@ -234,7 +218,7 @@ class DialectTest {
     @Test void klusterKeepsWhatTheEngineSaid() throws IOException {
         var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         engine.createContext("/", exchange -> {
-            byte[] body = ("{\"choices\":[null,{\"message\":\"plain\"},{\"stop_reason\":\"x\",\"message\":"
+            var body = ("{\"choices\":[null,{\"message\":\"plain\"},{\"stop_reason\":\"x\",\"message\":"
                 + "{\"tool_calls\":[7]}}]}").getBytes(UTF_8);
             exchange.sendResponseHeaders(200, body.length);
             exchange.getResponseBody().write(body);
@@ -244,7 +228,7 @@ class DialectTest {
         server = BatchServer.options().dialect(Dialect.KLUSTER)
             .engine("http://127.0.0.1:" + engine.getAddress().getPort() + "/v1").start();
 
-        JsonNode line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
+        var line = client.output(client.finished(client.upload(lines("one"))), "output_file_id").get(0);
         engine.stop(0);
 
         assertEquals("[7]", line.at("/response/body/choices/2/message/tool_calls").toString());
@@ -253,13 +237,11 @@ class DialectTest {
 
     @Test void aDialectWithAPrefixAnswersOnlyThere() {
         speak(Dialect.GROQ);
-        RawClient bare = new RawClient(() -> server.baseUrl().replace("/openai/v1", "/v1"));
+        var bare = new RawClient(() -> server.baseUrl().replace("/openai/v1", "/v1"));
 
         assertEquals(200, client.get("/files").statusCode());
         assertEquals(404, bare.get("/files").statusCode());
     }
-
-    // ---- Sheaf in all of them ----
 
     @Tag("C31")
     @ParameterizedTest
@@ -287,9 +269,9 @@ class DialectTest {
     void sheafComesBackToABatchInEveryDialect(Dialect dialect) {
         speak(dialect);
         server.pause();
-        String id = submitted(dialect, "one", "two").id();
+        var id = submitted(dialect, "one", "two").id();
 
-        Batch again = submitted(dialect, "one", "two");
+        var again = submitted(dialect, "one", "two");
         var listed = provider(dialect).batches(10);
         server.resume();
 
@@ -314,9 +296,7 @@ class DialectTest {
             .collect(Collectors.groupingBy(Result::outcome, Collectors.counting())));
     }
 
-    void speak(Dialect dialect) {
-        server = BatchServer.options().dialect(dialect).start();
-    }
+    void speak(Dialect dialect) { server = BatchServer.options().dialect(dialect).start(); }
 
     Batch submitted(Dialect dialect, String... texts) {
         var rows = Stream.of(texts).map(text -> Map.of("text", text)).toList();
@@ -325,7 +305,7 @@ class DialectTest {
     }
 
     Provider provider(Dialect dialect) {
-        Provider here = Provider.of(server.baseUrl());
+        var here = Provider.of(server.baseUrl());
         return switch (dialect) {
             case KLUSTER -> here.dialect(Provider.KLUSTER.dialect());
             case TOGETHER -> here.dialect(Provider.TOGETHER.dialect());

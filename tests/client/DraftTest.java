@@ -7,7 +7,6 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 
-
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
@@ -252,8 +251,8 @@ class DraftTest {
     @Test void aRequestLargerThanAFileMayBeIsRefusedWithItsRow() {
         var small = Provider.of("http://localhost:9/v1").limits(10, 200);
 
-        assertSays("prompts: row 2 (request-2) makes a request of 434 bytes; local takes 200 in one file; shorten the row",
-            () -> batch().provider(small).model("m").prompts("{{a}}",
+        assertSays("prompts: row 2 (request-2) makes a request of 434 bytes; local takes 200 in one file; shorten the "
+            + "row", () -> batch().provider(small).model("m").prompts("{{a}}",
                 rows(Map.of("a", 1), Map.of("a", "x".repeat(300)))).preview(9));
     }
 

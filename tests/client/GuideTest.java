@@ -19,17 +19,15 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
-
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
-import sheaf.Vocabulary.RequestCounts;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.RequestCounts;
 import sheaf.Vocabulary.Status;
 
 /**

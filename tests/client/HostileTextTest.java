@@ -3,6 +3,11 @@ package sheaf;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.HostileText.SEED;
+import static sheaf.HostileText.clipped;
+import static sheaf.HostileText.many;
+import static sheaf.HostileText.some;
+import static sheaf.HostileText.whole;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.csv;
 import static sheaf.Sheaf.jsonl;
@@ -18,16 +23,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -50,21 +52,10 @@ import sheaf.support.Printed;
  * {@code -Dsheaf.seed=...} makes the same text again.
  */
 class HostileTextTest {
-    private static final long SEED = Long.getLong("sheaf.seed", new Random().nextInt(1_000_000));
     private static final ObjectMapper JSON = new ObjectMapper();
-    /** What some reader, writer, template, terminal or regular expression takes for its own. */
-    private static final List<String> PIECES = List.of("\u2028", "\u2029", "\u0085", "\ufeff", "\0", "\r", "\n", "\r\n",
-        "\t", "\f", "\u000b", " ", "   ", "\u00a0", "\u3000", "\u200b", "\u007f", "\u001b[31m", "\u009b31m", "\u0007",
-        "\ud83d\ude00", "\ud83d\udc68\u200d\ud83d\udc69\u200d\ud83d\udc67", "e\u0301\u0327", "\u0130\u0131\u00df\ufb01",
-        "\u202e", "\u2066", "\u2069", "\u200f", "\u061c", "\ufffd", "\ufffe", "\uffff", "\ue000", "\udbff\udfff",
-        "{{", "}}", "{{{", "}}}", "{{text}}", "{{{text}}}", "{{&text}}", "{{#text}}", "{{^text}}", "{{/text}}",
-        "{{>text}}", "{{!text}}", "{{.}}", "{{%text}}", "{{=<% %>=}}", "{", "}", "[", "]", "\\", "\\\\", "\\u0041",
-        "\\ud83d", "\\n", "\"", "\"\"", "'", "`", "```json\n", "</script>", "<!--", "-->", "&amp;", "<b>", "&", ",",
-        ";", "|", "=1+1", "#", "%s", "%", "$1", "${text}", "\\$", "request-1", "null", "true", "NaN", "1e999", "-0",
-        "..", "../", "a", "Z", "0");
     private final Map<String, JsonNode> heard = new ConcurrentHashMap<>();     // request bodies, by the row's number
     private final BatchServer server = BatchServer.options().mixedModels().start();
-    private final Random random = new Random(SEED);
+    private final HostileText hostile = new HostileText();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
@@ -73,8 +64,8 @@ class HostileTextTest {
 
     @Tag("C2")
     @Test void whatGoesInIsWhatTheServerReadsAndWhatItSaysComesBack() {
-        var rows = many(300, () -> row("user", "assistant", "system", "text", "id"));
-        var answers = many(rows.size(), () -> some(this::text));
+        var rows = many(300, () -> hostile.row("user", "assistant", "system", "text", "id"));
+        var answers = many(rows.size(), () -> some(hostile::text));
         hear(body -> answers.get(number(body)));
 
         var draft = draft("hostile", rows).example("{{user}}", "{{assistant}}");
@@ -117,7 +108,7 @@ class HostileTextTest {
     @Test void aNameWithHalfACharacterIsRefusedBeforeItsRowIsLost() {
         var message = "rows: the name \"a\ud83d\" holds half a character, a lone surrogate; rename it";
 
-        for (Object value : List.of(1, List.of(Map.of("a\ud83d", 1)))) {
+        for (var value : List.of(1, List.of(Map.of("a\ud83d", 1)))) {
             Data own = () -> Stream.of(Map.of(value.equals(1) ? "a\ud83d" : "a", value));
             assertEquals(message, assertThrows(IllegalArgumentException.class, () -> read(own.limit(1))).getMessage());
             assertEquals(message, assertThrows(IllegalArgumentException.class, () -> batch().model("m")
@@ -160,7 +151,7 @@ class HostileTextTest {
     }
 
     @Test void aLiteralIsSentAsItStands() {
-        var texts = many(100, this::text).stream().distinct().toList();
+        var texts = many(100, hostile::text).stream().distinct().toList();
 
         var draft = batch().model("m").system("s").prompts(texts);
 
@@ -170,9 +161,9 @@ class HostileTextTest {
 
     @Test void theTextOfATemplateIsKeptBetweenItsTags() {
         for (int i = 0; i < 500; i++) {
-            var before = text().replaceAll("[{}]", "");
-            var after = text().replaceAll("[{}]", "");
-            var value = text();
+            var before = hostile.text().replaceAll("[{}]", "");
+            var after = hostile.text().replaceAll("[{}]", "");
+            var value = hostile.text();
 
             var line = batch().model("m").prompts(template("t", before + "{{text}}" + after + "{{{text}}}"),
                 rows(Map.of("text", value))).preview(1).lines().get(0);
@@ -192,9 +183,9 @@ class HostileTextTest {
     @Test void namesOfColumnsAreKeptHoweverOddOrLong() {
         var numbers = new BigInteger("9".repeat(1_500));
         var rows = many(10, () -> {
-            var row = row("text");
-            for (int i = 0; i < 10; i++) row.put(whole(text() + i), text());
-            row.put("k".repeat(60_000 + random.nextInt(20_000)), numbers);
+            var row = hostile.row("text");
+            for (int i = 0; i < 10; i++) row.put(whole(hostile.text() + i), hostile.text());
+            row.put("k".repeat(60_000 + hostile.random.nextInt(20_000)), numbers);
             row.put("a.b", row.get("text"));
             row.put("a", new TreeMap<>(Map.of("b", "not this", "c.d", row.get("text"))));
             return row;
@@ -220,7 +211,7 @@ class HostileTextTest {
     }
 
     @Test void cellsOfACsvReachTheServerAsTheyStand() throws IOException {
-        var rows = many(200, () -> whole(row("text", " odd \"name\",\r\n{{x}}")));
+        var rows = many(200, () -> whole(hostile.row("text", " odd \"name\",\r\n{{x}}")));
         hear(body -> "<" + contents(body).get(1));
         var file = Files.writeString(home.resolve("in.csv"), Stream.concat(Stream.of(rows.get(0).keySet()),
             rows.stream().map(Map::values)).map(HostileTextTest::quoted).collect(Collectors.joining()));
@@ -234,9 +225,9 @@ class HostileTextTest {
     }
 
     @Test void toCsvIsReadBackAsItWas() {
-        var name = some(() -> whole(text())).replace('.', ' ');
-        var rows = many(200, () -> whole(row("text", "a" + name, "a.b", " padded ")));
-        var answers = many(rows.size(), () -> some(() -> whole(text())));
+        var name = some(() -> whole(hostile.text())).replace('.', ' ');
+        var rows = many(200, () -> whole(hostile.row("text", "a" + name, "a.b", " padded ")));
+        var answers = many(rows.size(), () -> some(() -> whole(hostile.text())));
         hear(body -> answers.get(number(body)));
 
         batch().provider(here()).quiet().model("m").system("{{n}}").prompts("{{text}}", rows(rows)).submit().results()
@@ -259,11 +250,11 @@ class HostileTextTest {
 
     @Test void toJsonlIsReadBackAsItWas() {
         var rows = many(200, () -> {
-            var row = row("text", whole(text()) + "0", "a.b");
-            row.put("inner", List.of(text(), Map.of(whole(text()), text())));
+            var row = hostile.row("text", whole(hostile.text()) + "0", "a.b");
+            row.put("inner", List.of(hostile.text(), Map.of(whole(hostile.text()), hostile.text())));
             return row;
         });
-        var answers = many(rows.size(), () -> some(this::text));
+        var answers = many(rows.size(), () -> some(hostile::text));
         hear(body -> answers.get(number(body)));
 
         batch().provider(here()).quiet().model("m").system("{{n}}").prompts("{{text}}", rows(rows)).submit().results()
@@ -275,10 +266,10 @@ class HostileTextTest {
     }
 
     @Test void anAnswerIsTheSameTextInTheNextBatch() {
-        var answers = many(200, () -> some(this::text));
+        var answers = many(200, () -> some(hostile::text));
         hear(body -> answers.get(number(body)));
         var first = batch().provider(here()).quiet().model("m").system("{{n}}")
-            .prompts("{{text}}", rows(many(answers.size(), () -> row("text")))).submit().results();
+            .prompts("{{text}}", rows(many(answers.size(), () -> hostile.row("text")))).submit().results();
 
         var lines = batch().model("m").prompts("{{result.text}}", first).preview(answers.size()).lines();
 
@@ -286,8 +277,8 @@ class HostileTextTest {
     }
 
     @Test void whatARepairBringsIsTheSameText() {
-        var rows = many(100, () -> row("system", "text", "id"));
-        var answers = many(rows.size(), () -> some(this::text));
+        var rows = many(100, () -> hostile.row("system", "text", "id"));
+        var answers = many(rows.size(), () -> some(hostile::text));
         var asked = new AtomicInteger();
         server.answer(body -> asked.getAndIncrement() % 2 == 0 ? BatchServer.Reply.error(503, "busy", "busy")
             : BatchServer.Reply.text(answers.get(number(body))));
@@ -299,8 +290,8 @@ class HostileTextTest {
     }
 
     @Test void whatIsTakenOverIsTheSameText() {
-        var rows = many(100, () -> row("system", "text", "id"));
-        var answers = many(rows.size(), () -> some(this::text));
+        var rows = many(100, () -> hostile.row("system", "text", "id"));
+        var answers = many(rows.size(), () -> some(hostile::text));
         hear(body -> answers.get(number(body)));
         draft("daily", rows).submit().results();
         hear(body -> "paid again");
@@ -311,7 +302,7 @@ class HostileTextTest {
     }
 
     @Test void aTableMovesNoCursor() {
-        var texts = many(100, () -> some(this::text));
+        var texts = many(100, () -> some(hostile::text));
         hear(body -> contents(body).get(0));
         var results = ask(texts).submit().results();
         var shown = Printed.stdout(() -> results.show(100));
@@ -338,7 +329,7 @@ class HostileTextTest {
     }
 
     @Test void theIdsOfAFileOfRequestsComeBack() throws IOException {
-        var ids = many(100, () -> some(this::text)).stream().filter(id -> !id.isBlank()).distinct().toList();
+        var ids = many(100, () -> some(hostile::text)).stream().filter(id -> !id.isBlank()).distinct().toList();
         var lines = ids.stream().map(id -> Guide.LINE.replace("\"request-1\"", ascii(id))).toList();
 
         var results = batch().provider(here()).quiet().requests(Files.write(home.resolve("r.jsonl"), lines)).submit()
@@ -350,7 +341,8 @@ class HostileTextTest {
 
     @Test void metadataReachesTheProviderAsItWas() {
         var pairs = new TreeMap<String, Object>();
-        for (int i = 0; i < 15; i++) pairs.put(i + clipped(whole(text()), 60), clipped(whole(text()), 512));
+        for (int i = 0; i < 15; i++)
+            pairs.put(i + clipped(whole(hostile.text()), 60), clipped(whole(hostile.text()), 512));
         var draft = batch().provider(here()).quiet().model("m").prompts("a");
         for (var pair : pairs.entrySet()) draft = draft.metadata(pair.getKey(), (String) pair.getValue());
 
@@ -361,7 +353,7 @@ class HostileTextTest {
 
     @Test void imagesTravelAsTheyAreNamed() {
         var urls = new ArrayList<>(List.of("data:image/svg+xml,<svg>{{text}}\ud83d</svg>"));
-        urls.addAll(many(200, () -> "https://h/" + text().replaceAll("[\\s\\p{Z}\\x85\\x1c-\\x1f]", "")));
+        urls.addAll(many(200, () -> "https://h/" + hostile.text().replaceAll("[\\s\\p{Z}\\x85\\x1c-\\x1f]", "")));
 
         var lines = batch().model("m").image("{{value}}").prompts("{{value}}", rows(urls)).preview(urls.size()).lines();
 
@@ -369,7 +361,7 @@ class HostileTextTest {
     }
 
     @Test void aRowOfTenMegabytesGoesThrough() {
-        var piece = some(this::text);
+        var piece = some(hostile::text);
         var texts = List.of(piece + "x".repeat(5_000_000) + piece.repeat(300_000 / piece.length())
             + "y".repeat(5_000_000) + piece);
         hear(body -> contents(body).get(0));
@@ -389,62 +381,10 @@ class HostileTextTest {
         assertTrue(lines.get(0).endsWith(text + "\"}]}}"));
     }
 
-    // ---- what is given ----
-
-    /** Returns a row with its number and these columns of hostile text. */
-    private Map<String, Object> row(String... columns) {
-        var row = new LinkedHashMap<String, Object>();
-        row.put("n", "" + numbered++);
-        for (var column : columns) row.put(column, text());
-        return row;
-    }
-
-    private int numbered;
-
-    private String text() {
-        var text = new StringBuilder();
-        for (int pieces = random.nextInt(12); pieces > 0; pieces--) text.append(piece());
-        return text.toString();
-    }
-
-    private String piece() {
-        return switch (random.nextInt(4)) {
-            case 0 -> Character.toString(random.nextInt(17) << 16 | random.nextInt(1 << 16));      // of any plane
-            case 1 -> "" + (char) (Character.MIN_SURROGATE + random.nextInt(2_048));
-            default -> PIECES.get(random.nextInt(PIECES.size()));
-        };
-    }
-
-    /** A text that is empty would be no answer. */
-    private static String some(Supplier<String> texts) {
-        return Stream.generate(texts).filter(text -> !text.isEmpty()).findFirst().orElseThrow();
-    }
-
-    private static <T> List<T> many(int count, Supplier<T> one) {
-        return Stream.generate(one).limit(count).toList();
-    }
-
-    /** UTF-8 cannot say half a character, so a CSV holds none. */
-    private static String whole(String text) {
-        return text.codePoints().filter(c -> c < Character.MIN_SURROGATE || c > Character.MAX_SURROGATE)
-            .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
-    }
-
-    private static Map<String, Object> whole(Map<String, Object> row) {
-        row.replaceAll((column, value) -> whole((String) value));
-        return row;
-    }
-
-    private static String clipped(String text, int most) {
-        return text.length() <= most ? text : whole(text.substring(0, most));
-    }
-
     private static String quoted(Collection<?> cells) {
         return cells.stream().map(cell -> "\"" + cell.toString().replace("\"", "\"\"") + "\"")
             .collect(Collectors.joining(",", "", "\r\n"));
     }
-
-    // ---- what is heard, and what came of it ----
 
     private void hear(Function<JsonNode, String> answer) {
         server.answer(body -> {

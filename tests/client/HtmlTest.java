@@ -24,8 +24,8 @@ import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
 import sheaf.Sheaf.Draft;
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 
 /** What toHtml() returns, read back by a parser that knows nothing of it. */
@@ -134,8 +134,6 @@ class HtmlTest {
         assertEquals(List.of(preview.toString()), text(parsed(preview.toHtml()), "pre"));
         assertTrue(preview.toHtml().contains("1 &lt; 2"));
     }
-
-    // ---- reading it back ----
 
     private static Document parsed(String html) throws Exception {
         var factory = DocumentBuilderFactory.newInstance();

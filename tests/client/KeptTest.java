@@ -28,9 +28,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Batch;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
@@ -47,8 +47,6 @@ class KeptTest {
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void stop() { server.close(); }
-
-    // ---- kept() ----
 
     @Test void keptBatchesAreListedAsLastSeenAndNobodyIsAsked() {
         ask("a", "b").name("read").submit().results();
@@ -100,8 +98,6 @@ class KeptTest {
         assertTrue(plain(one).endsWith("1 batch, some kB"), plain(one));
         assertEquals("(none)", one.only(batch -> false).toString());
     }
-
-    // ---- delete() ----
 
     @Test void aDeletedBatchIsAttachedToAtTheProviderAndNotPaidAgain() {
         var batch = ask("a").name("gone").submit();
@@ -190,8 +186,6 @@ class KeptTest {
         assertEquals("delete: " + id + " is not kept in " + home, sentence(() -> here().batch(id).delete()));
     }
 
-    // ---- batches(): here and there ----
-
     @Test void batchesOfTheProviderAndOfThisMachineStandInOneList() {
         server.pause();
         ask("a").name("both").submit();
@@ -209,8 +203,6 @@ class KeptTest {
                     .endsWith("here") ? "here" : "")));
         assertEquals(2, here().batches(2).size());
     }
-
-    // ---- leftovers() ----
 
     @Test void filesAreLeftOverOnceTheirBatchHasEndedAndItsAnswersAreHere() {
         server.answer(body -> body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "odd")

@@ -20,8 +20,8 @@ import sheaf.Vocabulary.Status;
 import sheaf.support.Project;
 
 /**
- * Folders that were written before the manifest was a typed record, one of each shape; that of the literal prompt has no
- * more fields than those of the first days had. Their server is gone: all that is asked for is on the disk.
+ * Folders that were written before the manifest was a typed record, one of each shape; that of the literal prompt has
+ * no more fields than those of the first days had. Their server is gone: all that is asked for is on the disk.
  */
 class OldFoldersTest {
     @TempDir Path home;

@@ -10,12 +10,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.stream.Stream;
-
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-
 import sheaf.Sheaf.Draft;
 
 /** What whoever runs a script may change by its command line. */
@@ -24,9 +22,7 @@ class OptionsTest {
         .prompts("{{text}}", rows(Map.of("text", "a"), Map.of("text", "b")));
     @TempDir Path dir;
 
-    @Test void noOptionsLeaveTheScriptAsItIs() {
-        assertEquals(script.preview(9), script.options().preview(9));
-    }
+    @Test void noOptionsLeaveTheScriptAsItIs() { assertEquals(script.preview(9), script.options().preview(9)); }
 
     @Test void optionsTakeThePlaceOfWhatTheScriptSet() throws IOException {
         var data = Files.writeString(dir.resolve("own.jsonl"), "{\"q\":\"x\"}\n{\"q\":\"y\"}\n").toString();

@@ -24,13 +24,13 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Batch;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Limits;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Part;
-import sheaf.Sheaf.Provider;
-import sheaf.Sheaf.Result;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
@@ -49,8 +49,6 @@ class QueueTest {
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void stop() { server.close(); }
-
-    // ---- as many as the limits of the queue allow ----
 
     @Test void noMorePartsAreInFlightThanTheProviderTakes() {
         var most = new AtomicInteger();
@@ -120,8 +118,6 @@ class QueueTest {
             assertThrows(IllegalArgumentException.class, () -> new Limits(0, 1)).getMessage());
         assertThrows(IllegalArgumentException.class, () -> here().queue(0, 1));
     }
-
-    // ---- the provider says that its queue is full ----
 
     @Tag("C15")
     @Test void aCreateThatFindsNoRoomWaitsAndSendsTheSameFileAgain() {
@@ -240,8 +236,6 @@ class QueueTest {
         assertEquals(texts(2), draft.submit().results().stream().map(Result::text).toList());
     }
 
-    // ---- one part of several ----
-
     @Test void aPartThatIsRefusedForGoodDoesNotKeepTheOthersBack() {
         refusing(2);
 
@@ -304,9 +298,7 @@ class QueueTest {
 
     private List<Status> statuses(Batch batch) { return batch.parts().stream().map(Part::status).toList(); }
 
-    private static <T> List<T> last(List<T> list, int count) {
-        return list.subList(list.size() - count, list.size());
-    }
+    private static <T> List<T> last(List<T> list, int count) { return list.subList(list.size() - count, list.size()); }
 
     private static List<String> texts(int count) {
         return IntStream.range(0, count).mapToObj(i -> "text " + i).toList();

@@ -26,9 +26,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Draft;
-import sheaf.Vocabulary.Outcome;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
 import sheaf.server.BatchServer.Reply;
@@ -53,8 +53,6 @@ class ResumeTest {
     }
 
     @AfterEach void stop() { server.close(); }
-
-    // ---- what has changed ----
 
     @Test void anotherSystemPromptIsSaidBeforeItIsPaid() {
         ask("a", "b").submit().await();
@@ -97,8 +95,6 @@ class ResumeTest {
 
         assertTrue(Printed.stderr(() -> ask("b").name("others").submit()).startsWith("submitted batch_"));
     }
-
-    // ---- reuse() ----
 
     @Test void onlyTheRequestsThatDifferAreSentIfAsked() {
         ask("a", "b", "c", "d").submit().await();
@@ -238,8 +234,6 @@ class ResumeTest {
             fault.getMessage());
     }
 
-    // ---- attaching ----
-
     @Test void anExpiredBatchIsAttachedWithTheNumberOfRequestsItLacks() {
         server.expireAfter(Duration.ofMillis(1)).pause();
         ask("a", "b").submit().await();
@@ -295,8 +289,6 @@ class ResumeTest {
         assertEquals(List.of("1 a"), texts(ask("a")));
         assertEquals(2, sent("POST /v1/files"));
     }
-
-    // ---- clock and disk ----
 
     @Test void aClockThatJumpsHarmsNothing() throws IOException {
         var draft = ask("a");
@@ -364,7 +356,7 @@ class ResumeTest {
     }
 
     private Path steps() throws IOException {
-        try (Stream<Path> folders = Files.list(home.resolve("batches"))) {
+        try (var folders = Files.list(home.resolve("batches"))) {
             return folders.filter(Files::isDirectory).findFirst().orElseThrow().resolve("steps.jsonl");
         }
     }

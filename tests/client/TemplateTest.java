@@ -6,17 +6,15 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-
-import com.fasterxml.jackson.databind.ObjectMapper;
 
 class TemplateTest {
     @TempDir Path dir;

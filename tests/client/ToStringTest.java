@@ -19,8 +19,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Data;
-import sheaf.Vocabulary.Limits;
 import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.Limits;
 import sheaf.server.BatchServer;
 
 /** What each value says of itself at JShell's prompt and in a debugger. */

@@ -20,10 +20,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
-import sheaf.Vocabulary.Outcome;
-import sheaf.Vocabulary.Part;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
@@ -40,8 +40,6 @@ class UploadTest {
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void stop() { server.close(); }
-
-    // ---- two halves ----
 
     @Test void anUploadCreatesNoBatchAndSubmitCreatesItOfTheSameFiles() {
         var uploaded = ask("a", "b", "c").provider(inParts()).upload();
@@ -111,8 +109,6 @@ class UploadTest {
         assertEquals("submit: " + id + " is not kept in " + home, sentence(() -> here().batch(id).submit()));
     }
 
-    // ---- what is said of it ----
-
     @Test void whatIsOnlyUploadedWaitsAndIsShownAsThat() {
         var batch = ask("a").upload();
         var name = batch.folder().getFileName().toString();
@@ -131,8 +127,6 @@ class UploadTest {
         assertEquals(sentence(batch::await), sentence(batch::results));
         assertEquals(0, sent("POST /v1/batches"));
     }
-
-    // ---- what is left of it ----
 
     @Test void itsFileIsNotLeftOverUntilItIsCancelledAndDeleted() {
         var batch = ask("a").upload();
@@ -161,8 +155,6 @@ class UploadTest {
 
         assertTrue(said.startsWith("submitted batch_"), said);
     }
-
-    // ---- interruptions ----
 
     @Test void anUploadWhoseAnswerWasLostIsFoundAndNotSentAgain() throws IOException {
         var file = fileIds(ask("a").upload()).get(0);
@@ -199,13 +191,9 @@ class UploadTest {
         }
     }
 
-    private static List<String> fileIds(Batch batch) {
-        return batch.parts().stream().map(Part::inputFileId).toList();
-    }
+    private static List<String> fileIds(Batch batch) { return batch.parts().stream().map(Part::inputFileId).toList(); }
 
-    private static List<String> texts(Batch batch) {
-        return batch.results().stream().map(Result::text).toList();
-    }
+    private static List<String> texts(Batch batch) { return batch.results().stream().map(Result::text).toList(); }
 
     private static String sentence(Runnable call) {
         return assertThrows(IllegalStateException.class, call::run).getMessage();

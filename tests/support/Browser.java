@@ -26,7 +26,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
-import java.util.stream.Stream;
 
 /**
  * A headless Chromium, for tests of what stands on a page, with a profile of its own that {@link #close} deletes.
@@ -74,17 +73,15 @@ public final class Browser implements AutoCloseable {
     @Override public void close() throws IOException, InterruptedException {
         var children = process.descendants().toList();
         process.destroy();
-        if (!process.waitFor(10, TimeUnit.SECONDS))
-            process.destroyForcibly().waitFor();
+        if (!process.waitFor(10, TimeUnit.SECONDS)) process.destroyForcibly().waitFor();
         children.forEach(ProcessHandle::destroyForcibly);
         await("the profile is deleted", this::isDeleted);
     }
 
     /** Returns whether the profile is gone; a child that is about to end may still write to it. */
     private boolean isDeleted() {
-        try (Stream<Path> tree = Files.walk(profile)) {
-            for (var path : tree.sorted(Comparator.reverseOrder()).toList())
-                Files.deleteIfExists(path);
+        try (var tree = Files.walk(profile)) {
+            for (var path : tree.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
             return true;
         } catch (IOException | UncheckedIOException notYet) {
             return Files.notExists(profile);
@@ -117,8 +114,7 @@ public final class Browser implements AutoCloseable {
 
         private Tab(String url) {
             socket = RawClient.HTTP.newWebSocketBuilder().buildAsync(URI.create(url), this).join();
-            for (var domain : List.of("Page", "Runtime", "Log"))
-                command(domain + ".enable");
+            for (var domain : List.of("Page", "Runtime", "Log")) command(domain + ".enable");
         }
 
         /** Sends a command, with names and values by turns, and returns its result. */
@@ -163,14 +159,10 @@ public final class Browser implements AutoCloseable {
             return got.at("/result/value");
         }
 
-        public boolean is(String expression) {
-            return value("Boolean(" + expression + ")").asBoolean();
-        }
+        public boolean is(String expression) { return value("Boolean(" + expression + ")").asBoolean(); }
 
         /** Returns what a reader sees of all elements that a selector names. */
-        public String text(String selector) {
-            return value(visible(selector)).asText();
-        }
+        public String text(String selector) { return value(visible(selector)).asText(); }
 
         private static String visible(String selector) {
             return "[...document.querySelectorAll(" + quoted(selector)
@@ -182,9 +174,7 @@ public final class Browser implements AutoCloseable {
             value("document.querySelector(" + quoted(selector) + ").click()");
         }
 
-        public void awaitThat(String expression) {
-            await(expression, () -> is(expression));
-        }
+        public void awaitThat(String expression) { await(expression, () -> is(expression)); }
 
         public void awaitText(String selector, String part) {
             try {
@@ -200,9 +190,7 @@ public final class Browser implements AutoCloseable {
             Files.write(file, Base64.getDecoder().decode(data));
         }
 
-        public static String quoted(String text) {
-            return RawClient.JSON.valueToTree(text).toString();
-        }
+        public static String quoted(String text) { return RawClient.JSON.valueToTree(text).toString(); }
 
         @Override public CompletionStage<?> onText(WebSocket from, CharSequence data, boolean last) {
             message.append(data);
@@ -215,8 +203,7 @@ public final class Browser implements AutoCloseable {
         }
 
         private void receive(JsonNode got) {
-            if (got.has("id"))
-                asked.remove(got.get("id").asInt()).complete(got);
+            if (got.has("id")) asked.remove(got.get("id").asInt()).complete(got);
             else if (List.of("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
                 .contains(got.path("method").asText()))
                 complaints.add(got.toString());

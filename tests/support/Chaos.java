@@ -25,10 +25,10 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Sheaf;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
+import sheaf.Vocabulary.BatchException;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Dialect;
 import sheaf.server.BatchServer.Fault;
@@ -109,8 +109,7 @@ public final class Chaos {
         var threads = Executors.newFixedThreadPool(AT_ONCE);
         try {
             int batches = 0;
-            for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList())
-                batches += each.get();
+            for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList()) batches += each.get();
             return batches;
         } finally {
             threads.shutdownNow();
@@ -125,25 +124,22 @@ public final class Chaos {
         } catch (RuntimeException | AssertionError e) {
             throw new AssertionError(this + ": " + e, e);
         } finally {
-            if (Files.exists(store))
-                Project.deleteTree(store);
+            if (Files.exists(store)) Project.deleteTree(store);
         }
     }
 
     private void runWithFaults() {
-        try (BatchServer server = server()) {
+        try (var server = server()) {
             check(results(server.baseUrl()));
         }
     }
 
     /** Counts on a server that speaks plainly and makes no faults: not every dialect tells all. */
     private int checkServer() {
-        try (BatchServer server = BatchServer.options().store(store).start()) {
+        try (var server = BatchServer.options().store(store).start()) {
             var ledger = new Ledger(new RawClient(server::baseUrl));
-            if (hidesFiles)
-                ledger.assertEachOnce(paid(), lostUploads.get());
-            else
-                ledger.assertEachOnce(paid());
+            if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
+            else ledger.assertEachOnce(paid());
             return ledger.batches();
         }
     }
@@ -153,8 +149,7 @@ public final class Chaos {
         var ids = new ArrayList<String>(Ledger.customIds(rows * models.size()));
         for (int n = 0; n < rows; n++)
             for (int m = 0; m < models.size(); m++)
-                if (breaks(prompt(n), models.get(m)))
-                    ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+                if (breaks(prompt(n), models.get(m))) ids.add("request-" + (n * models.size() + m + 1) + "-r2");
         return ids;
     }
 
@@ -177,13 +172,9 @@ public final class Chaos {
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
     }
 
-    private Map<String, Object> row(int n) {
-        return Map.of("n", n, "word", "gr\u00fc\u00dfe\u2028" + seed);
-    }
+    private Map<String, Object> row(int n) { return Map.of("n", n, "word", "gr\u00fc\u00dfe\u2028" + seed); }
 
-    private String prompt(int n) {
-        return "row " + n + " says gr\u00fc\u00dfe\u2028" + seed;
-    }
+    private String prompt(int n) { return "row " + n + " says gr\u00fc\u00dfe\u2028" + seed; }
 
     private Provider provider(String url) {
         var manners = dialect == Dialect.TOGETHER ? Provider.TOGETHER.dialect() : Provider.OPENAI.dialect();
@@ -212,10 +203,8 @@ public final class Chaos {
         maybe(3, "shuffleOutput", server::shuffleOutput);
         maybe(4, "blankIds", server::blankIds);
         maybe(3, "queue", () -> {
-            if (random.nextBoolean())
-                server.failOver(tokens());
-            else
-                server.refuseOver(tokens());
+            if (random.nextBoolean()) server.failOver(tokens());
+            else server.refuseOver(tokens());
         });
         maybe(10, "showFilesAfter", () -> {
             server.showFilesAfter(Duration.ofMillis(1 + random.nextInt(200)));
@@ -245,9 +234,7 @@ public final class Chaos {
     }
 
     /** Returns whether a request breaks at the engine when it is first sent. */
-    private boolean breaks(String prompt, String model) {
-        return repairs && (model + prompt).hashCode() % 5 == 0;
-    }
+    private boolean breaks(String prompt, String model) { return repairs && (model + prompt).hashCode() % 5 == 0; }
 
     /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
     private synchronized Fault fault(String request) {
@@ -257,8 +244,7 @@ public final class Chaos {
         if (calls.merge(kind, 1, Integer::sum) > most || chance.nextDouble() >= rate) return null;
         var fault = fault(request, chance);
         story.add(kind + " #" + calls.get(kind) + " " + last);
-        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last))
-            lostUploads.incrementAndGet();
+        if (kind.startsWith("POST /v1/files") && UNHEARD.contains(last)) lostUploads.incrementAndGet();
         return fault;
     }
 
@@ -282,10 +268,8 @@ public final class Chaos {
     private Fault refusal(Random chance) {
         int status = STATUSES[chance.nextInt(STATUSES.length)];
         var fault = Fault.status(status);
-        if (chance.nextInt(3) == 0)
-            fault = fault.body(chance.nextBoolean() ? HTML : "");
-        if (chance.nextBoolean())
-            fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
+        if (chance.nextInt(3) == 0) fault = fault.body(chance.nextBoolean() ? HTML : "");
+        if (chance.nextBoolean()) fault = fault.retryAfter(RETRY_AFTER[chance.nextInt(RETRY_AFTER.length)]);
         return counted(String.valueOf(status), fault);
     }
 

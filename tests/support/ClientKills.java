@@ -5,7 +5,6 @@ import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -88,8 +87,7 @@ public final class ClientKills {
         }
         threads.shutdown();
         var kills = new ArrayList<Map<Phase, Integer>>();
-        for (var each : running)
-            kills.add(each.get());
+        for (var each : running) kills.add(each.get());
         return kills;
     }
 
@@ -99,9 +97,7 @@ public final class ClientKills {
             .collect(Collectors.joining(", "));
     }
 
-    private static int sum(Map<Phase, Integer> kills) {
-        return kills.values().stream().mapToInt(n -> n).sum();
-    }
+    private static int sum(Map<Phase, Integer> kills) { return kills.values().stream().mapToInt(n -> n).sum(); }
 
     /** Kills the script in each of its phases over one batch, lets it end, and returns where it was at the kills. */
     public Map<Phase, Integer> run() throws Exception {
@@ -111,10 +107,8 @@ public final class ClientKills {
             int latency = random.nextInt(20);
             server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
             boolean goesOn = true;
-            for (var moment : moments())
-                goesOn = goesOn && live(moment);
-            if (goesOn)
-                live(null);
+            for (var moment : moments()) goesOn = goesOn && live(moment);
+            if (goesOn) live(null);
             check();
             return kills;
         } catch (Exception | AssertionError e) {
@@ -133,8 +127,7 @@ public final class ClientKills {
     }
 
     /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
-    private record Moment(Phase phase, int nth, long seed) {
-    }
+    private record Moment(Phase phase, int nth, long seed) {}
 
     /** Returns one moment of each phase in an order that a script can reach, and one at any time. */
     private List<Moment> moments() {
@@ -150,9 +143,7 @@ public final class ClientKills {
         return moments;
     }
 
-    private Moment moment(Phase phase, int nth) {
-        return new Moment(phase, nth, random.nextLong());
-    }
+    private Moment moment(Phase phase, int nth) { return new Moment(phase, nth, random.nextLong()); }
 
     /** Runs the script until the moment, or to its end; returns whether it has to run again. */
     private boolean live(Moment moment) throws Exception {
@@ -166,13 +157,9 @@ public final class ClientKills {
         return life.isKilled();
     }
 
-    private Path output() {
-        return folder.resolve("results");
-    }
+    private Path output() { return folder.resolve("results"); }
 
-    private Path errors() {
-        return folder.resolve("stderr");
-    }
+    private Path errors() { return folder.resolve("stderr"); }
 
     /** One process of the script, from its start to its end, or to the moment at which it is killed. */
     private final class Life {
@@ -192,8 +179,7 @@ public final class ClientKills {
             this.process = start();
             if (moment != null && moment.phase == Phase.BEFORE_SUBMIT)
                 killAfter("time", chance.nextDouble() * START.get());
-            if (moment != null && moment.phase == null)
-                killAfter("time", chance.nextDouble() * 4 * START.get());
+            if (moment != null && moment.phase == null) killAfter("time", chance.nextDouble() * 4 * START.get());
             var listener = new Thread(this::listen, "client-listener");
             listener.setDaemon(true);
             listener.start();
@@ -209,7 +195,7 @@ public final class ClientKills {
         }
 
         private void listen() {
-            try (BufferedReader words = process.inputReader()) {
+            try (var words = process.inputReader()) {
                 for (String line; (line = words.readLine()) != null; )
                     if (isTheMoment(STEPS.get(line.split(" ")[0]), line))
                         killAfter("at", chance.nextInt(3) * chance.nextDouble());
@@ -220,8 +206,7 @@ public final class ClientKills {
 
         /** Takes what the script has just come to, and returns whether this is the moment to kill it. */
         private synchronized boolean isTheMoment(Phase now, String event) {
-            if (phase == Phase.BEFORE_SUBMIT)
-                START.set((System.nanoTime() - started) / 1_000_000);
+            if (phase == Phase.BEFORE_SUBMIT) START.set((System.nanoTime() - started) / 1_000_000);
             phase = now;
             last = event;
             return moment != null && now == moment.phase && ++events == moment.nth;
@@ -235,8 +220,7 @@ public final class ClientKills {
         private static Phase phase(String request) {
             boolean batches = request.contains("/v1/batches");
             boolean one = request.matches("GET .*/(files|batches)/.*");
-            if (batches) return one ? Phase.WAITING : Phase.CREATING;
-            return one ? Phase.DOWNLOADING : Phase.UPLOADING;
+            return batches ? one ? Phase.WAITING : Phase.CREATING : one ? Phase.DOWNLOADING : Phase.UPLOADING;
         }
 
         private Fault strike() {
@@ -247,9 +231,9 @@ public final class ClientKills {
                 case 3 -> killAfter("served, and cut off:", 10 * chance.nextDouble());
                 default -> killAfter("answered:", 20 * chance.nextDouble());
             }
-            if (how.startsWith("sent, and never")) return Fault.dropped();
-            if (how.startsWith("served, but")) return Fault.late(Duration.ofSeconds(1));
-            return how.startsWith("served, and cut") ? Fault.lost() : null;
+            return how.startsWith("sent, and never") ? Fault.dropped()
+                : how.startsWith("served, but") ? Fault.late(Duration.ofSeconds(1))
+                : how.startsWith("served, and cut") ? Fault.lost() : null;
         }
 
         private void killAfter(String how, double millis) {
@@ -277,9 +261,7 @@ public final class ClientKills {
             return process.waitFor(limit.toSeconds(), SECONDS);
         }
 
-        private boolean isKilled() {
-            return killed && process.exitValue() != 0;
-        }
+        private boolean isKilled() { return killed && process.exitValue() != 0; }
 
         @Override public String toString() {
             return (moment.phase == null ? "any time" : moment.phase + " " + moment.nth) + " -> " + phase + " " + how

@@ -10,6 +10,5 @@ public final class Guide {
         + "{\"role\":\"user\",\"content\":\"What is the ultimate breakfast sandwich?\"}],"
         + "\"max_completion_tokens\":1000}}";
 
-    private Guide() {
-    }
+    private Guide() {}
 }

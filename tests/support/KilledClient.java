@@ -17,8 +17,7 @@ public final class KilledClient {
     public static final int PARTS = 5;
     public static final int LARGE_PART = 3;
 
-    private KilledClient() {
-    }
+    private KilledClient() {}
 
     /**
      * Runs one batch and writes its results; the arguments are the provider's URL, the file for the results, the bytes
@@ -52,7 +51,7 @@ public final class KilledClient {
     }
 
     private static void write(Results results, Path file) throws IOException {
-        try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(file))) {
+        try (var out = new PrintWriter(Files.newBufferedWriter(file))) {
             for (var result : results) {
                 out.print(line(result.row("n"), result.text()));
                 say("result " + result.row("n"));
@@ -61,11 +60,7 @@ public final class KilledClient {
     }
 
     /** Returns what stands in the file for one row. */
-    public static String line(Object n, String text) {
-        return n + "\t" + text + "\n";
-    }
+    public static String line(Object n, String text) { return n + "\t" + text + "\n"; }
 
-    private static void say(String where) {
-        System.out.println(where);
-    }
+    private static void say(String where) { System.out.println(where); }
 }

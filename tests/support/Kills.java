@@ -19,14 +19,12 @@ import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -41,7 +39,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -52,32 +49,18 @@ public final class Kills {
     private static final int CLIENTS = 3;
     private static final int ENOUGH_LINES = 6_000;         // on their way, so that the last server has an end
     private static final Duration END = Duration.ofMinutes(3);
-    private static final Set<String> OVER = Set.of("completed", "failed", "cancelled");
     private static final String[] C1 = {"-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m"};
 
     /** When a server is killed: soon after its start, after some time, or within moments of an event. */
     public enum Moment { START, TIME, UPLOAD, CREATE, VALIDATION, LAST_LINE, TERM }
 
-    /** A batch as its client meant it; {@code key} is null if it has no idempotency key. */
-    private record Intent(String name, String key, String file, int lines, boolean faulty) {
-    }
-
     private final long seed;
     private final Path store;
     private final RawClient client = new RawClient(() -> this.server.url());
+    private final Witness seen;
     private final Map<String, Integer> kills = new TreeMap<>();
-    private final Map<String, String> uploads = new ConcurrentHashMap<>();   // SHA-256 by id, of those answered
-    private final Set<String> attempts = ConcurrentHashMap.newKeySet();      // SHA-256 of all that were tried
-    private final Set<String> deletable = ConcurrentHashMap.newKeySet();     // uploads that no batch needs
-    private final Set<String> deleted = ConcurrentHashMap.newKeySet();
-    private final Map<String, Intent> created = new ConcurrentHashMap<>();   // by batch id
-    private final Map<String, Intent> intents = new ConcurrentHashMap<>();   // by name
-    private final Queue<Intent> unanswered = new ConcurrentLinkedQueue<>();  // creations with a key
-    private final Set<String> cancelled = ConcurrentHashMap.newKeySet();
-    private final Map<String, Integer> ran = new ConcurrentHashMap<>();      // most lines that a batch ever showed
-    private final Set<String> over = ConcurrentHashMap.newKeySet();          // batches that were seen at their end
+    private final Queue<Witness.Intent> unanswered = new ConcurrentLinkedQueue<>();  // creations with a key
     private final Map<String, AtomicInteger> asked = new ConcurrentHashMap<>();     // by intent, for LAST_LINE
-    private final Set<String> settled = ConcurrentHashMap.newKeySet();       // texts whose lines lay on disk at a kill
     private final Queue<Throwable> faults = new ConcurrentLinkedQueue<>();
     private final AtomicInteger names = new AtomicInteger();
     private final AtomicInteger requests = new AtomicInteger();
@@ -88,6 +71,7 @@ public final class Kills {
     public Kills(long seed, Path store) {
         this.seed = seed;
         this.store = store;
+        this.seen = new Witness(client, store);
     }
 
     /** Kills so many servers, and returns a sentence about what they went through. */
@@ -100,14 +84,12 @@ public final class Kills {
         try {
             var url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
             var random = new Random(seed);
-            for (int i = 0; i < count; i++)
-                live(url, random);
+            for (int i = 0; i < count; i++) live(url, random);
             return lastLife(url, count);
         } catch (Exception | AssertionError e) {
             throw new AssertionError("seed " + seed + " after " + kills + ": " + e.getMessage(), e);
         } finally {
-            if (server != null && !server.isEnded())
-                server.kill();
+            if (server != null && !server.isEnded()) server.kill();
             engine.stop(0);
             threads.shutdownNow();
         }
@@ -117,16 +99,12 @@ public final class Kills {
         moment = Moment.values()[random.nextInt(Moment.values().length)];
         come = new CountDownLatch(1);
         server = ServerProcess.start(store, engine, C1);
-        if (moment == Moment.START)
-            LockSupport.parkNanos(random.nextInt(900) * 1_000_000L);
-        else
-            work(random);
-        if (moment == Moment.TERM)
-            server.stop();
-        else
-            server.kill();
+        if (moment == Moment.START) LockSupport.parkNanos(random.nextInt(900) * 1_000_000L);
+        else work(random);
+        if (moment == Moment.TERM) server.stop();
+        else server.kill();
         kills.merge(moment.name(), 1, Integer::sum);
-        noteWhatIsOnDisk();
+        seen.noteWhatIsOnDisk();
         rethrowFaults();
     }
 
@@ -139,22 +117,17 @@ public final class Kills {
         }
         clients.forEach(Thread::start);
         boolean timed = moment == Moment.TIME || moment == Moment.TERM;
-        if (!timed)
-            come.await(1_500, MILLISECONDS);
+        if (!timed) come.await(1_500, MILLISECONDS);
         LockSupport.parkNanos((long) (random.nextDouble() * (timed ? 800_000_000L : 12_000_000L)));
-        if (moment == Moment.TERM)
-            server.stop();
-        else
-            server.kill();
-        for (var thread : clients)
-            thread.join(30_000);
+        if (moment == Moment.TERM) server.stop();
+        else server.kill();
+        for (var thread : clients) thread.join(30_000);
     }
 
     /** Acts until the server is gone. */
     private void act(Random random) {
         try {
-            while (!server.isEnded())
-                actOnce(random);
+            while (!server.isEnded()) actOnce(random);
         } catch (AssertionError | RuntimeException e) {
             if (!(server.isEnded() && Stream.<Throwable>iterate(e, t -> t != null, Throwable::getCause)
                     .anyMatch(t -> t instanceof IOException)))
@@ -172,26 +145,24 @@ public final class Kills {
             default -> look(random);
         }
         var again = unanswered.poll();
-        if (again != null)
-            create(again);
+        if (again != null) create(again);
     }
 
     private void come(Moment which) {
-        if (moment == which)
-            come.countDown();
+        if (moment == which) come.countDown();
     }
 
     private void upload(Random random) {
-        byte[] bytes = new byte[(int) Math.pow(2, random.nextDouble() * 22)];
+        var bytes = new byte[(int) Math.pow(2, random.nextDouble() * 22)];
         random.nextBytes(bytes);
-        deletable.add(uploaded(bytes, "user_data"));
+        seen.deletable.add(uploaded(bytes, "user_data"));
     }
 
     /** Uploads, with the moment in the middle. */
     private String uploaded(byte[] bytes, String purpose) {
         var digest = sha256(bytes);
-        attempts.add(digest);
-        byte[] head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
+        seen.attempts.add(digest);
+        var head = ("--sheaf\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n" + purpose
             + "\r\n--sheaf\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n")
             .getBytes(UTF_8);
         var answer = RawClient.send(client.request("/files")
@@ -199,7 +170,7 @@ public final class Kills {
             .POST(HttpRequest.BodyPublishers.ofInputStream(() -> inTwoHalves(head, bytes))));
         var file = accepted(answer);
         assertEquals(bytes.length, file.get("bytes").asInt());
-        uploads.put(file.get("id").asText(), digest);
+        seen.uploads.put(file.get("id").asText(), digest);
         return file.get("id").asText();
     }
 
@@ -228,23 +199,17 @@ public final class Kills {
     }
 
     private void submit(Random random) {
-        if (linesOnTheirWay() > ENOUGH_LINES) return;
+        if (seen.linesOnTheirWay() > ENOUGH_LINES) return;
         var name = "b" + names.incrementAndGet();
         int lines = random.nextInt(8) == 0 ? 500 + random.nextInt(2_500) : 1 + random.nextInt(300);
         boolean faulty = random.nextInt(10) == 0;
         var file = uploaded(input(name, lines, faulty).getBytes(UTF_8), "batch");
         var key = random.nextBoolean() ? "key-" + name : null;
-        var intent = new Intent(name, key, file, lines, faulty);
-        intents.put(name, intent);
+        var intent = new Witness.Intent(name, key, file, lines, faulty);
+        seen.intents.put(name, intent);
         come(Moment.CREATE);
         create(intent);
         come(Moment.VALIDATION);
-    }
-
-    private int linesOnTheirWay() {
-        return created.entrySet().stream()
-            .filter(each -> !over.contains(each.getKey()))
-            .mapToInt(each -> each.getValue().lines - ran.getOrDefault(each.getKey(), 0)).sum();
     }
 
     private static String input(String name, int lines, boolean faulty) {
@@ -252,69 +217,60 @@ public final class Kills {
         for (int i = 1; i <= lines; i++)
             input.append(RawClient.JSON.createObjectNode().put("custom_id", name + "/" + i + "/\u2028\u00e9")
                 .put("method", "POST").put("url", "/v1/chat/completions")
-                .<ObjectNode>set("body", RawClient.body(text(name, i)))).append('\n');
+                .<ObjectNode>set("body", RawClient.body(Witness.text(name, i)))).append('\n');
         return faulty ? input + "{\"custom_id\":" : input.toString();
     }
 
-    private static String text(String name, int line) {
-        return name + " line " + line + (line % 9 == 0 ? " refuse" : " gr\u00fc\u00dfe \ud83c\udf3e\u2028");
-    }
-
-    private void create(Intent intent) {
-        var batch = RawClient.batch(intent.file);
-        batch.putObject("metadata").put("intent", intent.name);
+    private void create(Witness.Intent intent) {
+        var batch = RawClient.batch(intent.file());
+        batch.putObject("metadata").put("intent", intent.name());
         var request = client.request("/batches").POST(ofByteArray(batch.toString().getBytes(UTF_8)));
-        if (intent.key != null)
-            request.header("Idempotency-Key", intent.key);
+        if (intent.key() != null) request.header("Idempotency-Key", intent.key());
         boolean answered = false;
         try {
             var answer = RawClient.send(request);
-            created.put(accepted(answer).get("id").asText(), intent);
+            seen.created.put(accepted(answer).get("id").asText(), intent);
             answered = true;
         } finally {
-            if (!answered && intent.key != null)
-                unanswered.add(intent);
+            if (!answered && intent.key() != null) unanswered.add(intent);
         }
     }
 
     private void cancelOne(Random random) {
-        var id = any(created.keySet(), random);
+        var id = any(seen.created.keySet(), random);
         if (id == null || random.nextInt(3) > 0) return;
-        cancelled.add(id);
+        seen.cancelled.add(id);
         int status = said(client.cancel(id)).statusCode();
         assertTrue(status == 200 || status == 409, "cancel: " + status);
     }
 
     private void deleteOne(Random random) {
-        var id = any(deletable, random);
-        if (id == null || !deletable.remove(id)) return;
-        uploads.remove(id);                          // whether it is gone is not known until the answer
-        if (client.send("DELETE", "/files/" + id, new byte[0]).statusCode() == 200)
-            deleted.add(id);
+        var id = any(seen.deletable, random);
+        if (id == null || !seen.deletable.remove(id)) return;
+        seen.uploads.remove(id);                          // whether it is gone is not known until the answer
+        if (client.send("DELETE", "/files/" + id, new byte[0]).statusCode() == 200) seen.deleted.add(id);
     }
 
     private void download(Random random) {
-        var id = any(uploads.keySet(), random);
-        var digest = id == null ? null : uploads.get(id);
+        var id = any(seen.uploads.keySet(), random);
+        var digest = id == null ? null : seen.uploads.get(id);
         if (digest == null) return;
         var content = said(client.get("/files/" + id + "/content"));
-        if (uploads.containsKey(id))
+        if (seen.uploads.containsKey(id))
             assertEquals(digest, sha256(content.body()), () -> id + " with status " + content.statusCode());
     }
 
     /** Looks at a batch: what it says must never go back. */
     private void look(Random random) {
-        var id = any(created.keySet(), random);
+        var id = any(seen.created.keySet(), random);
         if (id == null) return;
-        int before = ran.getOrDefault(id, 0);
+        int before = seen.ran.getOrDefault(id, 0);
         var batch = accepted(client.get("/batches/" + id));
         int now = batch.at("/request_counts/completed").asInt() + batch.at("/request_counts/failed").asInt();
         assertTrue(now >= before, () -> id + " went back from " + before + " to " + now);
-        ran.merge(id, now, Math::max);
-        if (OVER.contains(batch.get("status").asText()))
-            over.add(id);
-        else
-            assertFalse(over.contains(id), () -> id + " was over and goes on");
+        seen.ran.merge(id, now, Math::max);
+        if (Witness.OVER.contains(batch.get("status").asText())) seen.over.add(id);
+        else assertFalse(seen.over.contains(id), () -> id + " was over and goes on");
     }
 
     private static String any(Set<String> set, Random random) {
@@ -325,43 +281,19 @@ public final class Kills {
     private void answer(HttpExchange exchange) throws IOException {
         var text = RawClient.json(exchange.getRequestBody().readAllBytes()).at("/messages/0/content").asText();
         requests.incrementAndGet();
-        if (settled.contains(text))
-            faults.add(new AssertionError("asked again: " + text));
+        if (seen.settled.contains(text)) faults.add(new AssertionError("asked again: " + text));
         LockSupport.parkNanos(ThreadLocalRandom.current().nextLong(5_000_000));
         var body = RawClient.JSON.createObjectNode();
-        if (text.endsWith("refuse"))
-            body.putObject("error").put("message", "no: " + text);
-        else
-            body.putArray("choices").addObject().putObject("message").put("content", "yes: " + text);
+        if (text.endsWith("refuse")) body.putObject("error").put("message", "no: " + text);
+        else body.putArray("choices").addObject().putObject("message").put("content", "yes: " + text);
         body.putObject("usage").put("prompt_tokens", 1).put("completion_tokens", 1).put("total_tokens", 2);
-        byte[] bytes = body.toString().getBytes(UTF_8);
+        var bytes = body.toString().getBytes(UTF_8);
         exchange.sendResponseHeaders(text.endsWith("refuse") ? 400 : 200, bytes.length);
         exchange.getResponseBody().write(bytes);
         exchange.close();
         var name = text.substring(0, text.indexOf(' '));
-        if (asked.computeIfAbsent(name, each -> new AtomicInteger()).incrementAndGet() >= intents.get(name).lines)
-            come(Moment.LAST_LINE);
-    }
-
-    /** Reads the record of progress of the dead server: whole lines of output and error files. */
-    private void noteWhatIsOnDisk() throws IOException {
-        var files = store.resolve("files");
-        if (!Files.exists(files)) return;
-        try (Stream<Path> all = Files.list(files)) {
-            for (var path : all.filter(each -> each.toString().matches(".*file-(output|error)-[^/\\\\]*")).toList())
-                for (var line : wholeLines(path))
-                    settled.add(textOf(RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText()));
-        }
-    }
-
-    private static List<String> wholeLines(Path path) throws IOException {
-        var content = Files.readString(path);
-        return content.substring(0, content.lastIndexOf('\n') + 1).lines().toList();
-    }
-
-    private static String textOf(String customId) {
-        String[] parts = customId.split("/");
-        return text(parts[0], Integer.parseInt(parts[1]));
+        int count = asked.computeIfAbsent(name, each -> new AtomicInteger()).incrementAndGet();
+        if (count >= seen.intents.get(name).lines()) come(Moment.LAST_LINE);
     }
 
     private void rethrowFaults() {
@@ -374,19 +306,15 @@ public final class Kills {
     private String lastLife(String engine, int count) throws Exception {
         moment = null;
         server = ServerProcess.start(store, engine, C1);
-        for (Intent again; (again = unanswered.poll()) != null; )
-            create(again);
+        for (Witness.Intent again; (again = unanswered.poll()) != null; ) create(again);
         var batches = finishedBatches();
         rethrowFaults();
-        checkCreations(batches);
-        for (var batch : batches.values())
-            check(batch);
-        checkFiles();
+        seen.check(batches);
         server.stop();
         rethrowFaults();
         int lines = batches.values().stream().mapToInt(batch -> batch.at("/request_counts/total").asInt()).sum();
         return count + " kills " + kills + ", " + batches.size() + " batches with " + lines + " lines, "
-            + requests.get() + " requests at the engine, " + uploads.size() + " uploads";
+            + requests.get() + " requests at the engine, " + seen.uploads.size() + " uploads";
     }
 
     private Map<String, JsonNode> finishedBatches() {
@@ -394,7 +322,7 @@ public final class Kills {
         while (true) {
             var all = allBatches();
             var open = all.values().stream()
-                .filter(batch -> !OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
+                .filter(batch -> !Witness.OVER.contains(batch.get("status").asText())).map(JsonNode::toString).toList();
             if (open.isEmpty()) return all;
             assertTrue(System.nanoTime() < end, "no end of " + open);
             LockSupport.parkNanos(50_000_000);
@@ -409,74 +337,6 @@ public final class Kills {
             page.get("data").forEach(batch -> all.put(batch.get("id").asText(), batch));
             if (!page.get("has_more").asBoolean()) return all;
             after = "&after=" + page.get("last_id").asText();
-        }
-    }
-
-    private void checkCreations(Map<String, JsonNode> batches) {
-        var found = batches.values().stream().map(Kills::intent).toList();
-        assertEquals(new HashSet<>(found).size(), found.size(), "an intent became two batches");
-        assertTrue(batches.keySet().containsAll(created.keySet()), "a created batch is lost");
-        created.forEach((id, intent) -> assertEquals(intent.name, intent(batches.get(id))));
-    }
-
-    private static String intent(JsonNode batch) {
-        return batch.at("/metadata/intent").asText();
-    }
-
-    private void check(JsonNode batch) {
-        var id = batch.get("id").asText();
-        var intent = intents.get(intent(batch));
-        if (intent.faulty) {
-            assertEquals("failed", batch.get("status").asText(), id);
-            return;
-        }
-        boolean whole = batch.get("status").asText().equals("completed");
-        assertTrue(whole || cancelled.contains(id) && batch.get("status").asText().equals("cancelled"),
-            batch::toString);
-        var output = lines(batch, "output_file_id");
-        var errors = lines(batch, "error_file_id");
-        assertEquals("{\"total\":" + intent.lines + ",\"completed\":" + output.size() + ",\"failed\":" + errors.size()
-            + "}", batch.get("request_counts").toString(), id);
-        var customIds = Stream.concat(output.stream(), errors.stream())
-            .map(line -> line.get("custom_id").asText()).collect(Collectors.toSet());
-        assertEquals(intent.lines, customIds.size(), id);
-        assertEquals(intent.lines, output.size() + errors.size(), id);
-        for (var line : output)
-            assertEquals("yes: " + textOf(line.get("custom_id").asText()),
-                line.at("/response/body/choices/0/message/content").asText());
-        for (var line : errors)
-            assertTrue(("no: " + textOf(line.get("custom_id").asText())).equals(
-                line.at("/response/body/error/message").asText())
-                || !whole && line.at("/error/code").asText().equals("batch_cancelled"), line::toString);
-        assertEquals(2 * output.size(), batch.at("/usage/total_tokens").asInt(), id);
-    }
-
-    private List<JsonNode> lines(JsonNode batch, String file) {
-        return batch.get(file).isNull() ? List.of() : client.output(batch, file);
-    }
-
-    /** What was answered is there, byte for byte; what lies on disk is listed; nothing is there by half. */
-    private void checkFiles() throws IOException {
-        var listed = new HashSet<String>();
-        for (var file : RawClient.json(client.get("/files")).get("data")) {
-            var id = file.get("id").asText();
-            listed.add(id);
-            byte[] content = client.get("/files/" + id + "/content").body();
-            assertEquals(file.get("bytes").asInt(), content.length, id);
-            if (!file.get("purpose").asText().equals("batch_output"))
-                assertTrue(attempts.contains(sha256(content)), id + " is not what was sent");
-            if (uploads.containsKey(id))
-                assertEquals(uploads.get(id), sha256(content), id);
-        }
-        assertTrue(listed.containsAll(uploads.keySet()), "an upload is lost");
-        assertTrue(Collections.disjoint(listed, deleted), "a deleted file is back");
-        assertEquals(listed, names(store.resolve("files")), "files on disk");
-        assertEquals(Set.of(), names(store.resolve("uploads")), "half uploads");
-    }
-
-    private static Set<String> names(Path folder) throws IOException {
-        try (Stream<Path> all = Files.list(folder)) {
-            return all.map(path -> path.getFileName().toString()).collect(Collectors.toSet());
         }
     }
 

@@ -26,8 +26,7 @@ public final class Ledger {
         for (var file : all(client, "/files"))
             if (!file.get("purpose").asText().equals("batch_output"))
                 inputFiles.put(file.get("id").asText(), content(client, file.get("id").asText()));
-        for (var batch : all(client, "/batches"))
-            (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
+        for (var batch : all(client, "/batches")) (wasTurnedAway(batch) ? turnedAway : paid).add(batch);
     }
 
     private static String content(RawClient client, String file) {
@@ -50,9 +49,7 @@ public final class Ledger {
             && batch.at("/errors/data/0/code").asText().equals("token_limit_exceeded");
     }
 
-    public int batches() {
-        return paid.size();
-    }
+    public int batches() { return paid.size(); }
 
     /** Asserts that each part was stored once and paid once, and that the parts hold just the requests of these ids. */
     public void assertEachOnce(List<String> customIds) {
@@ -73,9 +70,7 @@ public final class Ledger {
         return IntStream.rangeClosed(1, requests).mapToObj(i -> "request-" + i).toList();
     }
 
-    private int contents() {
-        return new HashSet<>(inputFiles.values()).size();
-    }
+    private int contents() { return new HashSet<>(inputFiles.values()).size(); }
 
     private void assertPaidOnce(List<String> customIds) {
         var inputs = paid.stream().map(this::input).toList();
@@ -93,17 +88,11 @@ public final class Ledger {
             .map(line -> RawClient.json(line.getBytes(UTF_8)).get("custom_id").asText());
     }
 
-    private static List<String> sorted(List<String> list) {
-        return list.stream().sorted().toList();
-    }
+    private static List<String> sorted(List<String> list) { return list.stream().sorted().toList(); }
 
-    private String input(JsonNode batch) {
-        return inputFiles.getOrDefault(file(batch), "no such file");
-    }
+    private String input(JsonNode batch) { return inputFiles.getOrDefault(file(batch), "no such file"); }
 
-    private static String file(JsonNode batch) {
-        return batch.get("input_file_id").asText();
-    }
+    private static String file(JsonNode batch) { return batch.get("input_file_id").asText(); }
 
     @Override public String toString() {
         return inputFiles.entrySet().stream()
@@ -111,9 +100,7 @@ public final class Ledger {
             + ", " + described("paid", paid) + described("turned away", turnedAway);
     }
 
-    private static String clipped(String input) {
-        return idsIn(input).collect(Collectors.joining(" "));
-    }
+    private static String clipped(String input) { return idsIn(input).collect(Collectors.joining(" ")); }
 
     private static String described(String what, List<JsonNode> batches) {
         return batches.stream().map(batch -> what + " " + batch.get("id").asText() + " over " + file(batch) + " "

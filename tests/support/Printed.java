@@ -8,16 +8,11 @@ import java.util.function.Consumer;
 
 /** What some work prints. */
 public final class Printed {
-    private Printed() {
-    }
+    private Printed() {}
 
-    public static String stdout(Runnable work) {
-        return during(work, System.out, System::setOut);
-    }
+    public static String stdout(Runnable work) { return during(work, System.out, System::setOut); }
 
-    public static String stderr(Runnable work) {
-        return during(work, System.err, System::setErr);
-    }
+    public static String stderr(Runnable work) { return during(work, System.err, System::setErr); }
 
     private static String during(Runnable work, PrintStream before, Consumer<PrintStream> set) {
         var bytes = new ByteArrayOutputStream();

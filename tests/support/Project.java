@@ -5,12 +5,10 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
-import java.util.stream.Stream;
 
 /** The folder of the project, and folders that tests leave. */
 public final class Project {
-    private Project() {
-    }
+    private Project() {}
 
     /** Returns the folder of the project: the nearest one upward from the current directory with its catalog. */
     public static Path root() {
@@ -21,7 +19,7 @@ public final class Project {
     }
 
     public static void deleteTree(Path dir) {
-        try (Stream<Path> paths = Files.walk(dir)) {
+        try (var paths = Files.walk(dir)) {
             for (var path : paths.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(path);
         } catch (IOException | UncheckedIOException e) {
             System.err.println("test: could not delete all of " + dir + " (" + e.getMessage() + ")");

@@ -34,9 +34,7 @@ public final class RawClient {
 
     private final Supplier<String> baseUrl;
 
-    public RawClient(Supplier<String> baseUrl) {
-        this.baseUrl = baseUrl;
-    }
+    public RawClient(Supplier<String> baseUrl) { this.baseUrl = baseUrl; }
 
     public static String lines(String... texts) {
         return IntStream.range(0, texts.length).mapToObj(i -> "{\"custom_id\":\"request-" + (i + 1)
@@ -79,39 +77,27 @@ public final class RawClient {
             .POST(ofByteArray(form.toByteArray())));
     }
 
-    public HttpResponse<byte[]> cancel(String id) {
-        return send("POST", "/batches/" + id + "/cancel", new byte[0]);
-    }
+    public HttpResponse<byte[]> cancel(String id) { return send("POST", "/batches/" + id + "/cancel", new byte[0]); }
 
     public HttpResponse<byte[]> create(JsonNode batch) {
         return send("POST", "/batches", batch.toString().getBytes(UTF_8));
     }
 
     /** Uploads lines, creates a batch over them, and returns its id. */
-    public String create(String lines) {
-        return json(create(batch(upload(lines)))).get("id").asText();
-    }
+    public String create(String lines) { return json(create(batch(upload(lines)))).get("id").asText(); }
 
-    public JsonNode finished(String file) {
-        return finishedBatch(json(create(batch(file))).get("id").asText());
-    }
+    public JsonNode finished(String file) { return finishedBatch(json(create(batch(file))).get("id").asText()); }
 
     public JsonNode finishedBatch(String id) {
         await(() -> Set.of("completed", "failed", "expired", "cancelled").contains(found(id).get("status").asText()));
         return found(id);
     }
 
-    public JsonNode found(String id) {
-        return json(get("/batches/" + id));
-    }
+    public JsonNode found(String id) { return json(get("/batches/" + id)); }
 
-    public JsonNode fault(String lines) {
-        return finished(upload(lines)).at("/errors/data/0");
-    }
+    public JsonNode fault(String lines) { return finished(upload(lines)).at("/errors/data/0"); }
 
-    public int counted(String id, String outcome) {
-        return found(id).get("request_counts").get(outcome).asInt();
-    }
+    public int counted(String id, String outcome) { return found(id).get("request_counts").get(outcome).asInt(); }
 
     public List<JsonNode> output(JsonNode batch, String file) {
         var content = new String(get("/files/" + batch.get(file).asText() + "/content").body(), UTF_8);
@@ -123,9 +109,7 @@ public final class RawClient {
             line -> line.at("/response/body/choices/0/message/content").asText()));
     }
 
-    public List<String> ids(String path) {
-        return json(get(path)).get("data").findValuesAsText("id");
-    }
+    public List<String> ids(String path) { return json(get(path)).get("data").findValuesAsText("id"); }
 
     public static List<String> concat(JsonNode first, JsonNode second) {
         var ids = new ArrayList<String>(first.get("data").findValuesAsText("id"));
@@ -141,17 +125,13 @@ public final class RawClient {
         return json(send("POST", path, body.toString().getBytes(UTF_8)));
     }
 
-    public HttpResponse<byte[]> get(String path) {
-        return send(request(path));
-    }
+    public HttpResponse<byte[]> get(String path) { return send(request(path)); }
 
     public HttpResponse<byte[]> send(String method, String path, byte[] body) {
         return send(request(path).method(method, ofByteArray(body)));
     }
 
-    public HttpRequest.Builder request(String path) {
-        return HttpRequest.newBuilder(URI.create(baseUrl.get() + path));
-    }
+    public HttpRequest.Builder request(String path) { return HttpRequest.newBuilder(URI.create(baseUrl.get() + path)); }
 
     public static int status(BatchServer server, String authorization) {
         var request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/files"));
@@ -166,9 +146,7 @@ public final class RawClient {
         }
     }
 
-    public static JsonNode json(HttpResponse<byte[]> response) {
-        return json(response.body());
-    }
+    public static JsonNode json(HttpResponse<byte[]> response) { return json(response.body()); }
 
     public static JsonNode json(byte[] bytes) {
         try {

@@ -19,7 +19,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** Says to each route what a test wrote down, word for word, and keeps what it hears: any provider, however odd. */
-public final class ScriptedServer implements AutoCloseable {
+public class ScriptedServer implements AutoCloseable {
     /** An answer of status 0 is none: the connection is closed. */
     public record Answer(int status, byte[] body, Map<String, String> headers) {
         public static Answer status(int status) {
@@ -32,9 +32,7 @@ public final class ScriptedServer implements AutoCloseable {
             return said instanceof Answer answer ? answer : new Answer(200, said.toString().getBytes(UTF_8), Map.of());
         }
 
-        public Answer header(String name, String value) {
-            return new Answer(status, body, Map.of(name, value));
-        }
+        public Answer header(String name, String value) { return new Answer(status, body, Map.of(name, value)); }
     }
 
     /** One request; its body is text of one char a byte, so that no byte is lost. */
@@ -60,9 +58,7 @@ public final class ScriptedServer implements AutoCloseable {
         return this;
     }
 
-    public String baseUrl(String path) {
-        return "http://127.0.0.1:" + server.getAddress().getPort() + path;
-    }
+    public String baseUrl(String path) { return "http://127.0.0.1:" + server.getAddress().getPort() + path; }
 
     public List<Heard> heard(String route) {
         return heard.stream().filter(request -> request.route().contains(route) || plain(request).equals(route))

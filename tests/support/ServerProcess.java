@@ -62,9 +62,7 @@ public final class ServerProcess {
         }
     }
 
-    public long pid() {
-        return process.pid();
-    }
+    public long pid() { return process.pid(); }
 
     public String stderr() {
         try {
@@ -75,9 +73,7 @@ public final class ServerProcess {
     }
 
     /** Returns whether somebody has ended the server, or is about to. */
-    public boolean isEnded() {
-        return ended;
-    }
+    public boolean isEnded() { return ended; }
 
     /** Ends the server with SIGKILL, of which it learns nothing. */
     public void kill() {

@@ -13,8 +13,7 @@ public final class Signals {
     private static final List<String> RESET = List.of("env", "--default-signal=INT");      // of GNU coreutils
     private static final int INTERRUPT = 2;
 
-    private Signals() {
-    }
+    private Signals() {}
 
     /** Returns the command as one that Ctrl-C ends, even where this process ignores it; skips the test if none can. */
     public static List<String> interruptible(List<String> command) throws IOException, InterruptedException {

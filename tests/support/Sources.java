@@ -14,8 +14,7 @@ import java.util.regex.Pattern;
 
 /** The lines at the head of a source that tell JBang what comes along with it. */
 public final class Sources {
-    private Sources() {
-    }
+    private Sources() {}
 
     /** Returns a script and all the sources that it takes in, each once, whether or not there is such a file. */
     public static Set<Path> closure(Path script) {
