@@ -83,7 +83,8 @@ class ShortAnswersTest {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
         int fifth = IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow();
-        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
+        server.on("GET /v1/files/*/content",
+            Collections.nCopies(CUT, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
     }
 
     private Draft draft() {

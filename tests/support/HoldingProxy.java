@@ -22,8 +22,8 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Something between a client and a server that holds the first create, while the client hears what a test says. It drops
- * Idempotency-Key, as if the provider did not know it.
+ * Something between a client and a server that holds the first create, while the client hears what a test says. It
+ * drops Idempotency-Key, as if the provider did not know it.
  */
 public final class HoldingProxy implements AutoCloseable {
     private static final HttpClient HTTP = HttpClient.newHttpClient();
