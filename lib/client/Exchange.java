@@ -154,6 +154,11 @@ final class Exchange {
         return answer().isPresent() && outcome() != Outcome.EXPIRED && outcome() != Outcome.CANCELLED;
     }
 
+    /** Whether its answer may be in a file of which only a part has come. */
+    boolean mayBeInAShortFile() {
+        return replacement == null && answer().isEmpty() && answers.isShort(index);
+    }
+
     /** Returns the line that answered. */
     ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }
 

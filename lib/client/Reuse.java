@@ -129,7 +129,9 @@ final class Reuse {
         long index = where & 0xFFFFFFFFL;
         if (!SentRequests.body(batch.journal.requests().text(index)).equals(body)) return null;
         var exchange = batch.exchange(index);
-        return exchange.hasAnswer() ? exchange : null;
+        if (exchange.hasAnswer()) return exchange;
+        if (exchange.mayBeInAShortFile()) throw batch.comesShort();
+        return null;
     }
 
     private static ObjectNode marked(Exchange exchange) {
@@ -203,6 +205,13 @@ final class Reuse {
                 if (e.status() != 404) throw e;
                 return false;
             }
+        }
+
+        IllegalStateException comesShort() {
+            var name = journal.folderName();
+            return new IllegalStateException("submit: not all answers of " + name + " have come, and what may be "
+                + "answered would be paid twice; ask for them: batch(\"" + name
+                + "\").results(), or ask anew under another name(...)");
         }
 
         Exchange exchange(long index) {

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Data;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Vocabulary.Outcome;
@@ -28,9 +30,10 @@ import sheaf.support.RawClient;
 @Tag("C27")
 class ShortAnswersTest {
     private static final int ROWS = 20;
-    private static final int CUT = 9;                      // downloads in a row, more than one look makes
+    private static final int CUT = 9;                      // downloads in a row, as many as one look makes
 
     @TempDir Path home;
+    private final Data data = rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList());
     private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
 
@@ -64,6 +67,21 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
+    @Test void isNotPaidForAgainByALargerDraft() {
+        cutDownloads();
+        missing(draft());
+        cutDownloads();
+        var larger = draft().prompts("also {{n}}", data);
+
+        var fault = assertThrows(IllegalStateException.class, larger::submit);
+
+        assertTrue(fault.getMessage().matches("submit: not all answers of short-\\w+ have come, and what may be answered "
+            + "would be paid twice; .*"), fault.getMessage());
+        assertEquals(1, batchesThere());
+        server.on("GET /v1/files/*/content");
+        assertEquals(2 * ROWS, larger.submit().results().succeeded().size());
+    }
+
     @Test void saysWhatItIs() {
         cutDownloads();
         var results = draft().submit().results();
@@ -89,7 +107,7 @@ class ShortAnswersTest {
 
     private Draft draft() {
         return batch().provider(provider()).name("short").model("echo")
-            .prompts("{{n}}", rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList()));
+            .prompts("{{n}}", data);
     }
 
     private Provider provider() { return Provider.of(server.baseUrl()); }
