@@ -30,7 +30,8 @@ import sheaf.support.RawClient;
 @Tag("C27")
 class ShortAnswersTest {
     private static final int ROWS = 20;
-    private static final int CUT = 9;                      // downloads in a row, as many as one look makes
+    private static final int FIRST_LOOK = 9;               // downloads, until what came is taken
+    private static final int LATER_LOOK = 3;
 
     @TempDir Path home;
     private final Data data = rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList());
@@ -42,9 +43,8 @@ class ShortAnswersTest {
     @AfterEach void close() { server.close(); }
 
     @Test void isAskedForAgainAtEachLaterLook() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         var said = Printed.stderr(() -> assertEquals(ROWS - 5, missing(draft())));
-        server.on("GET /v1/files/*/content");
 
         assertTrue(said.contains("results: only 5 of 20 answers of part 1 of "), said);
         assertEquals(0, missing(draft()));
@@ -52,15 +52,15 @@ class ShortAnswersTest {
     }
 
     @Test void keepsWhatIsHereWhileNothingMoreComes() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         missing(draft());
-        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.status(404)).toArray(Fault[]::new));
+        server.on("GET /v1/files/*/content", Collections.nCopies(FIRST_LOOK, Fault.status(404)).toArray(Fault[]::new));
 
         assertEquals(ROWS - 5, missing(draft()));
     }
 
     @Test void isNotPaidForAgainByRepair() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
 
         assertEquals(ROWS - 5, missing(draft().repair(2)));
 
@@ -68,9 +68,9 @@ class ShortAnswersTest {
     }
 
     @Test void isNotPaidForAgainByALargerDraft() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         missing(draft());
-        cutDownloads();
+        cutDownloads(LATER_LOOK);
         var larger = draft().prompts("also {{n}}", data);
 
         var fault = assertThrows(IllegalStateException.class, larger::submit);
@@ -78,12 +78,11 @@ class ShortAnswersTest {
         assertTrue(fault.getMessage().matches("submit: not all answers of short-\\w+ have come, and what may be answered "
             + "would be paid twice; .*"), fault.getMessage());
         assertEquals(1, batchesThere());
-        server.on("GET /v1/files/*/content");
         assertEquals(2 * ROWS, larger.submit().results().succeeded().size());
     }
 
     @Test void saysWhatItIs() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
         assertEquals("its file came with fewer lines than the provider counted; run again, and it is fetched anew",
@@ -91,18 +90,18 @@ class ShortAnswersTest {
     }
 
     @Test void itsFileIsNoLeftover() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         missing(draft());
 
         assertEquals(List.of(), provider().leftovers(Duration.ofSeconds(-10)));
     }
 
-    private void cutDownloads() {
+    private void cutDownloads(int times) {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
         int fifth = IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow();
         server.on("GET /v1/files/*/content",
-            Collections.nCopies(CUT, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
+            Collections.nCopies(times, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
     }
 
     private Draft draft() {
