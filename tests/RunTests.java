@@ -64,7 +64,8 @@ class RunTests {
         System.setProperty("SHEAF_HOME", home.toString());
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
-        System.setProperty("sheaf.late", "0.2");        // seconds that a lost create is looked for, where no test says more
+        // seconds that a lost create is looked for, where no test says more
+        System.setProperty("sheaf.late", "0.2");
 
         var words = List.of(args);
         var together = new Report();

@@ -75,8 +75,8 @@ class ShortAnswersTest {
 
         var fault = assertThrows(IllegalStateException.class, larger::submit);
 
-        assertTrue(fault.getMessage().matches("submit: not all answers of short-\\w+ have come, and what may be answered "
-            + "would be paid twice; .*"), fault.getMessage());
+        assertTrue(fault.getMessage().matches("submit: not all answers of short-\\w+ have come, and what may be "
+            + "answered would be paid twice; .*"), fault.getMessage());
         assertEquals(1, batchesThere());
         assertEquals(2 * ROWS, larger.submit().results().succeeded().size());
     }
