@@ -92,11 +92,11 @@ final class Reuse {
     /** Returns the line that answered a request like this one, with where it came from; each only once. */
     private Optional<ObjectNode> answer(String line) {
         var body = SentRequests.body(line);
-        int from = first(hash(body));
-        int to = first(hash(body) + 1);
-        if (from == to) return Optional.empty();
-        if (to - from > 1) {
-            var answers = repeats.computeIfAbsent(body, any -> answers(from, to, body));
+        long hash = hash(body);
+        int from = first(hash);
+        if (!isOf(hash, from)) return Optional.empty();
+        if (isOf(hash, from + 1)) {
+            var answers = repeats.computeIfAbsent(body, any -> answers(hash, from, body));
             return Optional.ofNullable(answers.poll()).map(Reuse::marked);
         }
         var exchange = exchange(from, body);
@@ -105,16 +105,20 @@ final class Reuse {
         return Optional.of(marked(exchange));
     }
 
-    /** Returns where the entries of a hash begin. */
+    /** Returns where the entries of a hash begin, or would. */
     private int first(long hash) {
         int at = Arrays.binarySearch(entries, hash << NUMBER_BITS);
         return at < 0 ? -at - 1 : at;
     }
 
+    private boolean isOf(long hash, int entry) {
+        return entry < entries.length && entries[entry] >>> NUMBER_BITS == hash;
+    }
+
     /** Returns the answers to a request in the order in which they came; of one that was retried, the better. */
-    private Deque<Exchange> answers(int from, int to, String body) {
+    private Deque<Exchange> answers(long hash, int from, String body) {
         var answers = new LinkedHashMap<String, Exchange>();
-        for (int i = from; i < to; i++) {
+        for (int i = from; isOf(hash, i); i++) {
             var exchange = exchange(i, body);
             if (exchange == null) continue;
             answers.merge(exchange.source(), exchange, (first, second) -> first.ok() || !second.ok() ? first : second);

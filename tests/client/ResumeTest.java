@@ -106,6 +106,39 @@ class ResumeTest {
         assertEquals(2, sent("POST /v1/batches"));
     }
 
+    @Test void aDatasetThatGrowsShrinksOrIsReorderedPaysForNewRowsAlone() {
+        texts(ask("a", "b"));
+        texts(ask("a", "b", "c", "d"));
+        texts(ask("d", "b", "e"));
+        texts(ask("e", "d", "c", "b", "a"));
+
+        assertEquals(List.of("a", "b", "c", "d", "e"), asked.stream().sorted().toList());
+        assertEquals(List.of("1 c", "1 a", "1 e"), texts(ask("c", "a", "e")));
+        assertEquals(3, sent("POST /v1/batches"));
+    }
+
+    @Test void answersThatWereTakenOverOutliveTheBatchTheyCameFrom() {
+        var first = ask("a").submit().await();
+        texts(ask("a", "b"));
+        first.results();
+        first.delete();
+
+        assertEquals(List.of("1 b", "1 a", "1 c"), texts(ask("b", "a", "c")));
+        assertEquals(List.of("a", "b", "c"), asked.stream().sorted().toList());
+    }
+
+    @Test void theNthRepeatTakesTheNthAnswerOfAllBatchesTogether() {
+        server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
+        texts(ask("x"));
+        var two = texts(ask("x", "x"));
+
+        var four = texts(ask("x", "x", "x", "x"));
+
+        assertEquals(two, four.subList(0, 2));
+        assertEquals(4, four.stream().distinct().count());
+        assertEquals(4, asked.size());
+    }
+
     @Test void anAnswerThatDidNotSucceedIsSentAgainByRepairAlone() {
         server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken")
             : Reply.text("first"));
