@@ -64,6 +64,16 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
+    @Test void isToldByItsRequestsWhereNothingIsCounted() {
+        server.claimCounts(0, 0, 0);
+        cutDownloads();
+
+        assertEquals(ROWS - 5, missing(draft().repair(2)));
+
+        assertEquals(0, missing(draft()));
+        assertEquals(1, batchesThere());
+    }
+
     @Test void saysWhatItIs() {
         cutDownloads();
         var results = draft().submit().results();
