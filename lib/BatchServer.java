@@ -15,31 +15,23 @@
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/ActiveBatch.java
-//SOURCES server/Admission.java
 //SOURCES server/Attempt.java
 //SOURCES server/BatchEndpoints.java
-//SOURCES server/BatchError.java
 //SOURCES server/BatchObject.java
 //SOURCES server/Browsers.java
 //SOURCES server/Call.java
+//SOURCES server/Concurrency.java
 //SOURCES server/Database.java
 //SOURCES server/Dialects.java
 //SOURCES server/Echo.java
 //SOURCES server/Engine.java
 //SOURCES server/EngineEndpoints.java
-//SOURCES server/Faults.java
 //SOURCES server/FileEndpoints.java
-//SOURCES server/Form.java
-//SOURCES server/Gate.java
 //SOURCES server/HeldFolder.java
 //SOURCES server/Json.java
-//SOURCES server/Lines.java
-//SOURCES server/Listing.java
 //SOURCES server/Manners.java
 //SOURCES server/Parameters.java
-//SOURCES server/Permits.java
 //SOURCES server/Refusal.java
-//SOURCES server/ResponseReader.java
 //SOURCES server/ResultFiles.java
 //SOURCES server/Router.java
 //SOURCES server/Runner.java
@@ -48,9 +40,6 @@
 //SOURCES server/Service.java
 //SOURCES server/Settings.java
 //SOURCES server/Store.java
-//SOURCES server/TokenLimit.java
-//SOURCES server/Turns.java
-//SOURCES server/UploadEndpoints.java
 //SOURCES server/Uploads.java
 //SOURCES server/Upstream.java
 //SOURCES server/Validation.java
@@ -141,13 +130,13 @@ public final class BatchServer implements AutoCloseable {
 
     /** Lets the next requests such as {@code GET /v1/files/*} go wrong, one fault each; a star stands for an id. */
     public BatchServer on(String request, Fault... faults) {
-        service().faults.on(request, Stream.of(faults).map(fault -> fault.fault).toList());
+        service().script.on(request, Stream.of(faults).map(fault -> fault.fault).toList());
         return this;
     }
 
     /** Lets any request go wrong by a function of {@code GET /v1/files}, which returns null where nothing shall. */
     public BatchServer onEvery(Function<String, Fault> faults) {
-        service().faults.onEvery(faults.andThen(fault -> fault == null ? null : fault.fault));
+        service().script.onEvery(faults.andThen(fault -> fault == null ? null : fault.fault));
         return this;
     }
 
@@ -192,7 +181,7 @@ public final class BatchServer implements AutoCloseable {
 
     /** Knows nothing of a file until this time after its upload. */
     public BatchServer showFilesAfter(Duration delay) {
-        service().script.invisible = delay;
+        service().script.hidden = delay;
         return this;
     }
 
@@ -212,7 +201,7 @@ public final class BatchServer implements AutoCloseable {
     public BatchServer stayIn(String status) {
         if (!List.of("validating", "in_progress", "finalizing", "cancelling").contains(status))
             throw new IllegalArgumentException("stayIn: no batch is " + status + " and then goes on");
-        service().script.stay = status;
+        service().script.heldStatus = status;
         service().runner.wake();
         return this;
     }
@@ -225,7 +214,7 @@ public final class BatchServer implements AutoCloseable {
 
     /** Undoes {@link #pause} and {@link #stayIn}. */
     public BatchServer resume() {
-        service().script.stay = null;
+        service().script.heldStatus = null;
         service().runner.pause(false);
         return this;
     }
@@ -365,12 +354,12 @@ public final class BatchServer implements AutoCloseable {
 
     /** How one HTTP request goes wrong. */
     public static final class Fault {
-        private final Faults.Fault fault;
+        private final Script.Fault fault;
 
-        private Fault(Faults.Fault fault) { this.fault = fault; }
+        private Fault(Script.Fault fault) { this.fault = fault; }
 
         /** Refuses the request with this HTTP status. */
-        public static Fault status(int status) { return new Fault(new Faults.Refused(status, null, null)); }
+        public static Fault status(int status) { return new Fault(new Script.Refused(status, null, null)); }
 
         /** Closes the connection before anything is done. */
         public static Fault dropped() { return status(0); }
@@ -380,34 +369,34 @@ public final class BatchServer implements AutoCloseable {
 
         /** Does what is asked, and closes the connection after so many bytes of the answer's body. */
         public static Fault truncated(long bytes) {
-            return new Fault(new Faults.Spoiled(Duration.ZERO, 0, bytes, false));
+            return new Fault(new Script.Spoiled(Duration.ZERO, 0, bytes, false));
         }
 
         /** Does what is asked, and answers with the first bytes of the answer as if that was all. */
         public static Fault shortened(long bytes) {
-            return new Fault(new Faults.Spoiled(Duration.ZERO, 0, bytes, true));
+            return new Fault(new Script.Spoiled(Duration.ZERO, 0, bytes, true));
         }
 
         /** Does what is asked, and answers after this time. */
         public static Fault late(Duration delay) {
-            return new Fault(new Faults.Spoiled(delay, 0, Long.MAX_VALUE, false));
+            return new Fault(new Script.Spoiled(delay, 0, Long.MAX_VALUE, false));
         }
 
         /** Does what is asked, and answers at this speed. */
         public static Fault slow(int bytesPerSecond) {
-            return new Fault(new Faults.Spoiled(Duration.ZERO, bytesPerSecond, Long.MAX_VALUE, false));
+            return new Fault(new Script.Spoiled(Duration.ZERO, bytesPerSecond, Long.MAX_VALUE, false));
         }
 
         /** Returns the same fault with a Retry-After header, seconds or a date, if it refuses the request. */
         public Fault retryAfter(String retryAfter) {
-            if (!(fault instanceof Faults.Refused refused)) return this;
-            return new Fault(new Faults.Refused(refused.status(), retryAfter, refused.body()));
+            if (!(fault instanceof Script.Refused refused)) return this;
+            return new Fault(new Script.Refused(refused.status(), retryAfter, refused.body()));
         }
 
         /** Returns the same fault with this body, which need not be JSON, if it refuses the request. */
         public Fault body(String body) {
-            if (!(fault instanceof Faults.Refused refused)) return this;
-            return new Fault(new Faults.Refused(refused.status(), refused.retryAfter(), body));
+            if (!(fault instanceof Script.Refused refused)) return this;
+            return new Fault(new Script.Refused(refused.status(), refused.retryAfter(), body));
         }
     }
 

@@ -388,12 +388,6 @@ public final class Sheaf extends Vocabulary {
             return with(s -> s.repairs = rounds);
         }
 
-        /**
-         * Returns a draft that sends only the requests that differ from those last submitted under the same name; of
-         * the others the answers of then are taken. If not called, all requests are sent.
-         */
-        public Draft reuse() { return with(s -> s.reuse = true); }
-
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return with(s -> s.quiet = true); }
 

@@ -30,12 +30,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.junit.platform.engine.FilterResult;
-import org.junit.platform.engine.TestDescriptor;
 import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.TestTag;
 import org.junit.platform.engine.support.descriptor.ClassSource;
 import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.PostDiscoveryFilter;
-import org.junit.platform.launcher.TagFilter;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
@@ -45,8 +44,9 @@ import sheaf.support.Project;
 
 /**
  * Runs the tests of this folder and closes with {@code N passed, N failed}; exits 1 if one failed or none ran.
- * Those with the tag "apart" drive processes and neither read nor change anything that this JVM has but once, such as
- * system properties and stderr: they run one after the other beside the others, which run one after the other too.
+ * Those with the tag "apart" drive processes, and neither read nor change what this JVM has but once, such as system
+ * properties and stderr: they run one after the other, beside the others, which do so too. All that start JBang are
+ * among them, for two that build the same script at once would spoil it.
  * <pre>
  *     ./jbang test
  *     ./jbang test client                  the tests in tests/client
@@ -56,7 +56,7 @@ import sheaf.support.Project;
  */
 class RunTests {
     private static final Path TESTS = Project.root().resolve("tests");
-    private static final String APART = "apart";
+    private static final TestTag APART = TestTag.create("apart");
 
     public static void main(String... args) throws IOException, InterruptedException {
         var home = Files.createTempDirectory("sheaf-tests");
@@ -69,19 +69,19 @@ class RunTests {
         var words = List.of(args);
         var together = new Report();
         var apart = new Report();
-        var other = new Thread(() -> run(TagFilter.includeTags(APART), words, apart));
+        var other = new Thread(() -> run(true, words, apart));
         other.start();
-        run(TagFilter.excludeTags(APART), words, together);
+        run(false, words, together);
         other.join();
 
         Project.deleteTree(home);
         System.exit(closed(together, apart, words) ? 0 : 1);            // whatever threads the tests left behind
     }
 
-    private static void run(PostDiscoveryFilter half, List<String> words, Report report) {
+    private static void run(boolean isApart, List<String> words, Report report) {
         LauncherFactory.create().execute(LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))
-            .filters(half, namedByAnyOf(words))
+            .filters(chosen(isApart, words))
             .configurationParameter("junit.jupiter.execution.timeout.default", "3 m")
             // In a thread of its own, a test that ignores interrupts is given up too.
             .configurationParameter("junit.jupiter.execution.timeout.thread.mode.default", "SEPARATE_THREAD")
@@ -106,13 +106,11 @@ class RunTests {
                 System.setProperty(name, "");
     }
 
-    private static PostDiscoveryFilter namedByAnyOf(List<String> words) {
-        return (TestDescriptor test) -> {
-            var source = test.getSource().orElse(null);
-            boolean wanted = !(source instanceof MethodSource method)    // a class left without tests is dropped anyway
-                || words.isEmpty() || words.stream().anyMatch(word -> isMeant(word, method));
-            return FilterResult.includedIf(wanted);
-        };
+    /** A class is kept, for one without tests is dropped anyway. */
+    private static PostDiscoveryFilter chosen(boolean isApart, List<String> words) {
+        return test -> FilterResult.includedIf(!(test.getSource().orElse(null) instanceof MethodSource method)
+            || test.getTags().contains(APART) == isApart
+                && (words.isEmpty() || words.stream().anyMatch(word -> isMeant(word, method))));
     }
 
     /** A word names a room, whose tests are the classes in the folder of that name, or stands in a test's own name. */

@@ -88,8 +88,8 @@ final class AnswerFiles {
     }
 
     /**
-     * Fetches the files of a part anew if fewer answers are here than its provider counted: twice at first, once at each
-     * later look. Returns whether more came.
+     * Fetches the files of a part anew if fewer answers are here than its provider counted: twice at first, once at
+     * each later look. Returns whether more came.
      */
     private boolean complete(Part part) {
         boolean wasShort = journal.isShort(part.number());

@@ -149,8 +149,25 @@ final class Exchange {
     /** Returns the line that was sent, the last time that it was. */
     private JsonNode request() { return replacement == null ? answers.requests().json(index) : replacement.request(); }
 
-    /** Returns the line that answered; of a whole answer there is one. */
+    /** Whether a line answered it, well or not; what expired or was cancelled has none, whatever a file says of it. */
+    boolean hasAnswer() {
+        return answer().isPresent() && outcome() != Outcome.EXPIRED && outcome() != Outcome.CANCELLED;
+    }
+
+    /** Whether its answer may be in a file of which only a part has come. */
+    boolean mayBeInAShortFile() {
+        return replacement == null && answer().isEmpty() && answers.isShort(index);
+    }
+
+    /** Returns the line that answered. */
     ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }
+
+    /** Returns which request was answered first, in whatever batch: one that was taken over tells that. */
+    String source() {
+        var own = answers.journal().folderName() + "#" + answers.requests().firstId(index);
+        if (!answers.requests().isReused(index)) return own;
+        return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
+    }
 
     /** Returns the last thing that the request says to the model. */
     String prompt() {

@@ -82,11 +82,9 @@ final class Journal {
         return find(idOrName).filter(journal -> journal.isAt(provider));
     }
 
-    /** Returns the newest batch that was submitted here under this name, and of which something ran. */
-    static Optional<Journal> lastSubmitted(String name, String provider) {
-        return all().filter(journal -> journal.name().equals(name) && journal.isAt(provider) && journal.hasRun()
-                && !journal.manifest.isAdopted() && !journal.manifest.isResend())
-            .max(Comparator.comparing(journal -> journal.submittedAt));
+    /** Whether it was submitted here under this name, anew and not as a retry, and something of it ran. */
+    boolean wasSubmittedAs(String name, String provider) {
+        return name().equals(name) && isAt(provider) && hasRun() && !manifest.isAdopted() && !manifest.isResend();
     }
 
     Path dir() { return dir; }

@@ -35,7 +35,7 @@ final class Preparation {
                 for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
             }
             var target = staging.complete(settings.batchName());
-            Reuse.compare(settings, staging, target, provider, connect, watch::note);
+            Reuse.takeOver(settings, staging, target, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
                 watch.state().setJournal(staging.settle(settings, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);

@@ -1,6 +1,15 @@
 package sheaf;
 
+import static sheaf.Messages.reason;
+
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.LongBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.HashMap;
@@ -13,10 +22,13 @@ import sheaf.Templates.Text;
 final class SentRequests {
     /** Stands in the index for the part of a request that was answered before, and is not sent. */
     static final int REUSED = -1;
+    /** The field of an answer that was taken over which says what it answered first. */
+    static final String SOURCE = "sheaf_from";
     private final Path dir;
     private final Manifest manifest;
     private LineIndex lines;                               // opened when first needed
     private LineIndex rows;                                // likewise
+    private LongBuffer hashes;                             // likewise
     private Text customId;                                 // likewise
 
     SentRequests(Path dir, Manifest manifest) {
@@ -43,6 +55,33 @@ final class SentRequests {
     }
 
     long count() { return manifest.requests(); }
+
+    /** Returns a request without its id: the same body is the same question. */
+    static String body(String line) {
+        boolean isOurs = line.startsWith("{\"custom_id\":\"" + Requests.ID);
+        int rest = isOurs ? line.indexOf("\",\"method\"") : -1;
+        if (rest > 0) return line.substring(rest);
+        return Json.lenient(line) instanceof ObjectNode object ? object.without("custom_id").toString() : line;
+    }
+
+    /** Returns a hash of a request's body. All are computed once, and then stand in a file beside the requests. */
+    long hash(long index) {
+        if (hashes == null) hashes = hashes();
+        return hashes.get((int) index);
+    }
+
+    private LongBuffer hashes() {
+        var file = dir.resolve("hashes.idx");
+        if (!Files.exists(file)) AtomicFiles.stream("submit", file, out -> {
+            var data = new DataOutputStream(out);
+            for (long i = 0; i < count(); i++) data.writeLong(Json.Digest.hash(body(text(i))));
+        });
+        try (var channel = FileChannel.open(file)) {
+            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).asLongBuffer();
+        } catch (IOException e) {
+            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+    }
 
     /** Returns a request's line; {@code index} counts from 0. */
     String text(long index) { return lines().text(index); }

@@ -48,7 +48,6 @@ final class Settings implements Cloneable {
     Resend resend;                                        // requests that are sent once more, instead of prompts
     String note = "";                                     // said when it is submitted
     int repairs;
-    boolean reuse;
     boolean quiet;
 
     Settings with(Consumer<Settings> change) {

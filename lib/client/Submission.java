@@ -222,13 +222,16 @@ final class Submission {
      * shown, and then the same is sent again; after one that never came that is left to the next run.
      */
     private JsonNode createBatch(int part, String file) {
-        var createKey = journal.isCreateUnsure(part) ? journal.createKey(part)
-            : journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
-        journal.creating(part, createKey);
+        boolean isKeyUsed = journal.isCreateUnsure(part);
+        if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
             try {
-                return sendCreate(file, createKey);
+                var batch = sendCreate(file, journal.createKey(part));
+                if (!isKeyUsed || Part.of(part, batch).hasRun()) return batch;
+                startKeyAnew(part, batch);
+                isKeyUsed = false;
             } catch (UncheckedIOException | BatchException e) {
+                isKeyUsed = true;
                 boolean isFirst = attempt == 1 && !isConflict(e);      // so there is none of an earlier attempt
                 if (madeNoBatch(e) && isFirst) journal.notCreated(part, "");
                 if (madeNoBatch(e)) throw e;
@@ -237,6 +240,16 @@ final class Submission {
                 if (attempt == CREATES || isAnswerLost(e)) throw withAdvice(e);
             }
         }
+    }
+
+    /** An earlier create with the key made this batch, and it failed before anything ran: that costs nothing. */
+    private void startKeyAnew(int part, JsonNode failed) {
+        journal.notCreated(part, failed.path("id").asText());
+        journal.creating(part, newCreateKey(part));
+    }
+
+    private String newCreateKey(int part) {
+        return journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
     }
 
     /** Sends one create; a file just uploaded may be seen a little late, and a refusal for that makes no batch. */

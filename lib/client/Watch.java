@@ -242,7 +242,7 @@ final class Watch {
 
     /** Fetches both files of each part and joins them; the batch has ended and is kept. */
     Exchanges collect() {
-        state.parts().forEach(state.journal()::ended);
+        state.parts().stream().filter(part -> part.status().isTerminal()).forEach(state.journal()::ended);
         return new Exchanges(progress().during(() -> Messages.GO_ON,
             progress -> new Answers(state.journal(), api(), progress, this::note)));
     }

@@ -12,7 +12,10 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.stream.Stream;
+import sheaf.server.BatchObject.BatchError;
+import sheaf.server.Concurrency.Turns;
 import sheaf.server.Engine.Answer;
+import sheaf.server.Json.Lines;
 
 /**
  * A batch that is not yet over: one thread leads it from its validation to its end, and others ask the engine for its
@@ -25,11 +28,11 @@ final class ActiveBatch {
         "This request could not be executed because the batch was cancelled.");
 
     /** What all batches of a server share. */
-    record Shared(Store store, Engine engine, Manners dialect, Script script, Admission admission, Turns turns,
+    record Shared(Store store, Engine engine, Manners dialect, Script script, Validation validation, Turns turns,
         ExecutorService workers) {
     }
 
-    /** One request of the input file, and at which physical line of it. */
+    /** One request, and its line in the input file, from 1, blank lines included. */
     private record Request(int line, String customId, JsonNode body) {
         static Request read(int line, byte[] bytes) throws IOException {
             var request = Json.parsed(bytes);
@@ -44,9 +47,9 @@ final class ActiveBatch {
     private final String inputFileId;
     private final BatchObject state;                 // guarded by this batch, like each field from here on
     private final ResultFiles files;                 // opened and closed by the leader alone
-    private final BitSet finished = new BitSet();    // by physical line
-    private int running;
-    private boolean expired;
+    private final BitSet finished = new BitSet();    // lines of the input file whose request has its answer
+    private int running;                             // requests under way
+    private boolean expired;                         // some requests have, and so the batch has
     private Exception broken;                        // why no line can be written any more
 
     ActiveBatch(Shared shared, ObjectNode batch, long deadline) {
@@ -61,15 +64,15 @@ final class ActiveBatch {
 
     String id() { return id; }
 
-    /** Leads the batch until it is over or the server closes; a store that fails is waited for. */
+    /** Leads the batch until it is over or the server closes, and waits while the store fails. */
     void lead() {
         try {
             while (!shared.turns.isClosing()) {
-                if (tryWork()) {
+                if (tryToRunToEnd()) {
                     store.deleteUnused(inputFileId);
                     return;
                 }
-                Thread.sleep(Store.PAUSE.toMillis());
+                Thread.sleep(Store.FULL_DISK_PAUSE.toMillis());
             }
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
@@ -78,32 +81,32 @@ final class ActiveBatch {
         }
     }
 
-    /** Goes on where the files end, and returns whether the batch is over: a store that fails does not end it. */
-    private boolean tryWork() throws InterruptedException {
+    /** Goes on where the files end, and returns whether the batch is over, which it is not while the store fails. */
+    private boolean tryToRunToEnd() throws InterruptedException {
         try {
-            work();
+            runToEnd();
             return true;
         } catch (IOException | UncheckedIOException e) {
             complain(e);
             return false;
         } finally {
-            awaitLastWords();
+            awaitUnderWay();
             closeFiles();
         }
     }
 
-    private void work() throws IOException, InterruptedException {
+    private void runToEnd() throws IOException, InterruptedException {
         try {
-            if (count("total") == 0 && !isAdmitted()) return;
+            if (count("total") == 0 && !validate()) return;
             if (!files.isOpen()) openFiles();
-            runLines();
+            runRequests();
             finish();
         } catch (UncheckedIOException e) {
             throw e;
         } catch (NoSuchFileException e) {
-            breakDown("a file of the batch is gone");
+            failAsServerError("a file of the batch is gone");
         } catch (JsonProcessingException | RuntimeException | AssertionError e) {
-            breakDown(e.toString());         // else its owner would never hear of it
+            failAsServerError(e.toString());         // else its owner would never hear of it
         }
     }
 
@@ -121,9 +124,10 @@ final class ActiveBatch {
         }
     }
 
-    private boolean isAdmitted() throws IOException, InterruptedException {
-        stay();
-        var verdict = shared.admission.judge(view());
+    /** Validates the input file, fails the batch if there are faults, and returns whether there are none. */
+    private boolean validate() throws IOException, InterruptedException {
+        stayWhileHeld();
+        var verdict = shared.validation.verdict(view());
         if (!verdict.faults().isEmpty()) {
             fail(verdict.faults(), List.of());
             return false;
@@ -132,67 +136,69 @@ final class ActiveBatch {
         return true;
     }
 
-    /** Waits as long as a test keeps batches in the status that this one has. */
-    private void stay() throws InterruptedException {
-        shared.turns.awaitWhile(() -> is(String.valueOf(shared.script.stay)));
+    /** Waits as long as a test holds batches in the status that this one has. */
+    private void stayWhileHeld() throws InterruptedException {
+        shared.turns.awaitWhile(() -> is(String.valueOf(shared.script.heldStatus)));
     }
 
     private synchronized void openFiles() throws IOException {
         broken = null;
         finished.clear();
         state.forgetCounts();
-        files.open(this::count);
+        files.open(this::countLine);
     }
 
-    private synchronized void count(JsonNode written) {
+    private synchronized void countLine(JsonNode written) {
         finished.set(ResultFiles.lineOf(written));
         expired |= written.at("/error/code").asText().equals("batch_expired");
-        state.count(written);
+        state.countLine(written);
     }
 
-    private void runLines() throws IOException, InterruptedException {
+    private void runRequests() throws IOException, InterruptedException {
         try (var lines = new Lines(store.file(inputFileId), Lines.MAX_BYTES)) {
             for (byte[] line; (line = lines.next()) != null; )
-                if (!Lines.isBlank(line) && !isFinished(lines.number)) run(Request.read(lines.number, line));
+                if (!Lines.isBlank(line) && !isFinished(lines.number)) start(Request.read(lines.number, line));
         }
-        awaitRunning();
+        awaitAll();
     }
 
     private synchronized boolean isFinished(int line) { return finished.get(line); }
 
-    private void run(Request request) throws IOException, InterruptedException {
-        if (!shared.turns.take(this::isOpen, this::millisLeft)) {
+    /** Starts a request when it is its turn, or writes why it no longer runs. */
+    private void start(Request request) throws IOException, InterruptedException {
+        if (!shared.turns.take(this::mayRun, this::millisLeft)) {
             write(request, unanswered());
             return;
         }
-        began();
+        noteStart();
         shared.workers.execute(() -> answer(request));
     }
 
+    /** Returns what is written for a request that gets no answer any more. */
     private Answer unanswered() { return is("cancelling") ? CANCELLED : EXPIRED; }
 
     private void answer(Request request) {
         try {
-            var answer = asked(request);
+            var answer = ask(request);
             if (answer != null) write(request, answer);
-            else if (!shared.turns.isClosing()) write(request, unanswered());    // a server that closes leaves it open
+            else if (!shared.turns.isClosing()) write(request, unanswered());    // or the next start asks again
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
-        } catch (IOException | RuntimeException e) {   // of any kind, because a request must not vanish
+        } catch (IOException | RuntimeException e) {   // whatever it is, no request may vanish
             breakOff(e);
-        } catch (OutOfMemoryError e) {                 // it passes, so the leader tries again
+        } catch (OutOfMemoryError e) {                 // memory comes back, so the leader tries again
             breakOff(new IOException(e));
         } finally {
             shared.turns.giveBack();
-            ended();
+            noteEnd();
         }
     }
 
-    /** Asks the engine; null if the answer is not wanted any more. Whatever breaks becomes the request's own error. */
-    private Answer asked(Request request) throws InterruptedException {
+    /** Returns the engine's answer, or an error if asking it broke, or null if no answer is wanted any more. */
+    private Answer ask(Request request) throws InterruptedException {
         try {
-            return shared.engine.answer(Manners.canonical(text("endpoint")), request.body,
-                () -> !shared.turns.isClosing() && isOpen());
+            return shared.engine.answer(Engine.canonical(text("endpoint")), request.body,
+                () -> !shared.turns.isClosing() && mayRun());
         } catch (RuntimeException | StackOverflowError e) {
             return Answer.none("engine_error", "The engine could not be asked: " + e + ".");
         }
@@ -205,7 +211,7 @@ final class ActiveBatch {
         ByteBuffer line;
         try {
             line = Json.line(written);
-        } catch (UncheckedIOException e) {            // JSON that can be read, but not written
+        } catch (UncheckedIOException tooDeep) {
             written = Answer.none("bad_engine_answer", "The engine's answer is nested too deep.")
                 .line(lineId, request.customId);
             succeeded = false;
@@ -214,15 +220,15 @@ final class ActiveBatch {
         append(line, written, succeeded);
     }
 
-    /** Appends a line, and waits for room on the disk if need be: its answer may be paid for. */
+    /** Appends a line, for which it waits while the disk is full: the answer may be paid for. */
     private synchronized void append(ByteBuffer line, JsonNode written, boolean succeeded)
             throws IOException, InterruptedException {
         checkUnbroken();
         while (!files.append(line, succeeded, this::complain)) {
-            wait(Store.PAUSE.toMillis());
+            wait(Store.FULL_DISK_PAUSE.toMillis());
             checkUnbroken();
         }
-        count(written);
+        countLine(written);
     }
 
     private void checkUnbroken() throws IOException {
@@ -230,17 +236,18 @@ final class ActiveBatch {
         if (broken != null) throw new IllegalStateException(broken);
     }
 
-    private synchronized void began() { running++; }
+    private synchronized void noteStart() { running++; }
 
-    private synchronized void ended() {
+    private synchronized void noteEnd() {
         running--;
         notifyAll();
     }
 
+    /** Lets no further line be written, for this reason. */
     private synchronized void breakOff(Exception e) { broken = e; }
 
-    /** Waits for the answers under way, unless the server is closing and out of patience. */
-    private synchronized void awaitLastWords() {
+    /** Waits for the answers under way, until the server closes and gives them up. */
+    private synchronized void awaitUnderWay() {
         try {
             while (running > 0)
                 wait();
@@ -249,7 +256,8 @@ final class ActiveBatch {
         }
     }
 
-    private synchronized void awaitRunning() throws IOException, InterruptedException {
+    /** Waits until each request has its line. */
+    private synchronized void awaitAll() throws IOException, InterruptedException {
         while (running > 0)
             wait();
         checkUnbroken();
@@ -257,31 +265,31 @@ final class ActiveBatch {
     }
 
     private void finish() throws IOException, InterruptedException {
-        stay();
+        stayWhileHeld();
         files.force();
-        change(this::beginEnd, List.of());
-        stay();
+        change(this::enterFinalizing, List.of());
+        stayWhileHeld();
         long seconds = view().at("/output_expires_after/seconds").asLong(Store.BATCH_FILE_SECONDS);
         var output = files.publish("output", seconds);
         var errors = files.publish("error", seconds);
-        shared.admission.leave(id);
-        change(() -> state.end(ending(), idOf(output), idOf(errors), store.now()),
+        shared.validation.leaveQueue(id);
+        change(() -> state.end(finalStatus(), idOf(output), idOf(errors), store.now()),
             Stream.of(output, errors).filter(Objects::nonNull).toList());
     }
 
-    private void beginEnd() {
+    private void enterFinalizing() {
         if (!is("cancelling") && !expired) state.enter("finalizing", store.now());
     }
 
-    private String ending() {
+    private String finalStatus() {
         if (is("cancelling")) return "cancelled";
         return expired ? "expired" : "completed";
     }
 
     private static String idOf(ObjectNode file) { return file == null ? null : file.get("id").textValue(); }
 
-    /** Fails the batch for a reason of our own, with the answers that there are: they may be paid for. */
-    private void breakDown(String reason) throws IOException {
+    /** Fails the batch for a reason of the server's own, with the answers that there are: they may be paid for. */
+    private void failAsServerError(String reason) throws IOException {
         if (shared.turns.isClosing()) return;
         fail(List.of(BatchError.of("server_error", null, "The server could not go on: " + reason + ".")),
             files.leftovers());
@@ -296,7 +304,7 @@ final class ActiveBatch {
         return view();
     }
 
-    /** Changes what clients see, together with the files that come with it, or nothing if it cannot be stored. */
+    /** Changes what clients see, and adds these files, or does neither if it cannot be stored. */
     private synchronized void change(Runnable change, List<ObjectNode> files) {
         var before = view();
         try {
@@ -309,11 +317,11 @@ final class ActiveBatch {
     }
 
     /** Returns whether its requests may still run. */
-    private synchronized boolean isOpen() { return broken == null && is("in_progress") && store.millis() < deadline; }
+    private synchronized boolean mayRun() { return broken == null && is("in_progress") && store.millis() < deadline; }
 
     private long millisLeft() { return Math.max(1, deadline - store.millis()); }
 
-    /** Returns the batch object as it is now. */
+    /** Returns a copy of the batch object as it is now. */
     synchronized ObjectNode view() { return state.copy(); }
 
     private synchronized boolean is(String status) { return state.is(status); }

@@ -1,24 +1,37 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.TextNode;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.net.http.HttpConnectTimeoutException;
+import java.net.http.HttpHeaders;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.channels.UnresolvedAddressException;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import javax.net.ssl.SSLException;
 import sheaf.server.Engine.Answer;
+import sheaf.server.Json.Lines;
 
 /**
- * One try at an engine: its answer, what stood in the way of one, and how long the engine asks to wait before the next
- * try (-1 if it does not say). It tells errors by how they came, and knows neither request nor engine.
+ * One try at an engine: the answer in OpenAI's shape, what stood in the way of a better one, and how many milliseconds
+ * the engine asks to wait before the next try (-1 if it does not say). It knows neither the request nor who sent it.
  */
 record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
@@ -27,11 +40,11 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
 
     /** What stands in the way of an answer. */
     enum Failure {
-        NONE,           // nothing, or the request itself
+        NONE,           // nothing, or the request itself, so that no further try would help
         PASSING,        // something that a few more tries may get over
         SLOW,           // it took too long, and would again
-        DOWN,           // the engine is not there: no request can be blamed for that
-        OVERLOADED;     // it is, but takes no more at the moment, or still loads its model
+        DOWN,           // the engine is not there, for which no request can be blamed
+        OVERLOADED;     // the engine takes no more at the moment, or still loads its model
 
         static Failure of(int status) {
             return switch (status) {
@@ -51,6 +64,7 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
     /** Returns a time as people write it, such as {@code 1m30s}. */
     static String brief(Duration time) { return time.toString().substring("PT".length()).toLowerCase(Locale.ROOT); }
 
+    /** Returns what came of a try that ended without any HTTP answer. */
     static Attempt failed(Throwable e) {
         if (e instanceof BadAnswer bad)
             return failed("bad_engine_answer", "The engine's answer " + bad.getMessage() + ".", bad.failure);
@@ -90,7 +104,7 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         }
     }
 
-    /** Collects a response body, and breaks off one that no request could need. */
+    /** Collects a response body, and breaks off one that is longer than any answer. */
     static final class BoundedBody implements HttpResponse.BodySubscriber<byte[]> {
         private final HttpResponse.BodySubscriber<byte[]> all = HttpResponse.BodySubscribers.ofByteArray();
         private Flow.Subscription subscription;
@@ -116,5 +130,95 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         @Override public void onError(Throwable e) { all.onError(new BadAnswer("broke off", Failure.PASSING, e)); }
 
         @Override public void onComplete() { all.onComplete(); }
+    }
+
+    /** Reads what an engine sent: an answer as it is, or an error in OpenAI's shape without the engine's key. */
+    static final class ResponseReader {
+        private static final Pattern NUMBER = Pattern.compile("\\d{1,9}(\\.\\d{1,9})?");
+
+        private final String key;       // of the engine, null if it has none; some engines repeat it in an error
+
+        ResponseReader(String key) { this.key = key; }
+
+        Attempt read(HttpResponse<byte[]> response) {
+            var body = json(response.body());
+            int status = response.statusCode();
+            boolean good = status >= 200 && status < 300;
+            if (good && body.isObject() && !isError(body))
+                return new Attempt(new Answer(status, body, null, null), Failure.NONE, -1);
+            int code = good ? body.at("/error/code").asInt() : status;
+            int shown = good && (code < 400 || code > 599) ? 502 : code;
+            var error = normalized(shown, body, excerpt(status, response.body()));
+            var failure = isFinal(error, response.headers()) ? Failure.NONE : Failure.of(code);
+            long wait = retryAfter(response.headers());
+            return new Attempt(new Answer(shown, error, null, null, wait), failure, wait);
+        }
+
+        /** Returns whether an answer with status 200 is in truth an error, which some engines send so. */
+        private static boolean isError(JsonNode body) {
+            return body.hasNonNull("error") && Stream.of("choices", "data", "output").noneMatch(body::has);
+        }
+
+        /** Returns whether an error says that the same request would only meet it again. */
+        private static boolean isFinal(ObjectNode error, HttpHeaders headers) {
+            return headers.firstValue("x-should-retry").orElse("").equals("false")
+                || error.at("/error/code").asText().equals("insufficient_quota");
+        }
+
+        /** Returns the milliseconds after which an engine wants to be asked again, or -1 if it does not say. */
+        private static long retryAfter(HttpHeaders headers) {
+            var millis = headers.firstValue("retry-after-ms").orElse("");
+            var seconds = headers.firstValue("Retry-After").orElse("");
+            if (NUMBER.matcher(millis).matches()) return (long) Double.parseDouble(millis);
+            if (NUMBER.matcher(seconds).matches()) return (long) (1000 * Double.parseDouble(seconds));
+            return millisUntil(seconds);
+        }
+
+        private static long millisUntil(String date) {
+            try {
+                var then = ZonedDateTime.parse(date, DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
+                return Math.max(0, Duration.between(Instant.now(), then).toMillis());
+            } catch (DateTimeParseException noDate) {
+                return -1;
+            }
+        }
+
+        private static JsonNode json(byte[] bytes) {
+            try {
+                return Json.parsed(bytes);
+            } catch (IOException notJson) {
+                return Json.MAPPER.missingNode();
+            }
+        }
+
+        /** Returns an error body in OpenAI's shape; an engine's own is nested, flat, a string or plain text. */
+        private ObjectNode normalized(int status, JsonNode body, String otherwise) {
+            var error = body.path("error").isObject() ? body.get("error") : body;
+            var message = Stream.of(error.path("message"), body.path("error"), body.path("detail"))
+                .filter(JsonNode::isTextual).findFirst().map(JsonNode::textValue);
+            var shaped = Refusal.envelope(status, message.orElse(otherwise), error.path("param").textValue(),
+                message.isPresent() ? error.path("code").asText(null) : "bad_engine_answer");
+            if (error.path("type").isTextual()) shaped.withObject("/error").set("type", error.get("type"));
+            shaped.get("error").properties().forEach(field -> field.setValue(withoutKey(field.getValue())));
+            return shaped;
+        }
+
+        /** Hides the engine's key, which an engine may repeat when it refuses it. */
+        private JsonNode withoutKey(JsonNode text) {
+            return text.isTextual() ? TextNode.valueOf(withoutKey(text.textValue())) : text;
+        }
+
+        /** Returns a text without the key, unless that is short: then it is no secret, but a word such as ollama. */
+        private String withoutKey(String text) {
+            return key == null || key.length() < 8 ? text : text.replace(key, "***");
+        }
+
+        /** Returns the beginning of an answer without its HTML, for a person to read. */
+        private String excerpt(int status, byte[] raw) {
+            var text = withoutKey(new String(raw, 0, Math.min(raw.length, 64_000), UTF_8))
+                .replaceAll("(?is)<(script|style)\\b.*?(</\\1>|\\z)|<[^>]*>", " ").replaceAll("\\s+", " ").strip();
+            return "The engine answered " + status + (status < 300 ? " and no JSON object" : "")
+                + (text.isEmpty() ? "." : ": " + text.substring(0, Math.min(text.length(), 300)));
+        }
     }
 }

@@ -3,9 +3,18 @@ package sheaf.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.util.Optional;
+import sheaf.server.Parameters.Listing;
 
-/** What clients do with batches: the requests of the Batch API, each a method. It knows nothing of how one runs. */
+/**
+ * What clients do with batches: the requests of the Batch API, each a method. It checks what they ask, and knows
+ * nothing of how a batch runs.
+ *
+ * @see <a href="https://platform.openai.com/docs/api-reference/batch">Batch API</a>
+ */
 final class BatchEndpoints {
+    private static final int MAX_KEY = 255;                 // characters of an Idempotency-Key
+
     private final Runner runner;
     private final FileEndpoints files;
     private final Manners dialect;
@@ -26,15 +35,48 @@ final class BatchEndpoints {
         Parameters.requireStrings(asked, "input_file_id", "endpoint", "completion_window");
         Parameters.requireOneOf("endpoint", asked, dialect.endpoints());
         if (dialect.refusesWindows()) Parameters.requireOneOf("completion_window", asked, dialect.windows());
-        Parameters.checkMetadata(asked.path("metadata"));
+        checkMetadata(asked.path("metadata"));
         Parameters.seconds(asked, "output_expires_after", dialect.minExpiry());
         if (script.forgetsMetadata) asked.remove("metadata");
-        var batch = runner.create(asked, Parameters.idempotencyKey(call), body, this::checkInput);
-        call.send(dialect.createdStatus(), dialect.created(script.batch(batch)));
+        var batch = runner.create(asked, idempotencyKey(call), body, this::checkInput);
+        call.send(dialect.createdStatus(), dialect.created(script.shown(batch)));
     }
 
+    /** Refuses a batch over a file that nobody sees, where the dialect or a test wants that before it is created. */
     private void checkInput(String id) {
-        if (dialect.refusesUnknownFiles() || !script.invisible.isZero()) files.file(id);
+        if (dialect.refusesUnknownFiles() || !script.hidden.isZero()) files.file(id);
+    }
+
+    /** Returns the idempotency key of a request, or null if it has none. */
+    private static String idempotencyKey(Call call) {
+        var key = Optional.ofNullable(call.header("Idempotency-Key")).orElse("").strip();
+        if (key.length() > MAX_KEY)
+            throw Refusal.invalid(null, "invalid_value", "The Idempotency-Key is longer than " + MAX_KEY
+                + " characters.");
+        return key.isEmpty() ? null : key;
+    }
+
+    private static void checkMetadata(JsonNode metadata) {
+        if (metadata.isMissingNode() || metadata.isNull()) return;
+        if (!metadata.isObject()) throw Refusal.wrongType("metadata", "an object", metadata);
+        if (metadata.size() > 16)
+            throw Refusal.invalid("metadata", "object_above_max_properties",
+                "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got "
+                + metadata.size() + " instead.");
+        metadata.properties().forEach(pair -> checkPair(pair.getKey(), pair.getValue()));
+    }
+
+    private static void checkPair(String key, JsonNode value) {
+        var param = "metadata." + key;
+        if (key.length() > 64)
+            throw Refusal.invalid("metadata", "string_above_max_length", "Invalid 'metadata': key '" + key
+                + "' is too long. Expected at most 64 characters, but got " + key.length() + " instead.");
+        Parameters.requireString(param, value);
+        int length = value.textValue().length();
+        if (length > 512)
+            throw Refusal.invalid(param, "string_above_max_length", "Invalid '" + param
+                + "': string too long. Expected a string with maximum length 512, but got a string with length "
+                + length + " instead.");
     }
 
     void list(Call call) {
@@ -46,5 +88,5 @@ final class BatchEndpoints {
 
     void cancel(Call call) { call.send(shown(runner.cancel(call.id()))); }
 
-    private JsonNode shown(ObjectNode batch) { return dialect.batch(script.batch(batch)); }
+    private JsonNode shown(ObjectNode batch) { return dialect.batch(script.shown(batch)); }
 }

@@ -6,12 +6,12 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The batch object that clients see: its statuses and when they began, its counts and its usage. It knows no file and
- * no thread; whoever has it keeps others from it while it changes.
+ * The batch object that clients see: its statuses and when they began, its counts, its usage and its errors. It knows
+ * no file and no thread; whoever has it keeps others from it while it changes.
  */
 final class BatchObject {
-    private static final List<String> LATER = List.of("in_progress", "finalizing", "completed", "failed", "expired",
-        "cancelling", "cancelled");
+    private static final List<String> TIMED = List.of("in_progress", "finalizing", "completed", "failed", "expired",
+        "cancelling", "cancelled");     // statuses that have a field for when they began
 
     private final ObjectNode json;
 
@@ -26,7 +26,7 @@ final class BatchObject {
         batch.set("completion_window", asked.get("completion_window"));
         batch.put("status", "validating").putNull("output_file_id").putNull("error_file_id");
         batch.put("created_at", now);
-        LATER.forEach(status -> batch.putNull(status + "_at"));
+        TIMED.forEach(status -> batch.putNull(status + "_at"));
         batch.put("expires_at", now + window.toSeconds());
         batch.putObject("request_counts").put("total", 0).put("completed", 0).put("failed", 0);
         batch.putNull("usage").set("metadata", asked.get("metadata"));
@@ -56,7 +56,7 @@ final class BatchObject {
         if (json.get(status + "_at").isNull()) json.put(status + "_at", now);
     }
 
-    /** Takes note of what its input file holds, and is in progress unless it was cancelled meanwhile. */
+    /** Enters what its input file holds, and the status in_progress unless the batch was cancelled meanwhile. */
     void admit(int total, String model, long now) {
         counts().put("total", total);
         json.put("model", model);
@@ -69,16 +69,17 @@ final class BatchObject {
         json.putNull("usage");
     }
 
-    /** Counts a line of the output or error file, and adds up its usage. */
-    void count(JsonNode written) {
+    /** Counts a line of the output or error file, and adds its usage. */
+    void countLine(JsonNode written) {
         int status = written.at("/response/status_code").asInt();
         var outcome = status >= 200 && status < 300 ? "completed" : "failed";
         counts().put(outcome, count(outcome) + 1);
         var usage = written.at("/response/body/usage");
-        if (usage.isObject()) add(usage);
+        if (usage.isObject()) addUsage(usage);
     }
 
-    private void add(JsonNode usage) {
+    /** Adds the usage of one answer, in the words of either chat completions or responses. */
+    private void addUsage(JsonNode usage) {
         var sum = json.get("usage") instanceof ObjectNode earlier ? earlier : json.putObject("usage");
         add(sum, "input_tokens", usage.path("input_tokens").asLong() + usage.path("prompt_tokens").asLong());
         add(sum.withObject("/input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
@@ -93,15 +94,15 @@ final class BatchObject {
 
     private static long detail(JsonNode usage, String field) { return usage.findPath(field).asLong(); }
 
-    /** Ends in a status, with the ids of the files that have lines; null stands for one that has none. */
+    /** Ends in a status, with the ids of its files, null for one without lines. */
     void end(String status, String outputId, String errorId, long now) {
         json.put("output_file_id", outputId).put("error_file_id", errorId);
         enter(status, now);
     }
 
     /**
-     * Ends because of these faults, with the files of what ran before. One that was cancelled first is cancelled, and
-     * shows no faults if it had not begun.
+     * Ends because of these faults, with the files of what ran before. A batch that was cancelled before is cancelled
+     * all the same, and shows no faults if it had not begun.
      */
     void fail(List<BatchError> faults, List<ObjectNode> files, long now) {
         boolean wasCancelled = is("cancelling");
@@ -112,5 +113,29 @@ final class BatchObject {
             json.set(file.get("id").textValue().contains("output") ? "output_file_id" : "error_file_id",
                 file.get("id"));
         enter(wasCancelled ? "cancelled" : "failed", now);
+    }
+
+    /** Why a batch fails, as OpenAI has it; {@code line} is null if the fault is not one of a single line. */
+    record BatchError(String code, String message, String param, Integer line) {
+        static final BatchError BYTE_ORDER_MARK =
+            notJson("The file starts with a byte order mark (BOM); save it as UTF-8 without one.");
+
+        static BatchError of(String code, String param, String message) {
+            return new BatchError(code, message, param, null);
+        }
+
+        static BatchError missing(String param) {
+            return of("missing_required_parameter", param, "Missing required parameter: '" + param + "'.");
+        }
+
+        static BatchError invalid(String param, String message) { return of("invalid_request", param, message); }
+
+        static BatchError notJson(String message) { return of("invalid_json_line", null, message); }
+
+        BatchError at(int number) { return new BatchError(code, message, param, number); }
+
+        ObjectNode json() {
+            return Json.object().put("code", code).put("message", message).put("param", param).put("line", line);
+        }
     }
 }

@@ -17,9 +17,9 @@ import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Response;
 
 /**
- * What browsers need: the server's own page, and protection from the pages of other sites, but no data. Any page can
- * make a browser on this machine send requests here and, once the page's host name resolves to 127.0.0.1, read the
- * answers. So requests of other sites are refused; programs send neither Origin nor Sec-Fetch-Site.
+ * What browsers need: the server's own page, and protection from the pages of other sites. Any page can make a browser
+ * on this machine send requests here and, once the page's host name resolves to 127.0.0.1, read the answers. So
+ * requests of other sites are refused; programs send neither Origin nor Sec-Fetch-Site. Browsers know no batch.
  *
  * @see <a href="https://fetch.spec.whatwg.org/#origin-header">Origin</a>
  * @see <a href="https://www.w3.org/TR/fetch-metadata/">Sec-Fetch-Site</a>
@@ -30,12 +30,13 @@ final class Browsers {
     private static final Pattern UNSAFE_IN_NAMES = Pattern.compile("[\\p{Cc}\\p{Cf}\\p{Cs}\"*/:<>?\\\\|]+");
     private static final int MAX_NAME = 100;          // code points, so that the header stays within Jetty's 8 KB
 
-    /** The page at {@code /}: a file beside this one, which may be missing, and the policy that lets only it run. */
+    /** The page at {@code /}, and the policy that lets a browser run nothing else in it. */
     record WebPage(byte[] html, String policy) {
         private static final String POLICY = "default-src 'none'; connect-src 'self'; img-src data:; style-src %s;"
             + " script-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
             + " require-trusted-types-for 'script'; trusted-types 'none'";
 
+        /** Reads the page, which a server need not have. */
         static Optional<WebPage> read() {
             try (var file = Browsers.class.getResourceAsStream("BatchServer.html")) {
                 return Optional.ofNullable(file == null ? null : of(new String(file.readAllBytes(), UTF_8)));
@@ -72,7 +73,7 @@ final class Browsers {
 
     private Browsers() { }
 
-    /** Says of any answer that it is what its type says, is for this origin, and may differ the next time. */
+    /** Tells browsers that a response is what its type says, is for this origin, and is not to be stored. */
     static void protect(Response response) {
         response.getHeaders().put("X-Content-Type-Options", "nosniff");
         response.getHeaders().put("Referrer-Policy", "no-referrer");
@@ -82,6 +83,7 @@ final class Browsers {
 
     static boolean isPage(Call call) { return call.method().equals("GET") && call.path().equals("/"); }
 
+    /** Refuses what the page of another site has made a browser send. */
     static void refuseStrangers(Call call, Settings.Listening listening) {
         var host = Optional.ofNullable(call.header("Host")).orElse("");
         if (listening.apiKey() == null && !isOwn(host, listening))
@@ -104,7 +106,7 @@ final class Browsers {
             || name.equalsIgnoreCase(listening.bracketed());
     }
 
-    /** Returns whether an origin is that of a host; https is a proxy's in front of this server. */
+    /** Returns whether an origin is that of a host; it has https where a proxy is in front of this server. */
     private static boolean isOrigin(String origin, String host) {
         return origin.equalsIgnoreCase("http://" + host) || origin.equalsIgnoreCase("https://" + host);
     }

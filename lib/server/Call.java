@@ -3,27 +3,24 @@ package sheaf.server;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.FilterInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 import org.eclipse.jetty.http.HttpHeader;
-import org.eclipse.jetty.io.ByteBufferPool;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.util.Callback;
 import org.eclipse.jetty.util.URIUtil;
-import sheaf.server.Engine.Answer;
 
 /**
- * One HTTP request and its response; {@code id} is what the path names, if it names something. It knows bodies and
- * headers, but no endpoint.
+ * One HTTP request and its response; {@code id} is that of the file, batch or model which the path names, or null. It
+ * knows bodies and headers, but no endpoint.
  */
 record Call(Request request, Response response, Callback callback, String path, String id) {
-    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes still read, so that a refused client hears why
+    static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes that are read to let the client hear why
 
     /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
     record Range(boolean partial, long first, long last) {
@@ -36,7 +33,7 @@ record Call(Request request, Response response, Callback callback, String path, 
                 return new Range(true, Math.max(0, size - Long.parseLong(asked.group(3))), size - 1);
             long first = Long.parseLong(asked.group(1));
             long last = asked.group(2).isEmpty() ? size - 1 : Long.parseLong(asked.group(2));
-            boolean valid = asked.group(2).isEmpty() || last >= first;    // else ignored
+            boolean valid = asked.group(2).isEmpty() || last >= first;    // else the header does not count
             return valid ? new Range(true, first, Math.min(last, size - 1)) : new Range(false, 0, size - 1);
         }
 
@@ -49,7 +46,7 @@ record Call(Request request, Response response, Callback callback, String path, 
         this(request, response, callback, path, null);
     }
 
-    Call on(String rawId) { return new Call(request, response, callback, path, URIUtil.decodePath(rawId)); }
+    Call withId(String rawId) { return new Call(request, response, callback, path, URIUtil.decodePath(rawId)); }
 
     String method() { return request.getMethod(); }
 
@@ -60,21 +57,6 @@ record Call(Request request, Response response, Callback callback, String path, 
         return value == null || value.isEmpty() ? otherwise : value;
     }
 
-    /**
-     * Returns the body in pieces of one size. Jetty's parser takes a piece that is only the beginning of a
-     * boundary, such as a hyphen, for one byte more where it is the first of a part.
-     */
-    Content.Source evenly() {
-        var pool = request.getComponents().getByteBufferPool();
-        return Content.Source.from(new ByteBufferPool.Sized(pool, false, 64 * 1024),
-            new FilterInputStream(Content.Source.asInputStream(request)) {
-                @Override public int read(byte[] bytes, int offset, int length) throws IOException {
-                    int read = in.readNBytes(bytes, offset, length);
-                    return read == 0 && length > 0 ? -1 : read;
-                }
-            });
-    }
-
     byte[] body(int limit) throws IOException {
         var body = Content.Source.asInputStream(request).readNBytes(limit + 1);
         if (body.length > limit)
@@ -83,8 +65,8 @@ record Call(Request request, Response response, Callback callback, String path, 
     }
 
     /**
-     * Reads what is left of a body, unless that is too much, and returns whether there is nothing more. A client that
-     * is cut off while it sends would not hear the answer; one that asks first by Expect has not begun to send.
+     * Reads what is left of a body, unless that is more than the limit, and returns whether nothing is left. A client
+     * that is cut off while it sends would not hear the answer; one that asks first by Expect has not begun to send.
      */
     boolean skipBody(long limit) {
         if (request.getLength() == 0) return true;
@@ -103,27 +85,17 @@ record Call(Request request, Response response, Callback callback, String path, 
         return false;
     }
 
-    /** Lets the connection be silent while an engine thinks. */
-    void waitForEngine() { request.addIdleTimeoutListener(late -> false); }
-
+    /** Returns the JSON object that a body must be. */
     ObjectNode object(byte[] body) throws IOException {
         try {
             if (Json.parsed(body) instanceof ObjectNode object) return object;
         } catch (JsonProcessingException notJson) {
-            // refused below, like JSON that is no object
+            // it is refused below, like JSON that is no object
         }
         throw Refusal.invalid(null, null, "We could not parse the JSON body of your request.");
     }
 
     void send(JsonNode body) { send(200, body); }
-
-    /** Passes an answer on, or says that the engine gave none. */
-    void send(Answer answer) {
-        if (answer.retryAfterMillis() >= 0)
-            response.getHeaders().put(HttpHeader.RETRY_AFTER, (answer.retryAfterMillis() + 999) / 1000);
-        if (answer.status() == 0) send(502, Refusal.envelope(502, answer.message(), null, answer.code()));
-        else send(answer.status(), answer.body());
-    }
 
     void send(int status, JsonNode body) { send(status, "application/json", Json.bytes(body)); }
 
@@ -151,6 +123,7 @@ record Call(Request request, Response response, Callback callback, String path, 
         Content.copy(Content.Source.from(path, range.first, range.length()), response, callback);
     }
 
+    /** Closes the connection without an answer. */
     void hangUp() {
         request.getConnectionMetaData().getConnection().getEndPoint().close();
         callback.failed(new IOException("hung up, as a test wants it"));

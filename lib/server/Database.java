@@ -12,11 +12,11 @@ import java.util.ArrayList;
 import java.util.List;
 import org.sqlite.SQLiteConfig;
 
-/** The SQLite file of a store, used by one thread at a time. It knows no table: each room makes and asks its own. */
+/** The SQLite file of a store, used by one thread at a time. It knows no table: each room that has one makes it. */
 final class Database implements AutoCloseable {
     private final Connection connection;
 
-    /** Reads a row of a result. */
+    /** Makes a value of a row. */
     interface Row<T> {
         T read(ResultSet row) throws SQLException, IOException;
     }
@@ -33,7 +33,7 @@ final class Database implements AutoCloseable {
         }
     }
 
-    /** Returns the JSON objects of a query whose first column they are. */
+    /** Returns the JSON objects in the first column of what a query finds. */
     List<ObjectNode> objects(String sql, Object... values) {
         return select(sql, row -> (ObjectNode) Json.MAPPER.readTree(row.getString(1)), values);
     }
@@ -79,7 +79,7 @@ final class Database implements AutoCloseable {
     private void rollBack(Throwable cause) {
         try {
             execute("ROLLBACK");
-        } catch (UncheckedIOException alreadyDone) {   // by SQLite itself, as on a full disk
+        } catch (UncheckedIOException alreadyDone) {   // SQLite itself does so, as on a full disk
             cause.addSuppressed(alreadyDone);
         }
     }

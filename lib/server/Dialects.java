@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import sheaf.server.BatchObject.BatchError;
 
 /** The providers whose manners the server can have, each by what it does unlike OpenAI. They know nothing of routes. */
 final class Dialects {

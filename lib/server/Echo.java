@@ -16,8 +16,8 @@ import java.util.stream.Stream;
 import sheaf.server.Engine.Answer;
 
 /**
- * An engine that needs no model: it says what the user said, or what a test makes it say. It also answers for the test
- * model, which stands before every engine, always the same and at once, so that a run can be rehearsed.
+ * An engine that needs no model: it says what the user said, or what a test makes it say. For every engine it answers
+ * the requests for the test model, always the same and at once, so that a run can be rehearsed. It knows no batch.
  */
 final class Echo implements Engine {
     private static final String TEST_MODEL = "batch-test-model";   // as Alibaba calls it
@@ -25,7 +25,7 @@ final class Echo implements Engine {
     private final Script script;
     private volatile Function<JsonNode, Reply> answer;
 
-    /** What is said to one request: a text, a refusal in its place, or an error in the place of both. */
+    /** What is said to one request: a text, or in its place a refusal, or an error in place of both. */
     record Reply(String text, String finishReason, String refusal, Answer error) {
         static Reply text(String text) {
             if (text == null) throw new IllegalArgumentException("reply: no text given");
@@ -40,7 +40,7 @@ final class Echo implements Engine {
         reply(UnaryOperator.identity());
     }
 
-    void reply(UnaryOperator<String> reply) { answer = body -> cut(reply.apply(lastUserText(body)), body); }
+    void reply(UnaryOperator<String> reply) { answer = body -> cutToLimit(reply.apply(lastUserText(body)), body); }
 
     void answer(Function<JsonNode, Reply> answer) { this.answer = answer; }
 
@@ -53,19 +53,20 @@ final class Echo implements Engine {
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) {
-        if (isTest(body)) return tested(endpoint, body);
+        if (isForTestModel(body)) return testAnswer(endpoint, body);
         try {
             var reply = Settings.required("reply", answer.apply(body));
             return reply.error != null ? reply.error : Answer.ok(body(endpoint, body, reply));
-        } catch (RuntimeException | AssertionError e) {   // a test's own code, whose batch shall show what broke
+        } catch (RuntimeException | AssertionError e) {   // the test's own code broke, and its batch shall show how
             return Answer.error(500, "engine_error", e.toString());
         }
     }
 
     /** Returns whether a request is for the test model. */
-    static boolean isTest(JsonNode body) { return body.path("model").asText().equals(TEST_MODEL); }
+    static boolean isForTestModel(JsonNode body) { return body.path("model").asText().equals(TEST_MODEL); }
 
-    static Answer tested(String endpoint, JsonNode body) {
+    /** Returns the answer of the test model. */
+    static Answer testAnswer(String endpoint, JsonNode body) {
         return Answer.ok(body(endpoint, body, Reply.text("This is a test result.")));
     }
 
@@ -143,7 +144,7 @@ final class Echo implements Engine {
     private static String id(String prefix, JsonNode asked) { return prefix + Integer.toHexString(asked.hashCode()); }
 
     private static ObjectNode usage(JsonNode asked, Reply reply, String input, String output) {
-        int asking = words(text(said(asked)));
+        int asking = words(text(content(asked)));
         int answering = words(reply.refusal != null ? reply.refusal : reply.text);
         return Json.object().put(input, asking).put(output, answering).put("total_tokens", asking + answering);
     }
@@ -151,17 +152,17 @@ final class Echo implements Engine {
     static int words(String text) { return new StringTokenizer(text).countTokens(); }
 
     /** Returns messages, input or prompt, whichever the request has. */
-    private static JsonNode said(JsonNode asked) {
+    private static JsonNode content(JsonNode asked) {
         return Stream.of("messages", "input", "prompt").filter(asked::has).findFirst().map(asked::get)
             .orElse(Json.object());
     }
 
     private static String lastUserText(JsonNode asked) {
         JsonNode last = Json.object();
-        var said = said(asked);
-        for (var each : said)
+        var content = content(asked);
+        for (var each : content)
             if (each.path("role").asText("user").equals("user")) last = each;
-        return text(said.isTextual() ? said : last);
+        return text(content.isTextual() ? content : last);
     }
 
     /** Returns the text of a string, of a message, of a content part, or of a list of any of them. */
@@ -173,7 +174,8 @@ final class Echo implements Engine {
         return said.asText("");
     }
 
-    private static Reply cut(String text, JsonNode asked) {
+    /** Returns a reply of no more words than the request allows tokens. */
+    private static Reply cutToLimit(String text, JsonNode asked) {
         int limit = Stream.of("max_completion_tokens", "max_tokens", "max_output_tokens")
             .filter(asked::hasNonNull).findFirst().map(field -> asked.get(field).asInt()).orElse(Integer.MAX_VALUE);
         var whole = Reply.text(text);

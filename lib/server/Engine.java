@@ -4,11 +4,14 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.function.BooleanSupplier;
 
-/** Who answers requests. It knows no batch: a request is an endpoint, as OpenAI has it, and a body. */
+/**
+ * Who answers requests: the echo, or a server behind a URL. It knows no batch; a request is an endpoint, such as
+ * {@code /v1/chat/completions}, and a body.
+ */
 interface Engine {
     /**
-     * What an engine said to a request. If the status is 0, there was no HTTP answer: code and message say why, or the
-     * body is empty because nobody knows.
+     * What an engine said to a request, and after how many milliseconds to ask again (-1 if it does not say). If the
+     * status is 0, there was no HTTP answer: code and message say why, or the body is empty because nobody knows.
      */
     record Answer(int status, JsonNode body, String code, String message, long retryAfterMillis) {
         Answer(int status, JsonNode body, String code, String message) { this(status, body, code, message, -1); }
@@ -23,7 +26,7 @@ interface Engine {
 
         boolean succeeded() { return status >= 200 && status < 300; }
 
-        /** Returns the line of an output or error file. */
+        /** Returns it as a line of an output or error file. */
         ObjectNode line(String id, String customId) {
             var line = Json.object().put("id", id).put("custom_id", customId);
             if (status == 0 && body == null) {
@@ -37,18 +40,21 @@ interface Engine {
         }
     }
 
+    /** Returns an endpoint as engines have it, which in Azure's dialect may lack the version. */
+    static String canonical(String endpoint) { return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint; }
+
     /** Returns the answer to a client that waits for it, and soon if the engine is down. */
     Answer answer(String endpoint, JsonNode body) throws InterruptedException;
 
     /**
-     * Returns the answer to a batch's request. An engine that is down or overloaded is waited for; null if the
-     * answer is not wanted any more before there is one.
+     * Returns the answer to a request of a batch, for which an engine that is down or overloaded is waited for, or
+     * null if the answer is no longer wanted before there is one.
      */
     default Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
         return answer(endpoint, body);
     }
 
-    /** Returns the list of its models. */
+    /** Returns the list of its models, as {@code GET /v1/models} answers it. */
     Answer models() throws InterruptedException;
 
     /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */

@@ -1,9 +1,15 @@
 package sheaf.server;
 
 import java.io.IOException;
+import org.eclipse.jetty.http.HttpHeader;
+import sheaf.server.Concurrency.Permits;
 import sheaf.server.Engine.Answer;
+import sheaf.server.Json.Lines;
 
-/** What goes to the engine at once, past any batch: the list of its models, and single requests. */
+/**
+ * What goes to the engine at once, past any batch: the list of its models, and single requests, each a method. It knows
+ * nothing of how the engine comes to its answers.
+ */
 final class EngineEndpoints {
     private static final int MAX_PASSED = 32;         // requests at once; the other HTTP threads stay free
     private static final int MAX_HELD = 64;           // megabytes of their bodies
@@ -15,11 +21,11 @@ final class EngineEndpoints {
 
     EngineEndpoints(Engine engine) { this.engine = engine; }
 
-    void listModels(Call call) throws IOException, InterruptedException { call.send(models(call)); }
+    void listModels(Call call) throws IOException, InterruptedException { send(models(call), call); }
 
     private Answer models(Call call) throws IOException, InterruptedException {
         return passing.with(1, () -> {
-            call.waitForEngine();
+            allowSilence(call);
             return engine.models();
         });
     }
@@ -27,7 +33,7 @@ final class EngineEndpoints {
     void retrieveModel(Call call) throws IOException, InterruptedException {
         var models = models(call);
         if (!models.succeeded()) {
-            call.send(models);
+            send(models, call);
             return;
         }
         call.send(models.body().path("data").valueStream()
@@ -35,16 +41,30 @@ final class EngineEndpoints {
                 new Refusal(404, "The model '" + call.id() + "' does not exist", "model", "model_not_found")));
     }
 
+    /** Passes a request on to the engine; a body of unknown length counts as one of the greatest. */
     void pass(Call call) throws IOException, InterruptedException {
-        int megabytes = (int) Math.min(Lines.MAX_BYTES, Math.max(0, call.request().getLength())) / MEGABYTE + 1;
-        int most = call.request().getLength() < 0 ? Lines.MAX_BYTES / MEGABYTE : megabytes;
-        call.send(passing.with(1, () -> held.with(most, () -> {
-            var body = call.object(call.body(Lines.MAX_BYTES));
-            if (body.path("stream").asBoolean())
-                throw Refusal.invalid("stream", "streaming_unsupported",
-                    "Streaming is not supported by this server.");
-            call.waitForEngine();
-            return engine.answer(call.path().replaceFirst("/$", ""), body);
-        })));
+        long length = call.request().getLength();
+        int megabytes = (int) Math.min(Lines.MAX_BYTES, Math.max(0, length)) / MEGABYTE + 1;
+        int most = length < 0 ? Lines.MAX_BYTES / MEGABYTE : megabytes;
+        send(passing.with(1, () -> held.with(most, () -> answer(call))), call);
+    }
+
+    private Answer answer(Call call) throws IOException, InterruptedException {
+        var body = call.object(call.body(Lines.MAX_BYTES));
+        if (body.path("stream").asBoolean())
+            throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");
+        allowSilence(call);
+        return engine.answer(call.path().replaceFirst("/$", ""), body);
+    }
+
+    /** Lets the connection be silent while the engine thinks. */
+    private static void allowSilence(Call call) { call.request().addIdleTimeoutListener(late -> false); }
+
+    /** Sends what the engine answered, or that it gave no answer. */
+    private static void send(Answer answer, Call call) {
+        if (answer.retryAfterMillis() >= 0)
+            call.response().getHeaders().put(HttpHeader.RETRY_AFTER, (answer.retryAfterMillis() + 999) / 1000);
+        if (answer.status() == 0) call.send(502, Refusal.envelope(502, answer.message(), null, answer.code()));
+        else call.send(answer.status(), answer.body());
     }
 }

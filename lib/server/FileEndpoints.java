@@ -1,17 +1,32 @@
 package sheaf.server;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.UUID;
 import org.eclipse.jetty.http.MultiPart;
+import sheaf.server.Parameters.Form;
+import sheaf.server.Parameters.Listing;
 
-/** What clients do with files: the requests of the Files API, each a method. It knows no batch. */
+/**
+ * What clients do with files, whole or in parts: the requests of the Files and the Uploads API, each a method. It
+ * checks what they ask, and knows no batch.
+ *
+ * @see <a href="https://platform.openai.com/docs/api-reference/files">Files API</a>
+ * @see <a href="https://platform.openai.com/docs/api-reference/uploads">Uploads API</a>
+ */
 final class FileEndpoints {
     private static final List<String> PURPOSES =
         List.of("assistants", "batch", "fine-tune", "vision", "user_data", "evals");
+    private static final List<String> UPLOAD_PURPOSES = List.of("assistants", "batch", "fine-tune", "vision");
 
     private final Store store;
+    private final Uploads uploads;
     private final Settings.Limits limits;
     private final Manners dialect;
     private final Script script;
@@ -19,6 +34,7 @@ final class FileEndpoints {
 
     FileEndpoints(Store store, Settings.Limits limits, Script script) {
         this.store = store;
+        this.uploads = new Uploads(store);
         this.limits = limits;
         this.dialect = limits.dialect();
         this.script = script;
@@ -27,7 +43,7 @@ final class FileEndpoints {
 
     void create(Call call) throws IOException {
         store.deleteExpiredFiles();
-        try (var form = Form.read(call, store.uploads(), limits.maxBytes(), tooLarge())) {
+        try (var form = Form.read(call, store.incoming(), limits.maxBytes(), tooLarge())) {
             var content = form.part("file");
             var purpose = purpose(form);
             if (dialect.wantsFileName() && form.field("file_name") == null) throw Refusal.missing("file_name");
@@ -59,7 +75,7 @@ final class FileEndpoints {
             var name = Parameters.baseName(content.getFileName());
             var file = store.fileObject(id, Files.size(path), name, purpose, seconds);
             store.insertFile(file);
-            script.uploaded(id, store.millis());
+            script.noteUpload(id, store.millis());
             return file;
         } catch (IOException | RuntimeException e) {
             Files.deleteIfExists(path);
@@ -100,4 +116,65 @@ final class FileEndpoints {
         call.response().getHeaders().put("Content-Disposition", Browsers.attachment(file.get("filename").asText()));
         call.sendFile(content);
     }
+
+    void createUpload(Call call) throws IOException {
+        var asked = call.object(call.body(Parameters.MAX_BODY));
+        Parameters.requireStrings(asked, "filename", "purpose", "mime_type");
+        var purpose = asked.get("purpose").textValue();
+        if (!UPLOAD_PURPOSES.contains(purpose)) throw Refusal.unsupported("purpose", purpose, UPLOAD_PURPOSES);
+        var name = Parameters.baseName(asked.get("filename").textValue());
+        if (name.isEmpty()) throw Refusal.invalid("filename", "invalid_value", "Invalid 'filename': it names no file.");
+        if (name.length() > Parameters.MAX_FIELD) throw Refusal.tooLong("filename", Parameters.MAX_FIELD);
+        long bytes = bytes(asked, purpose.equals("batch") ? limits.maxBytes() : Uploads.MAX_BYTES);
+        var seconds = Parameters.seconds(asked, "expires_after", dialect.minExpiry());
+        call.send(uploads.create(name, bytes, purpose, seconds));
+    }
+
+    private static long bytes(ObjectNode asked, long most) {
+        if (!asked.hasNonNull("bytes")) throw Refusal.missing("bytes");
+        var bytes = asked.get("bytes");
+        if (!bytes.isIntegralNumber()) throw Refusal.wrongType("bytes", "an integer", bytes);
+        return Parameters.integer("bytes", bytes.asText(), 1, most);
+    }
+
+    void addPart(Call call) throws IOException {
+        long room = uploads.room(call.id());
+        if (room == 0 || call.request().getLength() > room + Parameters.MAX_BODY)
+            throw Uploads.tooLarge(Math.min(room, Uploads.MAX_PART));
+        try (var form = Form.read(call, store.incoming(), Uploads.MAX_PART, Uploads.tooLarge(Uploads.MAX_PART))) {
+            call.send(uploads.add(call.id(), form.part("data")));
+        }
+    }
+
+    void completeUpload(Call call) throws IOException {
+        var body = call.body(Parameters.MAX_BODY);
+        var asked = call.object(body);
+        var digest = UUID.nameUUIDFromBytes(body).toString();
+        call.send(uploads.complete(call.id(), partIds(asked.path("part_ids")), md5(asked.path("md5")), digest));
+    }
+
+    /** Returns the ids of the parts in the order in which they are to be joined. */
+    private static Set<String> partIds(JsonNode partIds) {
+        if (partIds.isMissingNode() || partIds.isNull()) throw Refusal.missing("part_ids");
+        if (!partIds.isArray()) throw Refusal.wrongType("part_ids", "an array of strings", partIds);
+        var ids = new LinkedHashSet<String>();
+        for (var id : partIds) {
+            Parameters.requireString("part_ids[" + ids.size() + "]", id);
+            if (!ids.add(id.textValue()))
+                throw Refusal.invalid("part_ids[" + ids.size() + "]", "invalid_value",
+                    "Part '" + id.textValue() + "' is listed twice.");
+        }
+        return ids;
+    }
+
+    /** Returns an MD5 checksum in lower-case hexadecimal digits, or null if none was given. */
+    private static String md5(JsonNode md5) {
+        if (md5.isMissingNode() || md5.isNull()) return null;
+        Parameters.requireString("md5", md5);
+        if (!md5.textValue().matches("[0-9a-fA-F]{32}"))
+            throw Refusal.invalid("md5", "invalid_value", "Invalid 'md5': expected 32 hexadecimal digits.");
+        return md5.textValue().toLowerCase(Locale.ROOT);
+    }
+
+    void cancelUpload(Call call) throws IOException { call.send(uploads.cancel(call.id())); }
 }

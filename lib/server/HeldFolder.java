@@ -20,12 +20,12 @@ import java.util.concurrent.locks.LockSupport;
  * server keeps there.
  */
 final class HeldFolder implements AutoCloseable {
-    private static final Duration PATIENCE = Duration.ofSeconds(5);
-    /** Those that this JVM holds: were it to open a lock file twice, closing the one would free the other too. */
+    private static final Duration PATIENCE = Duration.ofSeconds(5);    // with a server that is about to listen
+    /** Those that this JVM holds, because closing a lock file that is open twice would free it for both. */
     private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
 
     final Path path;
-    final boolean isTemporary;       // it is deleted when the server closes
+    final boolean isTemporary;       // the folder is deleted when the server closes
     private final FileChannel lock;
 
     private HeldFolder(Path path, boolean isTemporary, FileChannel lock) {
@@ -34,7 +34,7 @@ final class HeldFolder implements AutoCloseable {
         this.lock = lock;
     }
 
-    /** Takes hold of a folder, or returns nothing if another server holds it. */
+    /** Takes hold of a folder, or returns nothing if another server holds it already. */
     static Optional<HeldFolder> open(Path path) {
         try {
             createPrivate(path);
@@ -84,7 +84,7 @@ final class HeldFolder implements AutoCloseable {
             Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rwx------"));
     }
 
-    /** A store deletes what it does not know in its folders, so it had better not be somebody's project. */
+    /** Refuses a folder with anything but a store in it, because a store deletes what it does not know. */
     private static void checkOurs(Path path) throws IOException {
         try (var inside = Files.list(path)) {
             if (!Files.exists(path.resolve("lock")) && inside.findAny().isPresent())
@@ -93,7 +93,7 @@ final class HeldFolder implements AutoCloseable {
         }
     }
 
-    /** Writes where the server listens, for other processes that want this folder. */
+    /** Writes where the server listens for other processes that want this folder, and returns it. */
     String announce(String url) {
         try {
             var draft = Files.writeString(path.resolve("url.new"), url);
@@ -104,7 +104,7 @@ final class HeldFolder implements AutoCloseable {
         }
     }
 
-    /** Returns where the server that holds a folder listens; it may be about to start. */
+    /** Returns where the server that holds a folder listens, and waits if that one is about to start. */
     static String awaitUrl(Path path) {
         long end = System.nanoTime() + PATIENCE.toNanos();
         while (true) {

@@ -8,13 +8,18 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.ByteArrayOutputStream;
+import java.io.Closeable;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.UUID;
 
-/** JSON as the API writes and reads it, and the ids of its objects. It knows no field of theirs. */
+/** JSON as the API writes and reads it, one value or a file of lines, and the ids of its objects. It knows no field. */
 final class Json {
     static final JsonMapper MAPPER = JsonMapper.builder()
         .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS, DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
@@ -28,7 +33,7 @@ final class Json {
 
     static String newId(String prefix) { return prefix + UUID.randomUUID().toString().replace("-", ""); }
 
-    /** Reads JSON; a number of more digits than fit into memory is none. */
+    /** Reads JSON; a number whose exponent is too large is an error like any other. */
     static JsonNode parsed(byte[] json) throws IOException {
         try {
             return MAPPER.readTree(json);
@@ -40,8 +45,8 @@ final class Json {
     static byte[] bytes(JsonNode json) {
         try {
             return MAPPER.writeValueAsBytes(json);
-        } catch (JsonProcessingException impossible) {
-            throw new UncheckedIOException(impossible);
+        } catch (JsonProcessingException tooDeep) {   // nested deeper than Jackson writes
+            throw new UncheckedIOException(tooDeep);
         }
     }
 
@@ -49,5 +54,66 @@ final class Json {
     static ByteBuffer line(JsonNode json) {
         var bytes = bytes(json);
         return ByteBuffer.wrap(Arrays.copyOf(bytes, bytes.length + 1)).put(bytes.length, (byte) '\n');
+    }
+
+    /** The lines of a file, split on 0x0A only, one in memory at a time, whatever stands in them. */
+    static final class Lines implements Closeable {
+        static final int MAX_BYTES = 16 * 1024 * 1024;   // of one request
+
+        private final InputStream in;
+        private final ByteArrayOutputStream line = new ByteArrayOutputStream();
+        private final byte[] buffer = new byte[64 * 1024];
+        private final int maxBytes;
+        private int position;
+        private int end;
+        int number;          // of the line returned last, from 1, blank lines included
+        long offset;         // where that line ends
+        boolean terminated;  // whether it ends in 0x0A
+
+        /** Opens a file of which no more than {@code maxBytes + 1} bytes of each line matter. */
+        Lines(Path path, int maxBytes) throws IOException {
+            this.in = Files.newInputStream(path);
+            this.maxBytes = maxBytes;
+        }
+
+        /** Returns the next line without its CR and LF, or null after the last line. */
+        byte[] next() throws IOException {
+            if (!filled()) return null;
+            line.reset();
+            number++;
+            do take(); while (!terminated && filled());
+            return withoutReturn(line.toByteArray());
+        }
+
+        private boolean filled() throws IOException {
+            if (position < end) return true;
+            position = 0;
+            end = in.read(buffer);
+            return end > 0;
+        }
+
+        private void take() {
+            int stop = position;
+            while (stop < end && buffer[stop] != '\n')
+                stop++;
+            line.write(buffer, position, Math.min(stop - position, maxBytes + 1 - line.size()));
+            terminated = stop < end;
+            int next = terminated ? stop + 1 : stop;
+            offset += next - position;
+            position = next;
+        }
+
+        private static byte[] withoutReturn(byte[] line) {
+            boolean crlf = line.length > 0 && line[line.length - 1] == '\r';
+            return crlf ? Arrays.copyOf(line, line.length - 1) : line;
+        }
+
+        static boolean isBlank(byte[] line) {
+            for (byte each : line)
+                if (each != ' ' && each != '\t' && each != '\r') return false;
+            return true;
+        }
+
+        @Override public void close() throws IOException { in.close(); }
     }
 }

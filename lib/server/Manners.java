@@ -4,10 +4,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
 import java.util.List;
+import sheaf.server.BatchObject.BatchError;
 
 /**
- * The manners of a provider: OpenAI's, which each dialect overrides where it differs. They know no other provider.
- * Where they take an object of the API, it is the server's own, as OpenAI has it, and they may change it.
+ * The manners of a provider: OpenAI's, which each dialect overrides where it differs. A method that is given an object
+ * of the API may change it, and gets it as OpenAI has it. They know no other provider.
  */
 class Manners {
     private final String name;
@@ -19,10 +20,7 @@ class Manners {
     /** Returns what stands before the path of every route. */
     String prefix() { return "/v1"; }
 
-    /** Returns an endpoint as an engine has it; Azure's may lack the version. */
-    static String canonical(String endpoint) { return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint; }
-
-    /** Returns whether there is such a route. */
+    /** Returns whether there is such a route, given its path as OpenAI has it. */
     boolean has(String method, String path) { return true; }
 
     /** Returns the path that takes a new file. */
@@ -44,7 +42,7 @@ class Manners {
     /** Returns whether another window is refused at once, rather than failing the batch. */
     boolean refusesWindows() { return true; }
 
-    /** Returns a completion window as a time; one that is no window fails the batch, and until then is a day. */
+    /** Returns a completion window as a time, and a day for one that is none: its batch fails before that. */
     static Duration duration(String window) {
         if (!window.matches("\\d{1,4}[hd]")) return Duration.ofDays(1);
         long number = Long.parseLong(window.substring(0, window.length() - 1));
@@ -80,7 +78,7 @@ class Manners {
     /** Returns the HTTP status with which a batch is created. */
     int createdStatus() { return 200; }
 
-    /** Returns a fault of an input file in the provider's words. */
+    /** Returns a fault of an input file as the provider words it. */
     BatchError fault(BatchError fault) { return fault; }
 
     JsonNode file(ObjectNode file) { return file; }

@@ -1,20 +1,34 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.EOFException;
+import java.io.FilterInputStream;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
+import java.util.Locale;
+import java.util.function.Function;
+import org.eclipse.jetty.http.MultiPart;
+import org.eclipse.jetty.http.MultiPartConfig;
+import org.eclipse.jetty.http.MultiPartFormData;
+import org.eclipse.jetty.io.ByteBufferPool;
+import org.eclipse.jetty.io.Content;
 
-/** What a client asked for, checked: fields of a JSON body, of a form, of a query and of headers, but no endpoint. */
+/**
+ * What a client asks for, checked: fields of a JSON body, multipart forms, and pages of a list. It knows no endpoint,
+ * and neither files nor batches.
+ */
 final class Parameters {
     static final int MAX_BODY = 1024 * 1024;                // bytes of a JSON body
-    static final int MAX_FIELD = 1024;                      // characters of a string in one
+    static final int MAX_FIELD = 1024;                      // characters of a string in it, bytes of one in a form
     private static final int MAX_EXPIRY = 2_592_000;        // seconds
-    private static final int MAX_KEY = 255;                 // characters of an Idempotency-Key
 
     private Parameters() { }
 
-    /** Requires fields that are strings of a length that anybody could mean. */
+    /** Requires fields that are strings, each not longer than any sensible one. */
     static void requireStrings(ObjectNode asked, String... params) {
         for (var param : params) {
             if (!asked.hasNonNull(param)) throw Refusal.missing(param);
@@ -40,14 +54,14 @@ final class Parameters {
             + " to " + most + ", but got '" + value + "' instead.");
     }
 
-    /** Returns the seconds of an {@code expires_after}, or null if there is none. */
+    /** Returns after how many seconds a file shall expire, or null if a client does not say. */
     static Long seconds(String param, String anchor, String seconds, int least) {
         if (anchor == null && seconds == null) return null;
         if (!"created_at".equals(anchor)) throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
         return integer(param + ".seconds", seconds, least, MAX_EXPIRY);
     }
 
-    /** Returns the seconds of such an object in a JSON body, or null if there is none. */
+    /** Returns the seconds of an {@code expires_after} in a JSON body, or null if there is none. */
     static Long seconds(ObjectNode asked, String param, int least) {
         var expiry = asked.path(param);
         if (expiry.isMissingNode() || expiry.isNull()) return null;
@@ -61,35 +75,101 @@ final class Parameters {
         return fileName.substring(Math.max(fileName.lastIndexOf('/'), fileName.lastIndexOf('\\')) + 1);
     }
 
-    /** Returns the idempotency key of a request, or null if it has none. */
-    static String idempotencyKey(Call call) {
-        var key = Optional.ofNullable(call.header("Idempotency-Key")).orElse("").strip();
-        if (key.length() > MAX_KEY)
-            throw Refusal.invalid(null, "invalid_value", "The Idempotency-Key is longer than " + MAX_KEY
-                + " characters.");
-        return key.isEmpty() ? null : key;
+    /** A multipart form, read to disk as it comes, whatever its parts are for. */
+    static final class Form implements AutoCloseable {
+        private static final int MAX_PARTS = 16;
+
+        private final MultiPartFormData.Parts parts;
+
+        private Form(MultiPartFormData.Parts parts) { this.parts = parts; }
+
+        /** Reads a form into a folder; one with more than {@code most} bytes in a part is refused as given. */
+        static Form read(Call call, Path folder, long most, Refusal tooLarge) {
+            var type = call.header("Content-Type");
+            if (type == null || !type.toLowerCase(Locale.ROOT).startsWith("multipart/form-data"))
+                throw Refusal.invalid(null, null, "Invalid Content-Type header; expected multipart/form-data.");
+            if (call.request().getLength() > most + MAX_BODY) throw tooLarge;
+            var config = new MultiPartConfig.Builder().location(folder).maxParts(MAX_PARTS)
+                .maxMemoryPartSize(MAX_FIELD).maxPartSize(most).maxSize(most + MAX_BODY)
+                .useFilesForPartsWithoutFileName(true).build();
+            try {
+                return new Form(MultiPartFormData.getParts(inEvenPieces(call), call.request(), type, config));
+            } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
+                throw refusal(malformed, tooLarge);
+            }
+        }
+
+        /**
+         * Returns the body in pieces of one size. Jetty's parser takes a piece that is only the beginning of a
+         * boundary, such as a hyphen, for one byte more where it is the first of a part.
+         */
+        private static Content.Source inEvenPieces(Call call) {
+            var pool = call.request().getComponents().getByteBufferPool();
+            return Content.Source.from(new ByteBufferPool.Sized(pool, false, 64 * 1024),
+                new FilterInputStream(Content.Source.asInputStream(call.request())) {
+                    @Override public int read(byte[] bytes, int offset, int length) throws IOException {
+                        int read = in.readNBytes(bytes, offset, length);
+                        return read == 0 && length > 0 ? -1 : read;
+                    }
+                });
+        }
+
+        private static Refusal refusal(RuntimeException e, Refusal tooLarge) {
+            var cause = e.getCause() == null ? e : e.getCause();
+            var why = String.valueOf(cause.getMessage());
+            if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
+                return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
+            if (why.contains("exceeded")) return tooLarge;
+            return Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
+        }
+
+        /** Returns a part that must be there. */
+        MultiPart.Part part(String name) {
+            var part = parts.getFirst(name);
+            if (part == null) throw Refusal.missing(name);
+            return part;
+        }
+
+        /** Returns the text of a part, or null if there is none. */
+        String field(String name) {
+            var part = parts.getFirst(name);
+            if (part != null && part.getLength() > MAX_FIELD)
+                throw Refusal.invalid(name, "invalid_value", "Value of '" + name + "' is too long.");
+            return part == null ? null : part.getContentAsString(UTF_8);
+        }
+
+        @Override public void close() { parts.close(); }
     }
 
-    static void checkMetadata(JsonNode metadata) {
-        if (metadata.isMissingNode() || metadata.isNull()) return;
-        if (!metadata.isObject()) throw Refusal.wrongType("metadata", "an object", metadata);
-        if (metadata.size() > 16)
-            throw Refusal.invalid("metadata", "object_above_max_properties",
-                "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got "
-                + metadata.size() + " instead.");
-        metadata.properties().forEach(pair -> checkPair(pair.getKey(), pair.getValue()));
-    }
+    /** Lists of files or batches, a page at a time, as the dialect has them. */
+    static final class Listing {
+        private final Manners dialect;
+        private final Script script;
 
-    private static void checkPair(String key, JsonNode value) {
-        var param = "metadata." + key;
-        if (key.length() > 64)
-            throw Refusal.invalid("metadata", "string_above_max_length", "Invalid 'metadata': key '" + key
-                + "' is too long. Expected at most 64 characters, but got " + key.length() + " instead.");
-        requireString(param, value);
-        int length = value.textValue().length();
-        if (length > 512)
-            throw Refusal.invalid(param, "string_above_max_length", "Invalid '" + param
-                + "': string too long. Expected a string with maximum length 512, but got a string with length "
-                + length + " instead.");
+        Listing(Manners dialect, Script script) {
+            this.dialect = dialect;
+            this.script = script;
+        }
+
+        /** Returns how many entries a client asks for, or the most if the dialect has no pages. */
+        int limit(Call call, int otherwise, int most) {
+            if (!dialect.hasPages()) return most;
+            return (int) integer("limit", call.query("limit", "" + otherwise), 1, most);
+        }
+
+        /** Returns the id after which the page begins, or null for the first page. */
+        String after(Call call) {
+            return dialect.hasPages() && !script.ignoresAfter ? call.query("after", null) : null;
+        }
+
+        /** Returns a page of {@code limit} entries; one more than that was looked for, to know if there are more. */
+        JsonNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
+            var shown = found.subList(0, Math.min(limit, found.size()));
+            var page = Json.object().put("object", "list");
+            page.putArray("data").addAll(shown.stream().map(shape).toList());
+            page.set("first_id", shown.isEmpty() ? null : shown.get(0).get("id"));
+            page.set("last_id", shown.isEmpty() ? null : shown.get(shown.size() - 1).get("id"));
+            return dialect.page(page.put("has_more", found.size() > limit || script.ignoresAfter));
+        }
     }
 }

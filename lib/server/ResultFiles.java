@@ -19,11 +19,12 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.function.Consumer;
+import sheaf.server.Json.Lines;
 
 /**
  * The output and the error file of a batch that is not yet over: the only record of what has run. The id of each line
- * ends in the line of its request, and a torn last line counts as not written. They know no status, and leave it to
- * their batch to keep threads apart.
+ * ends in the number of its request's line in the input file; a line that was not written whole does not count. They
+ * know no status, and leave it to their batch to keep threads apart.
  */
 final class ResultFiles implements Closeable {
     private static final List<String> KINDS = List.of("output", "error");
@@ -42,10 +43,10 @@ final class ResultFiles implements Closeable {
         this.script = script;
     }
 
-    /** Returns the id of the line that answers a request, which stands at this line of the input file. */
+    /** Returns the id of the line that answers the request in this line of the input file. */
     String lineId(int line) { return batchId.replaceFirst("batch_", "batch_req_") + "_" + line; }
 
-    /** Returns at which line of the input file the request stands that a line answers. */
+    /** Returns the line of the input file whose request a line answers. */
     static int lineOf(JsonNode written) {
         var id = written.get("id").textValue();
         return Integer.parseInt(id.substring(id.lastIndexOf('_') + 1));
@@ -57,18 +58,18 @@ final class ResultFiles implements Closeable {
 
     boolean isOpen() { return output != null; }
 
-    /** Opens both files behind their last whole line, and shows each line that they have. */
-    void open(Consumer<JsonNode> lines) throws IOException {
-        output = reopened(path("output"), lines);
-        errors = reopened(path("error"), lines);
+    /** Opens both files at the end of their last whole line, and gives each line that they have to a reader. */
+    void open(Consumer<JsonNode> reader) throws IOException {
+        output = reopened(path("output"), reader);
+        errors = reopened(path("error"), reader);
     }
 
-    private static FileChannel reopened(Path path, Consumer<JsonNode> seen) throws IOException {
+    private static FileChannel reopened(Path path, Consumer<JsonNode> reader) throws IOException {
         var file = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         long whole = 0;
         try (var lines = new Lines(path, Integer.MAX_VALUE - 1)) {
             for (byte[] line; (line = lines.next()) != null && lines.terminated && isRecord(line); ) {
-                seen.accept(Json.parsed(line));
+                reader.accept(Json.parsed(line));
                 whole = lines.offset;
             }
             return file.truncate(whole).position(whole);
@@ -87,7 +88,7 @@ final class ResultFiles implements Closeable {
         }
     }
 
-    /** Appends a line whole, or nothing of it if the disk fails; returns whether it did, and says why not. */
+    /** Appends a line whole and returns true, or tells why the disk failed, keeps nothing of it and returns false. */
     boolean append(ByteBuffer line, boolean succeeded, Consumer<Exception> complaint) throws IOException {
         var file = succeeded ? output : errors;
         long end = file.position();
@@ -105,7 +106,7 @@ final class ResultFiles implements Closeable {
         }
     }
 
-    /** Brings both files to the disk. */
+    /** Brings both files to the disk, so that a power cut cannot take their lines away. */
     void force() throws IOException {
         store.force(output);
         store.force(errors);
@@ -114,7 +115,7 @@ final class ResultFiles implements Closeable {
     /** Writes what clients shall see of a file, and returns its file object, or null if it has no lines. */
     ObjectNode publish(String kind, long seconds) throws IOException {
         if (dialect.changesLines() || script.rewritesLines()) rewrite(path(kind));
-        else Files.deleteIfExists(Store.shown(path(kind)));   // an earlier server may have spoken another dialect
+        else Files.deleteIfExists(Store.shown(path(kind)));   // an earlier server may have had another dialect
         var shown = store.content(id(kind));
         if (Files.size(shown) == 0 && !(kind.equals("error") && dialect.hasEmptyErrorFile())) {
             store.deleteContent(id(kind));
@@ -123,7 +124,7 @@ final class ResultFiles implements Closeable {
         return fileObject(kind, Files.size(shown), seconds);
     }
 
-    /** Returns the file objects of what there is when the server cannot go on: answers that may be paid for. */
+    /** Returns the objects of the files that have lines when a batch cannot go on: answers that may be paid for. */
     List<ObjectNode> leftovers() throws IOException {
         var files = new ArrayList<ObjectNode>();
         for (var kind : KINDS) {
@@ -138,7 +139,7 @@ final class ResultFiles implements Closeable {
         return store.fileObject(id(kind), bytes, batchId + "_" + kind + ".jsonl", "batch_output", seconds);
     }
 
-    /** Writes what clients shall see of a file beside it, which stays the record of what ran. */
+    /** Writes what clients shall see into a file beside the record of what ran, which stays. */
     private void rewrite(Path record) throws IOException {
         try (var lines = new Lines(record, Integer.MAX_VALUE - 1);
             var file = FileChannel.open(Store.shown(record), StandardOpenOption.CREATE,

@@ -17,6 +17,7 @@ import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.server.handler.ErrorHandler;
 import org.eclipse.jetty.util.Callback;
+import sheaf.server.Concurrency.Permits;
 
 /**
  * Takes every HTTP request to its endpoint: checks who calls, refuses what no endpoint takes, and gives all errors one
@@ -24,7 +25,7 @@ import org.eclipse.jetty.util.Callback;
  */
 final class Router extends Handler.Abstract {
     private static final int MAX_WRITING = 48;        // POSTs at once; the other HTTP threads stay free for GETs
-    private static final int MAX_RECORDED = 10_000;
+    private static final int MAX_RECORDED = 10_000;   // requests
 
     private interface Endpoint {
         void serve(Call call) throws IOException, InterruptedException;
@@ -38,19 +39,17 @@ final class Router extends Handler.Abstract {
     private final Optional<Browsers.WebPage> webPage = Browsers.WebPage.read();
     private final Settings.Listening listening;
     private final Manners dialect;
-    private final Faults faults;
+    private final Script script;
     private final List<Route> routes;
 
-    Router(Settings settings, Faults faults, FileEndpoints files, UploadEndpoints uploads, BatchEndpoints batches,
-        EngineEndpoints engine) {
+    Router(Settings settings, Script script, FileEndpoints files, BatchEndpoints batches, EngineEndpoints engine) {
         this.listening = settings.listening();
         this.dialect = settings.limits().dialect();
-        this.faults = faults;
-        this.routes = routes(files, uploads, batches, engine);
+        this.script = script;
+        this.routes = routes(files, batches, engine);
     }
 
-    private List<Route> routes(FileEndpoints files, UploadEndpoints uploads, BatchEndpoints batches,
-        EngineEndpoints engine) {
+    private List<Route> routes(FileEndpoints files, BatchEndpoints batches, EngineEndpoints engine) {
         return List.of(
             route("GET", "/", this::webPage),
             route("POST", dialect.uploads(), files::create),
@@ -58,10 +57,10 @@ final class Router extends Handler.Abstract {
             route("GET", "/v1/files/{id}", files::retrieve),
             route("DELETE", "/v1/files/{id}", files::delete),
             route("GET", "/v1/files/{id}/content", files::content),
-            route("POST", "/v1/uploads", uploads::create),
-            route("POST", "/v1/uploads/{id}/parts", uploads::addPart),
-            route("POST", "/v1/uploads/{id}/complete", uploads::complete),
-            route("POST", "/v1/uploads/{id}/cancel", uploads::cancel),
+            route("POST", "/v1/uploads", files::createUpload),
+            route("POST", "/v1/uploads/{id}/parts", files::addPart),
+            route("POST", "/v1/uploads/{id}/complete", files::completeUpload),
+            route("POST", "/v1/uploads/{id}/cancel", files::cancelUpload),
             route("POST", "/v1/batches", batches::create),
             route("GET", "/v1/batches", batches::list),
             route("GET", "/v1/batches/{id}", batches::retrieve),
@@ -84,9 +83,9 @@ final class Router extends Handler.Abstract {
         response.getHeaders().put("x-request-id", Json.newId("req_"));
         Browsers.protect(response);
         record(call);
-        var fault = faults.next(call.toString());
-        if (fault instanceof Faults.Refused refused) refused.refuse(call);
-        else if (fault instanceof Faults.Spoiled spoiled) serve(spoiled.spoil(call));
+        var fault = script.nextFault(call.toString());
+        if (fault instanceof Script.Refused refused) refused.refuse(call);
+        else if (fault instanceof Script.Spoiled spoiled) serve(spoiled.spoil(call));
         else serve(call);
         return true;
     }
@@ -107,9 +106,9 @@ final class Router extends Handler.Abstract {
         } catch (Refusal refusal) {
             boolean stranger = refusal.status == 401 || refusal.status == 403;
             boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : Call.MAX_SKIPPED);
-            if (refusal.status == 409)               // else OpenAI's clients would repeat it
+            if (refusal.status == 409)               // or OpenAI's clients would repeat the request
                 call.response().getHeaders().put("x-should-retry", "false");
-            if (!whole || refusal.status == 413)     // bytes are left that no request may follow
+            if (!whole || refusal.status == 413)     // no request can follow the bytes that are left
                 call.response().getHeaders().put("Connection", "close");
             call.send(refusal.status, refusal.body());
         }
@@ -148,7 +147,7 @@ final class Router extends Handler.Abstract {
             var path = route.path.matcher(call.path());
             if (!path.matches() || !dialect.has(route.method, call.path())) continue;
             if (route.method.equals(call.method()) || call.method().equals("HEAD") && route.method.equals("GET")) {
-                route.endpoint.serve(path.groupCount() == 0 ? call : call.on(path.group(1)));
+                route.endpoint.serve(path.groupCount() == 0 ? call : call.withId(path.group(1)));
                 return call;
             }
             allowed.add(route.method);
@@ -185,7 +184,7 @@ final class Router extends Handler.Abstract {
     }
 
     private void webPage(Call call) {
-        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page reads no other dialect
+        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page knows no other
         webPage.get().send(call);
     }
 }

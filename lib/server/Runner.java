@@ -14,14 +14,15 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import java.util.function.Consumer;
+import sheaf.server.Concurrency.Turns;
 
 /**
- * The batches at work: a thread leads each one, and together they have no more requests at the engine than allowed. It
- * knows which batches there are, but not what one does.
+ * The batches at work: a thread leads each one, and together they have no more requests at the engine than is allowed.
+ * It knows which batches there are, but not what one does.
  */
 final class Runner {
     private static final int MAX_ACTIVE = 256;
-    private static final Duration LAST_WORDS = Duration.ofSeconds(1);
+    private static final Duration CLOSING = Duration.ofSeconds(1);     // that threads have to end
 
     private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
     private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
@@ -30,7 +31,7 @@ final class Runner {
     private final Store store;
     private final Manners dialect;
     private final Script script;
-    private final Admission admission;
+    private final Validation validation;
     private final ActiveBatch.Shared shared;
 
     Runner(Settings settings, Store store, Engine engine, Script script) {
@@ -40,8 +41,8 @@ final class Runner {
         this.store = store;
         this.dialect = settings.limits().dialect();
         this.script = script;
-        this.admission = new Admission(store, settings.limits(), script);
-        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, admission, turns, workers);
+        this.validation = new Validation(store, settings.limits(), script);
+        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers);
     }
 
     private static ThreadFactory daemon(String name) {
@@ -67,7 +68,7 @@ final class Runner {
             try {
                 batch.lead();
             } finally {
-                admission.leave(batch.id());
+                validation.leaveQueue(batch.id());
                 active.remove(batch.id());
             }
         });
@@ -81,21 +82,22 @@ final class Runner {
             throws IOException {
         var digest = UUID.nameUUIDFromBytes(body).toString();
         var earlier = store.intent(key);
-        if (earlier.isPresent()) return find(earlier.get().batch(digest));
+        if (earlier.isPresent()) return find(earlier.get().batchAskedBy(digest));
         if (active.size() >= MAX_ACTIVE)
             throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
         var inputFileId = asked.get("input_file_id").textValue();
         checkInput.accept(inputFileId);
         var id = dialect.newBatchId();
-        admission.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
-        var asks = Manners.duration(asked.get("completion_window").textValue());
-        var left = Optional.ofNullable(script.window).orElse(asks);
-        var batch = BatchObject.created(id, asked, store.now(), left);
+        validation.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
+        var asksFor = Manners.duration(asked.get("completion_window").textValue());
+        var window = Optional.ofNullable(script.window).orElse(asksFor);
+        var batch = BatchObject.created(id, asked, store.now(), window);
         store.insertBatch(batch, key, digest);
-        lead(new ActiveBatch(shared, batch, deadline(store.millis() + left.toMillis())));
+        lead(new ActiveBatch(shared, batch, deadline(store.millis() + window.toMillis())));
         return batch;
     }
 
+    /** Returns when the requests of a batch stop, in milliseconds since 1970. */
     private long deadline(long millis) { return dialect.expires() ? millis : Long.MAX_VALUE; }
 
     ObjectNode find(String id) {
@@ -107,7 +109,7 @@ final class Runner {
 
     /** Returns batches, the newest first, after the one with this id, or from the start if it is null. */
     List<ObjectNode> list(String after, int limit) {
-        var running = Map.copyOf(active);   // first: those that end meanwhile are still views
+        var running = Map.copyOf(active);   // before the store is asked, or a batch that ends meanwhile would be stale
         return store.batches(after, limit).stream().map(batch -> current(batch, running)).toList();
     }
 
@@ -128,10 +130,10 @@ final class Runner {
 
     void pause(boolean paused) { turns.pause(paused); }
 
-    /** Lets batches look again at the clock, and at the status that a test keeps them in. */
+    /** Lets batches look again at the clock, and at the status in which a test holds them. */
     void wake() { turns.wake(); }
 
-    /** Starts no further request, and lets those under way have a moment: their answers may be paid for. */
+    /** Starts no further request, and gives those under way a moment, because their answers may be paid for. */
     void close() {
         turns.close();
         leaders.shutdown();
@@ -147,7 +149,7 @@ final class Runner {
 
     private static void await(ExecutorService threads) {
         try {
-            threads.awaitTermination(LAST_WORDS.toMillis(), MILLISECONDS);
+            threads.awaitTermination(CLOSING.toMillis(), MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

@@ -25,7 +25,6 @@ final class Service {
     final Store store;
     final Engine engine;
     final Script script = new Script();
-    final Faults faults = new Faults();
     final Runner runner;
     final Router router;
     private final Settings settings;
@@ -41,7 +40,7 @@ final class Service {
         this.runner = new Runner(settings, store, engine, script);
         var limits = settings.limits();
         var files = new FileEndpoints(store, limits, script);
-        this.router = new Router(settings, faults, files, new UploadEndpoints(store, limits),
+        this.router = new Router(settings, script, files,
             new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);
@@ -74,7 +73,7 @@ final class Service {
         }
     }
 
-    /** Takes the port, then up the batches that are there, and only then any request: counts never go back. */
+    /** Takes the port, takes up the batches of the store, and only then serves requests, or counts could go back. */
     private void begin() {
         begin(connector()::open);
         if (webhooks != null) webhooks.start();
@@ -89,6 +88,7 @@ final class Service {
             + settings.limits().dialect().prefix();
     }
 
+    /** Takes a step, and stops the server if that fails. */
     private void begin(Step step) {
         try {
             step.take();
@@ -112,11 +112,11 @@ final class Service {
         if (claimClose()) stop();
     }
 
-    /** Returns whether nobody has closed the server, and takes that task upon the caller. */
+    /** Returns whether the caller is the one to close the server, which is closed once. */
     private boolean claimClose() {
         try {
             return Runtime.getRuntime().removeShutdownHook(atExit);
-        } catch (IllegalStateException exiting) {   // and the hook closes it
+        } catch (IllegalStateException exiting) {   // the hook closes it
             return false;
         }
     }

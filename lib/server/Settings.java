@@ -11,8 +11,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * What a server was told before it starts, checked: an immutable value, one record for each part of the server. It
- * knows nothing of what they do with it.
+ * What a server is told before it starts, checked: an immutable value, with a record for each part of the server. It
+ * knows nothing of what those do with it.
  */
 record Settings(Listening listening, Answering answering, Limits limits, Path store, Webhook webhook) {
     static final String ECHO = "echo";
@@ -21,7 +21,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 8), new Limits(Dialects.OPENAI, false, 0, 0),
         null, null);     // a temporary store, and nobody to tell
 
-    /** Where it listens: 0 is any free port, and no key (null) lets everybody in. */
+    /** Where the server listens: port 0 is any free one, and without an API key (null) it serves everybody. */
     record Listening(String host, int port, String apiKey) {
         private static final Set<String> LOOPBACKS = Set.of(LOOPBACK, "localhost", "::1");
 
@@ -39,17 +39,17 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         private static String bracketed(String host) { return host.contains(":") ? "[" + host + "]" : host; }
     }
 
-    /** Who answers: echo or a URL, its key or null, its names for models by our own, its time, requests at once. */
+    /** Who answers: echo or a URL, its key or null, its model names by clients' names, its time, requests at once. */
     record Answering(String engine, String key, Map<String, String> models, Duration timeout, int concurrency) {
     }
 
-    /** What a batch and a file may be, where 0 and false leave it to the dialect. */
-    record Limits(Manners dialect, boolean allowsMixed, int mostRequests, long mostBytes) {
-        boolean mixesModels() { return allowsMixed || dialect.mixesModels(); }
+    /** What batches and files may be; where nothing is given (0, false), the dialect decides. */
+    record Limits(Manners dialect, boolean givenMixed, int givenRequests, long givenBytes) {
+        boolean mixesModels() { return givenMixed || dialect.mixesModels(); }
 
-        int maxRequests() { return mostRequests != 0 ? mostRequests : dialect.maxRequests(); }
+        int maxRequests() { return givenRequests != 0 ? givenRequests : dialect.maxRequests(); }
 
-        long maxBytes() { return mostBytes != 0 ? mostBytes : dialect.maxBytes(); }
+        long maxBytes() { return givenBytes != 0 ? givenBytes : dialect.maxBytes(); }
     }
 
     /** Who is told when a batch is over, and the key that signs what it is told. */
@@ -61,7 +61,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
                 var key = Base64.getDecoder().decode(secret.replaceFirst("^" + PREFIX, ""));
                 if (secret.startsWith(PREFIX) && key.length > 0) return key;
             } catch (IllegalArgumentException notBase64) {
-                // refused below, in a sentence without the secret
+                // it is refused below, in a sentence without the secret
             }
             throw new IllegalArgumentException("webhook: the secret is not " + PREFIX
                 + " and then Base64; make one with: echo " + PREFIX + "$(openssl rand -base64 32)");
@@ -106,19 +106,19 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     }
 
     Settings dialect(Manners dialect) {
-        return with(new Limits(dialect, limits.allowsMixed, limits.mostRequests, limits.mostBytes));
+        return with(new Limits(dialect, limits.givenMixed, limits.givenRequests, limits.givenBytes));
     }
 
-    Settings mixedModels() { return with(new Limits(limits.dialect, true, limits.mostRequests, limits.mostBytes)); }
+    Settings mixedModels() { return with(new Limits(limits.dialect, true, limits.givenRequests, limits.givenBytes)); }
 
     Settings maxRequests(int most) {
-        return with(new Limits(limits.dialect, limits.allowsMixed, within("maxRequests", most, 1, Integer.MAX_VALUE),
-            limits.mostBytes));
+        return with(new Limits(limits.dialect, limits.givenMixed, within("maxRequests", most, 1, Integer.MAX_VALUE),
+            limits.givenBytes));
     }
 
     Settings maxBytes(long most) {
         if (most < 1) throw new IllegalArgumentException("maxBytes: " + most + " is less than 1");
-        return with(new Limits(limits.dialect, limits.allowsMixed, limits.mostRequests, most));
+        return with(new Limits(limits.dialect, limits.givenMixed, limits.givenRequests, most));
     }
 
     Settings store(Path store) { return new Settings(listening, answering, limits, required("store", store), webhook); }
@@ -143,12 +143,13 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
                 throw new IllegalArgumentException("engine: a URL with a password in it; say it as the engine key");
             if (url.getHost() != null && url.getPort() <= 65_535 && engine.matches("https?://[^?#]+")) return;
         } catch (URISyntaxException noUrl) {
-            // refused below, like a URL that is not http
+            // it is refused below, like a URL that is not http
         }
         throw new IllegalArgumentException("engine: " + engine
             + " is neither echo nor an http URL such as http://localhost:11434/v1");
     }
 
+    /** Requires a value that a header can bear. */
     private static String header(String name, String value) {
         if (required(name, value).matches("[!-~]+")) return value;
         throw new IllegalArgumentException(name + ": holds a blank or another character that no header may");

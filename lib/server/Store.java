@@ -15,15 +15,15 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
 /**
- * Files and batches on disk, and the time by which they live. Files lie under their ids in a folder that is held; a
- * SQLite table has one row for each file and batch, with the object that clients see. A deleted one stays as an empty
- * row, so that a list can go on after it. The store knows no thread that runs a batch.
+ * Files and batches on disk, and the clock by which they expire. The content of a file lies under its id in a folder; a
+ * SQLite table has one row for each file and batch, with the object that clients see. The row of a deleted file stays,
+ * empty, so that a list can go on after it. The store knows nothing of how a batch runs.
  */
 final class Store {
     static final long BATCH_FILE_SECONDS = Duration.ofDays(30).toSeconds();   // as at OpenAI
-    static final long MEMORY = Duration.ofDays(1).toSeconds();   // for idempotency keys and past uploads
-    static final Duration PAUSE = Duration.ofSeconds(1);   // before a disk that is full is tried again
-    private static final Duration SILENCE = Duration.ofMinutes(1); // between two complaints about it
+    static final long MEMORY_SECONDS = Duration.ofDays(1).toSeconds();        // of idempotency keys and past uploads
+    static final Duration FULL_DISK_PAUSE = Duration.ofSeconds(1);            // before it is tried again
+    private static final Duration SILENCE = Duration.ofMinutes(1);            // between two complaints about it
     private static final String SCHEMA = """
         CREATE TABLE IF NOT EXISTS resource (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -37,9 +37,10 @@ final class Store {
     private static final String UNFINISHED =
         "kind = 'batch' AND label NOT IN ('completed', 'failed', 'expired', 'cancelled')";
 
-    /** A batch that was created under an idempotency key. */
+    /** A batch that was created under an idempotency key, and the digest of the request for it. */
     record Intent(String digest, String batch) {
-        String batch(String digest) {
+        /** Returns the id of the batch, if it was asked for by the same request. */
+        String batchAskedBy(String digest) {
             if (!this.digest.equals(digest))
                 throw new Refusal(409, "This Idempotency-Key was used with another request body.", null,
                     "idempotency_key_reused");
@@ -51,22 +52,22 @@ final class Store {
     private final HeldFolder held;
     private final Path folder;
     private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
-    private long silentUntil = System.nanoTime();        // before which the store complains no more
+    private long silentUntil = System.nanoTime();        // no complaint before that
     private volatile Consumer<ObjectNode> updated = batch -> { };   // hears of each state of a batch
 
     private Store(HeldFolder held) throws IOException {
         this.held = held;
         this.folder = held.path;
         Files.createDirectories(folder.resolve("files"));
-        HeldFolder.deleteTree(uploads());
-        Files.createDirectories(uploads());
+        HeldFolder.deleteTree(incoming());
+        Files.createDirectories(incoming());
         this.database = new Database(folder.resolve("state.db"), !held.isTemporary);
         database.execute(SCHEMA);
         database.execute(INTENTS);
         deleteExpiredFiles();
         deleteUnknownFiles();
         database.execute("DELETE FROM intent WHERE batch IN (SELECT id FROM resource WHERE kind = 'batch'"
-            + " AND json_extract(json, '$.created_at') < ?)", now() - MEMORY);
+            + " AND json_extract(json, '$.created_at') < ?)", now() - MEMORY_SECONDS);
     }
 
     /** Opens the store in a folder, or returns nothing if another server holds it. */
@@ -89,10 +90,10 @@ final class Store {
     /** Lets a listener see each state of a batch, in the transaction that stores it. */
     void onUpdate(Consumer<ObjectNode> listener) { updated = listener; }
 
-    /** Writes where the server listens, for other processes that want this store. */
+    /** Says where the server listens to other processes that want this store. */
     String announce(String url) { return held.announce(url); }
 
-    /** Puts the clock forward. */
+    /** Puts the clock forward, as a test wants it. */
     void advance(Duration time) { ahead.addAndGet(time.toMillis()); }
 
     /** Returns a folder of this name in the store, for a room that keeps files of its own. */
@@ -102,17 +103,17 @@ final class Store {
 
     long now() { return millis() / 1000; }
 
-    private String live() { return "(gone_at IS NULL OR gone_at > " + now() + ")"; }
+    private String unexpired() { return "(gone_at IS NULL OR gone_at > " + now() + ")"; }
 
-    Path uploads() { return folder.resolve("uploads"); }
+    /** Returns the folder to which forms are read. */
+    Path incoming() { return folder.resolve("uploads"); }
 
     Path file(String id) { return folder.resolve("files").resolve(id); }
 
-    /** Returns the file of what clients see, if it is not the same as the record. */
-    static Path shown(Path record) {
-        return record.resolveSibling(record.getFileName() + ".shown");
-    }
+    /** Returns the file of what clients see in place of a record of what ran, where the two differ. */
+    static Path shown(Path record) { return record.resolveSibling(record.getFileName() + ".shown"); }
 
+    /** Returns the file of what clients see under an id. */
     Path content(String id) { return Files.exists(shown(file(id))) ? shown(file(id)) : file(id); }
 
     void deleteContent(String id) throws IOException {
@@ -138,7 +139,7 @@ final class Store {
         }
     }
 
-    /** Says once in a while why batches do not go on. */
+    /** Says on stderr, once a minute at most, why batches do not go on. */
     synchronized void complain(Exception e) {
         if (System.nanoTime() - silentUntil < 0) return;
         silentUntil = System.nanoTime() + SILENCE.toNanos();
@@ -149,6 +150,7 @@ final class Store {
             + "); make room, and its batches go on by themselves");
     }
 
+    /** Returns the object of a new file; a client may have asked that it expire after so many seconds, or null. */
     ObjectNode fileObject(String id, long bytes, String name, String purpose, Long asked) {
         long created = now();
         var seconds = asked == null && Dialects.isBatch(purpose) ? Long.valueOf(BATCH_FILE_SECONDS) : asked;
@@ -183,17 +185,17 @@ final class Store {
     }
 
     Optional<ObjectNode> find(String kind, String id) {
-        return database.objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + live(), kind, id)
+        return database.objects("SELECT json FROM resource WHERE kind = ? AND id = ? AND " + unexpired(), kind, id)
             .stream().findFirst();
     }
 
     List<ObjectNode> files(String purpose, String after, String order, int limit) {
         return database.objects("SELECT json FROM resource WHERE kind = 'file' AND label = coalesce(?, label) AND "
-            + live() + beyond(after, order) + " LIMIT ?", purpose, limit);
+            + unexpired() + after(after, order) + " LIMIT ?", purpose, limit);
     }
 
     List<ObjectNode> batches(String after, int limit) {
-        return database.objects("SELECT json FROM resource WHERE kind = 'batch'" + beyond(after, "desc") + " LIMIT ?",
+        return database.objects("SELECT json FROM resource WHERE kind = 'batch'" + after(after, "desc") + " LIMIT ?",
             limit);
     }
 
@@ -201,14 +203,14 @@ final class Store {
         return database.objects("SELECT json FROM resource WHERE " + UNFINISHED + " ORDER BY seq");
     }
 
-    /** Returns the end of a query for what comes after a resource, or for all if it is null. */
-    private String beyond(String after, String order) {
+    /** Returns the end of a query for what comes after the resource of an id, or for all if that is null. */
+    private String after(String after, String order) {
         var ordered = " ORDER BY seq " + order;
         if (after == null) return ordered;
-        return " AND seq " + (order.equals("asc") ? "> " : "< ") + sequence(after) + ordered;
+        return " AND seq " + (order.equals("asc") ? "> " : "< ") + positionOf(after) + ordered;
     }
 
-    private long sequence(String id) {
+    private long positionOf(String id) {
         return database.select("SELECT seq FROM resource WHERE id = ?", row -> row.getLong(1), id).stream().findFirst()
             .orElseThrow(() ->
                 Refusal.invalid("after", "invalid_value", "Invalid 'after': no such id '" + id + "'."));
@@ -237,11 +239,11 @@ final class Store {
     }
 
     void deleteExpiredFiles() {
-        database.select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + live(), row -> row.getString(1))
+        database.select("SELECT id FROM resource WHERE kind = 'file' AND NOT " + unexpired(), row -> row.getString(1))
             .forEach(this::deleteFile);
     }
 
-    /** Deletes what a crash left behind: content that has no row, and that no unfinished batch reads or writes. */
+    /** Deletes the content that a crash left without a row, unless an unfinished batch reads or writes it. */
     private void deleteUnknownFiles() throws IOException {
         var known =
             new HashSet<>(database.select("SELECT id FROM resource WHERE kind = 'file'", row -> row.getString(1)));

@@ -21,9 +21,9 @@ import java.util.stream.Collectors;
 import org.eclipse.jetty.http.MultiPart;
 
 /**
- * Uploads, and their parts on disk. What counts is what the store has recorded: a file in the folder of parts that
- * it does not know was never finished, and goes at the next start. One request at a time completes or ends an
- * upload; parts may come at once. They know nothing of how a client says what it wants.
+ * Uploads, and their parts on disk. A part is there once the database has it; a file in the folder of parts that the
+ * database lacks was never finished, and is deleted at the next start. One request at a time completes or ends an
+ * upload; several may add parts at once. They know nothing of how a client says what it wants.
  *
  * @see <a href="https://platform.openai.com/docs/api-reference/uploads">Uploads API</a>
  */
@@ -66,14 +66,14 @@ final class Uploads {
             return status.equals("pending") && now >= json.get("expires_at").longValue() ? "expired" : status;
         }
 
-        /** Returns the id of its file, which follows from its own: so what a crash leaves can be found. */
+        /** Returns the id of its file, which follows from its own, so that what a crash leaves can be found. */
         private String fileId() { return id().replaceFirst("upload_", "file-"); }
     }
 
-    private final Set<String> claimed = ConcurrentHashMap.newKeySet();   // those being completed or ended
+    private final Set<String> claimed = ConcurrentHashMap.newKeySet();   // ids of those being completed or ended
     private final Store store;
     private final Database database;
-    private final Path folder;
+    private final Path folder;       // of parts
 
     Uploads(Store store) {
         this.store = store;
@@ -83,7 +83,7 @@ final class Uploads {
         database.execute(PARTS);
         INDEXES.forEach(database::execute);
         database.execute("DELETE FROM upload WHERE status <> 'pending' AND expires_at < ?",
-            store.now() - Store.MEMORY);
+            store.now() - Store.MEMORY_SECONDS);
         try {
             Files.createDirectories(folder);
             endOverdue();
@@ -177,7 +177,7 @@ final class Uploads {
         }
     }
 
-    /** Records a part, if it still fits: others, or the end of the upload, may have come while it was read. */
+    /** Records a part if it still fits, because other parts may have come, or the upload ended, while it was read. */
     private synchronized void record(String id, String upload, long bytes) throws IOException {
         long room = room(upload);
         if (bytes > room) throw tooLarge(room);
@@ -186,8 +186,8 @@ final class Uploads {
     }
 
     /**
-     * Makes the file of an upload. The same request once more has the same answer: a client that did not hear the
-     * first one repeats it by itself.
+     * Makes the file of an upload. The same request has the same answer once more, because a client that did not hear
+     * the first answer repeats its request by itself.
      */
     ObjectNode complete(String id, Set<String> partIds, String md5, String digest) throws IOException {
         claim(id);
@@ -224,7 +224,7 @@ final class Uploads {
     }
 
     private ObjectNode complete(Upload upload, Set<String> partIds, String md5, String digest) throws IOException {
-        var whole = store.uploads().resolve(upload.fileId());
+        var whole = store.incoming().resolve(upload.fileId());
         try {
             join(partIds, whole);
             if (md5 != null && !md5.equals(md5(whole)))
@@ -265,7 +265,7 @@ final class Uploads {
         }
     }
 
-    /** Gives a file to the upload; after a crash there is either no file and a pending upload, or both are done. */
+    /** Completes an upload with its file; a crash leaves a pending upload without a file, or both complete. */
     private synchronized ObjectNode publish(Upload upload, Path whole, String digest) throws IOException {
         var file = store.fileObject(upload.fileId(), Files.size(whole),
             upload.json.get("filename").textValue(), upload.purpose(), upload.fileSeconds);

@@ -9,19 +9,27 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
+import java.util.regex.Pattern;
 import sheaf.server.Attempt.Failure;
+import sheaf.server.Attempt.ResponseReader;
+import sheaf.server.Concurrency.Gate;
 import sheaf.server.Engine.Answer;
 
-/** An engine behind an OpenAI-compatible URL: when to ask it, how often and how long. It knows no batch. */
+/**
+ * An engine behind an OpenAI-compatible URL: what it is asked, how often, and how long it is waited for. It knows no
+ * batch.
+ */
 final class Upstream implements Engine {
-    private static final Duration GLANCE = Duration.ofSeconds(3);      // at an engine, when the server starts
+    private static final Duration GLANCE = Duration.ofSeconds(3);      // at the engine, when the server starts
     private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
     private static final int FEW_TRIES = 3;
-    private static final long CLIENTS_PATIENCE = 5_000;                // milliseconds; a client can try again by itself
+    private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
 
     private final HttpClient http = HttpClient.newBuilder()
         .version(HttpClient.Version.HTTP_1_1)        // small servers stumble over an upgrade to HTTP/2
@@ -30,8 +38,8 @@ final class Upstream implements Engine {
     private final Settings.Answering settings;
     private final Gate gate;
     private final ResponseReader reader;
-    private final TokenLimit limit = new TokenLimit();
-    private boolean away;
+    private final TokenLimit tokenLimit = new TokenLimit();
+    private boolean away;       // as stderr was told last
 
     Upstream(Settings.Answering settings) {
         this.base = settings.engine().replaceFirst("/+$", "");
@@ -41,13 +49,13 @@ final class Upstream implements Engine {
     }
 
     @Override public Answer models() throws InterruptedException {
-        var models = ask(request("/models").GET().build(), LISTING);
+        var models = askForClient(request("/models").GET().build(), LISTING);
         if (models.succeeded() && models.body().path("data") instanceof ArrayNode data)
             settings.models().forEach((name, engineName) -> alias(data, name, engineName));
         return models;
     }
 
-    /** Lists a model under our name for it too, with what the engine says about it. */
+    /** Lists a model under the name that clients have for it too, with what the engine says about it. */
     private static void alias(ArrayNode models, String name, String engineName) {
         for (var model : models)
             if (model.path("id").asText().equals(name)) return;
@@ -59,7 +67,7 @@ final class Upstream implements Engine {
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-        if (Echo.isTest(body)) return Echo.tested(endpoint, body);
+        if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long began = System.nanoTime();
         if (!gate.enter(() -> millisSince(began) < settings.timeout().toMillis()))
             return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
@@ -67,9 +75,9 @@ final class Upstream implements Engine {
         try {
             String word;
             do {
-                word = limit.word();
-                answer = ask(post(endpoint, body), settings.timeout().minusMillis(millisSince(began)));
-            } while (limit.isRefused(body, word, answer));
+                word = tokenLimit.onlyWord();
+                answer = askForClient(post(endpoint, body), settings.timeout().minusMillis(millisSince(began)));
+            } while (tokenLimit.isRefused(body, word, answer));
             return answer;
         } finally {
             gate.leave(began, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
@@ -77,53 +85,56 @@ final class Upstream implements Engine {
     }
 
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
-        if (Echo.isTest(body)) return Echo.tested(endpoint, body);
-        long left = settings.timeout().toMillis();              // without the time at the gate
-        int few = 0;
+        if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
+        long left = settings.timeout().toMillis();              // the time at the gate does not count
+        int passing = 0;                                        // tries that ended in a passing failure
         for (int tries = 1; gate.enter(wanted); tries++) {
             long began = System.nanoTime();
-            var word = limit.word();
-            var last = passGate(post(endpoint, body), left, began);
-            if (limit.isRefused(body, word, last.answer())) continue;
+            var word = tokenLimit.onlyWord();
+            var last = sendInside(post(endpoint, body), left, began);
+            if (tokenLimit.isRefused(body, word, last.answer())) continue;
             long pause = last.pause(tries);
             left -= millisSince(began) + pause;
-            boolean again = last.failure().isUnavailable() || last.failure() == Failure.PASSING && ++few < FEW_TRIES;
+            boolean again = last.failure().isUnavailable()
+                || last.failure() == Failure.PASSING && ++passing < FEW_TRIES;
             if (!again || left <= 0) return last.answer();
             sleep(pause, wanted);
         }
         return null;
     }
 
-    private Attempt passGate(HttpRequest request, long millis, long began) throws InterruptedException {
+    /** Sends a request that the gate has let in, and lets it out again. */
+    private Attempt sendInside(HttpRequest request, long millis, long began) throws InterruptedException {
         var failure = Failure.DOWN;
         try {
-            var made = send(request, millis);
-            failure = made.failure();
-            tell(failure == Failure.DOWN, made.answer().message());
-            return made;
+            var attempt = send(request, millis);
+            failure = attempt.failure();
+            tellChange(failure == Failure.DOWN, attempt.answer().message());
+            return attempt;
         } finally {
             gate.leave(began, failure);
         }
     }
 
     /** Says on stderr that the engine has gone or is back, once each. */
-    private synchronized void tell(boolean away, String message) {
+    private synchronized void tellChange(boolean away, String message) {
         if (this.away != away)
             System.err.println("engine: " + base + " "
                 + (away ? withoutSubject(message) + "; its requests wait for it" : "answers again"));
         this.away = away;
     }
 
+    /** Sleeps so long, or until the answer is no longer wanted. */
     private static void sleep(long millis, BooleanSupplier wanted) throws InterruptedException {
         long began = System.nanoTime();
         for (long left; wanted.getAsBoolean() && (left = millis - millisSince(began)) > 0; )
-            Thread.sleep(Math.min(left, Gate.BLINK));
+            Thread.sleep(Math.min(left, Gate.LOOK));
     }
 
     private static long millisSince(long nanoTime) { return (System.nanoTime() - nanoTime) / 1_000_000; }
 
     private HttpRequest post(String endpoint, JsonNode body) {
-        var sent = Json.bytes(limit.said(withEngineName(body)));
+        var sent = Json.bytes(tokenLimit.adapted(withEngineName(body)));
         return request(endpoint.substring("/v1".length())).header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofByteArray(sent)).build();
     }
@@ -138,14 +149,14 @@ final class Upstream implements Engine {
         return engineName == null ? body : ((ObjectNode) body.deepCopy()).put("model", engineName);
     }
 
-    /** Asks for a client that waits: a few times, and no longer than it takes the client to ask again itself. */
-    private Answer ask(HttpRequest request, Duration timeout) throws InterruptedException {
+    /** Asks a few times for a client that waits, but leaves long pauses to the client, which can ask again itself. */
+    private Answer askForClient(HttpRequest request, Duration timeout) throws InterruptedException {
         long began = System.nanoTime();
         for (int tries = 1; ; tries++) {
             var last = send(request, timeout.toMillis() - millisSince(began));
             long pause = last.pause(tries);
             if (last.failure() == Failure.NONE || last.failure() == Failure.SLOW || tries == FEW_TRIES
-                || pause > CLIENTS_PATIENCE || pause >= timeout.toMillis() - millisSince(began))
+                || pause > LONGEST_PAUSE || pause >= timeout.toMillis() - millisSince(began))
                 return last.answer();
             Thread.sleep(pause);
         }
@@ -166,6 +177,7 @@ final class Upstream implements Engine {
 
     @Override public String state() throws InterruptedException { return base + " " + glance(); }
 
+    /** Returns what one quick look at the engine shows, as the end of a sentence that begins with its URL. */
     private String glance() throws InterruptedException {
         var models = send(request("/models").GET().build(), GLANCE.toMillis()).answer();
         away = models.status() == 0;
@@ -181,8 +193,48 @@ final class Upstream implements Engine {
         return withoutSubject(models.message());
     }
 
-    /** Returns what a message says of the engine, for a sentence that names it by its URL. */
+    /** Returns a message about the engine as the end of a sentence that begins with its URL. */
     private static String withoutSubject(String message) { return message.replaceAll("^The engine |\\.$", ""); }
 
     @Override public String toString() { return base; }
+
+    /**
+     * The limit of a chat completion, in the word that the engine takes. There are an old word and a new one: OpenAI
+     * refuses both at once, its newer models refuse the old one, and strict engines the new one. So both are sent until
+     * the engine refuses that, and then only the one that it takes.
+     */
+    static final class TokenLimit {
+        private static final String NEW = "max_completion_tokens";
+        private static final String OLD = "max_tokens";
+        private static final List<String> WORDS = List.of(NEW, OLD);
+        private static final Pattern REFUSED = Pattern.compile("(?is)max_(completion_)?tokens.*(not supported"
+            + "|unsupported|same time|both|instead|not permitted|forbidden|not allowed|unrecognized|unknown"
+            + "|unexpected)");
+
+        private volatile String onlyWord;        // null as long as the engine takes both words
+
+        /** Returns the only word that the engine is known to take, or null if it is sent both. */
+        String onlyWord() { return onlyWord; }
+
+        /** Returns a body with its limit in the word that the engine takes; one with none or both stays as it is. */
+        JsonNode adapted(JsonNode body) {
+            var limit = body.path(body.hasNonNull(NEW) ? NEW : OLD);
+            if (!limit.isNumber() || !body.has("messages") || body.has(NEW) && body.has(OLD)) return body;
+            ObjectNode adapted = body.deepCopy();
+            var word = onlyWord;
+            if (word == null) WORDS.forEach(each -> adapted.set(each, limit));
+            else adapted.<ObjectNode>without(WORDS).set(word, limit);
+            return adapted;
+        }
+
+        /** Returns whether an answer refuses the word that was sent (null for both), and chooses the next one. */
+        synchronized boolean isRefused(JsonNode body, String sent, Answer answer) {
+            var message = answer.status() == 400 || answer.status() == 422 ? answer.body().toString() : "";
+            if (!body.has("messages") || WORDS.stream().noneMatch(body::hasNonNull)
+                || !REFUSED.matcher(message).find() || OLD.equals(sent)) return false;
+            if (Objects.equals(onlyWord, sent))       // else another request has chosen it meanwhile
+                onlyWord = sent == null ? NEW : OLD;
+            return true;
+        }
+    }
 }

@@ -21,19 +21,19 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Tells a URL that a batch is over. An event is stored together with the status that it tells of, and stays until
- * the receiver has answered 2xx, so that it arrives at least once; a repeated one has the same webhook-id. One
- * thread sends them all, and no batch waits for it. Of a batch it knows the id and the status.
+ * Tells a URL that a batch is over. An event is stored together with the status that it tells of, and stays until the
+ * receiver has answered 2xx, so that it arrives at least once; a repeated one has the same webhook-id. One thread sends
+ * all events, and no batch waits for it. It knows nothing of a batch but its id and its status.
  *
  * @see <a href="https://platform.openai.com/docs/api-reference/webhook-events">Webhook events</a>
  * @see <a href="https://www.standardwebhooks.com">Standard Webhooks, which say how to sign and to repeat</a>
  */
 final class Webhooks {
     private static final Set<String> TOLD = Set.of("completed", "failed", "expired", "cancelled");
-    private static final Duration ANSWER = Duration.ofSeconds(15);
+    private static final Duration TIMEOUT = Duration.ofSeconds(15);              // of the receiver
     private static final long LONGEST_PAUSE = Duration.ofHours(1).toSeconds();   // doubles from 1 s with each try
     private static final long PATIENCE = Duration.ofDays(3).toSeconds();         // from the event to its last try
-    private static final Duration LAST_WORDS = Duration.ofSeconds(1);
+    private static final Duration CLOSING = Duration.ofSeconds(1);               // that the sender has to end
     private static final long LOOK = Duration.ofSeconds(1).toNanos();            // at the clock, which may be set anew
     private static final String EVENTS = """
         CREATE TABLE IF NOT EXISTS event (
@@ -54,7 +54,7 @@ final class Webhooks {
     }
 
     private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
-        .followRedirects(HttpClient.Redirect.NEVER).connectTimeout(ANSWER).build();
+        .followRedirects(HttpClient.Redirect.NEVER).connectTimeout(TIMEOUT).build();
     private final Thread sender = new Thread(this::sendAll, "sheaf-webhook");
     private final Settings.Webhook webhook;
     private final Store store;
@@ -91,7 +91,7 @@ final class Webhooks {
                 sendNext();
             } catch (InterruptedException e) {
                 return;
-            } catch (RuntimeException storeFails) {   // a full disk, say, may pass
+            } catch (RuntimeException storeFails) {   // as on a full disk, which may pass
                 LockSupport.parkNanos(LOOK);
             }
     }
@@ -116,10 +116,9 @@ final class Webhooks {
     }
 
     private boolean isTaken(Event event) throws InterruptedException {
-        var sent =
-            http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
+        var sent = http.sendAsync(request(event), HttpResponse.BodyHandlers.discarding());
         try {
-            int status = sent.get(ANSWER.toMillis(), MILLISECONDS).statusCode();
+            int status = sent.get(TIMEOUT.toMillis(), MILLISECONDS).statusCode();
             return status >= 200 && status < 300;
         } catch (TimeoutException | ExecutionException notTaken) {
             return false;
@@ -150,7 +149,7 @@ final class Webhooks {
         closing = true;
         sender.interrupt();
         try {
-            sender.join(LAST_WORDS.toMillis());
+            sender.join(CLOSING.toMillis());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

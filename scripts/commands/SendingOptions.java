@@ -10,10 +10,6 @@ import sheaf.Sheaf.Draft;
 final class SendingOptions {
     @Mixin NameOption name;
 
-    @Option(names = "--reuse",
-        description = "sends only requests that the batch last kept under the name has no answer to")
-    boolean reuse;
-
     @Option(names = "--repair", paramLabel = "N",
         description = "sends again, at most N times, what may end better: cut off, expired, broken or missing")
     Integer repair;
@@ -22,7 +18,6 @@ final class SendingOptions {
 
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
-        if (repairs()) draft = draft.repair(repair);
-        return reuse ? draft.reuse() : draft;
+        return repairs() ? draft.repair(repair) : draft;
     }
 }

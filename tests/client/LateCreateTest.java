@@ -56,8 +56,8 @@ class LateCreateTest {
         proxy.awaitLanding();
         assertEquals(1, batchesThere());
         assertTrue(said.contains("submit: a create of part 1 of " + kept().get(0).folder().getFileName()
-            + " was sent and never answered; looking for its batch at local for 4s, for it may still arrive and a second "
-            + "one would be paid too\n"), said);
+            + " was sent and never answered; looking for its batch at local for 4s, for it may still arrive and a "
+            + "second one would be paid too\n"), said);
     }
 
     @Test void aCreateThatLandsAfterAnErrorOfAProxyIsNotSentAgain() {
@@ -104,7 +104,9 @@ class LateCreateTest {
         assertEquals(Status.CANCELLED, batch("late").await().status());
     }
 
-    private Draft draft() { return batch().provider(Provider.of(proxy.baseUrl())).name("late").model("echo").prompts("hi"); }
+    private Draft draft() {
+        return batch().provider(Provider.of(proxy.baseUrl())).name("late").model("echo").prompts("hi");
+    }
 
     private Journal journal() { return Journal.all().findFirst().orElseThrow(); }
 

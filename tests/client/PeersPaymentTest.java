@@ -97,7 +97,7 @@ class PeersPaymentTest {
         server.answer(body -> Reply.text(prompt(body) + " " + answers.incrementAndGet()));
         ask("a", "same", "b", "same").name("daily").submit().results();
 
-        var results = ask("new", "same", "b", "a", "same", "same").name("daily").reuse().submit().results();
+        var results = ask("new", "same", "b", "a", "same", "same").name("daily").submit().results();
 
         assertEquals(List.of("new 5", "same 2", "b 3", "a 1", "same 4", "same 6"), texts(results));
     }
@@ -109,7 +109,7 @@ class PeersPaymentTest {
         ask("a", "b").name("daily").repair(1).submit().results();
         server.answer(body -> Reply.text("twice"));
 
-        var results = ask("a", "b", "c").name("daily").reuse().submit().results();
+        var results = ask("a", "b", "c").name("daily").submit().results();
 
         assertEquals(List.of("once", "once", "twice"), texts(results));
     }

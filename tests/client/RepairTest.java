@@ -119,10 +119,15 @@ class RepairTest {
         assertEquals(List.of("a", "b"), ask("a", "b").repair(1).submit().results().stream().map(Result::text).toList());
     }
 
-    @Test void aRequestWithoutALineIsSentAgain() {
+    /** Its provider counted an answer, which may come yet: only retry() pays for that again. */
+    @Test void aRequestWhoseLineIsLostIsSentAgainByRetryAlone() {
         server.loseLine("request-2");
 
-        assertEquals(List.of("a", "b"), ask("a", "b").repair(1).submit().results().stream().map(Result::text).toList());
+        var results = ask("a", "b").repair(1).submit().results();
+
+        assertEquals(List.of("a", ""), results.stream().map(Result::rawText).toList());
+        var merged = results.merge(results.retry().submit().results());
+        assertEquals(List.of("a", "b"), merged.stream().map(Result::text).toList());
     }
 
     @Test void anAnswerThatCannotBeReadForAMomentIsNotPaidAgain() {

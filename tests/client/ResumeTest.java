@@ -59,8 +59,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a", "b").system("Be brief.").submit());
 
-        assertTrue(said.matches("(?s)submit: tickets was submitted before \\(....-..-.. ..:.., 2 requests\\); "
-            + "the system prompt changed; 2 of 2 requests differ; all are sent, where reuse\\(\\) would send those\n"
+        assertTrue(said.matches("(?s)tickets: 2 requests; 0 answered before, 2 sent; the system prompt changed\n"
             + "submitted batch_\\w+ to local \\(2 requests\\); kept in .*"), said);
     }
 
@@ -69,7 +68,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("new", "a", "b").submit());
 
-        assertTrue(said.contains("3 requests); 1 of 3 requests differ; all are sent"), said);
+        assertTrue(said.startsWith("tickets: 3 requests; 2 answered before, 1 sent\n"), said);
     }
 
     @Test void settingsAreNamedWithBothValues() {
@@ -77,9 +76,8 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a").temperature(0.2).model("large").maxTokens(9).submit());
 
-        assertTrue(said.contains("; model is large, was echo; temperature is 0.2, was 0.0; maxTokens is 9, was not "
-            + "given; "
-            + "1 of 1 requests differ"), said);
+        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 sent; model is large, was echo; "
+            + "temperature is 0.2, was 0.0; maxTokens is 9, was not given\n"), said);
     }
 
     @Test void aChangedTemplateIsSaid() {
@@ -87,7 +85,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask().prompts(template("t", "New {{value}}"), rows("a")).submit());
 
-        assertTrue(said.contains("; the prompts changed; 1 of 1 requests differ"), said);
+        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 sent; the prompts changed\n"), said);
     }
 
     @Test void anotherNameOrNothingBeforeSaysNothingOfChanges() {
@@ -96,40 +94,42 @@ class ResumeTest {
         assertTrue(Printed.stderr(() -> ask("b").name("others").submit()).startsWith("submitted batch_"));
     }
 
-    @Test void onlyTheRequestsThatDifferAreSentIfAsked() {
+    @Test void onlyTheRequestsThatDifferAreSent() {
         ask("a", "b", "c", "d").submit().await();
         asked.clear();
 
-        var said = Printed.stderr(() -> ask("a", "x", "c", "d", "y").reuse().submit().await());
+        var said = Printed.stderr(() -> ask("a", "x", "c", "d", "y").submit().await());
 
-        assertTrue(said.contains("2 of 5 requests differ; 2 are sent, and for 3 the answer of then is taken\n"), said);
+        assertTrue(said.startsWith("tickets: 5 requests; 3 answered before, 2 sent\n"), said);
         assertEquals(List.of("x", "y"), asked.stream().sorted().toList());
         assertEquals(List.of("1 a", "1 x", "1 c", "1 d", "1 y"), texts(ask("a", "x", "c", "d", "y")));
         assertEquals(2, sent("POST /v1/batches"));
     }
 
-    @Test void aRequestWithoutAWholeAnswerIsNotReused() {
+    @Test void anAnswerThatDidNotSucceedIsSentAgainByRepairAlone() {
         server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken")
             : Reply.text("first"));
         ask("a", "b").submit().await();
         server.answer(body -> Reply.text("second"));
 
-        var results = ask("a", "b", "c").reuse().submit().results();
+        var results = ask("a", "b", "c").submit().results();
 
-        assertEquals(List.of("first", "second", "second"), results.stream().map(Result::text).toList());
+        assertEquals(List.of("first", "", "second"), results.stream().map(Result::rawText).toList());
         assertEquals(List.of("a", "b", "c"), results.stream().map(result -> result.row("value")).toList());
+        assertEquals("500 broken", results.failed().iterator().next().error());
+        assertEquals(List.of("first", "second", "second"), texts(ask("a", "b", "c").repair(1)));
     }
 
     @Test void aDatasetThatOnlyShrankSendsNothing() {
         ask("a", "b", "c").submit().await();
 
-        var results = ask("c", "a").reuse().submit().await().results();
+        var results = ask("c", "a").submit().await().results();
 
         assertEquals(List.of("1 c", "1 a"), results.stream().map(Result::text).toList());
         assertEquals(Map.of(Outcome.SUCCEEDED, 2L), results.counts());
         assertEquals(1, sent("POST /v1/batches"));
         assertEquals(List.of("1 c", "1 a"), here().batch("tickets").results().stream().map(Result::text).toList());
-        assertEquals(List.of("1 a"), texts(ask("a").reuse()));
+        assertEquals(List.of("1 a"), texts(ask("a")));
     }
 
     @Test void aBatchOfWhichAPartIsRefusedAgainIsStillTheLastOne() {
@@ -143,18 +143,18 @@ class ResumeTest {
         batch("tickets").await();
         asked.clear();
 
-        var said = Printed.stderr(() -> ask("a", "c").model("new").reuse().submit().await());
+        var said = Printed.stderr(() -> ask("a", "c").model("new").submit().await());
 
-        assertTrue(said.contains("1 of 2 requests differ; 1 are sent, and for 1 the answer of then is taken"), said);
+        assertTrue(said.startsWith("tickets: 2 requests; 1 answered before, 1 sent\n"), said);
         assertEquals(List.of("c"), asked);
     }
 
     @Test void aBatchOfReusedAnswersIsTheLastOneThoughItWasKilledAtOnce() throws IOException {
         ask("a", "b").submit().await();
-        var folder = ask("b", "a").reuse().submit().folder();
+        var folder = ask("b", "a").submit().folder();
         Files.delete(folder.resolve("steps.jsonl"));
 
-        var said = Printed.stderr(() -> ask("b", "a").reuse().submit());
+        var said = Printed.stderr(() -> ask("b", "a").submit());
 
         assertTrue(said.matches("attached to .* submitted 2.*\\), nothing was sent; kept in .*\n"), said);
         assertTrue(Files.exists(folder.resolve("steps.jsonl")));
@@ -164,7 +164,7 @@ class ResumeTest {
         server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
         var before = texts(ask("a", "a"));
 
-        var after = texts(ask("a", "a", "a").reuse());
+        var after = texts(ask("a", "a", "a"));
 
         assertEquals(before, after.subList(0, 2));
         assertEquals(3, after.stream().distinct().count());
@@ -174,11 +174,15 @@ class ResumeTest {
         server.pause();
         ask("a", "b").submit();
 
-        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "c").reuse().submit());
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "c").submit());
 
-        assertTrue(fault.getMessage().matches("reuse: tickets is still \\w+; await it first: batch\\(\"tickets\"\\)"
-            + "\\.await\\(\\)"), fault.getMessage());
+        var name = batch("tickets").folder().getFileName();
+        assertTrue(fault.getMessage().matches("submit: " + name + " is still \\w+ and has 1 request of these; await it "
+            + "first: batch\\(\"" + name + "\"\\)\\.await\\(\\), or ask anew under another name\\(\\.\\.\\.\\)"),
+            fault.getMessage());
         assertEquals(1, sent("POST /v1/batches"));
+        ask("c", "d").submit();
+        assertEquals(2, sent("POST /v1/batches"));
     }
 
     @Test void aRepairWhoseEndNobodySawIsReusedOnceItHasEnded() {
@@ -188,21 +192,21 @@ class ResumeTest {
         server.pause();
         var repair = first.retry().quiet().submit();
 
-        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "b", "c").reuse().submit());
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "b", "c").submit());
         server.resume();
         client.finishedBatch(repair.id());
-        ask("a", "b", "c").reuse().submit().results();
+        ask("a", "b", "c").submit().results();
 
         var name = repair.folder().getFileName();
-        assertTrue(fault.getMessage().matches("reuse: " + name + " is still \\w+; await it first: batch\\(\""
-            + name + "\"\\)\\.await\\(\\)"), fault.getMessage());
+        assertTrue(fault.getMessage().matches("submit: " + name + " is still \\w+ and has 2 requests of these; .*"),
+            fault.getMessage());
         assertEquals(4, asked.size());
     }
 
     @Test void whatIsReusedIsPartedAndRetriedLikeTheRest() {
         texts(ask("a", "b", "c"));
 
-        var draft = ask("c", "x", "b", "y", "z").provider(here().limits(1, 10_000)).reuse();
+        var draft = ask("c", "x", "b", "y", "z").provider(here().limits(1, 10_000));
 
         assertEquals(3, draft.submit().parts().size());
         assertEquals(List.of("1 c", "1 x", "1 b", "1 y", "1 z"), texts(draft));
@@ -213,7 +217,7 @@ class ResumeTest {
     @Test void thePartsOfAReuseAreNotMistakenForThoseOfTheWhole() {
         texts(ask("a", "b"));
         server.pause();
-        ask("a", "x").reuse().submit();
+        ask("a", "x").submit();
         System.setProperty("SHEAF_HOME", home.resolve("elsewhere").toString());
 
         server.resume();
@@ -225,10 +229,10 @@ class ResumeTest {
     @Test void aReuseWithAnotherWindowIsNotMistakenForTheOneThatExpired() {
         texts(ask("a"));
         server.expireAfter(Duration.ofMillis(1)).pause();
-        ask("a", "b").reuse().quiet().submit().await();
+        ask("a", "b").quiet().submit().await();
 
         var fault = assertThrows(Sheaf.BatchException.class,
-            () -> ask("a", "b").completionWindow("48h").reuse().quiet().submit());
+            () -> ask("a", "b").completionWindow("48h").quiet().submit());
 
         assertTrue(fault.getMessage().endsWith("400 Invalid value: '48h'. Supported values are: '24h'"),
             fault.getMessage());
@@ -295,8 +299,8 @@ class ResumeTest {
         var id = draft.submit().await().id();
         Files.writeString(steps(), Files.readString(steps()).replaceAll("\"at\":\"20..", "\"at\":\"2999"));
 
-        assertEquals(id, ask("a").submit().id());
-        assertTrue(Printed.stderr(() -> ask("b").submit()).contains("(2999-"));
+        var said = Printed.stderr(() -> assertEquals(id, ask("a").submit().id()));
+        assertTrue(said.contains(", submitted 2999-"), said);
         assertEquals(List.of("1 b"), texts(ask("b")));
     }
 

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Data;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Vocabulary.Outcome;
@@ -28,9 +30,11 @@ import sheaf.support.RawClient;
 @Tag("C27")
 class ShortAnswersTest {
     private static final int ROWS = 20;
-    private static final int CUT = 9;                      // downloads in a row, more than one look makes
+    private static final int FIRST_LOOK = 9;               // downloads, until what came is taken
+    private static final int LATER_LOOK = 3;
 
     @TempDir Path home;
+    private final Data data = rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList());
     private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
 
@@ -39,9 +43,8 @@ class ShortAnswersTest {
     @AfterEach void close() { server.close(); }
 
     @Test void isAskedForAgainAtEachLaterLook() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         var said = Printed.stderr(() -> assertEquals(ROWS - 5, missing(draft())));
-        server.on("GET /v1/files/*/content");
 
         assertTrue(said.contains("results: only 5 of 20 answers of part 1 of "), said);
         assertEquals(0, missing(draft()));
@@ -49,15 +52,15 @@ class ShortAnswersTest {
     }
 
     @Test void keepsWhatIsHereWhileNothingMoreComes() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         missing(draft());
-        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.status(404)).toArray(Fault[]::new));
+        server.on("GET /v1/files/*/content", Collections.nCopies(FIRST_LOOK, Fault.status(404)).toArray(Fault[]::new));
 
         assertEquals(ROWS - 5, missing(draft()));
     }
 
     @Test void isNotPaidForAgainByRepair() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
 
         assertEquals(ROWS - 5, missing(draft().repair(2)));
 
@@ -66,7 +69,7 @@ class ShortAnswersTest {
 
     @Test void isToldByItsRequestsWhereNothingIsCounted() {
         server.claimCounts(0, 0, 0);
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
 
         assertEquals(ROWS - 5, missing(draft().repair(2)));
 
@@ -74,8 +77,22 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
+    @Test void isNotPaidForAgainByALargerDraft() {
+        cutDownloads(FIRST_LOOK);
+        missing(draft());
+        cutDownloads(LATER_LOOK);
+        var larger = draft().prompts("also {{n}}", data);
+
+        var fault = assertThrows(IllegalStateException.class, larger::submit);
+
+        assertTrue(fault.getMessage().matches("submit: not all answers of short-\\w+ have come, and what may be answered "
+            + "would be paid twice; .*"), fault.getMessage());
+        assertEquals(1, batchesThere());
+        assertEquals(2 * ROWS, larger.submit().results().succeeded().size());
+    }
+
     @Test void saysWhatItIs() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
         assertEquals("its file came with fewer lines than the provider counted; run again, and it is fetched anew",
@@ -83,22 +100,23 @@ class ShortAnswersTest {
     }
 
     @Test void itsFileIsNoLeftover() {
-        cutDownloads();
+        cutDownloads(FIRST_LOOK);
         missing(draft());
 
         assertEquals(List.of(), provider().leftovers(Duration.ofSeconds(-10)));
     }
 
-    private void cutDownloads() {
+    private void cutDownloads(int times) {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
-        int five = (int) IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow() + 1;
-        server.on("GET /v1/files/*/content", Collections.nCopies(CUT, Fault.shortened(five)).toArray(Fault[]::new));
+        int fifth = IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow();
+        server.on("GET /v1/files/*/content",
+            Collections.nCopies(times, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
     }
 
     private Draft draft() {
         return batch().provider(provider()).name("short").model("echo")
-            .prompts("{{n}}", rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList()));
+            .prompts("{{n}}", data);
     }
 
     private Provider provider() { return Provider.of(server.baseUrl()); }

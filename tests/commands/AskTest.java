@@ -1,9 +1,7 @@
 package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -177,15 +175,15 @@ class AskTest {
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
     }
 
-    @Test void reuseSendsOnlyTheRowsThatAreNew() {
+    @Test void onlyTheRowsThatAreNewAreSent() {
         file("rows.csv", "q\na\nb\nc\n");
         var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));
         ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
 
-        var run = ask(Stream.concat(given.stream(), Stream.of("--reuse")).toArray(String[]::new));
+        var run = ask(given.toArray(String[]::new));
 
         assertEquals(3, run.out().lines().count());
-        assertTrue(run.err().contains("2 are sent, and for 1 the answer of then is taken"), run.err());
+        assertTrue(run.err().startsWith("rows: 3 requests; 1 answered before, 2 sent\n"), run.err());
     }
 
     @Test void afterAFaultOfTheFileNothingHasBeenSent() throws IOException {
@@ -309,7 +307,7 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--reuse", "--repair", "--provider"))
+                "--repair", "--provider"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
@@ -352,33 +350,6 @@ class AskTest {
         } finally {
             process.destroyForcibly();
         }
-    }
-
-    /** Two runs of one script, each a process: what JBang and the shell make of quotes, files and pipes. */
-    @Test void itRunsAsACommandWithAFileAndInAPipe() throws Exception {
-        assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no shell on this machine");
-        file("x.csv", "q\n\"it's \"\"x\"\", $HOME\"\n");
-
-        assertEquals(0, shell("$ask -m echo -p 'Say {{q}}' -d x.csv -o out.csv"), () -> text("err"));
-        assertEquals("q," + HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,succeeded,"
-            + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
-        assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
-        assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
-            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
-            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
-        assertFalse(text("err").contains("\tat "), text("err"));
-    }
-
-    private int shell(String line) throws Exception {
-        var builder = new ProcessBuilder("/bin/sh", "-c", "ask='" + PROJECT + "/jbang --quiet " + PROJECT
-            + "/scripts/commands/ask.java'; " + line).directory(dir.toFile())
-            .redirectError(dir.resolve("err").toFile());
-        builder.environment().keySet().removeIf(name -> name.matches("(SHEAF|OPENAI)_.*|.*_(API_KEY|TOKEN)"));
-        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
-        builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
-        var process = builder.start();
-        process.getOutputStream().close();
-        return process.waitFor();
     }
 
     private Run ask(String... arguments) {

@@ -1,6 +1,7 @@
 package sheaf.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -14,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Provider;
@@ -22,6 +24,7 @@ import sheaf.support.Guide;
 import sheaf.support.Project;
 
 /** The commands of the catalog, each run as a user runs it. */
+@Tag("apart")
 class CommandsTest {
     static final Path PROJECT = Project.root();
     @TempDir Path dir;
@@ -113,6 +116,44 @@ class CommandsTest {
             local.descendants().forEach(ProcessHandle::destroy);
             local.destroy();
             local.waitFor(10, TimeUnit.SECONDS);
+        }
+    }
+
+    /** Two runs of one script: what JBang and the shell make of quotes, files and pipes. */
+    @Test void itRunsAsACommandWithAFileAndInAPipe() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no shell on this machine");
+        Files.writeString(dir.resolve("x.csv"), "q\n\"it's \"\"x\"\", $HOME\"\n");
+
+        assertEquals(0, shell("$ask -m echo -p 'Say {{q}}' -d x.csv -o out.csv"), () -> text("err"));
+        assertEquals("q," + AskTest.HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,succeeded,"
+            + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
+        assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
+        assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
+            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
+            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
+        assertFalse(text("err").contains("\tat "), text("err"));
+    }
+
+    /** Runs a line in which $ask is the command. */
+    private int shell(String line) throws Exception {
+        var builder = new ProcessBuilder("/bin/sh", "-c", "ask='" + PROJECT + "/jbang --quiet " + PROJECT
+            + "/scripts/commands/ask.java'; " + line).directory(dir.toFile())
+            .redirectError(dir.resolve("err").toFile());
+        try (var server = BatchServer.start()) {
+            builder.environment().keySet().removeIf(name -> name.matches("(SHEAF|OPENAI)_.*|.*_(API_KEY|TOKEN)"));
+            builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+            builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
+            var process = builder.start();
+            process.getOutputStream().close();
+            return process.waitFor();
+        }
+    }
+
+    private String text(String name) {
+        try {
+            return Files.readString(dir.resolve(name)).replace("\r\n", "\n");
+        } catch (IOException e) {
+            throw new AssertionError(e);
         }
     }
 

@@ -62,7 +62,8 @@ class ExploreTest {
             assertTrue(session.waitFor(60, TimeUnit.SECONDS), text);
             assertTrue(text.contains("questions ==> Data[questions.csv: persona, question]"), text);
 
-            assertTrue(text.contains("[class sheaf.server.BatchServer, class sheaf.model.LocalModel, succeeded]"), text);
+            assertTrue(text.contains("[class sheaf.server.BatchServer, class sheaf.model.LocalModel, succeeded]"),
+                text);
 
             assertTrue(text.contains("|  Exception java.lang.IllegalArgumentException: prompts: row 1 has no value for "
                 + "{{colour}} (template line 1); it has: persona, question\n"), text);

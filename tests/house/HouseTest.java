@@ -80,7 +80,8 @@ class HouseTest {
         var parts = PART.matcher(map).results().toList();
         for (int i = 0; i < parts.size(); i++) {
             var door = DOORS.get(parts.get(i).group(1).replace("lib/", ""));
-            var section = map.substring(parts.get(i).end(), i + 1 < parts.size() ? parts.get(i + 1).start() : map.length());
+            int end = i + 1 < parts.size() ? parts.get(i + 1).start() : map.length();
+            var section = map.substring(parts.get(i).end(), end);
             FLOOR.matcher(section).results().forEach(floor -> ROOM.matcher(floor.group(2)).results().forEach(room ->
                 floors.put(inPackageOf(door, room.group(1)), Integer.valueOf(floor.group(1)))));
             floors.put(door, Integer.MAX_VALUE);

@@ -22,7 +22,7 @@ final class JavaProcess {
     }
 
     static List<ProcessHandle> engines(ProcessHandle parent) {
-        return parent.descendants()
+        return parent.children()
             .filter(child -> child.info().commandLine().orElse("").contains(Worker.class.getName())).toList();
     }
 

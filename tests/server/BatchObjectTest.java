@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import sheaf.server.BatchObject.BatchError;
 
 /** What clients see of a batch, from its creation to its end. */
 class BatchObjectTest {
@@ -33,11 +34,11 @@ class BatchObjectTest {
     }
 
     @Test void usageAddsUpInEitherWords() {
-        batch.count(json("{'response':{'status_code':200,'body':{'usage':{'prompt_tokens':3,'completion_tokens':4,"
+        batch.countLine(json("{'response':{'status_code':200,'body':{'usage':{'prompt_tokens':3,'completion_tokens':4,"
             + "'total_tokens':7,'prompt_tokens_details':{'cached_tokens':2}}}}}"));
-        batch.count(json("{'response':{'status_code':200,'body':{'usage':{'input_tokens':10,'output_tokens':20,"
+        batch.countLine(json("{'response':{'status_code':200,'body':{'usage':{'input_tokens':10,'output_tokens':20,"
             + "'total_tokens':30,'output_tokens_details':{'reasoning_tokens':5}}}}}"));
-        batch.count(json("{'response':null,'error':{'code':'batch_expired'}}"));
+        batch.countLine(json("{'response':null,'error':{'code':'batch_expired'}}"));
 
         assertEquals(json("{'input_tokens':13,'input_tokens_details':{'cached_tokens':2},'output_tokens':24,"
             + "'output_tokens_details':{'reasoning_tokens':5},'total_tokens':37}").toString(),

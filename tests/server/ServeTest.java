@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.body;
 import static sheaf.support.RawClient.json;
@@ -36,6 +35,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.support.RawClient;
+import sheaf.support.Signals;
 
 /** The command serve: each test runs it as a process of its own, and speaks to it as anybody may. */
 @Tag("apart")
@@ -175,8 +175,9 @@ class ServeTest {
     @ParameterizedTest
     @CsvSource({"INT, 130", "TERM, 143"})
     void aSignalEndsItAndItsBatchesGoOn(String signal, int status) throws Exception {
-        assumeFalse(signal.equals("INT") && isInterruptIgnored(), "this process ignores SIGINT, and its children do");
-        var first = serve("--engine", "http://127.0.0.1:1/v1");
+        var command = command("--port", "0", "--engine", "http://127.0.0.1:1/v1");
+        command.command(Signals.interruptible(command.command()));
+        var first = start(command);
         var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
@@ -302,12 +303,5 @@ class ServeTest {
 
     static JsonNode error(String response) {
         return json(response.substring(response.indexOf("\r\n\r\n") + 4).getBytes(UTF_8)).get("error");
-    }
-
-    /** A process started in the background by a shell may ignore SIGINT, and hands that on. */
-    static boolean isInterruptIgnored() throws IOException {
-        var status = Path.of("/proc/self/status");
-        return Files.exists(status) && Files.readAllLines(status).stream().filter(line -> line.startsWith("SigIgn:"))
-            .anyMatch(line -> (Long.parseUnsignedLong(line.substring(7).strip(), 16) & 2) != 0);
     }
 }

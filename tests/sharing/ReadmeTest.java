@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.server.BatchServer;
@@ -31,6 +32,7 @@ class ReadmeTest {
 
     @AfterEach void stop() { server.close(); }
 
+    @Tag("apart")
     @Test void everyScriptPrintsWhatTheReadmeSays() throws Exception {
         var script = SCRIPT.matcher(readme());
 
@@ -39,6 +41,7 @@ class ReadmeTest {
         assertEquals(1, readme().split("```java").length - 1, "each script is run");
     }
 
+    @Tag("apart")
     @Test void everyBlockOfCommandsRuns() throws Exception {
         var commands = COMMANDS.matcher(readme());
 

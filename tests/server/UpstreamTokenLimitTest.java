@@ -11,16 +11,17 @@ import java.io.IOException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.server.Upstream.TokenLimit;
 
 /** The limit of a chat completion, in the word that an engine takes. */
-class TokenLimitTest {
+class UpstreamTokenLimitTest {
     final TokenLimit limit = new TokenLimit();
 
     @ParameterizedTest
     @ValueSource(strings = {"max_tokens", "max_completion_tokens"})
     void bothWordsAreSaidUntilAnEngineRefusesThat(String word) throws IOException {
         assertEquals(json("{'messages':[],'max_completion_tokens':7,'max_tokens':7}"),
-            limit.said(json("{'messages':[],'" + word + "':7}")));
+            limit.adapted(json("{'messages':[],'" + word + "':7}")));
     }
 
     @ParameterizedTest
@@ -29,7 +30,7 @@ class TokenLimitTest {
     void whatSaysNoLimitOrBothItselfIsLeftAlone(String body) throws IOException {
         var asked = json(body);
 
-        assertSame(asked, limit.said(asked));
+        assertSame(asked, limit.adapted(asked));
     }
 
     @Test void theNewWordIsTriedFirstAndThenTheOldOne() throws IOException {
@@ -37,11 +38,11 @@ class TokenLimitTest {
         var refusal = Engine.Answer.error(400, null, "max_tokens is not supported");
 
         assertTrue(limit.isRefused(asked, null, refusal));
-        assertEquals(json("{'messages':[],'max_completion_tokens':7}"), limit.said(asked));
+        assertEquals(json("{'messages':[],'max_completion_tokens':7}"), limit.adapted(asked));
 
-        assertTrue(limit.isRefused(asked, limit.word(), refusal));
-        assertEquals(json("{'messages':[],'max_tokens':7}"), limit.said(asked));
-        assertFalse(limit.isRefused(asked, limit.word(), refusal));
+        assertTrue(limit.isRefused(asked, limit.onlyWord(), refusal));
+        assertEquals(json("{'messages':[],'max_tokens':7}"), limit.adapted(asked));
+        assertFalse(limit.isRefused(asked, limit.onlyWord(), refusal));
     }
 
     @Test void aRefusalOfAWordThatAnotherRequestGaveUpChangesNothing() throws IOException {
@@ -51,7 +52,7 @@ class TokenLimitTest {
         limit.isRefused(asked, null, refusal);
 
         assertTrue(limit.isRefused(asked, null, refusal));
-        assertEquals("max_completion_tokens", limit.word());
+        assertEquals("max_completion_tokens", limit.onlyWord());
     }
 
     @Test void anotherErrorIsNoRefusalOfTheLimit() throws IOException {
@@ -59,7 +60,7 @@ class TokenLimitTest {
 
         assertFalse(limit.isRefused(asked, null, Engine.Answer.error(400, null, "max_tokens is too large")));
         assertFalse(limit.isRefused(asked, null, Engine.Answer.error(500, null, "max_tokens is not supported")));
-        assertNull(limit.word());
+        assertNull(limit.onlyWord());
     }
 
     private static JsonNode json(String text) throws IOException {

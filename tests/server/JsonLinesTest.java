@@ -12,9 +12,10 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.server.Json.Lines;
 
 /** The lines of a file, however it ends and however long they are. */
-class LinesTest {
+class JsonLinesTest {
     @TempDir Path dir;
 
     @Test void onlyALineFeedEndsALine() throws IOException {

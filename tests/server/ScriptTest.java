@@ -23,7 +23,7 @@ import sheaf.support.RawClient;
 
 /** What the server does wrong when a test wants it to. */
 @Tag("S29")
-class FaultTest {
+class ScriptTest {
     BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
 
