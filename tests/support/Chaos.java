@@ -43,8 +43,8 @@ import sheaf.support.HoldingProxy.Hold;
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;
-    private static final int LATE_AT_ONCE = 8;           // where even more of the time is pauses
-    private static final int LATE = 5;                   // one run in so many has creates that land late
+    private static final int LATE_AT_ONCE = 10;          // where even more of the time is pauses
+    private static final int LATE = 10;                  // one run in so many has creates that land late
     private static final int SHORT = 4;                  // one run in so many has answers that come short
     private static final int MAX_HELD = 3;               // creates of a run
     private static final int MAX_LOST = 3;               // calls for creates that may go wrong where some land late
@@ -114,7 +114,7 @@ public final class Chaos {
         var runs = IntStream.range(0, seed == null ? count : 1)
             .mapToObj(i -> new Chaos(seed == null ? seed(i) : seed, folder)).toList();
         int batches = runAll(runs.stream().filter(run -> !run.landsLate).toList(), AT_ONCE, "0.2")
-            + runAll(runs.stream().filter(run -> run.landsLate).toList(), LATE_AT_ONCE, "4");
+            + runAll(runs.stream().filter(run -> run.landsLate).toList(), LATE_AT_ONCE, "3");
         var faults = new TreeMap<String, Integer>();
         runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
         return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
@@ -176,7 +176,7 @@ public final class Chaos {
     private synchronized Hold hold(Random chance) {
         if (faults.getOrDefault("held", 0) == MAX_HELD || chance.nextBoolean()) return null;
         counted("held", null);
-        var hold = new Hold(Duration.ofMillis(500 + chance.nextInt(1_500)), HEARD[chance.nextInt(HEARD.length)]);
+        var hold = new Hold(Duration.ofMillis(500 + chance.nextInt(1_000)), HEARD[chance.nextInt(HEARD.length)]);
         story.add("POST /v1/batches held " + hold);
         return hold;
     }

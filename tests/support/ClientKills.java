@@ -40,8 +40,7 @@ public final class ClientKills {
     private static final int LARGE = 1_000_000;                // bytes of a prompt: no socket swallows a part at once
     private static final int AT_ONCE = 2;                      // batches
     private static final int MOMENTS = 8;                      // of a batch
-    private static final int LATE = 3;                         // one batch in so many has creates that land late
-    private static final int SHORT = 4;                        // one in so many has answers that come short
+    private static final int WORLDS = 4;                       // one of them has late creates, one short answers
     private static final int MOST_LIVES = 12;                  // in a row that end well, but lack answers
     private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
         "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
@@ -70,14 +69,14 @@ public final class ClientKills {
         this.folder = folder.resolve("kills-" + Long.toHexString(seed));
         this.bytes = random.nextBoolean() ? LARGE : 0;
         this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
-        this.landsLate = Math.floorMod(seed, LATE) == 0;
-        this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store(), new Random(seed)) : null;
+        this.landsLate = Math.floorMod(seed, WORLDS) == 0;
+        this.shortAnswers = Math.floorMod(seed, WORLDS) == 1 ? new ShortAnswers(store(), new Random(seed)) : null;
     }
 
     /** Returns a seed for the batch of that number: any few that come one after another go through all worlds. */
     private static long seed(int number) {
         long any = ThreadLocalRandom.current().nextLong();
-        return any - Math.floorMod(any, LATE * SHORT) + number % (LATE * SHORT);
+        return any - Math.floorMod(any, WORLDS) + number % WORLDS;
     }
 
     private Path store() { return folder.resolve("store"); }
@@ -96,8 +95,8 @@ public final class ClientKills {
                 .forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
         if (batches > 2)               // with fewer, a kill that comes late may leave one out
             assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
-        return described(kills, batches) + "; creates landed late in " + (batches + LATE - 1) / LATE
-            + " batches, and answers came short in " + (batches + SHORT - 1) / SHORT;
+        return described(kills, batches) + "; creates landed late in " + (batches + WORLDS - 1) / WORLDS
+            + " batches, and answers came short in " + (batches + WORLDS - 2) / WORLDS;
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int first, int batches, Path folder) throws Exception {
@@ -259,7 +258,7 @@ public final class ClientKills {
         private synchronized Hold hold() {
             boolean isIt = process.isAlive() && isTheMoment(Phase.CREATING, CREATE);
             if (!isIt && chance.nextInt(4) > 0) return null;
-            var time = Duration.ofMillis(1_000 + chance.nextInt(isIt ? 2_000 : 1_000));
+            var time = Duration.ofMillis(isIt ? 1_000 + chance.nextInt(2_000) : 500 + chance.nextInt(500));
             if (isIt) killAfter("held for " + time.toMillis() + " ms:", 60 * chance.nextDouble());
             return new Hold(time, isIt ? Hold.WAITS : 504);
         }
