@@ -6,12 +6,14 @@
 //SOURCES SlowLine.java
 //SOURCES ../tests/support/Chaos.java
 //SOURCES ../tests/support/ClientKills.java
+//SOURCES ../tests/support/HoldingProxy.java
 //SOURCES ../tests/support/KilledClient.java
 //SOURCES ../tests/support/Kills.java
 //SOURCES ../tests/support/Ledger.java
 //SOURCES ../tests/support/Project.java
 //SOURCES ../tests/support/RawClient.java
 //SOURCES ../tests/support/ServerProcess.java
+//SOURCES ../tests/support/ShortAnswers.java
 //SOURCES ../tests/support/Witness.java
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java
@@ -42,6 +44,8 @@ class RunBench {
     public static void main(String... args) throws Exception {
         var words = args.length == 0 ? List.of("server") : List.of(args);
         var folder = Files.createTempDirectory("sheaf-bench");
+        // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
+        System.setProperty("sun.net.httpserver.nodelay", "true");
         switch (words.get(0)) {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),

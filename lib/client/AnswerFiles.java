@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.function.Consumer;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Status;
 
 /**
  * Fetches what came back of a batch, both files of each part. One with fewer lines than its provider counted is not
@@ -96,10 +97,11 @@ final class AnswerFiles {
         for (int attempt = wasShort ? Retry.ATTEMPTS : 2; attempt <= Retry.ATTEMPTS && isShort(part); attempt++)
             for (var kind : Journal.KINDS) isNew |= fetchAnew(part, kind);
         long here = lines(part);
-        journal.markShort(part.number(), here < part.answerCount());
-        if (here < part.answerCount())
+        long there = answerCount(part);
+        journal.markShort(part.number(), here < there);
+        if (here < there)
             note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, "
-                + "and the rest is asked for anew", here, part.answerCount(), part.number(), journal.folderName()));
+                + "and the rest is asked for anew", here, there, part.number(), journal.folderName()));
         return isNew;
     }
 
@@ -135,7 +137,13 @@ final class AnswerFiles {
         }
     }
 
-    private boolean isShort(Part part) { return lines(part) < part.answerCount(); }
+    private boolean isShort(Part part) { return lines(part) < answerCount(part); }
+
+    /** Where a provider counts nothing, a part that was run to its end has an answer to each of its requests. */
+    private long answerCount(Part part) {
+        boolean isUncounted = part.requestCounts().total() == 0 && part.status().equals(Status.COMPLETED);
+        return isUncounted ? journal.manifest().partRequests().get(part.number() - 1) : part.answerCount();
+    }
 
     private long lines(Part part) {
         return Journal.KINDS.stream().mapToLong(kind -> lines(journal.answerFile(part.number(), kind))).sum();

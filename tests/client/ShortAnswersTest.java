@@ -67,6 +67,16 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
+    @Test void isToldByItsRequestsWhereNothingIsCounted() {
+        server.claimCounts(0, 0, 0);
+        cutDownloads(FIRST_LOOK);
+
+        assertEquals(ROWS - 5, missing(draft().repair(2)));
+
+        assertEquals(0, missing(draft()));
+        assertEquals(1, batchesThere());
+    }
+
     @Test void isNotPaidForAgainByALargerDraft() {
         cutDownloads(FIRST_LOOK);
         missing(draft());

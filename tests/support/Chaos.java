@@ -1,6 +1,5 @@
 package sheaf.support;
 
-import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.junit.jupiter.api.Assertions.assertIterableEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -29,23 +28,34 @@ import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.Vocabulary.BatchException;
+import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Dialect;
 import sheaf.server.BatchServer.Fault;
 import sheaf.server.BatchServer.Reply;
+import sheaf.support.HoldingProxy.Hold;
 
 /**
  * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
- * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice.
+ * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice. In some
+ * worlds creates land later than any plain look, and in some the answers come short for longer than one look. Clocks do
+ * not jump in any.
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;
+    private static final int LATE_AT_ONCE = 10;          // where even more of the time is pauses
+    private static final int LATE = 10;                  // one run in so many has creates that land late
+    private static final int SHORT = 4;                  // one run in so many has answers that come short
+    private static final int MAX_HELD = 3;               // creates of a run
+    private static final int MAX_LOST = 3;               // calls for creates that may go wrong where some land late
+    private static final String LATEST = "sheaf.late";   // the setting of seconds
     private static final int MAX_PARTS = 8;              // for each model
-    private static final int MAX_CUTS = 2;               // of a file between two lines
+    private static final int MAX_CUTS = 2;               // of a file between two lines, which one look outlives
     private static final Set<String> UNHEARD = Set.of("lost", "truncated", "shortened");   // done, but not known to be
     private static final List<Dialect> DIALECTS = List.of(Dialect.values());
     private static final String HTML = "<html>\n<body>Bad Gateway</body>\n</html>\n";
     private static final int[] STATUSES = {408, 409, 425, 429, 500, 502, 503, 504};
+    private static final int[] HEARD = {0, 502, 504};    // of a create that is held; 0: the connection is closed
     private static final String[] RETRY_AFTER = {"0", "0.02", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"};
 
     private final long seed;
@@ -58,9 +68,12 @@ public final class Chaos {
     private final int rows;
     private final int perPart;               // requests
     private final long queue;                // parts that the script has in the provider's queue
-    private final boolean repairs;           // whether some requests break at first, and the script asks again
+    private final boolean repairs;           // whether some requests break at first, and the script asks again; not
+                                             // where answers come short, for what broke is known bit by bit there
     private final int latency;               // of the engine, in microseconds
     private final double rate;               // faults for each call
+    private final boolean landsLate;         // whether something between script and server holds creates
+    private final ShortAnswers shortAnswers;     // null: none
     private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
     private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
@@ -85,34 +98,53 @@ public final class Chaos {
         this.rows = 1 + random.nextInt(40);
         this.perPart = (rows * models.size() + MAX_PARTS - 1) / MAX_PARTS + random.nextInt(rows);
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
-        this.repairs = random.nextInt(4) == 0;
+        this.landsLate = Math.floorMod(seed, LATE) == 0;
+        this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
+        this.repairs = random.nextInt(4) == 0 && shortAnswers == null;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
+        if (landsLate) settings.add("creates land late");
+        if (shortAnswers != null) settings.add("answers come short");
     }
 
     /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
     public static String run(int count, Path folder) throws Exception {
         System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
         var seed = Long.getLong("sheaf.seed");
-        var runs = Stream.generate(() -> seed == null ? ThreadLocalRandom.current().nextLong() : seed)
-            .limit(seed == null ? count : 1).map(each -> new Chaos(each, folder)).toList();
-        int batches = runAll(runs);
+        var runs = IntStream.range(0, seed == null ? count : 1)
+            .mapToObj(i -> new Chaos(seed == null ? seed(i) : seed, folder)).toList();
+        int batches = runAll(runs.stream().filter(run -> !run.landsLate).toList(), AT_ONCE, "0.2")
+            + runAll(runs.stream().filter(run -> run.landsLate).toList(), LATE_AT_ONCE, "3");
         var faults = new TreeMap<String, Integer>();
         runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
         return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
             + " faults " + faults + ", after which the script ran again "
-            + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times";
+            + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times; creates landed late in "
+            + runs.stream().filter(run -> run.landsLate).count() + " runs, and answers came short in "
+            + runs.stream().filter(run -> run.shortAnswers != null).count();
     }
 
-    /** Runs some at once, because most of their time is pauses, and returns the number of batches. */
-    private static int runAll(List<Chaos> runs) throws Exception {
-        var threads = Executors.newFixedThreadPool(AT_ONCE);
+    /** Returns a seed for the run of that number: any few of them that come one after another go through all worlds. */
+    private static long seed(int number) {
+        long any = ThreadLocalRandom.current().nextLong();
+        return any - Math.floorMod(any, LATE * SHORT) + number % (LATE * SHORT);
+    }
+
+    /**
+     * Runs some at once, because most of their time is pauses, and returns the number of batches.
+     * @param latest seconds that a script looks for a create that was never answered
+     */
+    private static int runAll(List<Chaos> runs, int atOnce, String latest) throws Exception {
+        var before = System.setProperty(LATEST, latest);
+        var threads = Executors.newFixedThreadPool(atOnce);
         try {
             int batches = 0;
             for (var each : runs.stream().map(run -> threads.submit(() -> run.run())).toList()) batches += each.get();
             return batches;
         } finally {
             threads.shutdownNow();
+            if (before == null) System.clearProperty(LATEST);
+            else System.setProperty(LATEST, before);
         }
     }
 
@@ -129,9 +161,24 @@ public final class Chaos {
     }
 
     private void runWithFaults() {
-        try (var server = server()) {
-            check(results(server.baseUrl()));
+        try (var server = server(); var proxy = landsLate ? proxy(server) : null) {
+            check(results(landsLate ? proxy.baseUrl() : server.baseUrl()));
+            if (landsLate) proxy.awaitLanding();
         }
+    }
+
+    private HoldingProxy proxy(BatchServer server) {
+        var chance = new Random(~seed);
+        return new HoldingProxy(server.baseUrl(), () -> hold(chance));
+    }
+
+    /** Holds some of the first creates for longer than a plain look lasts, and not as long as they are looked for. */
+    private synchronized Hold hold(Random chance) {
+        if (faults.getOrDefault("held", 0) == MAX_HELD || chance.nextBoolean()) return null;
+        counted("held", null);
+        var hold = new Hold(Duration.ofMillis(500 + chance.nextInt(1_000)), HEARD[chance.nextInt(HEARD.length)]);
+        story.add("POST /v1/batches held " + hold);
+        return hold;
     }
 
     /** Counts on a server that speaks plainly and makes no faults: not every dialect tells all. */
@@ -156,14 +203,19 @@ public final class Chaos {
     private List<Result> results(String url) {
         while (true) {
             try {
-                return draft(url).submit().await().results().stream().toList();
+                var results = draft(url).submit().await().results();
+                long missing = results.counts().getOrDefault(Outcome.MISSING, 0L);
+                if (missing == 0 || shortAnswers == null) return results.stream().toList();
+                endings.add(missing + " answers missing");
             } catch (BatchException | UncheckedIOException e) {
                 endings.add(e.getMessage());
-                int most = 20 + faults.values().stream().mapToInt(n -> n).sum();
-                assertTrue(endings.size() <= most, () -> "no end after " + endings);
             }
+            int most = 20 + faultCount();
+            assertTrue(endings.size() <= most, () -> "no end after " + endings);
         }
     }
+
+    private synchronized int faultCount() { return faults.values().stream().mapToInt(n -> n).sum(); }
 
     private Draft draft(String url) {
         var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
@@ -240,7 +292,10 @@ public final class Chaos {
     private synchronized Fault fault(String request) {
         var kind = kind(request);
         var chance = chances.computeIfAbsent(kind, each -> new Random(seed + each.hashCode()));
+        var cut = shortAnswers == null ? null : shortAnswers.fault(request);
+        if (cut != null) return counted("short", cut);
         int most = worst.computeIfAbsent(kind, each -> 2 + chance.nextInt(25));
+        if (landsLate && kind.equals("POST /v1/batches")) most = Math.min(most, MAX_LOST);
         if (calls.merge(kind, 1, Integer::sum) > most || chance.nextDouble() >= rate) return null;
         var fault = fault(request, chance);
         story.add(kind + " #" + calls.get(kind) + " " + last);
@@ -273,32 +328,15 @@ public final class Chaos {
         return counted(String.valueOf(status), fault);
     }
 
-    /**
-     * Returns where an answer breaks off: anywhere, or between two lines of a file, where nobody sees it at once. A
-     * file that always ends there would be believed, and rightly.
-     */
+    /** Returns where an answer breaks off: anywhere, or between two lines of a file, where nobody sees it at once. */
     private long cut(String request, Random chance) {
         int anywhere = 1 + chance.nextInt(400);
         boolean between = chance.nextBoolean();
         int line = chance.nextInt(10);
         if (!between || !request.endsWith("/content") || cuts.merge(request, 1, Integer::sum) > MAX_CUTS)
             return anywhere;
-        if (line == 0) return 0;
-        var content = content(request.split("/")[3]);
-        for (int at = 0; (at = content.indexOf('\n', at) + 1) > 0; )
-            if (--line == 0) return at;
-        return anywhere;
-    }
-
-    /** Returns a file as it is sent, one character a byte; some dialects have lines of their own beside the record. */
-    private String content(String id) {
-        var path = store.resolve("files").resolve(id);
-        var shown = path.resolveSibling(id + ".shown");
-        try {
-            return Files.readString(Files.exists(shown) ? shown : path, ISO_8859_1);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        long end = ShortAnswers.end(ShortAnswers.content(store, request.split("/")[3]), line);
+        return end < 0 ? anywhere : end;
     }
 
     private Fault counted(String name, Fault fault) {

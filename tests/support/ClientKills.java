@@ -27,18 +27,24 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
+import sheaf.support.HoldingProxy.Hold;
 
 /**
  * Runs a script in a JVM of its own and kills that, at moments of its whole life that a seed chooses, and again and
- * again over the same batch; then lets it end, and asserts that no row was lost and nothing was paid twice.
+ * again over the same batch; then lets it end, and asserts that no row was lost and nothing was paid twice. In some
+ * worlds a create is held for longer than the script is dead, and in some the answers come short for longer than one
+ * look. Clocks do not jump in any.
  */
 public final class ClientKills {
     private static final Duration END = Duration.ofMinutes(1);
     private static final int LARGE = 1_000_000;                // bytes of a prompt: no socket swallows a part at once
     private static final int AT_ONCE = 2;                      // batches
     private static final int MOMENTS = 8;                      // of a batch
+    private static final int WORLDS = 4;                       // one of them has late creates, one short answers
+    private static final int MOST_LIVES = 12;                  // in a row that end well, but lack answers
     private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
         "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
+    private static final String CREATE = "POST /v1/batches";
     private static final AtomicLong START = new AtomicLong(300);   // milliseconds until the first row, as last seen
 
     /** Where a script is, as its last words or its last HTTP request tell. */
@@ -49,9 +55,12 @@ public final class ClientKills {
     private final Path folder;
     private final int bytes;
     private final int queue;                                   // parts that the script has in the provider's queue
+    private final boolean landsLate;                           // whether something before the server holds creates
+    private final ShortAnswers shortAnswers;                   // null: none
     private final List<String> story = new ArrayList<>();      // the kills
     private final Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
     private BatchServer server;
+    private HoldingProxy proxy;                                // null: nothing is between
     private volatile Life life;
 
     public ClientKills(long seed, Path folder) {
@@ -60,7 +69,17 @@ public final class ClientKills {
         this.folder = folder.resolve("kills-" + Long.toHexString(seed));
         this.bytes = random.nextBoolean() ? LARGE : 0;
         this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
+        this.landsLate = Math.floorMod(seed, WORLDS) == 0;
+        this.shortAnswers = Math.floorMod(seed, WORLDS) == 1 ? new ShortAnswers(store(), new Random(seed)) : null;
     }
+
+    /** Returns a seed for the batch of that number: any few that come one after another go through all worlds. */
+    private static long seed(int number) {
+        long any = ThreadLocalRandom.current().nextLong();
+        return any - Math.floorMod(any, WORLDS) + number % WORLDS;
+    }
+
+    private Path store() { return folder.resolve("store"); }
 
     /**
      * Kills at least so many clients, or those of the one batch of {@code sheaf.seed}, and returns a sentence about
@@ -72,17 +91,19 @@ public final class ClientKills {
         var kills = new EnumMap<Phase, Integer>(Phase.class);
         int batches = 0;
         for (int more; (more = (count - sum(kills) + MOMENTS - 1) / MOMENTS) > 0; batches += more)
-            killAtOnce(more, folder).forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
+            killAtOnce(batches, more, folder)
+                .forEach(each -> each.forEach((phase, n) -> kills.merge(phase, n, Integer::sum)));
         if (batches > 2)               // with fewer, a kill that comes late may leave one out
             assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
-        return described(kills, batches);
+        return described(kills, batches) + "; creates landed late in " + (batches + WORLDS - 1) / WORLDS
+            + " batches, and answers came short in " + (batches + WORLDS - 2) / WORLDS;
     }
 
-    private static List<Map<Phase, Integer>> killAtOnce(int batches, Path folder) throws Exception {
+    private static List<Map<Phase, Integer>> killAtOnce(int first, int batches, Path folder) throws Exception {
         var threads = Executors.newFixedThreadPool(AT_ONCE);
         var running = new ArrayList<Future<Map<Phase, Integer>>>();
         for (int i = 0; i < batches; i++) {
-            var each = new ClientKills(ThreadLocalRandom.current().nextLong(), folder);
+            var each = new ClientKills(seed(first + i), folder);
             running.add(threads.submit(() -> each.run()));
         }
         threads.shutdown();
@@ -102,23 +123,32 @@ public final class ClientKills {
     /** Kills the script in each of its phases over one batch, lets it end, and returns where it was at the kills. */
     public Map<Phase, Integer> run() throws Exception {
         Files.createDirectories(folder);
-        server = BatchServer.start();
+        server = BatchServer.options().store(store()).start();
+        if (landsLate) proxy = new HoldingProxy(server.baseUrl(), () -> life.hold());
         try {
             int latency = random.nextInt(20);
-            server.reply(text -> late(text, latency)).onEvery(request -> life.ask(request));
+            server.reply(text -> late(text, latency)).onEvery(this::fault);
             boolean goesOn = true;
             for (var moment : moments()) goesOn = goesOn && live(moment);
             if (goesOn) live(null);
             check();
             return kills;
         } catch (Exception | AssertionError e) {
-            throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue, " + story
-                + "): " + e.getMessage(), e);
+            throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue"
+                + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "") + ", "
+                + story + "): " + e.getMessage(), e);
         } finally {
             life.kill();
+            if (landsLate) proxy.close();
             server.close();
             Project.deleteTree(folder);
         }
+    }
+
+    /** A create that may be held goes wrong where that is done, and the list of batches tells what came of it. */
+    private Fault fault(String request) {
+        var fault = landsLate && request.endsWith("/v1/batches") ? null : life.ask(request);
+        return fault == null && shortAnswers != null ? shortAnswers.fault(request) : fault;
     }
 
     private static String late(String text, int millis) {
@@ -145,16 +175,22 @@ public final class ClientKills {
 
     private Moment moment(Phase phase, int nth) { return new Moment(phase, nth, random.nextLong()); }
 
-    /** Runs the script until the moment, or to its end; returns whether it has to run again. */
+    /** Runs the script until the moment, or to its end with all answers; returns whether it has to run again. */
     private boolean live(Moment moment) throws Exception {
-        life = new Life(moment);
-        if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + this);
-        if (life.isKilled()) {
-            kills.merge(life.phase, 1, Integer::sum);
-            story.add(life.toString());
-        } else if (life.process.exitValue() != 0)
-            throw new AssertionError("the script failed: " + Files.readString(errors()));
-        return life.isKilled();
+        for (int lives = 1; lives <= MOST_LIVES; lives++) {
+            life = new Life(moment);
+            if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + this);
+            if (life.isKilled()) {
+                kills.merge(life.phase, 1, Integer::sum);
+                story.add(life.toString());
+                return true;
+            }
+            int status = life.process.exitValue();
+            if (status == 0) return false;
+            if (shortAnswers == null || status != KilledClient.INCOMPLETE)
+                throw new AssertionError("the script failed: " + Files.readString(errors()));
+        }
+        throw new AssertionError("answers are missing after " + MOST_LIVES + " runs");
     }
 
     private Path output() { return folder.resolve("results"); }
@@ -187,9 +223,9 @@ public final class ClientKills {
 
         private Process start() throws IOException {
             var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-Dsheaf.late=1", "-cp",
-                System.getProperty("java.class.path"),
-                "sheaf.support.KilledClient", server.baseUrl(), output().toString(), "" + bytes, "" + queue);
+                "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-Dsheaf.late=" + (landsLate ? 6 : 1),
+                "-cp", System.getProperty("java.class.path"), "sheaf.support.KilledClient",
+                landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue);
             builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
             builder.environment().put("SHEAF_HOME", folder.resolve("home").toString());
             return builder.redirectError(errors().toFile()).start();
@@ -216,6 +252,15 @@ public final class ClientKills {
         /** Takes an HTTP request of the script before it is served, and returns how it goes wrong, if it does. */
         private Fault ask(String request) {
             return process.isAlive() && isTheMoment(phase(request), request) ? strike() : null;
+        }
+
+        /** Takes a create on its way to the server; one that is the moment is held while the script is killed. */
+        private synchronized Hold hold() {
+            boolean isIt = process.isAlive() && isTheMoment(Phase.CREATING, CREATE);
+            if (!isIt && chance.nextInt(4) > 0) return null;
+            var time = Duration.ofMillis(isIt ? 1_000 + chance.nextInt(2_000) : 500 + chance.nextInt(500));
+            if (isIt) killAfter("held for " + time.toMillis() + " ms:", 60 * chance.nextDouble());
+            return new Hold(time, isIt ? Hold.WAITS : 504);
         }
 
         private static Phase phase(String request) {
@@ -271,6 +316,8 @@ public final class ClientKills {
     }
 
     private void check() throws IOException {
+        if (landsLate) proxy.awaitLanding();
+        server.onEvery(request -> null);
         assertEquals(IntStream.rangeClosed(1, KilledClient.ROWS)
             .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
             Files.readString(output()));

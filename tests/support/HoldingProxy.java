@@ -13,38 +13,55 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
+import java.util.Iterator;
 import java.util.List;
+import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Supplier;
 
 /**
- * Something between a client and a server that holds the first create, while the client hears what a test says. It
- * drops Idempotency-Key, as if the provider did not know it.
+ * Something between a client and a server that holds creates, while the client hears what a test says. It drops
+ * Idempotency-Key, as if the provider did not know it.
  */
 public final class HoldingProxy implements AutoCloseable {
-    private static final HttpClient HTTP = HttpClient.newHttpClient();
+    private static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+    /** Headers of one connection, or of a length that the next hop counts itself. */
+    private static final Set<String> OWN_HEADERS = Set.of("connection", "content-length", "date", "transfer-encoding");
     private final HttpServer server;
     private final ExecutorService threads = Executors.newCachedThreadPool();
-    private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor();
+    private final ScheduledExecutorService clock = Executors.newScheduledThreadPool(4);
     private final String target;
-    private final Duration hold;
-    private final int status;
+    private final Supplier<Hold> holds;
     private final List<String> keys = new CopyOnWriteArrayList<>();
-    private final CountDownLatch landed = new CountDownLatch(1);
+    private final List<Future<HttpResponse<byte[]>>> landings = new CopyOnWriteArrayList<>();
 
     /**
-     * @param baseUrl of the server behind
-     * @param hold after which the first create reaches it; negative: never
-     * @param status that the client hears at once; 0: the connection is closed
+     * What becomes of a create.
+     * @param time after which it reaches the server; negative: never
+     * @param status that the client hears at once; 0: the connection is closed; {@link #WAITS}: nothing, and the
+     *        server's answer when that comes
      */
+    public record Hold(Duration time, int status) {
+        public static final int WAITS = -1;
+    }
+
+    /** Holds the first create before a server of this URL for so long; its client hears the status at once. */
     public HoldingProxy(String baseUrl, Duration hold, int status) {
+        this(baseUrl, onlyFirst(new Hold(hold, status)));
+    }
+
+    /** Asks for each create before a server of this URL whether it is held; null: it is passed on at once. */
+    public HoldingProxy(String baseUrl, Supplier<Hold> holds) {
         target = baseUrl.replaceFirst("/v1$", "");
-        this.hold = hold;
-        this.status = status;
+        this.holds = holds;
         try {
             server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         } catch (IOException e) {
@@ -53,6 +70,11 @@ public final class HoldingProxy implements AutoCloseable {
         server.setExecutor(threads);
         server.createContext("/", this::take);
         server.start();
+    }
+
+    private static Supplier<Hold> onlyFirst(Hold hold) {
+        Iterator<Hold> first = List.of(hold).iterator();
+        return () -> first.hasNext() ? first.next() : null;
     }
 
     public String baseUrl() { return "http://127.0.0.1:" + server.getAddress().getPort() + "/v1"; }
@@ -65,26 +87,39 @@ public final class HoldingProxy implements AutoCloseable {
         boolean isCreate = exchange.getRequestMethod().equals("POST")
             && exchange.getRequestURI().getPath().endsWith("/batches");
         if (isCreate) keys.add(exchange.getRequestHeaders().getFirst("Idempotency-Key"));
-        if (!isCreate || keys.size() > 1) {
-            pass(exchange, send(request));
-            return;
+        var hold = isCreate ? holds.get() : null;
+        if (hold == null) pass(exchange, send(request));
+        else hold(exchange, request, hold);
+    }
+
+    private void hold(HttpExchange exchange, HttpRequest request, Hold hold) throws IOException {
+        if (!hold.time.isNegative()) {
+            var landing = clock.schedule(() -> send(request), hold.time.toMillis(), TimeUnit.MILLISECONDS);
+            landings.add(landing);
+            if (hold.status == Hold.WAITS) pass(exchange, answer(landing));
         }
-        if (!hold.isNegative()) clock.schedule(() -> land(request), hold.toMillis(), TimeUnit.MILLISECONDS);
-        if (status > 0) exchange.sendResponseHeaders(status, -1);
+        if (hold.status > 0) exchange.sendResponseHeaders(hold.status, -1);
         exchange.close();
     }
 
-    private void land(HttpRequest request) {
-        send(request);
-        landed.countDown();
+    private static HttpResponse<byte[]> answer(Future<HttpResponse<byte[]>> landing) {
+        try {
+            return landing.get();
+        } catch (ExecutionException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
-    /** Waits until the held create has reached the server. */
+    /** Waits until each create that is held has reached the server. */
     public void awaitLanding() {
-        try {
-            if (!landed.await(1, TimeUnit.MINUTES)) throw new IllegalStateException("the create never landed");
-        } catch (InterruptedException e) {
-            throw new IllegalStateException(e);
+        for (var landing : landings) {
+            try {
+                landing.get(1, TimeUnit.MINUTES);
+            } catch (ExecutionException hungUp) {
+                // it has reached the server all the same
+            } catch (InterruptedException | TimeoutException e) {
+                throw new IllegalStateException("the create never landed", e);
+            }
         }
     }
 
@@ -109,8 +144,9 @@ public final class HoldingProxy implements AutoCloseable {
     }
 
     private static void pass(HttpExchange exchange, HttpResponse<byte[]> response) throws IOException {
-        response.headers().firstValue("Content-Type")
-            .ifPresent(type -> exchange.getResponseHeaders().set("Content-Type", type));
+        response.headers().map().forEach((name, values) -> {
+            if (!OWN_HEADERS.contains(name.toLowerCase(Locale.ROOT))) exchange.getResponseHeaders().put(name, values);
+        });
         exchange.sendResponseHeaders(response.statusCode(), response.body().length == 0 ? -1 : response.body().length);
         if (response.body().length > 0) exchange.getResponseBody().write(response.body());
         exchange.close();

@@ -10,12 +10,14 @@ import java.util.stream.Stream;
 import sheaf.Sheaf;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.Outcome;
 
 /** The script that {@link ClientKills} kills. It says on stdout where it is, so that the moment can be chosen. */
 public final class KilledClient {
     public static final int ROWS = 25;
     public static final int PARTS = 5;
     public static final int LARGE_PART = 3;
+    public static final int INCOMPLETE = 3;                    // the status to exit with if answers are missing
 
     private KilledClient() {}
 
@@ -33,7 +35,9 @@ public final class KilledClient {
         say("submitted");
         batch.await();
         say("ended");
-        write(batch.results(), Path.of(args[1]));
+        var results = batch.results();
+        if (results.counts().containsKey(Outcome.MISSING)) System.exit(INCOMPLETE);
+        write(results, Path.of(args[1]));
         say("written");
     }
 
