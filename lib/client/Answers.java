@@ -118,6 +118,9 @@ final class Answers {
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
 
+    /** Whether fewer answers of some part came than its provider counted. */
+    boolean isShort() { return journal.partNumbers().anyMatch(journal::isShort); }
+
     /** Whether fewer answers of its part came than the provider counted. */
     boolean isShort(long index) { return !requests.isReused(index) && journal.isShort(requests.part(index)); }
 

@@ -150,10 +150,15 @@ final class Exchanges {
     }
 
     /**
-     * Sends again what may end better, up to so many times, and returns these with what came of it.
+     * Sends again what may end better, up to so many times, and returns these with what came of it. While not all
+     * answers have come, more failures may come to light, and what was sent again would be sent with them once more.
      * @param submit submits a draft of these settings, and returns what came
      */
     Exchanges repaired(int rounds, Consumer<String> note, Function<Settings, Exchanges> submit) {
+        if (rounds > 0 && answers.isShort()) {
+            note.accept("repair: not all answers have come, and what failed is sent again once they have; run again");
+            return this;
+        }
         var merged = this;
         var last = this;
         for (int round = 1; round <= rounds; round++) {

@@ -305,8 +305,8 @@ final class Submission {
         long start = System.nanoTime();
         var latest = Retry.latest(provider.isLocal());
         note.accept("submit: a create of part " + part + " of " + journal.folderName()
-            + " was sent, and no batch of it is known; looking for one at " + provider.name() + " for " + Progress.text(latest)
-            + ", for it may still arrive and a second one would be paid too");
+            + " was sent, and no batch of it is known; looking for one at " + provider.name() + " for "
+            + Progress.text(latest) + ", for it may still arrive and a second one would be paid too");
         for (var retry = Retry.ofLooks(provider.isLocal()); ; ) {
             var left = latest.minusNanos(System.nanoTime() - start);
             if (left.isNegative()) return null;

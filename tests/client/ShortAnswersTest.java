@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import java.nio.file.Path;
@@ -11,6 +12,7 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -23,6 +25,7 @@ import sheaf.Sheaf.Provider;
 import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
+import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
 
@@ -65,6 +68,22 @@ class ShortAnswersTest {
         assertEquals(ROWS - 5, missing(draft().repair(2)));
 
         assertEquals(1, batchesThere());
+    }
+
+    /** What failed comes to light bit by bit, and would be sent once more with each bit. */
+    @Test void isRepairedOnceItIsWhole() {
+        var broken = new AtomicInteger();
+        server.answer(body -> body.toString().matches(".*row [27]\".*") && broken.incrementAndGet() <= 2
+            ? Reply.error(500, "x", "broken") : Reply.text("fine"));
+        cutDownloads(FIRST_LOOK + 3);                  // and those of the short error file
+        missing(draft().repair(1));
+        assertEquals(1, batchesThere());
+
+        assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
+
+        assertEquals(2, batchesThere());
+        assertEquals(2, kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow()
+            .requestCounts().total());
     }
 
     @Test void isToldByItsRequestsWhereNothingIsCounted() {

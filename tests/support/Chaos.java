@@ -68,8 +68,7 @@ public final class Chaos {
     private final int rows;
     private final int perPart;               // requests
     private final long queue;                // parts that the script has in the provider's queue
-    private final boolean repairs;           // whether some requests break at first, and the script asks again; not
-                                             // where answers come short, for what broke is known bit by bit there
+    private final boolean repairs;           // whether some requests break at first, and the script asks again
     private final int latency;               // of the engine, in microseconds
     private final double rate;               // faults for each call
     private final boolean landsLate;         // whether something between script and server holds creates
@@ -100,7 +99,7 @@ public final class Chaos {
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
         this.landsLate = Math.floorMod(seed, LATE) == 0;
         this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
-        this.repairs = random.nextInt(4) == 0 && shortAnswers == null;
+        this.repairs = random.nextInt(4) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
         if (landsLate) settings.add("creates land late");
