@@ -120,8 +120,8 @@ class GuideTest {
             var route = exchange.getRequestMethod() + " " + exchange.getRequestURI().getPath();
             heard.add(route);
             var answers = script.getOrDefault(route, new ArrayDeque<>());
-            var answer = answers.size() > 1 ? answers.poll() : answers.isEmpty()
-                ? "404 {\"error\":{\"message\":\"no\"}}" : answers.peek();
+            if (answers.isEmpty()) answers.add("404 {\"error\":{\"message\":\"no\"}}");
+            var answer = answers.size() > 1 ? answers.poll() : answers.peek();
             int status = answer.matches("(?s)[0-9]{3} .*") ? Integer.parseInt(answer.substring(0, 3)) : 200;
             var body = (status == 200 ? answer : answer.substring(4)).getBytes(StandardCharsets.UTF_8);
             exchange.sendResponseHeaders(status, body.length == 0 ? -1 : body.length);

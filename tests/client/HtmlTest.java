@@ -73,10 +73,12 @@ class HtmlTest {
     }
 
     @Test void aFailedRowIsMarkedWithItsOutcomeItsErrorAndWhatCame() throws Exception {
-        server.answer(body ->
-            body.toString().contains("long") ? BatchServer.Reply.text("so <far>").finishReason("length")
-            : body.toString().contains("bad") ? BatchServer.Reply.error(400, "odd", "no & never")
-            : BatchServer.Reply.text("ok"));
+        server.answer(body -> {
+            var asked = body.toString();
+            if (asked.contains("long")) return BatchServer.Reply.text("so <far>").finishReason("length");
+            return asked.contains("bad") ? BatchServer.Reply.error(400, "odd", "no & never")
+                : BatchServer.Reply.text("ok");
+        });
 
         var html = ask("fine", "long", "bad").submit().results().toHtml();
 

@@ -266,7 +266,8 @@ public final class ClientKills {
         private static Phase phase(String request) {
             boolean batches = request.contains("/v1/batches");
             boolean one = request.matches("GET .*/(files|batches)/.*");
-            return batches ? one ? Phase.WAITING : Phase.CREATING : one ? Phase.DOWNLOADING : Phase.UPLOADING;
+            if (batches) return one ? Phase.WAITING : Phase.CREATING;
+            return one ? Phase.DOWNLOADING : Phase.UPLOADING;
         }
 
         private Fault strike() {
@@ -277,9 +278,9 @@ public final class ClientKills {
                 case 3 -> killAfter("served, and cut off:", 10 * chance.nextDouble());
                 default -> killAfter("answered:", 20 * chance.nextDouble());
             }
-            return how.startsWith("sent, and never") ? Fault.dropped()
-                : how.startsWith("served, but") ? Fault.late(Duration.ofSeconds(1))
-                : how.startsWith("served, and cut") ? Fault.lost() : null;
+            if (how.startsWith("sent, and never")) return Fault.dropped();
+            if (how.startsWith("served, but")) return Fault.late(Duration.ofSeconds(1));
+            return how.startsWith("served, and cut") ? Fault.lost() : null;
         }
 
         private void killAfter(String how, double millis) {
