@@ -37,14 +37,20 @@ final class UnsteadyProvider implements AutoCloseable {
         stub = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         stub.setExecutor(threads);
         stub.createContext("/v1/files", this::upload);
-        var batch = "{\"id\":\"b\",\"status\":\"completed\",\"output_file_id\":\"out\"}";
         stub.createContext("/v1/batches", exchange -> send(exchange, 200, exchange.getRequestMethod().equals("GET")
-            ? "{\"data\":[]}" : batch));
-        stub.createContext("/v1/batches/b", exchange -> send(exchange, 200, batch));
+            ? "{\"data\":[]}" : batch()));
+        stub.createContext("/v1/batches/b", exchange -> send(exchange, 200, batch()));
         stub.createContext("/v1/files/out", exchange -> send(exchange, size == null ? 404 : 200,
             "{\"bytes\":" + size + "}"));
         stub.createContext("/v1/files/out/content", this::content);
         stub.start();
+    }
+
+    /** Counts as many answers as the file has. */
+    private String batch() {
+        var lines = new String(content, UTF_8).lines().count();
+        return "{\"id\":\"b\",\"status\":\"completed\",\"output_file_id\":\"out\",\"request_counts\":{\"total\":"
+            + lines + ",\"completed\":" + lines + "}}";
     }
 
     String baseUrl() { return "http://127.0.0.1:" + stub.getAddress().getPort() + "/v1"; }
