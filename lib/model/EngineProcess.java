@@ -111,6 +111,7 @@ final class EngineProcess {
     }
 
     private IllegalStateException failed(String what, Exception cause) {
+        if (!isAlive()) awaitLastWords();      // to end it closes the pipe, with what is still in there
         end();
         awaitLastWords();
         return new IllegalStateException("start: the engine " + what + " (" + lastWords() + "); " + log.cure(), cause);
