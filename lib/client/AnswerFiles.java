@@ -105,11 +105,12 @@ final class AnswerFiles {
         return isNew;
     }
 
-    /** A provider may have named a file of the part since it ended. */
+    /** A provider may have named a further file of the part since it ended; one that it names no more was there. */
     private Part asNamedNow(Part part) {
         try {
             var now = Part.of(part.number(), api.retrieve("results", part.id()));
-            if (!now.status().isTerminal() || now.files().equals(part.files())) return part;
+            boolean namesMore = now.files().size() > part.files().size() && now.files().containsAll(part.files());
+            if (!now.status().isTerminal() || !namesMore) return part;
             journal.ended(part.number(), now.json());
             return now;
         } catch (BatchException | UncheckedIOException unknown) {

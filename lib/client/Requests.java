@@ -163,7 +163,7 @@ final class Requests {
         values.put("customId", sent.customId());
         values.put("template", sent.template());
         values.put("row", sent.row());
-        return new Request(number, number, values, body.path("model").asText(),
+        return new Request(number, values, body.path("model").asText(),
             Request.fitting(Json.line(line), "retry: " + clip(sent.customId(), 60), provider));
     }
 
@@ -190,7 +190,7 @@ final class Requests {
         line.put("url", endpoint);
         line.set("body", body(prompt, model, values));
         var where = "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
-        return new Request(number, row, values, model, Request.fitting(Json.line(line), where, provider));
+        return new Request(row, values, model, Request.fitting(Json.line(line), where, provider));
     }
 
     private ObjectNode body(Text prompt, String model, Map<String, Object> values) {
@@ -259,7 +259,7 @@ final class Requests {
     }
 
     /** One request as it goes out: its line, and what stays here to join the answer to its row. */
-    record Request(long number, long row, Map<String, Object> values, String model, byte[] line) {
+    record Request(long row, Map<String, Object> values, String model, byte[] line) {
         /** What a literal prompt has for a row; an empty row of the user's is another one. */
         static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
 
@@ -284,7 +284,6 @@ final class Requests {
         private final Connection provider;                     // its limits
         private final Lines lines;
         private final Map<String, Long> ids = new HashMap<>();  // the line of each
-        private long number;
         private String url;                                    // of the lines so far; null before the first
 
         RequestFile(InputFile input, Connection provider) {
@@ -314,9 +313,8 @@ final class Requests {
             var text = lines.text();
             var line = parse(text);
             check(line);
-            number++;
             var where = "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")";
-            return new Request(number, number, null, line.at("/body/model").asText(),
+            return new Request(lines.number(), null, line.at("/body/model").asText(),
                 Request.fitting(bytes(text), where, provider));
         }
 
