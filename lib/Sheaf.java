@@ -336,8 +336,9 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. A name
-         * with a date in it tells one day's batch from the next day's over the same rows.
+         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. What
+         * batches of the same name and provider have answered is not asked again; another name, such as one with the
+         * day's date, asks anew.
          */
         public Draft name(String name) { return with(settings.name(name)); }
 
@@ -380,8 +381,8 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that cannot be fetched is not. Each round is a batch of
-         * its own, that is paid. If not called, none is sent again.
+         * the limit of tokens. What may be answered in a file that cannot be fetched is not, and nothing is while not
+         * all answers have come. Each round is a batch of its own, that is paid. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -446,8 +447,10 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Expands the rows, uploads the input files and creates the batch. Returns before any request has run. A draft
-         * that was submitted before is not sent again: the returned batch is that one.
+         * that was submitted before is not sent again: the returned batch is that one. Nor are requests that earlier
+         * batches of the same name and provider have answered: their answers are taken over.
          * @throws IllegalArgumentException if the data, a template or a setting is at fault; nothing was sent
+         * @throws IllegalStateException if an earlier batch is still at work on some of the requests; nothing was sent
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
