@@ -193,7 +193,7 @@ class BatchTest {
     @Test void anUnknownBatchIsASentence() {
         var fault = assertThrows(BatchException.class, () -> here().batch("gpt-4.1"));
 
-        assertEquals("batch: no batch \"gpt-4.1\" at local and none in " + home
+        assertEquals("batch: no batch \"gpt-4.1\" at " + server.baseUrl() + " and none in " + home
             + "; a new one is batch().model(\"gpt-4.1\")", fault.getMessage());
         assertEquals(404, fault.status());
     }

@@ -60,7 +60,7 @@ class ResumeTest {
         var said = Printed.stderr(() -> ask("a", "b").system("Be brief.").submit());
 
         assertTrue(said.matches("(?s)tickets: 2 requests; 0 answered before, 2 sent; the system prompt changed\n"
-            + "submitted batch_\\w+ to local \\(2 requests\\); kept in .*"), said);
+            + "submitted batch_\\w+ to " + server.baseUrl() + " \\(2 requests\\); kept in .*"), said);
     }
 
     @Test void rowsAreComparedByWhatIsInThemAndNotByTheirPlace() {

@@ -227,8 +227,8 @@ class StepsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "status none | status: no batch none at local, and none is kept here; ./jbang batches lists what there is",
-        "results file-1 | results: no batch file-1 at local, and none is kept here; that is the id of a file; ./jbang "
+        "status none | status: no batch none at URL, and none is kept here; ./jbang batches lists what there is",
+        "results file-1 | results: no batch file-1 at URL, and none is kept here; that is the id of a file; ./jbang "
             + "batches lists what there is",
         "submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the file "
             + "itself: ./jbang submit requests.jsonl",
@@ -240,7 +240,7 @@ class StepsTest {
     void whatCannotBeDoneIsASentenceAndExitCode1(String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
 
-        assertEquals(new Run(1, "", sentence + "\n"), steps(command.split(" ")));
+        assertEquals(new Run(1, "", sentence.replace("URL", server.baseUrl()) + "\n"), steps(command.split(" ")));
     }
 
     @Test void aFileOfNoRequestsIsToldByItsLineAndNothingIsSent() {
@@ -269,7 +269,7 @@ class StepsTest {
         var theirs = new Provider("theirs", server.baseUrl(), "SHEAF_API_KEY", here().limits(), here().dialect());
         batch().provider(theirs).quiet().name("elsewhere").model("m").prompts("a").submit();
 
-        assertEquals("status: no batch elsewhere at local; it is one of theirs; ./jbang batches --provider "
+        assertEquals("status: no batch elsewhere at " + server.baseUrl() + "; it is one of theirs; ./jbang batches --provider "
             + server.baseUrl() + " lists what there is\n",
             steps("status", "elsewhere", "--provider", server.baseUrl()).err());
     }
