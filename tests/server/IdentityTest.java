@@ -272,8 +272,7 @@ class IdentityTest {
     }
 
     StubEngine stub(int port, String name) {
-        return StubEngine.start(port, exchange -> {
-            if (name != null) exchange.getResponseHeaders().set("x-sheaf-engine", name);
+        return StubEngine.named(name, port, exchange -> {
             if (exchange.getRequestMethod().equals("POST")) asked.incrementAndGet();
             StubEngine.answer(exchange, 200, HI);
         });
