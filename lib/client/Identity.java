@@ -3,8 +3,8 @@ package sheaf;
 import com.openai.core.http.Headers;
 
 /**
- * Who a server says that it is, with each answer: its store, and what answers behind it. Sheaf's own server does, whatever
- * port it has; any other is who its base URL says, and says nothing here.
+ * Who a server says that it is, with each answer: its store, and what answers behind it. Sheaf's own server does, on
+ * whatever port; any other is who its base URL says.
  */
 record Identity(String store, String engine) {
     /** Of a server that does not say. */
