@@ -116,7 +116,7 @@ final class Parameters {
 
         private static Refusal refusal(RuntimeException e, Refusal tooLarge) {
             var cause = e.getCause() == null ? e : e.getCause();
-            var why = String.valueOf(cause.getMessage());
+            var why = Refusal.reason(cause);
             if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
                 return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
             if (why.contains("exceeded")) return tooLarge;

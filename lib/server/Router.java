@@ -186,10 +186,10 @@ final class Router extends Handler.Abstract {
     }
 
     private static String unhandled(Request request, int status) {
-        if (status < 500) return String.valueOf(request.getAttribute(ErrorHandler.ERROR_MESSAGE));
-        var cause = request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
-        if (cause instanceof UncheckedIOException store) return String.valueOf(store.getMessage());
-        return "The server could not do this (" + (cause == null ? status : cause.getClass().getSimpleName()) + ").";
+        var cause = (Throwable) request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
+        if (status < 500 || cause == null) return String.valueOf(request.getAttribute(ErrorHandler.ERROR_MESSAGE));
+        if (cause instanceof UncheckedIOException store) return Refusal.reason(store);
+        return "The server could not do this (" + Refusal.reason(cause) + ").";
     }
 
     private void webPage(Call call) {
