@@ -96,7 +96,7 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
     private static void putSettings(JsonNode asked, ObjectNode body) {
         body.put("background", false).putNull("instructions").putNull("max_output_tokens")
             .putNull("max_tool_calls").put("parallel_tool_calls", true).putNull("previous_response_id")
-            .put("service_tier", "default").put("store", true).put("temperature", 1).put("tool_choice", "auto")
+            .put("service_tier", "default").put("temperature", 1).put("tool_choice", "auto")
             .put("top_logprobs", 0).put("top_p", 1).put("truncation", "disabled");
         body.putArray("tools");
         body.putObject("metadata");
@@ -146,7 +146,8 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
         int asking = request.words();
         int answering = said.stream().mapToInt(EchoReply::words).sum();
         var usage = Json.object().put(input + "_tokens", asking);
-        usage.putObject(input + "_tokens_details").put("cached_tokens", 0);
+        var details = usage.putObject(input + "_tokens_details").put("cached_tokens", 0);
+        if (input.equals("input")) details.put("cache_write_tokens", 0);
         usage.put(output + "_tokens", answering).putObject(output + "_tokens_details").put("reasoning_tokens", 0);
         return usage.put("total_tokens", asking + answering);
     }

@@ -83,6 +83,10 @@ record EchoRequest(String endpoint, JsonNode body) {
 
     /** Requires a text, the ids of its tokens, or a list of either. */
     private void checkTexts(String param) {
+        var texts = content().isArray() ? content().valueStream() : Stream.of(content());
+        if (isEmbedding() && texts.anyMatch(text -> "".equals(text.textValue())))
+            throw Refusal.invalid(param, "invalid_value", "Invalid '" + param + "': a text to embed is empty.");
+        checkEncoding();
         if (isText(content())) return;
         if (!content().isArray() || !content().valueStream().allMatch(EchoRequest::isText))
             throw Refusal.wrongType(param, "a string, an array of strings, or token ids", content());
@@ -91,6 +95,9 @@ record EchoRequest(String endpoint, JsonNode body) {
             throw Refusal.invalid(param, "array_above_max_length", "Invalid '" + param
                 + "': array too long. Expected an array with maximum length " + MAX_INPUTS + ", but got an array with"
                 + " length " + content().size() + " instead.");
+    }
+
+    private void checkEncoding() {
         var encodings = List.of("float", "base64");
         var encoding = body.path("encoding_format");
         if (!isAbsent(encoding) && !encodings.contains(encoding.asText()))

@@ -47,8 +47,7 @@ final class FileEndpoints {
             var content = form.part("file");
             var purpose = purpose(form);
             if (dialect.wantsFileName() && form.field("file_name") == null) throw Refusal.missing("file_name");
-            var seconds = Parameters.seconds("expires_after", form.field("expires_after[anchor]"),
-                form.field("expires_after[seconds]"), dialect.minExpiry());
+            var seconds = Parameters.seconds(form, "expires_after", dialect.minExpiry());
             call.send(dialect.file(keep(content, purpose, seconds)));
         }
     }
@@ -87,7 +86,8 @@ final class FileEndpoints {
         var order = call.query("order", "desc");
         if (!List.of("asc", "desc").contains(order)) throw Refusal.unsupported("order", order, List.of("asc", "desc"));
         int limit = listing.limit(call, 10_000, 10_000);
-        var found = store.files(call.query("purpose", null), listing.after(call), order, limit + 1);
+        var purpose = call.query("purpose", "");
+        var found = store.files(purpose.isEmpty() ? null : purpose, listing.after(call), order, limit + 1);
         call.send(listing.page(found.stream().filter(this::isVisible).toList(), limit, dialect::file));
     }
 

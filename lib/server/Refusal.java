@@ -3,6 +3,7 @@ package sheaf.server;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
@@ -73,6 +74,7 @@ final class Refusal extends RuntimeException {
         var message = e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();
         var said = String.valueOf(message).replaceAll(EXCEPTION + ":?\\s*", "").strip();
         if (message != null && !said.isEmpty()) return said;
+        if (e instanceof IOException) return "reading or writing failed";     // as when a client has gone
         e.printStackTrace();
         return "for a reason that stderr tells";
     }

@@ -2,15 +2,16 @@ package sheaf.server;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static sheaf.support.RawClient.JSON;
 import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -120,6 +121,9 @@ class EchoTest {
         "/completions | {'model':'m','prompt':{}} | prompt | invalid_type",
         "/embeddings | {'model':'m'} | input | missing_required_parameter",
         "/embeddings | {'model':'m','input':['a',[]]} | input | invalid_type",
+        "/embeddings | {'model':'m','input':''} | input | invalid_value",
+        "/embeddings | {'model':'m','input':['a','']} | input | invalid_value",
+        "/embeddings | {'model':'m','input':'a','encoding_format':'hex'} | encoding_format | invalid_value",
         "/embeddings | {'model':'m','input':'a','dimensions':0} | dimensions | integer_below_min_value",
         "/embeddings | {'model':'m','input':['a'],'encoding_format':'hex'} | encoding_format | invalid_value",
         "/responses | {'model':'m','input':[]} | input | empty_array",
@@ -222,6 +226,45 @@ class EchoTest {
         assertEquals("{\"text\":\"say json\"}", content(asked.replace("TEXT", "say json")));
         assertEquals("{\\\"a\\\":1}".replace("\\", ""), content(asked.replace("TEXT", "{\\'a\\':1}")));
     }
+
+    @Test void identicalRequestsGetAnswersOfTheirOwn() {
+        var first = client.post("/chat/completions", RawClient.body("hi"));
+
+        assertNotEquals(first.get("id"), client.post("/chat/completions", RawClient.body("hi")).get("id"));
+    }
+
+    @Test void eachPromptGetsAsManyChoicesAsAreWanted() {
+        var chat = client.post("/chat/completions", RawClient.body("say it").put("n", 3));
+        var texts = answered("/completions", "{'model':'m','prompt':['one two',[7,8]],'n':2,'max_tokens':1}");
+
+        assertEquals("[0, 1, 2] [say it, say it, say it] 8", chat.findValues("index") + " "
+            + chat.findValuesAsText("content") + " " + chat.at("/usage/total_tokens"));
+        assertEquals("[one, one, 7, 7] [\"length\",\"length\",\"length\",\"length\"] 4 4".replace(",\"", ", \""),
+            texts.findValuesAsText("text") + " " + texts.findValues("finish_reason") + " "
+            + texts.at("/usage/prompt_tokens") + " " + texts.at("/usage/completion_tokens"));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"'a' | 1", "['a','b'] | 2", "[1,2,3] | 1",
+        "[[1,2],[3]] | 2", "[' ','b'] | 2"})
+    void eachTextHasAVectorHoweverItIsGiven(String input, int vectors) {
+        assertEquals(vectors, answered("/embeddings", "{'model':'m','input':" + input + "}").get("data").size());
+    }
+
+    @Test void vectorsAreAsLongAsWantedAndTheSameInBase64() throws IOException {
+        var asked = "{'model':'m','input':'a','dimensions':300,'encoding_format':'base64'}";
+
+        var plain = answered("/embeddings", asked.replace("base64", "float")).at("/data/0/embedding");
+        var packed = answered("/embeddings", asked).at("/data/0/embedding").binaryValue();
+
+        var floats = ByteBuffer.wrap(packed).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+        assertEquals(300, plain.size());
+        assertEquals(300, floats.remaining());
+        assertEquals(plain.get(299).floatValue(), floats.get(299));
+        assertEquals(8, answered("/embeddings", "{'model':'m','input':'a'}").at("/data/0/embedding").size());
+    }
+
+    JsonNode answered(String endpoint, String body) { return json(client.send("POST", endpoint, bytes(body))); }
 
     String content(String body) {
         return json(client.send("POST", "/chat/completions", bytes(body))).at("/choices/0/message/content").asText();
