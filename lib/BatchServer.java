@@ -15,6 +15,7 @@
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/ActiveBatch.java
+//SOURCES server/AnnouncedFiles.java
 //SOURCES server/Attempt.java
 //SOURCES server/BatchEndpoints.java
 //SOURCES server/BatchObject.java
@@ -413,13 +414,13 @@ public final class BatchServer implements AutoCloseable {
         /** The service of the batch guide: timestamps as strings except at creation, mixed models, few routes. */
         KLUSTER,
 
-        /** Azure OpenAI: blank ids, nulls and an empty error file; jobs never expire. */
+        /** Azure OpenAI: blank ids and an empty error file, older paths and deployments; jobs never expire. */
         AZURE,
 
         /** Groq: a list without pages, files without a status. */
         GROQ,
 
-        /** Together: a job in a wrapper, statuses in capitals, ISO times, another route and purpose for uploads. */
+        /** Together: a job in a wrapper, statuses in capitals, ISO times, other routes and purposes of uploads. */
         TOGETHER,
 
         /** Voyage: ISO times with microseconds, output lines with other names, no expiry. */

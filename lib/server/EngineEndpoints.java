@@ -65,8 +65,9 @@ final class EngineEndpoints {
             throw Refusal.wrongType("stream", "a boolean", stream);
         if (stream.asBoolean())
             throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");
+        if (call.id() != null && !body.hasNonNull("model")) body.put("model", call.id());    // a deployment
         allowSilence(call);
-        return engine.answer(call.path().replaceFirst("/$", ""), body);
+        return engine.answer(call.path().replaceFirst("^/v1/deployments/[^/]+", "/v1").replaceFirst("/$", ""), body);
     }
 
     /** Lets the connection be silent while the engine thinks. */

@@ -181,13 +181,13 @@ final class Parameters {
          * Returns a page of {@code limit} entries; one more than that was looked for, to know if there are more. The
          * ids of an empty page are blank, for OpenAI's own description has no null there.
          */
-        JsonNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
+        ObjectNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
             var shown = found.subList(0, Math.min(limit, found.size()));
             var page = Json.object().put("object", "list");
             page.putArray("data").addAll(shown.stream().map(shape).toList());
             page.put("first_id", shown.isEmpty() ? "" : shown.get(0).get("id").textValue());
             page.put("last_id", shown.isEmpty() ? "" : shown.get(shown.size() - 1).get("id").textValue());
-            return dialect.page(page.put("has_more", found.size() > limit || script.ignoresAfter));
+            return page.put("has_more", found.size() > limit || script.ignoresAfter);
         }
     }
 }

@@ -119,6 +119,15 @@ class RealClientsTest {
         assertEquals(0, run.status(), run.err());
     }
 
+    @Test void openaiOfPyPIFindsAzuresOlderPaths() throws Exception {
+        server.close();
+        server = speaking(Dialect.AZURE);
+
+        var run = python(script("azure_client.py"));
+
+        assertEquals(0, run.status(), run.err());
+    }
+
     @ParameterizedTest
     @EnumSource(names = {"OPENAI", "KLUSTER"})
     void theGuidesCurlScriptPrintsTheResults(Dialect dialect) throws Exception {
