@@ -52,7 +52,7 @@ final class Dialects {
         @Override String newBatchId() { return Json.newId("").substring(0, 24); }
 
         @Override JsonNode file(ObjectNode file) {
-            return times(file.without(List.of("status", "status_details", "expires_at")), Dialects::asText);
+            return times(file.without(List.of("status", "expires_at")), Dialects::asText);
         }
 
         @Override JsonNode created(ObjectNode batch) {
@@ -146,7 +146,7 @@ final class Dialects {
         @Override List<String> windows() { return List.of("24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d"); }
 
         @Override JsonNode file(ObjectNode file) {
-            return file.without(List.of("status", "status_details", "expires_at"));
+            return file.without(List.of("status", "expires_at"));
         }
 
         @Override boolean hasPages() { return false; }
@@ -185,7 +185,7 @@ final class Dialects {
         @Override int createdStatus() { return 201; }
 
         @Override JsonNode file(ObjectNode file) {
-            file.remove(List.of("status", "status_details", "expires_at"));
+            file.remove(List.of("status", "expires_at"));
             return file.put("FileType", "jsonl").put("Processed", true);
         }
 

@@ -25,6 +25,7 @@ import sheaf.server.Concurrency.Permits;
  * shape. It knows paths and methods, but not what an endpoint does.
  */
 final class Router extends Handler.Abstract {
+    private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses");
     private static final Set<String> WRITING = Set.of("POST", "PUT");
     private static final int MAX_WRITING = 48;        // of these at once; the other HTTP threads stay free for GETs
     private static final int MAX_RECORDED = 10_000;   // requests
@@ -75,11 +76,8 @@ final class Router extends Handler.Abstract {
             route("POST", "/v1/batches/{id}/cancel", batches::cancel),
             route("GET", "/v1/models", engine::listModels),
             route("GET", "/v1/models/{model}", engine::retrieveModel),
-            route("POST", "/v1/chat/completions", engine::pass),
-            route("POST", "/v1/embeddings", engine::pass),
-            route("POST", "/v1/completions", engine::pass),
-            route("POST", "/v1/responses", engine::pass),
-            route("POST", "/v1/deployments/{id}/(?:chat/completions|embeddings|completions)", engine::pass));
+            route("POST", "/v1/(?:" + String.join("|", PASSED) + ")", engine::pass),
+            route("POST", "/v1/deployments/{id}/(?:" + String.join("|", PASSED) + ")", engine::pass));
     }
 
     private static Route route(String method, String path, Endpoint endpoint) {
@@ -178,7 +176,8 @@ final class Router extends Handler.Abstract {
 
     private static Refusal unknownRoute(Call call) {
         var message = "Unknown request URL: " + call.method() + " " + call.path() + ".";
-        return new Refusal(404, message, null, "unknown_url");
+        var others = " The engine is asked by POST at /v1/" + String.join(", /v1/", PASSED) + ".";
+        return new Refusal(404, call.method().equals("POST") ? message + others : message, null, "unknown_url");
     }
 
     private static Refusal wrongMethod(Call call, String allowed) {

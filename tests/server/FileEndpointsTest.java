@@ -155,8 +155,8 @@ class FileEndpointsTest {
 
         var file = json(client.upload(bytes, "in.jsonl", "batch"));
 
-        assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status",
-            "status_details"), names(file));
+        assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status"),
+            names(file));
         assertEquals("file in.jsonl batch processed " + bytes.length, Stream.of("object", "filename", "purpose",
             "status", "bytes").map(key -> file.get(key).asText()).collect(Collectors.joining(" ")));
         assertTrue(file.get("created_at").isInt());
