@@ -1,11 +1,14 @@
 package sheaf.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeType;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -28,6 +31,13 @@ final class SchemaInstance {
         "uri", "https://example.com/");
     private static final List<String> UNSUPPORTED = List.of("not", "if", "then", "else", "dependentRequired",
         "dependentSchemas", "patternProperties", "minProperties", "propertyNames", "contains");
+
+    private static final Map<JsonNodeType, List<String>> KEYWORDS = Map.of(
+        JsonNodeType.ARRAY, List.of("enum", "anyOf", "oneOf", "allOf", "prefixItems", "required"),
+        JsonNodeType.OBJECT, List.of("properties"), JsonNodeType.STRING, List.of("$ref", "pattern", "format"),
+        JsonNodeType.NUMBER, List.of("minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum",
+            "exclusiveMinimum", "exclusiveMaximum", "multipleOf"));
+    private static final List<String> SIZES = List.of("minItems", "maxItems", "minLength", "maxLength");
 
     private final JsonNode root;
     private final String text;
@@ -61,6 +71,7 @@ final class SchemaInstance {
         if (!(schema instanceof ObjectNode object)) throw refusal("a schema is an object, not " + schema);
         for (var keyword : UNSUPPORTED)
             if (object.has(keyword)) throw refusal("'" + keyword + "' is not permitted");
+        KEYWORDS.forEach((type, keywords) -> keywords.forEach(keyword -> check(keyword, object.path(keyword), type)));
         if (object.has("$ref")) return referred(object);
         if (object.has("const")) return object.get("const");
         if (object.has("enum")) return label(object, 0);
@@ -68,6 +79,14 @@ final class SchemaInstance {
         for (var choice : List.of("anyOf", "oneOf"))
             if (object.has(choice)) return anyOf(object, choice);
         return ofType(object);
+    }
+
+    private void check(String keyword, JsonNode value, JsonNodeType type) {
+        if (value.isMissingNode()) return;
+        if (value.getNodeType() != type)
+            throw refusal("'" + keyword + "' is no " + type.name().toLowerCase(Locale.ROOT));
+        if (SIZES.contains(keyword) && (!value.canConvertToInt() || value.intValue() < 0))
+            throw refusal("'" + keyword + "' is no size");
     }
 
     private void step() {
@@ -82,7 +101,7 @@ final class SchemaInstance {
 
     private JsonNode label(JsonNode schema, int index) {
         var labels = schema.get("enum");
-        if (!labels.isArray() || labels.isEmpty()) throw refusal("an 'enum' lists at least one value");
+        if (labels.isEmpty()) throw refusal("an 'enum' lists at least one value");
         return labels.get(index % labels.size());
     }
 
@@ -108,7 +127,9 @@ final class SchemaInstance {
     private ObjectNode allOf(ObjectNode schema) {
         var all = schema.deepCopy().<ObjectNode>without("allOf");
         for (var each : schema.get("allOf")) {
-            all = merged(all, each.has("$ref") ? target(each) : each);
+            var one = each.has("$ref") ? target(each) : each;
+            if (!one.isObject()) throw refusal("'allOf' lists what is no object");
+            all = merged(all, one);
         }
         return all;
     }
@@ -126,11 +147,12 @@ final class SchemaInstance {
     private static ObjectNode merged(JsonNode first, JsonNode second) {
         ObjectNode both = first.deepCopy();
         for (var keyword : second.properties()) {
-            var value = keyword.getValue();
-            if (keyword.getKey().equals("properties") && value instanceof ObjectNode more)
-                both.withObject("/properties").setAll(more);
-            else if (keyword.getKey().equals("required")) value.forEach(both.withArray("/required")::add);
-            else both.set(keyword.getKey(), value);
+            var name = keyword.getKey();
+            var more = keyword.getValue();
+            if (name.equals("properties") && both.path(name) instanceof ObjectNode known && more.isObject())
+                known.setAll((ObjectNode) more);
+            else if (name.equals("required") && both.path(name) instanceof ArrayNode known) more.forEach(known::add);
+            else both.set(name, more);
         }
         return both;
     }
@@ -186,7 +208,7 @@ final class SchemaInstance {
     private JsonNode element(JsonNode schema, int index) {
         step();
         if (schema.isMissingNode()) return said(text);
-        return schema.has("enum") ? label(schema, index) : instance(schema);
+        return schema.path("enum").isArray() ? label(schema, index) : instance(schema);
     }
 
     private String string(ObjectNode schema) {
@@ -242,9 +264,7 @@ final class SchemaInstance {
     }
 
     private BigDecimal decimal(ObjectNode schema, String keyword) {
-        var number = schema.get(keyword);
-        if (!number.isNumber()) throw refusal("'" + keyword + "' is no number");
-        var decimal = number.decimalValue();
+        var decimal = schema.get(keyword).decimalValue();
         if (Math.max(Math.abs((long) decimal.scale()), decimal.precision()) > MAX_DIGITS)
             throw refusal("'" + keyword + "' has more than " + MAX_DIGITS + " digits");
         return decimal;

@@ -53,6 +53,11 @@ class SchemaInstanceTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{'not':{}} | 'not' is not permitted",
         "{'type':'text'} | \"text\" is no type",
+        "{'prefixItems':{}} | 'prefixItems' is no array",
+        "{'type':'array','minItems':1000000000000} | 'minItems' is no size",
+        "{'type':'string','maxLength':-1} | 'maxLength' is no size",
+        "{'properties':[]} | 'properties' is no object",
+        "{'allOf':[true]} | 'allOf' lists what is no object",
         "{'enum':[]} | an 'enum' lists at least one value",
         "{'$ref':'#/$defs/none'} | '$ref' '#/$defs/none' leads nowhere",
         "{'$ref':'#'} | it has no finite instance",
