@@ -264,6 +264,16 @@ class DialectTest {
         assertEquals(Map.of("request-1", "one"), client.texts(client.finishedBatch(id)));
     }
 
+    @ParameterizedTest
+    @EnumSource(names = {"KLUSTER", "AZURE"})
+    void aLoneSurrogateEndsNoBatchNorHoldsItUp(Dialect dialect) {
+        speak(dialect);
+
+        var texts = client.texts(client.finished(client.upload(lines("\\ud800x"))));
+
+        assertEquals(Map.of("request-1", "\ud800x"), texts);
+    }
+
     @Test void klusterKeepsWhatTheEngineSaid() throws IOException {
         var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         engine.createContext("/", exchange -> {
