@@ -82,31 +82,38 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
         if (!whole)
             body.putObject("incomplete_details").put("reason", "content_filter".equals(reply.finishReason)
                 ? reply.finishReason : "max_output_tokens");
-        putSettings(request.body(), body);
+        body.setAll(settings(request.body()));
         var message = body.putArray("output").addObject().put("type", "message")
             .put("id", Json.newId("msg_")).put("status", status).put("role", "assistant");
-        var part = message.putArray("content").addObject();
-        if (reply.refusal != null) part.put("type", "refusal").put("refusal", reply.refusal);
-        else part.put("type", "output_text").put("text", reply.text).withArray("logprobs");
-        if (reply.refusal == null) part.putArray("annotations");
+        message.putArray("content").add(reply.part());
         return body.set("usage", usage(request, List.of(reply), "input", "output"));
     }
 
-    /** Puts on a response what the request asked for, or else what holds without it. */
-    private static void putSettings(JsonNode asked, ObjectNode body) {
-        body.put("background", false).putNull("instructions").putNull("max_output_tokens")
+    /** Returns the one part of a response's message. */
+    private ObjectNode part() {
+        if (refusal != null) return Json.object().put("type", "refusal").put("refusal", refusal);
+        var part = Json.object().put("type", "output_text").put("text", text);
+        part.putArray("annotations");
+        part.putArray("logprobs");
+        return part;
+    }
+
+    /** Returns what a request set, or else what holds without it, as a response says it back. */
+    private static ObjectNode settings(JsonNode asked) {
+        var settings = Json.object().put("background", false).putNull("instructions").putNull("max_output_tokens")
             .putNull("max_tool_calls").put("parallel_tool_calls", true).putNull("previous_response_id")
             .put("service_tier", "default").put("temperature", 1).put("tool_choice", "auto")
             .put("top_logprobs", 0).put("top_p", 1).put("truncation", "disabled");
-        body.putArray("tools");
-        body.putObject("metadata");
-        body.putObject("reasoning").putNull("effort").putNull("summary");
-        for (var field : asked.properties())
-            if (body.has(field.getKey()) && !field.getValue().isNull() && !field.getKey().equals("model"))
-                body.set(field.getKey(), field.getValue());
-        var text = asked.path("text").isObject() ? (ObjectNode) asked.get("text").deepCopy() : Json.object();
-        if (!text.has("format")) text.putObject("format").put("type", "text");
-        body.set("text", text);
+        settings.putArray("tools");
+        settings.putObject("metadata");
+        settings.putObject("reasoning").putNull("effort").putNull("summary");
+        settings.putObject("text").putObject("format").put("type", "text");
+        for (var field : settings.properties()) {
+            var given = asked.path(field.getKey());
+            if (field.getValue() instanceof ObjectNode object && given.isObject()) object.setAll((ObjectNode) given);
+            else if (asked.hasNonNull(field.getKey())) field.setValue(given);
+        }
+        return settings;
     }
 
     private static ObjectNode embeddings(EchoRequest request) {

@@ -1,8 +1,10 @@
 package sheaf.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeType;
 import java.math.BigDecimal;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.StringTokenizer;
 import java.util.stream.Collectors;
@@ -24,9 +26,16 @@ record EchoRequest(String endpoint, JsonNode body) {
         Bounds.whole("max_completion_tokens", 1, Integer.MAX_VALUE), Bounds.whole("max_tokens", 1, Integer.MAX_VALUE),
         Bounds.whole("max_output_tokens", 1, Integer.MAX_VALUE), Bounds.whole("n", 1, 128),
         Bounds.whole("best_of", 1, 20), Bounds.whole("top_logprobs", 0, 20), Bounds.whole("dimensions", 1, 4_096),
+        Bounds.whole("max_tool_calls", 1, Integer.MAX_VALUE),
         Bounds.whole("seed", Long.MIN_VALUE, Long.MAX_VALUE), new Bounds("temperature", false, 0, 2),
         new Bounds("top_p", false, 0, 1), new Bounds("frequency_penalty", false, -2, 2),
         new Bounds("presence_penalty", false, -2, 2));
+
+    private static final Map<JsonNodeType, List<String>> TYPES = Map.of(
+        JsonNodeType.BOOLEAN, List.of("parallel_tool_calls", "store", "background"),
+        JsonNodeType.STRING, List.of("instructions", "user", "service_tier", "previous_response_id", "truncation"),
+        JsonNodeType.OBJECT, List.of("metadata", "reasoning", "text", "logit_bias"),
+        JsonNodeType.ARRAY, List.of("tools"));
 
     /** A number that a request may have, and its bounds, both included. */
     private record Bounds(String param, boolean isWhole, long least, long most) {
@@ -57,9 +66,16 @@ record EchoRequest(String endpoint, JsonNode body) {
         requireText("model", body.path("model"));
         if (request.model().isEmpty()) throw Refusal.missing("model");
         NUMBERS.forEach(number -> number.check(body.path(number.param)));
+        TYPES.forEach((type, params) -> params.forEach(param -> checkType(param, body.path(param), type)));
         request.checkContent();
         request.checkFormat();
         return request;
+    }
+
+    private static void checkType(String param, JsonNode value, JsonNodeType type) {
+        if (isAbsent(value) || value.getNodeType() == type) return;
+        var name = type.name().toLowerCase(Locale.ROOT);
+        throw Refusal.wrongType(param, (name.matches("[ao].*") ? "an " : "a ") + name, value);
     }
 
     /** Returns the field in which the requests to an endpoint have what they ask. */

@@ -108,7 +108,8 @@ class AnswerSchemaTest {
         "Response | /responses | {'input':'one two'}",
         "Response | /responses | {'input':'one two','max_output_tokens':1,'temperature':0.1,'top_p':null,'metadata':"
             + "{'a':'b'},'instructions':'i','tools':[{'type':'web_search'}],'tool_choice':'none','store':false,"
-            + "'parallel_tool_calls':false,'text':{'verbosity':'low'}}",
+            + "'parallel_tool_calls':false,'text':{'verbosity':'low'},'reasoning':{'effort':'low'}}",
+        "Response | /responses | {'input':'a','id':7,'status':'x','output':[],'usage':null,'error':{},'object':'o'}",
         "Error | /chat/completions | {'messages':[]}",
         "Error | /moderations | {'input':'a'}"})
     void anEnginesAnswerIsAsTheSchemaHasIt(String name, String path, String body) throws IOException {

@@ -127,6 +127,9 @@ class EchoTest {
         "/embeddings | {'model':'m','input':'a','dimensions':0} | dimensions | integer_below_min_value",
         "/embeddings | {'model':'m','input':['a'],'encoding_format':'hex'} | encoding_format | invalid_value",
         "/responses | {'model':'m','input':[]} | input | empty_array",
+        "/responses | {'model':'m','input':'a','parallel_tool_calls':'no'} | parallel_tool_calls | invalid_type",
+        "/responses | {'model':'m','input':'a','tools':{}} | tools | invalid_type",
+        "/responses | {'model':'m','input':'a','metadata':7} | metadata | invalid_type",
         "/responses | {'model':'m','input':[{'role':'tool','content':'a'}]} | input[0].role | invalid_value",
         "/responses | {'model':'m','input':[{'role':'user','content':[{'type':'text','text':'a'}]}]}"
             + " | input[0].content[0].type | invalid_value",
