@@ -87,6 +87,12 @@ final class Journal {
         return name().equals(name) && isAt(provider) && hasRun() && !manifest.isAdopted() && !manifest.isResend();
     }
 
+    /** Whether it sent requests again, or may have, that were sent first in another batch or with that one's. */
+    boolean isRetryOf(Journal other) {
+        return manifest.isResend() && manifest.origin().equals(other.manifest.origin()) && !dir.equals(other.dir)
+            && mayHaveRun();
+    }
+
     Path dir() { return dir; }
 
     Manifest manifest() { return manifest; }

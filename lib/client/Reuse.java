@@ -14,12 +14,14 @@ import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -134,7 +136,7 @@ final class Reuse {
         if (!SentRequests.body(batch.journal.requests().text(index)).equals(body)) return null;
         var exchange = batch.exchange(index);
         if (exchange.hasAnswer()) return exchange;
-        if (exchange.mayBeInAShortFile()) throw batch.comesShort();
+        if (batch.mayAnswer(exchange)) throw batch.comesShort();
         return null;
     }
 
@@ -166,24 +168,18 @@ final class Reuse {
         private final Journal journal;
         private final Watch watch;
         private final List<Watch> retries;                // oldest first
+        private final Set<Path> forgotten = new HashSet<>();  // folders of those that their provider knows no more
         private long wanted;                              // how many of its requests may be asked for again
         private Exchanges exchanges;                      // null: not yet fetched
 
         Earlier(Journal journal, Connection provider, List<Journal> all,
                 Function<Manifest.Address, Connection> connect) {
             this.journal = journal;
-            this.watch = watch(journal, provider);
-            this.retries = all.stream()
-                .filter(later -> later.manifest().resendOf().equals(journal.manifest().digest()) && later.mayHaveRun())
+            this.watch = Watch.of(journal, provider, false);
+            this.retries = all.stream().filter(later -> later.isRetryOf(journal))
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> watch(later, later.isAt(provider.name()) ? provider
-                    : connect.apply(later.manifest().provider()))).toList();
-        }
-
-        private static Watch watch(Journal journal, Connection provider) {
-            var state = new BatchState(provider);
-            state.attach(journal);
-            return new Watch(state, false);
+                .map(later -> Watch.of(later, later.isAt(provider.name()) ? provider
+                    : connect.apply(later.manifest().provider()), false)).toList();
         }
 
         /** What is being answered would be paid twice. */
@@ -201,14 +197,21 @@ final class Reuse {
         }
 
         /** A provider forgets batches, and a local server may have been started anew on an empty store. */
-        private static boolean isThere(Watch watch) {
+        private boolean isThere(Watch watch) {
             try {
                 watch.refresh("submit");
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
+                forgotten.add(watch.state().journal().dir());
                 return false;
             }
+        }
+
+        /** Whether a file that has not come, or not whole, may answer it. */
+        boolean mayAnswer(Exchange exchange) {
+            return exchange.attempts().stream().anyMatch(attempt -> attempt.mayBeAnswered()
+                && !forgotten.contains(attempt.batch().journal().dir()));
         }
 
         IllegalStateException comesShort() {
@@ -220,7 +223,7 @@ final class Reuse {
 
         Exchange exchange(long index) {
             if (exchanges == null) exchanges = retries.stream().map(Watch::collect).filter(Exchanges::hasAnswers)
-                .reduce(watch.collect(), Exchanges::merge);
+                .reduce(watch.collect(), Exchanges::mergeSame);
             return exchanges.at(index);
         }
     }
