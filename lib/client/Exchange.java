@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
@@ -125,11 +126,11 @@ final class Exchange {
 
     String finishReason() { return shown.finishReason(); }
 
-    /** Whether a line answered it, well or not. */
-    boolean hasAnswer() { return shown.hasAnswer(); }
-
-    /** Returns the line that answered. */
-    ObjectNode answerLine() { return shown.answerLine(); }
+    /** Returns the line that answered it, well or not, the last time that one did. */
+    Optional<ObjectNode> answerLine() {
+        return Stream.concat(attempts.stream(), Stream.of(shown)).filter(Attempt::hasAnswer)
+            .reduce((one, other) -> other).map(Attempt::answerLine);
+    }
 
     /** Returns which request was answered first, in whatever batch: one that was taken over tells that. */
     String source() {

@@ -58,8 +58,6 @@ final class Exchanges {
 
     Exchange at(long index) { return at.apply(index); }
 
-    boolean hasAnswers() { return stream().anyMatch(Exchange::hasAnswer); }
-
     Stream<Exchange> stream() {
         var indexes = selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
         return indexes.mapToObj(at);

@@ -128,20 +128,22 @@ final class Reuse {
         return new ArrayDeque<>(answers.values());
     }
 
-    /** Returns what came of an earlier request, if that was this one and has an answer; else null. */
+    /**
+     * Returns what came of an earlier request, if that was this one and has an answer; else null.
+     * @throws IllegalStateException if an answer may be in a file that has not come, or not whole
+     */
     private Exchange exchange(int entry, String body) {
         long where = found[(int) entries[entry] & (1 << NUMBER_BITS) - 1];
         var batch = earlier.get((int) (where >>> Integer.SIZE));
         long index = where & 0xFFFFFFFFL;
         if (!SentRequests.body(batch.journal.requests().text(index)).equals(body)) return null;
         var exchange = batch.exchange(index);
-        if (exchange.hasAnswer()) return exchange;
         if (batch.mayAnswer(exchange)) throw batch.comesShort();
-        return null;
+        return exchange.answerLine().isPresent() ? exchange : null;
     }
 
     private static ObjectNode marked(Exchange exchange) {
-        return exchange.answerLine().put(SentRequests.SOURCE, exchange.source());
+        return exchange.answerLine().orElseThrow().put(SentRequests.SOURCE, exchange.source());
     }
 
     /** Names the settings that differ from the last batch's, each after "; ". */
@@ -210,7 +212,7 @@ final class Reuse {
 
         /** Whether a file that has not come, or not whole, may answer it. */
         boolean mayAnswer(Exchange exchange) {
-            return exchange.attempts().stream().anyMatch(attempt -> attempt.mayBeAnswered()
+            return !exchange.ok() && exchange.attempts().stream().anyMatch(attempt -> attempt.mayBeAnswered()
                 && !forgotten.contains(attempt.batch().journal().dir()));
         }
 
@@ -222,8 +224,8 @@ final class Reuse {
         }
 
         Exchange exchange(long index) {
-            if (exchanges == null) exchanges = retries.stream().map(Watch::collect).filter(Exchanges::hasAnswers)
-                .reduce(watch.collect(), Exchanges::mergeSame);
+            if (exchanges == null)
+                exchanges = retries.stream().map(Watch::collect).reduce(watch.collect(), Exchanges::mergeSame);
             return exchanges.at(index);
         }
     }

@@ -70,17 +70,18 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
-    /** What failed comes to light bit by bit, and would be sent once more with each bit. */
-    @Test void isRepairedOnceItIsWhole() {
+    @Test void isNoReasonNotToRepairWhatSurelyFailed() {
         var broken = new AtomicInteger();
         server.answer(body -> body.toString().matches(".*row [27]\".*") && broken.incrementAndGet() <= 2
             ? Reply.error(500, "x", "broken") : Reply.text("fine"));
         cutDownloads(FIRST_LOOK + 3);                  // and those of the short error file
-        missing(draft().repair(1));
-        assertEquals(1, batchesThere());
 
+        var said = Printed.stderr(() -> assertEquals(ROWS - 5 - 2, missing(draft().repair(1))));
+
+        assertTrue(said.contains("\nrepair 1 of 1: 2 of 2 failed requests\n"), said);
+        assertTrue(said.contains("\nrepair: 13 requests left out, for not all answers have come and what may be answered "
+            + "is not paid again; run again, or pay for it anew by retry()\n"), said);
         assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
-
         assertEquals(2, batchesThere());
         assertEquals(2, kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow()
             .requestCounts().total());
@@ -114,7 +115,7 @@ class ShortAnswersTest {
         cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
-        assertEquals("its file came with fewer lines than the provider counted; run again, and it is fetched anew",
+        assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by retry()",
             results.only(Outcome.MISSING).iterator().next().error());
     }
 
