@@ -175,6 +175,25 @@ class AskTest {
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
     }
 
+    @Test void theTokensOfARepairAreInTheTotal() {
+        var cut = new AtomicInteger(1);
+        server.answer(body -> cut.getAndDecrement() > 0 ? Reply.text("half an").finishReason("length")
+            : Reply.text("half an answer"));
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1", "-o", at("out.csv"));
+
+        assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (1 succeeded; 4 tokens in, 5 out)\n"), run.err());
+    }
+
+    @Test void whatARepairLeavesOutIsSaidInOptions() {
+        server.loseLine("request-1");
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1");
+
+        assertTrue(run.err().contains("repair: 1 request left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again\n"), run.err());
+    }
+
     @Test void onlyTheRowsThatAreNewAreSent() {
         file("rows.csv", "q\na\nb\nc\n");
         var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));

@@ -38,14 +38,15 @@ import sheaf.support.HoldingProxy.Hold;
 /**
  * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
  * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice. In some
- * worlds creates land later than any plain look, and in some the answers come short for longer than one look. Clocks do
- * not jump in any.
+ * worlds creates land later than any plain look, in some the answers come short for longer than one look, and in some of
+ * those the script repairs what it knows to have failed meanwhile. Clocks do not jump in any.
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;
     private static final int LATE_AT_ONCE = 10;          // where even more of the time is pauses
     private static final int LATE = 10;                  // one run in so many has creates that land late
     private static final int SHORT = 4;                  // one run in so many has answers that come short
+    private static final int REPAIRED = 2;               // one run in so many of those also asks again for what broke
     private static final int MAX_HELD = 3;               // creates of a run
     private static final int MAX_LOST = 3;               // calls for creates that may go wrong where some land late
     private static final String LATEST = "sheaf.late";   // the setting of seconds
@@ -99,7 +100,8 @@ public final class Chaos {
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
         this.landsLate = Math.floorMod(seed, LATE) == 0;
         this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
-        this.repairs = random.nextInt(4) == 0;
+        boolean repairs = random.nextInt(4) == 0;
+        this.repairs = shortAnswers == null ? repairs : Math.floorMod(seed, REPAIRED * SHORT) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
         if (landsLate) settings.add("creates land late");
@@ -120,7 +122,8 @@ public final class Chaos {
             + " faults " + faults + ", after which the script ran again "
             + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times; creates landed late in "
             + runs.stream().filter(run -> run.landsLate).count() + " runs, and answers came short in "
-            + runs.stream().filter(run -> run.shortAnswers != null).count();
+            + runs.stream().filter(run -> run.shortAnswers != null).count() + ", with repairs in "
+            + runs.stream().filter(run -> run.shortAnswers != null && run.repairs).count();
     }
 
     /** Returns a seed for the run of that number: any few of them that come one after another go through all worlds. */
@@ -184,7 +187,8 @@ public final class Chaos {
     private int checkServer() {
         try (var server = BatchServer.options().store(store).start()) {
             var ledger = new Ledger(new RawClient(server::baseUrl));
-            if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
+            if (repairs && shortAnswers != null) ledger.assertEachOnce(paid(), lostUploads.get(), "-r2");
+            else if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
             else ledger.assertEachOnce(paid());
             return ledger.batches();
         }
