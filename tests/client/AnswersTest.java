@@ -81,7 +81,7 @@ class AnswersTest {
 
     @Tag("C26")
     @ParameterizedTest(name = "{0}, {1} looks too early")
-    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "expired, 6"})
+    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "failed, 2", "expired, 6", "failed, 6"})
     void aFileThatIsNamedLateIsFetchedByThisRunOrTheNext(String status, int early) {
         var unnamed = ended(status).putNull("output_file_id");
         var named = ended(status).set("request_counts", json("{\"completed\":1}".getBytes(UTF_8)));

@@ -87,6 +87,26 @@ class ShortAnswersTest {
             .requestCounts().total());
     }
 
+    @Test void isNotMadeUpForByALineThatCameTwice() {
+        server.rewrite(lines -> lines.stream().map(line -> line.replace("\"request-2\"", "\"request-1\"")).toList());
+
+        assertEquals(1, missing(draft().repair(1)));
+
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void isNotMadeUpForByALineThatIsNoAnswer() {
+        var one = batch().provider(provider()).quiet().name("short").model("echo").prompts("{{n}}", rows(Map.of("n", 1)))
+            .repair(1);
+        server.on("GET /v1/files/*/content", Collections.nCopies(FIRST_LOOK,
+            Fault.status(200).body("{\"error\":{\"message\":\"busy, come again\"}}\n")).toArray(Fault[]::new));
+
+        assertEquals(1, missing(one));
+
+        assertEquals(0, missing(one));
+        assertEquals(1, batchesThere());
+    }
+
     @Test void isToldByItsRequestsWhereNothingIsCounted() {
         server.claimCounts(0, 0, 0);
         cutDownloads(FIRST_LOOK);

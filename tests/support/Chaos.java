@@ -47,6 +47,7 @@ public final class Chaos {
     private static final int LATE = 10;                  // one run in so many has creates that land late
     private static final int SHORT = 4;                  // one run in so many has answers that come short
     private static final int REPAIRED = 2;               // one run in so many of those also asks again for what broke
+    private static final int ROUNDS = 2;                 // of a repair
     private static final int MAX_HELD = 3;               // creates of a run
     private static final int MAX_LOST = 3;               // calls for creates that may go wrong where some land late
     private static final String LATEST = "sheaf.late";   // the setting of seconds
@@ -69,12 +70,12 @@ public final class Chaos {
     private final int rows;
     private final int perPart;               // requests
     private final long queue;                // parts that the script has in the provider's queue
-    private final boolean repairs;           // whether some requests break at first, and the script asks again
+    private final boolean repairs;           // whether some requests break at first, once or twice, and are sent again
     private final int latency;               // of the engine, in microseconds
     private final double rate;               // faults for each call
     private final boolean landsLate;         // whether something between script and server holds creates
     private final ShortAnswers shortAnswers;     // null: none
-    private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
+    private final Map<String, Integer> asked = new ConcurrentHashMap<>();    // how often, by model and prompt
     private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
     private final Map<String, Integer> calls = new HashMap<>();              // the same
@@ -187,19 +188,20 @@ public final class Chaos {
     private int checkServer() {
         try (var server = BatchServer.options().store(store).start()) {
             var ledger = new Ledger(new RawClient(server::baseUrl));
-            if (repairs && shortAnswers != null) ledger.assertEachOnce(paid(), lostUploads.get(), "-r2");
+            if (repairs && shortAnswers != null) ledger.assertEachOnce(paid(), lostUploads.get(), "-r[0-9]+$");
             else if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
             else ledger.assertEachOnce(paid());
             return ledger.batches();
         }
     }
 
-    /** Returns the ids of all requests: of those that broke, there is a second one. */
+    /** Returns the ids of all requests: of those that broke, there is one more for each time. */
     private List<String> paid() {
         var ids = new ArrayList<String>(Ledger.customIds(rows * models.size()));
         for (int n = 0; n < rows; n++)
             for (int m = 0; m < models.size(); m++)
-                if (breaks(prompt(n), models.get(m))) ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+                for (int times = breaks(prompt(n), models.get(m)); times > 0; times--)
+                    ids.add("request-" + (n * models.size() + m + 1) + "-r" + (times + 1));
         return ids;
     }
 
@@ -221,7 +223,7 @@ public final class Chaos {
     private synchronized int faultCount() { return faults.values().stream().mapToInt(n -> n).sum(); }
 
     private Draft draft(String url) {
-        var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
+        var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? ROUNDS : 0)
             .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
             .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
@@ -283,13 +285,15 @@ public final class Chaos {
         LockSupport.parkNanos(latency * 1_000L);
         var model = body.get("model").asText();
         var prompt = body.at("/messages/0/content").asText();
-        boolean first = answered.add(model + prompt);
-        return first && breaks(prompt, model) ? Reply.error(503, "overloaded", "come again")
-            : Reply.text(model + ": " + prompt);
+        return asked.merge(model + prompt, 1, Integer::sum) <= breaks(prompt, model)
+            ? Reply.error(503, "overloaded", "come again") : Reply.text(model + ": " + prompt);
     }
 
-    /** Returns whether a request breaks at the engine when it is first sent. */
-    private boolean breaks(String prompt, String model) { return repairs && (model + prompt).hashCode() % 5 == 0; }
+    /** Returns how often a request breaks at the engine when it is first sent. */
+    private int breaks(String prompt, String model) {
+        int hash = Math.floorMod((model + prompt).hashCode(), 10);
+        return repairs && hash <= ROUNDS ? hash : 0;
+    }
 
     /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
     private synchronized Fault fault(String request) {

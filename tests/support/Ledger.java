@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -66,12 +67,13 @@ public final class Ledger {
     }
 
     /**
-     * Asserts the same, but lets files go without a batch that hold only requests whose ids end so: more of them may
-     * have become known before the batch was created.
+     * Asserts the same, but lets files go without a batch that hold only requests whose ids are of a kind: more of them
+     * may have become known before the batch was created.
      */
-    public void assertEachOnce(List<String> customIds, int lostUploads, String suffix) {
+    public void assertEachOnce(List<String> customIds, int lostUploads, String kind) {
+        var id = Pattern.compile(kind).asPredicate();
         var inputs = paid.stream().map(this::input).toList();
-        inputFiles.values().removeIf(file -> !inputs.contains(file) && idsIn(file).allMatch(id -> id.endsWith(suffix)));
+        inputFiles.values().removeIf(file -> !inputs.contains(file) && idsIn(file).allMatch(id));
         assertEachOnce(customIds, lostUploads);
     }
 
