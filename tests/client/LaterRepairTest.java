@@ -43,7 +43,7 @@ import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
 
-/** What comes to light bit by bit is repaired bit by bit, by whatever run or process, and nothing of it is paid twice. */
+/** What comes to light bit by bit is repaired bit by bit, by whatever run or process, and nothing is paid twice. */
 @Tag("C33")
 class LaterRepairTest {
     private static final Reply BROKEN = Reply.error(503, "x", "broken");

@@ -79,8 +79,8 @@ class ShortAnswersTest {
         var said = Printed.stderr(() -> assertEquals(ROWS - 5 - 2, missing(draft().repair(1))));
 
         assertTrue(said.contains("\nrepair 1 of 1: 2 of 2 failed requests\n"), said);
-        assertTrue(said.contains("\nrepair: 13 requests left out, for not all answers have come and what may be answered "
-            + "is not paid again; run again, or pay for it anew by retry()\n"), said);
+        assertTrue(said.contains("\nrepair: 13 requests left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again, or pay for it anew by retry()\n"), said);
         assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
         assertEquals(2, batchesThere());
         assertEquals(2, kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow()
@@ -96,8 +96,7 @@ class ShortAnswersTest {
     }
 
     @Test void isNotMadeUpForByALineThatIsNoAnswer() {
-        var one = batch().provider(provider()).quiet().name("short").model("echo").prompts("{{n}}", rows(Map.of("n", 1)))
-            .repair(1);
+        var one = batch().provider(provider()).model("echo").prompts("{{n}}", rows(Map.of("n", 1))).repair(1);
         server.on("GET /v1/files/*/content", Collections.nCopies(FIRST_LOOK,
             Fault.status(200).body("{\"error\":{\"message\":\"busy, come again\"}}\n")).toArray(Fault[]::new));
 
@@ -135,8 +134,8 @@ class ShortAnswersTest {
         cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
-        assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by retry()",
-            results.only(Outcome.MISSING).iterator().next().error());
+        assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by "
+            + "retry()", results.only(Outcome.MISSING).iterator().next().error());
     }
 
     @Test void itsFileIsNoLeftover() {

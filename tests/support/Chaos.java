@@ -38,8 +38,8 @@ import sheaf.support.HoldingProxy.Hold;
 /**
  * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
  * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice. In some
- * worlds creates land later than any plain look, in some the answers come short for longer than one look, and in some of
- * those the script repairs what it knows to have failed meanwhile. Clocks do not jump in any.
+ * worlds creates land later than any plain look, in some the answers come short for longer than one look, and in some
+ * of those the script repairs what it knows to have failed meanwhile. Clocks do not jump in any.
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;

@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -27,6 +28,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
+import sheaf.server.BatchServer.Reply;
 import sheaf.support.HoldingProxy.Hold;
 
 /**
@@ -40,10 +42,11 @@ public final class ClientKills {
     private static final int LARGE = 1_000_000;                // bytes of a prompt: no socket swallows a part at once
     private static final int AT_ONCE = 2;                      // batches
     private static final int MOMENTS = 8;                      // of a batch
-    private static final int WORLDS = 4;                       // one of them has late creates, one short answers
+    private static final int WORLDS = 4;                       // one has late creates, one short answers, two repairs
     private static final int MOST_LIVES = 12;                  // in a row that end well, but lack answers
     private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
         "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
+    private static final String REPAIRED = "-r2";
     private static final String CREATE = "POST /v1/batches";
     private static final AtomicLong START = new AtomicLong(300);   // milliseconds until the first row, as last seen
 
@@ -57,6 +60,8 @@ public final class ClientKills {
     private final int queue;                                   // parts that the script has in the provider's queue
     private final boolean landsLate;                           // whether something before the server holds creates
     private final ShortAnswers shortAnswers;                   // null: none
+    private final boolean repairs;                             // whether some rows break when they are first asked
+    private final Set<String> broken = ConcurrentHashMap.newKeySet();     // their prompts
     private final List<String> story = new ArrayList<>();      // the kills
     private final Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
     private BatchServer server;
@@ -71,6 +76,7 @@ public final class ClientKills {
         this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
         this.landsLate = Math.floorMod(seed, WORLDS) == 0;
         this.shortAnswers = Math.floorMod(seed, WORLDS) == 1 ? new ShortAnswers(store(), new Random(seed)) : null;
+        this.repairs = Math.floorMod(seed, 2) == 1;
     }
 
     /** Returns a seed for the batch of that number: any few that come one after another go through all worlds. */
@@ -96,7 +102,8 @@ public final class ClientKills {
         if (batches > 2)               // with fewer, a kill that comes late may leave one out
             assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
         return described(kills, batches) + "; creates landed late in " + (batches + WORLDS - 1) / WORLDS
-            + " batches, and answers came short in " + (batches + WORLDS - 2) / WORLDS;
+            + " batches, and answers came short in " + (batches + WORLDS - 2) / WORLDS + "; some were repaired in "
+            + batches / 2;
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int first, int batches, Path folder) throws Exception {
@@ -127,7 +134,7 @@ public final class ClientKills {
         if (landsLate) proxy = new HoldingProxy(server.baseUrl(), () -> life.hold());
         try {
             int latency = random.nextInt(20);
-            server.reply(text -> late(text, latency)).onEvery(this::fault);
+            server.answer(body -> late(body.at("/messages/0/content").asText(), latency)).onEvery(this::fault);
             boolean goesOn = true;
             for (var moment : moments()) goesOn = goesOn && live(moment);
             if (goesOn) live(null);
@@ -135,8 +142,8 @@ public final class ClientKills {
             return kills;
         } catch (Exception | AssertionError e) {
             throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue"
-                + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "") + ", "
-                + story + "): " + e.getMessage(), e);
+                + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "")
+                + (repairs ? ", repair" : "") + ", " + story + "): " + e.getMessage(), e);
         } finally {
             life.kill();
             if (landsLate) proxy.close();
@@ -151,10 +158,12 @@ public final class ClientKills {
         return fault == null && shortAnswers != null ? shortAnswers.fault(request) : fault;
     }
 
-    private static String late(String text, int millis) {
+    private Reply late(String text, int millis) {
         LockSupport.parkNanos(millis * 1_000_000L);
-        return text;
+        return breaks(text) && broken.add(text) ? Reply.error(503, "overloaded", "come again") : Reply.text(text);
     }
+
+    private boolean breaks(String text) { return repairs && text.startsWith("row 1"); }
 
     /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
     private record Moment(Phase phase, int nth, long seed) {}
@@ -164,8 +173,9 @@ public final class ClientKills {
         int uploads = bytes > 0 ? KilledClient.LARGE_PART : 1 + random.nextInt(KilledClient.PARTS - 1);
         var moments = new ArrayList<Moment>(List.of(moment(Phase.UPLOADING, uploads),
             moment(Phase.CREATING, 1 + random.nextInt(KilledClient.PARTS + 1 - uploads)),
-            moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS)),
-            moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
+            moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS))));
+        if (repairs) moments.addAll(List.of(moment(Phase.UPLOADING, 1), moment(Phase.CREATING, 1 + random.nextInt(3))));
+        moments.addAll(List.of(moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
             moment(Phase.RESULTS, 1 + random.nextInt(KilledClient.ROWS))));
         moments.add(random.nextInt(moments.size()), moment(Phase.BEFORE_SUBMIT, 0));
         moments.add(random.nextInt(moments.size()), moment(Phase.STAGING, 1 + random.nextInt(KilledClient.ROWS)));
@@ -225,7 +235,8 @@ public final class ClientKills {
             var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-Dsheaf.late=" + (landsLate ? 6 : 1),
                 "-cp", System.getProperty("java.class.path"), "sheaf.support.KilledClient",
-                landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue);
+                landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue,
+                repairs ? "1" : "0");
             builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
             builder.environment().put("SHEAF_HOME", folder.resolve("home").toString());
             return builder.redirectError(errors().toFile()).start();
@@ -323,7 +334,11 @@ public final class ClientKills {
             .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
             Files.readString(output()));
         var ledger = new Ledger(new RawClient(server::baseUrl));
-        ledger.assertEachOnce(Ledger.customIds(KilledClient.ROWS));
-        assertEquals(KilledClient.PARTS, ledger.batches());
+        var ids = new ArrayList<>(Ledger.customIds(KilledClient.ROWS));
+        IntStream.rangeClosed(1, KilledClient.ROWS).filter(n -> breaks(KilledClient.text(n, 0)))
+            .forEach(n -> ids.add("request-" + n + REPAIRED));
+        if (repairs && shortAnswers != null) ledger.assertEachOnce(ids, 0, REPAIRED + "$");
+        else ledger.assertEachOnce(ids);
+        if (!repairs) assertEquals(KilledClient.PARTS, ledger.batches());
     }
 }
