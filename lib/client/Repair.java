@@ -19,6 +19,7 @@ final class Repair {
     private final Function<Manifest.Address, Connection> connect;
     private final Function<Settings, Watch> submit;
     private final Map<String, Exchanges> retries = new LinkedHashMap<>();      // that are over, by folder
+    private Exchanges failed;                                  // with what those brought
 
     /**
      * Repairs a batch that has ended.
@@ -35,6 +36,7 @@ final class Repair {
     /** Returns these with what came of all that was sent again. */
     Exchanges of(Exchanges first) {
         if (rounds == 0) return first;
+        failed = first.failed();
         try {
             for (int round = 1; round <= rounds; )
                 if (isDone(round, first)) round++;
@@ -42,24 +44,20 @@ final class Repair {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
             watch.note("repair: " + e.getMessage());       // what was answered before is not lost for it
         }
-        var merged = merged(first);
-        long unsure = merged.stream().filter(Exchange::mayBeAnswered).count();
+        long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
         if (unsure > 0)
             watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
                 + "what may be answered is not paid again; run again, or pay for it anew by retry()");
-        return merged;
+        return retries.values().stream().reduce(first, Exchanges::mergeSame);
     }
-
-    private Exchanges merged(Exchanges first) { return retries.values().stream().reduce(first, Exchanges::mergeSame); }
 
     /** Sends what was sent again in all rounds before and in no later one; not if others sent of it meanwhile. */
     private boolean isDone(int round, Exchanges first) {
         kept(first).forEach(this::goOn);
-        var failed = merged(first).filtered(exchange -> !exchange.ok() && !exchange.mayBeAnswered()
-            && exchange.retries() == round - 1, "failed");
-        var repairable = failed.filtered(Exchange::isRepairable, "repair");
+        var due = failed.filtered(exchange -> !exchange.mayBeAnswered() && exchange.retries() == round - 1, "due");
+        var repairable = due.filtered(Exchange::isRepairable, "repair");
         if (repairable.size() == 0) return true;
-        var sent = sent(first, repairable.resend(failed, "repair " + round + " of " + rounds, true));
+        var sent = sent(first, repairable.resend(due, "repair " + round + " of " + rounds, true));
         if (sent != null) collect(sent);
         return sent != null;
     }
@@ -100,6 +98,8 @@ final class Repair {
 
     private void collect(Watch retry) {
         retry.await(Watch.FOREVER, true);
-        retries.put(retry.state().journal().folderName(), retry.collect());
+        var exchanges = retry.collect();
+        retries.put(retry.state().journal().folderName(), exchanges);
+        failed = failed.mergeSame(exchanges).failed();
     }
 }

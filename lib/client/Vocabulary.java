@@ -86,7 +86,7 @@ public class Vocabulary {
             return batch.path(field).isTextual() ? batch.path(field).asText() : "";
         }
 
-        /** Whether something of it runs or has run: what failed later has a file, or counts answers and names it late. */
+        /** Whether something of it runs or ran: what failed later has a file, or counts answers and names it late. */
         boolean hasRun() {
             return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty()
                 || requestCounts.completed() > 0;

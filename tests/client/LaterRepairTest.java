@@ -185,6 +185,29 @@ class LaterRepairTest {
         assertPaid(Map.of("a", 2, "b", 3));
     }
 
+    @Test void aRetryIsRepairedInRoundsOfItsOwn() {
+        failures.put("a", 2);
+        var first = ask("a").submit().results();
+
+        assertEquals(List.of("a"), texts(first.retry().quiet().repair(1).submit().results()));
+        assertEquals(List.of("a"), texts(first.retry().quiet().repair(1).submit().results()));
+
+        assertPaid(Map.of("a", 3));
+    }
+
+    @Test void aRepairThatWasRefusedIsSentWithWhatIsKnownByThen() {
+        failures.putAll(Map.of("a", 1, "b", 1));
+        cutErrors(ask("a", "b").submit(), 1);
+        server.on("POST /v1/batches", Fault.status(400).body(QueueTest.NO_MODEL));
+        assertEquals(2, failed(ask("a", "b").repair(1)));
+        cuts.clear();
+
+        assertEquals(0, failed(ask("a", "b").repair(1)));
+
+        assertPaid(Map.of("a", 2, "b", 2));
+        assertEquals(2, batchesThere());
+    }
+
     @Test void anAnswerOfAnotherModelIsNoRepair() {
         server.answer(body -> body.get("model").asText().equals("other") || tries.merge("a", 1, Integer::sum) > 1
             ? Reply.text("by " + body.get("model").asText()) : BROKEN);

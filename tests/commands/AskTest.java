@@ -194,6 +194,18 @@ class AskTest {
             + "answered is not paid again; run again\n"), run.err());
     }
 
+    @Test void howToComeByTheRestOfAnEarlierAskIsSaidInOptions() {
+        server.loseLine("request-1");
+        file("rows.csv", "q\na\nb\nc\n");
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "2");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"));
+
+        assertTrue(run.err().matches("(?s).*submit: not all answers of rows-\\w+ have come, and what may be answered "
+            + "would be paid twice; ask for them: ./jbang results rows-\\w+, or ask anew under another --name\n"),
+            run.err());
+    }
+
     @Test void onlyTheRowsThatAreNewAreSent() {
         file("rows.csv", "q\na\nb\nc\n");
         var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));
