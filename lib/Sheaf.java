@@ -639,8 +639,8 @@ public final class Sheaf extends Vocabulary {
          * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
          */
         public Batch checkOutput(Path file) {
-            var name = state.isKept() ? name()
-                : Journal.find(id(), provider.name).map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
+            var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), provider.name);
+            var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
             new Written(name).check("checkOutput", given("checkOutput", file));
             return this;
         }

@@ -15,6 +15,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -98,7 +99,7 @@ final class AtomicFiles {
     }
 
     private static void sweepOne(Path file) {
-        try (var held = HeldFile.ifFree(file, WRITE)) {
+        try (var held = HeldFile.ifFree(file, WRITE, LinkOption.NOFOLLOW_LINKS)) {
             if (held != null) Files.deleteIfExists(file);
         } catch (IOException anothers) {
             // it stays

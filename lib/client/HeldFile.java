@@ -11,7 +11,7 @@ import java.util.Set;
 
 /** A file that one process, and one thread of it, holds at a time; the end of a process lets go of it, a kill too. */
 record HeldFile(Path file, FileChannel channel) implements AutoCloseable {
-    /** Beyond all content: where locks bind those that know nothing of them (Windows), only what is locked is closed. */
+    /** Beyond all content: on Windows no one can read or write what is locked. */
     private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
     /** By this process. Closing a file drops all its locks on it (POSIX), so what it has it does not open again. */
     private static final Set<Path> HELD = new HashSet<>();

@@ -14,7 +14,7 @@ import java.util.stream.Stream;
 
 /**
  * Writes files for a user, and knows which of them batches of this name wrote: those are written again as long as
- * nobody has changed them, and others are not. What is known stands in {@code ~/.sheaf/written}, a record for each file.
+ * nobody has changed them, and others are not. What is known stands in {@code ~/.sheaf/written}, a file for each.
  */
 record Written(String name, boolean overwrites) {
     Written(String name) { this(name, false); }
