@@ -455,6 +455,9 @@ public final class Sheaf extends Vocabulary {
          * file: before anything is paid.
          * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
          */
+        public Draft checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this draft, if its results may be written to this file. */
         public Draft checkOutput(Path file) {
             written().check("checkOutput", given("checkOutput", file));
             return this;
@@ -649,6 +652,9 @@ public final class Sheaf extends Vocabulary {
          * file: before a long wait.
          * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
          */
+        public Batch checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this batch, if its results may be written to this file. */
         public Batch checkOutput(Path file) {
             var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
             var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));

@@ -230,7 +230,7 @@ class WrittenTest {
     }
 
     @Test void aDraftSaysBeforeAnythingIsSentWhetherAFileIsAnothers() {
-        ask("a").checkOutput(file);
+        ask("a").checkOutput(file.toString());
         ask("a").submit().results().toCsv(file);
         int asked = server.requests().size();
 
@@ -247,7 +247,7 @@ class WrittenTest {
         ours.results().toCsv(file);
         var elsewhere = here().batch(new RawClient(server::baseUrl).create(RawClient.lines("a")));
 
-        ours.checkOutput(file);
+        ours.checkOutput(file.toString());
         var fault = assertThrows(IllegalStateException.class, () -> elsewhere.checkOutput(file));
 
         assertEquals("checkOutput: " + file + " exists, and no batch named " + elsewhere.id() + " wrote it; move it or "
