@@ -90,7 +90,7 @@ final class Repair {
     private void goOn(Journal retry) {
         if (retries.containsKey(retry.folderName())) return;
         var provider = watch.state().provider();
-        var going = watch.other(retry, retry.isAt(provider.name()) ? provider
+        var going = watch.other(retry, retry.isAt(provider) ? provider
             : connect.apply(retry.manifest().provider()));
         going.submitKept();
         collect(going);

@@ -75,7 +75,7 @@ final class Reuse {
         if (settings.resend != null || !settings.isNamed()) return;
         if (Files.exists(target) && !new Journal(target).isUntouched()) return;
         var kept = Journal.all().toList();
-        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider.name()))
+        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider))
             .sorted(Comparator.comparing(Journal::submittedAt))
             .map(journal -> new Earlier(journal, provider, kept, connect)).toList();
         if (earlier.isEmpty()) return;
@@ -180,7 +180,7 @@ final class Reuse {
             this.watch = Watch.of(journal, provider, false);
             this.retries = all.stream().filter(later -> later.isRetryOf(journal))
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> Watch.of(later, later.isAt(provider.name()) ? provider
+                .map(later -> Watch.of(later, later.isAt(provider) ? provider
                     : connect.apply(later.manifest().provider()), false)).toList();
         }
 

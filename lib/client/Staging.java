@@ -6,11 +6,9 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -43,6 +41,7 @@ final class Staging implements Closeable {
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
     private LineIndex.InOrder requests;
+    private String oldDigest;                                         // as it was while a name told servers apart
     private String wholeDigest;                                       // of all requests, once they are complete
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
@@ -63,10 +62,10 @@ final class Staging implements Closeable {
         this.isMixed = isMixed;
         this.endpoint = endpoint;
         this.window = window;
-        sweep(privateFolder(Journal.folder()));
+        sweep(AtomicFiles.privateFolder(Journal.folder()));
         dir = Journal.folder().resolve(PREFIX + UUID.randomUUID());
         lock = FolderLock.on(dir, note -> {});
-        privateFolder(dir);
+        AtomicFiles.privateFolder(dir);
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         rows = new RowsFile(dir);
         digestSettings();
@@ -76,15 +75,6 @@ final class Staging implements Closeable {
     private void digestSettings() {
         for (var text : List.of(provider.name(), endpoint, window))
             digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
-    }
-
-    /** Prompts are private: only the user may read them. */
-    private static Path privateFolder(Path folder) throws IOException {
-        if (Files.isDirectory(folder)) return folder;
-        boolean hasModes = FileSystems.getDefault().supportedFileAttributeViews().contains("posix");
-        return hasModes ? Files.createDirectories(folder,
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")))
-            : Files.createDirectories(folder);
     }
 
     /** Removes what a killed process left: its folder is locked no more. */
@@ -143,9 +133,22 @@ final class Staging implements Closeable {
     Path complete(String name) throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
-        wholeDigest = digest.hex();
+        oldDigest = digest.hex();
+        wholeDigest = marked(oldDigest);
         rows.complete();
-        return dir.resolveSibling(name + "-" + Json.Digest.shortened(wholeDigest));
+        return folder(name, wholeDigest);
+    }
+
+    /** Returns the folder that the same requests would be in if they were submitted in the first days. */
+    Path oldFolder(String name) { return folder(name, oldDigest); }
+
+    private Path folder(String name, String digest) {
+        return dir.resolveSibling(name + "-" + Json.Digest.shortened(digest));
+    }
+
+    /** What a name does not tell from others has its own mark: the same lines are another batch at another server. */
+    private String marked(String digest) {
+        return provider.mark().equals(provider.name()) ? digest : Json.Digest.hex(digest + " " + provider.mark());
     }
 
     /** Opens the index of the requests that are to be sent. */
@@ -175,7 +178,7 @@ final class Staging implements Closeable {
             }
         }
         closeFiles();
-        sentDigest = digest.hex();
+        sentDigest = marked(digest.hex());
         Files.delete(dir.resolve("all.idx"));
         for (int part = 1; Files.deleteIfExists(dir.resolve("all-" + part + ".jsonl")); ) part++;
     }
@@ -240,7 +243,8 @@ final class Staging implements Closeable {
         boolean isAdopted = window.isEmpty();
         var resend = settings.resend;
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
-        return new Manifest(Manifest.VERSION, settings.batchName(), wholeDigest, Manifest.Address.of(provider),
+        return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : wholeDigest,
+            Manifest.Address.of(provider),
             endpoint, window, settings.metadata, settings.shape(),
             reused + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count,
