@@ -98,7 +98,7 @@ final class Journal {
             && !manifest.isResend();
     }
 
-    /** Whether it sent requests again, or may have, that were sent first in another batch or with that one's. */
+    /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
     boolean isRetryOf(Journal other) {
         return manifest.isResend() && manifest.origin().equals(other.manifest.origin()) && !dir.equals(other.dir)
             && mayHaveRun();
