@@ -108,13 +108,16 @@ final class AnswerFiles {
         boolean isNew = wasShort && fetch(asNamedNow(part));
         for (int attempt = wasShort ? Retry.ATTEMPTS : 2; attempt <= Retry.ATTEMPTS && isShort(part); attempt++)
             for (var kind : Journal.KINDS) isNew |= fetchAnew(part, kind);
-        long here = answersHere(part);
-        long there = answerCount(part);
-        journal.markShort(part.number(), here < there);
-        if (here < there)
-            note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, "
-                + "and the rest is asked for anew", here, there, part.number(), journal.folderName()));
+        boolean isShort = isShort(part);
+        journal.markShort(part.number(), isShort);
+        if (isShort) note.accept(shortage(part));
         return isNew;
+    }
+
+    private String shortage(Part part) {
+        var ofAll = isCounted(part) ? String.format(Locale.ROOT, " of %,d", answerCount(part)) : "";
+        return String.format(Locale.ROOT, "results: only %,d%s answers of part %d of %s came; run again, and the rest "
+            + "is asked for anew", answersHere(part), ofAll, part.number(), journal.folderName());
     }
 
     /** A provider may have named a further file of the part since it ended; one that it names no more was there. */
@@ -150,12 +153,26 @@ final class AnswerFiles {
         }
     }
 
-    private boolean isShort(Part part) { return answersHere(part) < answerCount(part); }
+    private boolean isShort(Part part) {
+        return isCounted(part) ? answersHere(part) < answerCount(part)
+            : Journal.KINDS.stream().anyMatch(kind -> isCutOff(part, kind));
+    }
+
+    /** Whether it is known how many answers there are: not where a part ended early and its provider counts none. */
+    private static boolean isCounted(Part part) {
+        return part.requestCounts().total() > 0 || part.answerCount() > 0 || part.status().equals(Status.COMPLETED);
+    }
 
     /** Where a provider counts nothing, a part that was run to its end has an answer to each of its requests. */
     private long answerCount(Part part) {
         boolean isUncounted = part.requestCounts().total() == 0 && part.status().equals(Status.COMPLETED);
         return isUncounted ? journal.manifest().partRequests().get(part.number() - 1) : part.answerCount();
+    }
+
+    /** Whether a file here is smaller than its provider says, which is all that tells where nothing is counted. */
+    private boolean isCutOff(Part part, String kind) {
+        var file = journal.answerFile(part.number(), kind);
+        return Files.exists(file) && file.toFile().length() < api.size(id(part, kind));
     }
 
     private long answersHere(Part part) {

@@ -7,11 +7,13 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -116,6 +118,28 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
+    /** A batch that expired has no answer to some of its requests, as it is. */
+    @Test void isToldByItsSizeWhereABatchThatEndedEarlyCountsNothing() {
+        var id = draft().submit().id();
+        var ended = (ObjectNode) client.finishedBatch(id);
+        ended.put("status", "expired").remove("request_counts");
+        var file = "/files/" + ended.get("output_file_id").asText() + "/content";
+        int fifth = fifth(client.get(file).body());
+        var isCut = new AtomicBoolean(true);
+        server.onEvery(request -> {
+            if (request.equals("GET /v1/batches/" + id)) return Fault.status(200).body(ended.toString());
+            return isCut.get() && request.equals("GET /v1" + file) ? Fault.shortened(fifth) : null;
+        });
+
+        var said = Printed.stderr(() -> assertEquals(5, draft().repair(1).submit().results().succeeded().size()));
+        assertTrue(said.matches("(?s).*results: only 5 answers of part 1 of short-\\w+ came; run again, and the rest "
+            + "is asked for anew\n.*"), said);
+        isCut.set(false);
+
+        assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
+        assertEquals(1, batchesThere());
+    }
+
     @Test void isNotPaidForAgainByALargerDraft() {
         cutDownloads(FIRST_LOOK);
         missing(draft());
@@ -148,9 +172,13 @@ class ShortAnswersTest {
     private void cutDownloads(int times) {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
-        int fifth = IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow();
         server.on("GET /v1/files/*/content",
-            Collections.nCopies(times, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
+            Collections.nCopies(times, Fault.shortened(fifth(whole))).toArray(Fault[]::new));
+    }
+
+    /** Returns where the fifth line of a file ends. */
+    private static int fifth(byte[] file) {
+        return 1 + IntStream.range(0, file.length).filter(i -> file[i] == '\n').skip(4).findFirst().orElseThrow();
     }
 
     private Draft draft() {
