@@ -7,6 +7,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/DefaultName.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
@@ -336,9 +337,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. What
-         * batches of the same name and provider have answered is not asked again; another name, such as one with the
-         * day's date, asks anew.
+         * Returns a draft of this name, under which it is kept and found again. If not called, it is the script's and
+         * the data's: class {@code Sentiment} over reviews.csv is {@code sentiment-reviews}, and {@code SHEAF_SCRIPT}
+         * may say otherwise; where no script runs, as in JShell, the data's and the first prompt's. What batches of the
+         * same name and provider have answered is not asked again; another name, such as one with the day's date, asks
+         * anew.
          */
         public Draft name(String name) { return with(settings.name(name)); }
 

@@ -34,10 +34,12 @@ final class Preparation {
             try (var lines = requests.open()) {
                 for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
             }
-            var target = staging.complete(settings.batchName());
-            Reuse.takeOver(settings, staging, target, provider, connect, watch::note);
+            staging.complete();
+            var named = named(settings, staging);
+            var target = staging.folder(named.batchName());
+            if (!isBegun(target)) Reuse.takeOver(named, staging, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
-                watch.state().setJournal(staging.settle(settings, target));
+                watch.state().setJournal(staging.settle(named, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
                 step.run();
             }
@@ -45,6 +47,16 @@ final class Preparation {
             throw Messages.cannotWrite("submit", Environment.home(), e);
         }
     }
+
+    /** What an earlier Sheaf began under the name that it gave goes on under that. */
+    private static Settings named(Settings settings, Staging staging) {
+        if (isBegun(staging.folder(settings.batchName()))) return settings;
+        return settings.formerName().filter(former -> isBegun(staging.folder(former)))
+            .map(former -> settings.with(s -> s.name = former)).orElse(settings);
+    }
+
+    /** Whether these requests are here already, and something of them was sent that is of use. */
+    private static boolean isBegun(Path folder) { return Files.exists(folder) && !new Journal(folder).isUntouched(); }
 
     /**
      * What failed may be at the provider anew by now, by another process; then it is not sent again here. Whoever
@@ -65,10 +77,11 @@ final class Preparation {
     static void adopt(Watch watch) {
         var part = watch.state().part(1);
         var provider = watch.state().provider();
-        var settings = new Settings().with(s -> s.name = Settings.plainName(part.id(), 64));
+        var settings = new Settings().with(s -> s.name = DefaultName.plainName(part.id(), 64));
         try (var staging = Staging.ofSent(provider, part.json().path("endpoint").asText())) {
             addRequests(part, staging, watch);
-            var target = staging.complete(settings.name);
+            staging.complete();
+            var target = staging.folder(settings.name);
             try (var lock = FolderLock.on(target, watch::note)) {
                 var journal = staging.settle(settings, target);
                 if (journal.isWaiting()) journal.created(1, part.json());

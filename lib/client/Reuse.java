@@ -6,8 +6,6 @@ import static sheaf.Messages.count;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -25,6 +23,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 
 /**
@@ -64,16 +63,17 @@ final class Reuse {
 
     /**
      * Leaves out of the staged requests what was answered before, and says how many that are.
-     * @param target the folder that they belong into; requests that are there already are attached to
      * @param connect finds the provider of a retry, which may be another one
      * @throws IllegalStateException if an earlier batch is still at work on some of them
      */
-    static void takeOver(Settings settings, Staging staging, Path target, Connection provider,
+    static void takeOver(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect, Consumer<String> note) throws IOException {
         if (settings.resend != null || !settings.isNamed()) return;
-        if (Files.exists(target) && !new Journal(target).isUntouched()) return;
+        var name = settings.batchName();
+        var names = Stream.concat(Stream.of(name), settings.formerName().stream()).toList();
         var kept = Journal.all().toList();
-        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider.name()))
+        var earlier = kept.stream()
+            .filter(journal -> names.stream().anyMatch(any -> journal.wasSubmittedAs(any, provider.name())))
             .sorted(Comparator.comparing(Journal::submittedAt))
             .map(journal -> new Earlier(journal, provider, kept, connect)).toList();
         if (earlier.isEmpty()) return;
@@ -82,9 +82,12 @@ final class Reuse {
         var reuse = new Reuse(earlier, all);
         earlier.stream().filter(batch -> batch.wanted > 0).forEach(Earlier::checkEnded);
         if (reuse.entries.length > 0) staging.leaveOut(reuse::answer);
-        var last = earlier.get(earlier.size() - 1).journal;
-        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d sent%s", settings.batchName(),
-            count(total, "request"), staging.reused(), total - staging.reused(), changes(last, settings.shape())));
+        var last = earlier.stream().map(batch -> batch.journal).filter(journal -> journal.name().equals(name))
+            .reduce((former, later) -> later);
+        if (last.isEmpty() && staging.reused() == 0) return;      // others were called so too, before scripts counted
+        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d sent%s", name,
+            count(total, "request"), staging.reused(), total - staging.reused(),
+            last.map(journal -> changes(journal, settings.shape())).orElse("")));
     }
 
     private static long hash(String body) { return Json.Digest.hash(body) >>> NUMBER_BITS; }

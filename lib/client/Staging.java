@@ -139,14 +139,16 @@ final class Staging implements Closeable {
     /** Returns a file beside the staged ones, for what is downloaded for a moment. */
     Path scratch() { return dir.resolve("download"); }
 
-    /** Ends the adding: all requests are known by now. Returns the folder that they belong into. */
-    Path complete(String name) throws IOException {
+    /** Ends the adding: all requests are known by now. */
+    void complete() throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
         wholeDigest = digest.hex();
         rows.complete();
-        return dir.resolveSibling(name + "-" + Json.Digest.shortened(wholeDigest));
     }
+
+    /** Returns the folder that they belong into under this name, once they are complete. */
+    Path folder(String name) { return dir.resolveSibling(name + "-" + Json.Digest.shortened(wholeDigest)); }
 
     /** Opens the index of the requests that are to be sent. */
     LineIndex requests() {

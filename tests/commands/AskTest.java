@@ -21,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.Sheaf;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
@@ -49,6 +50,7 @@ class AskTest {
         System.setProperty("OPENAI_BASE_URL", "");
         System.clearProperty("COLUMNS");
         System.clearProperty("CI");
+        System.setProperty("SHEAF_SCRIPT", "");
     }
 
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
@@ -61,6 +63,33 @@ class AskTest {
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+    }
+
+    @Test void itIsKeptUnderItsDataAndItsFirstPrompt() {
+        System.clearProperty("SHEAF_SCRIPT");
+        var rows = file("reviews.csv", "text\nfine\n");
+        var template = file("sort.mustache", "Sort {{text}}\n");
+        var spanish = List.of("-m", "echo", "-d", rows, "-p", "In Spanish: {{text}}");
+
+        ask(spanish.toArray(String[]::new));
+        ask(Stream.concat(spanish.stream(), Stream.of("-p", "In Welsh: {{text}}")).toArray(String[]::new));
+        ask("-m", "echo", "-d", rows, "-t", template);
+        piping("text\nfine\n", "-m", "echo", "-p", "{{text}}?", "-d", "-");
+        ask("-m", "echo", "In Spanish: fine", "In Welsh: fine");
+
+        assertEquals(List.of("in-spanish-fine", "reviews-in-spanish", "reviews-in-spanish", "reviews-sort", "stdin"),
+            kept());
+    }
+
+    @Test void whatWasAskedWhenOnlyTheDataGaveTheNameIsNotPaidAgain() {
+        var given = new String[] {"-m", "echo", "-p", "In Spanish: {{q}}", "-d", file("rows.csv", "q\nx\n")};
+        ask(given);
+        System.clearProperty("SHEAF_SCRIPT");
+
+        var run = ask(given);
+
+        assertTrue(run.err().startsWith("attached to "), run.err());
+        assertEquals(List.of("rows"), kept());
     }
 
     @Test void templatesTimesRowsTimesModels() {
@@ -389,6 +418,8 @@ class AskTest {
             throw new AssertionError(e);
         }
     }
+
+    private static List<String> kept() { return Sheaf.kept().stream().map(Sheaf.Batch::name).sorted().toList(); }
 
     private static Path only(Path folder, String start) {
         try (var files = Files.list(folder)) {
