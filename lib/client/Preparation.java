@@ -2,6 +2,7 @@ package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -27,6 +28,16 @@ final class Preparation {
         watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
     }
 
+    /** Learns who the provider is. If nobody answers, it is who was last there: what is whole here needs no one. */
+    private static void meet(Watch watch) {
+        try {
+            watch.api().meet("submit");
+        } catch (UncheckedIOException nobody) {
+            var last = Journal.lastAt(watch.state().provider().baseUrl()).orElseThrow(() -> nobody);
+            watch.state().provider().hold(last.manifest().provider().identity());
+        }
+    }
+
     private static void begin(Settings settings, Requests requests, Watch watch,
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
@@ -34,9 +45,10 @@ final class Preparation {
             try (var lines = requests.open()) {
                 for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
             }
+            meet(watch);
             staging.complete();
-            var named = named(settings, staging);
-            var target = staging.folder(named.batchName());
+            var named = named(settings, staging, watch);
+            var target = target(staging, named.batchName(), watch);
             if (!isBegun(target)) Reuse.takeOver(named, staging, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
                 watch.state().setJournal(staging.settle(named, target));
@@ -49,14 +61,35 @@ final class Preparation {
     }
 
     /** What an earlier Sheaf began under the name that it gave goes on under that. */
-    private static Settings named(Settings settings, Staging staging) {
-        if (isBegun(staging.folder(settings.batchName()))) return settings;
-        return settings.formerName().filter(former -> isBegun(staging.folder(former)))
+    private static Settings named(Settings settings, Staging staging, Watch watch) {
+        if (isBegun(target(staging, settings.batchName(), watch))) return settings;
+        return settings.formerName().filter(former -> isBegun(target(staging, former, watch)))
             .map(former -> settings.with(s -> s.name = former)).orElse(settings);
     }
 
     /** Whether these requests are here already, and something of them was sent that is of use. */
     private static boolean isBegun(Path folder) { return Files.exists(folder) && !new Journal(folder).isUntouched(); }
+
+    /** Returns the folder that the requests belong into: one of the first days, if this server has its batches. */
+    private static Path target(Staging staging, String name, Watch watch) {
+        var target = staging.folder(name);
+        var old = staging.oldFolder(name);
+        return Files.exists(target) || !Files.exists(old) || !isHere(new Journal(old), watch) ? target : old;
+    }
+
+    /** A folder of the first days does not say whose batches it holds, if that was a server on this machine. */
+    private static boolean isHere(Journal old, Watch watch) {
+        if (old.isAt(watch.state().provider())) return true;
+        var ids = old.parts().map(Part::id).filter(id -> !id.isEmpty()).toList();
+        if (old.manifest().provider().identity().isTold() || ids.isEmpty()) return false;
+        try {
+            watch.api().retrieve("submit", ids.get(0));
+            return true;
+        } catch (BatchException e) {
+            if (e.status() != 404) throw e;
+            return false;
+        }
+    }
 
     /**
      * What failed may be at the provider anew by now, by another process; then it is not sent again here. Whoever

@@ -73,7 +73,7 @@ final class Reuse {
         var names = Stream.concat(Stream.of(name), settings.formerName().stream()).toList();
         var kept = Journal.all().toList();
         var earlier = kept.stream()
-            .filter(journal -> names.stream().anyMatch(any -> journal.wasSubmittedAs(any, provider.name())))
+            .filter(journal -> names.stream().anyMatch(any -> journal.wasSubmittedAs(any, provider)))
             .sorted(Comparator.comparing(Journal::submittedAt))
             .map(journal -> new Earlier(journal, provider, kept, connect)).toList();
         if (earlier.isEmpty()) return;
@@ -179,7 +179,7 @@ final class Reuse {
             this.retries = all.stream()
                 .filter(later -> later.manifest().resendOf().equals(journal.manifest().digest()) && later.mayHaveRun())
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> watch(later, later.isAt(provider.name()) ? provider
+                .map(later -> watch(later, later.isAt(provider) ? provider
                     : connect.apply(later.manifest().provider()))).toList();
         }
 

@@ -106,7 +106,7 @@ class DefaultNameTest {
 
         var said = said("genre", ask("Which genre: {{title}}", "Heat"));
 
-        assertTrue(said.matches("submitted batch_\\w+ to local \\(1 request\\); kept in .*genre-films-[0-9a-f]{12}\n"),
+        assertTrue(said.matches("submitted batch_\\w+ to \\S+ \\(1 request\\); kept in .*genre-films-[0-9a-f]{12}\n"),
             said);
         assertEquals(List.of("genre-films", "sentiment-films"), names());
     }
