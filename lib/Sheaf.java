@@ -45,6 +45,7 @@
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
 //SOURCES client/Preparation.java
+//SOURCES client/Estimation.java
 
 package sheaf;
 
@@ -52,6 +53,7 @@ import static sheaf.Messages.given;
 import static sheaf.Messages.notNegative;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -424,11 +426,26 @@ public final class Sheaf extends Vocabulary {
             };
         }
 
-        /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
+        /**
+         * Returns the first request lines, exactly as they would be sent, and what submitting all of them would send.
+         * It reads all rows, sends nothing and asks nobody: of earlier batches what is under {@code ~/.sheaf} counts.
+         * @throws IllegalArgumentException if a setting or one of the first rows is at fault
+         */
         public Preview preview(int n) {
             notNegative("preview", n);
-            try (var requests = requests().open()) {
-                return new Preview(requests.limit(n).map(Request::text).toList());
+            settings.check();
+            var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
+            var connection = chosen.orElse(Provider.OPENAI).connection();
+            var requests = new Requests(settings, connection);
+            List<String> lines;
+            try (var first = requests.open()) {
+                lines = first.limit(n).map(Request::text).toList();
+            }
+            try {
+                var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
+                return new Preview(lines, estimation.estimate(requests), "");
+            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
+                return new Preview(lines, null, fault.getMessage());
             }
         }
 
@@ -446,7 +463,8 @@ public final class Sheaf extends Vocabulary {
 
         private Requests requests() {
             settings.check();
-            return new Requests(settings, (provider == null ? Provider.chosenOrAny() : provider).connection());
+            var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Requests(settings, known.connection());
         }
 
         /**
@@ -482,15 +500,36 @@ public final class Sheaf extends Vocabulary {
         @Override public String toString() { return settings.toString(); }
     }
 
-    /** The first request lines of a draft. Prints as JSON Lines. */
-    public record Preview(List<String> lines) {
-        /** Prints the lines to stdout. */
-        public void show() { System.out.println(this); }
+    /**
+     * The first request lines of a draft, and what submitting all of them would send.
+     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
+     */
+    public record Preview(List<String> lines, Estimate estimate, String fault) {
+        /**
+         * Returns what submitting the draft would send.
+         * @throws IllegalStateException if a row is at fault
+         */
+        @Override public Estimate estimate() {
+            if (!fault.isEmpty()) throw new IllegalStateException(fault);
+            return estimate;
+        }
 
-        /** Returns the lines as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(toString()); }
+        /** Returns the estimate in a line, or what is wrong. */
+        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
 
-        @Override public String toString() { return String.join("\n", lines); }
+        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
+        public void show() {
+            lines.forEach(System.out::println);
+            System.err.println(summary());
+        }
+
+        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
+        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
+
+        /** Returns the lines, and the summary below them. */
+        @Override public String toString() {
+            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
+        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -956,11 +995,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
-        private static Provider chosenOrAny() {
+        private static Optional<Provider> ifChosen() {
             try {
-                return chosen();
+                return Optional.of(chosen());
             } catch (IllegalStateException noneOrTwo) {
-                return OPENAI;
+                return Optional.empty();
             }
         }
 

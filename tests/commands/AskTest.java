@@ -128,6 +128,26 @@ class AskTest {
         assertEquals(List.of(), server.requests());
     }
 
+    @Test void previewSaysOnStderrWhatAllRowsWouldBe() {
+        var given = List.of("-m", "echo", "-p", "{{q}}?", "-d", file("rows.csv", "q\na\nb\na\n"));
+        ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
+
+        var run = ask(Stream.concat(given.stream(), Stream.of("--preview", "1")).toArray(String[]::new));
+
+        assertEquals(0, run.status());
+        assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
+        assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 18 tokens of prompts\n",
+            run.err());
+    }
+
+    @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", file("rows.jsonl", "{\"q\":1}\n{\"p\":2}\n"), "--preview", "1");
+
+        assertEquals(2, run.status());
+        assertTrue(run.out().startsWith("{\"custom_id\":\"request-1\""), run.out());
+        assertEquals("prompts: row 2 has no value for {{q}} (template line 1); it has: p\n", run.err());
+    }
+
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"q\nx\n", "\uFEFFq\nx\n", "{\"q\":\"x\"}\n", "\uFEFF\n {\"q\":\"x\"}",
         " [\n{\"q\":\"x\"}]", "\"q\"\n\"x\"\n"})
@@ -154,7 +174,7 @@ class AskTest {
         isTerminal = true;
 
         assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
-            .equals("data: type the rows, and then Ctrl-D\n"));
+            .equals("data: type the rows, and then Ctrl-D\n1 request in 1 part; m; about 8 tokens of prompts\n"));
     }
 
     @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
