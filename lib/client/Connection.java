@@ -206,14 +206,14 @@ final class Connection {
         if (!now.isTold() && (status >= 500 || status == 429)) return;
         told = now;
         if (expected != null && !now.hasStoreOf(expected))
-            throw new BatchException(step + ": another server answers at " + baseUrl + " now (" + now + ") than the one "
-                + "that was asked before (" + expected + "); start that one, or set OPENAI_BASE_URL to where it listens",
-                "", "");
+            throw new BatchException(step + ": another server answers at " + baseUrl + " now (" + now + ") than the "
+                + "one that was asked before (" + expected + "); start that one, or set OPENAI_BASE_URL to where it "
+                + "listens", "", "");
     }
 
     /** Fails if what answers behind its server is not what it was: those who wait for its answers would get others. */
     void checkEngine(String step) {
-        if (expected == null || told == null || told.engine().equals(expected.engine())) return;
+        if (expected == null || told == null || told.isHalfTold() || told.engine().equals(expected.engine())) return;
         throw new BatchException(step + ": " + told.engine() + " answers at " + baseUrl + " now, and this batch was "
             + "begun with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
     }

@@ -3,8 +3,8 @@ package sheaf;
 import com.openai.core.http.Headers;
 
 /**
- * Who a server says that it is, with each answer: its store, and what answers behind it. Sheaf's own server does, whatever
- * port it has; any other is who its base URL says, and says nothing here.
+ * Who a server says that it is, with each answer: its store, and what answers behind it. Sheaf's own server does, on
+ * whatever port; any other is who its base URL says.
  */
 record Identity(String store, String engine) {
     /** Of a server that does not say. */
@@ -19,6 +19,9 @@ record Identity(String store, String engine) {
     }
 
     boolean isTold() { return !store.isEmpty(); }
+
+    /** Whether it says what answers behind it only to those who have its key. */
+    boolean isHalfTold() { return isTold() && engine.isEmpty(); }
 
     /** Whether this one has the files and batches of that one. */
     boolean hasStoreOf(Identity other) { return store.equals(other.store); }

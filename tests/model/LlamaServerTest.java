@@ -7,10 +7,6 @@ import static sheaf.model.Chat.ask;
 import static sheaf.model.Chat.chat;
 
 import java.io.IOException;
-import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -88,11 +84,9 @@ class LlamaServerTest {
     }
 
     /** Returns who a server in front of a model of these weights says that answers. */
-    static String identity(Path weights) throws Exception {
+    static String identity(Path weights) {
         try (var model = LocalModel.start(weights.toString()); var server = BatchServer.start(model.baseUrl())) {
-            var request = HttpRequest.newBuilder(URI.create(server.baseUrl() + "/models")).build();
-            return HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding())
-                .headers().firstValue("x-sheaf-engine").orElse("");
+            return Chat.identity(server.baseUrl());
         }
     }
 
