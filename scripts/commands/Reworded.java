@@ -22,8 +22,11 @@ final class Reworded extends PrintStream {
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
         Map.entry("or batch\\(\"(.*?)\"\\), to come back", "or ./jbang results $1, to come back"),
         Map.entry("and await\\(\\) submits", "and this command submits"),
+        Map.entry("(?m)^checkOutput: (.*); move it or give another name$", "out: $1; give another name, or --force"),
+        Map.entry("(?m)^to(?:Csv|Jsonl): (.*); move it or give another name$",
+            "out: $1; run again with another name or --force, nothing is sent twice"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
-        Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
+        Map.entry("\\S*sheaf-[0-9-]+\\Wstdin\\b", "standard input"));
 
     private final PrintStream to;
     private final Map<String, String> words;

@@ -169,6 +169,19 @@ class DefaultNameTest {
             .results().stream().map(Result::text).toList());
     }
 
+    @Test void whatABatchOfTheFormerNameWroteIsWrittenAgain() throws IOException {
+        var file = dir.resolve("out.csv");
+        ask("{{title}}", "Heat").submit().results().toCsv(file, "result.text");
+        System.setProperty("SHEAF_SCRIPT", "sentiment");
+
+        var grown = ask("{{title}}", "Heat", "Up").checkOutput(file).submit().checkOutput(file);
+        grown.results().toCsv(file, "result.text");
+        assertEquals(3, Files.readAllLines(file).size());
+        ask("{{title}}", "Heat").checkOutput(file).submit().checkOutput(file).results().toCsv(file, "result.text");
+        assertEquals(2, Files.readAllLines(file).size());
+        assertEquals(List.of("films", "sentiment-films"), names());
+    }
+
     @Test void aNameThatIsGivenAsksAnew() {
         ask("{{title}}", "Heat").submit().await();
 

@@ -69,8 +69,8 @@ class PreviewTest {
     @Test void manyModelsOfTheRowsAreNotAllNamed() {
         var rows = rows(IntStream.rangeClosed(1, 7).mapToObj(n -> Map.of("m", "m" + n, "q", "Why?")).toList());
 
-        assertEquals("7 requests in 7 parts; m1 (1), m2 (1), m3 (1), m4 (1), m5 (1) and 2 more models; about 63 tokens of "
-            + "prompts", batch().provider(here()).model("{{m}}").prompts("{{q}}", rows).preview(0).summary());
+        assertEquals("7 requests in 7 parts; m1 (1), m2 (1), m3 (1), m4 (1), m5 (1) and 2 more models; about 63 tokens "
+            + "of prompts", batch().provider(here()).model("{{m}}").prompts("{{q}}", rows).preview(0).summary());
     }
 
     @Test void repeatsAreCountedAndPaid() {
@@ -160,7 +160,8 @@ class PreviewTest {
     @Test void withoutAProviderNothingWasAnsweredBefore() {
         ask(2).submit().results();
 
-        assertEquals("2 requests in 1 part; echo; about 28 tokens of prompts", questions("1", "2").preview(0).summary());
+        assertEquals("2 requests in 1 part; echo; about 28 tokens of prompts",
+            questions("1", "2").preview(0).summary());
     }
 
     @Test void aFaultOfALaterRowIsSaidBelowTheFirstLines() {
