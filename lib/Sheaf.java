@@ -11,7 +11,9 @@
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
 //SOURCES client/LineIndex.java
+//SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/CsvFile.java
 //SOURCES client/Tables.java
 //SOURCES client/Retry.java
 //SOURCES client/Progress.java
@@ -71,6 +73,7 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Requests.Request;
@@ -146,10 +149,10 @@ public final class Sheaf extends Vocabulary {
     public static Listing<Map<String, Object>> files() { return Provider.chosen().files(); }
 
     /** Returns the rows of a CSV file whose first line names the columns; RFC 4180, UTF-8, read anew each time. */
-    public static Data csv(String file) { return new Dataset(Rows.csv(InputFile.find("csv", file))); }
+    public static Csv csv(String file) { return new Csv(CsvFile.of(InputFile.find("csv", file))); }
 
     /** Returns the rows of a CSV file whose first line names the columns. */
-    public static Data csv(Path file) { return csv(given("csv", file).toString()); }
+    public static Csv csv(Path file) { return csv(given("csv", file).toString()); }
 
     /** Returns the rows of a JSON Lines file: one object a line. */
     public static Data jsonl(String file) { return new Dataset(Rows.jsonl(InputFile.find("jsonl", file))); }
@@ -212,6 +215,7 @@ public final class Sheaf extends Vocabulary {
         /** A user's own data has no name that another process would know it by, and may give what is no JSON. */
         static Rows rows(Data data) {
             if (data instanceof Dataset named) return named.rows;
+            if (data instanceof Csv csv) return Rows.csv(csv.file);
             if (data instanceof Results results) return new Rows(results.exchanges.name(), results, results);
             return new Rows("data", data, () -> data.open().map(PlainValues::row));
         }
@@ -219,6 +223,41 @@ public final class Sheaf extends Vocabulary {
         @Override public Stream<Map<String, Object>> open() { return rows.open(); }
 
         @Override public String toString() { return rows.toString(); }
+    }
+
+    /**
+     * The rows of a CSV file. A row of nothing but separators and white space is none, and a column that has neither a
+     * name nor values is none; how many there were is said when the batch is submitted. Lines end in CR, LF or both.
+     */
+    public static final class Csv implements Data {
+        private final CsvFile file;
+
+        private Csv(CsvFile file) { this.file = file; }
+
+        /**
+         * Returns the rows whose columns are separated by this character. If not called, by a comma, or by what a first
+         * line {@code sep=;} says.
+         */
+        public Csv separator(char separator) { return new Csv(file.separator(separator)); }
+
+        /** Returns the rows whose columns are separated by this character, or by a {@code tab}. */
+        public Csv separator(String separator) { return new Csv(file.separator(separator)); }
+
+        /**
+         * Returns the rows of a file in this charset, such as {@code windows-1252}, {@code ISO-8859-1} or {@code
+         * UTF-16}. If not called, UTF-8. A byte order mark is passed over.
+         * @throws IllegalArgumentException if Java knows no charset of this name
+         */
+        public Csv charset(String name) { return new Csv(file.charset(name)); }
+
+        /** Returns the rows of a file that has no header line; its columns have these names. */
+        public Csv header(String first, String... more) {
+            return new Csv(file.header(Stream.concat(Stream.of(first), Stream.of(more)).toList()));
+        }
+
+        @Override public Stream<Map<String, Object>> open() { return Rows.csv(file).open(); }
+
+        @Override public String toString() { return Rows.csv(file).toString(); }
     }
 
     /**
@@ -395,8 +434,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
          * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --limit N --name N --max-tokens N --temperature X --with FIELD=VALUE}. Call it
-         * last. Of an option that is given twice the last one counts; {@code --with} adds.
+         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N --max-tokens
+         * N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last one counts;
+         * {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
@@ -412,12 +452,20 @@ public final class Sheaf extends Vocabulary {
                 case SYSTEM -> system(given.value());
                 case TEMPLATE -> with(settings.over(mixed(templates(given.first(), given.rest()))));
                 case DATA -> with(settings.over("--data", rows -> given.rows()));
+                case SEPARATOR -> csv(given, file -> file.separator(given.value()));
+                case CHARSET -> csv(given, file -> file.charset(given.value()));
+                case HEADER -> csv(given, file -> file.header(List.of(given.value().split(",", -1))));
                 case LIMIT -> with(settings.over("--limit", rows -> rows.limit(given.whole())));
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
             };
+        }
+
+        private Draft csv(Options.Given given, UnaryOperator<CsvFile> change) {
+            var option = given.option().word();
+            return with(settings.over(option, rows -> rows.csv(option, change)));
         }
 
         /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
@@ -442,7 +490,8 @@ public final class Sheaf extends Vocabulary {
 
         private Requests requests() {
             settings.check();
-            return new Requests(settings, (provider == null ? Provider.chosenOrAny() : provider).connection());
+            var connection = (provider == null ? Provider.chosenOrAny() : provider).connection();
+            return new Requests(settings, connection, settings.quiet ? none -> {} : System.err::println);
         }
 
         /**

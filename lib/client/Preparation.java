@@ -23,7 +23,7 @@ final class Preparation {
                       Consumer<Progress> step) {
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
-        var requests = new Requests(settings, watch.state().provider());
+        var requests = new Requests(settings, watch.state().provider(), watch::note);
         watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
     }
 

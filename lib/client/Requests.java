@@ -2,6 +2,7 @@ package sheaf;
 
 import static sheaf.Messages.clip;
 import static sheaf.Messages.reason;
+import static sheaf.Messages.visible;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -25,6 +26,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.Spliterator;
 import java.util.Spliterators;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
@@ -46,6 +48,7 @@ final class Requests {
     private static final String SHORT_ID = "[!-~]{1,50}";
     private final Settings settings;
     private final Connection provider;                     // its limits and its dialect
+    private final Consumer<String> note;
     private final Map<String, Long> ids = new HashMap<>();  // the row that each custom id came from
     private final String endpoint;
     private final String route;
@@ -53,9 +56,11 @@ final class Requests {
     private long number;
     private String customId;                               // that the user gave the row; null: none
 
-    Requests(Settings settings, Connection provider) {
+    /** @param note told what is odd about the rows, once they are read */
+    Requests(Settings settings, Connection provider, Consumer<String> note) {
         this.settings = settings;
         this.provider = provider;
+        this.note = note;
         this.endpoint = endpoint(settings, provider);
         this.route = Settings.route(endpoint);
     }
@@ -74,7 +79,7 @@ final class Requests {
         if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
         if (settings.requests != null) return Rows.Reader.stream(new RequestFile(settings.requests, provider));
         if (settings.data == null) return expand(Request.NO_ROW);
-        var rows = settings.data.open();
+        var rows = settings.data.open(note);
         try {
             return checked(rows.iterator()).onClose(rows::close).flatMap(this::expand);
         } catch (RuntimeException e) {
@@ -117,11 +122,15 @@ final class Requests {
 
     private IllegalArgumentException namesNoColumn(Map<String, Object> first) {
         var prompt = settings.prompts.get(0);
-        if (prompt.hasTags()) prompt.render("prompts", 1, first);
+        try {
+            if (prompt.hasTags()) prompt.render("prompts", 1, first);
+        } catch (IllegalArgumentException e) {
+            return new IllegalArgumentException(e.getMessage() + settings.data.headerAdvice(), e);
+        }
         var advice = prompt.text().matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text() + "\")?"
             : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
         return new IllegalArgumentException("prompts: \"" + clip(prompt.text(), 40) + "\" names no column of "
-            + settings.data.name() + " (" + String.join(", ", first.keySet()) + "); " + advice);
+            + settings.data.name() + " (" + visible(first.keySet()) + "); " + advice);
     }
 
     private Stream<Request> expand(Map<String, Object> values) {
