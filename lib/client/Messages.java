@@ -78,7 +78,8 @@ final class Messages {
             return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it"
                 : "it is something else";
         if (e instanceof JsonProcessingException json)
-            return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "");
+            return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "")
+                .replaceFirst("^Non-standard token '(.*?)'.*", "$1 is no JSON; write null");
         if (e instanceof FileSystemException file && file.getReason() != null)
             return file.getReason().toLowerCase(Locale.ROOT);
         if (e instanceof NoSuchFileException) return "no such file or folder";

@@ -24,7 +24,7 @@ class EncodingTest {
     @ParameterizedTest
     @ValueSource(strings = {"", "a", "ab", "abc\u00e9", "\uFEFF", "\uFEFFabc\u00e9"})
     void aByteOrderMarkIsPassedOver(String text) throws IOException {
-        for (var charset : new Charset[] {UTF_8, UTF_16LE, UTF_16BE, Charset.forName("UTF-32LE"), UTF_16})
+        for (var charset : new Charset[] {UTF_8, UTF_16LE, UTF_16BE, Charset.forName("UTF-32LE")})
             assertEquals(text.replace("\uFEFF", ""), read(text.getBytes(charset), charset), charset.name());
     }
 

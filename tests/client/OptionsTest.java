@@ -48,8 +48,8 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; there are: --provider P, --model M[,M2], --system S, "
-            + "--template T[,T2], --data FILE, --limit N, --name N, --max-tokens N, --temperature X, "
-            + "--with FIELD=VALUE",
+            + "--template T[,T2], --data FILE, --separator C, --charset NAME, --header NAME[,NAME2], --limit N, "
+            + "--name N, --max-tokens N, --temperature X, --with FIELD=VALUE",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
