@@ -41,6 +41,7 @@
 //SOURCES client/Leftovers.java
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
+//SOURCES client/CsvExport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
@@ -68,6 +69,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -434,9 +436,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
          * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N --max-tokens
-         * N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last one counts;
-         * {@code --with} adds.
+         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N
+         * --max-tokens N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last
+         * one counts; {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
@@ -682,6 +684,8 @@ public final class Sheaf extends Vocabulary {
      * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
+        /** What {@link #toCsv} adds to the columns of the rows. */
+        public static final List<String> COLUMNS = CsvExport.OWN_COLUMNS;
         private static final int SHOWN = 20;
         private final Provider provider;
         private final Exchanges exchanges;
@@ -777,13 +781,23 @@ public final class Sheaf extends Vocabulary {
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
 
         /**
-         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text}
-         * and so on.
+         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
+         * cell that a spreadsheet would take for a formula begins with an apostrophe; a number never does.
          */
-        public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
+        public void toCsv(String file, String... columns) { toCsv(file, Set.of(), columns); }
 
         /** Writes the rows and their answers as CSV. */
-        public void toCsv(Path file, String... columns) { exchanges.toCsv(given("toCsv", file), columns); }
+        public void toCsv(Path file, String... columns) { toCsv(file, Set.of(), columns); }
+
+        /** Writes the rows and their answers as CSV in another way: {@code toCsv(file, Set.of(CsvOption.WIDE))}. */
+        public void toCsv(String file, Set<CsvOption> options, String... columns) {
+            toCsv(Path.of(given("toCsv", file)), options, columns);
+        }
+
+        /** Writes the rows and their answers as CSV in another way. */
+        public void toCsv(Path file, Set<CsvOption> options, String... columns) {
+            CsvExport.write(exchanges, given("toCsv", file), given("toCsv", options), columns);
+        }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }

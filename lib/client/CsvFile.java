@@ -18,6 +18,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashSet;
@@ -284,12 +285,13 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         /** Says what was passed over. */
         @Override public void close() throws IOException {
             in.close();
-            var rows = emptyRows == 0 ? "" : count(emptyRows, "empty row") + " ("
-                + (emptyRows == 1 ? "" : "the first in ") + "line " + firstEmptyLine + ")";
-            var columns = emptyColumns == 0 ? "" : count(emptyColumns, "column") + " without name and values";
-            if (emptyRows + emptyColumns > 0)
-                note.accept("csv: " + input.name() + ": passed over " + Stream.of(rows, columns)
-                    .filter(text -> !text.isEmpty()).collect(Collectors.joining(" and ")));
+            var passedOver = new ArrayList<String>();
+            if (emptyRows > 0)
+                passedOver.add(count(emptyRows, "empty row") + (emptyRows == 1 ? " (line " : " (the first in line ")
+                    + firstEmptyLine + ")");
+            if (emptyColumns > 0) passedOver.add(count(emptyColumns, "column") + " without name and values");
+            if (!passedOver.isEmpty())
+                note.accept("csv: " + input.name() + ": passed over " + String.join(" and ", passedOver));
         }
     }
 }

@@ -46,6 +46,16 @@ public class Vocabulary {
         @Override public String toString() { return text; }
     }
 
+    /** How {@code toCsv} writes. */
+    public enum CsvOption {
+        /** A line for each row, where several prompts or models have a column each, as in the table. */
+        WIDE,
+        /** A byte order mark at the start, by which Excel knows UTF-8; several other readers take it for a name's. */
+        BOM,
+        /** Cells as they are, also those that a spreadsheet takes for a formula. */
+        FORMULAS
+    }
+
     /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
     public record RequestCounts(long total, long completed, long failed) {
         static RequestCounts of(JsonNode batch) {

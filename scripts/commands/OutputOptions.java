@@ -1,3 +1,4 @@
+//SOURCES CsvOptions.java
 //SOURCES FileFormat.java
 //SOURCES Scratch.java
 
@@ -13,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe. */
@@ -24,12 +26,15 @@ final class OutputOptions {
     @Option(names = "--force", description = "overwrites the file of --out")
     boolean force;
 
+    @Mixin CsvOptions csv;
+
     boolean isGiven() { return out != null; }
 
     boolean isFile() { return isGiven() && !out.equals("-"); }
 
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
+        csv.check(out);
         if (!isFile()) return;
         var fault = fault(Path.of(out).toAbsolutePath().normalize(), inputs);
         if (!fault.isEmpty()) throw new IllegalArgumentException("out: " + fault);
@@ -67,7 +72,7 @@ final class OutputOptions {
 
     /** Writes all answers to the file, whether or not there is one. */
     void save(Results results) {
-        if (FileFormat.ending(out).equals("csv")) results.toCsv(out);
+        if (FileFormat.ending(out).equals("csv")) csv.write(results, out);
         else results.toJsonl(out);
     }
 

@@ -22,6 +22,10 @@ final class Reworded extends PrintStream {
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
         Map.entry("or batch\\(\"(.*?)\"\\), to come back", "or ./jbang results $1, to come back"),
         Map.entry("and await\\(\\) submits", "and this command submits"),
+        Map.entry("\\bseparator\\('\\\\t'\\)", "--separator tab"),
+        Map.entry("\\bseparator\\('(.)'\\)", "--separator '$1'"),
+        Map.entry("\\bcharset\\(\"(.*?)\"\\)", "--charset $1"),
+        Map.entry("\\b(charset|header)\\(\\.\\.\\.\\)", "--$1"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
         Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
 
