@@ -124,14 +124,16 @@ final class CsvExport {
     }
 
     private void flush(List<Map<String, Object>> line, CsvWriter csv) {
-        csv.writeRecord(columns.stream().map(column -> cell(column, line)).toList());
+        var shared = line.stream().filter(Objects::nonNull).findFirst().orElseThrow();
+        csv.writeRecord(columns.stream().map(column -> cell(column, line, shared)).toList());
         line.clear();
     }
 
-    private String cell(Column column, List<Map<String, Object>> line) {
-        var answers = column.answer < 0 ? line.stream() : line.stream().skip(column.answer).limit(1);
-        return answers.filter(Objects::nonNull).findFirst().map(joined -> Templates.value(column.value, joined))
-            .map(value -> guarded(writable(column.name, Json.cell(value)))).orElse("");
+    private String cell(Column column, List<Map<String, Object>> line, Map<String, Object> shared) {
+        if (column.answer >= line.size()) return "";
+        var joined = column.answer < 0 ? shared : line.get(column.answer);
+        if (joined == null) return "";
+        return guarded(writable(column.name, Json.cell(Templates.value(column.value, joined))));
     }
 
     private String guarded(String cell) {
