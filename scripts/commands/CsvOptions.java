@@ -7,6 +7,7 @@ import static sheaf.Sheaf.*;
 import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
@@ -30,10 +31,10 @@ final class CsvOptions {
     /** Refuses what is said of a CSV file where none is written. */
     void check(String out) {
         if (out != null && FileFormat.ending(out).equals("csv")) return;
-        Stream.of(columns.isEmpty() ? "" : "columns", wide ? "wide" : "", bom ? "bom" : "", formulas ? "formulas" : "")
-            .filter(word -> !word.isEmpty()).findFirst().ifPresent(word -> {
-                throw new IllegalArgumentException(word + ": only a CSV file is written so; give --out FILE.csv");
-            });
+        var words = options().stream().map(option -> option.name().toLowerCase(Locale.ROOT));
+        Stream.concat(columns.stream().map(column -> "columns"), words).findFirst().ifPresent(word -> {
+            throw new IllegalArgumentException(word + ": only a CSV file is written so; give --out FILE.csv");
+        });
     }
 
     /** Refuses a column that no row has, while nothing has been sent. */

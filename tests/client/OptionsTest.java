@@ -90,7 +90,7 @@ class OptionsTest {
     }
 
     private static List<String> prompts(Draft draft) {
-        return draft.preview(9).lines().stream().map(line -> line.replaceFirst(".*\"user\",\"content\":\"(.*?)\".*", "$1"))
-            .toList();
+        return draft.preview(9).lines().stream()
+            .map(line -> line.replaceFirst(".*\"user\",\"content\":\"(.*?)\".*", "$1")).toList();
     }
 }

@@ -39,8 +39,8 @@ class AskCsvTest {
     }
 
     @Test void aSpreadsheetsFileIsReadAndWritten() {
-        var run = ask("-m", "echo", "-p", "{{text}}", "-d", given("cp1252.csv"), "--charset", "windows-1252", "-o", out(),
-            "--columns", "id,result.text", "--bom");
+        var run = ask("-m", "echo", "-p", "{{text}}", "-d", given("cp1252.csv"), "--charset", "windows-1252",
+            "-o", out(), "--columns", "id,result.text", "--bom");
 
         assertEquals(0, run.status(), run.err());
         assertEquals("\uFEFFid,result.text\n1,gr\u00fc\u00df dich\n2,s\u00ed se\u00f1or\n", written());
@@ -72,8 +72,8 @@ class AskCsvTest {
     }
 
     @Test void standardInputMayBeInAnyCharset() {
-        var run = piping("\uFEFFid\ttext\r\n1\tgr\u00fc\u00df\r\n".getBytes(StandardCharsets.UTF_16LE), "-m", "echo", "-p",
-            "{{text}}", "-d", "-", "--charset", "UTF-16", "--separator", "tab");
+        var run = piping("\uFEFFid\ttext\r\n1\tgr\u00fc\u00df\r\n".getBytes(StandardCharsets.UTF_16LE),
+            "-m", "echo", "-p", "{{text}}", "-d", "-", "--charset", "UTF-16", "--separator", "tab");
 
         assertTrue(run.out().startsWith("{\"id\":\"1\",\"text\":\"gr\u00fc\u00df\","), run.out() + run.err());
     }
