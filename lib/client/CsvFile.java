@@ -249,7 +249,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private static String twice(String name) {
-            return "two columns are named \"" + name + "\"; rename one, or if the line is a row, give header(...)";
+            return "two columns are named \"" + visible(name) + "\"; rename one, or if the line is a row, give header(...)";
         }
 
         private static String unnamed(BitSet columns) {

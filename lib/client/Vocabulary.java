@@ -50,9 +50,9 @@ public class Vocabulary {
     public enum CsvOption {
         /** A line for each row, where several prompts or models have a column each, as in the table. */
         WIDE,
-        /** A byte order mark at the start, by which Excel knows UTF-8; several other readers take it for a name's. */
+        /** A byte order mark first, by which Excel knows UTF-8; Python's csv module takes it for a part of a name. */
         BOM,
-        /** Cells as they are, also those that a spreadsheet takes for a formula. */
+        /** Cells as they are, also those that a spreadsheet takes for a formula: read back, they are the same. */
         FORMULAS
     }
 

@@ -9,11 +9,14 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 
 /** How a CSV file of answers is written: its columns, and what spreadsheets and other readers want of it. */
 final class CsvOptions {
+    private static final Pattern UNSEEN = Pattern.compile("[\\p{C}\\p{Z}&&[^ ]]");
+
     @Option(names = "--columns", paramLabel = "NAME", split = ",",
         description = "the columns of the .csv file, such as id,text,result.text (default: all)")
     List<String> columns = List.of();
@@ -49,8 +52,13 @@ final class CsvOptions {
         unknown.removeAll(known);
         if (unknown.isEmpty()) return;
         known.addAll(Results.COLUMNS);
-        throw new IllegalArgumentException("columns: there is no " + String.join(", ", unknown) + "; there are: "
-            + String.join(", ", known));
+        throw new IllegalArgumentException("columns: there is no " + visible(unknown) + "; there are: "
+            + visible(known));
+    }
+
+    private static String visible(Set<String> names) {
+        return UNSEEN.matcher(String.join(", ", names))
+            .replaceAll(unseen -> String.format("<U+%04X>", unseen.group().codePointAt(0)));
     }
 
     void write(Results results, String file) { results.toCsv(file, options(), columns.toArray(String[]::new)); }

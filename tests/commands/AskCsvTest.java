@@ -105,6 +105,8 @@ class AskCsvTest {
         "-d koeln.csv --columns stadt,txt,result.text,result.txt -o out.csv | columns: there is no txt, result.txt; "
             + "there are: stadt, text, result.customId, result.template, result.model, result.outcome, result.text, "
             + "result.error",
+        "-d nbsphead.csv --columns text -o out.csv | columns: there is no text; there are: id, text<U+00A0>, "
+            + "result.customId, result.template, result.model, result.outcome, result.text, result.error",
         "-d koeln.csv --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "-d koeln.csv --columns text -o out.jsonl | columns: only a CSV file is written so; give --out FILE.csv",
         "Hi --columns text -o out.csv | columns: there is no text; there are: prompt, result.customId, "
