@@ -16,7 +16,6 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -124,7 +123,9 @@ final class CsvExport {
     }
 
     private void flush(List<Map<String, Object>> line, CsvWriter csv) {
-        var shared = line.stream().filter(Objects::nonNull).findFirst().orElseThrow();
+        int first = 0;
+        while (line.get(first) == null) first++;
+        var shared = line.get(first);
         csv.writeRecord(columns.stream().map(column -> cell(column, line, shared)).toList());
         line.clear();
     }

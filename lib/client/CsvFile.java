@@ -53,8 +53,9 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
     }
 
     CsvFile charset(String name) {
+        given("charset", name);
         try {
-            return new CsvFile(input, separator, Charset.forName(given("charset", name).strip()), names);
+            return new CsvFile(input, separator, Charset.forName(name.strip()), names);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("charset: \"" + clip(name, 40)
                 + "\" is none that Java knows; such as windows-1252, ISO-8859-1 or UTF-16", e);
@@ -123,6 +124,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private final InputStream in;
         private char separator = ',';
         private boolean hasSeparatorLine;
+        private boolean looksLikeUtf8;                 // though another charset is given
         private Iterator<Fields> records;
         private String[] columns;                      // a name for each place, null where one is passed over
         private long rows;
@@ -161,7 +163,9 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         private void begin() throws IOException {
             try {
-                var text = new PushbackReader(new Encoding(in, file.charset).reader(), SEPARATOR_LINE_LENGTH);
+                var encoding = new Encoding(in, file.charset);
+                looksLikeUtf8 = encoding.looksLikeUtf8();
+                var text = new PushbackReader(encoding.reader(), SEPARATOR_LINE_LENGTH);
                 passOverSeparatorLine(text);
                 if (file.separator != null) separator = file.separator;
                 records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
@@ -249,7 +253,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private static String twice(String name) {
-            return "two columns are named \"" + visible(name) + "\"; rename one, or if the line is a row, give header(...)";
+            return "two columns are named \"" + visible(name)
+                + "\"; rename one, or if the line is a row, give header(...)";
         }
 
         private static String unnamed(BitSet columns) {
@@ -264,7 +269,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private String remedy(List<String> fields) {
-            if (fields.size() == 1 && other(fields.get(0)) != 0) return advice(other(fields.get(0)));
+            boolean isOneColumn = !file.names.isEmpty() && fields.size() == 1 && other(fields.get(0)) != 0;
+            if (isOneColumn) return advice(other(fields.get(0)));
             return fields.size() > columns.length ? "quote a field that holds a " + called(separator)
                 : "a " + called(separator) + " is missing";
         }
@@ -282,9 +288,12 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             return "give separator('" + (separator == '\t' ? "\\t" : separator) + "')";
         }
 
-        /** Says what was passed over. */
+        /** Says what was passed over, and what may have been misread. */
         @Override public void close() throws IOException {
             in.close();
+            if (looksLikeUtf8)
+                note.accept("csv: " + input.name() + ": seems to be UTF-8, and is read as " + file.charset.name()
+                    + "; if letters look wrong, leave out charset(...)");
             var passedOver = new ArrayList<String>();
             if (emptyRows > 0)
                 passedOver.add(count(emptyRows, "empty row") + (emptyRows == 1 ? " (line " : " (the first in line ")

@@ -33,6 +33,7 @@ final class Encoding {
     private final Charset asked;
     private final Charset charset;                         // by which the bytes are read
     private final String family;                           // that the bytes themselves tell; "": they tell none
+    private final boolean looksLikeUtf8;
 
     private record Mark(Charset charset, int... bytes) {
         boolean begins(byte[] start) {
@@ -51,6 +52,7 @@ final class Encoding {
         boolean fits = mark.isPresent() && !isAnother();
         charset = fits ? mark.get().charset : ordered(start);
         int skipped = fits ? mark.get().bytes.length : 0;
+        looksLikeUtf8 = !asked.name().startsWith("UTF-") && isUtf8BeyondAscii(start);
         this.in.unread(start, skipped, start.length - skipped);
     }
 
@@ -75,6 +77,16 @@ final class Encoding {
         return zeros(start, 0) > zeros(start, 1) ? UTF_16BE : UTF_16LE;
     }
 
+    /** Letters in another charset are hardly ever UTF-8; the last one may be cut off. */
+    private static boolean isUtf8BeyondAscii(byte[] start) {
+        var text = CharBuffer.allocate(start.length);
+        var result = strict(UTF_8).decode(ByteBuffer.wrap(start), text, false);
+        return !result.isError() && text.flip().chars().anyMatch(c -> c > 0x7F);
+    }
+
+    /** Whether another charset is asked for than the one that the letters at the start seem to be in. */
+    boolean looksLikeUtf8() { return looksLikeUtf8; }
+
     /** Returns the charset that the bytes themselves tell, where that is not the one asked for. */
     Optional<String> another() { return isAnother() ? Optional.of(family) : Optional.empty(); }
 
@@ -83,17 +95,17 @@ final class Encoding {
     /** Returns the text without a byte order mark; what is no text in this charset is refused, and not replaced. */
     Reader reader() throws IOException {
         if (isAnother()) throw new MalformedInputException(1);
-        return new InputStreamReader(in, strict());
+        return new InputStreamReader(in, strict(charset));
     }
 
-    private CharsetDecoder strict() {
+    private static CharsetDecoder strict(Charset charset) {
         return charset.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
             .onUnmappableCharacter(CodingErrorAction.REPORT);
     }
 
     /** Returns the line of the first byte that is no text, from 1; a line ends at CR, at LF, or at both together. */
     long faultyLine() throws IOException {
-        var decoder = strict();
+        var decoder = strict(charset);
         var bytes = ByteBuffer.allocate(START);
         var line = new LineCount();
         boolean hasEnded = isAnother();

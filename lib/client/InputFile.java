@@ -76,12 +76,12 @@ record InputFile(String word, String name, Path path, URL resource) {
 
     /**
      * Names the first line that is no text in this charset; the decoder itself knows no lines.
-     * @param remedy what to do, by the charset that the file tells of itself; "": it tells none
+     * @param remedy what to do, by the charset that the file itself tells; "": it tells none
      */
     IllegalArgumentException notIn(Charset charset, UnaryOperator<String> remedy, Throwable cause) {
         try (var in = open()) {
             var encoding = new Encoding(in, charset);
-            var another = encoding.another().orElse("");
+            var another = encoding.looksLikeUtf8() ? "UTF-8" : encoding.another().orElse("");
             return fault(encoding.faultyLine(), (another.isEmpty() ? "" : another + ", ") + "not " + charset.name()
                 + "; " + remedy.apply(another), cause);
         } catch (IOException e) {

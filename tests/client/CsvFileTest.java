@@ -47,6 +47,20 @@ class CsvFileTest {
             read(given("koeln.csv")));
     }
 
+    @Test void whatSeemsToBeUtf8IsReadAsItIsSaidAndNoted() {
+        var file = given("koeln.csv").charset("ISO-8859-1");
+
+        assertSays("csv: FILE line 2: UTF-8, not windows-1252; leave out charset(...)",
+            given("koeln.csv").charset("windows-1252"));
+        assertEquals("K\u00c3\u00b6ln", read(file).get(0).get("stadt"));
+        assertEquals("csv: FILE: seems to be UTF-8, and is read as ISO-8859-1; if letters look wrong, leave out "
+            + "charset(...)\n", Printed.stderr(() -> batch().model("m").prompts("{{text}}", file).preview(1))
+            .replaceFirst("csv: \\S+", "csv: FILE:"));
+        for (var name : List.of("cp1252.csv", "oldmac.csv", "acc.csv"))
+            assertEquals("", Printed.stderr(() -> batch().model("m").prompts("{{a}}", given(name).charset("latin1")
+                .header("a", "b")).preview(1)), name);
+    }
+
     @Test void theOldMacEndsALineInAReturn() {
         var file = given("oldmac.csv");
 
@@ -174,6 +188,7 @@ class CsvFileTest {
         "a,,,b~1,2,3,4~ | csv: FILE line 1: columns 2, 3 hold values and have no name; name them",
         "a\tb~1\t2~     | csv: FILE line 1: one column, \"a b\"; if tabs separate the columns, give separator('\\t')",
         "a,b~1,2~3~     | csv: FILE line 3: 1 field where the header has 2 (a, b); a comma is missing",
+        "a,b~1,2~3;4~   | csv: FILE line 3: 1 field where the header has 2 (a, b); a comma is missing",
         "a,b,~1,2,~3,4~ | csv: FILE line 3: 2 fields where the header has 3 (a, b, \"\"); a comma is missing",
         "~~a,b~1,2,3~   | csv: FILE line 4: 3 fields where the header has 2 (a, b); quote a field that holds a comma",
         "~,,~           | csv: FILE line 1: no header; the first line names the columns"})
@@ -188,6 +203,7 @@ class CsvFileTest {
         assertSays("separator: a quote or the end of a line cannot separate columns", () -> file.separator('"'));
         assertSays("charset: \"ansi\" is none that Java knows; such as windows-1252, ISO-8859-1 or UTF-16",
             () -> file.charset("ansi"));
+        assertSays("charset: the argument is null", () -> file.charset(null));
         assertSays("header: two columns are named \"a\"", () -> file.header("a", "b", "a"));
         assertSays("header: a name is empty", () -> file.header("a", ""));
         assertSays("csv: FILE line 1: not windows-1252; give another charset(...)",
