@@ -9,7 +9,6 @@ import de.siegmar.fastcsv.writer.QuoteStrategies;
 import de.siegmar.fastcsv.writer.QuoteStrategy;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
@@ -50,7 +49,8 @@ final class CsvExport {
     /** @param answer which one of the line, from 0; -1 for what all of them share */
     private record Column(String name, String value, int answer) {}
 
-    private CsvExport(Exchanges exchanges, Set<CsvOption> options, String... columns) {
+    /** @param columns those that are written; all, if none is named */
+    CsvExport(Exchanges exchanges, Set<CsvOption> options, String... columns) {
         this.exchanges = exchanges;
         this.options = options;
         rowColumns = exchanges.rowColumns();
@@ -60,12 +60,6 @@ final class CsvExport {
         var wanted = wanted(isWide ? OWN_COLUMNS_IF_WIDE : OWN_COLUMNS, columns);
         this.columns = isWide ? wide(wanted, manifest.answerLabels())
             : wanted.stream().map(column -> new Column(column, column, -1)).toList();
-    }
-
-    /** Writes these columns; all, if none is named. */
-    static void write(Exchanges exchanges, Path file, Set<CsvOption> options, String... columns) {
-        var export = new CsvExport(exchanges, options, columns);
-        AtomicFiles.stream("toCsv", file, export::writeTo);
     }
 
     private Collection<String> wanted(List<String> ownColumns, String... named) {
@@ -104,7 +98,7 @@ final class CsvExport {
         return OWN_COLUMNS.contains(column) && !column.equals("result.customId");
     }
 
-    private void writeTo(OutputStream out) throws IOException {
+    void writeTo(OutputStream out) throws IOException {
         if (options.contains(CsvOption.BOM)) out.write(BYTE_ORDER_MARK);
         var quotes = columns.size() == 1 ? ALONE : QuoteStrategies.REQUIRED;
         try (var csv = CsvWriter.builder().quoteStrategy(quotes).build(out)) {

@@ -2,7 +2,8 @@ package sheaf;
 
 import static sheaf.Messages.given;
 
-import java.nio.file.Path;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.EnumMap;
@@ -198,10 +199,8 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    void toJsonl(Path file) {
-        AtomicFiles.stream("toJsonl", file, out -> {
-            for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
-        });
+    void writeJsonl(OutputStream out) throws IOException {
+        for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
     }
 
     /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */

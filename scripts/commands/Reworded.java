@@ -26,8 +26,11 @@ final class Reworded extends PrintStream {
         Map.entry("\\bseparator\\('(.)'\\)", "--separator '$1'"),
         Map.entry("\\bcharset\\(\"(.*?)\"\\)", "--charset $1"),
         Map.entry("\\b(charset|header)\\(\\.\\.\\.\\)", "--$1"),
+        Map.entry("(?m)^checkOutput: (.*); move it or give another name$", "out: $1; give another name, or --force"),
+        Map.entry("(?m)^to(?:Csv|Jsonl): (.*); move it or give another name$",
+            "out: $1; run again with another name or --force, nothing is sent twice"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
-        Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
+        Map.entry("\\S*sheaf-[0-9-]+\\Wstdin\\b", "standard input"));
 
     private final PrintStream to;
     private final Map<String, String> words;
