@@ -132,7 +132,7 @@ final class CsvExport {
     }
 
     private String guarded(String cell) {
-        boolean isFormula = !cell.isEmpty() && FORMULA_STARTS.indexOf(cell.charAt(0)) >= 0
+        boolean isFormula = !cell.isBlank() && FORMULA_STARTS.indexOf(cell.charAt(0)) >= 0
             && !SIGNED.matcher(cell).matches();
         return isFormula && !options.contains(CsvOption.FORMULAS) ? "'" + cell : cell;
     }

@@ -46,7 +46,7 @@ class CsvExportTest {
 
     @Test void aNumberStaysANumberAndATextAText() {
         var texts = List.of("-5", "+5", "-1.5", "-1,5", "-1,234.56", "+.5", "-1e-7", "-20%", "-", "+", "'=1", " =1",
-            "a=1", "1-1", "\n=1", "5", "x");
+            "a=1", "1-1", "\n=1", "5", "x", "\t", "\r\n");
 
         assertEquals(texts, back(results(texts)));
     }
