@@ -48,7 +48,6 @@ final class Requests {
     private static final String SHORT_ID = "[!-~]{1,50}";
     private final Settings settings;
     private final Connection provider;                     // its limits and its dialect
-    private final Consumer<String> note;
     private final Map<String, Long> ids = new HashMap<>();  // the row that each custom id came from
     private final String endpoint;
     private final String route;
@@ -56,11 +55,9 @@ final class Requests {
     private long number;
     private String customId;                               // that the user gave the row; null: none
 
-    /** @param note told what is odd about the rows, once they are read */
-    Requests(Settings settings, Connection provider, Consumer<String> note) {
+    Requests(Settings settings, Connection provider) {
         this.settings = settings;
         this.provider = provider;
-        this.note = note;
         this.endpoint = endpoint(settings, provider);
         this.route = Settings.route(endpoint);
     }
@@ -73,7 +70,10 @@ final class Requests {
     String endpoint() { return endpoint; }
 
     /** Opens the requests; each call starts anew. */
-    Stream<Request> open() {
+    Stream<Request> open() { return open(none -> {}); }
+
+    /** @param note told what is odd about the rows, when the stream is closed */
+    Stream<Request> open(Consumer<String> note) {
         ids.clear();
         row = number = 0;
         if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
