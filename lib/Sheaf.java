@@ -1233,7 +1233,7 @@ public final class Sheaf extends Vocabulary {
             return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
         }
 
-        /** Returns one to where a batch was submitted, or where its server may be by now, for as the environment says. */
+        /** Returns one to where a batch was submitted, or its server listens by now, if the environment names that. */
         private static Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))

@@ -66,7 +66,8 @@ class StepsTest {
         var id = steps("submit", guide).line();
         assertTrue(steps("results", id).out().endsWith("\n3 succeeded; 34 tokens in, 16 out\n"));
         var status = steps("status", id).out();
-        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}" + server.baseUrl() + "\nstatus {7}completed\n"
+        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}" + server.baseUrl()
+            + "\nstatus {7}completed\n"
             + "requests {5}3/3\ncreated {6}20.{14}\nexpires {6}20.{14}\ncompleted {4}20.{14}\ninput file {3}" + file
             + "\noutput file  \\S+\n"), status);
         assertEquals(List.of(1, 1), List.of(sent("POST /v1/files"), sent("POST /v1/batches")));
@@ -254,7 +255,8 @@ class StepsTest {
     void whatCannotBeDoneIsASentenceAndExitCode1(String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
 
-        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"), steps(command.split(" ")));
+        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"),
+            steps(command.split(" ")));
     }
 
     @Test void aFileOfNoRequestsIsToldByItsLineAndNothingIsSent() {
