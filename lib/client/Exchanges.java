@@ -1,9 +1,7 @@
 package sheaf;
 
-import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 
-import de.siegmar.fastcsv.writer.CsvWriter;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
@@ -28,8 +26,6 @@ import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
-    private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.outcome", "result.text", "result.error");
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
@@ -208,44 +204,16 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    /** Returns what writes these columns as CSV; all, if none is named. */
-    AtomicFiles.Content<OutputStream> csv(String... columns) {
-        var wanted = columns.length > 0 ? Stream.of(columns).map(this::known).toList() : allColumns();
-        return out -> {
-            try (var csv = CsvWriter.builder().build(out)) {
-                csv.writeRecord(wanted);
-                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next().joined(), wanted));
-            }
-        };
-    }
-
     void writeJsonl(OutputStream out) throws IOException {
         for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
     }
 
-    /** Rows of JSON need not have the same columns, so all are asked. */
-    private List<String> allColumns() {
+    /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */
+    Set<String> rowColumns() {
         var columns = new LinkedHashSet<>(answers.manifest().rowColumns());
         if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
         columns.remove("result");
-        columns.addAll(OWN_COLUMNS);
-        return List.copyOf(columns);
-    }
-
-    private String known(String column) {
-        var columns = allColumns();
-        if (columns.contains(given("toCsv", column)) || column.startsWith("result.row.")) return column;
-        throw new IllegalArgumentException("toCsv: no column " + column + "; there are: " + String.join(", ", columns));
-    }
-
-    private static List<String> cells(Map<String, Object> row, List<String> columns) {
-        return columns.stream().map(column -> writable(column, Json.cell(Templates.value(column, row)))).toList();
-    }
-
-    private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
-        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
-            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
+        return columns;
     }
 
     @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }

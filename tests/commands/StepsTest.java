@@ -157,6 +157,16 @@ class StepsTest {
         assertTrue(lines.get(lines.size() - 1).contains("Pythagorean theorem in Spanish"));
     }
 
+    @Test void aCsvFileIsWrittenInTheColumnsAskedFor() throws IOException {
+        var out = dir.resolve("answers.csv").toString();
+
+        steps("results", steps("submit", guide()).line(), "-o", out, "--bom", "--columns",
+            "result.outcome,result.model");
+
+        assertEquals("\uFEFFresult.outcome,result.model", Files.readAllLines(Path.of(out)).get(0));
+        assertEquals(4, Files.readAllLines(Path.of(out)).size());
+    }
+
     @Test void aFileThatIsThereIsRefusedBeforeAnyoneIsAsked() throws IOException {
         var out = file("answers.csv", "paid for\n");
         var id = steps("submit", guide()).line();
@@ -236,6 +246,7 @@ class StepsTest {
             + "batches lists what there is",
         "submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the file "
             + "itself: ./jbang submit requests.jsonl",
+        "results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "results x -o answers.txt | results: answers.txt ends in neither .csv nor .jsonl",
         "results x -o no/answers.csv | results: no/answers.csv is in no folder that there is",
         "batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection refused); "
