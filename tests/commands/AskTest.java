@@ -224,6 +224,37 @@ class AskTest {
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
     }
 
+    @Test void theTokensOfARepairAreInTheTotal() {
+        var cut = new AtomicInteger(1);
+        server.answer(body -> cut.getAndDecrement() > 0 ? Reply.text("half an").finishReason("length")
+            : Reply.text("half an answer"));
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1", "-o", at("out.csv"));
+
+        assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (1 succeeded; 4 tokens in, 5 out)\n"), run.err());
+    }
+
+    @Test void whatARepairLeavesOutIsSaidInOptions() {
+        server.loseLine("request-1");
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1");
+
+        assertTrue(run.err().contains("repair: 1 request left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again\n"), run.err());
+    }
+
+    @Test void howToComeByTheRestOfAnEarlierAskIsSaidInOptions() {
+        server.loseLine("request-1");
+        file("rows.csv", "q\na\nb\nc\n");
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "2");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"));
+
+        assertTrue(run.err().matches("(?s).*submit: not all answers of rows-\\w+ have come, and what may be answered "
+            + "would be paid twice; ask for them: ./jbang results rows-\\w+, or ask anew under another --name\n"),
+            run.err());
+    }
+
     @Test void onlyTheRowsThatAreNewAreSent() {
         file("rows.csv", "q\na\nb\nc\n");
         var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"));
