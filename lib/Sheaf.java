@@ -630,7 +630,8 @@ public final class Sheaf extends Vocabulary {
 
     /**
      * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its
-     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
+     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.answeredBy}}}, {@code
+     * {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
         private static final int SHOWN = 20;
@@ -766,8 +767,14 @@ public final class Sheaf extends Vocabulary {
         /** Returns the name of the template that made the prompt. */
         public String template() { return exchange.template(); }
 
-        /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
+        /** Returns the model that was asked for. */
         public String model() { return exchange.model(); }
+
+        /**
+         * Returns the model that the response names, such as the one that an alias stands for, or the only one of a
+         * server that answers to any name; "" where no response came, or it names none.
+         */
+        public String answeredBy() { return exchange.answeringModel(); }
 
         /** Returns how the request ended. */
         public Outcome outcome() { return exchange.outcome(); }

@@ -47,6 +47,9 @@ record Answer(JsonNode line) {
         return body.isTextual() ? Json.lenient(body.asText()) : body;
     }
 
+    /** The model that answered, as the body names it: what was asked for may be an alias, or taken for another. */
+    String model() { return body().path("model").asText("").strip(); }
+
     private JsonNode choice() { return body().at("/choices/0"); }
 
     String finishReason() {

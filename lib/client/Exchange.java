@@ -60,6 +60,9 @@ final class Exchange {
 
     String model() { return replacement == null ? answers.requests().model(index) : replacement.model(); }
 
+    /** Returns the model that the response names; "" where none came, or it names none. */
+    String answeringModel() { return answer().map(Answer::model).orElse(""); }
+
     String firstId() { return answers.requests().firstId(index); }
 
     Outcome outcome() {
@@ -189,6 +192,7 @@ final class Exchange {
         result.put("customId", customId());
         result.put("template", template());
         result.put("model", model());
+        result.put("answeredBy", answeringModel());
         result.put("outcome", outcome().toString());
         if (ok()) result.put("text", text());
         else result.put("error", error());

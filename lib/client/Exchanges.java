@@ -14,6 +14,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongFunction;
@@ -28,13 +30,14 @@ import sheaf.Vocabulary.Usage;
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
     private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.outcome", "result.text", "result.error");
+        "result.answeredBy", "result.outcome", "result.text", "result.error");
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
     private final boolean isChosen;                       // by only(...): then retry() takes them all
     private final String name;
     private Map<Outcome, Long> counts;
+    private Map<String, Set<String>> answeringModels;      // by the model that was asked for
     private Usage usage;                                  // of all; null: not yet summed up
 
     Exchanges(Answers answers) {
@@ -78,15 +81,26 @@ final class Exchanges {
         return usage;
     }
 
+    /** Returns which models answered in the place of which, as the responses name them; only names that differ. */
+    Map<String, Set<String>> answeringModels() {
+        if (answeringModels == null) tally();
+        return answeringModels;
+    }
+
     private void tally() {
         var tally = new EnumMap<Outcome, Long>(Outcome.class);
+        var models = new TreeMap<String, Set<String>>();
         var sum = Usage.NONE;
         for (var i = stream().iterator(); i.hasNext(); ) {
             var exchange = i.next();
             tally.merge(exchange.outcome(), 1L, Long::sum);
             sum = sum.plus(exchange.usage());
+            if (!exchange.answeringModel().isEmpty())
+                models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
         }
         counts = Collections.unmodifiableMap(tally);
+        models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
+        answeringModels = models;
         if (usage == null) usage = sum;
     }
 

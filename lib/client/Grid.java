@@ -10,6 +10,7 @@ import java.util.stream.Stream;
 /** Results as a table, of text or HTML: of each row the cells of its columns, then its answers; and a summary. */
 final class Grid {
     private static final int CELL_LINES = 6;
+    private static final int NAMED_MODELS = 4;
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final boolean isWide;                          // a row's answers stand side by side
@@ -57,6 +58,8 @@ final class Grid {
         if (!hasRows()) columns.add(new Column("prompt", Exchange::prompt));
         else if (!isWide && differ(Exchange::template)) columns.add(new Column("template", Exchange::template));
         if ((!isWide || hasModelOfRow()) && differ(Exchange::model)) columns.add(new Column("model", Exchange::model));
+        if (!isWide && exchanges.answeringModels().values().stream().anyMatch(models -> models.size() > 1))
+            columns.add(new Column("answered by", Exchange::answeringModel));
         return columns;
     }
 
@@ -108,6 +111,17 @@ final class Grid {
             .collect(Collectors.joining(", "));
         var more = exchanges.size() - shown.size();
         return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+            + answeredBy()
             + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+    }
+
+    /** Says where another model answered than was asked for, or the one that an alias stands for. */
+    private String answeredBy() {
+        var others = exchanges.answeringModels();
+        if (others.isEmpty()) return "";
+        var said = others.entrySet().stream().limit(NAMED_MODELS)
+            .map(other -> other.getKey() + " was answered by " + String.join(", ", other.getValue()))
+            .collect(Collectors.joining("; "));
+        return said + (others.size() > NAMED_MODELS ? "; and so on: result.answeredBy" : "") + "\n";
     }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -70,9 +71,10 @@ class ResultsTest {
 
         ask("a, \"b\"\nc", "d").submit().results().toCsv(file);
 
-        assertEquals("value,result.customId,result.template,result.model,result.outcome,result.text,result.error\n"
-            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
-            + "d,request-2,prompt-1,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
+        assertEquals("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,result.text,"
+            + "result.error\n"
+            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
+            + "d,request-2,prompt-1,echo,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
     }
 
     @Test void toCsvWritesTheColumnsAskedFor() throws Exception {
@@ -83,8 +85,7 @@ class ResultsTest {
         assertEquals("result.text,value\na,a\n", Files.readString(home.resolve("two.csv")).replace("\r\n", "\n"));
         var fault = assertThrows(IllegalArgumentException.class, () -> results.toCsv(home.resolve("x.csv"), "txt"));
         assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, "
-            + "result.outcome, result.text, "
-            + "result.error", fault.getMessage());
+            + "result.answeredBy, result.outcome, result.text, result.error", fault.getMessage());
         assertTrue(Files.notExists(home.resolve("x.csv")));
     }
 
@@ -92,7 +93,7 @@ class ResultsTest {
         ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
 
         assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
-            + "\"model\":\"echo\","
+            + "\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"a\"}}\n", Files.readString(home.resolve("out.jsonl")));
     }
 
@@ -325,6 +326,66 @@ class ResultsTest {
         var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
 
         assertTrue(text.endsWith("2 more; toCsv(file) writes them all\n3 succeeded; 3 tokens in, 3 out\n"), text);
+    }
+
+    @Test void theModelThatTheResponseNamesIsSaidWhereItIsAnother() throws Exception {
+        server.rewrite(named("m", "m-2026-01-01"));
+        var results = batch().provider(here()).quiet().model("m").prompts("{{value}}", rows("a", "b")).submit()
+            .results();
+
+        assertEquals(List.of("m by m-2026-01-01", "m by m-2026-01-01"),
+            results.stream().map(result -> result.model() + " by " + result.answeredBy()).toList());
+        assertEquals("""
+            id         value  result
+            ---------  -----  ------
+            request-1  a      a
+            request-2  b      b
+            m was answered by m-2026-01-01
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(results));
+        results.toCsv(home.resolve("m.csv").toString(), "result.model", "result.answeredBy");
+        assertEquals(List.of("result.model,result.answeredBy", "m,m-2026-01-01", "m,m-2026-01-01"),
+            Files.readAllLines(home.resolve("m.csv")));
+    }
+
+    @Test void severalModelsThatAnsweredForOneHaveAColumn() {
+        server.rewrite(lines -> lines.stream().map(line -> line.contains("\"content\":\"b\"")
+            ? line.replace("\"model\":\"echo\"", "\"model\":\"other\"") : line).toList());
+
+        assertEquals("""
+            id         value  answered by  result
+            ---------  -----  -----------  ------
+            request-1  a      echo         a
+            request-2  b      other        b
+            echo was answered by echo, other
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(ask("a", "b").submit().results()));
+    }
+
+    @Test void modelsSideBySideSayOnceWhoAnsweredThem() {
+        server.rewrite(named("[xy]", "one"));
+
+        assertEquals("""
+            id         value  x  y
+            ---------  -----  -  -
+            request-1  a      a  a
+            x was answered by one; y was answered by one
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(ask("a").model("x", "y").submit().results()));
+    }
+
+    @Test void whoAnsweredIsUnknownWhereNoResponseNamesAModel() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+
+        var results = ask("a").submit().results();
+
+        assertEquals("", results.iterator().next().answeredBy());
+        assertTrue(shown(results).endsWith("busy\n1 errored; 0 tokens in, 0 out\n"), shown(results));
+    }
+
+    private static UnaryOperator<List<String>> named(String asked, String answers) {
+        return lines -> lines.stream().map(line -> line.replaceAll("\"model\":\"" + asked + "\"",
+            "\"model\":\"" + answers + "\"")).toList();
     }
 
     @Test void theTextOfResultsIsOneLine() {

@@ -31,7 +31,8 @@ import sheaf.support.Signals;
 /** The command ask: what can be done without Java. */
 class AskTest {
     static final Path PROJECT = Project.root();
-    static final String HEADER = "result.customId,result.template,result.model,result.outcome,result.text,result.error";
+    static final String HEADER = "result.customId,result.template,result.model,result.answeredBy,"
+        + "result.outcome,result.text,result.error";
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
     boolean isTerminal;
@@ -56,8 +57,8 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertEquals("prompt," + HEADER + "\n"
-            + "What is {{umami}}?,request-1,prompt-1,echo,succeeded,What is {{umami}}?,\n"
-            + "\"@home, \"\"really\"\"\",request-2,prompt-1,echo,succeeded,\"@home, \"\"really\"\"\",\n",
+            + "What is {{umami}}?,request-1,prompt-1,echo,echo,succeeded,What is {{umami}}?,\n"
+            + "\"@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
@@ -105,7 +106,7 @@ class AskTest {
     void standardInputIsReadAsWhatItIs(String rows) {
         var run = piping(rows, "-m", "echo", "-p", "{{q}}", "-d", "-");
 
-        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"x\"}}\n", run.out());
         assertEquals(0, run.status());
         assertTrue(run.err().contains("; kept in " + only(dir.resolve("home/batches"), "stdin-")), run.err());
@@ -162,7 +163,7 @@ class AskTest {
         assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
             + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
             + "what may end better\n"), run.err());
-        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,errored,,400 too bad\n"), text("out.CSV"));
+        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,,errored,,400 too bad\n"), text("out.CSV"));
     }
 
     @Test void repairSendsAgainWhatBroke() {
