@@ -7,6 +7,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
@@ -17,17 +18,21 @@
 //SOURCES client/Progress.java
 //SOURCES client/PlainValues.java
 //SOURCES client/Templates.java
-//SOURCES client/Answer.java
 //SOURCES client/Html.java
+//SOURCES client/Fault.java
+//SOURCES client/Content.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
+//SOURCES client/Ending.java
 //SOURCES client/Settings.java
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java
+//SOURCES client/Answer.java
 //SOURCES client/SentRequests.java
 //SOURCES client/Journal.java
 //SOURCES client/Staging.java
@@ -783,13 +788,26 @@ public final class Sheaf extends Vocabulary {
         public boolean ok() { return exchange.ok(); }
 
         /**
-         * Returns the answer.
+         * Returns the answer: a text; the arguments of the tool that it calls, an embedding or the verdict of a
+         * moderation as JSON.
          * @throws IllegalStateException if no whole answer came, with this request's error
          */
         public String text() { return exchange.text(); }
 
         /** Returns whatever text came, whole or not; "" if none. */
         public String rawText() { return exchange.rawText(); }
+
+        /** Returns the text of each answer, whole or not, where {@code with("n", 3)} asks for several. */
+        public List<String> texts() { return exchange.texts(); }
+
+        /** Returns what the model thought before it answered, which is no part of the text; "" where it says nothing. */
+        public String reasoning() { return exchange.reasoning(); }
+
+        /**
+         * Returns an embedding, however it was encoded.
+         * @throws IllegalStateException if no whole answer came, or it is none
+         */
+        public float[] vector() { return exchange.vector(); }
 
         /** Returns the body of the provider's response; a missing node where none came. */
         public JsonNode json() { return exchange.json(); }

@@ -107,7 +107,7 @@ final class BatchApi {
         var said = connection.call(step, method, path, call);
         var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
         if (hasId(batch)) return batch;
-        var reason = connection.withoutKey(Connection.message(said.has("error") ? said.path("error") : said));
+        var reason = connection.withoutKey(Fault.of(said).message());
         throw new BatchException(step + ": " + method + " " + connection.baseUrl() + path + ": 200 but no batch"
             + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
     }

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -61,7 +62,7 @@ final class Exchange {
     String model() { return replacement == null ? answers.requests().model(index) : replacement.model(); }
 
     /** Returns the model that the response names; "" where none came, or it names none. */
-    String answeringModel() { return answer().map(Answer::model).orElse(""); }
+    String answeringModel() { return answer().map(answer -> answer.body().model()).orElse(""); }
 
     String firstId() { return answers.requests().firstId(index); }
 
@@ -106,14 +107,29 @@ final class Exchange {
         return rawText();
     }
 
-    String rawText() { return answer().map(Answer::text).orElse(""); }
+    String rawText() { return answer().map(answer -> answer.body().text()).orElse(""); }
+
+    /** Returns the text of each answer that was asked for, whole or not. */
+    List<String> texts() { return answer().map(answer -> answer.body().texts()).orElse(List.of()); }
+
+    String reasoning() { return answer().map(answer -> answer.body().reasoning()).orElse(""); }
+
+    /** Returns an embedding. */
+    float[] vector() {
+        try {
+            return Json.MAPPER.readValue(text(), float[].class);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("vector: " + customId() + " is no embedding; it says: "
+                + clip(text(), 80), e);
+        }
+    }
 
     /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
     boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
 
-    JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
+    JsonNode json() { return answer().map(answer -> answer.body().json()).orElse(MissingNode.getInstance()); }
 
     <T> T as(Class<T> type) {
         var json = text().strip().replaceFirst("(?s)^```[a-z]*\\s*(.*?)\\s*```$", "$1");
@@ -130,22 +146,17 @@ final class Exchange {
         return switch (outcome()) {
             case SUCCEEDED -> "";
             case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
-            case REFUSED -> clip("the model declined: " + refusal(), 300);
-            case INVALID -> "the answer holds no text";
+            case REFUSED -> clip("the model declined: " + answer().map(Answer::refusal).orElse(""), 300);
+            case INVALID -> answer().map(answer -> answer.body().invalidity()).orElse("");
             case MISSING -> answers.missingError(index);
             case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                 .orElseGet(() -> answers.batchError(index));
         };
     }
 
-    private String refusal() {
-        return Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
-            .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason());
-    }
-
     Usage usage() { return Usage.of(json().path("usage")); }
 
-    String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
+    String finishReason() { return answer().map(answer -> answer.body().finishReason()).orElse(""); }
 
     private int round() { return replacement == null ? answers.requests().round(index) : replacement.round(); }
 
@@ -174,8 +185,11 @@ final class Exchange {
 
     /** Returns the last thing that the request says to the model. */
     String prompt() {
-        var messages = request().at("/body/messages");
-        return Answer.content(messages.path(messages.size() - 1).path("content"));
+        var body = request().path("body");
+        var said = Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
+            .findFirst().orElse(body);
+        var last = said.isArray() ? said.path(said.size() - 1) : said;
+        return Content.plain(last.has("content") ? last.path("content") : last);
     }
 
     /** Returns what it takes to send the request once more. */

@@ -3,14 +3,12 @@ package sheaf;
 import static sheaf.Messages.count;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.openai.errors.OpenAIServiceException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /** The words that the door and its rooms share: plain values in OpenAI's terms, which {@code Sheaf} passes on. */
 public class Vocabulary {
@@ -123,39 +121,8 @@ public class Vocabulary {
         /** Whether the provider has it, and has not ended it. */
         boolean isGoing() { return !status.isTerminal() && !isWaiting(); }
 
-        /** Whether it failed only because there was no room for it: its file is as good as it was. */
-        boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
-                || BatchException.NO_ROOM.matcher(fault.message()).find());
-        }
-
-        /**
-         * The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere.
-         */
-        List<Fault> faults() {
-            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
-            var list = errors.isObject() ? errors.path("data") : errors;
-            if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
-            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
-            return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
-        }
-
         @Override public String toString() {
             return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]";
-        }
-    }
-
-    /** A fault that the provider found in an input file; line 0 is unknown. */
-    record Fault(long line, String message, String code) {
-        static Fault of(JsonNode error) {
-            if (error.isTextual()) return new Fault(0, error.asText(), "");
-            return new Fault(error.path("line").asLong(), error.path("message").asText(""),
-                error.path("code").asText(""));
-        }
-
-        String describe() {
-            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
-            return (code.isBlank() ? message : message + " (" + code + ")").strip();
         }
     }
 
@@ -165,7 +132,7 @@ public class Vocabulary {
         SUCCEEDED,
         /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
         ERRORED,
-        /** The answer is not what was asked for: it holds no text. */
+        /** The answer is not what was asked for: it holds no text, or ended in a way that nobody knows to be whole. */
         INVALID,
         /** The answer was cut at the token limit. */
         TRUNCATED,
@@ -281,16 +248,16 @@ public class Vocabulary {
             explained = cause.explained;
         }
 
-        /** A cause that says what must not be said is left out. */
-        BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
-                               Duration retryAfter) {
-            super(message, isSecret ? null : cause);
-            this.status = cause.statusCode();
-            this.code = error.path("code").asText("");
-            this.param = error.path("param").asText("");
+        /** A call that was refused; a cause that says what must not be said is left out. */
+        BatchException(String message, int status, String code, String param, Duration retryAfter, boolean explained,
+                       Throwable cause) {
+            super(message, cause);
+            this.status = status;
+            this.code = code;
+            this.param = param;
             this.batchId = "";
             this.retryAfter = retryAfter;
-            this.explained = error.isTextual() || error.path("message").isTextual();
+            this.explained = explained;
         }
 
         /** Whether the provider has no room for another batch now. */
