@@ -369,8 +369,9 @@ public final class Sheaf extends Vocabulary {
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
-         * Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code
-         * /v1/chat/completions}.
+         * Returns a draft for another endpoint: {@code /v1/responses}, {@code /v1/completions}, {@code /v1/embeddings}
+         * or {@code /v1/moderations}. If not called, {@code /v1/chat/completions}.
+         * @throws IllegalArgumentException for any other, whose requests only {@link #requests} brings
          */
         public Draft endpoint(String path) { return with(settings.endpoint(path)); }
 
@@ -734,8 +735,9 @@ public final class Sheaf extends Vocabulary {
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
 
         /**
-         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text}
-         * and so on.
+         * Writes the rows and their answers as CSV: the columns given, of which {@code *} means all, else all of the
+         * input's and {@code result.text} and so on. Further ones are {@code result.rawText}, whatever text came, whole
+         * or not, and {@code result.reasoning}; where several answers were asked for, {@code result.text2} and so on.
          */
         public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
 

@@ -76,8 +76,8 @@ final class Answer {
     }
 
     private String unexplained(Fault fault) {
-        if (!fault.code().isEmpty()) return fault.code();
         if (!isError()) return "the answer ended in \"" + body.finishReason() + "\"";
+        if (!fault.code().isEmpty()) return fault.code();
         return status() == 0 ? "the provider lost the request (status 0)" : "no reason given";
     }
 

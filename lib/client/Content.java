@@ -75,9 +75,10 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
 
     /** Returns what a tool is called with, a JSON text or JSON; not of the calls that a provider makes itself. */
     private static Stream<JsonNode> arguments(JsonNode call) {
-        var function = Stream.of("function", "custom", "functionCall", "toolUse").map(call::path).filter(JsonNode::isObject)
-            .findFirst().orElse(call);
-        if (!function.has("name") || call.path("type").asText().matches("(mcp|server)_.*")) return Stream.of();
+        var function = Stream.of("function", "custom", "functionCall", "toolUse").map(call::path)
+            .filter(JsonNode::isObject).findFirst().orElse(call);
+        boolean isOurs = !call.path("type").asText().matches("(mcp|server)_.*");
+        if (!isOurs || !function.has("name")) return Stream.of();
         return Stream.of("arguments", "input", "args", "parameters").map(function::path)
             .filter(arguments -> !arguments.isMissingNode()).limit(1).map(Content::json);
     }

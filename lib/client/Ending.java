@@ -15,8 +15,8 @@ import sheaf.Vocabulary.Outcome;
 final class Ending {
     /** What an answer with tool calls ends in is a success, for the calls were asked for. */
     private static final String CALLS = "toolcall toolcalls tooluse functioncall functioncalls";
-    private static final String WHOLE = "stop stopped stopsequence stoptoken eos eostoken endoftext endturn end complete"
-        + " completed finish finished done normal success succeeded null none " + CALLS;
+    private static final String WHOLE = "stop stopped stopsequence stoptoken eos eostoken endoftext endturn end"
+        + " complete completed finish finished done normal success succeeded null none " + CALLS;
     private static final String CUT = "length maxtokens maxtoken maxlength maxlen maxoutput maxoutputtokens"
         + " maxcompletiontokens maxnewtokens maxtokensreached modellength tokenlimit tokenlimitreached outputlimit"
         + " lengthlimit context contextlength contextwindow contextlimit contextlengthexceeded contextwindowexceeded"
@@ -34,12 +34,12 @@ final class Ending {
     private static final Map<String, Outcome> OF_ANSWERS = table(Map.of(WHOLE, Outcome.SUCCEEDED, CUT,
         Outcome.TRUNCATED, FILTERED, Outcome.REFUSED, BROKEN, Outcome.ERRORED, STOPPED, Outcome.CANCELLED, LATE,
         Outcome.EXPIRED));
-    /** An error that says "context length" is no answer that was cut; {@code invalid_prompt} is OpenAI's, of a filter. */
+    /** An error of the context's length is no answer that was cut; invalid_prompt is what OpenAI's filter says. */
     private static final Map<String, Outcome> OF_ERRORS = table(Map.of(FILTERED + " invalidprompt"
         + " imagecontentpolicyviolation", Outcome.REFUSED, STOPPED, Outcome.CANCELLED, LATE, Outcome.EXPIRED));
     /** Codes of errors for which the request is not at fault. */
-    private static final List<String> PASSING = List.of("ratelimit", "overloaded", "servererror", "internal", "timeout",
-        "timedout", "unavailable", "networkerror", "insufficientsystemresource", "apierror", "busy");
+    private static final List<String> PASSING = List.of("ratelimit", "overloaded", "servererror", "internal",
+        "timeout", "timedout", "unavailable", "networkerror", "insufficientsystemresource", "apierror", "busy");
 
     private Ending() {}
 

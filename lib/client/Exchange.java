@@ -210,6 +210,9 @@ final class Exchange {
         result.put("outcome", outcome().toString());
         if (ok()) result.put("text", text());
         else result.put("error", error());
+        if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
+        if (texts().size() > 1) result.put("texts", texts());
+        if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
         var joined = new LinkedHashMap<>(row());
         if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
         joined.put("result", result);

@@ -20,6 +20,7 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongFunction;
 import java.util.function.Predicate;
+import java.util.regex.Pattern;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
@@ -29,6 +30,10 @@ import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
+    /** What toCsv writes if it is told to. */
+    private static final Set<String> MORE_COLUMNS = Set.of("result.rawText", "result.reasoning");
+    private static final Pattern NEXT_TEXT = Pattern.compile("result\\.text([1-9][0-9]{0,5})");
+    private static final String ALL_COLUMNS = "*";
     private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
         "result.answeredBy", "result.outcome", "result.text", "result.error");
     private final Answers answers;
@@ -217,13 +222,15 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    /** Writes these columns as CSV; all, if none is named. */
+    /** Writes these columns as CSV, of which * means all; all, if none is named. */
     void toCsv(Path file, String... columns) {
-        var wanted = columns.length > 0 ? Stream.of(columns).map(this::known).toList() : allColumns();
+        var all = allColumns();
+        var wanted = columns.length == 0 ? all : Stream.of(columns).flatMap(column -> column.equals(ALL_COLUMNS)
+            ? all.stream() : Stream.of(known(column, all))).toList();
         AtomicFiles.stream("toCsv", file, out -> {
             try (var csv = CsvWriter.builder().build(out)) {
                 csv.writeRecord(wanted);
-                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next().joined(), wanted));
+                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next(), wanted));
             }
         });
     }
@@ -239,18 +246,37 @@ final class Exchanges {
         var columns = new LinkedHashSet<>(answers.manifest().rowColumns());
         if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
         columns.remove("result");
-        columns.addAll(OWN_COLUMNS);
+        for (var column : OWN_COLUMNS) {
+            columns.add(column);
+            if (column.equals("result.text"))
+                for (int number = 2; number <= textsPerAnswer(); number++) columns.add(column + number);
+        }
         return List.copyOf(columns);
     }
 
-    private String known(String column) {
-        var columns = allColumns();
-        if (columns.contains(given("toCsv", column)) || column.startsWith("result.row.")) return column;
+    /** What the file of another says of its requests is not known, so all answers are asked. */
+    private int textsPerAnswer() {
+        if (!answers.manifest().rowColumns().isEmpty() || answers.manifest().settings().has("n"))
+            return answers.manifest().settings().path("n").asInt();
+        return stream().mapToInt(exchange -> exchange.texts().size()).max().orElse(0);
+    }
+
+    private static String known(String column, List<String> columns) {
+        if (columns.contains(given("toCsv", column)) || MORE_COLUMNS.contains(column)
+            || column.startsWith("result.row.")) return column;
         throw new IllegalArgumentException("toCsv: no column " + column + "; there are: " + String.join(", ", columns));
     }
 
-    private static List<String> cells(Map<String, Object> row, List<String> columns) {
-        return columns.stream().map(column -> writable(column, Json.cell(Templates.value(column, row)))).toList();
+    private static List<String> cells(Exchange exchange, List<String> columns) {
+        var row = exchange.joined();
+        return columns.stream().map(column -> writable(column, cell(exchange, row, column))).toList();
+    }
+
+    private static String cell(Exchange exchange, Map<String, Object> row, String column) {
+        var next = NEXT_TEXT.matcher(column);
+        if (next.matches()) return exchange.texts().stream().skip(Integer.parseInt(next.group(1)) - 1).findFirst()
+            .orElse("");
+        return column.equals("result.rawText") ? exchange.rawText() : Json.cell(Templates.value(column, row));
     }
 
     private static String writable(String column, String cell) {

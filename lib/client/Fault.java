@@ -35,7 +35,8 @@ record Fault(long line, String message, String code, String param, List<String> 
         "object", "id", "request_id", "requestId", "timestamp", "path", "url", "model", "role");
     private static final List<String> OF_A_BATCH =
         List.of("errors", "error", "error_message", "failure_reason");
-    private static final Pattern PAGE = Pattern.compile("(?is)\\s*<(!doctype|\\?xml|html|head|body|title|h1|error)\\b.*");
+    private static final Pattern PAGE =
+        Pattern.compile("(?is)\\s*<(!doctype|\\?xml|html|head|body|title|h1|error)\\b.*");
     private static final Pattern ELEMENT = Pattern.compile("(?is)<(title|message|h1)\\b[^>]*>\\s*(.*?)\\s*</\\1>");
     private static final Map<String, String> ENTITIES =
         Map.of("&lt;", "<", "&gt;", ">", "&quot;", "\"", "&#39;", "'", "&nbsp;", " ");
@@ -115,8 +116,8 @@ record Fault(long line, String message, String code, String param, List<String> 
     private static String message(JsonNode said, int depth) {
         var message = SAYING.stream().map(said::path).map(node -> of(node, depth + 1).message)
             .filter(text -> !text.isEmpty()).findFirst().orElse("");
-        var where = said.path("loc").isArray()
-            ? stream(said.path("loc")).map(JsonNode::asText).collect(Collectors.joining(".")) : scalar(said.path("field"));
+        var place = said.path("loc").isArray() ? stream(said.path("loc")) : Stream.of(said.path("field"));
+        var where = place.map(Fault::scalar).collect(Collectors.joining("."));
         var raw = of(said.at("/metadata/raw"), depth + 1).message;
         return (where.isEmpty() || message.isEmpty() ? "" : where + ": ") + message
             + (raw.isEmpty() || raw.equals(message) ? "" : ": " + raw);
@@ -126,7 +127,8 @@ record Fault(long line, String message, String code, String param, List<String> 
         var said = opened(node);
         if (said.isTextual()) return plain(said.asText());
         var texts = said.isArray() ? stream(said).map(Fault::anyText)
-            : said.properties().stream().filter(field -> !SILENT.contains(field.getKey()))
+            : said.properties().stream()
+                .filter(field -> field.getValue().isContainerNode() || !SILENT.contains(field.getKey()))
                 .map(field -> labelled(field.getKey(), anyText(field.getValue())));
         return clip(texts.filter(text -> !text.isEmpty()).limit(LISTED).collect(Collectors.joining("; ")), LONGEST);
     }

@@ -94,11 +94,19 @@ final class Grid {
     }
 
     private static String answer(Exchange exchange) {
-        return exchange.ok() ? exchange.text() : exchange.outcome() + why(exchange);
+        return exchange.ok() ? texts(exchange) : exchange.outcome() + why(exchange);
+    }
+
+    /** Returns the text, or where several were asked for each with its number. */
+    private static String texts(Exchange exchange) {
+        var texts = exchange.texts();
+        if (texts.size() < 2) return exchange.text();
+        return IntStream.range(0, texts.size()).mapToObj(i -> i + 1 + ": " + texts.get(i))
+            .collect(Collectors.joining("\n"));
     }
 
     private static String htmlAnswer(Exchange exchange) {
-        return exchange.ok() ? Html.cell(exchange.text())
+        return exchange.ok() ? Html.cell(texts(exchange))
             : Html.failed(exchange.outcome().toString(), why(exchange));
     }
 

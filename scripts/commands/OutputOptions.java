@@ -24,6 +24,10 @@ final class OutputOptions {
     @Option(names = "--force", description = "overwrites the file of --out")
     boolean force;
 
+    @Option(names = "--raw",
+        description = "adds the column result.rawText to a .csv file: what came, also of an answer that is not whole")
+    boolean raw;
+
     boolean isGiven() { return out != null; }
 
     boolean isFile() { return isGiven() && !out.equals("-"); }
@@ -67,8 +71,8 @@ final class OutputOptions {
 
     /** Writes all answers to the file, whether or not there is one. */
     void save(Results results) {
-        if (FileFormat.ending(out).equals("csv")) results.toCsv(out);
-        else results.toJsonl(out);
+        if (!FileFormat.ending(out).equals("csv")) results.toJsonl(out);
+        else results.toCsv(out, raw ? new String[] {"*", "result.rawText"} : new String[0]);
     }
 
     static String text(Map<Outcome, Long> counts) {

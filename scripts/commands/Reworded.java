@@ -22,6 +22,9 @@ final class Reworded extends PrintStream {
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
         Map.entry("or batch\\(\"(.*?)\"\\), to come back", "or ./jbang results $1, to come back"),
         Map.entry("and await\\(\\) submits", "and this command submits"),
+        Map.entry("requests\\(file\\) has whole lines", "./jbang submit FILE sends a file of requests"),
+        Map.entry("drop system\\(\\.\\.\\.\\)", "drop --system"),
+        Map.entry("drop image\\(\\.\\.\\.\\)", "drop --image"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
         Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
 

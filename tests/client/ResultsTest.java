@@ -348,6 +348,45 @@ class ResultsTest {
             Files.readAllLines(home.resolve("m.csv")));
     }
 
+    @Test void eachOfSeveralAnswersHasAColumn() throws Exception {
+        server.rewrite(lines -> lines.stream().map(line -> line.replaceAll("\\{\"index\":0.*?(?=]),?",
+            "{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
+                + "{\"message\":{\"content\":\"two\"},\"finish_reason\":\"stop\"}")).toList());
+        var results = ask("a").with("n", 2).submit().results();
+
+        assertEquals(List.of(List.of("one", "two")), results.stream().map(Result::texts).toList());
+        results.toCsv(home.resolve("n.csv"));
+        assertEquals(List.of("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,"
+            + "result.text,result.text2,result.error", "a,request-1,prompt-1,echo,echo,succeeded,one,two,"),
+            Files.readAllLines(home.resolve("n.csv")));
+        results.toJsonl(home.resolve("n.jsonl"));
+        assertTrue(Files.readString(home.resolve("n.jsonl")).endsWith(
+            "\"outcome\":\"succeeded\",\"text\":\"one\",\"texts\":[\"one\",\"two\"]}}\n"));
+        assertEquals("""
+            id         value  result
+            ---------  -----  ------
+            request-1  a      1: one
+                              2: two
+            1 succeeded; 1 tokens in, 1 out
+            """, shown(results));
+    }
+
+    @Test void whatCameOfAnAnswerThatIsNotWholeHasAColumn() throws Exception {
+        server.answer(body -> body.toString().contains("cut") ? BatchServer.Reply.text("<think>hm</think>half")
+            .finishReason("length") : BatchServer.Reply.text("whole"));
+        var results = ask("a", "cut").submit().results();
+
+        results.toCsv(home.resolve("raw.csv").toString(), "value", "result.text", "result.rawText", "result.reasoning");
+        assertEquals(List.of("value,result.text,result.rawText,result.reasoning", "a,whole,whole,", "cut,,half,hm"),
+            Files.readAllLines(home.resolve("raw.csv")));
+        results.toCsv(home.resolve("all.csv").toString(), "*", "result.rawText");
+        assertTrue(Files.readString(home.resolve("all.csv")).startsWith("value,result.customId,")
+            && Files.readAllLines(home.resolve("all.csv")).get(0).endsWith(",result.error,result.rawText"));
+        results.toJsonl(home.resolve("raw.jsonl"));
+        assertTrue(Files.readString(home.resolve("raw.jsonl")).endsWith("\"outcome\":\"truncated\",\"error\":\"cut off "
+            + "after 1 tokens; raise maxTokens(...)\",\"rawText\":\"half\",\"reasoning\":\"hm\"}}\n"));
+    }
+
     @Test void severalModelsThatAnsweredForOneHaveAColumn() {
         server.rewrite(lines -> lines.stream().map(line -> line.contains("\"content\":\"b\"")
             ? line.replace("\"model\":\"echo\"", "\"model\":\"other\"") : line).toList());

@@ -106,7 +106,8 @@ class AskTest {
     void standardInputIsReadAsWhatItIs(String rows) {
         var run = piping(rows, "-m", "echo", "-p", "{{q}}", "-d", "-");
 
-        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\",\"answeredBy\":\"echo\","
+        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"x\"}}\n", run.out());
         assertEquals(0, run.status());
         assertTrue(run.err().contains("; kept in " + only(dir.resolve("home/batches"), "stdin-")), run.err());
@@ -164,6 +165,24 @@ class AskTest {
             + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
             + "what may end better\n"), run.err());
         assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,,errored,,400 too bad\n"), text("out.CSV"));
+    }
+
+    @Test void whatCameOfACutAnswerIsInAColumnOfItsOwn() {
+        server.answer(body -> Reply.text("half").finishReason("length"));
+
+        var run = ask("-m", "m", "Hi", "-o", at("raw.csv"), "--raw");
+
+        assertEquals(1, run.status());
+        assertEquals(List.of("prompt," + HEADER + ",result.rawText", "Hi,request-1,prompt-1,m,m,truncated,,"
+            + "cut off after 1 tokens; raise maxTokens(...),half"), text("raw.csv").lines().toList());
+    }
+
+    @Test void anEndpointIsChosenAndOneThatTakesNoPromptsIsRefused() {
+        var vector = ask("-m", "m", "Hi", "--endpoint", "/v1/embeddings", "-o", "-").out();
+        assertTrue(vector.contains("\"outcome\":\"succeeded\",\"text\":\"["), vector);
+        assertEquals(new Run(2, "", "endpoint: /v1/videos takes no prompts that Sheaf could write; there are "
+            + "/v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations; for any other, "
+            + "./jbang submit FILE sends a file of requests\n"), ask("-m", "m", "Hi", "--endpoint", "/v1/videos"));
     }
 
     @Test void repairSendsAgainWhatBroke() {
@@ -308,7 +327,7 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--repair", "--provider"))
+                "--repair", "--provider", "--raw", "--endpoint"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
