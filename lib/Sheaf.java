@@ -36,6 +36,7 @@
 //SOURCES client/SentRequests.java
 //SOURCES client/Journal.java
 //SOURCES client/Staging.java
+//SOURCES client/UploadedFile.java
 //SOURCES client/Submission.java
 //SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java

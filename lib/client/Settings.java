@@ -165,8 +165,9 @@ final class Settings implements Cloneable {
         if (!given("endpoint", path).startsWith("/"))
             throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
         if (!ROUTES.contains(route(path)))
-            throw new IllegalArgumentException("endpoint: " + clip(path, 60) + " takes no prompts that Sheaf could "
-                + "write; there are /v1" + String.join(", /v1", ROUTES) + "; for any other, requests(file) has whole lines");
+            throw new IllegalArgumentException("endpoint: " + clip(path, 60)
+                + " takes no prompts that Sheaf could write; there are /v1" + String.join(", /v1", ROUTES)
+                + "; for any other, requests(file) has whole lines");
         return with(s -> s.endpoint = path);
     }
 

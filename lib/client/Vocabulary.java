@@ -217,8 +217,6 @@ public class Vocabulary {
     public static final class BatchException extends RuntimeException {
         static final String QUEUE_FULL = "token_limit_exceeded";
         static final Pattern NO_ROOM = Pattern.compile("(?i)enqueued token");
-        private static final Pattern NO_FILE =
-            Pattern.compile("(?i)\\bfile\\b.*(not found|not exist|no such)|(not find|no such) (input )?file");
         private final int status;
         private final String code;
         private final String param;
@@ -268,11 +266,6 @@ public class Vocabulary {
 
         /** Whether the account is empty: no wait fills it. */
         boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
-
-        /** Whether the file just uploaded cannot be seen, or is no longer there. */
-        boolean isFileMissing() {
-            return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
-        }
 
         /** Whether something between here and the provider spoiled its answer. */
         boolean isGarbled() { return status >= 200 && status < 300; }
