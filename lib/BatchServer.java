@@ -28,6 +28,7 @@
 //SOURCES server/EngineEndpoints.java
 //SOURCES server/FileEndpoints.java
 //SOURCES server/HeldFolder.java
+//SOURCES server/Identity.java
 //SOURCES server/Json.java
 //SOURCES server/Manners.java
 //SOURCES server/Parameters.java

@@ -128,7 +128,7 @@ public final class LocalModel implements AutoCloseable {
         private LocalModel ofOwnEngine() {
             var weights = Weights.of(model);
             var engine = Engine.find(weights, slots, contextSize);
-            var gateway = Gateway.open(weights.name(), slots, port, engine);
+            var gateway = Gateway.open(weights.name(), weights.fingerprint(), slots, port, engine);
             var description = weights + " on " + engine.name();
             return new LocalModel(gateway.baseUrl(), weights.name(), description, gateway::close);
         }

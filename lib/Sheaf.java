@@ -7,6 +7,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/Identity.java
 //SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
@@ -121,7 +122,7 @@ public final class Sheaf extends Vocabulary {
      * One that was only uploaded has a name, and the id of its input file.
      * @throws BatchException if neither {@code ~/.sheaf} nor the provider knows it
      */
-    public static Batch batch(String idOrName) { return Batch.find(idOrName, null); }
+    public static Batch batch(String idOrName) { return Batch.find(idOrName); }
 
     /**
      * Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}, newest first. They print as a table.
@@ -503,37 +504,47 @@ public final class Sheaf extends Vocabulary {
         private final BatchState state;
         private final Watch watch;
 
-        private Batch(Provider provider, Settings settings) {
+        private Batch(Provider provider, Settings settings) { this(provider, provider.connection(), settings); }
+
+        private Batch(Provider provider, Connection connection, Settings settings) {
             this.provider = provider;
             this.settings = settings;
-            state = new BatchState(provider.connection());
+            state = new BatchState(connection);
             watch = new Watch(state, settings.quiet);
         }
 
-        private Batch(Provider provider, JsonNode json) {
-            this(provider, new Settings());
+        private Batch(Provider provider, Connection connection, JsonNode json) {
+            this(provider, connection, new Settings());
             state.remember(Part.of(1, json));
         }
 
-        private Batch(Journal journal) { this(journal, Provider.of(journal.manifest().provider())); }
-
-        private Batch(Journal journal, Provider provider) {
-            this(provider, new Settings());
+        private Batch(Journal journal) {
+            this(Provider.of(journal.manifest().provider()), Provider.connection(journal.manifest().provider()),
+                new Settings());
             state.attach(journal);
         }
 
-        private static Batch find(String idOrName, Provider named) {
+        private Batch(Journal journal, Connection connection, Provider provider) {
+            this(provider, connection.expecting(journal.manifest().provider().identity(), null), new Settings());
+            state.attach(journal);
+        }
+
+        private static Batch find(String idOrName) {
             if (given("batch", idOrName).isBlank())
                 throw new IllegalArgumentException("batch: the id is empty; batch() is a new one");
-            var kept = Journal.find(idOrName).filter(journal -> named == null || journal.isAt(named.name));
-            if (kept.isPresent()) return named == null ? new Batch(kept.get()) : new Batch(kept.get(), named);
-            var provider = named == null ? Provider.chosen() : named;
+            return Journal.find(idOrName).map(Batch::new).orElseGet(() -> Provider.chosen().batch(idOrName));
+        }
+
+        private static Batch at(Provider provider, BatchApi api, String idOrName) {
+            if (Journal.find(idOrName).isPresent()) api.meet("batch");
+            var kept = Journal.find(idOrName, api.connection());
+            if (kept.isPresent()) return new Batch(kept.get(), api.connection(), provider);
             try {
-                return new Batch(provider, provider.api().retrieve("batch", idOrName));
+                return new Batch(provider, api.connection(), api.retrieve("batch", idOrName));
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
-                throw new BatchException("batch: no batch \"" + idOrName + "\" at " + provider.name + " and none in "
-                    + Environment.home() + "; a new one is batch().model(\"" + idOrName + "\")", e);
+                throw new BatchException("batch: no batch \"" + idOrName + "\" at " + api.connection().label()
+                    + " and none in " + Environment.home() + "; a new one is batch().model(\"" + idOrName + "\")", e);
             }
         }
 
@@ -622,8 +633,8 @@ public final class Sheaf extends Vocabulary {
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             if (!state.isKept()) {
-                var whole = Journal.find(id(), provider.name);   // of which this may be a part
-                if (whole.isPresent()) return new Batch(whole.get(), provider).results();
+                var whole = Journal.find(id(), state.provider());   // of which this may be a part
+                if (whole.isPresent()) return new Batch(whole.get(), state.provider(), provider).results();
             }
             await();
             if (!state.isKept()) Preparation.adopt(watch);
@@ -1009,22 +1020,26 @@ public final class Sheaf extends Vocabulary {
         /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
         public boolean isLocal() { return Connection.isLoopback(uri(baseUrl)); }
 
+        /** Returns what messages call it: one on this machine by its base URL, for there may be several. */
+        public String label() { return isLocal() ? baseUrl : name; }
+
         /** Returns a batch here, by its id or the name it was submitted under. */
-        public Batch batch(String idOrName) { return Batch.find(idOrName, this); }
+        public Batch batch(String idOrName) { return Batch.at(this, api(), given("batch", idOrName)); }
 
         /**
          * Returns the newest batches, newest first, at most so many: those that the provider lists, and those kept
          * under {@code ~/.sheaf} that it does not. They print as a table.
          */
         public Listing<Batch> batches(int limit) {
-            var listed = api().batches("batches", (int) notNegative("batches", limit)).items();
+            var api = api();
+            var listed = api.batches("batches", (int) notNegative("batches", limit)).items();
             var ids = listed.stream().map(json -> json.path("id").asText()).collect(Collectors.toSet());
-            var journals = Journal.all().filter(journal -> journal.wasBegun() && journal.isAt(name))
+            var journals = Journal.all().filter(journal -> journal.wasBegun() && journal.isAt(api.connection()))
                 .toList();
             var here = journals.stream().flatMap(Journal::parts).map(Part::id).collect(Collectors.toSet());
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));
-            var batches = Stream.concat(listed.stream().map(json -> new Batch(this, json)),
-                unlisted.map(journal -> new Batch(journal, this)))
+            var batches = Stream.concat(listed.stream().map(json -> new Batch(this, api.connection(), json)),
+                unlisted.map(journal -> new Batch(journal, api.connection(), this)))
                 .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
             return new Listing<>(batches, Report.LISTED,
                 batch -> batch.watch.report().asListed(here.contains(batch.id())));
@@ -1069,19 +1084,21 @@ public final class Sheaf extends Vocabulary {
 
         private Connection connection() {
             uri(baseUrl);                                      // refuses what is no base URL, or holds a key
-            return new Connection(name, baseUrl, keyVariable, limits, dialect);
+            boolean isCalledByUrl = !isLocal() && of(baseUrl).name.equals(name);
+            return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
         }
 
-        private static Connection connection(Manifest.Address address) { return of(address).connection(); }
+        /** Returns one to where a batch was submitted, or where its server may be by now, for as the environment says. */
+        private static Connection connection(Manifest.Address address) {
+            var identity = address.identity();
+            var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))
+                .map(now -> now.connection().expecting(identity, null)).orElse(null);
+            return of(address).connection().expecting(identity, identity.isTold() ? elsewhere : null);
+        }
 
-        /** A local server has another port each time: the one that the environment names stands for the one of then. */
         private static Provider of(Manifest.Address address) {
-            var stored = new Provider(address.name(), address.baseUrl(), address.keyVariable(), address.limits(),
+            return new Provider(address.name(), address.baseUrl(), address.keyVariable(), address.limits(),
                 address.dialect());
-            if (!stored.isLocal()) return stored;
-            return fromEnvironment().filter(Provider::isLocal)
-                .map(now -> new Provider(stored.name, now.baseUrl, now.keyVariable, stored.limits, stored.dialect))
-                .orElse(stored);
         }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }

@@ -40,7 +40,7 @@ final class AnswerFiles {
         for (var part : journal.parts().toList()) isNew |= fetch(part);
         for (var part : journal.parts().toList())
             if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
-        return isNew;
+        return isNew || !Files.exists(journal.answersIndex());    // of a file that could not be fetched it went too
     }
 
     /** Fetches both files of a part; returns whether one came that was not here. */

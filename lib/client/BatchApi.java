@@ -36,7 +36,40 @@ final class BatchApi {
 
     BatchApi(Connection connection) { this.connection = connection; }
 
+    /** Returns the routes to a server that keeps a batch, which may listen elsewhere by now. */
+    static BatchApi of(Connection connection) {
+        return connection.elsewhere().map(BatchApi::new).filter(BatchApi::isAsExpected)
+            .orElseGet(() -> new BatchApi(connection));
+    }
+
+    private boolean isAsExpected() {
+        try {
+            meet("batch");
+            return connection.identity().isTold();
+        } catch (BatchException | UncheckedIOException anotherOrNobody) {
+            return false;
+        }
+    }
+
     Connection connection() { return connection; }
+
+    /**
+     * Asks a server that may be one of ours who it is, and holds it to that; any other is known by its URL.
+     * @throws UncheckedIOException if nobody answers
+     */
+    void meet(String step) {
+        if (!connection.mayTell()) return;
+        try {
+            patiently(() -> connection.call(step, "GET", "/models",
+                () -> connection.client().models().withRawResponse().list()));
+        } catch (BatchException noList) {
+            if (noList.status() == 0) throw noList;           // who it is stands in any answer
+        }
+        connection.hold(connection.identity());
+    }
+
+    /** Whether a second create with the same key makes no second batch: OpenAI's API promises it, and few keep it. */
+    boolean honoursKeys() { return connection.identity().isTold(); }
 
     /**
      * Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next.
@@ -114,6 +147,7 @@ final class BatchApi {
     }
 
     static boolean hasId(JsonNode batch) { return !batch.path("id").asText("").isBlank(); }
+
     /** Asks for a batch, again if that fails for a moment. */
     JsonNode retrieve(String step, String id) {
         return patiently(() -> retrieveOnce(step, id));
@@ -156,7 +190,12 @@ final class BatchApi {
         }));
     }
 
-    Listed recentBatches() { return batches("submit", SEARCHED); }
+    /** Returns those that were made last, and fails if what would answer a further one is not what is expected. */
+    Listed recentBatches() {
+        var recent = batches("submit", SEARCHED);
+        connection.checkEngine("submit");
+        return recent;
+    }
 
     List<JsonNode> files(String step, int limit) {
         return pages(limit, (after, size) -> connection.call(step, "GET", "/files", () -> {

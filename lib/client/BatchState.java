@@ -48,7 +48,7 @@ final class BatchState {
 
     /** Returns the journal of this batch, also if it was found at the provider. */
     Journal keptAs(String step) {
-        return Optional.ofNullable(journal).or(() -> Journal.find(id(), provider.name())).orElseThrow(() ->
+        return Optional.ofNullable(journal).or(() -> Journal.find(id(), provider)).orElseThrow(() ->
             new IllegalStateException(step + ": " + id() + " is not kept in " + Environment.home()));
     }
 

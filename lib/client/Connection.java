@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.TextNode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.Timeout;
+import com.openai.core.http.Headers;
 import com.openai.core.http.HttpResponse;
 import com.openai.errors.OpenAIIoException;
 import com.openai.errors.OpenAIServiceException;
@@ -18,6 +19,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 import okhttp3.Interceptor;
@@ -30,8 +32,9 @@ import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
 
 /**
- * Who runs a batch, as the rooms see a provider: address, limits, manners, and the key, read once when it is first
- * needed. It makes calls by openai-java and brings JSON, or a sentence that says what went wrong; it knows no route.
+ * Who runs a batch, as the rooms see a provider: address, limits, manners, who it says that it is, and the key, read
+ * once when it is first needed. It makes calls by openai-java and brings JSON, or a sentence that says what went wrong;
+ * it knows no route.
  */
 final class Connection {
     /** Where {@code ./jbang serve} and {@code ./jbang local} listen. */
@@ -44,19 +47,41 @@ final class Connection {
     private static final MediaType JSON = MediaType.get("application/json");
     private static final long LONGEST_ERROR = 100_000;     // bytes
     private final String name;
+    private final String mark;                             // by which its batches are told from others'
     private final String baseUrl;
     private final String keyVariable;
     private final Limits limits;
     private final Dialect dialect;
+    private final Connection elsewhere;                    // where the same server may listen by now; null: nowhere
+    private volatile Identity expected;                    // null: whoever answers
+    private volatile Identity told;                        // by the last answer; null: none came yet
     private String key;                                    // null: not yet needed
     private OpenAIClient client;                           // null: not yet needed
 
-    Connection(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+    /** @param mark by which the batches of this URL are told from others', if no server there says who it is */
+    Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+        this(name, mark, baseUrl, keyVariable, limits, dialect, null, null);
+    }
+
+    private Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
+                       Identity expected, Connection elsewhere) {
         this.name = name;
+        this.mark = mark;
         this.baseUrl = baseUrl;
         this.keyVariable = keyVariable;
         this.limits = limits;
         this.dialect = dialect;
+        this.expected = expected;
+        this.elsewhere = elsewhere;
+    }
+
+    /**
+     * Returns one to a server that was met before: whoever else answers has none of its batches.
+     * @param elsewhere where it may listen by now; null: nowhere
+     */
+    Connection expecting(Identity identity, Connection elsewhere) {
+        return new Connection(name, mark, baseUrl, keyVariable, limits, dialect, identity.isTold() ? identity : null,
+            elsewhere);
     }
 
     String name() { return name; }
@@ -74,6 +99,26 @@ final class Connection {
         if (key == null) key = Environment.key(name, keyVariable, isLocal());
         return key;
     }
+
+    /** Returns what messages call it: one on this machine by its URL, for there may be several. */
+    String label() { return isLocal() ? baseUrl : name; }
+
+    Optional<Connection> elsewhere() { return Optional.ofNullable(elsewhere); }
+
+    /** Returns who it is, as far as it has said; it is asked by {@link BatchApi#meet}. */
+    Identity identity() {
+        if (expected != null) return expected;
+        return told == null ? Identity.UNTOLD : told;
+    }
+
+    /** Holds it to what it said, or says nothing of itself: another one behind its URL is a stranger. */
+    void hold(Identity identity) { expected = identity; }
+
+    /** Whether it may be a server of ours: those are on this machine, or without TLS in a network of one's own. */
+    boolean mayTell() { return isLocal() || URI.create(baseUrl).getScheme().equals("http"); }
+
+    /** Returns what tells its batches from others': who it says that it is, else its name or URL. */
+    String mark() { return identity().isTold() ? identity().store() + " " + identity().engine() : mark; }
 
     /** Whether it is on this machine, where asking often costs nothing and no key is needed. */
     boolean isLocal() { return isLoopback(URI.create(baseUrl)); }
@@ -156,14 +201,34 @@ final class Connection {
     /** Makes a call whose answer is read as it comes. */
     <T> T call(String step, String method, String path, Supplier<? extends HttpResponse> call, Reading<T> reading) {
         try (var response = call.get()) {
+            hear(step, response.statusCode(), response.headers());
             return reading.from(response);
         } catch (OpenAIServiceException e) {
+            hear(step, e.statusCode(), e.headers());
             throw refused(step + ": " + method + " " + baseUrl(), path, e);
         } catch (OpenAIIoException e) {
             throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
         } catch (IOException e) {
             throw unreachable(step, e);
         }
+    }
+
+    /** A stranger's answer is none: what it lacks may be at the server that was asked. A proxy's 5xx says nothing. */
+    private void hear(String step, int status, Headers headers) {
+        var now = Identity.of(headers);
+        if (!now.isTold() && (status >= 500 || status == 429)) return;
+        told = now;
+        if (expected != null && !now.hasStoreOf(expected))
+            throw new BatchException(step + ": another server answers at " + baseUrl + " now (" + now + ") than the "
+                + "one that was asked before (" + expected + "); start that one, or set OPENAI_BASE_URL to where it "
+                + "listens", "", "");
+    }
+
+    /** Fails if what answers behind its server is not what it was: those who wait for its answers would get others. */
+    void checkEngine(String step) {
+        if (expected == null || told == null || told.engine().equals(expected.engine())) return;
+        throw new BatchException(step + ": " + told.engine() + " answers at " + baseUrl + " now, and this batch was "
+            + "begun with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
     }
 
     private BatchException refused(String call, String path, OpenAIServiceException e) {
@@ -195,6 +260,8 @@ final class Connection {
     }
 
     private String remedy() {
+        if (expected != null && expected.isTold())
+            return "start the server with the " + expected + " again, or set OPENAI_BASE_URL to where it listens";
         if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
         return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";

@@ -33,6 +33,7 @@ final class Exchanges {
     /** What toCsv writes if it is told to. */
     private static final Set<String> MORE_COLUMNS = Set.of("result.rawText", "result.reasoning");
     private static final Pattern NEXT_TEXT = Pattern.compile("result\\.text([1-9][0-9]{0,5})");
+    private static final int MOST_TEXTS = 128;            // that a provider sends
     private static final String ALL_COLUMNS = "*";
     private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
         "result.answeredBy", "result.outcome", "result.text", "result.error");
@@ -43,6 +44,7 @@ final class Exchanges {
     private final String name;
     private Map<Outcome, Long> counts;
     private Map<String, Set<String>> answeringModels;      // by the model that was asked for
+    private int mostTexts;                                // that one of them has
     private Usage usage;                                  // of all; null: not yet summed up
 
     Exchanges(Answers answers) {
@@ -100,6 +102,7 @@ final class Exchanges {
             var exchange = i.next();
             tally.merge(exchange.outcome(), 1L, Long::sum);
             sum = sum.plus(exchange.usage());
+            mostTexts = Math.max(mostTexts, exchange.texts().size());
             if (!exchange.answeringModel().isEmpty())
                 models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
         }
@@ -254,11 +257,10 @@ final class Exchanges {
         return List.copyOf(columns);
     }
 
-    /** What the file of another says of its requests is not known, so all answers are asked. */
+    /** As many as were asked for, whatever came; a server may send more, and what a file of requests asks is its own. */
     private int textsPerAnswer() {
-        if (!answers.manifest().rowColumns().isEmpty() || answers.manifest().settings().has("n"))
-            return answers.manifest().settings().path("n").asInt();
-        return stream().mapToInt(exchange -> exchange.texts().size()).max().orElse(0);
+        counts();
+        return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 
     private static String known(String column, List<String> columns) {

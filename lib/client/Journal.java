@@ -17,6 +17,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Part;
@@ -72,19 +73,29 @@ final class Journal {
     }
 
     /** Returns the newest batch of this id, name or folder name; one that was submitted here goes first. */
-    static Optional<Journal> find(String idOrName) {
-        return all().filter(journal -> journal.isCalled(idOrName))
+    static Optional<Journal> find(String idOrName) { return find(idOrName, journal -> true); }
+
+    /** Returns the newest such batch that is at this provider. */
+    static Optional<Journal> find(String idOrName, Connection provider) {
+        return find(idOrName, journal -> journal.isAt(provider));
+    }
+
+    private static Optional<Journal> find(String idOrName, Predicate<Journal> kind) {
+        return all().filter(journal -> journal.isCalled(idOrName)).filter(kind)
             .max(Comparator.comparing((Journal journal) -> !journal.manifest.isAdopted())
                 .thenComparing(journal -> journal.submittedAt));
     }
 
-    static Optional<Journal> find(String idOrName, String provider) {
-        return find(idOrName).filter(journal -> journal.isAt(provider));
+    /** Returns the newest batch that was submitted to this base URL. */
+    static Optional<Journal> lastAt(String baseUrl) {
+        return all().filter(journal -> journal.manifest.provider().baseUrl().equals(baseUrl))
+            .max(Comparator.comparing(Journal::submittedAt));
     }
 
     /** Whether it was submitted here under this name, anew and not as a retry, and something of it ran. */
-    boolean wasSubmittedAs(String name, String provider) {
-        return name().equals(name) && isAt(provider) && hasRun() && !manifest.isAdopted() && !manifest.isResend();
+    boolean wasSubmittedAs(String name, Connection provider) {
+        return name().equals(name) && manifest.provider().isAnsweredBy(provider) && hasRun() && !manifest.isAdopted()
+            && !manifest.isResend();
     }
 
     Path dir() { return dir; }
@@ -103,7 +114,7 @@ final class Journal {
         return dir.startsWith(home) ? "~/" + home.relativize(dir) : dir.toString();
     }
 
-    boolean isAt(String provider) { return manifest.provider().name().equals(provider); }
+    boolean isAt(Connection provider) { return manifest.provider().isAt(provider); }
 
     Instant submittedAt() { return submittedAt; }
 
@@ -182,9 +193,6 @@ final class Journal {
 
     /** Returns the key of a create whose answer never came. */
     String createKey(int part) { return state(part).createKey; }
-
-    /** Returns when that create was sent. */
-    Instant createSentAt(int part) { return state(part).createSentAt; }
 
     boolean hasSentCreate(int part) { return state(part).hasSentCreate; }
 
@@ -339,7 +347,6 @@ final class Journal {
         private boolean uploading;                 // an upload may have been finished unseen
         private JsonNode file;                     // as the provider described it
         private String createKey;                  // of a create whose answer may have been lost
-        private Instant createSentAt;              // when that was sent
         private JsonNode batch;                    // as last written down
         private boolean hasSentCreate;             // answered or not
         private Part part;                         // what all this says
@@ -356,7 +363,6 @@ final class Journal {
                 case "creating" -> {
                     hasSentCreate = true;
                     createKey = step.path("token").asText();
-                    createSentAt = at(step);
                 }
                 case "created" -> {
                     hasSentCreate = true;

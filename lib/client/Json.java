@@ -144,8 +144,11 @@ final class Json {
         /** Returns as much of a digest as stands in the name of a folder or a file. */
         static String shortened(String hex) { return hex.substring(0, SHORT); }
 
+        /** Returns the digest of a text as 64 hex digits. */
+        static String hex(String text) { return HexFormat.of().formatHex(bytes(text)); }
+
         /** Returns the digest of a text, shortened. */
-        static String shortHex(String text) { return shortened(HexFormat.of().formatHex(bytes(text))); }
+        static String shortHex(String text) { return shortened(hex(text)); }
 
         /** Returns the first eight bytes of the digest of a text. */
         static long hash(String text) { return ByteBuffer.wrap(bytes(text)).getLong(); }

@@ -25,7 +25,7 @@ final class Leftovers {
     private final Map<String, String> folders = new HashMap<>();       // of the batches whose answers are here
     private final Set<String> awaited = new HashSet<>();               // files by id or name that may yet be used
 
-    private Leftovers(String provider, BatchApi.Listed listed) {
+    private Leftovers(Connection provider, BatchApi.Listed listed) {
         isWhole = listed.isWhole();
         listed.items().forEach(batch -> batches.put(batch.path("id").asText(), Part.of(1, batch)));
         Journal.all().filter(journal -> !journal.manifest().isAdopted() && journal.isAt(provider)).forEach(this::add);
@@ -46,7 +46,7 @@ final class Leftovers {
     static List<Map<String, Object>> of(BatchApi api, Duration age) {
         var before = Instant.now().minus(age);
         var files = api.files("leftovers", SEARCHED);      // before the batches: those of each file are known by then
-        var leftovers = new Leftovers(api.connection().name(), api.batches("leftovers", SEARCHED));
+        var leftovers = new Leftovers(api.connection(), api.batches("leftovers", SEARCHED));
         return files.stream().filter(file -> isOlder(file, before))
             .flatMap(file -> leftovers.leftover(file).stream()).toList();
     }

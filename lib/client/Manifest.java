@@ -75,13 +75,34 @@ record Manifest(
     /** Where it was submitted. No key ever enters it. */
     @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
     record Address(String name, String baseUrl, String keyVariable, long requests, long bytes, Long batches,
-                   Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+                   Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
+                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String store,
+                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine) {
+        Address {
+            store = text(store);                          // no server has said, or none was asked in the first days
+            engine = text(engine);
+        }
+
         static Address of(Connection provider) {
             var limits = provider.limits();
             var dialect = provider.dialect();
             return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
                 limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
-                dialect.uploadPath(), dialect.purpose());
+                dialect.uploadPath(), dialect.purpose(), provider.identity().store(), provider.identity().engine());
+        }
+
+        Identity identity() { return new Identity(store, engine); }
+
+        /** Whether its files and batches are what this connection reaches, by what is known of that. */
+        boolean isAt(Connection connection) {
+            return identity().isTold() || connection.identity().isTold()
+                ? identity().hasStoreOf(connection.identity())
+                : name.equals(connection.name()) && baseUrl.equals(connection.baseUrl());
+        }
+
+        /** Whether what answers there is what answers at this connection. */
+        boolean isAnsweredBy(Connection connection) {
+            return isAt(connection) && engine.equals(connection.identity().engine());
         }
 
         /** A folder of the first days knows no limits of the queue. */

@@ -2,6 +2,7 @@ package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -27,6 +28,16 @@ final class Preparation {
         watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
     }
 
+    /** Learns who the provider is. If nobody answers, it is who was last there: what is whole here needs no one. */
+    private static void meet(Watch watch) {
+        try {
+            watch.api().meet("submit");
+        } catch (UncheckedIOException nobody) {
+            var last = Journal.lastAt(watch.state().provider().baseUrl()).orElseThrow(() -> nobody);
+            watch.state().provider().hold(last.manifest().provider().identity());
+        }
+    }
+
     private static void begin(Settings settings, Requests requests, Watch watch,
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
@@ -34,7 +45,8 @@ final class Preparation {
             try (var lines = requests.open()) {
                 for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
             }
-            var target = staging.complete(settings.batchName());
+            meet(watch);
+            var target = target(staging, settings.batchName(), watch);
             Reuse.takeOver(settings, staging, target, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
                 watch.state().setJournal(staging.settle(settings, target));
@@ -43,6 +55,27 @@ final class Preparation {
             }
         } catch (IOException e) {
             throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
+    /** Returns the folder that the requests belong into: one of the first days, if this server has its batches. */
+    private static Path target(Staging staging, String name, Watch watch) throws IOException {
+        var target = staging.complete(name);
+        var old = staging.oldFolder(name);
+        return Files.exists(target) || !Files.exists(old) || !isHere(new Journal(old), watch) ? target : old;
+    }
+
+    /** A folder of the first days does not say whose batches it holds, if that was a server on this machine. */
+    private static boolean isHere(Journal old, Watch watch) {
+        if (old.isAt(watch.state().provider())) return true;
+        var ids = old.parts().map(Part::id).filter(id -> !id.isEmpty()).toList();
+        if (old.manifest().provider().identity().isTold() || ids.isEmpty()) return false;
+        try {
+            watch.api().retrieve("submit", ids.get(0));
+            return true;
+        } catch (BatchException e) {
+            if (e.status() != 404) throw e;
+            return false;
         }
     }
 

@@ -29,7 +29,7 @@ final class Report {
         this.queue = queue;
     }
 
-    private String provider() { return state.provider().name(); }
+    private String provider() { return state.provider().label(); }
 
     private int partCount() { return state.parts().size(); }
 

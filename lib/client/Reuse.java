@@ -73,7 +73,7 @@ final class Reuse {
         if (settings.resend != null || !settings.isNamed()) return;
         if (Files.exists(target) && !new Journal(target).isUntouched()) return;
         var kept = Journal.all().toList();
-        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider.name()))
+        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider))
             .sorted(Comparator.comparing(Journal::submittedAt))
             .map(journal -> new Earlier(journal, provider, kept, connect)).toList();
         if (earlier.isEmpty()) return;
@@ -176,7 +176,7 @@ final class Reuse {
             this.retries = all.stream()
                 .filter(later -> later.manifest().resendOf().equals(journal.manifest().digest()) && later.mayHaveRun())
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> watch(later, later.isAt(provider.name()) ? provider
+                .map(later -> watch(later, later.isAt(provider) ? provider
                     : connect.apply(later.manifest().provider()))).toList();
         }
 

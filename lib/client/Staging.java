@@ -43,6 +43,7 @@ final class Staging implements Closeable {
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
     private LineIndex.InOrder requests;
+    private String oldDigest;                                         // as it was while a name told servers apart
     private String wholeDigest;                                       // of all requests, once they are complete
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
@@ -143,9 +144,22 @@ final class Staging implements Closeable {
     Path complete(String name) throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
-        wholeDigest = digest.hex();
+        oldDigest = digest.hex();
+        wholeDigest = marked(oldDigest);
         rows.complete();
-        return dir.resolveSibling(name + "-" + Json.Digest.shortened(wholeDigest));
+        return folder(name, wholeDigest);
+    }
+
+    /** Returns the folder that the same requests would be in if they were submitted in the first days. */
+    Path oldFolder(String name) { return folder(name, oldDigest); }
+
+    private Path folder(String name, String digest) {
+        return dir.resolveSibling(name + "-" + Json.Digest.shortened(digest));
+    }
+
+    /** What a name does not tell from others has its own mark: the same lines are another batch at another server. */
+    private String marked(String digest) {
+        return provider.mark().equals(provider.name()) ? digest : Json.Digest.hex(digest + " " + provider.mark());
     }
 
     /** Opens the index of the requests that are to be sent. */
@@ -175,7 +189,7 @@ final class Staging implements Closeable {
             }
         }
         closeFiles();
-        sentDigest = digest.hex();
+        sentDigest = marked(digest.hex());
         Files.delete(dir.resolve("all.idx"));
         for (int part = 1; Files.deleteIfExists(dir.resolve("all-" + part + ".jsonl")); ) part++;
     }
@@ -240,7 +254,8 @@ final class Staging implements Closeable {
         boolean isAdopted = window.isEmpty();
         var resend = settings.resend;
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
-        return new Manifest(Manifest.VERSION, settings.batchName(), wholeDigest, Manifest.Address.of(provider),
+        return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : wholeDigest,
+            Manifest.Address.of(provider),
             endpoint, window, settings.metadata, settings.shape(),
             reused + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count,

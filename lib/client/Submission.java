@@ -8,7 +8,6 @@ import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +28,6 @@ import sheaf.Vocabulary.Status;
 final class Submission {
     private static final int CREATES = 3;
     private static final int LOOKS = 4;                       // at the list, over some eight seconds
-    private static final Duration OLD = Duration.ofHours(1);  // a create of then has arrived or never will
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
@@ -284,19 +282,20 @@ final class Submission {
             var late = search().get(part);
             if (late != null) return Optional.of(late);
         }
-        return isRefusal || isAnswerLost(e) ? Optional.empty() : Optional.ofNullable(searchUntilLatest(part));
+        return isRefusal || isAnswerLost(e) || api.honoursKeys() ? Optional.empty()
+            : Optional.ofNullable(searchUntilLatest(part));
     }
 
     /**
      * A create without an answer may still be on its way: something between here and the provider holds it, and whoever
      * sends a second one before it lands pays twice. A user who pays would rather wait some minutes, once. So the list
-     * is looked at for as long as such a request lives, from now on: a clock that was set meanwhile shortens nothing.
+     * is looked at for as long as such a request lives, from now on: clocks jump, so none tells when it was sent.
      */
     private JsonNode searchUntilLatest(int part) {
         long start = System.nanoTime();
         var latest = Retry.latest(provider.isLocal());
         note.accept("submit: a create of part " + part + " of " + journal.folderName()
-            + " was sent, and no batch of it is known; looking for one at " + provider.name() + " for "
+            + " was sent, and no batch of it is known; looking for one at " + provider.label() + " for "
             + Progress.text(latest) + ", for it may still arrive and a second one would be paid too");
         for (var retry = Retry.ofLooks(provider.isLocal()); ; ) {
             var left = latest.minusNanos(System.nanoTime() - start);
@@ -320,8 +319,7 @@ final class Submission {
         boolean isUnsure = journal.isCreateUnsure(part);
         if (listed == null || isUnsure) listed = search();
         var known = listed.get(part);
-        boolean isOld = isUnsure && Duration.between(journal.createSentAt(part), Instant.now()).compareTo(OLD) > 0;
-        return known != null || !isUnsure || isOld ? known : searchUntilLatest(part);
+        return known != null || !isUnsure || api.honoursKeys() ? known : searchUntilLatest(part);
     }
 
     /** Does not take a part for what was listed of it earlier, for that has failed by now. */
@@ -353,7 +351,7 @@ final class Submission {
             .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
         if (!recent.isWhole() && !reachesBack)
             throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
-                + provider.name() + " lists only " + recent.items().size() + " batches, so it may be there unseen;"
+                + provider.label() + " lists only " + recent.items().size() + " batches, so it may be there unseen;"
                 + " look there: batch(\"its id\") takes it; if there is none, delete " + journal.shortPath()
                 + " and run again");
     }

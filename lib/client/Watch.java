@@ -49,7 +49,7 @@ final class Watch {
     Progress progress() { return new Progress(isQuiet); }
 
     synchronized BatchApi api() {
-        if (api == null) api = new BatchApi(state.provider());
+        if (api == null) api = BatchApi.of(state.provider());
         return api;
     }
 

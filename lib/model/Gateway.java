@@ -1,8 +1,11 @@
 package sheaf.model;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URLEncoder;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -17,6 +20,7 @@ final class Gateway {
     private static final int FAILED_STARTS = 3;   // so many in a row, and the engine is given up
 
     private final String model;
+    private final String fingerprint;   // of its weights
     private final int slots;
     private final Engine engine;
     private final HttpServer server;
@@ -27,8 +31,9 @@ final class Gateway {
     private int failedStarts;
     private boolean closed;
 
-    private Gateway(String model, int slots, Engine engine, HttpServer server) {
+    private Gateway(String model, String fingerprint, int slots, Engine engine, HttpServer server) {
         this.model = model;
+        this.fingerprint = fingerprint;
         this.slots = slots;
         this.engine = engine;
         this.server = server;
@@ -36,9 +41,9 @@ final class Gateway {
     }
 
     /** Starts the engine and returns when it is ready behind a URL. */
-    static Gateway open(String model, int slots, int port, Engine engine) {
+    static Gateway open(String model, String fingerprint, int slots, int port, Engine engine) {
         try {
-            var gateway = new Gateway(model, slots, engine, Http.bind(port));
+            var gateway = new Gateway(model, fingerprint, slots, engine, Http.bind(port));
             gateway.start();
             return gateway;
         } catch (IOException e) {
@@ -54,7 +59,12 @@ final class Gateway {
             server.stop(0);
             throw e;
         }
-        Http.serve(server, this::answer);
+        Http.serve(server, Map.of("x-sheaf-engine", identity()), this::answer);
+    }
+
+    /** Returns who answers, whatever the port and the program: a server in front tells its clients. */
+    private String identity() {
+        return URLEncoder.encode(model, UTF_8).replace("+", "%20") + " " + fingerprint;   // a file's name may hold all
     }
 
     String baseUrl() { return "http://127.0.0.1:" + server.getAddress().getPort() + "/v1"; }

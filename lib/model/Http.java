@@ -16,6 +16,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 
@@ -89,10 +90,16 @@ final class Http {
         return HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 0);
     }
 
-    /** Serves on daemon threads only: the server's dispatcher inherits that from the thread that starts it. */
-    static void serve(HttpServer server, Handler handler) {
+    /**
+     * Serves on daemon threads only: the server's dispatcher inherits that from the thread that starts it. Each
+     * response bears these headers too.
+     */
+    static void serve(HttpServer server, Map<String, String> headers, Handler handler) {
         var threads = Executors.newCachedThreadPool(Machine::daemon);
-        server.createContext("/", exchange -> respond(exchange, handler));
+        server.createContext("/", exchange -> {
+            headers.forEach(exchange.getResponseHeaders()::set);
+            respond(exchange, handler);
+        });
         server.setExecutor(threads);
         CompletableFuture.runAsync(server::start, threads).join();
     }

@@ -7,6 +7,7 @@ import static java.nio.file.StandardOpenOption.WRITE;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,8 +19,11 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** The weights of a model: a GGUF file, what to call it, and how it is found. It does not know what program runs it. */
-record Weights(String name, String details, Path file, Gguf header) {
+/**
+ * The weights of a model: a GGUF file, what to call it, what tells it from others, and how it is found. It does not
+ * know what program runs it.
+ */
+record Weights(String name, String details, Path file, Gguf header, String fingerprint) {
     /** Finds the weights that a user names: a known model, fetched if need be, else a file. */
     static Weights of(String nameOrFile) {
         return KnownModel.named(nameOrFile).map(Weights::known).orElseGet(() -> inFile(nameOrFile));
@@ -27,7 +31,7 @@ record Weights(String name, String details, Path file, Gguf header) {
 
     private static Weights known(KnownModel model) {
         var file = new Search(model).find();
-        return new Weights(model.name(), model.details(), file, Gguf.read(file));
+        return new Weights(model.name(), model.details(), file, Gguf.read(file), model.sha256());
     }
 
     private static Weights inFile(String fileName) {
@@ -37,7 +41,8 @@ record Weights(String name, String details, Path file, Gguf header) {
                 + " and no known model of that name; known is " + KnownModel.SMOLLM2.name());
         var header = Gguf.read(file);
         var details = Download.megabytes(file.toFile().length()) + ", " + header.licence();
-        return new Weights(file.getFileName().toString().replaceFirst("\\.gguf$", ""), details, file, header);
+        var name = file.getFileName().toString().replaceFirst("\\.gguf$", "");
+        return new Weights(name, details, file, header, Fingerprint.of(file));
     }
 
     @Override public String toString() { return name + " (" + details + ")"; }
@@ -66,6 +71,57 @@ record Weights(String name, String details, Path file, Gguf header) {
         }
 
         @Override public String toString() { return name + " (" + details() + ")"; }
+    }
+
+    /** The SHA-256 of parts of a file. */
+    private record Sum(FileChannel file, MessageDigest digest) {
+        private static final int BUFFER = 1 << 16;
+
+        Sum(FileChannel file) { this(file, sha256()); }
+
+        private static MessageDigest sha256() {
+            try {
+                return MessageDigest.getInstance("SHA-256");
+            } catch (NoSuchAlgorithmException e) {
+                throw new IllegalStateException(e);   // every Java platform has it
+            }
+        }
+
+        void add(long from, long length) throws IOException {
+            var buffer = ByteBuffer.allocate((int) Math.min(BUFFER, length));
+            long end = from + length;
+            for (long at = from; at < end && file.read(buffer, at) >= 0; at += buffer.limit(), buffer.clear()) {
+                buffer.flip().limit((int) Math.min(buffer.limit(), end - at));
+                digest.update(buffer.duplicate());
+            }
+        }
+
+        @Override public String toString() { return HexFormat.of().formatHex(digest.digest()); }
+    }
+
+    /**
+     * What tells a file of weights from others in a moment, however large: the digest of its size, of its head, with
+     * the tokenizer and the chat template, and of pages so close to each other that each large tensor has one.
+     */
+    static final class Fingerprint {
+        static final long HEAD = 16L << 20;      // bytes
+        static final int PAGES = 2048;
+        static final long PAGE = 4096;           // bytes
+
+        private Fingerprint() { }
+
+        static String of(Path file) {
+            try (var channel = FileChannel.open(file)) {
+                var sum = new Sum(channel);
+                sum.digest.update(ByteBuffer.allocate(Long.BYTES).putLong(channel.size()).flip());
+                sum.add(0, HEAD);
+                long step = Math.max(PAGE, (channel.size() - HEAD) / PAGES);
+                for (long at = HEAD; at < channel.size(); at += step) sum.add(at, PAGE);
+                return sum.toString();
+            } catch (IOException e) {
+                throw new UncheckedIOException("start: cannot read " + file + " (" + Machine.reason(e) + ")", e);
+            }
+        }
     }
 
     /** Looks for a known model, nearest place first: Sheaf's own cache, the caches of other tools, the network. */
@@ -192,13 +248,10 @@ record Weights(String name, String details, Path file, Gguf header) {
         }
 
         private static String sha256(Path file) throws IOException {
-            try (var in = Files.newInputStream(file)) {
-                var digest = MessageDigest.getInstance("SHA-256");
-                byte[] buffer = new byte[1 << 16];
-                for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) digest.update(buffer, 0, n);
-                return HexFormat.of().formatHex(digest.digest());
-            } catch (NoSuchAlgorithmException e) {
-                throw new IllegalStateException(e);   // every Java platform has SHA-256
+            try (var channel = FileChannel.open(file)) {
+                var sum = new Sum(channel);
+                sum.add(0, channel.size());
+                return sum.toString();
             }
         }
     }

@@ -9,6 +9,7 @@ import java.io.OutputStream;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.UUID;
 
@@ -104,7 +105,7 @@ final class Worker {
 
     private int serve() throws IOException {
         var server = Http.bind(0);
-        Http.serve(server, this::answer);
+        Http.serve(server, Map.of(), this::answer);
         return server.getAddress().getPort();
     }
 

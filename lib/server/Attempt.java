@@ -74,6 +74,9 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
             unsent ? Failure.DOWN : Failure.PASSING);        // a request that was sent may be what crashed it
     }
 
+    /** Returns a try that reached another engine than the one to be asked. */
+    static Attempt misdirected(String message) { return failed("engine_changed", message, Failure.DOWN); }
+
     private static Attempt failed(String code, String message, Failure failure) {
         return new Attempt(Answer.none(code, message), failure, -1);
     }

@@ -1,5 +1,6 @@
 package sheaf.server;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import org.eclipse.jetty.http.HttpHeader;
 import sheaf.server.Concurrency.Permits;
@@ -18,10 +19,18 @@ final class EngineEndpoints {
     private final Permits passing = new Permits(MAX_PASSED);
     private final Permits held = new Permits(MAX_HELD);
     private final Engine engine;
+    private final Identity identity;
 
-    EngineEndpoints(Engine engine) { this.engine = engine; }
+    EngineEndpoints(Engine engine, Identity identity) {
+        this.engine = engine;
+        this.identity = identity;
+    }
 
-    void listModels(Call call) throws IOException, InterruptedException { send(models(call), call); }
+    void listModels(Call call) throws IOException, InterruptedException {
+        var models = models(call);
+        if (models.succeeded()) ((ObjectNode) models.body()).set("server", identity.json());
+        send(models, call);
+    }
 
     private Answer models(Call call) throws IOException, InterruptedException {
         return passing.with(1, () -> {

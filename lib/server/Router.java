@@ -40,12 +40,15 @@ final class Router extends Handler.Abstract {
     private final Settings.Listening listening;
     private final Manners dialect;
     private final Script script;
+    private final Identity identity;
     private final List<Route> routes;
 
-    Router(Settings settings, Script script, FileEndpoints files, BatchEndpoints batches, EngineEndpoints engine) {
+    Router(Settings settings, Script script, Identity identity, FileEndpoints files, BatchEndpoints batches,
+            EngineEndpoints engine) {
         this.listening = settings.listening();
         this.dialect = settings.limits().dialect();
         this.script = script;
+        this.identity = identity;
         this.routes = routes(files, batches, engine);
     }
 
@@ -80,14 +83,20 @@ final class Router extends Handler.Abstract {
 
     @Override public boolean handle(Request request, Response response, Callback callback) throws Exception {
         var call = new Call(request, response, callback, path(request));
-        response.getHeaders().put("x-request-id", Json.newId("req_"));
-        Browsers.protect(response);
+        head(response, listening.apiKey() == null);
         record(call);
         var fault = script.nextFault(call.toString());
         if (fault instanceof Script.Refused refused) refused.refuse(call);
         else if (fault instanceof Script.Spoiled spoiled) serve(spoiled.spoil(call));
         else serve(call);
         return true;
+    }
+
+    /** Puts on a response what all of them have. */
+    private void head(Response response, boolean isLetIn) {
+        response.getHeaders().put("x-request-id", Json.newId("req_"));
+        Browsers.protect(response);
+        identity.sign(response, isLetIn);
     }
 
     /** Returns the path of a request as the routes have it, whatever the dialect puts before it. */
@@ -138,6 +147,7 @@ final class Router extends Handler.Abstract {
         var key = bearer ? given.substring("Bearer ".length()).strip() : "";
         if (!MessageDigest.isEqual(listening.apiKey().getBytes(UTF_8), key.getBytes(UTF_8)))
             throw new Refusal(401, "Incorrect API key provided.", null, "invalid_api_key");
+        identity.sign(call.response(), true);
     }
 
     /** Serves a call, and returns it. */
@@ -167,10 +177,9 @@ final class Router extends Handler.Abstract {
     }
 
     /** Answers what Jetty itself refuses or what broke, in the shape of every other error. */
-    static boolean unhandled(Request request, Response response, Callback callback) {
+    boolean unhandled(Request request, Response response, Callback callback) {
         int status = response.getStatus();
-        response.getHeaders().put("x-request-id", Json.newId("req_"));
-        Browsers.protect(response);
+        head(response, listening.apiKey() == null);
         new Call(request, response, callback, "")
             .send(status, Refusal.envelope(status, unhandled(request, status), null, null));
         return true;

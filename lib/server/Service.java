@@ -36,12 +36,14 @@ final class Service {
         this.settings = settings;
         this.store = store;
         var answering = settings.answering();
-        this.engine = answering.engine().equals(Settings.ECHO) ? new Echo(script) : new Upstream(answering);
+        var identity = new Identity(store, answering);
+        boolean echoes = answering.engine().equals(Settings.ECHO);
+        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity);
         this.runner = new Runner(settings, store, engine, script);
         var limits = settings.limits();
         var files = new FileEndpoints(store, limits, script);
-        this.router = new Router(settings, script, files,
-            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine));
+        this.router = new Router(settings, script, identity, files,
+            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);
     }
@@ -140,7 +142,7 @@ final class Service {
         var server = new Server(threads, new ScheduledExecutorScheduler("sheaf-http-timer", true), null);
         server.setStopTimeout(0);
         server.setHandler(router);
-        server.setErrorHandler(Router::unhandled);
+        server.setErrorHandler(router::unhandled);
         server.addConnector(connector(server, listening));
         return server;
     }

@@ -34,6 +34,8 @@ final class Store {
             json TEXT NOT NULL)""";
     private static final String INTENTS =
         "CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, digest TEXT NOT NULL, batch TEXT NOT NULL)";
+    private static final String FACTS =
+        "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
     private static final String UNFINISHED =
         "kind = 'batch' AND label NOT IN ('completed', 'failed', 'expired', 'cancelled')";
 
@@ -49,6 +51,7 @@ final class Store {
     }
 
     final Database database;             // other rooms have tables of their own in it
+    final String id;                     // made once, and part of the store from then on
     private final HeldFolder held;
     private final Path folder;
     private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
@@ -64,6 +67,9 @@ final class Store {
         this.database = new Database(folder.resolve("state.db"), !held.isTemporary);
         database.execute(SCHEMA);
         database.execute(INTENTS);
+        database.execute(FACTS);
+        database.execute("INSERT OR IGNORE INTO fact VALUES ('store', ?)", Json.newId(""));
+        this.id = recall("store").orElseThrow();
         deleteExpiredFiles();
         deleteUnknownFiles();
         database.execute("DELETE FROM intent WHERE batch IN (SELECT id FROM resource WHERE kind = 'batch'"
@@ -219,6 +225,16 @@ final class Store {
     Optional<Intent> intent(String key) {
         return database.select("SELECT digest, batch FROM intent WHERE key = ?",
             row -> new Intent(row.getString(1), row.getString(2)), key).stream().findFirst();
+    }
+
+    /** Returns what was last remembered under a name. */
+    Optional<String> recall(String name) {
+        return database.select("SELECT value FROM fact WHERE name = ?", row -> row.getString(1), name).stream()
+            .findFirst();
+    }
+
+    void remember(String name, String value) {
+        database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", name, value);
     }
 
     void deleteFile(String id) {

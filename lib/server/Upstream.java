@@ -36,14 +36,16 @@ final class Upstream implements Engine {
         .connectTimeout(Duration.ofSeconds(10)).build();
     private final String base;
     private final Settings.Answering settings;
+    private final Identity identity;
     private final Gate gate;
     private final ResponseReader reader;
     private final TokenLimit tokenLimit = new TokenLimit();
     private boolean away;       // as stderr was told last
 
-    Upstream(Settings.Answering settings) {
+    Upstream(Settings.Answering settings, Identity identity) {
         this.base = settings.engine().replaceFirst("/+$", "");
         this.settings = settings;
+        this.identity = identity;
         this.gate = new Gate(settings.concurrency());
         this.reader = new ResponseReader(settings.key());
     }
@@ -165,7 +167,8 @@ final class Upstream implements Engine {
     private Attempt send(HttpRequest request, long millis) throws InterruptedException {
         var sent = http.sendAsync(request, answer -> new Attempt.BoundedBody());
         try {
-            return reader.read(sent.get(millis, MILLISECONDS));
+            var answer = sent.get(millis, MILLISECONDS);
+            return identity.objectionTo(answer).map(Attempt::misdirected).orElseGet(() -> reader.read(answer));
         } catch (TimeoutException e) {
             return Attempt.timedOut(settings.timeout());
         } catch (ExecutionException e) {

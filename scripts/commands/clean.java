@@ -91,7 +91,7 @@ class clean implements Callable<Integer> {
         if (runs || !files) batches.addAll(list("Batches kept here that are over, submitted more than "
             + text(runsAge) + " ago", old(runsAge)));
         var asked = files || !runs ? asked() : null;
-        if (asked != null) left.addAll(list("Files at " + asked.name() + " that no one needs any more, over "
+        if (asked != null) left.addAll(list("Files at " + asked.label() + " that no one needs any more, over "
             + text(filesAge) + " old", asked.leftovers(filesAge)));
         return delete ? delete(batches, left, asked) : explain(batches, left);
     }
@@ -103,7 +103,7 @@ class clean implements Callable<Integer> {
 
     private Listing<Batch> old(Duration age) {
         var old = kept().only(batch -> batch.submittedAt().isBefore(Instant.now().minus(age))
-            && (!provider.isGiven() || provider.chosen().name().equals(batch.provider().name())));
+            && (!provider.isGiven() || provider.chosen().label().equals(batch.provider().label())));
         var going = old.only(batch -> !batch.isOver());
         if (!going.isEmpty()) System.err.println(notOver(going));
         return old.only(Batch::isOver);

@@ -141,7 +141,7 @@ class steps implements Runnable {
         var lines = new LinkedHashMap<String, Object>();
         lines.put("batch", batch.id());
         lines.put("name", batch.name());
-        lines.put("provider", batch.provider().name());
+        lines.put("provider", batch.provider().label());
         lines.put("status", batch.status());
         lines.put("requests", batch.requestCounts());
         for (var time : List.of("created", "expires", "completed", "failed", "expired", "cancelled"))
@@ -248,14 +248,14 @@ class steps implements Runnable {
             return provider.find(id);
         } catch (BatchException e) {
             if (e.status() != 404) throw e;
-            throw new IllegalArgumentException(unknown.apply(provider.chosen().name()), e);
+            throw new IllegalArgumentException(unknown.apply(provider.chosen().label()), e);
         }
     }
 
     /** One that is kept here may be another provider's than was named. */
     private static String elsewhere(String id) {
         return kept().stream().filter(batch -> List.of(batch.id(), batch.name()).contains(id)).findFirst()
-            .map(batch -> "; it is one of " + batch.provider().name()).orElse(", and none is kept here");
+            .map(batch -> "; it is one of " + batch.provider().label()).orElse(", and none is kept here");
     }
 
     private static Path path(String step, String file) {

@@ -34,6 +34,8 @@ import sheaf.server.BatchServer;
 import sheaf.support.Guide;
 
 class BatchTest {
+    /** Of the draft below, as long as there have been digests; that of a server here goes on from it. */
+    private static final String GOLDEN = "6107ceab903d9251a8a949ffdc998fbf76cdc88834f13a12b14de827d4a0c9cc";
     final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
@@ -193,7 +195,7 @@ class BatchTest {
     @Test void anUnknownBatchIsASentence() {
         var fault = assertThrows(BatchException.class, () -> here().batch("gpt-4.1"));
 
-        assertEquals("batch: no batch \"gpt-4.1\" at local and none in " + home
+        assertEquals("batch: no batch \"gpt-4.1\" at " + server.baseUrl() + " and none in " + home
             + "; a new one is batch().model(\"gpt-4.1\")", fault.getMessage());
         assertEquals(404, fault.status());
     }
@@ -333,9 +335,12 @@ class BatchTest {
             .with("logit_bias", Map.of("b", 1, "a", 2)).prompts(template("t", "Say {{x}} \u2028 \ud83d\ude00"),
             rows(Map.of("role", "a cook", "x", "\u00e9")));
 
-        draft.submit();
+        var manifest = new Journal(draft.submit().folder()).manifest();
 
-        assertEquals("golden-6107ceab903d", folders().get(0));
+        var address = manifest.provider();
+        assertEquals(Json.Digest.hex(GOLDEN + " " + address.store() + " " + address.engine()),
+            manifest.digest());
+        assertEquals("golden-" + manifest.digest().substring(0, 12), folders().get(0));
     }
 
     @Test void aDraftThatCannotBeExpandedLeavesNothingBehind() {

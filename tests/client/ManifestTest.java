@@ -25,7 +25,7 @@ import sheaf.support.RawClient;
 class ManifestTest {
     private static final Manifest WHOLE = new Manifest(Manifest.VERSION, "tickets", "d".repeat(64),
         new Manifest.Address("groq", "https://example.com/v1", "GROQ_API_KEY", 2, 300, 4L, 500L, true, "max_tokens",
-            "/files/upload", "batch-api"),
+            "/files/upload", "batch-api", "5f0c", "echo"),
         "/v1/chat/completions", "24h", Map.of("who", "me"),
         RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
@@ -48,7 +48,7 @@ class ManifestTest {
             "adopted", "again_of", "templates", "models_per_row", "models", "custom_id", "prompt_columns",
             "row_columns"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",
-            "mixed_models", "max_tokens_field", "upload_path", "purpose"),
+            "mixed_models", "max_tokens_field", "upload_path", "purpose", "store", "engine"),
             RawClient.names(tree(written(WHOLE)).path("provider")));
     }
 
@@ -90,8 +90,10 @@ class ManifestTest {
         var limits = new Limits(2, 300, 4, 500);
         var dialect = new Dialect(true, "max_tokens", "/files/upload", "batch-api");
 
-        assertEquals(WHOLE.provider(), Manifest.Address.of(
-            new Connection("groq", "https://example.com/v1", "GROQ_API_KEY", limits, dialect)));
+        var connection = new Connection("groq", "groq", "https://example.com/v1", "GROQ_API_KEY", limits, dialect);
+        connection.hold(new Identity("5f0c", "echo"));
+
+        assertEquals(WHOLE.provider(), Manifest.Address.of(connection));
     }
 
     @Test void whatALaterVersionAddsIsPassedOver() throws IOException {

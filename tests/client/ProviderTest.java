@@ -93,18 +93,6 @@ class ProviderTest {
         assertEquals(Provider.GROQ, Provider.chosen());        // a key for any other URL does not choose it
     }
 
-    @Test void aBatchOfALocalServerIsAskedForWhereTheEnvironmentSaysThatOneIsNow(@TempDir Path home) {
-        System.setProperty("SHEAF_HOME", home.toString());
-        try (var server = BatchServer.start()) {
-            Sheaf.batch().provider(server.baseUrl()).quiet().name("then").model("m").prompts("a").submit().await();
-        }
-
-        System.setProperty("SHEAF_PROVIDER", "local");
-        assertEquals("http://127.0.0.1:4141/v1", Sheaf.batch("then").provider().baseUrl());
-        System.setProperty("SHEAF_PROVIDER", "groq");
-        assertEquals("local", Sheaf.batch("then").provider().name());
-    }
-
     @Test void whereNoServerListensTheSentenceSaysHowToStartOne() throws IOException {
         try (var taken = new ServerSocket()) {
             taken.bind(new InetSocketAddress("127.0.0.1", 4141));

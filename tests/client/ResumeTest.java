@@ -60,7 +60,7 @@ class ResumeTest {
         var said = Printed.stderr(() -> ask("a", "b").system("Be brief.").submit());
 
         assertTrue(said.matches("(?s)tickets: 2 requests; 0 answered before, 2 sent; the system prompt changed\n"
-            + "submitted batch_\\w+ to local \\(2 requests\\); kept in .*"), said);
+            + "submitted batch_\\w+ to " + server.baseUrl() + " \\(2 requests\\); kept in .*"), said);
     }
 
     @Test void rowsAreComparedByWhatIsInThemAndNotByTheirPlace() {
@@ -310,8 +310,8 @@ class ResumeTest {
 
         var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit());
 
-        assertTrue(fault.getMessage().matches("submit: a create of part 1 was never answered, and local lists only "
-            + "100 batches, so it may be there unseen; look there: batch\\(\"its id\"\\) takes it; if there is none, "
+        assertTrue(fault.getMessage().matches("submit: a create of part 1 was never answered, and " + server.baseUrl()
+            + " lists only 100 batches, so it may be there unseen; look there: batch\\(\"its id\"\\) takes it; if there is none, "
             + "delete .* and run again"), fault.getMessage());
         assertEquals(List.of("1 a"), here().batch(batch.id()).results().stream().map(Result::text).toList());
     }

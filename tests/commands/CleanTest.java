@@ -58,10 +58,10 @@ class CleanTest {
         assertEquals(new Run(0, """
             Batches kept here that are over, submitted more than 30 days ago:
             folder provider status requests submitted answers size
-            old local completed 1/1 DAY here SIZE
+            old URL completed 1/1 DAY here SIZE
             1 batch, SIZE
 
-            Files at local that no one needs any more, over 1 day old:
+            Files at URL that no one needs any more, over 1 day old:
             (none)
 
             To delete 1 batch: ./jbang clean --delete
@@ -76,7 +76,7 @@ class CleanTest {
         var run = clean("--older", "0h", "--files");
 
         assertEquals(new Run(0, """
-            Files at local that no one needs any more, over 0 days old:
+            Files at URL that no one needs any more, over 0 days old:
             folder kind id created size
             old output ID DAY SIZE
             old input ID DAY SIZE
@@ -255,10 +255,10 @@ class CleanTest {
     }
 
     /** Leaves out what differs from run to run. */
-    private static Run plain(Run run) { return new Run(run.status(), plain(run.out()), plain(run.err())); }
+    private Run plain(Run run) { return new Run(run.status(), plain(run.out()), plain(run.err())); }
 
-    private static String plain(String text) {
-        return text.replaceAll("(\\w+)-[0-9a-f]{12}\\b", "$1").replaceAll("file-(output-)?[0-9a-f]{32}", "ID")
+    private String plain(String text) {
+        return text.replace(server.baseUrl(), "URL").replaceAll("(\\w+)-[0-9a-f]{12}\\b", "$1").replaceAll("file-(output-)?[0-9a-f]{32}", "ID")
             .replaceAll("(?m)^-+( .*)?\n", "").replaceAll("[0-9]{4}-[0-9]{2}-[0-9]{2}", "DAY")
             .replaceAll("[0-9.]+ k?B", "SIZE").replaceAll(" {2,}", " ");
     }

@@ -66,7 +66,7 @@ class StepsTest {
         var id = steps("submit", guide).line();
         assertTrue(steps("results", id).out().endsWith("\n3 succeeded; 34 tokens in, 16 out\n"));
         var status = steps("status", id).out();
-        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}local\nstatus {7}completed\n"
+        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}" + server.baseUrl() + "\nstatus {7}completed\n"
             + "requests {5}3/3\ncreated {6}20.{14}\nexpires {6}20.{14}\ncompleted {4}20.{14}\ninput file {3}" + file
             + "\noutput file  \\S+\n"), status);
         assertEquals(List.of(1, 1), List.of(sent("POST /v1/files"), sent("POST /v1/batches")));
@@ -174,7 +174,8 @@ class StepsTest {
         var id = client.create(RawClient.lines("a", "b"));
 
         assertTrue(steps("results", id).out().endsWith("\n2 succeeded; 2 tokens in, 2 out\n"));
-        assertTrue(steps("status", id).out().startsWith("batch        " + id + "\nprovider     local\nstatus"));
+        assertTrue(steps("status", id).out().startsWith("batch        " + id + "\nprovider     " + server.baseUrl()
+            + "\nstatus"));
         assertEquals("cancel: " + id + " is completed already; ./jbang results " + id + " fetches what there is\n",
             steps("cancel", id).err());
     }
@@ -227,8 +228,8 @@ class StepsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "status none | status: no batch none at local, and none is kept here; ./jbang batches lists what there is",
-        "results file-1 | results: no batch file-1 at local, and none is kept here; that is the id of a file; ./jbang "
+        "status none | status: no batch none at URL, and none is kept here; ./jbang batches lists what there is",
+        "results file-1 | results: no batch file-1 at URL, and none is kept here; that is the id of a file; ./jbang "
             + "batches lists what there is",
         "submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the file "
             + "itself: ./jbang submit requests.jsonl",
@@ -240,7 +241,7 @@ class StepsTest {
     void whatCannotBeDoneIsASentenceAndExitCode1(String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
 
-        assertEquals(new Run(1, "", sentence + "\n"), steps(command.split(" ")));
+        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"), steps(command.split(" ")));
     }
 
     @Test void aFileOfNoRequestsIsToldByItsLineAndNothingIsSent() {
@@ -266,12 +267,13 @@ class StepsTest {
     }
 
     @Test void anIdOfAnotherProviderIsToldWithThatProvider() {
-        var theirs = new Provider("theirs", server.baseUrl(), "SHEAF_API_KEY", here().limits(), here().dialect());
-        batch().provider(theirs).quiet().name("elsewhere").model("m").prompts("a").submit();
+        try (var other = BatchServer.start()) {
+            batch().provider(other.baseUrl()).quiet().name("elsewhere").model("m").prompts("a").submit();
 
-        assertEquals("status: no batch elsewhere at local; it is one of theirs; ./jbang batches --provider "
-            + server.baseUrl() + " lists what there is\n",
-            steps("status", "elsewhere", "--provider", server.baseUrl()).err());
+            assertEquals("status: no batch elsewhere at " + server.baseUrl() + "; it is one of " + other.baseUrl()
+                + "; ./jbang batches --provider " + server.baseUrl() + " lists what there is\n",
+                steps("status", "elsewhere", "--provider", server.baseUrl()).err());
+        }
     }
 
     @Test void aBatchThatIsGoneAtItsProviderIsASentence() {
@@ -280,7 +282,8 @@ class StepsTest {
         try (var empty = BatchServer.start()) {
             var run = steps("status", id, "--provider", empty.baseUrl());
 
-            assertTrue(run.err().startsWith("status: GET " + empty.baseUrl() + "/batches/" + id + ": 404 "), run.err());
+            assertEquals("status: no batch " + id + " at " + empty.baseUrl() + "; it is one of " + server.baseUrl()
+                + "; ./jbang batches --provider " + empty.baseUrl() + " lists what there is\n", run.err());
         }
     }
 

@@ -42,6 +42,17 @@ final class Chat {
 
     static Answer ask(LocalModel model, JsonNode body) { return post(model, "/chat/completions", body.toString()); }
 
+    /** Returns who answers at a URL, as the server there says. */
+    static String identity(String baseUrl) {
+        try {
+            var request = HttpRequest.newBuilder(URI.create(baseUrl + "/models")).build();
+            return CLIENT.send(request, HttpResponse.BodyHandlers.discarding()).headers()
+                .firstValue("x-sheaf-engine").orElse("");
+        } catch (IOException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     static Answer post(LocalModel model, String path, String body) {
         try {
             var request = HttpRequest.newBuilder(URI.create(model.baseUrl() + path))

@@ -13,13 +13,14 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /** The URL in front of an engine that ends as soon as it has started, and starts only once. */
 class GatewayTest {
     final AtomicInteger starts = new AtomicInteger();
-    final Gateway gateway = Gateway.open("tiny", 3, 0, new Engine("mortal", this::start));
+    final Gateway gateway = Gateway.open("tiny one", "f00d", 3, 0, new Engine("mortal", this::start));
 
     @AfterEach void close() { gateway.close(); }
 
@@ -37,8 +38,15 @@ class GatewayTest {
     }
 
     @Test void modelsAreNamedWithoutTheEngine() {
-        assertEquals("tiny", json(send("GET", "/models")).at("/data/0/id").asText());
+        assertEquals("tiny one", json(send("GET", "/models")).at("/data/0/id").asText());
         assertEquals(1, starts.get());
+    }
+
+    @Test void everyAnswerSaysWhichModelAndWeights() {
+        var said = Stream.of(send("GET", "/models"), send("POST", "/chat/completions"), send("GET", "/batches"))
+            .map(response -> response.headers().firstValue("x-sheaf-engine").orElse("")).toList();
+
+        assertEquals(List.of("tiny%20one f00d", "tiny%20one f00d", "tiny%20one f00d"), said);
     }
 
     @Test void aPathThatNobodyServesIsNotFound() {

@@ -9,6 +9,7 @@ import static sheaf.model.Chat.chat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.server.BatchServer;
 
 /** A llama-server on the PATH. */
 @DisabledOnOs(OS.WINDOWS)
@@ -46,6 +48,16 @@ class LlamaServerTest {
         }
     }
 
+    @Test void behindAServerItIsNameAndWeightsWhateverThePortAndTheProgram() throws Exception {
+        install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
+        var renamed = Files.copy(weights, temp.resolve("tiny one.gguf"));
+        var same = Files.copy(weights, Files.createDirectory(temp.resolve("elsewhere")).resolve("tiny.gguf"));
+        var digest = Weights.of(weights.toString()).fingerprint();
+
+        assertEquals(List.of("tiny " + digest, "tiny%20one " + digest, "tiny " + digest),
+            List.of(identity(weights), identity(renamed), identity(same)));
+    }
+
     @Test void theRequestThatCrashesTheEngineAloneGetsTheError() throws Exception {
         install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
         try (var model = LocalModel.options().model(weights.toString()).slots(4).start()) {
@@ -69,6 +81,13 @@ class LlamaServerTest {
 
         assertEquals("start: the engine ended before it was ready (libgomp.so.1: cannot open shared object file)"
             + "; install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)", refusal.getMessage());
+    }
+
+    /** Returns who a server in front of a model of these weights says that answers. */
+    static String identity(Path weights) {
+        try (var model = LocalModel.start(weights.toString()); var server = BatchServer.start(model.baseUrl())) {
+            return Chat.identity(server.baseUrl());
+        }
     }
 
     void install(String line) throws IOException {

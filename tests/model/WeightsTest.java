@@ -3,13 +3,16 @@ package sheaf.model;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -117,6 +120,45 @@ class WeightsTest {
 
         assertEquals(there, find(CONTENT));
         assertEquals(List.of(), hub.paths);
+    }
+
+    @ParameterizedTest(name = "{0} bytes at {1} of {2} MB")
+    @CsvSource({"1, 0, 1", "1, 1000000, 1", "1, 16777215, 200", "200000, 100000000, 200", "200000, 209000000, 200"})
+    void weightsThatDifferHaveFingerprintsThatDo(int count, long at, int megabytes) throws Exception {
+        var one = weights("one", megabytes);
+        var other = weights("other", megabytes);
+        var same = Weights.Fingerprint.of(other);
+
+        overwrite(other, at, count);
+
+        assertEquals(Weights.Fingerprint.of(one), same);
+        assertNotEquals(same, Weights.Fingerprint.of(other));
+    }
+
+    @Test void aFileThatIsLongerByZerosIsAnother() throws Exception {
+        assertNotEquals(Weights.Fingerprint.of(weights("one", 30)), Weights.Fingerprint.of(weights("other", 31)));
+    }
+
+    @Test void aSmallFileIsReadWhole() throws Exception {
+        var file = Files.write(temp.resolve("small"), CONTENT);
+
+        var sizeAndContent = ByteBuffer.allocate(8 + CONTENT.length).putLong(CONTENT.length).put(CONTENT).array();
+        assertEquals(sha256(sizeAndContent), Weights.Fingerprint.of(file));
+    }
+
+    /** Makes a file of zeros that takes no room on the disk. */
+    Path weights(String name, int megabytes) throws IOException {
+        try (var file = new RandomAccessFile(temp.resolve(name).toFile(), "rw")) {
+            file.setLength(megabytes * 1024L * 1024);
+        }
+        return temp.resolve(name);
+    }
+
+    static void overwrite(Path path, long at, int count) throws IOException {
+        try (var file = new RandomAccessFile(path.toFile(), "rw")) {
+            file.seek(at);
+            file.write("x".repeat(count).getBytes(UTF_8));
+        }
     }
 
     Path find(byte[] content) throws Exception {

@@ -45,6 +45,10 @@ class WorkerTest {
         settings.restore();
     }
 
+    @Test void itSaysItsNameAndTheChecksumOfItsWeights() {
+        assertEquals("SmolLM2-135M-Instruct " + Weights.KnownModel.SMOLLM2.sha256(), Chat.identity(model.baseUrl()));
+    }
+
     @Test void aQuestionIsAnswered() {
         var answer = ask(model, chat("What is the capital of France?").put("model", "any-name"));
 

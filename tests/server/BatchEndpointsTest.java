@@ -14,6 +14,7 @@ import static sheaf.support.RawClient.lines;
 import static sheaf.support.RawClient.send;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -22,6 +23,7 @@ import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.support.RawClient;
@@ -106,6 +108,23 @@ class BatchEndpointsTest {
 
         assertEquals(first, json(send(keyed)).get("id").asText());
         assertEquals(409, send(keyed.POST(ofString(batch("file-none").toString()))).statusCode());
+    }
+
+    @Tag("S22") @Test void anIdempotencyKeyOutlivesAFailureAndARestartButNoRefusal(@TempDir Path store) {
+        server = opened(BatchServer.options().store(store));
+        server.refuseOver(-1);
+        var body = batch(client.upload(lines("one") + lines("twice the same id"))).toString().getBytes(UTF_8);
+        var keyed = client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
+        assertEquals(400, send(keyed).statusCode());
+        server.refuseOver(Long.MAX_VALUE);
+        var failed = client.finishedBatch(json(send(keyed)).get("id").asText());
+        server.close();
+        server = opened(BatchServer.options().store(store));
+
+        var again = send(client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body)));
+
+        assertEquals("failed", failed.get("status").asText());
+        assertEquals(failed, json(again));
     }
 
     @Tag("S20") @Test void batchesAreListedPageByPageNewestFirst() {

@@ -10,6 +10,7 @@ import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /** An engine whose every answer a test writes: an HTTP server that knows no model. */
 final class StubEngine implements AutoCloseable {
@@ -36,8 +37,28 @@ final class StubEngine implements AutoCloseable {
         });
     }
 
-    /** Starts an engine on this port, or on a free one if it is 0. */
+    /**
+     * Starts an engine on this port, or on a free one if it is 0. The test does not see the first question for its
+     * models, by which a server learns who it is.
+     */
     static StubEngine start(int port, HttpHandler handler) {
+        var known = new AtomicBoolean();
+        return named(null, port, exchange -> {
+            boolean isQuestion = exchange.getRequestURI().getPath().equals("/v1/models") && !known.getAndSet(true);
+            if (isQuestion) answer(exchange, 200, "{}");
+            else handler.handle(exchange);
+        });
+    }
+
+    /** Starts an engine that says of itself that it is so, or says nothing if that is null. */
+    static StubEngine named(String name, int port, HttpHandler handler) {
+        return on(port, exchange -> {
+            if (name != null) exchange.getResponseHeaders().set("x-sheaf-engine", name);
+            handler.handle(exchange);
+        });
+    }
+
+    private static StubEngine on(int port, HttpHandler handler) {
         try {
             return new StubEngine(port, handler);
         } catch (IOException e) {

@@ -6,11 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -38,14 +40,17 @@ import sheaf.support.HoldingProxy.Hold;
 /**
  * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
  * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice. In some
- * worlds creates land later than any plain look, and in some the answers come short for longer than one look. Clocks do
- * not jump in any.
+ * worlds creates land later than any plain look, in some the answers come short for longer than one look, in some a
+ * second server is asked the same, beside the first or behind its port, and in some clocks are set between two runs.
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;
     private static final int LATE_AT_ONCE = 10;          // where even more of the time is pauses
     private static final int LATE = 10;                  // one run in so many has creates that land late
     private static final int SHORT = 4;                  // one run in so many has answers that come short
+    private static final int STRANGE = 8;                // two runs in so many have a second server
+    private static final int JUMPS = 3;                  // one run in so many has clocks that jump
+    private static final int WORLDS = 120;               // seeds after which all of these come again
     private static final int MAX_HELD = 3;               // creates of a run
     private static final int MAX_LOST = 3;               // calls for creates that may go wrong where some land late
     private static final String LATEST = "sheaf.late";   // the setting of seconds
@@ -73,6 +78,9 @@ public final class Chaos {
     private final double rate;               // faults for each call
     private final boolean landsLate;         // whether something between script and server holds creates
     private final ShortAnswers shortAnswers;     // null: none
+    private final boolean isBeside;          // a second server, which is asked the same in each run
+    private final boolean isReplaced;        // for a while, a second server behind the port of the first
+    private final boolean jumps;             // whether clocks do
     private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
     private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
@@ -80,7 +88,7 @@ public final class Chaos {
     private final Map<String, Integer> faults = new TreeMap<>();             // how many of which
     private final Map<String, Integer> cuts = new HashMap<>();               // between two lines, by request
     private final AtomicInteger lostUploads = new AtomicInteger();
-    private final List<String> settings = new ArrayList<>();
+    private final Set<String> settings = new LinkedHashSet<>();
     private final List<String> endings = new ArrayList<>();                  // of the script, but for the last
     private final List<String> story = new ArrayList<>();                    // what went wrong, in order
     private String last;                     // fault
@@ -99,11 +107,17 @@ public final class Chaos {
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
         this.landsLate = Math.floorMod(seed, LATE) == 0;
         this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
+        this.isBeside = Math.floorMod(seed, STRANGE) == 1;
+        this.isReplaced = Math.floorMod(seed, STRANGE) == 3;
+        this.jumps = Math.floorMod(seed, JUMPS) == 0;
         this.repairs = random.nextInt(4) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
         if (landsLate) settings.add("creates land late");
         if (shortAnswers != null) settings.add("answers come short");
+        if (isBeside) settings.add("a second server");
+        if (isReplaced) settings.add("another server behind the port");
+        if (jumps) settings.add("clocks jump");
     }
 
     /** Runs so many, or the one of {@code sheaf.seed}, and returns a sentence about what they went through. */
@@ -119,14 +133,16 @@ public final class Chaos {
         return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()
             + " faults " + faults + ", after which the script ran again "
             + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times; creates landed late in "
-            + runs.stream().filter(run -> run.landsLate).count() + " runs, and answers came short in "
-            + runs.stream().filter(run -> run.shortAnswers != null).count();
+            + runs.stream().filter(run -> run.landsLate).count() + " runs, answers came short in "
+            + runs.stream().filter(run -> run.shortAnswers != null).count() + ", a second server was asked in "
+            + runs.stream().filter(run -> run.isBeside || run.isReplaced).count() + ", and clocks jumped in "
+            + runs.stream().filter(run -> run.jumps).count();
     }
 
     /** Returns a seed for the run of that number: any few of them that come one after another go through all worlds. */
     private static long seed(int number) {
         long any = ThreadLocalRandom.current().nextLong();
-        return any - Math.floorMod(any, LATE * SHORT) + number % (LATE * SHORT);
+        return any - Math.floorMod(any, WORLDS) + number % WORLDS;
     }
 
     /**
@@ -151,20 +167,43 @@ public final class Chaos {
     private int run() throws IOException {
         try {
             runWithFaults();
+            if (isBeside || isReplaced) checkStranger();
             return checkServer();
         } catch (RuntimeException | AssertionError e) {
             throw new AssertionError(this + ": " + e, e);
         } finally {
-            if (Files.exists(store)) Project.deleteTree(store);
+            for (var folder : List.of(store, strangersStore()))
+                if (Files.exists(folder)) Project.deleteTree(folder);
         }
     }
 
     private void runWithFaults() {
-        try (var server = server(); var proxy = landsLate ? proxy(server) : null) {
-            check(results(landsLate ? proxy.baseUrl() : server.baseUrl()));
+        int port = isReplaced ? replaced() : 0;
+        try (var server = server(port); var proxy = landsLate ? proxy(server) : null;
+             var stranger = isBeside ? stranger(0) : null) {
+            check(results(landsLate ? proxy.baseUrl() : server.baseUrl(), stranger));
             if (landsLate) proxy.awaitLanding();
         }
     }
+
+    /** Submits, and then has a stranger answer behind the same port for a while; returns the port. */
+    private int replaced() {
+        var server = server(0);
+        int port = URI.create(server.baseUrl()).getPort();
+        try (server) {
+            draft(server.baseUrl()).submit();
+        } catch (BatchException | UncheckedIOException e) {
+            endings.add(e.getMessage());
+        }
+        try (var stranger = stranger(port)) {
+            stranger.answers(draft(stranger.baseUrl()), rows * models.size());
+        }
+        return port;
+    }
+
+    private Path strangersStore() { return store.resolveSibling(name + "-2"); }
+
+    private Stranger stranger(int port) { return new Stranger(options(strangersStore()).port(port)); }
 
     private HoldingProxy proxy(BatchServer server) {
         var chance = new Random(~seed);
@@ -190,6 +229,12 @@ public final class Chaos {
         }
     }
 
+    private void checkStranger() {
+        try (var server = BatchServer.options().store(strangersStore()).start()) {
+            new Ledger(new RawClient(server::baseUrl)).assertEachOnce(Ledger.customIds(rows * models.size()));
+        }
+    }
+
     /** Returns the ids of all requests: of those that broke, there is a second one. */
     private List<String> paid() {
         var ids = new ArrayList<String>(Ledger.customIds(rows * models.size()));
@@ -199,8 +244,10 @@ public final class Chaos {
         return ids;
     }
 
-    private List<Result> results(String url) {
+    private List<Result> results(String url, Stranger stranger) {
         while (true) {
+            if (stranger != null) stranger.answers(draft(stranger.baseUrl()), rows * models.size());
+            if (jumps) Clocks.jump(store.resolveSibling("home"), name, random);
             try {
                 var results = draft(url).submit().await().results();
                 long missing = results.counts().getOrDefault(Outcome.MISSING, 0L);
@@ -244,35 +291,41 @@ public final class Chaos {
             .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
     }
 
-    private BatchServer server() {
+    private BatchServer.Options options(Path store) {
         var options = BatchServer.options().dialect(dialect).store(store);
-        var server = (mixed ? options.mixedModels() : options).start();
+        return mixed ? options.mixedModels() : options;
+    }
+
+    /** Starts the server, with the same oddities each time. */
+    private BatchServer server(int port) {
+        var server = options(store).port(port).start();
+        var chance = new Random(seed);
         server.answer(this::answer).onEvery(this::fault);
         hidesFiles = dialect == Dialect.KLUSTER;
-        maybe(4, "forgetMetadata", server::forgetMetadata);
-        maybe(4, "ignoreAfter", server::ignoreAfter);
-        maybe(3, "shuffleOutput", server::shuffleOutput);
-        maybe(4, "blankIds", server::blankIds);
-        maybe(3, "queue", () -> {
-            if (random.nextBoolean()) server.failOver(tokens());
-            else server.refuseOver(tokens());
+        maybe(chance, 4, "forgetMetadata", server::forgetMetadata);
+        maybe(chance, 4, "ignoreAfter", server::ignoreAfter);
+        maybe(chance, 3, "shuffleOutput", server::shuffleOutput);
+        maybe(chance, 4, "blankIds", server::blankIds);
+        maybe(chance, 3, "queue", () -> {
+            if (chance.nextBoolean()) server.failOver(tokens(chance));
+            else server.refuseOver(tokens(chance));
         });
-        maybe(10, "showFilesAfter", () -> {
-            server.showFilesAfter(Duration.ofMillis(1 + random.nextInt(200)));
+        maybe(chance, 10, "showFilesAfter", () -> {
+            server.showFilesAfter(Duration.ofMillis(1 + chance.nextInt(200)));
             hidesFiles = true;
         });
         return server;
     }
 
-    private void maybe(int oneIn, String name, Runnable setting) {
-        if (random.nextInt(oneIn) > 0) return;
+    private void maybe(Random chance, int oneIn, String name, Runnable setting) {
+        if (chance.nextInt(oneIn) > 0) return;
         setting.run();
         settings.add(name);
     }
 
     /** Returns how many tokens may be queued: those of one part, or of a few. */
-    private long tokens() {
-        return 4L * perPart * (1 + random.nextInt(3));       // a prompt has four words
+    private long tokens(Random chance) {
+        return 4L * perPart * (1 + chance.nextInt(3));       // a prompt has four words
     }
 
     private Reply answer(JsonNode body) {

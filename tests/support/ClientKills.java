@@ -6,6 +6,7 @@ import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.io.IOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -32,15 +33,15 @@ import sheaf.support.HoldingProxy.Hold;
 /**
  * Runs a script in a JVM of its own and kills that, at moments of its whole life that a seed chooses, and again and
  * again over the same batch; then lets it end, and asserts that no row was lost and nothing was paid twice. In some
- * worlds a create is held for longer than the script is dead, and in some the answers come short for longer than one
- * look. Clocks do not jump in any.
+ * worlds a create is held for longer than the script is dead, in some the answers come short for longer than one look,
+ * in some another server stands behind the port for a while, and in some clocks are set between two lives.
  */
 public final class ClientKills {
     private static final Duration END = Duration.ofMinutes(1);
     private static final int LARGE = 1_000_000;                // bytes of a prompt: no socket swallows a part at once
     private static final int AT_ONCE = 2;                      // batches
     private static final int MOMENTS = 8;                      // of a batch
-    private static final int WORLDS = 4;                       // one of them has late creates, one short answers
+    private static final int WORLDS = 4;                       // late creates, short answers, another server, none
     private static final int MOST_LIVES = 12;                  // in a row that end well, but lack answers
     private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
         "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
@@ -54,13 +55,17 @@ public final class ClientKills {
     private final Random random;
     private final Path folder;
     private final int bytes;
+    private final int latency;                                 // of an answer, in milliseconds
     private final int queue;                                   // parts that the script has in the provider's queue
     private final boolean landsLate;                           // whether something before the server holds creates
     private final ShortAnswers shortAnswers;                   // null: none
+    private final boolean isReplaced;                          // by another server, for a while
+    private final boolean jumps;                               // whether clocks do
     private final List<String> story = new ArrayList<>();      // the kills
     private final Map<Phase, Integer> kills = new EnumMap<>(Phase.class);
     private BatchServer server;
     private HoldingProxy proxy;                                // null: nothing is between
+    private boolean wasReplaced;
     private volatile Life life;
 
     public ClientKills(long seed, Path folder) {
@@ -68,15 +73,18 @@ public final class ClientKills {
         this.random = new Random(seed);
         this.folder = folder.resolve("kills-" + Long.toHexString(seed));
         this.bytes = random.nextBoolean() ? LARGE : 0;
+        this.latency = random.nextInt(20);
         this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
         this.landsLate = Math.floorMod(seed, WORLDS) == 0;
         this.shortAnswers = Math.floorMod(seed, WORLDS) == 1 ? new ShortAnswers(store(), new Random(seed)) : null;
+        this.isReplaced = Math.floorMod(seed, WORLDS) == 2;
+        this.jumps = Math.floorMod(seed, 2 * WORLDS) < WORLDS;
     }
 
     /** Returns a seed for the batch of that number: any few that come one after another go through all worlds. */
     private static long seed(int number) {
         long any = ThreadLocalRandom.current().nextLong();
-        return any - Math.floorMod(any, WORLDS) + number % WORLDS;
+        return any - Math.floorMod(any, 2 * WORLDS) + number % (2 * WORLDS);
     }
 
     private Path store() { return folder.resolve("store"); }
@@ -96,7 +104,8 @@ public final class ClientKills {
         if (batches > 2)               // with fewer, a kill that comes late may leave one out
             assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
         return described(kills, batches) + "; creates landed late in " + (batches + WORLDS - 1) / WORLDS
-            + " batches, and answers came short in " + (batches + WORLDS - 2) / WORLDS;
+            + " batches, answers came short in " + (batches + WORLDS - 2) / WORLDS
+            + ", and another server stood behind the port in " + (batches + WORLDS - 3) / WORLDS;
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int first, int batches, Path folder) throws Exception {
@@ -123,11 +132,9 @@ public final class ClientKills {
     /** Kills the script in each of its phases over one batch, lets it end, and returns where it was at the kills. */
     public Map<Phase, Integer> run() throws Exception {
         Files.createDirectories(folder);
-        server = BatchServer.options().store(store()).start();
+        server = server(0);
         if (landsLate) proxy = new HoldingProxy(server.baseUrl(), () -> life.hold());
         try {
-            int latency = random.nextInt(20);
-            server.reply(text -> late(text, latency)).onEvery(this::fault);
             boolean goesOn = true;
             for (var moment : moments()) goesOn = goesOn && live(moment);
             if (goesOn) live(null);
@@ -135,7 +142,8 @@ public final class ClientKills {
             return kills;
         } catch (Exception | AssertionError e) {
             throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue"
-                + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "") + ", "
+                + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "")
+                + (isReplaced ? ", another server for a while" : "") + (jumps ? ", clocks jump" : "") + ", "
                 + story + "): " + e.getMessage(), e);
         } finally {
             life.kill();
@@ -143,6 +151,11 @@ public final class ClientKills {
             server.close();
             Project.deleteTree(folder);
         }
+    }
+
+    private BatchServer server(int port) {
+        return BatchServer.options().store(store()).port(port).start().reply(text -> late(text, latency))
+            .onEvery(this::fault);
     }
 
     /** A create that may be held goes wrong where that is done, and the list of batches tells what came of it. */
@@ -177,6 +190,8 @@ public final class ClientKills {
 
     /** Runs the script until the moment, or to its end with all answers; returns whether it has to run again. */
     private boolean live(Moment moment) throws Exception {
+        if (isReplaced && kills.size() == 1 && !wasReplaced) replace();
+        if (jumps) Clocks.jump(home(), "killed", random);
         for (int lives = 1; lives <= MOST_LIVES; lives++) {
             life = new Life(moment);
             if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + this);
@@ -188,14 +203,41 @@ public final class ClientKills {
             int status = life.process.exitValue();
             if (status == 0) return false;
             if (shortAnswers == null || status != KilledClient.INCOMPLETE)
-                throw new AssertionError("the script failed: " + Files.readString(errors()));
+                throw new AssertionError("the script failed: " + said());
         }
         throw new AssertionError("answers are missing after " + MOST_LIVES + " runs");
     }
 
+    /** Has the script run to its end with another server behind the port, whose answers it gets. */
+    private void replace() throws Exception {
+        wasReplaced = true;
+        int port = URI.create(server.baseUrl()).getPort();
+        server.close();
+        var store = folder.resolve("strangers-store");
+        try (var stranger = new Stranger(BatchServer.options().store(store).port(port))) {
+            life = new Life(null);
+            if (!life.hasEndedBy(END)) throw new AssertionError("no end of " + life);
+            assertEquals(0, life.process.exitValue(), () -> "the script with a stranger: " + said());
+            Stranger.assertAnswers(Files.readAllLines(output()).stream(), KilledClient.ROWS);
+            stranger.assertEachOnce(KilledClient.ROWS);
+        }
+        Files.delete(output());
+        server = server(port);
+    }
+
+    private Path home() { return folder.resolve("home"); }
+
     private Path output() { return folder.resolve("results"); }
 
     private Path errors() { return folder.resolve("stderr"); }
+
+    private String said() {
+        try {
+            return Files.readString(errors());
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
 
     /** One process of the script, from its start to its end, or to the moment at which it is killed. */
     private final class Life {
@@ -227,7 +269,7 @@ public final class ClientKills {
                 "-cp", System.getProperty("java.class.path"), "sheaf.support.KilledClient",
                 landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue);
             builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
-            builder.environment().put("SHEAF_HOME", folder.resolve("home").toString());
+            builder.environment().put("SHEAF_HOME", home().toString());
             return builder.redirectError(errors().toFile()).start();
         }
 

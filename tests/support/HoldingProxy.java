@@ -29,12 +29,13 @@ import java.util.function.Supplier;
 
 /**
  * Something between a client and a server that holds creates, while the client hears what a test says. It drops
- * Idempotency-Key, as if the provider did not know it.
+ * Idempotency-Key, as if the provider did not know it, and what tells that the server is one of ours.
  */
 public final class HoldingProxy implements AutoCloseable {
     private static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
-    /** Headers of one connection, or of a length that the next hop counts itself. */
-    private static final Set<String> OWN_HEADERS = Set.of("connection", "content-length", "date", "transfer-encoding");
+    /** Headers of one connection, of a length that the next hop counts itself, and those that tell who answers. */
+    private static final Set<String> OWN_HEADERS = Set.of("connection", "content-length", "date", "transfer-encoding",
+        "x-sheaf-store", "x-sheaf-engine");
     private final HttpServer server;
     private final ExecutorService threads = Executors.newCachedThreadPool();
     private final ScheduledExecutorService clock = Executors.newScheduledThreadPool(4);
