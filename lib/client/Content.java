@@ -2,6 +2,7 @@ package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -18,6 +19,9 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
     private static final List<String> REASONING = List.of("reasoning_content", "reasoning", "thinking",
         "thinking_blocks", "reasoning_details");
 
+    /** How the type of a part begins that is a thought: reasoning_text, thinking, summary_text. */
+    private static final Set<String> THOUGHTS = Set.of("thinking", "redacted", "thought", "reasoning", "summary");
+
     /** Reads a message of a chat, with whatever it has beside its content. */
     static Content ofMessage(JsonNode message) {
         var own = of(message.path("content").isMissingNode() ? message.path("parts") : message.path("content"));
@@ -32,11 +36,17 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
 
     /** Reads a text, or a list of parts. */
     static Content of(JsonNode content) {
+        if (content.isTextual()) return ofText(content.asText());
         var parts = content.isArray() ? stream(content).toList() : List.of(content);
         var thinking = Thinking.of(texts(parts, part -> isThought(part) ? "" : text(part)));
         var thoughts = joined(parts.stream().filter(Content::isThought).map(Content::thought));
         return new Content(thinking.answer(), joined(Stream.of(thoughts, thinking.reasoning())),
             texts(parts, part -> text(part.path("refusal"))), parts.stream().flatMap(Content::arguments).toList());
+    }
+
+    private static Content ofText(String text) {
+        var thinking = Thinking.of(text);
+        return new Content(thinking.answer(), thinking.reasoning(), "", List.of());
     }
 
     /** Reads the items that a model put out one after another, of which some are messages. */
@@ -54,8 +64,8 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
     }
 
     private static boolean isThought(JsonNode part) {
-        return part.path("thought").asBoolean() || part.path("type").asText().matches("(redacted_)?thinking|thought"
-            + "|reasoning.*|summary_text");
+        var kind = part.path("type").asText().replaceFirst("[._].*", "");
+        return THOUGHTS.contains(kind) || part.path("thought").asBoolean();
     }
 
     /** Returns what a thought says, which some have as a text and some as parts or as a summary and the whole. */

@@ -54,7 +54,7 @@ final class Ending {
      * success. Some say more behind a colon.
      */
     static Optional<Outcome> of(String reason) {
-        if (reason.isBlank()) return Optional.of(Outcome.SUCCEEDED);
+        if (reason.isBlank() || reason.equals("stop")) return Optional.of(Outcome.SUCCEEDED);
         return Stream.of(reason, reason.replaceFirst(":.*", "")).map(Ending::key).filter(OF_ANSWERS::containsKey)
             .findFirst().map(OF_ANSWERS::get);
     }

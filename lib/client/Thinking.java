@@ -23,6 +23,7 @@ record Thinking(String reasoning, String answer) {
     private static final String MARKS = "<\\|(start|end|return)\\|>(assistant)?";
 
     static Thinking of(String text) {
+        if (TAGS.stream().noneMatch(tags -> text.indexOf(tags.open.charAt(0)) >= 0)) return new Thinking("", text);
         var thoughts = new StringJoiner("\n");
         var rest = text;
         for (var tags = opening(rest); tags != null; tags = opening(rest)) {
@@ -56,10 +57,9 @@ record Thinking(String reasoning, String answer) {
     }
 
     private static int find(String text, String tag) {
-        int length = tag.length();
-        for (int at = 0; at <= text.length() - length; at++)
-            if (text.regionMatches(true, at, tag, 0, length)) return at;
-        return -1;
+        int at = text.indexOf(tag.charAt(0));
+        while (at >= 0 && !text.regionMatches(true, at, tag, 0, tag.length())) at = text.indexOf(tag.charAt(0), at + 1);
+        return at;
     }
 
     private static String after(String text, int end, Tags tags) {

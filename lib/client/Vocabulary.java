@@ -128,11 +128,14 @@ public class Vocabulary {
 
     /** How one request ended; every request ends in exactly one of these. */
     public enum Outcome {
-        /** An answer came, whole. */
+        /** An answer came, whole: a text, arguments of tools, an embedding or a verdict. */
         SUCCEEDED,
-        /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
+        /**
+         * The request was refused or broke: an HTTP error, one inside of a response, a fault of the provider, or of the
+         * input file.
+         */
         ERRORED,
-        /** The answer is not what was asked for: it holds no text, or ended in a way that nobody knows to be whole. */
+        /** The answer holds no text, only reasoning, or ended in a word that nobody knows: it may not be whole. */
         INVALID,
         /** The answer was cut at the token limit. */
         TRUNCATED,

@@ -348,6 +348,23 @@ class ResultsTest {
             Files.readAllLines(home.resolve("m.csv")));
     }
 
+    @Test void whatAModelThoughtIsNoPartOfItsAnswer() {
+        server.reply(text -> "<think>{\"kind\": \"x\"}, or so?</think>\n" + text);
+        var json = ask("```json\n{\"kind\":\"bug\",\"score\":2}\n```").submit().results();
+        var sums = batch().provider(here()).quiet().model("m").prompts("{{a}}",
+            rows(Map.of("a", "four", "label", "Four"), Map.of("a", "five", "label", "six"))).submit().results();
+
+        assertEquals(List.of(new Label("bug", 2)), json.as(Label.class).toList());
+        assertEquals(0.5, sums.accuracy("label"));
+        assertTrue(batch().model("m").prompts("{{result.text}}!", sums).preview(1).toString().contains("\"four!\""));
+        assertEquals("{\"kind\": \"x\"}, or so?", sums.iterator().next().reasoning());
+    }
+
+    @Test void aTextIsNoVector() {
+        assertEquals("vector: request-1 is no embedding; it says: a", assertThrows(IllegalStateException.class,
+            () -> ask("a").submit().results().iterator().next().vector()).getMessage());
+    }
+
     @Test void eachOfSeveralAnswersHasAColumn() throws Exception {
         server.rewrite(lines -> lines.stream().map(line -> line.replaceAll("\\{\"index\":0.*?(?=]),?",
             "{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"

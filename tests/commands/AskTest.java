@@ -177,6 +177,29 @@ class AskTest {
             + "cut off after 1 tokens; raise maxTokens(...),half"), text("raw.csv").lines().toList());
     }
 
+    @Test void whatIsMissingIsPaidAgainByAnOptionThatSaysSo() {
+        server.onEvery(request -> request.endsWith("/content") ? BatchServer.Fault.status(404) : null);
+        var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
+        var gone = ask(given.toArray(String[]::new));
+        assertEquals(1, gone.status());
+        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, and "
+            + "--resend-missing sends again, and pays for, what is missing\n"), gone.err());
+        server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
+
+        for (int run = 1; run <= 2; run++)
+            assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--resend-missing")).toArray(String[]::new))
+                .status());
+
+        assertTrue(text("gone.csv").contains(",succeeded,Hi,"), text("gone.csv"));
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST /v1/batches")).count());
+    }
+
+    /** The first file that was asked for: of the first batch. */
+    private static String outputOf(List<String> requests) {
+        return requests.stream().filter(request -> request.endsWith("/content")).findFirst().orElseThrow()
+            .replaceFirst("^GET ", "");
+    }
+
     @Test void anEndpointIsChosenAndOneThatTakesNoPromptsIsRefused() {
         var vector = ask("-m", "m", "Hi", "--endpoint", "/v1/embeddings", "-o", "-").out();
         assertTrue(vector.contains("\"outcome\":\"succeeded\",\"text\":\"["), vector);
@@ -327,7 +350,8 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--repair", "--provider", "--raw", "--endpoint"))
+                "--repair", "--provider", "--raw", "--endpoint",
+                "--resend-missing"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
