@@ -7,6 +7,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
 //SOURCES client/Thinking.java
 //SOURCES client/Json.java
@@ -26,6 +27,7 @@
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
 //SOURCES client/Ending.java
+//SOURCES client/Written.java
 //SOURCES client/Settings.java
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
@@ -57,6 +59,9 @@ import static sheaf.Messages.given;
 import static sheaf.Messages.notNegative;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -436,17 +441,36 @@ public final class Sheaf extends Vocabulary {
             }
         }
 
-        /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
+        /**
+         * Writes every request line to a file, as a provider takes it. Nothing is sent. A file that is there is written
+         * anew if a draft of this name wrote it and nobody changed it since.
+         * @throws IllegalStateException if the file is another's
+         */
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
-            AtomicFiles.stream("toJsonl", file, out -> {
+            written().write("toJsonl", given("toJsonl", file), out -> {
                 try (var requests = requests().open()) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
             });
         }
+
+        /**
+         * Returns this draft, if {@link Results#toCsv} and {@link Results#toJsonl} of its results may write to this
+         * file: before anything is paid.
+         * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
+         */
+        public Draft checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this draft, if its results may be written to this file. */
+        public Draft checkOutput(Path file) {
+            written().check("checkOutput", given("checkOutput", file));
+            return this;
+        }
+
+        private Written written() { return new Written(settings.batchName()); }
 
         private Requests requests() {
             settings.check();
@@ -630,6 +654,21 @@ public final class Sheaf extends Vocabulary {
          */
         public void delete() { watch.delete(); }
 
+        /**
+         * Returns this batch, if {@link Results#toCsv} and {@link Results#toJsonl} of its results may write to this
+         * file: before a long wait.
+         * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
+         */
+        public Batch checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this batch, if its results may be written to this file. */
+        public Batch checkOutput(Path file) {
+            var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
+            var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
+            new Written(name).check("checkOutput", given("checkOutput", file));
+            return this;
+        }
+
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             if (!state.isKept()) {
@@ -655,13 +694,19 @@ public final class Sheaf extends Vocabulary {
         private static final int SHOWN = 20;
         private final Provider provider;
         private final Exchanges exchanges;
+        private final Written written;                         // by whose name files are written
 
         private Results(Provider provider, Exchanges exchanges) {
-            this.provider = provider;
-            this.exchanges = exchanges;
+            this(provider, exchanges, new Written(exchanges.answers().journal().name()));
         }
 
-        private Results with(Exchanges exchanges) { return new Results(provider, exchanges); }
+        private Results(Provider provider, Exchanges exchanges, Written written) {
+            this.provider = provider;
+            this.exchanges = exchanges;
+            this.written = written;
+        }
+
+        private Results with(Exchanges exchanges) { return new Results(provider, exchanges, written); }
 
         /** Returns the results in input order, read as the stream goes. */
         public Stream<Result> stream() { return exchanges.stream().map(Result::new); }
@@ -750,17 +795,37 @@ public final class Sheaf extends Vocabulary {
          * Writes the rows and their answers as CSV: the columns given, of which {@code *} means all, else all of the
          * input's and {@code result.text} and so on. Further ones are {@code result.rawText}, whatever text came, whole
          * or not, and {@code result.reasoning}; where several answers were asked for, {@code result.text2} and so on.
+         * A file that is there is written anew if a batch of this name wrote it and nobody changed it since.
+         * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
          */
         public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
 
         /** Writes the rows and their answers as CSV. */
-        public void toCsv(Path file, String... columns) { exchanges.toCsv(given("toCsv", file), columns); }
+        public void toCsv(Path file, String... columns) {
+            written.write("toCsv", given("toCsv", file), exchanges.csv(columns));
+        }
 
-        /** Writes each row with its answer under {@code result}, one JSON object a line. */
+        /**
+         * Writes each row with its answer under {@code result}, one JSON object a line. A file that is there is written
+         * anew if a batch of this name wrote it and nobody changed it since.
+         * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
+         */
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) { exchanges.toJsonl(given("toJsonl", file)); }
+        public void toJsonl(Path file) { written.write("toJsonl", given("toJsonl", file), exchanges::writeJsonl); }
+
+        /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */
+        public void toJsonl(OutputStream out) {
+            try {
+                exchanges.writeJsonl(given("toJsonl", out));
+            } catch (IOException e) {
+                throw new UncheckedIOException("toJsonl: cannot write (" + Messages.reason(e) + ")", e);
+            }
+        }
+
+        /** Returns these results so that they write over any file, whoever wrote it. */
+        public Results overwriting() { return new Results(provider, exchanges, written.overwriting()); }
 
         @Override public String toString() { return exchanges.toString(); }
     }

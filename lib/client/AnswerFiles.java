@@ -40,7 +40,17 @@ final class AnswerFiles {
         for (var part : journal.parts().toList()) isNew |= fetch(part);
         for (var part : journal.parts().toList())
             if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
+        if (journal.collected().count() == journal.partCount()) sweep();
         return isNew || !Files.exists(journal.answersIndex());    // of a file that could not be fetched it went too
+    }
+
+    /** Once all has come, what a killed process had begun to fetch is of no use. */
+    private void sweep() {
+        try (var begun = Files.newDirectoryStream(journal.dir(), ".part-*")) {
+            for (var file : begun) Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException("results: cannot read " + journal.dir() + " (" + reason(e) + ")", e);
+        }
     }
 
     /** Fetches both files of a part; returns whether one came that was not here. */

@@ -4,7 +4,8 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 
 import de.siegmar.fastcsv.writer.CsvWriter;
-import java.nio.file.Path;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.EnumMap;
@@ -225,23 +226,21 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    /** Writes these columns as CSV, of which * means all; all, if none is named. */
-    void toCsv(Path file, String... columns) {
+    /** Returns what writes these columns as CSV, of which * means all; all, if none is named. */
+    AtomicFiles.Content<OutputStream> csv(String... columns) {
         var all = allColumns();
         var wanted = columns.length == 0 ? all : Stream.of(columns).flatMap(column -> column.equals(ALL_COLUMNS)
             ? all.stream() : Stream.of(known(column, all))).toList();
-        AtomicFiles.stream("toCsv", file, out -> {
+        return out -> {
             try (var csv = CsvWriter.builder().build(out)) {
                 csv.writeRecord(wanted);
                 for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next(), wanted));
             }
-        });
+        };
     }
 
-    void toJsonl(Path file) {
-        AtomicFiles.stream("toJsonl", file, out -> {
-            for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
-        });
+    void writeJsonl(OutputStream out) throws IOException {
+        for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
     }
 
     /** Rows of JSON need not have the same columns, so all are asked. */

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -59,6 +60,7 @@ final class Messages {
             return file.getReason().toLowerCase(Locale.ROOT);
         if (e instanceof NoSuchFileException) return "no such file or folder";
         if (e instanceof AccessDeniedException) return "permission denied";
+        if (e instanceof ClosedByInterruptException) return "interrupted";
         if (e instanceof UnknownHostException) return "unknown host";
         if (e instanceof ConnectException) return "connection refused";
         return firstLine(e.getMessage()).isEmpty() ? "connection lost" : firstLine(e.getMessage());

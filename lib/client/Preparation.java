@@ -94,11 +94,14 @@ final class Preparation {
         }
     }
 
+    /** Returns the name that a batch is kept under that was submitted elsewhere. */
+    static String nameOf(String id) { return Settings.plainName(id, 64); }
+
     /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
     static void adopt(Watch watch) {
         var part = watch.state().part(1);
         var provider = watch.state().provider();
-        var settings = new Settings().with(s -> s.name = Settings.plainName(part.id(), 64));
+        var settings = new Settings().with(s -> s.name = nameOf(part.id()));
         try (var staging = Staging.ofSent(provider, part.json().path("endpoint").asText())) {
             addRequests(part, staging, watch);
             var target = staging.complete(settings.name);

@@ -6,11 +6,9 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -64,10 +62,10 @@ final class Staging implements Closeable {
         this.isMixed = isMixed;
         this.endpoint = endpoint;
         this.window = window;
-        sweep(privateFolder(Journal.folder()));
+        sweep(AtomicFiles.privateFolder(Journal.folder()));
         dir = Journal.folder().resolve(PREFIX + UUID.randomUUID());
         lock = FolderLock.on(dir, note -> {});
-        privateFolder(dir);
+        AtomicFiles.privateFolder(dir);
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         rows = new RowsFile(dir);
         digestSettings();
@@ -77,15 +75,6 @@ final class Staging implements Closeable {
     private void digestSettings() {
         for (var text : List.of(provider.name(), endpoint, window))
             digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
-    }
-
-    /** Prompts are private: only the user may read them. */
-    private static Path privateFolder(Path folder) throws IOException {
-        if (Files.isDirectory(folder)) return folder;
-        boolean hasModes = FileSystems.getDefault().supportedFileAttributeViews().contains("posix");
-        return hasModes ? Files.createDirectories(folder,
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")))
-            : Files.createDirectories(folder);
     }
 
     /** Removes what a killed process left: its folder is locked no more. */

@@ -25,8 +25,11 @@ final class Reworded extends PrintStream {
         Map.entry("requests\\(file\\) has whole lines", "./jbang submit FILE sends a file of requests"),
         Map.entry("drop system\\(\\.\\.\\.\\)", "drop --system"),
         Map.entry("drop image\\(\\.\\.\\.\\)", "drop --image"),
+        Map.entry("(?m)^checkOutput: (.*); move it or give another name$", "out: $1; give another name, or --force"),
+        Map.entry("(?m)^to(?:Csv|Jsonl): (.*); move it or give another name$",
+            "out: $1; run again with another name or --force, nothing is sent twice"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
-        Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
+        Map.entry("\\S*sheaf-[0-9-]+\\Wstdin\\b", "standard input"));
 
     private final PrintStream to;
     private final Map<String, String> words;

@@ -37,7 +37,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
     description = {"Sends prompts as a batch, waits, and writes each answer beside its row.", "",
         "With --data, each prompt and each template is sent for every row, {{column}} standing for the row's value. "
             + "Without it, the prompts are sent as they stand. The same command, run again, comes back to the same "
-            + "batch and pays nothing.", ""},
+            + "batch, pays nothing and writes its file anew.", ""},
     footer = {"",
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
@@ -104,6 +104,7 @@ class ask implements Callable<Integer> {
             draft.preview(preview).show();
             return 0;
         }
+        output.checkOwner(draft::checkOutput);
         var batch = draft.submit();
         isSent = true;
         return write(sending.resent(batch.results()));

@@ -142,6 +142,14 @@ class IdentityTest {
         }
     }
 
+    @Test void whoLacksTheKeyOfAServerIsToldThatAndNothingIsKept() {
+        try (var server = withStore().apiKey("secret").start()) {
+            assertEquals("submit: GET " + server.baseUrl() + "/models: 401 Incorrect API key provided; check "
+                + "SHEAF_API_KEY", assertThrows(BatchException.class, ask(server)::submit).getMessage());
+            assertEquals(List.of(), kept());
+        }
+    }
+
     @Test void whatIsWholeHereNeedsNoServer() {
         var server = withStore().start();
         ask(server).submit().results();

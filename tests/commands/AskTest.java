@@ -238,7 +238,7 @@ class AskTest {
             faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at(out)));
         faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
 
-        assertEquals(Stream.of("old.csv exists; give another name, or --force",
+        assertEquals(Stream.of("old.csv exists, and no batch named rows wrote it; give another name, or --force",
                 "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
                 "no folder no; make it first", "folder.csv is a folder; name a file in it",
                 "no folder rows.csv; make it first",
@@ -247,6 +247,49 @@ class AskTest {
             faults.stream().map(run -> new Run(run.status(), run.out(), run.err().replace(dir + "/", ""))).toList());
         assertEquals(List.of(), server.requests());
         assertEquals("paid for", text("old.csv"));
+    }
+
+    @Test void theSameCommandWritesItsFileAgain() {
+        file("rows.csv", "q\na\n");
+        var given = new String[] {"-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv")};
+        var first = ask(given);
+        var second = ask(given);
+        file("rows.csv", "q\na\nb\n");
+        var grown = ask(given);
+
+        assertEquals(List.of(0, 0, 0), List.of(first.status(), second.status(), grown.status()), grown.err());
+        assertTrue(second.err().endsWith("\nwrote " + at("out.csv") + " (1 succeeded; 1 tokens in, 1 out)\n"));
+        assertTrue(text("out.csv").endsWith("\nb,request-2,prompt-1,echo,echo,succeeded,b,\n"), text("out.csv"));
+        assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count());
+    }
+
+    @Test void whatWasEditedSinceIsKeptAndNothingIsSent() {
+        file("rows.csv", "q\na\n");
+        var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"));
+        ask(given.toArray(String[]::new));
+        file("out.csv", text("out.csv") + "my own line\n");
+        file("rows.csv", "q\na\nb\n");
+        int asked = server.requests().size();
+
+        assertEquals(new Run(2, "", "out: " + at("out.csv") + " was changed since it was written; give another name, "
+            + "or --force\n"), ask(given.toArray(String[]::new)));
+        assertTrue(text("out.csv").endsWith("my own line\n"));
+        assertEquals(asked, server.requests().size());
+
+        assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--force")).toArray(String[]::new)).status());
+        assertEquals(3, text("out.csv").lines().count());
+        assertEquals(0, ask(given.toArray(String[]::new)).status(), "its own again");
+    }
+
+    @Test void aFileOfAnotherNameIsKept() {
+        file("rows.csv", "q\na\n");
+        ask("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--name", "mine");
+        int asked = server.requests().size();
+
+        assertEquals(new Run(2, "", "out: " + at("out.csv") + " exists, and no batch named yours wrote it; give "
+            + "another name, or --force\n"),
+            ask("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--name", "yours"));
+        assertEquals(asked, server.requests().size());
     }
 
     @Test void forceOverwritesAndPaysNothingTwice() {
@@ -270,8 +313,8 @@ class AskTest {
         var run = ask("-m", "m", "Say hello", "-o", at("out.csv"));
 
         assertEquals(1, run.status());
-        assertTrue(run.err().endsWith("out: " + at("out.csv") + " was made meanwhile; run again with another name, "
-            + "nothing is sent twice\n"), run.err());
+        assertTrue(run.err().endsWith("out: " + at("out.csv") + " exists, and no batch named say-hello wrote it; run "
+            + "again with another name or --force, nothing is sent twice\n"), run.err());
         assertEquals("another's", text("out.csv"));
     }
 
@@ -371,29 +414,52 @@ class AskTest {
 
     @Test void ctrlCSaysHowToComeBackAndLeavesNoFileBehind() throws Exception {
         server.pause();
-        var temporary = Files.createDirectory(dir.resolve("tmp"));
-        var builder = new ProcessBuilder(Signals.interruptible(List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-            "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"), "sheaf.commands.ask",
-            "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
-            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))))
-            .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
-        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
-        builder.environment().put("SHEAF_API_KEY", "k");
-        var process = builder.start();
+        var process = start();
         try {
             RawClient.await(() -> text("err").contains(" 0/1"));
-            assertEquals(1, count(temporary, "sheaf-ask"));
+            assertEquals(1, count(dir.resolve("tmp"), "sheaf-"));
 
             Signals.interrupt(process);
 
             assertTrue(process.waitFor(20, TimeUnit.SECONDS));
             assertTrue(text("err").strip().matches("(?s).*\n(batch_\\w+) goes on at \\S+; run again, or ./jbang "
                 + "results \\1, to come back to it"), text("err"));
-            assertEquals(0, count(temporary, "sheaf-ask"));
+            assertEquals(0, count(dir.resolve("tmp"), "sheaf-"));
         } finally {
             process.destroyForcibly();
         }
+    }
+
+    @Test void whatAKilledCommandLeftIsSweptUpByTheNext() throws Exception {
+        server.pause();
+        var killed = start();
+        try {
+            RawClient.await(() -> text("err").contains(" 0/1"));
+        } finally {
+            killed.destroyForcibly().waitFor();
+        }
+        assertEquals(1, count(dir.resolve("tmp"), "sheaf-"));
+        server.resume();
+
+        var next = start("-o", at("out.csv"));
+
+        assertTrue(next.waitFor(20, TimeUnit.SECONDS));
+        assertEquals(0, next.exitValue(), text("err"));
+        assertEquals(0, count(dir.resolve("tmp"), "sheaf-"));
+    }
+
+    /** Starts the command in a process of its own, for a provider elsewhere; its rows come by a pipe. */
+    private Process start(String... more) throws Exception {
+        var temporary = Files.createDirectories(dir.resolve("tmp"));
+        var command = Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"),
+            "sheaf.commands.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
+            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"));
+        var builder = new ProcessBuilder(Signals.interruptible(Stream.concat(command, Stream.of(more)).toList()))
+            .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("SHEAF_API_KEY", "k");
+        return builder.start();
     }
 
     private Run ask(String... arguments) {

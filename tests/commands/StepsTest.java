@@ -161,13 +161,15 @@ class StepsTest {
         var id = steps("submit", guide()).line();
         int asked = server.requests().size();
 
-        assertEquals(new Run(1, "", "results: " + out + " is there already; --force writes over it\n"),
+        assertEquals(new Run(1, "", "results: " + out + " exists, and no batch named guide wrote it; give another "
+            + "name, or --force\n"),
             steps("results", id, "-o", out));
         assertEquals("paid for\n", Files.readString(Path.of(out)));
         assertEquals(asked, server.requests().size());
 
         assertEquals(0, steps("results", id, "-o", out, "--force").status());
         assertTrue(Files.readString(Path.of(out)).startsWith("model,"));
+        assertEquals(0, steps("results", id, "-o", out).status(), "its own by now");
     }
 
     @Test void aBatchThatSomeoneElseCreatedIsTakenToo() {
