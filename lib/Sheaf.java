@@ -7,6 +7,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
 //SOURCES client/Thinking.java
@@ -52,6 +53,7 @@
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
 //SOURCES client/Preparation.java
+//SOURCES client/Estimation.java
 
 package sheaf;
 
@@ -348,9 +350,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. What
-         * batches of the same name and provider have answered is not asked again; another name, such as one with the
-         * day's date, asks anew.
+         * Returns a draft of this name, under which it is kept and found again. If not called, it is the script's and
+         * the data's: class {@code Sentiment} over reviews.csv is {@code sentiment-reviews}, and {@code SHEAF_SCRIPT}
+         * may say otherwise; where no script runs, as in JShell, the data's and the first prompt's. What batches of the
+         * same name and provider have answered is not asked again; another name, such as one with the day's date, asks
+         * anew.
          */
         public Draft name(String name) { return with(settings.name(name)); }
 
@@ -433,11 +437,26 @@ public final class Sheaf extends Vocabulary {
             };
         }
 
-        /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
+        /**
+         * Returns the first request lines, exactly as they would be sent, and what submitting all of them would send.
+         * It reads all rows, sends nothing and asks nobody: of earlier batches what is under {@code ~/.sheaf} counts.
+         * @throws IllegalArgumentException if a setting or one of the first rows is at fault
+         */
         public Preview preview(int n) {
             notNegative("preview", n);
-            try (var requests = requests().open()) {
-                return new Preview(requests.limit(n).map(Request::text).toList());
+            settings.check();
+            var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
+            var connection = chosen.orElse(Provider.OPENAI).connection();
+            var requests = new Requests(settings, connection);
+            List<String> lines;
+            try (var first = requests.open()) {
+                lines = first.limit(n).map(Request::text).toList();
+            }
+            try {
+                var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
+                return new Preview(lines, estimation.estimate(requests), "");
+            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
+                return new Preview(lines, null, fault.getMessage());
             }
         }
 
@@ -470,11 +489,12 @@ public final class Sheaf extends Vocabulary {
             return this;
         }
 
-        private Written written() { return new Written(settings.batchName()); }
+        private Written written() { return new Written(settings.batchName(), settings.formerName().orElse("")); }
 
         private Requests requests() {
             settings.check();
-            return new Requests(settings, (provider == null ? Provider.chosenOrAny() : provider).connection());
+            var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Requests(settings, known.connection());
         }
 
         /**
@@ -502,6 +522,7 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, settings);
+            batch.written = written();
             Preparation.begin(settings, batch.watch, Provider::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
@@ -510,15 +531,36 @@ public final class Sheaf extends Vocabulary {
         @Override public String toString() { return settings.toString(); }
     }
 
-    /** The first request lines of a draft. Prints as JSON Lines. */
-    public record Preview(List<String> lines) {
-        /** Prints the lines to stdout. */
-        public void show() { System.out.println(this); }
+    /**
+     * The first request lines of a draft, and what submitting all of them would send.
+     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
+     */
+    public record Preview(List<String> lines, Estimate estimate, String fault) {
+        /**
+         * Returns what submitting the draft would send.
+         * @throws IllegalStateException if a row is at fault
+         */
+        @Override public Estimate estimate() {
+            if (!fault.isEmpty()) throw new IllegalStateException(fault);
+            return estimate;
+        }
 
-        /** Returns the lines as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(toString()); }
+        /** Returns the estimate in a line, or what is wrong. */
+        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
 
-        @Override public String toString() { return String.join("\n", lines); }
+        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
+        public void show() {
+            lines.forEach(System.out::println);
+            System.err.println(summary());
+        }
+
+        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
+        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
+
+        /** Returns the lines, and the summary below them. */
+        @Override public String toString() {
+            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
+        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -527,6 +569,7 @@ public final class Sheaf extends Vocabulary {
         private final Settings settings;                       // whether it is quiet, and how often it is repaired
         private final BatchState state;
         private final Watch watch;
+        private Written written;                               // by whose name files are written; null: the batch's own
 
         private Batch(Provider provider, Settings settings) { this(provider, provider.connection(), settings); }
 
@@ -665,7 +708,7 @@ public final class Sheaf extends Vocabulary {
         public Batch checkOutput(Path file) {
             var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
             var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
-            new Written(name).check("checkOutput", given("checkOutput", file));
+            (written == null ? new Written(name) : written).check("checkOutput", given("checkOutput", file));
             return this;
         }
 
@@ -679,7 +722,7 @@ public final class Sheaf extends Vocabulary {
             if (!state.isKept()) Preparation.adopt(watch);
             var exchanges = watch.collect().repaired(settings.repairs, watch::note, resend ->
                 new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().results().exchanges);
-            return new Results(provider, exchanges);
+            return written == null ? new Results(provider, exchanges) : new Results(provider, exchanges, written);
         }
 
         @Override public String toString() { return "Batch[" + watch.report().describe() + " " + state.counts() + "]"; }
@@ -1046,11 +1089,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
-        private static Provider chosenOrAny() {
+        private static Optional<Provider> ifChosen() {
             try {
-                return chosen();
+                return Optional.of(chosen());
             } catch (IllegalStateException noneOrTwo) {
-                return OPENAI;
+                return Optional.empty();
             }
         }
 

@@ -41,6 +41,15 @@ final class Answers {
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
 
+    /** Takes what an earlier look has fetched, and indexed. */
+    Answers(Journal journal) {
+        this.journal = journal;
+        requests = journal.requests();
+        note = text -> {};
+        lines = new LineIndex(journal.answersIndex(), this::file);
+        collected = journal.collected().map(Part::number).collect(Collectors.toSet());
+    }
+
     private void writeIndex() {
         var ids = journal.manifest().ownIds() ? null : idsOfTheFile();
         AtomicFiles.write("results", journal.answersIndex(), staged -> {

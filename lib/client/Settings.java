@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
@@ -175,20 +176,25 @@ final class Settings implements Cloneable {
     String batchName() {
         if (name != null) return name;
         if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
-        var source = requests != null ? requests.fileName() : dataName();
-        return plainName(source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-"), 40);
+        return defaultName().under(Environment.script());
     }
 
-    /** Returns what of a text may stand in the name of a folder. */
-    static String plainName(String text, int longest) {
-        var plain = text.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
-        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(longest, plain.length()));
+    private DefaultName defaultName() {
+        var source = data == null ? "" : data.name();
+        var first = prompts.stream().findFirst().map(prompt -> prompt.isNamed() ? prompt.name() : prompt.text());
+        return new DefaultName(requests != null ? requests.fileName() : source, first.orElse(""));
     }
 
-    private String dataName() { return data == null ? "prompts" : data.name(); }
+    /** Returns the name that an earlier Sheaf kept it under, if it was given none. */
+    Optional<String> formerName() {
+        return name != null || resend != null ? Optional.empty()
+            : Optional.of(defaultName().former()).filter(former -> !former.equals(batchName()));
+    }
 
-    /** Whether the name says what it is: prompts without data are all called "prompts". */
-    boolean isNamed() { return name != null || data != null || requests != null; }
+    /** Whether the name says what it is: literal prompts of which nothing else is known are all called alike. */
+    boolean isNamed() {
+        return name != null || data != null || requests != null || !batchName().equals(DefaultName.PROMPTS);
+    }
 
     /** Whether the ids on the wire are our own, in the order of the requests. */
     boolean hasOwnIds() { return requests == null && resend == null; }

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -40,6 +41,7 @@ final class Staging implements Closeable {
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
+    private final Map<String, Long> models = new LinkedHashMap<>(); // how many requests each is sent
     private LineIndex.InOrder requests;
     private String oldDigest;                                         // as it was while a name told servers apart
     private String wholeDigest;                                       // of all requests, once they are complete
@@ -106,6 +108,7 @@ final class Staging implements Closeable {
         requests.add(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
         digest.add(line);
+        models.merge(model, 1L, Long::sum);
     }
 
     /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
@@ -129,15 +132,17 @@ final class Staging implements Closeable {
     /** Returns a file beside the staged ones, for what is downloaded for a moment. */
     Path scratch() { return dir.resolve("download"); }
 
-    /** Ends the adding: all requests are known by now. Returns the folder that they belong into. */
-    Path complete(String name) throws IOException {
+    /** Ends the adding: all requests are known by now. */
+    void complete() throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
         oldDigest = digest.hex();
         wholeDigest = marked(oldDigest);
         rows.complete();
-        return folder(name, wholeDigest);
     }
+
+    /** Returns the folder that they belong into under this name, once they are complete. */
+    Path folder(String name) { return folder(name, wholeDigest); }
 
     /** Returns the folder that the same requests would be in if they were submitted in the first days. */
     Path oldFolder(String name) { return folder(name, oldDigest); }
@@ -166,6 +171,7 @@ final class Staging implements Closeable {
         var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
         parts.clear();
         open.clear();
+        models.clear();
         digestSettings();
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
@@ -194,6 +200,14 @@ final class Staging implements Closeable {
     private static byte[] bytes(String text) { return (text + "\n").getBytes(StandardCharsets.UTF_8); }
 
     long reused() { return reused; }
+
+    int partCount() { return parts.size(); }
+
+    /** Returns the models in the order of their first requests, each with how many it is sent. */
+    Map<String, Long> models() { return models; }
+
+    /** Returns how many tokens all prompts have that are sent, as estimated. */
+    long tokens() { return parts.stream().mapToLong(part -> part.tokens).sum(); }
 
     /**
      * Becomes the folder, or renews one that is there: the same request lines, so what was sent of them stays, and the

@@ -5,9 +5,11 @@ import static sheaf.Messages.reason;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -245,6 +247,12 @@ final class Watch {
         state.parts().stream().filter(part -> part.status().isTerminal()).forEach(state.journal()::ended);
         return new Exchanges(progress().during(() -> Messages.GO_ON,
             progress -> new Answers(state.journal(), api(), progress, this::note)));
+    }
+
+    /** Returns what was fetched of it before, which may not be all; nothing if that is none. Asks nobody. */
+    Optional<Exchanges> fetched() {
+        return Files.exists(state.journal().answersIndex())
+            ? Optional.of(new Exchanges(new Answers(state.journal()))) : Optional.empty();
     }
 
     /** How long to wait before asking again, and which faults a wait survives. */

@@ -16,11 +16,14 @@ import java.util.stream.Stream;
  * Writes files for a user, and knows which of them batches of this name wrote: those are written again as long as
  * nobody has changed them, and others are not. What is known stands in {@code ~/.sheaf/written}, a file for each.
  */
-record Written(String name, boolean overwrites) {
-    Written(String name) { this(name, false); }
+record Written(String name, String formerName, boolean overwrites) {
+    Written(String name) { this(name, ""); }
+
+    /** @param formerName what an earlier Sheaf called the same draft, whose files it may write too; "" for none */
+    Written(String name, String formerName) { this(name, formerName, false); }
 
     /** Returns the same, but for any file, whoever wrote it. */
-    Written overwriting() { return new Written(name, true); }
+    Written overwriting() { return new Written(name, formerName, true); }
 
     /**
      * Writes a file whole or not at all; {@code word} is the step, for messages.
@@ -88,7 +91,8 @@ record Written(String name, boolean overwrites) {
     private Sum now(Path key) throws IOException { return overwrites ? Sum.NONE : Sum.of(key); }
 
     private void checkOwner(String word, Path file, Optional<Entry> entry, Sum now) {
-        boolean isOurs = entry.filter(known -> family(name).equals(family(String.valueOf(known.name)))).isPresent();
+        boolean isOurs = entry.map(known -> family(String.valueOf(known.name)))
+            .filter(owner -> owner.equals(family(name)) || owner.equals(formerName)).isPresent();
         if (isOurs && entry.get().sums.contains(now)) return;
         throw new IllegalStateException(word + ": " + file + (isOurs ? " was changed since it was written"
             : " exists, and no batch named " + name + " wrote it") + "; move it or give another name");

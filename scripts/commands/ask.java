@@ -57,7 +57,7 @@ class ask implements Callable<Integer> {
     @Mixin OutputOptions output;
 
     @Option(names = "--preview", paramLabel = "N", arity = "0..1", preprocessor = Count.class,
-        description = "prints the first N request lines (default: 3) and sends nothing")
+        description = "prints the first N request lines (default: 3) and, on stderr, what all would be; sends nothing")
     Integer preview;
 
     @Mixin RequestOptions request;
@@ -101,8 +101,9 @@ class ask implements Callable<Integer> {
         if (preview == null) output.check(inputs());
         var draft = draft();
         if (preview != null) {
-            draft.preview(preview).show();
-            return 0;
+            var first = draft.preview(preview);
+            first.show();
+            return first.fault().isEmpty() ? 0 : 2;
         }
         output.checkOwner(draft::checkOutput);
         var batch = draft.submit();

@@ -35,7 +35,7 @@ class DraftTest {
             .prompts("{{question}}", rows(Map.of("role", "cook", "question",
             "What is the ultimate breakfast sandwich?")));
 
-        assertEquals(Guide.LINE, draft.preview(1).toString());
+        assertEquals(List.of(Guide.LINE), draft.preview(1).lines());
     }
 
     @Test void aStepLeavesTheDraftItCameFromAsItWas() {
@@ -286,7 +286,7 @@ class DraftTest {
     @Test void requestsAreSentAsTheyAre() throws Exception {
         var file = Files.writeString(dir.resolve("r.jsonl"), "\uFEFF" + Guide.LINE.replace(",", " , ") + "\r\n\n");
 
-        assertEquals(Guide.LINE.replace(",", " , "), batch().requests(file).preview(9).toString());
+        assertEquals(List.of(Guide.LINE.replace(",", " , ")), batch().requests(file).preview(9).lines());
     }
 
     private Supplier<Object> requests(String content) throws Exception {

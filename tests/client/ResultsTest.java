@@ -167,9 +167,9 @@ class ResultsTest {
 
         var draft = first.only(Outcome.TRUNCATED).retry().maxTokens(50).quiet();
 
-        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r2\""), draft.preview(1)
-            .toString());
-        assertTrue(draft.preview(1).toString().endsWith("\"max_completion_tokens\":50}}"), draft.preview(1).toString());
+        var line = draft.preview(1).lines().get(0);
+        assertTrue(line.startsWith("{\"custom_id\":\"request-1-r2\""), line);
+        assertTrue(line.endsWith("\"max_completion_tokens\":50}}"), line);
         assertEquals(2, first.merge(draft.submit().results()).succeeded().size());
     }
 

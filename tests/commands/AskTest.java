@@ -21,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.Sheaf;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
@@ -50,6 +51,7 @@ class AskTest {
         System.setProperty("OPENAI_BASE_URL", "");
         System.clearProperty("COLUMNS");
         System.clearProperty("CI");
+        System.setProperty("SHEAF_SCRIPT", "");
     }
 
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
@@ -62,6 +64,33 @@ class AskTest {
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+    }
+
+    @Test void itIsKeptUnderItsDataAndItsFirstPrompt() {
+        System.clearProperty("SHEAF_SCRIPT");
+        var rows = file("reviews.csv", "text\nfine\n");
+        var template = file("sort.mustache", "Sort {{text}}\n");
+        var spanish = List.of("-m", "echo", "-d", rows, "-p", "In Spanish: {{text}}");
+
+        ask(spanish.toArray(String[]::new));
+        ask(Stream.concat(spanish.stream(), Stream.of("-p", "In Welsh: {{text}}")).toArray(String[]::new));
+        ask("-m", "echo", "-d", rows, "-t", template);
+        piping("text\nfine\n", "-m", "echo", "-p", "{{text}}?", "-d", "-");
+        ask("-m", "echo", "In Spanish: fine", "In Welsh: fine");
+
+        assertEquals(List.of("in-spanish-fine", "reviews-in-spanish", "reviews-in-spanish", "reviews-sort", "stdin"),
+            kept());
+    }
+
+    @Test void whatWasAskedWhenOnlyTheDataGaveTheNameIsNotPaidAgain() {
+        var given = new String[] {"-m", "echo", "-p", "In Spanish: {{q}}", "-d", file("rows.csv", "q\nx\n")};
+        ask(given);
+        System.clearProperty("SHEAF_SCRIPT");
+
+        var run = ask(given);
+
+        assertTrue(run.err().startsWith("attached to "), run.err());
+        assertEquals(List.of("rows"), kept());
     }
 
     @Test void templatesTimesRowsTimesModels() {
@@ -100,6 +129,26 @@ class AskTest {
         assertEquals(List.of(), server.requests());
     }
 
+    @Test void previewSaysOnStderrWhatAllRowsWouldBe() {
+        var given = List.of("-m", "echo", "-p", "{{q}}?", "-d", file("rows.csv", "q\na\nb\na\n"));
+        ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
+
+        var run = ask(Stream.concat(given.stream(), Stream.of("--preview", "1")).toArray(String[]::new));
+
+        assertEquals(0, run.status());
+        assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
+        assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 18 tokens of "
+            + "prompts\n", run.err());
+    }
+
+    @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", file("rows.jsonl", "{\"q\":1}\n{\"p\":2}\n"), "--preview", "1");
+
+        assertEquals(2, run.status());
+        assertTrue(run.out().startsWith("{\"custom_id\":\"request-1\""), run.out());
+        assertEquals("prompts: row 2 has no value for {{q}} (template line 1); it has: p\n", run.err());
+    }
+
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"q\nx\n", "\uFEFFq\nx\n", "{\"q\":\"x\"}\n", "\uFEFF\n {\"q\":\"x\"}",
         " [\n{\"q\":\"x\"}]", "\"q\"\n\"x\"\n"})
@@ -127,7 +176,7 @@ class AskTest {
         isTerminal = true;
 
         assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
-            .equals("data: type the rows, and then Ctrl-D\n"));
+            .equals("data: type the rows, and then Ctrl-D\n1 request in 1 part; m; about 8 tokens of prompts\n"));
     }
 
     @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
@@ -499,6 +548,8 @@ class AskTest {
             throw new AssertionError(e);
         }
     }
+
+    private static List<String> kept() { return Sheaf.kept().stream().map(Sheaf.Batch::name).sorted().toList(); }
 
     private static Path only(Path folder, String start) {
         try (var files = Files.list(folder)) {
