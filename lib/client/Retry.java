@@ -66,7 +66,7 @@ final class Retry {
     }
 
     /** Returns for how long a provider may look through an input file before it is asked to make a batch of it. */
-    static Duration firstCheck(boolean isLocal) { return Duration.ofSeconds(isLocal ? 3 : 60); }
+    static Duration firstCheck(boolean isLocal) { return Duration.ofSeconds(isLocal ? 3 : 30); }
 
     /** Returns for how long a provider may look through an input file, and refuse to make a batch of it. */
     static Duration longestCheck(boolean isLocal) { return isLocal ? Duration.ofSeconds(30) : Duration.ofMinutes(10); }

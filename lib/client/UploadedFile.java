@@ -57,7 +57,7 @@ final class UploadedFile {
             try {
                 return create.get();
             } catch (BatchException e) {
-                boolean isEarly = isEarly(e) && System.nanoTime() - start < Retry.longestCheck(isLocal()).toNanos();
+                boolean isEarly = isWithin(Retry.longestCheck(isLocal()), start) && isForTheFile(e);
                 if (!isEarly && (!isMissing(e) || look >= LOOKS)) throw e;
                 if (isEarly && look == 1) sayWaiting(e.code().isEmpty() ? "not ready" : e.code());
                 retry.pause("submit", e);
@@ -69,8 +69,8 @@ final class UploadedFile {
         var said = file;
         var retry = Retry.ofLooks(isLocal());
         long start = System.nanoTime();
-        for (boolean isFirst = true; isAtWork(said, start); isFirst = false) {
-            if (isFirst && !status(said).equals(UPLOADED)) sayWaiting(status(said));
+        if (isNotReady(said)) sayWaiting(status(said));
+        while (isNotReady(said) && isWithin(Retry.firstCheck(isLocal()), start)) {
             Retry.sleep("submit", retry.next(Duration.ZERO));
             said = api.file("submit", id());
         }
@@ -80,10 +80,17 @@ final class UploadedFile {
             + status(said) + (why.isEmpty() ? "" : ", " + why), status(said), "");
     }
 
-    private boolean isAtWork(JsonNode said, long start) {
-        var elapsed = Duration.ofNanos(System.nanoTime() - start);
-        return AT_WORK.contains(status(said)) && elapsed.compareTo(Retry.firstCheck(isLocal())) < 0
-            || status(said).equals(UPLOADED) && elapsed.multipliedBy(6).compareTo(Retry.firstCheck(isLocal())) < 0;
+    private static boolean isNotReady(JsonNode said) {
+        return AT_WORK.contains(status(said)) || status(said).equals(UPLOADED);
+    }
+
+    private static boolean isWithin(Duration time, long start) { return System.nanoTime() - start < time.toNanos(); }
+
+    /** Whether a refusal is for the file, by its own words or because the file is still looked through. */
+    private boolean isForTheFile(BatchException e) {
+        boolean mayBe = OF_A_FILE.contains(e.status()) && (e.param().isEmpty() || FILE_FIELDS.contains(e.param()));
+        return isEarly(e)
+            || mayBe && AT_WORK.contains(status(file)) && AT_WORK.contains(status(api.file("submit", id())));
     }
 
     private static String status(JsonNode file) { return file.path("status").asText("").toLowerCase(Locale.ROOT); }

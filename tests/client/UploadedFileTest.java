@@ -80,7 +80,8 @@ class UploadedFileTest {
     /** By status and code, whatever language the message is in; else by the message. */
     @ParameterizedTest
     @CsvSource({"400, invalidFileStatus, Die Datei ist noch nicht da", "409, file_not_ready, no",
-        "425, '', file: not ready yet", "422, file_processing, x", "400, '', The provided input file is not in a processed state.",
+        "425, '', file: not ready yet", "422, file_processing, x",
+        "400, '', The provided input file is not in a processed state.",
         "400, '', The file is still being processed", "404, file_not_found, x", "404, '', Datei nicht gefunden",
         "404, '', Input file not found", "400, '', Cannot find file file-1"})
     void aCreateThatIsRefusedForItsFileIsSentAgain(int status, String code, String message) {
@@ -91,6 +92,15 @@ class UploadedFileTest {
 
         assertEquals(3, scripted.heard("POST /batches").size());
         assertEquals(1, scripted.heard("POST /files").size());
+    }
+
+    @Test void aCreateThatIsRefusedWhileTheFileIsLookedThroughIsSentAgain() {
+        scripted.on("POST /files", file("pending")).on("GET /files/myfile-123", file("pending"));
+        scripted.on("POST /batches", refusal(400, "x", "nein"), refusal(400, "x", "nein"), GuideTest.CREATED);
+
+        submit();
+
+        assertEquals(3, scripted.heard("POST /batches").size());
     }
 
     @ParameterizedTest
