@@ -15,7 +15,9 @@
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
 //SOURCES client/LineIndex.java
+//SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/CsvFile.java
 //SOURCES client/Tables.java
 //SOURCES client/Retry.java
 //SOURCES client/Progress.java
@@ -49,6 +51,7 @@
 //SOURCES client/Leftovers.java
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
+//SOURCES client/CsvExport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
@@ -80,11 +83,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Requests.Request;
@@ -160,10 +165,10 @@ public final class Sheaf extends Vocabulary {
     public static Listing<Map<String, Object>> files() { return Provider.chosen().files(); }
 
     /** Returns the rows of a CSV file whose first line names the columns; RFC 4180, UTF-8, read anew each time. */
-    public static Data csv(String file) { return new Dataset(Rows.csv(InputFile.find("csv", file))); }
+    public static Csv csv(String file) { return new Csv(CsvFile.of(InputFile.find("csv", file))); }
 
     /** Returns the rows of a CSV file whose first line names the columns. */
-    public static Data csv(Path file) { return csv(given("csv", file).toString()); }
+    public static Csv csv(Path file) { return csv(given("csv", file).toString()); }
 
     /** Returns the rows of a JSON Lines file: one object a line. */
     public static Data jsonl(String file) { return new Dataset(Rows.jsonl(InputFile.find("jsonl", file))); }
@@ -226,6 +231,7 @@ public final class Sheaf extends Vocabulary {
         /** A user's own data has no name that another process would know it by, and may give what is no JSON. */
         static Rows rows(Data data) {
             if (data instanceof Dataset named) return named.rows;
+            if (data instanceof Csv csv) return Rows.csv(csv.file);
             if (data instanceof Results results) return new Rows(results.exchanges.name(), results, results);
             return new Rows("data", data, () -> data.open().map(PlainValues::row));
         }
@@ -233,6 +239,41 @@ public final class Sheaf extends Vocabulary {
         @Override public Stream<Map<String, Object>> open() { return rows.open(); }
 
         @Override public String toString() { return rows.toString(); }
+    }
+
+    /**
+     * The rows of a CSV file. A row of nothing but separators and white space is none, and a column that has neither a
+     * name nor values is none; how many there were is said when the batch is submitted. Lines end in CR, LF or both.
+     */
+    public static final class Csv implements Data {
+        private final CsvFile file;
+
+        private Csv(CsvFile file) { this.file = file; }
+
+        /**
+         * Returns the rows whose columns are separated by this character. If not called, by a comma, or by what a first
+         * line {@code sep=;} says.
+         */
+        public Csv separator(char separator) { return new Csv(file.separator(separator)); }
+
+        /** Returns the rows whose columns are separated by this character, or by a {@code tab}. */
+        public Csv separator(String separator) { return new Csv(file.separator(separator)); }
+
+        /**
+         * Returns the rows of a file in this charset, such as {@code windows-1252}, {@code ISO-8859-1} or {@code
+         * UTF-16}. If not called, UTF-8. A byte order mark is passed over.
+         * @throws IllegalArgumentException if Java knows no charset of this name
+         */
+        public Csv charset(String name) { return new Csv(file.charset(name)); }
+
+        /** Returns the rows of a file that has no header line; its columns have these names. */
+        public Csv header(String first, String... more) {
+            return new Csv(file.header(Stream.concat(Stream.of(first), Stream.of(more)).toList()));
+        }
+
+        @Override public Stream<Map<String, Object>> open() { return Rows.csv(file).open(); }
+
+        @Override public String toString() { return Rows.csv(file).toString(); }
     }
 
     /**
@@ -412,8 +453,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
          * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --limit N --name N --max-tokens N --temperature X --with FIELD=VALUE}. Call it
-         * last. Of an option that is given twice the last one counts; {@code --with} adds.
+         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N
+         * --max-tokens N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last
+         * one counts; {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
@@ -429,12 +471,20 @@ public final class Sheaf extends Vocabulary {
                 case SYSTEM -> system(given.value());
                 case TEMPLATE -> with(settings.over(mixed(templates(given.first(), given.rest()))));
                 case DATA -> with(settings.over("--data", rows -> given.rows()));
+                case SEPARATOR -> csv(given, file -> file.separator(given.value()));
+                case CHARSET -> csv(given, file -> file.charset(given.value()));
+                case HEADER -> csv(given, file -> file.header(List.of(given.value().split(",", -1))));
                 case LIMIT -> with(settings.over("--limit", rows -> rows.limit(given.whole())));
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
             };
+        }
+
+        private Draft csv(Options.Given given, UnaryOperator<CsvFile> change) {
+            var option = given.option().word();
+            return with(settings.over(option, rows -> rows.csv(option, change)));
         }
 
         /**
@@ -454,7 +504,7 @@ public final class Sheaf extends Vocabulary {
             }
             try {
                 var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
-                return new Preview(lines, estimation.estimate(requests), "");
+                return new Preview(lines, estimation.estimate(requests, note()), "");
             } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
                 return new Preview(lines, null, fault.getMessage());
             }
@@ -470,7 +520,7 @@ public final class Sheaf extends Vocabulary {
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
             written().write("toJsonl", given("toJsonl", file), out -> {
-                try (var requests = requests().open()) {
+                try (var requests = requests().open(note())) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
             });
@@ -495,6 +545,10 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
             return new Requests(settings, known.connection());
+        }
+
+        private Consumer<String> note() {
+            return settings.quiet ? none -> {} : System.err::println;
         }
 
         /**
@@ -734,6 +788,8 @@ public final class Sheaf extends Vocabulary {
      * {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
+        /** What {@link #toCsv} adds to the columns of the rows. */
+        public static final List<String> COLUMNS = CsvExport.OWN_COLUMNS;
         private static final int SHOWN = 20;
         private final Provider provider;
         private final Exchanges exchanges;
@@ -835,17 +891,27 @@ public final class Sheaf extends Vocabulary {
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
 
         /**
-         * Writes the rows and their answers as CSV: the columns given, of which {@code *} means all, else all of the
-         * input's and {@code result.text} and so on. Further ones are {@code result.rawText}, whatever text came, whole
-         * or not, and {@code result.reasoning}; where several answers were asked for, {@code result.text2} and so on.
-         * A file that is there is written anew if a batch of this name wrote it and nobody changed it since.
+         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
+         * cell that a spreadsheet would take for a formula begins with an apostrophe; a number never does. A file that
+         * is there is written anew if a batch of this name wrote it and nobody changed it since. To be named are also
+         * {@code result.rawText}, whatever text came, whole or not, and {@code result.reasoning}; where several answers
+         * were asked for, there are {@code result.text2} and so on.
          * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
          */
-        public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
+        public void toCsv(String file, String... columns) { toCsv(file, Set.of(), columns); }
 
         /** Writes the rows and their answers as CSV. */
-        public void toCsv(Path file, String... columns) {
-            written.write("toCsv", given("toCsv", file), exchanges.csv(columns));
+        public void toCsv(Path file, String... columns) { toCsv(file, Set.of(), columns); }
+
+        /** Writes the rows and their answers as CSV in another way: {@code toCsv(file, Set.of(CsvOption.WIDE))}. */
+        public void toCsv(String file, Set<CsvOption> options, String... columns) {
+            toCsv(Path.of(given("toCsv", file)), options, columns);
+        }
+
+        /** Writes the rows and their answers as CSV in another way. */
+        public void toCsv(Path file, Set<CsvOption> options, String... columns) {
+            var export = new CsvExport(exchanges, given("toCsv", options), columns);
+            written.write("toCsv", given("toCsv", file), export::writeTo);
         }
 
         /**
@@ -1196,7 +1262,7 @@ public final class Sheaf extends Vocabulary {
             return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
         }
 
-        /** Returns one to where a batch was submitted, or where its server may be by now, for as the environment says. */
+        /** Returns one to where a batch was submitted, or its server listens by now, if the environment names that. */
         private static Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))

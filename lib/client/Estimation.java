@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
@@ -32,11 +33,14 @@ final class Estimation {
             .ifPresent(last -> provider.hold(last.manifest().provider().identity()));
     }
 
-    /** @throws IllegalArgumentException if the data, a template or a setting is at fault, in whatever row */
-    Estimate estimate(Requests requests) {
+    /**
+     * @param note told what is odd about the rows
+     * @throws IllegalArgumentException if the data, a template or a setting is at fault, in whatever row
+     */
+    Estimate estimate(Requests requests, Consumer<String> note) {
         return new Progress(settings.quiet).during(() -> "", progress -> {
             try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
-                Preparation.fill(staging, requests, progress);
+                Preparation.fill(staging, requests, progress, note);
                 staging.complete();
                 return estimate(staging);
             } catch (IOException e) {

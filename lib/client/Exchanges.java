@@ -1,9 +1,7 @@
 package sheaf;
 
-import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 
-import de.siegmar.fastcsv.writer.CsvWriter;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.util.BitSet;
@@ -12,7 +10,6 @@ import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -21,7 +18,6 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongFunction;
 import java.util.function.Predicate;
-import java.util.regex.Pattern;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
@@ -31,13 +27,7 @@ import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
-    /** What toCsv writes if it is told to. */
-    private static final Set<String> MORE_COLUMNS = Set.of("result.rawText", "result.reasoning");
-    private static final Pattern NEXT_TEXT = Pattern.compile("result\\.text([1-9][0-9]{0,5})");
     private static final int MOST_TEXTS = 128;            // that a provider sends
-    private static final String ALL_COLUMNS = "*";
-    private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.answeredBy", "result.outcome", "result.text", "result.error");
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
@@ -226,64 +216,25 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    /** Returns what writes these columns as CSV, of which * means all; all, if none is named. */
-    AtomicFiles.Content<OutputStream> csv(String... columns) {
-        var all = allColumns();
-        var wanted = columns.length == 0 ? all : Stream.of(columns).flatMap(column -> column.equals(ALL_COLUMNS)
-            ? all.stream() : Stream.of(known(column, all))).toList();
-        return out -> {
-            try (var csv = CsvWriter.builder().build(out)) {
-                csv.writeRecord(wanted);
-                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next(), wanted));
-            }
-        };
-    }
-
     void writeJsonl(OutputStream out) throws IOException {
         for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
     }
 
-    /** Rows of JSON need not have the same columns, so all are asked. */
-    private List<String> allColumns() {
+    /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */
+    Set<String> rowColumns() {
         var columns = new LinkedHashSet<>(answers.manifest().rowColumns());
         if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
         columns.remove("result");
-        for (var column : OWN_COLUMNS) {
-            columns.add(column);
-            if (column.equals("result.text"))
-                for (int number = 2; number <= textsPerAnswer(); number++) columns.add(column + number);
-        }
-        return List.copyOf(columns);
+        return columns;
     }
 
-    /** As many as were asked for, whatever came; a server may send more, and what a file of requests asks is its own. */
-    private int textsPerAnswer() {
+    /**
+     * Returns how many texts an answer has: as many as were asked for, whatever came. A server may send more, and what
+     * a file of requests asks for is its own.
+     */
+    int textsPerAnswer() {
         counts();
         return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
-    }
-
-    private static String known(String column, List<String> columns) {
-        if (columns.contains(given("toCsv", column)) || MORE_COLUMNS.contains(column)
-            || column.startsWith("result.row.")) return column;
-        throw new IllegalArgumentException("toCsv: no column " + column + "; there are: " + String.join(", ", columns));
-    }
-
-    private static List<String> cells(Exchange exchange, List<String> columns) {
-        var row = exchange.joined();
-        return columns.stream().map(column -> writable(column, cell(exchange, row, column))).toList();
-    }
-
-    private static String cell(Exchange exchange, Map<String, Object> row, String column) {
-        var next = NEXT_TEXT.matcher(column);
-        if (next.matches()) return exchange.texts().stream().skip(Integer.parseInt(next.group(1)) - 1).findFirst()
-            .orElse("");
-        return column.equals("result.rawText") ? exchange.rawText() : Json.cell(Templates.value(column, row));
-    }
-
-    private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
-        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
-            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
     }
 
     @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }

@@ -79,14 +79,8 @@ final class Grid {
     }
 
     private List<String> header() {
-        var answers = isWide ? shown.stream().limit(answersPerLine).map(this::label) : Stream.of("result");
-        return Stream.concat(columns.stream().map(Column::label), answers).toList();
-    }
-
-    /** Returns what tells this answer of a row from its neighbours. */
-    private String label(Exchange exchange) {
-        if (!differ(Exchange::model) || hasModelOfRow()) return exchange.template();
-        return differ(Exchange::template) ? exchange.template() + ", " + exchange.model() : exchange.model();
+        return Stream.concat(columns.stream().map(Column::label),
+            (isWide ? manifest.answerLabels() : List.of("result")).stream()).toList();
     }
 
     private Stream<String> cells(List<Exchange> line) {

@@ -29,10 +29,14 @@ final class Preparation {
         watch.sending(progress -> begin(settings, requests, watch, progress, connect, () -> step.accept(progress)));
     }
 
-    /** Stages all requests; says how far it is if that takes long. */
-    static void fill(Staging staging, Requests requests, Progress progress) throws IOException {
+    /**
+     * Stages all requests; says how far it is if that takes long.
+     * @param note told what is odd about the rows
+     */
+    static void fill(Staging staging, Requests requests, Progress progress, Consumer<String> note)
+            throws IOException {
         long bytes = 0;
-        try (var lines = requests.open(); var shown = progress.transfer("expanding the rows")) {
+        try (var lines = requests.open(note); var shown = progress.transfer("expanding the rows")) {
             for (var i = lines.iterator(); i.hasNext(); shown.show(bytes, 0)) {
                 var request = i.next();
                 staging.add(request);
@@ -55,7 +59,7 @@ final class Preparation {
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
-            fill(staging, requests, progress);
+            fill(staging, requests, progress, watch::note);
             meet(watch);
             staging.complete();
             Predicate<Journal> isHere = old -> isHere(old, watch);

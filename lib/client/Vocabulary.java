@@ -48,6 +48,18 @@ public class Vocabulary {
         @Override public String toString() { return text; }
     }
 
+    /** How {@code toCsv} writes. */
+    public enum CsvOption {
+        /** A line for each row, where several prompts or models have a column each, as in the table. */
+        WIDE,
+        /** A byte order mark first, by which Excel knows UTF-8; Python's csv module takes it for a part of a name. */
+        BOM,
+        /** Cells as they are, also those that a spreadsheet takes for a formula: read back, they are the same. */
+        FORMULAS,
+        /** With the column {@code result.rawText}: whatever text came, also of an answer that is not whole. */
+        RAW
+    }
+
     /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
     public record RequestCounts(long total, long completed, long failed) {
         static RequestCounts of(JsonNode batch) {

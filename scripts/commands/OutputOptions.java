@@ -1,3 +1,4 @@
+//SOURCES CsvOptions.java
 //SOURCES FileFormat.java
 
 package sheaf.commands;
@@ -14,6 +15,7 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe. */
@@ -26,9 +28,7 @@ final class OutputOptions {
         + "batch of this name wrote, unchanged since)")
     boolean force;
 
-    @Option(names = "--raw",
-        description = "adds the column result.rawText to a .csv file: what came, also of an answer that is not whole")
-    boolean raw;
+    @Mixin CsvOptions csv;
 
     boolean isGiven() { return out != null; }
 
@@ -36,6 +36,7 @@ final class OutputOptions {
 
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
+        csv.check(out);
         if (!isFile()) return;
         var fault = fault(Path.of(out).toAbsolutePath().normalize(), inputs);
         if (!fault.isEmpty()) throw new IllegalArgumentException("out: " + fault);
@@ -75,8 +76,8 @@ final class OutputOptions {
     /** Writes all answers to the file. */
     void save(Results results) {
         var writing = force ? results.overwriting() : results;
-        if (!FileFormat.ending(out).equals("csv")) writing.toJsonl(out);
-        else writing.toCsv(out, raw ? new String[] {"*", "result.rawText"} : new String[0]);
+        if (FileFormat.ending(out).equals("csv")) csv.write(writing, out);
+        else writing.toJsonl(out);
     }
 
     static String text(Map<Outcome, Long> counts) {

@@ -124,8 +124,19 @@ class ask implements Callable<Integer> {
     }
 
     private Draft draft() throws IOException {
-        var draft = data.isGiven() ? prompt.over(data.rows(() -> terminal.test(0))) : prompt.withoutRows();
+        var draft = data.isGiven() ? overRows() : withoutRows();
         return request.setOn(sending.setOn(provider.setOn(draft)));
+    }
+
+    private Draft overRows() throws IOException {
+        var rows = data.rows(() -> terminal.test(0));
+        output.csv.checkColumns(rows);
+        return prompt.over(rows);
+    }
+
+    private Draft withoutRows() {
+        output.csv.checkColumns(rows(prompt.templates.isEmpty() ? Map.of("prompt", "") : Map.of()));
+        return prompt.withoutRows();
     }
 
     private int write(Results results) throws IOException {

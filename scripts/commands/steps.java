@@ -186,6 +186,7 @@ class steps implements Runnable {
     void results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
         @Mixin OutputOptions output) {
+        output.csv.check(output.out);
         if (output.isGiven()) check(output.out);
         var batch = batchOf("results", id);
         output.checkOwner(batch::checkOutput);

@@ -119,8 +119,8 @@ class IdentityTest {
 
         try (var other = BatchServer.start()) {
             System.setProperty("OPENAI_BASE_URL", other.baseUrl());
-            assertEquals("status: cannot reach " + server.baseUrl() + " (connection refused); start the server with the "
-                + "store STORE, echo again, or set OPENAI_BASE_URL to where it listens",
+            assertEquals("status: cannot reach " + server.baseUrl() + " (connection refused); start the server with "
+                + "the store STORE, echo again, or set OPENAI_BASE_URL to where it listens",
                 plain(assertThrows(RuntimeException.class, batch(slow.id())::status)));
         }
     }
@@ -257,5 +257,7 @@ class IdentityTest {
         return server.requests().stream().filter("POST /v1/batches"::equals).count();
     }
 
-    private static String plain(Throwable e) { return e.getMessage().replaceAll("store [0-9a-f]{8}\\b", "store STORE"); }
+    private static String plain(Throwable e) {
+        return e.getMessage().replaceAll("store [0-9a-f]{8}\\b", "store STORE");
+    }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -22,6 +23,7 @@ import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.CsvOption;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 import sheaf.server.BatchServer;
@@ -396,7 +398,7 @@ class ResultsTest {
         results.toCsv(home.resolve("raw.csv").toString(), "value", "result.text", "result.rawText", "result.reasoning");
         assertEquals(List.of("value,result.text,result.rawText,result.reasoning", "a,whole,whole,", "cut,,half,hm"),
             Files.readAllLines(home.resolve("raw.csv")));
-        results.toCsv(home.resolve("all.csv").toString(), "*", "result.rawText");
+        results.toCsv(home.resolve("all.csv"), Set.of(CsvOption.RAW));
         assertTrue(Files.readString(home.resolve("all.csv")).startsWith("value,result.customId,")
             && Files.readAllLines(home.resolve("all.csv")).get(0).endsWith(",result.error,result.rawText"));
         results.toJsonl(home.resolve("raw.jsonl"));

@@ -60,7 +60,7 @@ class AskTest {
         assertEquals(0, run.status(), run.err());
         assertEquals("prompt," + HEADER + "\n"
             + "What is {{umami}}?,request-1,prompt-1,echo,echo,succeeded,What is {{umami}}?,\n"
-            + "\"@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"@home, \"\"really\"\"\",\n",
+            + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
@@ -165,7 +165,7 @@ class AskTest {
     @Test void aFaultOfStandardInputIsNotThatOfAFile() {
         assertEquals(new Run(2, "", "data: standard input is empty; pipe rows into it, or name a file\n"),
             piping(" \n", "-m", "m", "-p", "{{q}}", "-d", "-"));
-        assertEquals(new Run(2, "", "csv: standard input line 2: 1 fields where the header has 2 (a, b); a comma is "
+        assertEquals(new Run(2, "", "csv: standard input line 2: 1 field where the header has 2 (a, b); a comma is "
             + "missing\n"), piping("a,b\n1\n", "-m", "m", "-p", "{{a}}", "-d", "-"));
         assertEquals(new Run(2, "", "prompts: \"hello you\" names no column of stdin (a, b); name a column like "
             + "{{a}}\n"),
@@ -384,9 +384,11 @@ class AskTest {
         "-m m -t TEMPLATE -t TEMPLATE -d FILE | prompts: two templates are named \"t\"; rename one of the files",
         "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); did you mean --template "
             + "explain?",
-        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q",
+        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q; if "
+            + "line 1 of rows.csv is a row, give --header",
         "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
-        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json",
+        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json; "
+            + "with --separator it is read as CSV",
         "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
         "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",
         "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",
@@ -395,7 +397,7 @@ class AskTest {
         "-m m Hi --with model=x | with: model has an option of its own: --model, --prompt or --system",
         "-m m Hi --provider groq | provider: no key for groq; set GROQ_API_KEY",
         "-m m Hi --modle x | ask: Unknown option: '--modle'; did you mean --model?",
-        "-m m Hi --colour | ask: Unknown option: '--colour'; try 'ask --help'",
+        "-m m Hi --tint | ask: Unknown option: '--tint'; try 'ask --help'",
         "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
         "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
         "-m m Hi -d - -d - | ask: option '--data' (FILE) should be specified only once; try 'ask --help'",
@@ -442,8 +444,8 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--repair", "--provider", "--raw", "--endpoint",
-                "--resend-missing"))
+                "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
+                "--formulas", "--raw", "--endpoint", "--resend-missing"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
