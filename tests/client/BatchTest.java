@@ -290,7 +290,7 @@ class BatchTest {
             var fault = assertThrows(BatchException.class, () -> ask("a").provider(Provider.of(locked.baseUrl()))
                 .submit());
 
-            assertEquals("submit: GET " + locked.baseUrl() + "/batches: 401"
+            assertEquals("submit: GET " + locked.baseUrl() + "/models: 401"
                 + " Incorrect API key provided; check SHEAF_API_KEY", fault.getMessage());
             assertEquals(401, fault.status());
         }

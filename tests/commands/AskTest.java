@@ -231,8 +231,8 @@ class AskTest {
         var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
         var gone = ask(given.toArray(String[]::new));
         assertEquals(1, gone.status());
-        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, and "
-            + "--resend-missing sends again, and pays for, what is missing\n"), gone.err());
+        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, "
+            + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
         server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
 
         for (int run = 1; run <= 2; run++)
