@@ -49,12 +49,14 @@
 //SOURCES client/BatchState.java
 //SOURCES client/Report.java
 //SOURCES client/Leftovers.java
+//SOURCES client/Attempt.java
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
 //SOURCES client/CsvExport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
+//SOURCES client/Repair.java
 //SOURCES client/Preparation.java
 //SOURCES client/Estimation.java
 
@@ -439,8 +441,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that cannot be fetched is not, and nothing is while not
-         * all answers have come. Each round is a batch of its own, that is paid. If not called, none is sent again.
+         * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
+         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid. If not called, none
+         * is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -774,8 +777,9 @@ public final class Sheaf extends Vocabulary {
             }
             await();
             if (!state.isKept()) Preparation.adopt(watch);
-            var exchanges = watch.collect().repaired(settings.repairs, watch::note, resend ->
-                new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().results().exchanges);
+            var repair = new Repair(watch, settings.repairs, Provider::connection, resend ->
+                new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+            var exchanges = repair.of(watch.collect());
             return written == null ? new Results(provider, exchanges) : new Results(provider, exchanges, written);
         }
 
@@ -821,7 +825,10 @@ public final class Sheaf extends Vocabulary {
         /** Returns how many results ended in each outcome; outcomes that none ended in are left out. */
         public Map<Outcome, Long> counts() { return exchanges.counts(); }
 
-        /** Returns the tokens of all results together: as the provider summed them up, else as the answers say. */
+        /**
+         * Returns the tokens of all results together, with those of every time that a request was sent again: as the
+         * provider summed them up, else as the answers say.
+         */
         public Usage usage() { return exchanges.usage(); }
 
         /**
@@ -851,7 +858,7 @@ public final class Sheaf extends Vocabulary {
          * @throws IllegalStateException if there is none
          */
         public Draft retry() {
-            return new Draft(provider, exchanges.retryable().resend(exchanges, "retry", false));
+            return new Draft(provider, exchanges.retryable().resend(exchanges.failed(), "retry", false));
         }
 
         /**
@@ -1009,7 +1016,7 @@ public final class Sheaf extends Vocabulary {
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() { return exchange.error(); }
 
-        /** Returns the tokens of this request. */
+        /** Returns the tokens of this request, with those of every time that it was sent again. */
         public Usage usage() { return exchange.usage(); }
 
         /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */

@@ -127,18 +127,12 @@ final class Answers {
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
 
-    /** Whether fewer answers of some part came than its provider counted. */
-    boolean isShort() { return journal.partNumbers().anyMatch(journal::isShort); }
-
-    /** Whether fewer answers of its part came than the provider counted. */
-    boolean isShort(long index) { return !requests.isReused(index) && journal.isShort(requests.part(index)); }
-
     /** Returns why no line is here for a request that was not refused. */
     String missingError(long index) {
         if (isCollected(index)) return "the provider's files hold no line for this request";
-        return isShort(index)
-            ? "its file came with fewer lines than the provider counted; run again, and it is fetched anew"
-            : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
+        var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than the provider counted"
+            : "the file of its answer could not be fetched";
+        return file + "; run again, or pay for it anew by retry()";
     }
 
     private Part part(long index) { return journal.part(requests.part(index)); }

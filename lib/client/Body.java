@@ -1,6 +1,7 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Base64;
@@ -15,6 +16,7 @@ import sheaf.Vocabulary.Outcome;
  * it, and how they ended.
  */
 final class Body {
+    static final Body NONE = new Body(MissingNode.getInstance());
     private final JsonNode json;
     private final List<Choice> choices;
 

@@ -4,23 +4,24 @@ import static sheaf.Messages.given;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.file.Path;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.function.Consumer;
+import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.LongFunction;
 import java.util.function.Predicate;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
@@ -60,8 +61,6 @@ final class Exchanges {
 
     Exchange at(long index) { return at.apply(index); }
 
-    boolean hasAnswers() { return stream().anyMatch(Exchange::hasAnswer); }
-
     Stream<Exchange> stream() {
         var indexes = selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
         return indexes.mapToObj(at);
@@ -88,19 +87,40 @@ final class Exchanges {
     private void tally() {
         var tally = new EnumMap<Outcome, Long>(Outcome.class);
         var models = new TreeMap<String, Set<String>>();
-        var sum = Usage.NONE;
+        var paid = new HashMap<Path, Paid>();
         for (var i = stream().iterator(); i.hasNext(); ) {
             var exchange = i.next();
             tally.merge(exchange.outcome(), 1L, Long::sum);
-            sum = sum.plus(exchange.usage());
             mostTexts = Math.max(mostTexts, exchange.texts().size());
             if (!exchange.answeringModel().isEmpty())
                 models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
+            for (var attempt : exchange.attempts())
+                paid.computeIfAbsent(attempt.batch().journal().dir(), batch -> new Paid(attempt.batch())).add(attempt);
         }
         counts = Collections.unmodifiableMap(tally);
         models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
         answeringModels = models;
-        if (usage == null) usage = sum;
+        if (usage == null) usage = paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
+    }
+
+    /** What was paid for requests of one batch. */
+    private static final class Paid {
+        private final Answers batch;
+        private long requests;
+        private Usage sum = Usage.NONE;
+
+        Paid(Answers batch) { this.batch = batch; }
+
+        void add(Attempt attempt) {
+            requests++;
+            sum = sum.plus(attempt.usage());
+        }
+
+        /** Returns what the provider says, if that is of the same requests. */
+        Usage usage() {
+            var said = requests == batch.count() ? batch.batchUsage() : null;
+            return said == null ? sum : said;
+        }
     }
 
     double accuracy(String column) {
@@ -140,16 +160,22 @@ final class Exchanges {
         if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
             throw new IllegalArgumentException("merge: " + retry.name + " is no retry of " + name
                 + "; merge takes what retry() brought");
-        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
-        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
-        return new Exchanges(answers, index -> better(at(index), retried, retry), selected, isChosen, name);
+        return merge(retry, (before, index) -> true);
     }
 
-    private static Exchange better(Exchange before, Map<String, Long> retried, Exchanges retry) {
-        var index = before.ok() ? null : retried.get(before.firstId());
-        if (index == null) return before;
-        var after = retry.at(index);
-        return after.ok() || before.rawText().isEmpty() ? before.answeredBy(after) : before;
+    /** Returns these with what a retry brought of the same requests. */
+    Exchanges mergeSame(Exchanges retry) {
+        return merge(retry, (before, index) -> before.isRepeatedBy(retry.answers.requests(), index));
+    }
+
+    private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried) {
+        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
+        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
+        return new Exchanges(answers, index -> {
+            var before = at(index);
+            var later = retried.get(before.firstId());
+            return later == null || !isRetried.test(before, later) ? before : before.retriedAs(retry.at(later));
+        }, selected, isChosen, name);
     }
 
     /** Returns what retry() sends: those that may succeed next time, or all that only(...) chose. */
@@ -163,49 +189,28 @@ final class Exchanges {
     }
 
     /**
-     * Sends again what may end better, up to so many times, and returns these with what came of it. While not all
-     * answers have come, more failures may come to light, and what was sent again would be sent with them once more.
-     * @param submit submits a draft of these settings, and returns what came
-     */
-    Exchanges repaired(int rounds, Consumer<String> note, Function<Settings, Exchanges> submit) {
-        if (rounds > 0 && answers.isShort()) {
-            note.accept("repair: not all answers have come, and what failed is sent again once they have; run again");
-            return this;
-        }
-        var merged = this;
-        var last = this;
-        for (int round = 1; round <= rounds; round++) {
-            var repairable = last.filtered(Exchange::isRepairable, "repair");
-            if (repairable.size() == 0) break;
-            try {
-                last = submit.apply(repairable.resend(last, "repair " + round + " of " + rounds, true));
-            } catch (BatchException e) {
-                if (e.batchId().isEmpty() && !e.isFinal()) throw e;
-                note.accept("repair: " + e.getMessage());
-                break;                                     // what was answered before is not lost for it
-            }
-            merged = merged.merge(last);
-        }
-        return merged;
-    }
-
-    /**
      * Returns a draft's settings that send these once more.
-     * @param all those that these were chosen from
+     * @param failed those that these were chosen from
      * @param word says which retry it is
      */
-    Settings resend(Exchanges all, String word, boolean isGrowing) {
-        var journal = answers.journal();
-        var manifest = journal.manifest();
-        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), journal.dir(),
-            journal.parts().map(Part::id).toList(), manifest.endpoint(), manifest.rowColumns(),
-            manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
+    Settings resend(Exchanges failed, String word, boolean isGrowing) {
+        var manifest = answers.manifest();
+        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
+            manifest.rowColumns(), manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
             if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
             settings.metadata = manifest.metadata();
-            settings.note = leftOut(all.failed(), word);
+            settings.note = leftOut(failed, word);
         });
+    }
+
+    /** Returns the ids of the parts of all batches that these were sent in, by folder. */
+    private Map<Path, List<String>> batchIds() {
+        var ids = new LinkedHashMap<Path, List<String>>();
+        stream().flatMap(exchange -> exchange.attempts().stream()).map(attempt -> attempt.batch().journal())
+            .forEach(journal -> ids.computeIfAbsent(journal.dir(), dir -> journal.parts().map(Part::id).toList()));
+        return ids;
     }
 
     private String leftOut(Exchanges failed, String word) {

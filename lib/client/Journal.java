@@ -98,6 +98,12 @@ final class Journal {
             && !manifest.isResend();
     }
 
+    /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
+    boolean isRetryOf(Journal other) {
+        return manifest.isResend() && manifest.origin().equals(other.manifest.origin()) && !dir.equals(other.dir)
+            && mayHaveRun();
+    }
+
     Path dir() { return dir; }
 
     Manifest manifest() { return manifest; }

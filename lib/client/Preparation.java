@@ -112,14 +112,19 @@ final class Preparation {
      * comes later finds the batch begun that is to send it, for its lock is held.
      */
     private static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
-        try (var lock = FolderLock.on(resend.folder(), note)) {
-            var now = new Journal(resend.folder()).parts().map(Part::id).toList();
-            for (int part = 0; part < now.size(); part++)
-                if (!now.get(part).equals(resend.batchIds().get(part)))
-                    throw new IllegalStateException("submit: part " + (part + 1) + " of "
-                        + resend.folder().getFileName()
-                        + " was submitted anew meanwhile, so nothing of it is sent again; run again");
-        }
+        resend.batchIds().forEach((folder, ids) -> {
+            try (var lock = FolderLock.on(folder, note)) {
+                checkUnchanged(folder, ids);
+            }
+        });
+    }
+
+    private static void checkUnchanged(Path folder, List<String> ids) {
+        var now = new Journal(folder).parts().map(Part::id).toList();
+        for (int part = 0; part < now.size(); part++)
+            if (!now.get(part).equals(ids.get(part)))
+                throw new IllegalStateException("submit: part " + (part + 1) + " of " + folder.getFileName()
+                    + " was submitted anew meanwhile, so nothing of it is sent again; run again");
     }
 
     /** Returns the name that a batch is kept under that was submitted elsewhere. */

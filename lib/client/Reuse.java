@@ -6,18 +6,21 @@ import static sheaf.Messages.count;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -155,7 +158,10 @@ final class Reuse {
         return new ArrayDeque<>(answers.values());
     }
 
-    /** Returns what came of an earlier request, if that was this one and has an answer; else null. */
+    /**
+     * Returns what came of an earlier request, if that was this one and has an answer; else null.
+     * @throws IllegalStateException if an answer may be in a file that has not come, or not whole
+     */
     private Found found(int entry, String body) {
         long where = found[(int) entries[entry] & (1 << NUMBER_BITS) - 1];
         var batch = earlier.get((int) (where >>> Integer.SIZE));
@@ -194,6 +200,7 @@ final class Reuse {
         private final Journal journal;
         private final Watch watch;
         private final List<Watch> retries;                // oldest first
+        private final Set<Path> forgotten = new HashSet<>();  // folders of those that their provider knows no more
         private long wanted;                              // how many of its requests may be asked for again
         private final boolean mayAsk;                     // else only what is on this disk counts
         private Optional<Exchanges> exchanges;            // null: not yet looked for; empty: none is here
@@ -202,18 +209,11 @@ final class Reuse {
                 Function<Manifest.Address, Connection> connect, boolean mayAsk) {
             this.journal = journal;
             this.mayAsk = mayAsk;
-            this.watch = watch(journal, provider);
-            this.retries = all.stream()
-                .filter(later -> later.manifest().resendOf().equals(journal.manifest().digest()) && later.mayHaveRun())
+            this.watch = Watch.of(journal, provider, false);
+            this.retries = all.stream().filter(later -> later.isRetryOf(journal))
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> watch(later, later.isAt(provider) ? provider
-                    : connect.apply(later.manifest().provider()))).toList();
-        }
-
-        private static Watch watch(Journal journal, Connection provider) {
-            var state = new BatchState(provider);
-            state.attach(journal);
-            return new Watch(state, false);
+                .map(later -> Watch.of(later, later.isAt(provider) ? provider
+                    : connect.apply(later.manifest().provider()), false)).toList();
         }
 
         /** What is being answered would be paid twice. */
@@ -231,14 +231,21 @@ final class Reuse {
         }
 
         /** A provider forgets batches, and a local server may have been started anew on an empty store. */
-        private static boolean isThere(Watch watch) {
+        private boolean isThere(Watch watch) {
             try {
                 watch.refresh("submit");
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
+                forgotten.add(watch.state().journal().dir());
                 return false;
             }
+        }
+
+        /** Whether a file that has not come, or not whole, may answer it. */
+        private boolean mayAnswer(Exchange exchange) {
+            return !exchange.ok() && exchange.attempts().stream().anyMatch(attempt -> attempt.mayBeAnswered()
+                && !forgotten.contains(attempt.batch().journal().dir()));
         }
 
         IllegalStateException comesShort() {
@@ -253,10 +260,9 @@ final class Reuse {
             if (exchanges == null) exchanges = mayAsk ? asked() : here();
             if (exchanges.isEmpty()) return mayComeYet(index) ? unanswered(index) : null;
             var exchange = exchanges.get().at(index);
-            if (exchange.hasAnswer()) return new Found(exchange.answerLine(), exchange.source(), exchange.ok());
-            if (!mayAsk) return isAllHere() ? null : unanswered(index);
-            if (exchange.mayBeInAShortFile()) throw comesShort();
-            return null;
+            if (mayAsk && mayAnswer(exchange)) throw comesShort();
+            return exchange.answerLine().map(line -> new Found(line, exchange.source(), exchange.ok()))
+                .orElseGet(() -> mayAsk || isAllHere() ? null : unanswered(index));
         }
 
         private Found unanswered(long index) {
@@ -264,17 +270,13 @@ final class Reuse {
         }
 
         private Optional<Exchanges> asked() {
-            return Optional.of(merged(watch.collect(), retries.stream().map(Watch::collect)));
+            return Optional.of(retries.stream().map(Watch::collect).reduce(watch.collect(), Exchanges::mergeSame));
         }
 
         /** Returns what was fetched by an earlier look. */
         private Optional<Exchanges> here() {
-            return watch.fetched().map(first ->
-                merged(first, retries.stream().flatMap(retry -> retry.fetched().stream())));
-        }
-
-        private static Exchanges merged(Exchanges first, Stream<Exchanges> retries) {
-            return retries.filter(Exchanges::hasAnswers).reduce(first, Exchanges::merge);
+            return watch.fetched().map(first -> retries.stream().flatMap(retry -> retry.fetched().stream())
+                .reduce(first, Exchanges::mergeSame));
         }
 
         private boolean isAllHere() {

@@ -323,11 +323,11 @@ final class Settings implements Cloneable {
      * @param title what the user chose, such as {@code films-retry}
      * @param batchName the earlier batch's name
      * @param origin the digest of the batch in which these requests were first sent
-     * @param folder the earlier batch's, under {@code ~/.sheaf}
-     * @param batchIds the ids that its parts had when the requests were chosen
+     * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
+     *     by folder
      * @param growing whether truncated ones get twice the limit of tokens
      */
-    record Resend(String title, String batchName, String origin, Path folder, List<String> batchIds, String endpoint,
+    record Resend(String title, String batchName, String origin, Map<Path, List<String>> batchIds, String endpoint,
                   List<String> rowColumns, List<String> promptColumns, long size, boolean growing,
                   Supplier<Stream<Sent>> requests) {}
 

@@ -142,9 +142,10 @@ public class Vocabulary {
             return batch.path(field).isTextual() ? batch.path(field).asText() : "";
         }
 
-        /** Whether something of it runs or has run. */
+        /** Whether something of it runs or ran: what failed later has a file, or counts answers and names it late. */
         boolean hasRun() {
-            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
+            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty()
+                || requestCounts.completed() > 0;
         }
 
         /** The ids of all its files. */
@@ -166,8 +167,7 @@ public class Vocabulary {
          */
         boolean lacksItsFiles() {
             boolean hasAnswers = status.equals(Status.COMPLETED) || answerCount() > 0;
-            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
-                && errorFileId.isEmpty() && hasAnswers;
+            return status.isTerminal() && outputFileId.isEmpty() && errorFileId.isEmpty() && hasAnswers;
         }
 
         Part as(Status other) {

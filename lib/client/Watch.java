@@ -40,6 +40,16 @@ final class Watch {
         this.isQuiet = isQuiet;
     }
 
+    /** Looks after a batch that is kept here. */
+    static Watch of(Journal journal, Connection provider, boolean isQuiet) {
+        var state = new BatchState(provider);
+        state.attach(journal);
+        return new Watch(state, isQuiet);
+    }
+
+    /** Looks after another one, as quietly. */
+    Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet); }
+
     BatchState state() { return state; }
 
     Report report() { return report; }

@@ -235,9 +235,9 @@ class AskTest {
             + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
         server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
 
-        for (int run = 1; run <= 2; run++)
-            assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--resend-missing")).toArray(String[]::new))
-                .status());
+        for (var repair : List.of("0", "1"))
+            assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--resend-missing", "--repair", repair))
+                .toArray(String[]::new)).status());
 
         assertTrue(text("gone.csv").contains(",succeeded,Hi,"), text("gone.csv"));
         assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST /v1/batches")).count());
@@ -265,6 +265,37 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
+    }
+
+    @Test void theTokensOfARepairAreInTheTotal() {
+        var cut = new AtomicInteger(1);
+        server.answer(body -> cut.getAndDecrement() > 0 ? Reply.text("half an").finishReason("length")
+            : Reply.text("half an answer"));
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1", "-o", at("out.csv"));
+
+        assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (1 succeeded; 4 tokens in, 5 out)\n"), run.err());
+    }
+
+    @Test void whatARepairLeavesOutIsSaidInOptions() {
+        server.loseLine("request-1");
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1");
+
+        assertTrue(run.err().contains("repair: 1 request left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again\n"), run.err());
+    }
+
+    @Test void howToComeByTheRestOfAnEarlierAskIsSaidInOptions() {
+        server.loseLine("request-1");
+        file("rows.csv", "q\na\nb\nc\n");
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "2");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"));
+
+        assertTrue(run.err().matches("(?s).*submit: not all answers of rows-\\w+ have come, and what may be answered "
+            + "would be paid twice; ask for them: ./jbang results rows-\\w+, or ask anew under another --name\n"),
+            run.err());
     }
 
     @Test void onlyTheRowsThatAreNewAreSent() {
