@@ -1,7 +1,6 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;

@@ -17,7 +17,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import sheaf.Vocabulary.CsvOption;
 
 /** Results as a CSV file: its columns, its lines, and no cell that a spreadsheet would take for a formula. */
