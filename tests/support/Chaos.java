@@ -110,10 +110,10 @@ public final class Chaos {
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
         this.landsLate = Math.floorMod(seed, LATE) == 0;
         this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
-        boolean repairs = random.nextInt(4) == 0;
-        this.repairs = shortAnswers == null ? repairs : Math.floorMod(seed, REPAIRED * SHORT) == 0;
-        this.isBeside = Math.floorMod(seed, STRANGE) == 1;
         this.isReplaced = Math.floorMod(seed, STRANGE) == 3;
+        boolean repairs = random.nextInt(4) == 0;
+        this.repairs = shortAnswers == null ? repairs && !isReplaced : Math.floorMod(seed, REPAIRED * SHORT) == 0;
+        this.isBeside = Math.floorMod(seed, STRANGE) == 1;
         this.jumps = Math.floorMod(seed, JUMPS) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
@@ -296,7 +296,7 @@ public final class Chaos {
 
     private List<String> expected() {
         return IntStream.range(0, rows).boxed().flatMap(n -> models.stream()
-            .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
+            .map(model -> n + " " + model + " " + text(model, prompt(n)))).toList();
     }
 
     private BatchServer.Options options(Path store) {
@@ -336,12 +336,15 @@ public final class Chaos {
         return 4L * perPart * (1 + chance.nextInt(3));       // a prompt has four words
     }
 
+    /** Returns what the engine answers; a server that was started anew may take its batches up as a mere echo. */
+    private String text(String model, String prompt) { return isReplaced ? prompt : model + ": " + prompt; }
+
     private Reply answer(JsonNode body) {
         LockSupport.parkNanos(latency * 1_000L);
         var model = body.get("model").asText();
         var prompt = body.at("/messages/0/content").asText();
         return asked.merge(model + prompt, 1, Integer::sum) <= breaks(prompt, model)
-            ? Reply.error(503, "overloaded", "come again") : Reply.text(model + ": " + prompt);
+            ? Reply.error(503, "overloaded", "come again") : Reply.text(text(model, prompt));
     }
 
     /** Returns how often a request breaks at the engine when it is first sent. */
