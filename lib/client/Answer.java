@@ -82,6 +82,4 @@ final class Answer {
 
     /** Returns who declined to answer, in their words: a filter's error, or the model's refusal. */
     String refusal() { return isError() ? error() : body.refusal(); }
-
-
 }
