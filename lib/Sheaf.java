@@ -10,6 +10,7 @@
 //SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
+//SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
@@ -22,21 +23,26 @@
 //SOURCES client/Progress.java
 //SOURCES client/PlainValues.java
 //SOURCES client/Templates.java
-//SOURCES client/Answer.java
 //SOURCES client/Html.java
+//SOURCES client/Fault.java
+//SOURCES client/Content.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
+//SOURCES client/Ending.java
 //SOURCES client/Written.java
 //SOURCES client/Settings.java
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java
+//SOURCES client/Answer.java
 //SOURCES client/SentRequests.java
 //SOURCES client/Journal.java
 //SOURCES client/Staging.java
+//SOURCES client/UploadedFile.java
 //SOURCES client/Submission.java
 //SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java
@@ -417,8 +423,9 @@ public final class Sheaf extends Vocabulary {
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
-         * Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code
-         * /v1/chat/completions}.
+         * Returns a draft for another endpoint: {@code /v1/responses}, {@code /v1/completions}, {@code /v1/embeddings}
+         * or {@code /v1/moderations}. If not called, {@code /v1/chat/completions}.
+         * @throws IllegalArgumentException for any other, whose requests only {@link #requests} brings
          */
         public Draft endpoint(String path) { return with(settings.endpoint(path)); }
 
@@ -781,7 +788,8 @@ public final class Sheaf extends Vocabulary {
 
     /**
      * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its
-     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
+     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.answeredBy}}}, {@code
+     * {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
         /** What {@link #toCsv} adds to the columns of the rows. */
@@ -892,7 +900,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
          * cell that a spreadsheet would take for a formula begins with an apostrophe; a number never does. A file that
-         * is there is written anew if a batch of this name wrote it and nobody changed it since.
+         * is there is written anew if a batch of this name wrote it and nobody changed it since. To be named are also
+         * {@code result.rawText}, whatever text came, whole or not, and {@code result.reasoning}; where several answers
+         * were asked for, there are {@code result.text2} and so on.
          * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
          */
         public void toCsv(String file, String... columns) { toCsv(file, Set.of(), columns); }
@@ -957,8 +967,14 @@ public final class Sheaf extends Vocabulary {
         /** Returns the name of the template that made the prompt. */
         public String template() { return exchange.template(); }
 
-        /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
+        /** Returns the model that was asked for. */
         public String model() { return exchange.model(); }
+
+        /**
+         * Returns the model that the response names, such as the one that an alias stands for, or the only one of a
+         * server that answers to any name; "" where no response came, or it names none.
+         */
+        public String answeredBy() { return exchange.answeringModel(); }
 
         /** Returns how the request ended. */
         public Outcome outcome() { return exchange.outcome(); }
@@ -967,13 +983,26 @@ public final class Sheaf extends Vocabulary {
         public boolean ok() { return exchange.ok(); }
 
         /**
-         * Returns the answer.
+         * Returns the answer: a text; the arguments of the tool that it calls, an embedding or the verdict of a
+         * moderation as JSON.
          * @throws IllegalStateException if no whole answer came, with this request's error
          */
         public String text() { return exchange.text(); }
 
         /** Returns whatever text came, whole or not; "" if none. */
         public String rawText() { return exchange.rawText(); }
+
+        /** Returns the text of each answer, whole or not, where {@code with("n", 3)} asks for several. */
+        public List<String> texts() { return exchange.texts(); }
+
+        /** Returns what the model thought before it answered, which is no part of the text; "" where it says nothing. */
+        public String reasoning() { return exchange.reasoning(); }
+
+        /**
+         * Returns an embedding, however it was encoded.
+         * @throws IllegalStateException if no whole answer came, or it is none
+         */
+        public float[] vector() { return exchange.vector(); }
 
         /** Returns the body of the provider's response; a missing node where none came. */
         public JsonNode json() { return exchange.json(); }

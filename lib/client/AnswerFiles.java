@@ -43,7 +43,7 @@ final class AnswerFiles {
         for (var part : journal.parts().toList())
             if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
         if (journal.collected().count() == journal.partCount()) sweep();
-        return isNew;
+        return isNew || !Files.exists(journal.answersIndex());    // of a file that could not be fetched it went too
     }
 
     /** Once all has come, what a killed process had begun to fetch is of no use. */

@@ -142,16 +142,16 @@ final class Answers {
         var part = part(index);
         var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
         if (own != null) return own;
-        var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
+        var first = Fault.of(part).stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
         if (part.id().isEmpty()) return "never submitted" + (first.isEmpty() ? "; the batch was cancelled" : first);
         boolean hasFailed = part.status().equals(Status.FAILED);
         return part.id() + " " + part.status() + (hasFailed ? " before any request ran" + first : "");
     }
 
     private Map<Long, String> byRequest(Part part) {
-        var found = requests.at(part.number(), part.faults().stream().map(Vocabulary.Fault::line).toList());
+        var found = requests.at(part.number(), Fault.of(part).stream().map(Fault::line).toList());
         var byRequest = new HashMap<Long, String>();
-        for (var fault : part.faults())
+        for (var fault : Fault.of(part))
             if (found.containsKey(fault.line())) byRequest.putIfAbsent(found.get(fault.line()), fault.describe());
         return byRequest;
     }

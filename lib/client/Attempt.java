@@ -3,10 +3,8 @@ package sheaf;
 import static sheaf.Messages.clip;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Optional;
-import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 
@@ -82,11 +80,14 @@ final class Attempt {
     /** Returns the line that answered. */
     ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }
 
-    String rawText() { return answer().map(Answer::text).orElse(""); }
+    /** Returns what came; one that says nothing where nothing did. */
+    Body body() { return answer().map(Answer::body).orElse(Body.NONE); }
 
-    JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
+    String rawText() { return body().text(); }
 
-    String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
+    JsonNode json() { return body().json(); }
+
+    String finishReason() { return body().finishReason(); }
 
     Usage usage() { return Usage.of(json().path("usage")); }
 
@@ -95,16 +96,11 @@ final class Attempt {
         return switch (outcome()) {
             case SUCCEEDED -> "";
             case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
-            case REFUSED -> clip("the model declined: " + refusal(), 300);
-            case INVALID -> "the answer holds no text";
+            case REFUSED -> clip("the model declined: " + answer().map(Answer::refusal).orElse(""), 300);
+            case INVALID -> body().invalidity();
             case MISSING -> answers.missingError(index);
             case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                 .orElseGet(() -> answers.batchError(index));
         };
-    }
-
-    private String refusal() {
-        return Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
-            .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason());
     }
 }

@@ -17,14 +17,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import sheaf.Vocabulary.CsvOption;
 
 /** Results as a CSV file: its columns, its lines, and no cell that a spreadsheet would take for a formula. */
 final class CsvExport {
     /** What is added to the columns of the rows. */
     static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.outcome", "result.text", "result.error");
+        "result.answeredBy", "result.outcome", "result.text", "result.error");
+    private static final String RAW_TEXT = "result.rawText";
+    /** What else may be named: what came, whole or not, how it was thought of, and each further text of several. */
+    private static final Pattern FURTHER_COLUMN = Pattern.compile("result[.](rawText|reasoning|text([1-9][0-9]{0,4}))");
     private static final List<String> OWN_COLUMNS_IF_WIDE = List.of("result.customId", "result.text", "result.error");
     private static final byte[] BYTE_ORDER_MARK = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
     /**
@@ -70,12 +72,17 @@ final class CsvExport {
 
     private Set<String> all(List<String> ownColumns) {
         var all = new LinkedHashSet<>(rowColumns);
-        all.addAll(ownColumns);
+        for (var column : ownColumns) {
+            all.add(column);
+            if (column.equals("result.text"))
+                for (int number = 2; number <= exchanges.textsPerAnswer(); number++) all.add(column + number);
+        }
+        if (options.contains(CsvOption.RAW)) all.add(RAW_TEXT);
         return all;
     }
 
     private void checkKnown(String column) {
-        if (rowColumns.contains(column) || OWN_COLUMNS.contains(column) || column.startsWith("result.row.")) return;
+        if (rowColumns.contains(column) || isOfAResult(column) || column.startsWith("result.row.")) return;
         throw new IllegalArgumentException("toCsv: no column " + visible(column) + "; there are: "
             + visible(all(OWN_COLUMNS)));
     }
@@ -95,7 +102,11 @@ final class CsvExport {
     }
 
     private static boolean isOfAnAnswer(String column) {
-        return OWN_COLUMNS.contains(column) && !column.equals("result.customId");
+        return isOfAResult(column) && !column.equals("result.customId");
+    }
+
+    private static boolean isOfAResult(String column) {
+        return OWN_COLUMNS.contains(column) || FURTHER_COLUMN.matcher(column).matches();
     }
 
     void writeTo(OutputStream out) throws IOException {
@@ -128,7 +139,19 @@ final class CsvExport {
         if (column.answer >= line.size()) return "";
         var joined = column.answer < 0 ? shared : line.get(column.answer);
         if (joined == null) return "";
-        return guarded(writable(column.name, Json.cell(Templates.value(column.value, joined))));
+        return guarded(writable(column.name, Json.cell(value(column.value, joined))));
+    }
+
+    private static Object value(String column, Map<String, Object> joined) {
+        var further = FURTHER_COLUMN.matcher(column);
+        if (further.matches() && further.group(2) != null) return text(Integer.parseInt(further.group(2)), joined);
+        var value = Templates.value(column, joined);
+        return value == null && column.equals(RAW_TEXT) ? Templates.value("result.text", joined) : value;
+    }
+
+    private static Object text(int number, Map<String, Object> joined) {
+        return Templates.value("result.texts", joined) instanceof List<?> texts && number <= texts.size()
+            ? texts.get(number - 1) : null;
     }
 
     private String guarded(String cell) {

@@ -67,6 +67,9 @@ final class Exchange {
 
     String model() { return shown.model(); }
 
+    /** Returns the model that the response names; "" where none came, or it names none. */
+    String answeringModel() { return shown.body().model(); }
+
     String firstId() { return answers.requests().firstId(index); }
 
     /** Returns every time that it was sent, as far as is known here. */
@@ -101,6 +104,21 @@ final class Exchange {
     }
 
     String rawText() { return shown.rawText(); }
+
+    /** Returns the text of each answer that was asked for, whole or not. */
+    List<String> texts() { return shown.body().texts(); }
+
+    String reasoning() { return shown.body().reasoning(); }
+
+    /** Returns an embedding. */
+    float[] vector() {
+        try {
+            return Json.MAPPER.readValue(text(), float[].class);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("vector: " + customId() + " is no embedding; it says: "
+                + clip(text(), 80), e);
+        }
+    }
 
     /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
     boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
@@ -141,8 +159,11 @@ final class Exchange {
 
     /** Returns the last thing that the request says to the model. */
     String prompt() {
-        var messages = shown.request().at("/body/messages");
-        return Answer.content(messages.path(messages.size() - 1).path("content"));
+        var body = shown.request().path("body");
+        var said = Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
+            .findFirst().orElse(body);
+        var last = said.isArray() ? said.path(said.size() - 1) : said;
+        return Content.plain(last.has("content") ? last.path("content") : last);
     }
 
     /** Returns what it takes to send the request once more, as it was sent last. */
@@ -160,9 +181,13 @@ final class Exchange {
         result.put("customId", customId());
         result.put("template", template());
         result.put("model", model());
+        result.put("answeredBy", answeringModel());
         result.put("outcome", outcome().toString());
         if (ok()) result.put("text", text());
         else result.put("error", error());
+        if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
+        if (texts().size() > 1) result.put("texts", texts());
+        if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
         var joined = new LinkedHashMap<>(row());
         if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
         joined.put("result", result);

@@ -14,6 +14,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.LongFunction;
@@ -26,12 +28,15 @@ import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
+    private static final int MOST_TEXTS = 128;            // that a provider sends
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
     private final boolean isChosen;                       // by only(...): then retry() takes them all
     private final String name;
     private Map<Outcome, Long> counts;
+    private Map<String, Set<String>> answeringModels;      // by the model that was asked for
+    private int mostTexts;                                // that one of them has
     private Usage usage;                                  // of all; null: not yet summed up
 
     Exchanges(Answers answers) {
@@ -73,16 +78,28 @@ final class Exchanges {
         return usage;
     }
 
+    /** Returns which models answered in the place of which, as the responses name them; only names that differ. */
+    Map<String, Set<String>> answeringModels() {
+        if (answeringModels == null) tally();
+        return answeringModels;
+    }
+
     private void tally() {
         var tally = new EnumMap<Outcome, Long>(Outcome.class);
+        var models = new TreeMap<String, Set<String>>();
         var paid = new HashMap<Path, Paid>();
         for (var i = stream().iterator(); i.hasNext(); ) {
             var exchange = i.next();
             tally.merge(exchange.outcome(), 1L, Long::sum);
+            mostTexts = Math.max(mostTexts, exchange.texts().size());
+            if (!exchange.answeringModel().isEmpty())
+                models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
             for (var attempt : exchange.attempts())
                 paid.computeIfAbsent(attempt.batch().journal().dir(), batch -> new Paid(attempt.batch())).add(attempt);
         }
         counts = Collections.unmodifiableMap(tally);
+        models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
+        answeringModels = models;
         if (usage == null) usage = paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
     }
 
@@ -214,6 +231,15 @@ final class Exchanges {
         if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
         columns.remove("result");
         return columns;
+    }
+
+    /**
+     * Returns how many texts an answer has: as many as were asked for, whatever came. A server may send more, and what
+     * a file of requests asks for is its own.
+     */
+    int textsPerAnswer() {
+        counts();
+        return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 
     @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }

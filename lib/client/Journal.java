@@ -185,6 +185,9 @@ final class Journal {
 
     String fileId(int part) { return state(part).fileId(); }
 
+    /** Returns a part's input file as its provider described it when it came there. */
+    JsonNode file(int part) { return state(part).file; }
+
     /** Returns when a part's input file came to the provider, if that said so. */
     Optional<Instant> uploadedAt(int part) { return Json.instant(state(part).file.path("created_at")); }
 

@@ -31,6 +31,9 @@ final class Settings implements Cloneable {
     /** The key in a batch's metadata that tells whose it is. */
     static final String METADATA_KEY = "sheaf";
     private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
+    /** The endpoints whose requests are made of prompts. */
+    private static final List<String> ROUTES =
+        List.of("/chat/completions", "/responses", "/completions", "/embeddings", "/moderations");
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
     String name;                                          // null: the data's
     List<Text> models = List.of();
@@ -162,6 +165,10 @@ final class Settings implements Cloneable {
     Settings endpoint(String path) {
         if (!given("endpoint", path).startsWith("/"))
             throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+        if (!ROUTES.contains(route(path)))
+            throw new IllegalArgumentException("endpoint: " + clip(path, 60)
+                + " takes no prompts that Sheaf could write; there are /v1" + String.join(", /v1", ROUTES)
+                + "; for any other, requests(file) has whole lines");
         return with(s -> s.endpoint = path);
     }
 

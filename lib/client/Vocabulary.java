@@ -3,7 +3,6 @@ package sheaf;
 import static sheaf.Messages.count;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.openai.errors.OpenAIServiceException;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -14,7 +13,6 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /** The words that the door and its rooms share: plain values in OpenAI's terms, which {@code Sheaf} passes on. */
 public class Vocabulary {
@@ -57,7 +55,9 @@ public class Vocabulary {
         /** A byte order mark first, by which Excel knows UTF-8; Python's csv module takes it for a part of a name. */
         BOM,
         /** Cells as they are, also those that a spreadsheet takes for a formula: read back, they are the same. */
-        FORMULAS
+        FORMULAS,
+        /** With the column {@code result.rawText}: whatever text came, also of an answer that is not whole. */
+        RAW
     }
 
     /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
@@ -179,49 +179,21 @@ public class Vocabulary {
         /** Whether the provider has it, and has not ended it. */
         boolean isGoing() { return !status.isTerminal() && !isWaiting(); }
 
-        /** Whether it failed only because there was no room for it: its file is as good as it was. */
-        boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
-                || BatchException.NO_ROOM.matcher(fault.message()).find());
-        }
-
-        /**
-         * The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere.
-         */
-        List<Fault> faults() {
-            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
-            var list = errors.isObject() ? errors.path("data") : errors;
-            if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
-            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
-            return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
-        }
-
         @Override public String toString() {
             return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]";
         }
     }
 
-    /** A fault that the provider found in an input file; line 0 is unknown. */
-    record Fault(long line, String message, String code) {
-        static Fault of(JsonNode error) {
-            if (error.isTextual()) return new Fault(0, error.asText(), "");
-            return new Fault(error.path("line").asLong(), error.path("message").asText(""),
-                error.path("code").asText(""));
-        }
-
-        String describe() {
-            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
-            return (code.isBlank() ? message : message + " (" + code + ")").strip();
-        }
-    }
-
     /** How one request ended; every request ends in exactly one of these. */
     public enum Outcome {
-        /** An answer came, whole. */
+        /** An answer came, whole: a text, arguments of tools, an embedding or a verdict. */
         SUCCEEDED,
-        /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
+        /**
+         * The request was refused or broke: an HTTP error, one inside of a response, a fault of the provider, or of the
+         * input file.
+         */
         ERRORED,
-        /** The answer is not what was asked for: it holds no text. */
+        /** The answer holds no text, only reasoning, or ended in a word that nobody knows: it may not be whole. */
         INVALID,
         /** The answer was cut at the token limit. */
         TRUNCATED,
@@ -306,8 +278,6 @@ public class Vocabulary {
     public static final class BatchException extends RuntimeException {
         static final String QUEUE_FULL = "token_limit_exceeded";
         static final Pattern NO_ROOM = Pattern.compile("(?i)enqueued token");
-        private static final Pattern NO_FILE =
-            Pattern.compile("(?i)\\bfile\\b.*(not found|not exist|no such)|(not find|no such) (input )?file");
         private final int status;
         private final String code;
         private final String param;
@@ -337,16 +307,16 @@ public class Vocabulary {
             explained = cause.explained;
         }
 
-        /** A cause that says what must not be said is left out. */
-        BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
-                               Duration retryAfter) {
-            super(message, isSecret ? null : cause);
-            this.status = cause.statusCode();
-            this.code = error.path("code").asText("");
-            this.param = error.path("param").asText("");
+        /** A call that was refused; a cause that says what must not be said is left out. */
+        BatchException(String message, int status, String code, String param, Duration retryAfter, boolean explained,
+                       Throwable cause) {
+            super(message, cause);
+            this.status = status;
+            this.code = code;
+            this.param = param;
             this.batchId = "";
             this.retryAfter = retryAfter;
-            this.explained = error.isTextual() || error.path("message").isTextual();
+            this.explained = explained;
         }
 
         /** Whether the provider has no room for another batch now. */
@@ -357,11 +327,6 @@ public class Vocabulary {
 
         /** Whether the account is empty: no wait fills it. */
         boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
-
-        /** Whether the file just uploaded cannot be seen, or is no longer there. */
-        boolean isFileMissing() {
-            return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
-        }
 
         /** Whether something between here and the provider spoiled its answer. */
         boolean isGarbled() { return status >= 200 && status < 300; }

@@ -122,7 +122,7 @@ final class Watch {
     }
 
     private void rememberEnd(Part part) {
-        if (state.isKept() && part.foundNoRoom()) {
+        if (state.isKept() && Fault.isNoRoom(part)) {
             waitForRoom(part);
             return;
         }
@@ -138,7 +138,7 @@ final class Watch {
     private void waitForRoom(Part part) {
         boolean isAlone = state.parts().stream()
             .noneMatch(other -> other.isGoing() && other.number() != part.number());
-        var full = new BatchException(part.faults().get(0).describe(), BatchException.QUEUE_FULL, part.id());
+        var full = new BatchException(Fault.of(part).get(0).describe(), BatchException.QUEUE_FULL, part.id());
         queue.refused(full, Duration.ZERO, isAlone);
         var journal = state.journal();
         try (var lock = FolderLock.on(journal.dir(), this::note)) {

@@ -31,6 +31,10 @@ final class CsvOptions {
         description = "leaves cells of the .csv file as they are; without it, no text begins a formula")
     boolean formulas;
 
+    @Option(names = "--raw",
+        description = "adds the column result.rawText to the .csv file: what came, also of an answer that is not whole")
+    boolean raw;
+
     /** Refuses what is said of a CSV file where none is written. */
     void check(String out) {
         if (out != null && FileFormat.ending(out).equals("csv")) return;
@@ -43,7 +47,8 @@ final class CsvOptions {
     /** Refuses a column that no row has, while nothing has been sent. */
     void checkColumns(Data rows) {
         var unknown = new LinkedHashSet<>(columns);
-        unknown.removeIf(column -> Results.COLUMNS.contains(column) || column.startsWith("result.row."));
+        unknown.removeIf(column -> Results.COLUMNS.contains(column)
+            || column.matches("result[.](row[.].*|rawText|reasoning|text[0-9]+)"));
         if (unknown.isEmpty()) return;
         var known = new LinkedHashSet<String>();
         try (var all = rows.open()) {
@@ -67,6 +72,7 @@ final class CsvOptions {
         var options = EnumSet.noneOf(CsvOption.class);
         if (wide) options.add(CsvOption.WIDE);
         if (bom) options.add(CsvOption.BOM);
+        if (raw) options.add(CsvOption.RAW);
         if (formulas) options.add(CsvOption.FORMULAS);
         return options;
     }

@@ -108,7 +108,7 @@ class ask implements Callable<Integer> {
         output.checkOwner(draft::checkOutput);
         var batch = draft.submit();
         isSent = true;
-        return write(batch.results());
+        return write(sending.resent(batch.results()));
     }
 
     private void checkPrompts() {
@@ -146,7 +146,7 @@ class ask implements Callable<Integer> {
         System.err.println("ask: " + failed.size() + " of " + results.size() + " requests "
             + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
             + "); result.error says why"
-            + (sending.repairs() ? "" : ", and --repair 1 sends again what may end better"));
+            + sending.advice(failed.counts().keySet()));
         return 1;
     }
 

@@ -244,6 +244,14 @@ class AnswersTest {
             + status + "; its file is gone, and the requests in it count as missing\n"), said);
     }
 
+    @Test void whatIsGoneIsMissingAgainTheNextTime() {
+        scripted.completed(success("request-1", "Hello"), "");
+        scripted.on("GET " + OUTPUT, Answer.status(404));
+
+        for (int run = 1; run <= 3; run++)
+            assertEquals(Map.of(Outcome.MISSING, 1L), ask("1").submit().results().counts());
+    }
+
     @Tag("C36")
     @Test void resultsLargerThanTheHeapAreReadInInputOrder() throws Exception {
         server = BatchServer.start().reply(text -> text + " " + "x".repeat(60_000)).shuffleOutput();

@@ -55,8 +55,9 @@ class CsvExportTest {
         batch().provider(here()).quiet().model("m").prompts("{{n}}", rows(Map.of("=A1", "1", "n", "-2"))).submit()
             .results().toCsv(out());
 
-        assertEquals("'=A1,n,result.customId,result.template,result.model,result.outcome,result.text,result.error\n"
-            + "1,-2,request-1,prompt-1,m,succeeded,-2,\n", written());
+        assertEquals("'=A1,n,result.customId,result.template,result.model,result.answeredBy,result.outcome,"
+            + "result.text,result.error\n"
+            + "1,-2,request-1,prompt-1,m,m,succeeded,-2,\n", written());
     }
 
     @Test void excelKnowsUtf8ByAByteOrderMark() throws IOException {
@@ -140,7 +141,7 @@ class CsvExportTest {
             () -> results(List.of("x")).toCsv(out(), Set.of(CsvOption.WIDE), "val\u00a0ue"));
 
         assertEquals("toCsv: no column val<U+00A0>ue; there are: value, result.customId, result.template, "
-            + "result.model, result.outcome, result.text, result.error", fault.getMessage());
+            + "result.model, result.answeredBy, result.outcome, result.text, result.error", fault.getMessage());
     }
 
     private Results results(List<String> texts) {

@@ -239,6 +239,9 @@ class DraftTest {
         assertSays("submit: \"You are {{role}}.\" has no data; give it as prompts(text, csv(...))",
             () -> m.system("You are {{role}}.").prompts("a").preview(1));
         assertSays("customId: there is no data to make ids from", () -> m.customId("x").prompts("a").preview(1));
+        assertSays("endpoint: /v1/images/generations takes no prompts that Sheaf could write; there are "
+            + "/v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations; for any other, "
+            + "requests(file) has whole lines", () -> m.endpoint("/v1/images/generations"));
         assertSays("endpoint: /v1/embeddings takes no messages; drop system(...)",
             () -> m.endpoint("/v1/embeddings").system("s").prompts("a").preview(1));
         assertSays("rows: a array is not a row; give rows(List.of(...)), or rows(() -> stream)".replace("a array",

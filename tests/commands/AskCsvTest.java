@@ -103,14 +103,17 @@ class AskCsvTest {
         "-d nan.jsonl --separator ; | separator: only CSV has one, and FILE is none",
         "-d acc.csv --separator ;; | separator: \";;\" is not one character, nor tab",
         "-d koeln.csv --columns stadt,txt,result.text,result.txt -o out.csv | columns: there is no txt, result.txt; "
-            + "there are: stadt, text, result.customId, result.template, result.model, result.outcome, result.text, "
+            + "there are: stadt, text, result.customId, result.template, result.model, result.answeredBy, "
+            + "result.outcome, result.text, "
             + "result.error",
         "-d nbsphead.csv --columns text -o out.csv | columns: there is no text; there are: id, text<U+00A0>, "
-            + "result.customId, result.template, result.model, result.outcome, result.text, result.error",
+            + "result.customId, result.template, result.model, result.answeredBy, result.outcome, result.text, "
+            + "result.error",
         "-d koeln.csv --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "-d koeln.csv --columns text -o out.jsonl | columns: only a CSV file is written so; give --out FILE.csv",
         "Hi --columns text -o out.csv | columns: there is no text; there are: prompt, result.customId, "
-            + "result.template, result.model, result.outcome, result.text, result.error",
+            + "result.template, result.model, result.answeredBy, result.outcome, result.text, "
+            + "result.error",
         "Hi --header text | header: there are no rows; give --data FILE"})
     void aMistakeNamesTheOptionAndNothingIsSent(String arguments, String sentence) {
         var words = ("-m m " + (arguments.startsWith("Hi") ? "" : "-p {{text}} ") + arguments).split(" ");

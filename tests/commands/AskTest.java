@@ -32,7 +32,8 @@ import sheaf.support.Signals;
 /** The command ask: what can be done without Java. */
 class AskTest {
     static final Path PROJECT = Project.root();
-    static final String HEADER = "result.customId,result.template,result.model,result.outcome,result.text,result.error";
+    static final String HEADER = "result.customId,result.template,result.model,result.answeredBy,"
+        + "result.outcome,result.text,result.error";
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
     boolean isTerminal;
@@ -58,8 +59,8 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertEquals("prompt," + HEADER + "\n"
-            + "What is {{umami}}?,request-1,prompt-1,echo,succeeded,What is {{umami}}?,\n"
-            + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
+            + "What is {{umami}}?,request-1,prompt-1,echo,echo,succeeded,What is {{umami}}?,\n"
+            + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
@@ -154,7 +155,8 @@ class AskTest {
     void standardInputIsReadAsWhatItIs(String rows) {
         var run = piping(rows, "-m", "echo", "-p", "{{q}}", "-d", "-");
 
-        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"x\"}}\n", run.out());
         assertEquals(0, run.status());
         assertTrue(run.err().contains("; kept in " + only(dir.resolve("home/batches"), "stdin-")), run.err());
@@ -211,7 +213,48 @@ class AskTest {
         assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
             + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
             + "what may end better\n"), run.err());
-        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,errored,,400 too bad\n"), text("out.CSV"));
+        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,,errored,,400 too bad\n"), text("out.CSV"));
+    }
+
+    @Test void whatCameOfACutAnswerIsInAColumnOfItsOwn() {
+        server.answer(body -> Reply.text("half").finishReason("length"));
+
+        var run = ask("-m", "m", "Hi", "-o", at("raw.csv"), "--raw");
+
+        assertEquals(1, run.status());
+        assertEquals(List.of("prompt," + HEADER + ",result.rawText", "Hi,request-1,prompt-1,m,m,truncated,,"
+            + "cut off after 1 tokens; raise maxTokens(...),half"), text("raw.csv").lines().toList());
+    }
+
+    @Test void whatIsMissingIsPaidAgainByAnOptionThatSaysSo() {
+        server.onEvery(request -> request.endsWith("/content") ? BatchServer.Fault.status(404) : null);
+        var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
+        var gone = ask(given.toArray(String[]::new));
+        assertEquals(1, gone.status());
+        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, "
+            + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
+        server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
+
+        for (var repair : List.of("0", "1"))
+            assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--resend-missing", "--repair", repair))
+                .toArray(String[]::new)).status());
+
+        assertTrue(text("gone.csv").contains(",succeeded,Hi,"), text("gone.csv"));
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST /v1/batches")).count());
+    }
+
+    /** The first file that was asked for: of the first batch. */
+    private static String outputOf(List<String> requests) {
+        return requests.stream().filter(request -> request.endsWith("/content")).findFirst().orElseThrow()
+            .replaceFirst("^GET ", "");
+    }
+
+    @Test void anEndpointIsChosenAndOneThatTakesNoPromptsIsRefused() {
+        var vector = ask("-m", "m", "Hi", "--endpoint", "/v1/embeddings", "-o", "-").out();
+        assertTrue(vector.contains("\"outcome\":\"succeeded\",\"text\":\"["), vector);
+        assertEquals(new Run(2, "", "endpoint: /v1/videos takes no prompts that Sheaf could write; there are "
+            + "/v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations; for any other, "
+            + "./jbang submit FILE sends a file of requests\n"), ask("-m", "m", "Hi", "--endpoint", "/v1/videos"));
     }
 
     @Test void repairSendsAgainWhatBroke() {
@@ -296,7 +339,7 @@ class AskTest {
 
         assertEquals(List.of(0, 0, 0), List.of(first.status(), second.status(), grown.status()), grown.err());
         assertTrue(second.err().endsWith("\nwrote " + at("out.csv") + " (1 succeeded; 1 tokens in, 1 out)\n"));
-        assertTrue(text("out.csv").endsWith("\nb,request-2,prompt-1,echo,succeeded,b,\n"), text("out.csv"));
+        assertTrue(text("out.csv").endsWith("\nb,request-2,prompt-1,echo,echo,succeeded,b,\n"), text("out.csv"));
         assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count());
     }
 
@@ -433,7 +476,7 @@ class AskTest {
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
-                "--formulas"))
+                "--formulas", "--raw", "--endpoint", "--resend-missing"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 

@@ -145,12 +145,12 @@ class CommandsTest {
         Files.writeString(dir.resolve("x.csv"), "q\n\"it's \"\"x\"\", $HOME\"\n");
 
         assertEquals(0, shell("$ask -m echo -p 'Say {{q}}' -d x.csv -o out.csv"), () -> text("err"));
-        assertEquals("q," + AskTest.HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,succeeded,"
+        assertEquals("q," + AskTest.HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,echo,succeeded,"
             + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
         assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
         assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
-            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
-            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
+            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"answeredBy\":\"echo\","
+            + "\"outcome\":\"succeeded\",\"text\":\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
         assertFalse(text("err").contains("\tat "), text("err"));
     }
 
