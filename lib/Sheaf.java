@@ -995,7 +995,7 @@ public final class Sheaf extends Vocabulary {
         /** Returns the text of each answer, whole or not, where {@code with("n", 3)} asks for several. */
         public List<String> texts() { return exchange.texts(); }
 
-        /** Returns what the model thought before it answered, which is no part of the text; "" where it says nothing. */
+        /** Returns what the model thought before it answered, which is no part of the text; "" if it says nothing. */
         public String reasoning() { return exchange.reasoning(); }
 
         /**

@@ -32,11 +32,15 @@ final class Exchange {
         this.shown = shown == null ? attempts.get(0) : shown;
     }
 
-    /** Returns the request as it was, with what came of it later; what came is only replaced by a whole answer. */
+    /**
+     * Returns the request as it was, with what came of it later; what came is only replaced by a whole answer. Rounds
+     * tell what is later, for clocks jump.
+     */
     Exchange retriedAs(Exchange retry) {
         var more = retry.attempts.stream().filter(later -> attempts.stream().noneMatch(later::isSameAs)).toList();
         if (more.isEmpty()) return this;
-        boolean isBetter = !ok() && (retry.ok() || rawText().isEmpty());
+        boolean isLater = retry.shown.round() > shown.round();
+        boolean isBetter = !ok() && (retry.ok() || isLater && rawText().isEmpty());
         return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
             isBetter ? retry.shown : shown);
     }

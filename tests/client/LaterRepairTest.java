@@ -120,6 +120,22 @@ class LaterRepairTest {
         assertEquals(4, batchesThere());
     }
 
+    @Test void whichTimeWasTheLastIsToldByItsRoundAndNotByTheClock() throws IOException {
+        failures.put("a", 2);
+        assertEquals(0, failed(ask("a").repair(2)));
+        var last = kept().stream().filter(batch -> input(batch).contains("request-1-r3")).findFirst().orElseThrow();
+        var log = last.folder().resolve("steps.jsonl");
+        Files.writeString(log, Files.readString(log).replaceAll("\"at\":\"\\d{4}", "\"at\":\"1999"));
+        forgetAnswers(last);
+        cuts.put("GET /v1/files/" + last.parts().get(0).outputFileId() + "/content", 0);
+
+        assertEquals(Map.of(Outcome.MISSING, 1L), ask("a").repair(2).submit().results().counts());
+        cuts.clear();
+        assertEquals(0, failed(ask("a").repair(2)));
+
+        assertPaid(Map.of("a", 3));
+    }
+
     /** As if killed after so many steps, the create among them: before that nothing was paid. */
     @Tag("C16")
     @ParameterizedTest
@@ -237,6 +253,14 @@ class LaterRepairTest {
         var file = "/files/" + batch.await().parts().get(0).errorFileId() + "/content";
         var whole = new String(client.get(file).body(), ISO_8859_1).split("(?<=\n)");
         cuts.put("GET /v1" + file, Stream.of(whole).limit(lines).mapToInt(String::length).sum());
+    }
+
+    private static String input(Batch batch) {
+        try {
+            return Files.readString(batch.folder().resolve("part-1.jsonl"));
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
     }
 
     private static void forgetAnswers(Batch batch) {
