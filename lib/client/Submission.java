@@ -33,6 +33,7 @@ final class Submission {
     private final Connection provider;
     private final Retry.QueuePauses queue;
     private final Consumer<String> note;
+    private boolean saysNoMore;                               // of a file than that it was uploaded
     private Map<Integer, JsonNode> listed;                    // by part, its batch at the provider; null: not asked
 
     Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
@@ -253,8 +254,11 @@ final class Submission {
     private JsonNode sendCreate(int part) {
         var pairs = new TreeMap<>(journal.manifest().metadata());
         pairs.put(Settings.METADATA_KEY, journal.createKey(part));
-        return new UploadedFile(journal.file(part), api, note).whenReady(() -> api.create(journal.fileId(part),
-            journal.manifest().endpoint(), journal.manifest().completionWindow(), pairs, journal.createKey(part)));
+        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
+        var batch = file.whenReady(() -> api.create(journal.fileId(part), journal.manifest().endpoint(),
+            journal.manifest().completionWindow(), pairs, journal.createKey(part)));
+        saysNoMore |= file.isUploaded();
+        return batch;
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */

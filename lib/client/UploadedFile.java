@@ -33,18 +33,26 @@ final class UploadedFile {
     /** What a 404 names that is no file. */
     private static final Pattern ANOTHER = Pattern.compile("(?i)model|deployment|route|endpoint|unknown.?url|method");
     private static final int LOOKS = 7;                       // for a file that is not seen, over some thirty seconds
-    private final JsonNode file;
+    private final String id;
     private final BatchApi api;
+    private final boolean saysNoMore;                         // the provider of a file, than that it was uploaded
     private final Consumer<String> note;
+    private JsonNode file;                                    // as last described
 
-    /** @param file as the upload was answered */
-    UploadedFile(JsonNode file, BatchApi api, Consumer<String> note) {
+    /**
+     * @param file as the upload was answered
+     * @param saysNoMore whether another file was waited for here that stayed "uploaded"
+     */
+    UploadedFile(JsonNode file, BatchApi api, boolean saysNoMore, Consumer<String> note) {
         this.file = file;
+        this.id = file.isTextual() ? file.asText() : file.path("id").asText();
         this.api = api;
+        this.saysNoMore = saysNoMore;
         this.note = note;
     }
 
-    private String id() { return file.isTextual() ? file.asText() : file.path("id").asText(); }
+    /** Whether it is said to be uploaded, and nothing more. */
+    boolean isUploaded() { return status(file).equals(UPLOADED); }
 
     private boolean isLocal() { return api.connection().isLocal(); }
 
@@ -66,23 +74,20 @@ final class UploadedFile {
     }
 
     private void awaitProcessed() {
-        var said = file;
         var retry = Retry.ofLooks(isLocal());
         long start = System.nanoTime();
-        if (isNotReady(said)) sayWaiting(status(said));
-        while (isNotReady(said) && isWithin(Retry.firstCheck(isLocal()), start)) {
+        if (isNotReady()) sayWaiting(status(file));
+        while (isNotReady() && isWithin(Retry.firstCheck(isLocal()), start)) {
             Retry.sleep("submit", retry.next(Duration.ZERO));
-            said = api.file("submit", id());
+            file = api.file("submit", id);
         }
-        if (!UNUSABLE.contains(status(said))) return;
-        var why = Fault.of(said).message() + said.path("status_details").asText("");
-        throw new BatchException("submit: " + api.connection().name() + " cannot use the input file " + id() + ": "
-            + status(said) + (why.isEmpty() ? "" : ", " + why), status(said), "");
+        if (!UNUSABLE.contains(status(file))) return;
+        var why = Fault.of(file).message() + file.path("status_details").asText("");
+        throw new BatchException("submit: " + api.connection().label() + " cannot use the input file " + id + ": "
+            + status(file) + (why.isEmpty() ? "" : ", " + why), status(file), "");
     }
 
-    private static boolean isNotReady(JsonNode said) {
-        return AT_WORK.contains(status(said)) || status(said).equals(UPLOADED);
-    }
+    private boolean isNotReady() { return AT_WORK.contains(status(file)) || isUploaded() && !saysNoMore; }
 
     private static boolean isWithin(Duration time, long start) { return System.nanoTime() - start < time.toNanos(); }
 
@@ -90,13 +95,13 @@ final class UploadedFile {
     private boolean isForTheFile(BatchException e) {
         boolean mayBe = OF_A_FILE.contains(e.status()) && (e.param().isEmpty() || FILE_FIELDS.contains(e.param()));
         return isEarly(e)
-            || mayBe && AT_WORK.contains(status(file)) && AT_WORK.contains(status(api.file("submit", id())));
+            || mayBe && AT_WORK.contains(status(file)) && AT_WORK.contains(status(api.file("submit", id)));
     }
 
     private static String status(JsonNode file) { return file.path("status").asText("").toLowerCase(Locale.ROOT); }
 
     private void sayWaiting(String status) {
-        note.accept("submit: " + api.connection().name() + " is not through with the input file " + id() + " (" + status
+        note.accept("submit: " + api.connection().label() + " is not through with the input file " + id + " (" + status
             + "); waiting for it");
     }
 

@@ -46,8 +46,8 @@ class UploadedFileTest {
 
         var said = Printed.stderr(() -> Sheaf.batch().provider(scripted.provider()).model("m").prompts("a").submit());
 
-        assertTrue(said.contains("submit: local is not through with the input file myfile-123 (pending); "
-            + "waiting for it\n"), said);
+        assertTrue(said.contains("submit: " + scripted.provider().label()
+            + " is not through with the input file myfile-123 (pending); waiting for it\n"), said);
     }
 
     @ParameterizedTest
@@ -68,11 +68,22 @@ class UploadedFileTest {
         assertEquals(1, scripted.heard("POST /batches").size());
     }
 
+    @Test void aProviderThatNeverSaysMoreIsWaitedForOnce() {
+        scripted.on("POST /files", file("uploaded")).on("GET /files/myfile-123", file("uploaded"));
+        var provider = scripted.provider().limits(1, 100_000);
+
+        var said = Printed.stderr(() -> Sheaf.batch().provider(provider).model("m").prompts("a", "b", "c").submit());
+
+        assertEquals(2, said.split("is not through with the input file", -1).length, said);
+        assertEquals(3, scripted.heard("POST /batches").size());
+    }
+
     @Test void aFileThatTheProviderCannotUseIsSaidWithItsReason() {
         scripted.on("POST /files", file("pending")).on("GET /files/myfile-123",
             file("error").replace("}", ",\"status_details\":\"line 3 is no JSON\"}"));
 
-        assertEquals("submit: local cannot use the input file myfile-123: error, line 3 is no JSON",
+        assertEquals("submit: " + scripted.provider().label()
+            + " cannot use the input file myfile-123: error, line 3 is no JSON",
             assertThrows(BatchException.class, this::submit).getMessage());
         assertEquals(0, scripted.heard("POST /batches").size());
     }
