@@ -15,6 +15,7 @@
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/ActiveBatch.java
+//SOURCES server/AnnouncedFiles.java
 //SOURCES server/Attempt.java
 //SOURCES server/BatchEndpoints.java
 //SOURCES server/BatchObject.java
@@ -24,6 +25,8 @@
 //SOURCES server/Database.java
 //SOURCES server/Dialects.java
 //SOURCES server/Echo.java
+//SOURCES server/EchoReply.java
+//SOURCES server/EchoRequest.java
 //SOURCES server/Engine.java
 //SOURCES server/EngineEndpoints.java
 //SOURCES server/FileEndpoints.java
@@ -32,10 +35,12 @@
 //SOURCES server/Json.java
 //SOURCES server/Manners.java
 //SOURCES server/Parameters.java
+//SOURCES server/PatternSample.java
 //SOURCES server/Refusal.java
 //SOURCES server/ResultFiles.java
 //SOURCES server/Router.java
 //SOURCES server/Runner.java
+//SOURCES server/SchemaInstance.java
 //SOURCES server/Script.java
 //SOURCES server/Serve.java
 //SOURCES server/Service.java
@@ -110,7 +115,7 @@ public final class BatchServer implements AutoCloseable {
     /** Returns the URL that an OpenAI client needs, such as {@code http://127.0.0.1:49152/v1}. */
     public String baseUrl() { return baseUrl; }
 
-    /** Makes the echo engine answer with a function of the last user text. */
+    /** Makes the echo engine answer with a function of each prompt: of the last user text, where there are messages. */
     public BatchServer reply(UnaryOperator<String> reply) {
         scripted().reply(reply);
         return this;
@@ -275,7 +280,7 @@ public final class BatchServer implements AutoCloseable {
 
         /**
          * Returns options by which requests for a model go to the engine under the name that it has there; call it
-         * once for each. Other models keep their names, and echo takes any.
+         * once for each. Other models keep their names, but echo then knows no other.
          */
         public Options model(String name, String engineName) { return new Options(settings.model(name, engineName)); }
 
@@ -324,32 +329,32 @@ public final class BatchServer implements AutoCloseable {
 
     /** What the echo engine says to one request, when a test writes its lines. */
     public static final class Reply {
-        private final Echo.Reply reply;
+        private final EchoReply reply;
 
-        private Reply(Echo.Reply reply) { this.reply = reply; }
+        private Reply(EchoReply reply) { this.reply = reply; }
 
         /** Returns a reply with this text and the finish reason {@code stop}. */
-        public static Reply text(String text) { return new Reply(Echo.Reply.text(text)); }
+        public static Reply text(String text) { return new Reply(EchoReply.text(text)); }
 
         /** Returns a failure with this HTTP status; 0 is a request that got no HTTP answer at all. */
         public static Reply error(int status, String code, String message) {
-            return new Reply(Echo.Reply.error(
+            return new Reply(EchoReply.error(
                 status == 0 ? Engine.Answer.none(code, message) : Engine.Answer.error(status, code, message)));
         }
 
         /** Returns what OpenAI writes for a request that it lost: a response with status code 0 and nothing else. */
         public static Reply lost() {
-            return new Reply(Echo.Reply.error(new Engine.Answer(0, Json.object(), null, null)));
+            return new Reply(EchoReply.error(new Engine.Answer(0, Json.object(), null, null)));
         }
 
         /** Returns the same reply with another finish reason, such as {@code length}. */
         public Reply finishReason(String finishReason) {
-            return new Reply(new Echo.Reply(reply.text(), finishReason, reply.refusal(), reply.error()));
+            return new Reply(new EchoReply(reply.text(), finishReason, reply.refusal(), reply.error()));
         }
 
         /** Returns the same reply with a refusal in the place of its text. */
         public Reply refusal(String refusal) {
-            return new Reply(new Echo.Reply(reply.text(), reply.finishReason(), refusal, reply.error()));
+            return new Reply(new EchoReply(reply.text(), reply.finishReason(), refusal, reply.error()));
         }
     }
 
@@ -409,13 +414,13 @@ public final class BatchServer implements AutoCloseable {
         /** The service of the batch guide: timestamps as strings except at creation, mixed models, few routes. */
         KLUSTER,
 
-        /** Azure OpenAI: blank ids, nulls and an empty error file; jobs never expire. */
+        /** Azure OpenAI: blank ids and an empty error file, older paths and deployments; jobs never expire. */
         AZURE,
 
         /** Groq: a list without pages, files without a status. */
         GROQ,
 
-        /** Together: a job in a wrapper, statuses in capitals, ISO times, another route and purpose for uploads. */
+        /** Together: a job in a wrapper, statuses in capitals, ISO times, other routes and purposes of uploads. */
         TOGETHER,
 
         /** Voyage: ISO times with microseconds, output lines with other names, no expiry. */

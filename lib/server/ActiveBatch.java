@@ -106,7 +106,7 @@ final class ActiveBatch {
         } catch (NoSuchFileException e) {
             failAsServerError("a file of the batch is gone");
         } catch (JsonProcessingException | RuntimeException | AssertionError e) {
-            failAsServerError(e.toString());         // else its owner would never hear of it
+            failAsServerError(Refusal.reason(e));    // else its owner would never hear of it
         }
     }
 
@@ -200,7 +200,7 @@ final class ActiveBatch {
             return shared.engine.answer(Engine.canonical(text("endpoint")), request.body,
                 () -> !shared.turns.isClosing() && mayRun());
         } catch (RuntimeException | StackOverflowError e) {
-            return Answer.none("engine_error", "The engine could not be asked: " + e + ".");
+            return Answer.none("engine_error", "The engine could not be asked (" + Refusal.reason(e) + ").");
         }
     }
 

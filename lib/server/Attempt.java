@@ -86,7 +86,7 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         if (e instanceof UnknownHostException || e.getCause() instanceof UnresolvedAddressException)
             return "unknown host";
         if (e instanceof ConnectException) return "connection refused";
-        return e instanceof SSLException ? "no secure connection: " + e.getMessage() : "connection closed";
+        return e instanceof SSLException ? "no secure connection: " + Refusal.reason(e) : "connection closed";
     }
 
     /** Returns the milliseconds to wait before the next try, spread so that not all requests come back at once. */
@@ -149,12 +149,18 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
             boolean good = status >= 200 && status < 300;
             if (good && body.isObject() && !isError(body))
                 return new Attempt(new Answer(status, body, null, null), Failure.NONE, -1);
-            int code = good ? body.at("/error/code").asInt() : status;
-            int shown = good && (code < 400 || code > 599) ? 502 : code;
+            int code = good ? codeWithin(body.at("/error/code")) : status;
+            int shown = code == 0 ? 502 : code;
             var error = normalized(shown, body, excerpt(status, response.body()));
             var failure = isFinal(error, response.headers()) ? Failure.NONE : Failure.of(code);
             long wait = retryAfter(response.headers());
             return new Attempt(new Answer(shown, error, null, null, wait), failure, wait);
+        }
+
+        /** Returns the HTTP status that an error has as its code, or 0 if that is none. */
+        private static int codeWithin(JsonNode code) {
+            int status = code.canConvertToInt() || code.isTextual() ? code.asInt() : 0;
+            return status >= 400 && status <= 599 ? status : 0;
         }
 
         /** Returns whether an answer with status 200 is in truth an error, which some engines send so. */

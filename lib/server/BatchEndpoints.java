@@ -32,6 +32,8 @@ final class BatchEndpoints {
     void create(Call call) throws IOException {
         var body = call.body(Parameters.MAX_BODY);
         var asked = call.object(body);
+        if (!dialect.wantsWindow() && !asked.hasNonNull("completion_window"))
+            asked.put("completion_window", dialect.windows().get(0));
         Parameters.requireStrings(asked, "input_file_id", "endpoint", "completion_window");
         Parameters.requireOneOf("endpoint", asked, dialect.endpoints());
         if (dialect.refusesWindows()) Parameters.requireOneOf("completion_window", asked, dialect.windows());
@@ -81,7 +83,7 @@ final class BatchEndpoints {
 
     void list(Call call) {
         int limit = listing.limit(call, 20, dialect.hasPages() ? 100 : 10_000);
-        call.send(listing.page(runner.list(listing.after(call), limit + 1), limit, this::shown));
+        call.send(dialect.page(listing.page(runner.list(listing.after(call), limit + 1), limit, this::shown)));
     }
 
     void retrieve(Call call) { call.send(shown(runner.find(call.id()))); }

@@ -81,18 +81,23 @@ final class BatchObject {
     /** Adds the usage of one answer, in the words of either chat completions or responses. */
     private void addUsage(JsonNode usage) {
         var sum = json.get("usage") instanceof ObjectNode earlier ? earlier : json.putObject("usage");
-        add(sum, "input_tokens", usage.path("input_tokens").asLong() + usage.path("prompt_tokens").asLong());
+        add(sum, "input_tokens", tokens(usage.path("input_tokens")) + tokens(usage.path("prompt_tokens")));
         add(sum.withObject("/input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
-        add(sum, "output_tokens", usage.path("output_tokens").asLong() + usage.path("completion_tokens").asLong());
+        add(sum, "output_tokens", tokens(usage.path("output_tokens")) + tokens(usage.path("completion_tokens")));
         add(sum.withObject("/output_tokens_details"), "reasoning_tokens", detail(usage, "reasoning_tokens"));
-        add(sum, "total_tokens", usage.path("total_tokens").asLong());
+        add(sum, "total_tokens", tokens(usage.path("total_tokens")));
     }
 
     private static void add(ObjectNode sum, String field, long more) {
         sum.put(field, sum.path(field).asLong() + more);
     }
 
-    private static long detail(JsonNode usage, String field) { return usage.findPath(field).asLong(); }
+    private static long detail(JsonNode usage, String field) { return tokens(usage.findPath(field)); }
+
+    /** Returns how many tokens an engine counts, or 0 for a number that can be no count. */
+    private static long tokens(JsonNode count) {
+        return count.canConvertToInt() ? Math.max(0, count.intValue()) : 0;
+    }
 
     /** Ends in a status, with the ids of its files, null for one without lines. */
     void end(String status, String outputId, String errorId, long now) {

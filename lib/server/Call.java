@@ -54,7 +54,7 @@ record Call(Request request, Response response, Callback callback, String path, 
 
     String query(String name, String otherwise) {
         var value = Request.extractQueryParameters(request).getValue(name);
-        return value == null || value.isEmpty() ? otherwise : value;
+        return value == null ? otherwise : value;
     }
 
     byte[] body(int limit) throws IOException {

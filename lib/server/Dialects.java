@@ -34,7 +34,7 @@ final class Dialects {
         Kluster() { super("kluster"); }
 
         @Override boolean has(String method, String path) {
-            return method.equals("POST") || !path.matches("/v1/files(/[^/]+)?/?");
+            return super.has(method, path) && (method.equals("POST") || !path.matches("/v1/files(/[^/]+)?/?"));
         }
 
         @Override boolean mixesModels() { return true; }
@@ -52,7 +52,7 @@ final class Dialects {
         @Override String newBatchId() { return Json.newId("").substring(0, 24); }
 
         @Override JsonNode file(ObjectNode file) {
-            return times(file.without(List.of("status", "status_details", "expires_at")), Dialects::asText);
+            return times(file.without(List.of("status", "expires_at")), Dialects::asText);
         }
 
         @Override JsonNode created(ObjectNode batch) {
@@ -82,11 +82,19 @@ final class Dialects {
         }
     }
 
-    /** Azure OpenAI: blank ids, nulls and an empty error file; jobs never expire. */
+    /** Azure OpenAI: blank ids and an empty error file, older paths and deployments; jobs never expire. */
     private static final class Azure extends Manners {
         Azure() { super("azure"); }
 
         @Override String prefix() { return "/openai/v1"; }
+
+        @Override String path(String path) { return super.path(path.replaceFirst("^/openai/(?!v1/)", "/openai/v1/")); }
+
+        @Override String keyHeader() { return "api-key"; }
+
+        @Override boolean has(String method, String path) {
+            return super.has(method, path.replaceFirst("^/v1/deployments/", "/v1/"));
+        }
 
         @Override List<String> endpoints() {
             return List.of("/chat/completions", "/v1/chat/completions", "/v1/responses", "/v1/embeddings");
@@ -114,12 +122,9 @@ final class Dialects {
         }
 
         @Override JsonNode batch(ObjectNode batch) {
-            batch.putNull("endpoint").remove("usage");
-            if (batch.get("errors").isNull()) batch.putArray("errors");
+            batch.remove("usage");
             for (var id : List.of("output_file_id", "error_file_id"))
                 if (batch.get(id).isNull()) batch.put(id, "");
-            if (batch.get("status").asText().equals("validating"))
-                batch.withObject("/request_counts").putNull("completed").putNull("failed");
             return batch;
         }
 
@@ -141,7 +146,7 @@ final class Dialects {
         @Override List<String> windows() { return List.of("24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d"); }
 
         @Override JsonNode file(ObjectNode file) {
-            return file.without(List.of("status", "status_details", "expires_at"));
+            return file.without(List.of("status", "expires_at"));
         }
 
         @Override boolean hasPages() { return false; }
@@ -149,9 +154,17 @@ final class Dialects {
         @Override JsonNode page(ObjectNode page) { return page.retain("object", "data"); }
     }
 
-    /** Together: a job in a wrapper, statuses in capitals, ISO times, another route and purpose for uploads. */
+    /** Together: a job in a wrapper, statuses in capitals, ISO times, other routes and purposes of uploads. */
     private static final class Together extends Manners {
         Together() { super("together"); }
+
+        @Override boolean has(String method, String path) {
+            return isPresigned(method, path) || path.endsWith("/preprocess") || super.has(method, path);
+        }
+
+        @Override boolean isPresigned(String method, String path) {
+            return method.equals("PUT") && path.matches("/v1/files/[^/]+/content/?");
+        }
 
         @Override String uploads() { return "/v1/files/upload"; }
 
@@ -165,12 +178,14 @@ final class Dialects {
 
         @Override List<String> lineParams() { return List.of("custom_id", "body"); }
 
+        @Override boolean wantsWindow() { return false; }
+
         @Override boolean refusesUnknownFiles() { return true; }
 
         @Override int createdStatus() { return 201; }
 
         @Override JsonNode file(ObjectNode file) {
-            file.remove(List.of("status", "status_details", "expires_at"));
+            file.remove(List.of("status", "expires_at"));
             return file.put("FileType", "jsonl").put("Processed", true);
         }
 
@@ -200,6 +215,8 @@ final class Dialects {
         @Override boolean hasPages() { return false; }
 
         @Override JsonNode page(ObjectNode page) { return page.get("data"); }
+
+        @Override JsonNode files(ObjectNode page) { return page.retain("data"); }
     }
 
     /** Voyage: ISO times with microseconds, output lines with other names, no expiry. */

@@ -22,6 +22,8 @@ interface Engine {
             return new Answer(status, Refusal.envelope(status, message, null, code), null, null);
         }
 
+        static Answer refused(Refusal refusal) { return new Answer(refusal.status, refusal.body(), null, null); }
+
         static Answer none(String code, String message) { return new Answer(0, null, code, message); }
 
         boolean succeeded() { return status >= 200 && status < 300; }

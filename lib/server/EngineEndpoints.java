@@ -46,8 +46,8 @@ final class EngineEndpoints {
             return;
         }
         call.send(models.body().path("data").valueStream()
-            .filter(model -> model.path("id").asText().equals(call.id())).findFirst().orElseThrow(() ->
-                new Refusal(404, "The model '" + call.id() + "' does not exist", "model", "model_not_found")));
+            .filter(model -> model.path("id").asText().equals(call.id())).findFirst()
+            .orElseThrow(() -> Refusal.unknownModel(call.id())));
     }
 
     /** Passes a request on to the engine; a body of unknown length counts as one of the greatest. */
@@ -60,10 +60,14 @@ final class EngineEndpoints {
 
     private Answer answer(Call call) throws IOException, InterruptedException {
         var body = call.object(call.body(Lines.MAX_BYTES));
-        if (body.path("stream").asBoolean())
+        var stream = body.path("stream");
+        if (!stream.isMissingNode() && !stream.isNull() && !stream.isBoolean())
+            throw Refusal.wrongType("stream", "a boolean", stream);
+        if (stream.asBoolean())
             throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");
+        if (call.id() != null && !body.hasNonNull("model")) body.put("model", call.id());    // a deployment
         allowSilence(call);
-        return engine.answer(call.path().replaceFirst("/$", ""), body);
+        return engine.answer(call.path().replaceFirst("^/v1/deployments/[^/]+", "/v1").replaceFirst("/$", ""), body);
     }
 
     /** Lets the connection be silent while the engine thinks. */

@@ -4,12 +4,14 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.UUID;
-import org.eclipse.jetty.http.MultiPart;
+import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.io.Content;
 import sheaf.server.Parameters.Form;
 import sheaf.server.Parameters.Listing;
 
@@ -27,14 +29,20 @@ final class FileEndpoints {
 
     private final Store store;
     private final Uploads uploads;
+    private final AnnouncedFiles announced;
     private final Settings.Limits limits;
     private final Manners dialect;
     private final Script script;
     private final Listing listing;
 
+    private interface Writer {
+        void writeTo(Path path) throws IOException;
+    }
+
     FileEndpoints(Store store, Settings.Limits limits, Script script) {
         this.store = store;
         this.uploads = new Uploads(store);
+        this.announced = new AnnouncedFiles(store.incoming());
         this.limits = limits;
         this.dialect = limits.dialect();
         this.script = script;
@@ -47,9 +55,9 @@ final class FileEndpoints {
             var content = form.part("file");
             var purpose = purpose(form);
             if (dialect.wantsFileName() && form.field("file_name") == null) throw Refusal.missing("file_name");
-            var seconds = Parameters.seconds("expires_after", form.field("expires_after[anchor]"),
-                form.field("expires_after[seconds]"), dialect.minExpiry());
-            call.send(dialect.file(keep(content, purpose, seconds)));
+            var seconds = Parameters.seconds(form, "expires_after", dialect.minExpiry());
+            var name = Parameters.baseName(content.getFileName());
+            call.send(dialect.file(keep(Json.newId("file-"), content::writeTo, name, purpose, seconds)));
         }
     }
 
@@ -65,14 +73,12 @@ final class FileEndpoints {
         return purpose;
     }
 
-    private ObjectNode keep(MultiPart.Part content, String purpose, Long seconds) throws IOException {
-        var id = Json.newId("file-");
+    private ObjectNode keep(String id, Writer content, String name, String purpose, Long seconds) throws IOException {
         var path = store.file(id);
         try {
             content.writeTo(path);
             Validation.checkStart(path, purpose);
             store.force(path);
-            var name = Parameters.baseName(content.getFileName());
             var file = store.fileObject(id, Files.size(path), name, purpose, seconds);
             store.insertFile(file);
             script.noteUpload(id, store.millis());
@@ -83,12 +89,48 @@ final class FileEndpoints {
         }
     }
 
+    /** Answers where the content of a file is to be put, of which a form says only the name and the purpose. */
+    void announce(Call call) throws IOException {
+        try (var form = Form.read(call, store.incoming(), limits.maxBytes(), tooLarge())) {
+            var purpose = purpose(form);
+            if (form.field("file_name") == null) throw Refusal.missing("file_name");
+            var id = announced.announce(Parameters.baseName(form.field("file_name")), purpose);
+            var uri = call.request().getHttpURI();
+            var headers = call.response().getHeaders();
+            headers.put("X-Together-File-Id", id);
+            headers.put(HttpHeader.LOCATION,
+                uri.getScheme() + "://" + uri.getAuthority() + dialect.prefix() + "/files/" + id + "/content");
+            call.send(302, Json.object());
+        }
+    }
+
+    void putContent(Call call) throws IOException {
+        announced.find(call.id());
+        if (call.request().getLength() > limits.maxBytes()) throw tooLarge();
+        var bytes = Content.Source.asInputStream(call.request());
+        if (announced.put(call.id(), bytes, limits.maxBytes()) > limits.maxBytes()) throw tooLarge();
+        call.send(Json.object());
+    }
+
+    /** Makes a file of what was announced and put, or answers with it once more, for clients repeat their requests. */
+    void preprocess(Call call) throws IOException {
+        var earlier = store.find("file", call.id());
+        if (earlier.isPresent()) {
+            call.send(dialect.file(earlier.get()));
+            return;
+        }
+        var file = announced.arrived(call.id());
+        call.send(dialect.file(keep(file.id(), path -> Files.move(file.content(), path), file.name(), file.purpose(),
+            null)));
+    }
+
     void list(Call call) {
         var order = call.query("order", "desc");
         if (!List.of("asc", "desc").contains(order)) throw Refusal.unsupported("order", order, List.of("asc", "desc"));
         int limit = listing.limit(call, 10_000, 10_000);
-        var found = store.files(call.query("purpose", null), listing.after(call), order, limit + 1);
-        call.send(listing.page(found.stream().filter(this::isVisible).toList(), limit, dialect::file));
+        var purpose = call.query("purpose", "");
+        var found = store.files(purpose.isEmpty() ? null : purpose, listing.after(call), order, limit + 1);
+        call.send(dialect.files(listing.page(found.stream().filter(this::isVisible).toList(), limit, dialect::file)));
     }
 
     void retrieve(Call call) { call.send(dialect.file(file(call.id()))); }

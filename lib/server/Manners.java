@@ -20,8 +20,22 @@ class Manners {
     /** Returns what stands before the path of every route. */
     String prefix() { return "/v1"; }
 
+    /** Returns a path as OpenAI has it, or one that no route has if it lacks the prefix. */
+    String path(String path) {
+        return path.startsWith(prefix() + "/") ? "/v1" + path.substring(prefix().length())
+            : path.replaceFirst("^/v1/", "/none/");
+    }
+
+    /** Returns the header that may bear the key as it is, or null if only Authorization does. */
+    String keyHeader() { return null; }
+
     /** Returns whether there is such a route, given its path as OpenAI has it. */
-    boolean has(String method, String path) { return true; }
+    boolean has(String method, String path) {
+        return !method.equals("PUT") && !path.matches("/v1/(files/[^/]+/preprocess|deployments/.*)/?");
+    }
+
+    /** Returns whether a request needs no key, because its URL is known to nobody else. */
+    boolean isPresigned(String method, String path) { return false; }
 
     /** Returns the path that takes a new file. */
     String uploads() { return "/v1/files"; }
@@ -38,6 +52,9 @@ class Manners {
 
     /** Returns the completion windows: a number with h or d each. */
     List<String> windows() { return List.of("24h"); }
+
+    /** Returns whether a batch must say its completion window; else the first holds. */
+    boolean wantsWindow() { return true; }
 
     /** Returns whether another window is refused at once, rather than failing the batch. */
     boolean refusesWindows() { return true; }
@@ -91,8 +108,11 @@ class Manners {
     /** Returns whether lists take {@code after} and {@code limit}. */
     boolean hasPages() { return true; }
 
-    /** Returns a list of files or batches. */
+    /** Returns a list of batches. */
     JsonNode page(ObjectNode page) { return page; }
+
+    /** Returns a list of files. */
+    JsonNode files(ObjectNode page) { return page(page); }
 
     /** Returns whether {@link #line} changes any. */
     boolean changesLines() { return false; }

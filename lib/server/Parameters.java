@@ -2,6 +2,7 @@ package sheaf.server;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.EOFException;
@@ -54,8 +55,21 @@ final class Parameters {
             + " to " + most + ", but got '" + value + "' instead.");
     }
 
+    /** Returns the seconds of an {@code expires_after} in a form: a field for each of its keys, or one with both. */
+    static Long seconds(Form form, String param, int least) throws IOException {
+        var whole = form.field(param);
+        if (whole == null)
+            return seconds(param, form.field(param + "[anchor]"), form.field(param + "[seconds]"), least);
+        try {
+            return seconds(Json.object().set(param, Json.parsed(whole.getBytes(UTF_8))), param, least);
+        } catch (JsonProcessingException notJson) {
+            throw Refusal.invalid(param, "invalid_type", "Invalid type for '" + param
+                + "': expected an object, but got " + Refusal.quoted(whole) + " instead.");
+        }
+    }
+
     /** Returns after how many seconds a file shall expire, or null if a client does not say. */
-    static Long seconds(String param, String anchor, String seconds, int least) {
+    private static Long seconds(String param, String anchor, String seconds, int least) {
         if (anchor == null && seconds == null) return null;
         if (!"created_at".equals(anchor)) throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
         return integer(param + ".seconds", seconds, least, MAX_EXPIRY);
@@ -116,7 +130,7 @@ final class Parameters {
 
         private static Refusal refusal(RuntimeException e, Refusal tooLarge) {
             var cause = e.getCause() == null ? e : e.getCause();
-            var why = String.valueOf(cause.getMessage());
+            var why = Refusal.reason(cause);
             if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
                 return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
             if (why.contains("exceeded")) return tooLarge;
@@ -159,17 +173,21 @@ final class Parameters {
 
         /** Returns the id after which the page begins, or null for the first page. */
         String after(Call call) {
-            return dialect.hasPages() && !script.ignoresAfter ? call.query("after", null) : null;
+            var after = call.query("after", "");
+            return after.isEmpty() || !dialect.hasPages() || script.ignoresAfter ? null : after;
         }
 
-        /** Returns a page of {@code limit} entries; one more than that was looked for, to know if there are more. */
-        JsonNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
+        /**
+         * Returns a page of {@code limit} entries; one more than that was looked for, to know if there are more. The
+         * ids of an empty page are blank, for OpenAI's own description has no null there.
+         */
+        ObjectNode page(List<ObjectNode> found, int limit, Function<ObjectNode, JsonNode> shape) {
             var shown = found.subList(0, Math.min(limit, found.size()));
             var page = Json.object().put("object", "list");
             page.putArray("data").addAll(shown.stream().map(shape).toList());
-            page.set("first_id", shown.isEmpty() ? null : shown.get(0).get("id"));
-            page.set("last_id", shown.isEmpty() ? null : shown.get(shown.size() - 1).get("id"));
-            return dialect.page(page.put("has_more", found.size() > limit || script.ignoresAfter));
+            page.put("first_id", shown.isEmpty() ? "" : shown.get(0).get("id").textValue());
+            page.put("last_id", shown.isEmpty() ? "" : shown.get(shown.size() - 1).get("id").textValue());
+            return page.put("has_more", found.size() > limit || script.ignoresAfter);
         }
     }
 }

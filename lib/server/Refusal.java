@@ -1,13 +1,17 @@
 package sheaf.server;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
 /** A request that is refused, and how: an HTTP status and OpenAI's error object. It knows nothing of the request. */
 final class Refusal extends RuntimeException {
+    private static final String EXCEPTION = "(?:\\b[a-z]\\w*\\.)*\\b[\\w$]+(?:Exception|Error)\\b";
+
     final int status;
     private final String param;
     private final String code;
@@ -29,6 +33,10 @@ final class Refusal extends RuntimeException {
 
     static Refusal wrongType(String param, String expected, JsonNode value) {
         return invalid(param, "invalid_type", typeMessage(param, expected, value));
+    }
+
+    static Refusal unknownModel(String model) {
+        return new Refusal(404, "The model " + quoted(model) + " does not exist", "model", "model_not_found");
     }
 
     static Refusal tooLong(String param, int most) {
@@ -54,10 +62,21 @@ final class Refusal extends RuntimeException {
 
     /** Says that a value has the wrong type, whatever it stands in. */
     static String typeMessage(String param, String expected, JsonNode value) {
-        var given = value.getNodeType().name().toLowerCase(Locale.ROOT);
+        var given = value.isFloatingPointNumber() ? "decimal number"
+            : value.getNodeType().name().toLowerCase(Locale.ROOT);
         var article = given.matches("[aeiou].*") ? "an " : "a ";
         return "Invalid type for '" + param + "': expected " + expected + ", but got " + article + given
             + " instead.";
+    }
+
+    /** Returns why something broke, as its message says it without the names of exceptions; stderr has the rest. */
+    static String reason(Throwable e) {
+        var message = e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();
+        var said = String.valueOf(message).replaceAll(EXCEPTION + ":?\\s*", "").strip();
+        if (message != null && !said.isEmpty()) return said;
+        if (e instanceof IOException) return "reading or writing failed";     // as when a client has gone
+        e.printStackTrace();
+        return "for a reason that stderr tells";
     }
 
     /** Returns what a client said, short enough to say it back. */

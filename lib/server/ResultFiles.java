@@ -1,5 +1,6 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -161,7 +162,8 @@ final class ResultFiles implements Closeable {
         return lines.stream().sorted(Comparator.comparingInt(ResultFiles::lineOf)).map(this::shown).toList();
     }
 
-    private String shown(ObjectNode line) { return dialect.line(line).toString(); }
+    /** Returns a line as clients see it, in ASCII as the record is: what has a lone surrogate could not be written. */
+    private String shown(ObjectNode line) { return new String(Json.bytes(dialect.line(line)), US_ASCII); }
 
     @Override public void close() throws IOException {
         try (var first = output; var second = errors) {

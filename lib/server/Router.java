@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.StringJoiner;
 import java.util.regex.Pattern;
 import org.eclipse.jetty.http.HttpHeader;
@@ -24,7 +25,9 @@ import sheaf.server.Concurrency.Permits;
  * shape. It knows paths and methods, but not what an endpoint does.
  */
 final class Router extends Handler.Abstract {
-    private static final int MAX_WRITING = 48;        // POSTs at once; the other HTTP threads stay free for GETs
+    private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses");
+    private static final Set<String> WRITING = Set.of("POST", "PUT");
+    private static final int MAX_WRITING = 48;        // of these at once; the other HTTP threads stay free for GETs
     private static final int MAX_RECORDED = 10_000;   // requests
 
     private interface Endpoint {
@@ -56,6 +59,9 @@ final class Router extends Handler.Abstract {
         return List.of(
             route("GET", "/", this::webPage),
             route("POST", dialect.uploads(), files::create),
+            route("POST", "/v1/files", files::announce),    // of a dialect whose uploads have another path
+            route("PUT", "/v1/files/{id}/content", files::putContent),
+            route("POST", "/v1/files/{id}/preprocess", files::preprocess),
             route("GET", "/v1/files", files::list),
             route("GET", "/v1/files/{id}", files::retrieve),
             route("DELETE", "/v1/files/{id}", files::delete),
@@ -70,10 +76,8 @@ final class Router extends Handler.Abstract {
             route("POST", "/v1/batches/{id}/cancel", batches::cancel),
             route("GET", "/v1/models", engine::listModels),
             route("GET", "/v1/models/{model}", engine::retrieveModel),
-            route("POST", "/v1/chat/completions", engine::pass),
-            route("POST", "/v1/embeddings", engine::pass),
-            route("POST", "/v1/completions", engine::pass),
-            route("POST", "/v1/responses", engine::pass));
+            route("POST", "/v1/(?:" + String.join("|", PASSED) + ")", engine::pass),
+            route("POST", "/v1/deployments/{id}/(?:" + String.join("|", PASSED) + ")", engine::pass));
     }
 
     private static Route route(String method, String path, Endpoint endpoint) {
@@ -101,16 +105,14 @@ final class Router extends Handler.Abstract {
 
     /** Returns the path of a request as the routes have it, whatever the dialect puts before it. */
     private String path(Request request) {
-        var path = Optional.ofNullable(request.getHttpURI().getPath()).orElse("/");
-        boolean prefixed = path.startsWith(dialect.prefix() + "/");
-        return prefixed ? "/v1" + path.substring(dialect.prefix().length()) : path.replaceFirst("^/v1/", "/none/");
+        return dialect.path(Optional.ofNullable(request.getHttpURI().getPath()).orElse("/"));
     }
 
     private void serve(Call call) throws IOException, InterruptedException {
         try {
             Browsers.refuseStrangers(call, listening);
             authorize(call);
-            if (call.method().equals("POST")) writing.with(1, () -> dispatch(call));
+            if (WRITING.contains(call.method())) writing.with(1, () -> dispatch(call));
             else dispatch(call);
         } catch (Refusal refusal) {
             boolean stranger = refusal.status == 401 || refusal.status == 403;
@@ -140,14 +142,21 @@ final class Router extends Handler.Abstract {
     }
 
     private void authorize(Call call) {
-        var given = call.header("Authorization");
-        if (listening.apiKey() == null || Browsers.isPage(call)) return;
+        boolean isOpen = Browsers.isPage(call) || dialect.isPresigned(call.method(), call.path());
+        if (listening.apiKey() == null || isOpen) return;
+        var given = credentials(call);
         if (given == null) throw new Refusal(401, "You didn't provide an API key.", null, null);
         boolean bearer = given.regionMatches(true, 0, "Bearer ", 0, "Bearer ".length());
         var key = bearer ? given.substring("Bearer ".length()).strip() : "";
         if (!MessageDigest.isEqual(listening.apiKey().getBytes(UTF_8), key.getBytes(UTF_8)))
             throw new Refusal(401, "Incorrect API key provided.", null, "invalid_api_key");
         identity.sign(call.response(), true);
+    }
+
+    /** Returns the Authorization header, or what a dialect has in its place, or null. */
+    private String credentials(Call call) {
+        var bare = dialect.keyHeader() == null ? null : call.header(dialect.keyHeader());
+        return bare == null ? call.header("Authorization") : "Bearer " + bare;
     }
 
     /** Serves a call, and returns it. */
@@ -167,7 +176,8 @@ final class Router extends Handler.Abstract {
 
     private static Refusal unknownRoute(Call call) {
         var message = "Unknown request URL: " + call.method() + " " + call.path() + ".";
-        return new Refusal(404, message, null, "unknown_url");
+        var others = " The engine is asked by POST at /v1/" + String.join(", /v1/", PASSED) + ".";
+        return new Refusal(404, call.method().equals("POST") ? message + others : message, null, "unknown_url");
     }
 
     private static Refusal wrongMethod(Call call, String allowed) {
@@ -186,10 +196,10 @@ final class Router extends Handler.Abstract {
     }
 
     private static String unhandled(Request request, int status) {
-        if (status < 500) return String.valueOf(request.getAttribute(ErrorHandler.ERROR_MESSAGE));
-        var cause = request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
-        if (cause instanceof UncheckedIOException store) return String.valueOf(store.getMessage());
-        return "The server could not do this (" + (cause == null ? status : cause.getClass().getSimpleName()) + ").";
+        var cause = (Throwable) request.getAttribute(ErrorHandler.ERROR_EXCEPTION);
+        if (status < 500 || cause == null) return String.valueOf(request.getAttribute(ErrorHandler.ERROR_MESSAGE));
+        if (cause instanceof UncheckedIOException store) return Refusal.reason(store);
+        return "The server could not do this (" + Refusal.reason(cause) + ").";
     }
 
     private void webPage(Call call) {

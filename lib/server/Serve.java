@@ -86,7 +86,8 @@ final class Serve implements Callable<Integer> {
         private String engineKey;
 
         @Option(names = "--model-name", paramLabel = "FROM=TO",
-            description = "sends requests for model FROM to the engine as TO; may be repeated")
+            description = "sends requests for model FROM to the engine as TO; may be repeated; echo then knows no "
+                + "other model")
         private Map<String, String> modelNames = new LinkedHashMap<>();
 
         @Option(names = "--concurrency", paramLabel = "N", defaultValue = "8",

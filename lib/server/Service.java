@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.BindException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import org.eclipse.jetty.http.UriCompliance;
 import org.eclipse.jetty.server.HttpConfiguration;
@@ -38,6 +39,7 @@ final class Service {
         var answering = settings.answering();
         var identity = new Identity(store, answering);
         boolean echoes = answering.engine().equals(Settings.ECHO);
+        if (echoes) script.models = List.copyOf(answering.models().keySet());
         this.engine = echoes ? new Echo(script) : new Upstream(answering, identity);
         this.runner = new Runner(settings, store, engine, script);
         var limits = settings.limits();

@@ -160,16 +160,16 @@ final class Store {
     ObjectNode fileObject(String id, long bytes, String name, String purpose, Long asked) {
         long created = now();
         var seconds = asked == null && Dialects.isBatch(purpose) ? Long.valueOf(BATCH_FILE_SECONDS) : asked;
-        return Json.object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created)
-            .put("expires_at", seconds == null ? null : created + seconds)
-            .put("filename", name).put("purpose", purpose).put("status", "processed").putNull("status_details");
+        var file = Json.object().put("id", id).put("object", "file").put("bytes", bytes).put("created_at", created);
+        if (seconds != null) file.put("expires_at", created + seconds);
+        return file.put("filename", name).put("purpose", purpose).put("status", "processed");
     }
 
     void insertFile(ObjectNode file) {
-        var expiry = file.get("expires_at");
+        var expiry = file.path("expires_at");
         database.execute("INSERT OR REPLACE INTO resource (id, kind, label, gone_at, json) VALUES (?, 'file', ?, ?, ?)",
             file.get("id").textValue(), file.get("purpose").textValue(),
-            expiry.isNull() ? null : expiry.longValue(), file.toString());
+            expiry.isNumber() ? expiry.longValue() : null, file.toString());
     }
 
     void insertBatch(ObjectNode batch, String key, String digest) {

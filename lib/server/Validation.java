@@ -117,8 +117,6 @@ final class Validation {
         private static final int MAX_FAULTS = 100;
         private static final int MAX_INPUTS = 50_000;   // https://platform.openai.com/docs/api-reference/batch/create
         private static final byte[] BOM = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
-        private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
-            "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
 
         private final List<BatchError> faults = new ArrayList<>();
         private String firstModel;                             // null before the first request
@@ -211,20 +209,24 @@ final class Validation {
         }
 
         private BatchError bodyFault(JsonNode body) {
-            var content = CONTENT.get(Engine.canonical(endpoint));
+            var content = EchoRequest.contentField(endpoint);
             if (!body.isObject())
                 return BatchError.of("invalid_type", "body", Refusal.typeMessage("body", "an object", body));
             if (body.path("model").asText("").isEmpty())
                 return BatchError.invalid("body.model", "Model parameter is required.");
             if (!body.hasNonNull(content))
                 return BatchError.invalid("body." + content, capitalized(content) + " parameter is required.");
-            if (body.path("stream").asBoolean())
+            var stream = body.path("stream");
+            if (!stream.isMissingNode() && !stream.isNull() && !stream.isBoolean())
+                return BatchError.of("invalid_type", "body.stream",
+                    Refusal.typeMessage("body.stream", "a boolean", stream));
+            if (stream.asBoolean())
                 return BatchError.of("streaming_unsupported", "body.stream",
                     (content.equals("messages") ? "Chat Completions: " : "")
                     + "Streaming is not supported in the Batch API.");
             if (endpoint.endsWith("/embeddings"))
                 inputs += body.get(content).path(0).isNumber() ? 1 : Math.max(1, body.get(content).size());
-            if (!script.queue.isEndless()) tokens += Echo.words(Echo.text(body.get(content)));
+            if (!script.queue.isEndless()) tokens += EchoRequest.words(EchoRequest.text(body.get(content)));
             return modelFault(body.get("model").asText());
         }
 

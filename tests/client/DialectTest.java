@@ -11,9 +11,14 @@ import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 import static sheaf.support.RawClient.names;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -106,7 +111,7 @@ class DialectTest {
         assertEquals(400, client.create(batch(file).put("completion_window", "96h")).statusCode());
     }
 
-    @Test void azureLeavesBlanksNullsAndAnEmptyErrorFile() {
+    @Test void azureLeavesBlanksAndAnEmptyErrorFile() {
         speak(Dialect.AZURE);
         server.stayIn("validating");
 
@@ -115,12 +120,30 @@ class DialectTest {
         var done = client.finishedBatch(created.get("id").asText());
 
         assertTrue(server.baseUrl().endsWith("/openai/v1"));
-        assertEquals("\"\" \"\" null null []", created.get("output_file_id") + " " + created.get("error_file_id") + " "
-            + created.get("endpoint") + " " + created.at("/request_counts/completed") + " " + created.get("errors"));
+        assertEquals("\"\" \"\" \"/v1/chat/completions\" 0 null", created.get("output_file_id") + " "
+            + created.get("error_file_id") + " " + created.get("endpoint") + " "
+            + created.at("/request_counts/completed") + " " + created.get("errors"));
         var errors = done.get("error_file_id").asText();
         assertEquals(0, client.get("/files/" + errors + "/content").body().length);
         assertFalse(client.output(done, "output_file_id").get(0).has("id"));
         assertFalse(json(client.get("/batches")).has("object"));
+    }
+
+    @Test void azureHasItsOlderPathsToo() {
+        server = BatchServer.options().dialect(Dialect.AZURE).apiKey("secret").start();
+        var classic = new RawClient(() -> server.baseUrl().replace("/openai/v1", "/openai"));
+        var version = "?api-version=2024-10-21";
+        var asked = RawClient.body("hi").<ObjectNode>without("model").toString().getBytes(UTF_8);
+        var path = "/deployments/gpt/chat/completions" + version;
+
+        var files = RawClient.send(classic.request("/files" + version).header("api-key", "secret"));
+        var answer = json(RawClient.send(classic.request(path).header("api-key", "secret")
+            .POST(BodyPublishers.ofByteArray(asked))));
+
+        assertEquals(200, files.statusCode());
+        assertEquals("gpt hi", answer.get("model").asText() + " " + answer.at("/choices/0/message/content").asText());
+        assertEquals(401, classic.get("/files" + version).statusCode());
+        assertEquals(401, RawClient.send(classic.request("/batches").header("api-key", "wrong")).statusCode());
     }
 
     @Test void azureFailsABatchWithAnotherWindowAndHasItsOwnCodes() {
@@ -167,7 +190,6 @@ class DialectTest {
         speak(Dialect.TOGETHER);
         var line = "{\"custom_id\":\"a\",\"body\":{\"model\":\"m\",\"messages\":[]}}\n";
 
-        assertEquals(405, client.upload(line.getBytes(UTF_8), "in.jsonl", "batch-api").statusCode());
         var file = json(client.form("/files/upload", Map.of("purpose", "batch-api", "file_name", "in.jsonl", "file",
             line))).get("id").asText();
         var created = client.create(batch(file));
@@ -184,6 +206,33 @@ class DialectTest {
         assertEquals(id, json(client.get("/batches")).at("/0/id").asText());
         assertEquals(404, client.create(batch("file-none")).statusCode());
     }
+
+    @Test void togetherRedirectsAnUploadAndNeedsNoWindow() {
+        server = BatchServer.options().dialect(Dialect.TOGETHER).apiKey("secret").start();
+        var named = RawClient.send(signed("/files").header("Content-Type", "multipart/form-data; boundary=b")
+            .POST(BodyPublishers.ofString("--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch-api\r\n"
+                + "--b\r\nContent-Disposition: form-data; name=\"file_name\"\r\n\r\nin.jsonl\r\n--b--\r\n")));
+        var id = named.headers().firstValue("X-Together-File-Id").orElseThrow();
+        var url = named.headers().firstValue("Location").orElseThrow();
+        var early = RawClient.send(signed("/files/" + id + "/preprocess").POST(BodyPublishers.noBody()));
+
+        var put = RawClient.send(HttpRequest.newBuilder(URI.create(url)).PUT(BodyPublishers.ofString(lines("one"))));
+        var file = json(RawClient.send(signed("/files/" + id + "/preprocess").POST(BodyPublishers.noBody())));
+        var again = json(RawClient.send(signed("/files/" + id + "/preprocess").POST(BodyPublishers.noBody())));
+        var created = RawClient.send(signed("/batches").POST(BodyPublishers.ofString("{\"input_file_id\":\"" + id
+            + "\",\"endpoint\":\"/v1/chat/completions\"}")));
+
+        assertEquals("302 400 200 201", Stream.of(named, early, put, created).map(HttpResponse::statusCode)
+            .map(String::valueOf).collect(Collectors.joining(" ")));
+        assertEquals(List.of(id, "in.jsonl", "batch-api", "" + lines("one").length()),
+            Stream.of("id", "filename", "purpose", "bytes").map(key -> file.get(key).asText()).toList());
+        assertEquals(file, again);
+        assertEquals(Set.of("data"), names(json(RawClient.send(signed("/files")))));
+        assertEquals(404, RawClient.send(HttpRequest.newBuilder(URI.create(url)).PUT(BodyPublishers.ofString("x")))
+            .statusCode());
+    }
+
+    HttpRequest.Builder signed(String path) { return client.request(path).header("Authorization", "Bearer secret"); }
 
     @Test void voyageSaysIsoTimesAndOtherNamesInItsLines() {
         speak(Dialect.VOYAGE);
@@ -213,6 +262,16 @@ class DialectTest {
         server = BatchServer.options().store(store).start();
 
         assertEquals(Map.of("request-1", "one"), client.texts(client.finishedBatch(id)));
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"KLUSTER", "AZURE"})
+    void aLoneSurrogateEndsNoBatchNorHoldsItUp(Dialect dialect) {
+        speak(dialect);
+
+        var texts = client.texts(client.finished(client.upload(lines("\\ud800x"))));
+
+        assertEquals(Map.of("request-1", "\ud800x"), texts);
     }
 
     @Test void klusterKeepsWhatTheEngineSaid() throws IOException {

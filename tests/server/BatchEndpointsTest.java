@@ -160,9 +160,11 @@ class BatchEndpointsTest {
         assertEquals(before, Set.copyOf(walked));
     }
 
-    @Tag("S20") @Test void anEmptyListHasNoIds() {
-        assertEquals("{\"object\":\"list\",\"data\":[],\"first_id\":null,\"last_id\":null,\"has_more\":false}",
-            json(client.get("/batches")).toString());
+    @Tag("S20") @Test void anEmptyListHasBlankIds() {
+        var empty = "{\"object\":\"list\",\"data\":[],\"first_id\":\"\",\"last_id\":\"\",\"has_more\":false}";
+
+        assertEquals(empty, json(client.get("/batches")).toString());
+        assertEquals(empty, json(client.get("/files")).toString());
     }
 
     @Tag("S8") @Test void whatIsSaidBackIsShort() {

@@ -23,12 +23,16 @@ import com.openai.models.batches.Batch;
 import com.openai.models.batches.BatchCreateParams;
 import com.openai.models.batches.BatchListParams;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
+import com.openai.models.completions.CompletionCreateParams;
 import com.openai.models.embeddings.EmbeddingCreateParams;
 import com.openai.models.files.FileCreateParams;
 import com.openai.models.files.FileListParams;
 import com.openai.models.files.FileObject;
 import com.openai.models.files.FilePurpose;
 import com.openai.models.models.Model;
+import com.openai.models.responses.Response;
+import com.openai.models.responses.ResponseCreateParams;
+import com.openai.models.responses.ToolChoiceOptions;
 import com.openai.models.uploads.Upload;
 import com.openai.models.uploads.UploadCompleteParams;
 import com.openai.models.uploads.UploadCreateParams;
@@ -44,6 +48,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -110,6 +115,15 @@ class RealClientsTest {
 
     @Test void openaiOfNpmUploadsInParts() throws Exception {
         var run = node(script("openai_uploads.mjs"));
+
+        assertEquals(0, run.status(), run.err());
+    }
+
+    @Test void openaiOfPyPIFindsAzuresOlderPaths() throws Exception {
+        server.close();
+        server = speaking(Dialect.AZURE);
+
+        var run = python(script("azure_client.py"));
 
         assertEquals(0, run.status(), run.err());
     }
@@ -266,6 +280,41 @@ class RealClientsTest {
         assertEquals(Optional.of("Say this"), completion.choices().get(0).message().content());
         assertEquals(4, completion.usage().orElseThrow().totalTokens());
         assertEquals(plain.data().get(0).embedding(), packed.data().get(0).embedding());
+    }
+
+    @Test void openaiJavaReadsEveryFieldOfAResponse() {
+        server.reply(UnaryOperator.identity());
+        var asked = ResponseCreateParams.builder().model("echo").input("Say this").instructions("Be brief.")
+            .temperature(0.5).metadata(ResponseCreateParams.Metadata.builder()
+                .putAdditionalProperty("run", JsonValue.from("7")).build());
+
+        var response = client.responses().create(asked.build()).validate();
+        var cut = client.responses().create(ResponseCreateParams.builder().model("echo").input("one two three")
+            .maxOutputTokens(2).build()).validate();
+
+        var text = response.output().get(0).asMessage().content().get(0).asOutputText();
+        assertEquals(List.of("Say this", List.of(), Optional.of(List.of())),
+            List.of(text.text(), text.annotations(), text.logprobs()));
+        assertEquals(List.of(true, Optional.of(0.5), Optional.of(1.0), List.of(), Map.of("run", JsonValue.from("7")),
+            Optional.of("Be brief.")), List.of(response.parallelToolCalls(), response.temperature(), response.topP(),
+            response.tools(), response.metadata().orElseThrow()._additionalProperties(), response.instructions()
+            .map(Response.Instructions::asString)));
+        assertEquals(ToolChoiceOptions.AUTO, response.toolChoice().asOptions());
+        assertEquals(List.of(0L, 0L, 4L), List.of(response.usage().orElseThrow().inputTokensDetails().cachedTokens(),
+            response.usage().orElseThrow().outputTokensDetails().reasoningTokens(),
+            response.usage().orElseThrow().totalTokens()));
+        assertEquals(Optional.of(Response.IncompleteDetails.Reason.MAX_OUTPUT_TOKENS),
+            cut.incompleteDetails().orElseThrow().reason());
+        assertEquals(Map.of(), response._additionalProperties());
+    }
+
+    @Test void openaiJavaGetsAChoiceForEachPrompt() {
+        server.reply(UnaryOperator.identity());
+        var answer = client.completions().create(CompletionCreateParams.builder().model("echo")
+            .promptOfArrayOfStrings(List.of("one", "two")).n(2).build()).validate();
+
+        assertEquals(List.of("0 one", "1 one", "2 two", "3 two"), answer.choices().stream()
+            .map(choice -> choice.index() + " " + choice.text()).toList());
     }
 
     @Test void openaiJavaUploadsInParts() throws Exception {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.support.RawClient.JSON;
+import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.body;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
@@ -23,6 +24,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.RawClient;
 
 /** Every request, whatever its endpoint: paths, methods, keys and errors. */
@@ -49,6 +51,20 @@ class RouterTest {
         assertEquals(status, response.statusCode());
         assertEquals(Set.of("message", "type", "param", "code"), names(json(response).get("error")));
         assertTrue(response.headers().firstValue("x-request-id").isPresent());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/moderations", "/images/generations", "/audio/speech"})
+    void anEndpointThatIsNotThereNamesThoseThatAre(String path) {
+        var refused = client.post(path, body("hi"));
+        var file = client.upload(lines("one"));
+        var batch = json(client.create(batch(file).put("endpoint", "/v1" + path)));
+
+        assertEquals("unknown_url Unknown request URL: POST /v1" + path + ". The engine is asked by POST at"
+            + " /v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses.",
+            refused.at("/error/code").asText() + " " + refused.at("/error/message").asText());
+        assertEquals("Invalid value: '/v1" + path + "'. Supported values are: '/v1/chat/completions',"
+            + " '/v1/embeddings', '/v1/completions', '/v1/responses'.", batch.at("/error/message").asText());
     }
 
     @Tag("S1") @Test void everyRouteAnswersWithATrailingSlashToo() {

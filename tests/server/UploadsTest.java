@@ -65,8 +65,8 @@ class UploadsTest {
         var file = completed.get("file");
         assertEquals("completed", completed.get("status").asText());
         assertEquals(file, json(client.get("/files/" + file.get("id").asText())));
-        assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status",
-            "status_details"), names(file));
+        assertEquals(Set.of("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose", "status"),
+            names(file));
         assertEquals(2_592_000, file.get("expires_at").asLong() - file.get("created_at").asLong());
         assertArrayEquals(whole, content(completed));
         assertEquals("completed", client.finished(file.get("id").asText()).get("status").asText());
