@@ -7,43 +7,58 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/DefaultName.java
+//SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
+//SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
 //SOURCES client/LineIndex.java
+//SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/CsvFile.java
 //SOURCES client/Tables.java
 //SOURCES client/Retry.java
 //SOURCES client/Progress.java
 //SOURCES client/PlainValues.java
 //SOURCES client/Templates.java
-//SOURCES client/Answer.java
 //SOURCES client/Html.java
+//SOURCES client/Fault.java
+//SOURCES client/Content.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
+//SOURCES client/Ending.java
+//SOURCES client/Written.java
 //SOURCES client/Settings.java
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java
+//SOURCES client/Answer.java
 //SOURCES client/SentRequests.java
 //SOURCES client/Journal.java
 //SOURCES client/Staging.java
+//SOURCES client/UploadedFile.java
 //SOURCES client/Submission.java
 //SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java
 //SOURCES client/BatchState.java
 //SOURCES client/Report.java
 //SOURCES client/Leftovers.java
+//SOURCES client/Attempt.java
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
+//SOURCES client/CsvExport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
+//SOURCES client/Repair.java
 //SOURCES client/Preparation.java
+//SOURCES client/Estimation.java
 
 package sheaf;
 
@@ -51,6 +66,9 @@ import static sheaf.Messages.given;
 import static sheaf.Messages.notNegative;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -67,11 +85,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Requests.Request;
@@ -147,10 +167,10 @@ public final class Sheaf extends Vocabulary {
     public static Listing<Map<String, Object>> files() { return Provider.chosen().files(); }
 
     /** Returns the rows of a CSV file whose first line names the columns; RFC 4180, UTF-8, read anew each time. */
-    public static Data csv(String file) { return new Dataset(Rows.csv(InputFile.find("csv", file))); }
+    public static Csv csv(String file) { return new Csv(CsvFile.of(InputFile.find("csv", file))); }
 
     /** Returns the rows of a CSV file whose first line names the columns. */
-    public static Data csv(Path file) { return csv(given("csv", file).toString()); }
+    public static Csv csv(Path file) { return csv(given("csv", file).toString()); }
 
     /** Returns the rows of a JSON Lines file: one object a line. */
     public static Data jsonl(String file) { return new Dataset(Rows.jsonl(InputFile.find("jsonl", file))); }
@@ -213,6 +233,7 @@ public final class Sheaf extends Vocabulary {
         /** A user's own data has no name that another process would know it by, and may give what is no JSON. */
         static Rows rows(Data data) {
             if (data instanceof Dataset named) return named.rows;
+            if (data instanceof Csv csv) return Rows.csv(csv.file);
             if (data instanceof Results results) return new Rows(results.exchanges.name(), results, results);
             return new Rows("data", data, () -> data.open().map(PlainValues::row));
         }
@@ -220,6 +241,41 @@ public final class Sheaf extends Vocabulary {
         @Override public Stream<Map<String, Object>> open() { return rows.open(); }
 
         @Override public String toString() { return rows.toString(); }
+    }
+
+    /**
+     * The rows of a CSV file. A row of nothing but separators and white space is none, and a column that has neither a
+     * name nor values is none; how many there were is said when the batch is submitted. Lines end in CR, LF or both.
+     */
+    public static final class Csv implements Data {
+        private final CsvFile file;
+
+        private Csv(CsvFile file) { this.file = file; }
+
+        /**
+         * Returns the rows whose columns are separated by this character. If not called, by a comma, or by what a first
+         * line {@code sep=;} says.
+         */
+        public Csv separator(char separator) { return new Csv(file.separator(separator)); }
+
+        /** Returns the rows whose columns are separated by this character, or by a {@code tab}. */
+        public Csv separator(String separator) { return new Csv(file.separator(separator)); }
+
+        /**
+         * Returns the rows of a file in this charset, such as {@code windows-1252}, {@code ISO-8859-1} or {@code
+         * UTF-16}. If not called, UTF-8. A byte order mark is passed over.
+         * @throws IllegalArgumentException if Java knows no charset of this name
+         */
+        public Csv charset(String name) { return new Csv(file.charset(name)); }
+
+        /** Returns the rows of a file that has no header line; its columns have these names. */
+        public Csv header(String first, String... more) {
+            return new Csv(file.header(Stream.concat(Stream.of(first), Stream.of(more)).toList()));
+        }
+
+        @Override public Stream<Map<String, Object>> open() { return Rows.csv(file).open(); }
+
+        @Override public String toString() { return Rows.csv(file).toString(); }
     }
 
     /**
@@ -337,9 +393,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns a draft of this name, under which it is kept and found again. If not called, the data's name. What
-         * batches of the same name and provider have answered is not asked again; another name, such as one with the
-         * day's date, asks anew.
+         * Returns a draft of this name, under which it is kept and found again. If not called, it is the script's and
+         * the data's: class {@code Sentiment} over reviews.csv is {@code sentiment-reviews}, and {@code SHEAF_SCRIPT}
+         * may say otherwise; where no script runs, as in JShell, the data's and the first prompt's. What batches of the
+         * same name and provider have answered is not asked again; another name, such as one with the day's date, asks
+         * anew.
          */
         public Draft name(String name) { return with(settings.name(name)); }
 
@@ -365,8 +423,9 @@ public final class Sheaf extends Vocabulary {
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
-         * Returns a draft for another endpoint, such as {@code /v1/embeddings}. If not called, {@code
-         * /v1/chat/completions}.
+         * Returns a draft for another endpoint: {@code /v1/responses}, {@code /v1/completions}, {@code /v1/embeddings}
+         * or {@code /v1/moderations}. If not called, {@code /v1/chat/completions}.
+         * @throws IllegalArgumentException for any other, whose requests only {@link #requests} brings
          */
         public Draft endpoint(String path) { return with(settings.endpoint(path)); }
 
@@ -382,8 +441,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that cannot be fetched is not, and nothing is while not
-         * all answers have come. Each round is a batch of its own, that is paid. If not called, none is sent again.
+         * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
+         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid. If not called, none
+         * is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -396,8 +456,9 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
          * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --limit N --name N --max-tokens N --temperature X --with FIELD=VALUE}. Call it
-         * last. Of an option that is given twice the last one counts; {@code --with} adds.
+         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N
+         * --max-tokens N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last
+         * one counts; {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
@@ -413,6 +474,9 @@ public final class Sheaf extends Vocabulary {
                 case SYSTEM -> system(given.value());
                 case TEMPLATE -> with(settings.over(mixed(templates(given.first(), given.rest()))));
                 case DATA -> with(settings.over("--data", rows -> given.rows()));
+                case SEPARATOR -> csv(given, file -> file.separator(given.value()));
+                case CHARSET -> csv(given, file -> file.charset(given.value()));
+                case HEADER -> csv(given, file -> file.header(List.of(given.value().split(",", -1))));
                 case LIMIT -> with(settings.over("--limit", rows -> rows.limit(given.whole())));
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
@@ -421,29 +485,73 @@ public final class Sheaf extends Vocabulary {
             };
         }
 
-        /** Returns the first request lines, exactly as they would be sent. Nothing is sent. */
+        private Draft csv(Options.Given given, UnaryOperator<CsvFile> change) {
+            var option = given.option().word();
+            return with(settings.over(option, rows -> rows.csv(option, change)));
+        }
+
+        /**
+         * Returns the first request lines, exactly as they would be sent, and what submitting all of them would send.
+         * It reads all rows, sends nothing and asks nobody: of earlier batches what is under {@code ~/.sheaf} counts.
+         * @throws IllegalArgumentException if a setting or one of the first rows is at fault
+         */
         public Preview preview(int n) {
             notNegative("preview", n);
-            try (var requests = requests().open()) {
-                return new Preview(requests.limit(n).map(Request::text).toList());
+            settings.check();
+            var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
+            var connection = chosen.orElse(Provider.OPENAI).connection();
+            var requests = new Requests(settings, connection);
+            List<String> lines;
+            try (var first = requests.open()) {
+                lines = first.limit(n).map(Request::text).toList();
+            }
+            try {
+                var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
+                return new Preview(lines, estimation.estimate(requests, note()), "");
+            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
+                return new Preview(lines, null, fault.getMessage());
             }
         }
 
-        /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
+        /**
+         * Writes every request line to a file, as a provider takes it. Nothing is sent. A file that is there is written
+         * anew if a draft of this name wrote it and nobody changed it since.
+         * @throws IllegalStateException if the file is another's
+         */
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
-            AtomicFiles.stream("toJsonl", file, out -> {
-                try (var requests = requests().open()) {
+            written().write("toJsonl", given("toJsonl", file), out -> {
+                try (var requests = requests().open(note())) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
             });
         }
 
+        /**
+         * Returns this draft, if {@link Results#toCsv} and {@link Results#toJsonl} of its results may write to this
+         * file: before anything is paid.
+         * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
+         */
+        public Draft checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this draft, if its results may be written to this file. */
+        public Draft checkOutput(Path file) {
+            written().check("checkOutput", given("checkOutput", file));
+            return this;
+        }
+
+        private Written written() { return new Written(settings.batchName(), settings.formerName().orElse("")); }
+
         private Requests requests() {
             settings.check();
-            return new Requests(settings, (provider == null ? Provider.chosenOrAny() : provider).connection());
+            var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Requests(settings, known.connection());
+        }
+
+        private Consumer<String> note() {
+            return settings.quiet ? none -> {} : System.err::println;
         }
 
         /**
@@ -471,6 +579,7 @@ public final class Sheaf extends Vocabulary {
             settings.check();
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, settings);
+            batch.written = written();
             Preparation.begin(settings, batch.watch, Provider::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
@@ -479,15 +588,36 @@ public final class Sheaf extends Vocabulary {
         @Override public String toString() { return settings.toString(); }
     }
 
-    /** The first request lines of a draft. Prints as JSON Lines. */
-    public record Preview(List<String> lines) {
-        /** Prints the lines to stdout. */
-        public void show() { System.out.println(this); }
+    /**
+     * The first request lines of a draft, and what submitting all of them would send.
+     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
+     */
+    public record Preview(List<String> lines, Estimate estimate, String fault) {
+        /**
+         * Returns what submitting the draft would send.
+         * @throws IllegalStateException if a row is at fault
+         */
+        @Override public Estimate estimate() {
+            if (!fault.isEmpty()) throw new IllegalStateException(fault);
+            return estimate;
+        }
 
-        /** Returns the lines as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(toString()); }
+        /** Returns the estimate in a line, or what is wrong. */
+        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
 
-        @Override public String toString() { return String.join("\n", lines); }
+        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
+        public void show() {
+            lines.forEach(System.out::println);
+            System.err.println(summary());
+        }
+
+        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
+        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
+
+        /** Returns the lines, and the summary below them. */
+        @Override public String toString() {
+            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
+        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -496,6 +626,7 @@ public final class Sheaf extends Vocabulary {
         private final Settings settings;                       // whether it is quiet, and how often it is repaired
         private final BatchState state;
         private final Watch watch;
+        private Written written;                               // by whose name files are written; null: the batch's own
 
         private Batch(Provider provider, Settings settings) { this(provider, provider.connection(), settings); }
 
@@ -623,6 +754,21 @@ public final class Sheaf extends Vocabulary {
          */
         public void delete() { watch.delete(); }
 
+        /**
+         * Returns this batch, if {@link Results#toCsv} and {@link Results#toJsonl} of its results may write to this
+         * file: before a long wait.
+         * @throws IllegalStateException if the file is another's, or was changed since a batch of this name wrote it
+         */
+        public Batch checkOutput(String file) { return checkOutput(Path.of(given("checkOutput", file))); }
+
+        /** Returns this batch, if its results may be written to this file. */
+        public Batch checkOutput(Path file) {
+            var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
+            var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
+            (written == null ? new Written(name) : written).check("checkOutput", given("checkOutput", file));
+            return this;
+        }
+
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
         public Results results() {
             if (!state.isKept()) {
@@ -631,9 +777,10 @@ public final class Sheaf extends Vocabulary {
             }
             await();
             if (!state.isKept()) Preparation.adopt(watch);
-            var exchanges = watch.collect().repaired(settings.repairs, watch::note, resend ->
-                new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().results().exchanges);
-            return new Results(provider, exchanges);
+            var repair = new Repair(watch, settings.repairs, Provider::connection, resend ->
+                new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+            var exchanges = repair.of(watch.collect());
+            return written == null ? new Results(provider, exchanges) : new Results(provider, exchanges, written);
         }
 
         @Override public String toString() { return "Batch[" + watch.report().describe() + " " + state.counts() + "]"; }
@@ -641,19 +788,28 @@ public final class Sheaf extends Vocabulary {
 
     /**
      * The results of a batch in input order, read from disk as they are asked for. Used as data, each row keeps its
-     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.outcome}}}.
+     * columns and gains {@code {{result.text}}}, {@code {{result.model}}}, {@code {{result.answeredBy}}}, {@code
+     * {{result.outcome}}}.
      */
     public static final class Results implements Iterable<Result>, Data {
+        /** What {@link #toCsv} adds to the columns of the rows. */
+        public static final List<String> COLUMNS = CsvExport.OWN_COLUMNS;
         private static final int SHOWN = 20;
         private final Provider provider;
         private final Exchanges exchanges;
+        private final Written written;                         // by whose name files are written
 
         private Results(Provider provider, Exchanges exchanges) {
-            this.provider = provider;
-            this.exchanges = exchanges;
+            this(provider, exchanges, new Written(exchanges.answers().journal().name()));
         }
 
-        private Results with(Exchanges exchanges) { return new Results(provider, exchanges); }
+        private Results(Provider provider, Exchanges exchanges, Written written) {
+            this.provider = provider;
+            this.exchanges = exchanges;
+            this.written = written;
+        }
+
+        private Results with(Exchanges exchanges) { return new Results(provider, exchanges, written); }
 
         /** Returns the results in input order, read as the stream goes. */
         public Stream<Result> stream() { return exchanges.stream().map(Result::new); }
@@ -669,7 +825,10 @@ public final class Sheaf extends Vocabulary {
         /** Returns how many results ended in each outcome; outcomes that none ended in are left out. */
         public Map<Outcome, Long> counts() { return exchanges.counts(); }
 
-        /** Returns the tokens of all results together: as the provider summed them up, else as the answers say. */
+        /**
+         * Returns the tokens of all results together, with those of every time that a request was sent again: as the
+         * provider summed them up, else as the answers say.
+         */
         public Usage usage() { return exchanges.usage(); }
 
         /**
@@ -699,7 +858,7 @@ public final class Sheaf extends Vocabulary {
          * @throws IllegalStateException if there is none
          */
         public Draft retry() {
-            return new Draft(provider, exchanges.retryable().resend(exchanges, "retry", false));
+            return new Draft(provider, exchanges.retryable().resend(exchanges.failed(), "retry", false));
         }
 
         /**
@@ -739,19 +898,50 @@ public final class Sheaf extends Vocabulary {
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
 
         /**
-         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@code result.text}
-         * and so on.
+         * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
+         * cell that a spreadsheet would take for a formula begins with an apostrophe; a number never does. A file that
+         * is there is written anew if a batch of this name wrote it and nobody changed it since. To be named are also
+         * {@code result.rawText}, whatever text came, whole or not, and {@code result.reasoning}; where several answers
+         * were asked for, there are {@code result.text2} and so on.
+         * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
          */
-        public void toCsv(String file, String... columns) { toCsv(Path.of(given("toCsv", file)), columns); }
+        public void toCsv(String file, String... columns) { toCsv(file, Set.of(), columns); }
 
         /** Writes the rows and their answers as CSV. */
-        public void toCsv(Path file, String... columns) { exchanges.toCsv(given("toCsv", file), columns); }
+        public void toCsv(Path file, String... columns) { toCsv(file, Set.of(), columns); }
 
-        /** Writes each row with its answer under {@code result}, one JSON object a line. */
+        /** Writes the rows and their answers as CSV in another way: {@code toCsv(file, Set.of(CsvOption.WIDE))}. */
+        public void toCsv(String file, Set<CsvOption> options, String... columns) {
+            toCsv(Path.of(given("toCsv", file)), options, columns);
+        }
+
+        /** Writes the rows and their answers as CSV in another way. */
+        public void toCsv(Path file, Set<CsvOption> options, String... columns) {
+            var export = new CsvExport(exchanges, given("toCsv", options), columns);
+            written.write("toCsv", given("toCsv", file), export::writeTo);
+        }
+
+        /**
+         * Writes each row with its answer under {@code result}, one JSON object a line. A file that is there is written
+         * anew if a batch of this name wrote it and nobody changed it since.
+         * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
+         */
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) { exchanges.toJsonl(given("toJsonl", file)); }
+        public void toJsonl(Path file) { written.write("toJsonl", given("toJsonl", file), exchanges::writeJsonl); }
+
+        /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */
+        public void toJsonl(OutputStream out) {
+            try {
+                exchanges.writeJsonl(given("toJsonl", out));
+            } catch (IOException e) {
+                throw new UncheckedIOException("toJsonl: cannot write (" + Messages.reason(e) + ")", e);
+            }
+        }
+
+        /** Returns these results so that they write over any file, whoever wrote it. */
+        public Results overwriting() { return new Results(provider, exchanges, written.overwriting()); }
 
         @Override public String toString() { return exchanges.toString(); }
     }
@@ -777,8 +967,14 @@ public final class Sheaf extends Vocabulary {
         /** Returns the name of the template that made the prompt. */
         public String template() { return exchange.template(); }
 
-        /** Returns the model that was asked for; the one that answered stands in {@code json()}. */
+        /** Returns the model that was asked for. */
         public String model() { return exchange.model(); }
+
+        /**
+         * Returns the model that the response names, such as the one that an alias stands for, or the only one of a
+         * server that answers to any name; "" where no response came, or it names none.
+         */
+        public String answeredBy() { return exchange.answeringModel(); }
 
         /** Returns how the request ended. */
         public Outcome outcome() { return exchange.outcome(); }
@@ -787,13 +983,26 @@ public final class Sheaf extends Vocabulary {
         public boolean ok() { return exchange.ok(); }
 
         /**
-         * Returns the answer.
+         * Returns the answer: a text; the arguments of the tool that it calls, an embedding or the verdict of a
+         * moderation as JSON.
          * @throws IllegalStateException if no whole answer came, with this request's error
          */
         public String text() { return exchange.text(); }
 
         /** Returns whatever text came, whole or not; "" if none. */
         public String rawText() { return exchange.rawText(); }
+
+        /** Returns the text of each answer, whole or not, where {@code with("n", 3)} asks for several. */
+        public List<String> texts() { return exchange.texts(); }
+
+        /** Returns what the model thought before it answered, which is no part of the text; "" if it says nothing. */
+        public String reasoning() { return exchange.reasoning(); }
+
+        /**
+         * Returns an embedding, however it was encoded.
+         * @throws IllegalStateException if no whole answer came, or it is none
+         */
+        public float[] vector() { return exchange.vector(); }
 
         /** Returns the body of the provider's response; a missing node where none came. */
         public JsonNode json() { return exchange.json(); }
@@ -807,7 +1016,7 @@ public final class Sheaf extends Vocabulary {
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() { return exchange.error(); }
 
-        /** Returns the tokens of this request. */
+        /** Returns the tokens of this request, with those of every time that it was sent again. */
         public Usage usage() { return exchange.usage(); }
 
         /** Returns why the model stopped, such as {@code stop} or {@code length}; "" if no answer came. */
@@ -953,11 +1162,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
-        private static Provider chosenOrAny() {
+        private static Optional<Provider> ifChosen() {
             try {
-                return chosen();
+                return Optional.of(chosen());
             } catch (IllegalStateException noneOrTwo) {
-                return OPENAI;
+                return Optional.empty();
             }
         }
 
@@ -1060,7 +1269,7 @@ public final class Sheaf extends Vocabulary {
             return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
         }
 
-        /** Returns one to where a batch was submitted, or where its server may be by now, for as the environment says. */
+        /** Returns one to where a batch was submitted, or its server listens by now, if the environment names that. */
         private static Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))

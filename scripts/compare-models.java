@@ -19,6 +19,14 @@ class CompareModels {
             .await()
             .results();
 
+        results.by(Result::answeredBy).forEach((answeredBy, answers) -> {
+            var asked = answers.by(Result::model).keySet();
+            if (answeredBy.isEmpty() || asked.size() == 1) return;
+            System.err.printf("compare-models: %s answered as %s, so there is nothing to compare; give --model two "
+                + "that this provider has%n", answeredBy, String.join(" and as ", asked));
+            System.exit(1);
+        });
+
         results.by(Result::model).forEach((model, answers) ->
             System.out.printf("%s: %.0f%% of %d%n", model, 100 * answers.accuracy("label"), answers.size()));
     }

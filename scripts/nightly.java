@@ -6,8 +6,6 @@
 
 import static sheaf.Sheaf.*;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.LocalDate;
 
 class Nightly {
@@ -20,8 +18,6 @@ class Nightly {
             .options(args)
             .submit();
 
-        if (!batch.status().isTerminal()) return;              // cron comes back in an hour
-        var file = Path.of(batch.name() + ".csv");
-        if (Files.notExists(file)) batch.results().toCsv(file);
+        if (batch.status().isTerminal()) batch.results().toCsv(batch.name() + ".csv");     // else cron comes back
     }
 }

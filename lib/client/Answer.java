@@ -1,18 +1,24 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.util.Map;
 import java.util.Set;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Status;
 
 /** One line of an output or error file. Which of the two it stood in says nothing: servers differ. */
-record Answer(JsonNode line) {
-    private static final Map<String, Outcome> BY_CODE = Map.of(
-        "batch_expired", Outcome.EXPIRED, "batch_cancelled", Outcome.CANCELLED);
+final class Answer {
+    /** Of an error inside of a success: the request is at fault, and will be the next time. */
+    private static final String LASTING =
+        "(?i)(invalid|unsupported|context|missing|bad.?request|permission|authentication).*|.*not.?found";
+    private final JsonNode line;
+    private final Body body;
+
+    Answer(JsonNode line) {
+        this.line = line;
+        var said = line.at("/response/body");
+        body = new Body(said.isTextual() ? Json.lenient(said.asText()) : said);    // some send it as a JSON text
+    }
 
     /** Returns how a request ended that no line came for, in a batch of this status. */
     static Outcome missing(Status batch) {
@@ -21,85 +27,59 @@ record Answer(JsonNode line) {
         return batch.equals(Status.CANCELLED) ? Outcome.CANCELLED : Outcome.MISSING;
     }
 
-    Outcome outcome() {
-        if (hasError()) return BY_CODE.getOrDefault(errorCode(), Outcome.ERRORED);
-        if (status() < 200 || status() > 299) return Outcome.ERRORED;
-        if (isRefusal()) return Outcome.REFUSED;
-        if (finishReason().equals("length")) return Outcome.TRUNCATED;
-        return hasText() ? Outcome.SUCCEEDED : Outcome.INVALID;
-    }
+    JsonNode line() { return line; }
 
-    /** A blank error is none. */
-    private boolean hasError() { return !line.path("error").asText("").isBlank() || line.path("error").size() > 0; }
+    Body body() { return body; }
 
-    private String errorCode() { return line.at("/error/code").asText(""); }
+    Outcome outcome() { return isError() ? Ending.of(fault()) : body.outcome(); }
+
+    private boolean isError() { return isRefused() || status() == 0 || hasError() || body.error().isPresent(); }
+
+    private boolean isRefused() { return status() >= 300 || status() > 0 && status() < 200; }
+
+    private boolean hasError() { return Fault.isError(line.path("error")); }
 
     private int status() { return line.at("/response/status_code").asInt(line.path("response").has("body") ? 200 : 0); }
 
-    /** Whether the provider was at fault, and not the request; no status at all is a loss inside the provider. */
+    /** Returns what it says is wrong, the first that gives a reason; the words of all tell what kind it is. */
+    private Fault fault() {
+        var response = line.path("response");
+        boolean isNoAnswer = isRefused() || status() == 0;
+        var inside = body.error().map(Fault::of)
+            .orElseGet(() -> isNoAnswer ? Fault.ofRefusal(body.json()) : Fault.of(body.json()));
+        var faults = Stream.of(Fault.of(line.path("error")), inside, Fault.of(response.path("message")),
+            Fault.of(isLegible() ? Json.MAPPER.nullNode() : response.path("body"))).toList();
+        var words = faults.stream().flatMap(fault -> fault.words().stream()).toList();
+        var first = faults.stream().filter(Fault::isExplained).findFirst().orElse(faults.get(0));
+        return new Fault(0, first.message(), words.isEmpty() ? "" : words.get(0), "", words);
+    }
+
+    private boolean isLegible() { return body.json().isContainerNode(); }
+
+    /**
+     * Whether the provider was at fault, and not the request; no status at all is a loss inside the provider. The code
+     * of an error counts before the status of the response that brought it.
+     */
     boolean isTransient() {
-        return status() == 0 || Set.of(408, 409, 425, 429).contains(status()) || status() >= 500;
-    }
-
-    /** Some servers send the body as a JSON text. */
-    JsonNode body() {
-        var body = line.at("/response/body");
-        return body.isTextual() ? Json.lenient(body.asText()) : body;
-    }
-
-    private JsonNode choice() { return body().at("/choices/0"); }
-
-    String finishReason() {
-        var body = body();
-        var incomplete = body.at("/incomplete_details/reason").asText("");
-        return incomplete.equals("max_output_tokens") ? "length"
-            : choice().path("finish_reason").asText(incomplete);
-    }
-
-    private boolean isRefusal() {
-        return !choice().at("/message/refusal").asText("").isEmpty() || finishReason().equals("content_filter")
-            || outputs().anyMatch(part -> part.has("refusal"));
-    }
-
-    private Stream<JsonNode> outputs() {
-        return stream(body().path("output")).flatMap(item -> stream(item.path("content")));
-    }
-
-    private static Stream<JsonNode> stream(JsonNode array) {
-        return StreamSupport.stream(array.spliterator(), false);
-    }
-
-    private boolean hasText() {
-        return !text().isEmpty() || body().path("data").size() > 0 || choice().at("/message/tool_calls").size() > 0;
-    }
-
-    /** The text of a chat, a completion or a response; "" where there is none. */
-    String text() {
-        var content = choice().at("/message/content");
-        if (content.isArray() || content.isTextual()) return content(content);
-        if (body().at("/data/0/embedding").isArray()) return body().at("/data/0/embedding").toString();
-        return choice().has("text") ? choice().path("text").asText() : texts(outputs());
-    }
-
-    /** A message's content is a text, or parts of which some are text. */
-    static String content(JsonNode content) {
-        return content.isArray() ? texts(stream(content)) : content.asText("");
-    }
-
-    private static String texts(Stream<JsonNode> parts) {
-        return parts.map(part -> part.path("text").asText("")).collect(Collectors.joining());
+        var fault = fault();
+        int status = fault.words().stream().filter(word -> word.matches("[45][0-9]{2}")).findFirst()
+            .map(Integer::parseInt).orElse(status());
+        if (Ending.isPassing(fault)) return true;
+        if (status >= 200 && status < 300) return fault.words().stream().noneMatch(word -> word.matches(LASTING));
+        return status == 0 || Set.of(408, 409, 425, 429).contains(status) || status >= 500;
     }
 
     String error() {
-        var error = line.path("error");
-        if (error.isTextual() && hasError()) return error.asText();
-        var inner = body().path("error").isMissingNode() ? line.path("response") : body().path("error");
-        var said = Stream.of(error.path("message"), error.at("/error/message"), inner.path("message"), inner,
-            body().path("message"), error.path("code"), line.at("/response/body"))
-            .filter(JsonNode::isTextual).map(JsonNode::asText).filter(text -> !text.isBlank()).findFirst();
-        boolean isLost = status() == 0 && !hasError();
-        boolean isRefused = status() >= 300 || status() > 0 && status() < 200;
-        return (isRefused ? status() + " " : "")
-            + said.orElse(isLost ? "the provider lost the request (status 0)" : "no reason given");
+        var fault = fault();
+        return (isRefused() ? status() + " " : "") + (fault.isExplained() ? fault.message() : unexplained(fault));
     }
+
+    private String unexplained(Fault fault) {
+        if (!isError()) return "the answer ended in \"" + body.finishReason() + "\"";
+        if (!fault.code().isEmpty()) return fault.code();
+        return status() == 0 ? "the provider lost the request (status 0)" : "no reason given";
+    }
+
+    /** Returns who declined to answer, in their words: a filter's error, or the model's refusal. */
+    String refusal() { return isError() ? error() : body.refusal(); }
 }

@@ -9,12 +9,14 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 
 /**
- * Fetches what came back of a batch, both files of each part. One with fewer lines than its provider counted is not
+ * Fetches what came back of a batch, both files of each part. One with fewer answers than its provider counted is not
  * final: it is asked for again at each later look, and what is here of it stays until more comes.
  */
 final class AnswerFiles {
@@ -40,7 +42,17 @@ final class AnswerFiles {
         for (var part : journal.parts().toList()) isNew |= fetch(part);
         for (var part : journal.parts().toList())
             if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
-        return isNew;
+        if (journal.collected().count() == journal.partCount()) sweep();
+        return isNew || !Files.exists(journal.answersIndex());    // of a file that could not be fetched it went too
+    }
+
+    /** Once all has come, what a killed process had begun to fetch is of no use. */
+    private void sweep() {
+        try (var begun = Files.newDirectoryStream(journal.dir(), ".part-*")) {
+            for (var file : begun) Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException("results: cannot read " + journal.dir() + " (" + reason(e) + ")", e);
+        }
     }
 
     /** Fetches both files of a part; returns whether one came that was not here. */
@@ -96,13 +108,16 @@ final class AnswerFiles {
         boolean isNew = wasShort && fetch(asNamedNow(part));
         for (int attempt = wasShort ? Retry.ATTEMPTS : 2; attempt <= Retry.ATTEMPTS && isShort(part); attempt++)
             for (var kind : Journal.KINDS) isNew |= fetchAnew(part, kind);
-        long here = lines(part);
-        long there = answerCount(part);
-        journal.markShort(part.number(), here < there);
-        if (here < there)
-            note.accept(String.format(Locale.ROOT, "results: only %,d of %,d answers of part %d of %s came; run again, "
-                + "and the rest is asked for anew", here, there, part.number(), journal.folderName()));
+        boolean isShort = isShort(part);
+        journal.markShort(part.number(), isShort);
+        if (isShort) note.accept(shortage(part));
         return isNew;
+    }
+
+    private String shortage(Part part) {
+        var ofAll = isCounted(part) ? String.format(Locale.ROOT, " of %,d", answerCount(part)) : "";
+        return String.format(Locale.ROOT, "results: only %,d%s answers of part %d of %s came; run again, and the rest "
+            + "is asked for anew", answersHere(part), ofAll, part.number(), journal.folderName());
     }
 
     /** A provider may have named a further file of the part since it ended; one that it names no more was there. */
@@ -118,14 +133,14 @@ final class AnswerFiles {
         }
     }
 
-    /** Returns whether more lines came than are here; else these stay. */
+    /** Returns whether more answers came than are here; else these stay. */
     private boolean fetchAnew(Part part, String kind) {
         var file = journal.answerFile(part.number(), kind);
         if (!Files.exists(file)) return false;
         var anew = file.resolveSibling("." + file.getFileName() + ".anew");
         try {
             Download.fetch(api, id(part, kind), anew, transfer(part, kind));
-            if (lines(anew) <= lines(file)) return false;
+            if (answersIn(Stream.of(anew)) <= answersIn(Stream.of(file))) return false;
             journal.answersIndex().toFile().delete();
             Files.move(anew, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
             return true;
@@ -138,7 +153,15 @@ final class AnswerFiles {
         }
     }
 
-    private boolean isShort(Part part) { return lines(part) < answerCount(part); }
+    private boolean isShort(Part part) {
+        return isCounted(part) ? answersHere(part) < answerCount(part)
+            : Journal.KINDS.stream().anyMatch(kind -> isCutOff(part, kind));
+    }
+
+    /** Whether it is known how many answers there are: not where a part ended early and its provider counts none. */
+    private static boolean isCounted(Part part) {
+        return part.requestCounts().total() > 0 || part.answerCount() > 0 || part.status().equals(Status.COMPLETED);
+    }
 
     /** Where a provider counts nothing, a part that was run to its end has an answer to each of its requests. */
     private long answerCount(Part part) {
@@ -146,16 +169,29 @@ final class AnswerFiles {
         return isUncounted ? journal.manifest().partRequests().get(part.number() - 1) : part.answerCount();
     }
 
-    private long lines(Part part) {
-        return Journal.KINDS.stream().mapToLong(kind -> lines(journal.answerFile(part.number(), kind))).sum();
+    /** Whether a file here is smaller than its provider says, which is all that tells where nothing is counted. */
+    private boolean isCutOff(Part part, String kind) {
+        var file = journal.answerFile(part.number(), kind);
+        return Files.exists(file) && file.toFile().length() < api.size(id(part, kind));
     }
 
-    private static long lines(Path file) {
-        if (!Files.exists(file)) return 0;
+    private long answersHere(Part part) {
+        return answersIn(Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
+    }
+
+    /** Counts the requests that are answered: a line that came twice, or that is none, makes up for no other. */
+    private static long answersIn(Stream<Path> files) {
+        return files.filter(Files::exists).flatMapToLong(AnswerFiles::hashedIds).sorted().distinct().count();
+    }
+
+    private static LongStream hashedIds(Path file) {
+        var ids = LongStream.builder();
         try (var lines = new Lines(Files.newInputStream(file))) {
-            long count = 0;
-            while (lines.advance()) count += lines.isBlank() ? 0 : 1;
-            return count;
+            while (lines.advance()) {
+                var id = Json.lenient(lines.text()).path("custom_id").asText();
+                if (!id.isEmpty()) ids.add(Json.Digest.hash(id));
+            }
+            return ids.build();
         } catch (IOException e) {
             throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
         }

@@ -41,6 +41,15 @@ final class Answers {
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
 
+    /** Takes what an earlier look has fetched, and indexed. */
+    Answers(Journal journal) {
+        this.journal = journal;
+        requests = journal.requests();
+        note = text -> {};
+        lines = new LineIndex(journal.answersIndex(), this::file);
+        collected = journal.collected().map(Part::number).collect(Collectors.toSet());
+    }
+
     private void writeIndex() {
         var ids = journal.manifest().ownIds() ? null : idsOfTheFile();
         AtomicFiles.write("results", journal.answersIndex(), staged -> {
@@ -118,18 +127,12 @@ final class Answers {
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
 
-    /** Whether fewer answers of some part came than its provider counted. */
-    boolean isShort() { return journal.partNumbers().anyMatch(journal::isShort); }
-
-    /** Whether fewer answers of its part came than the provider counted. */
-    boolean isShort(long index) { return !requests.isReused(index) && journal.isShort(requests.part(index)); }
-
     /** Returns why no line is here for a request that was not refused. */
     String missingError(long index) {
         if (isCollected(index)) return "the provider's files hold no line for this request";
-        return isShort(index)
-            ? "its file came with fewer lines than the provider counted; run again, and it is fetched anew"
-            : "the file of its answer could not be fetched; run again, or pay for it anew by retry()";
+        var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than the provider counted"
+            : "the file of its answer could not be fetched";
+        return file + "; run again, or pay for it anew by retry()";
     }
 
     private Part part(long index) { return journal.part(requests.part(index)); }
@@ -139,16 +142,16 @@ final class Answers {
         var part = part(index);
         var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
         if (own != null) return own;
-        var first = part.faults().stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
+        var first = Fault.of(part).stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
         if (part.id().isEmpty()) return "never submitted" + (first.isEmpty() ? "; the batch was cancelled" : first);
         boolean hasFailed = part.status().equals(Status.FAILED);
         return part.id() + " " + part.status() + (hasFailed ? " before any request ran" + first : "");
     }
 
     private Map<Long, String> byRequest(Part part) {
-        var found = requests.at(part.number(), part.faults().stream().map(Vocabulary.Fault::line).toList());
+        var found = requests.at(part.number(), Fault.of(part).stream().map(Fault::line).toList());
         var byRequest = new HashMap<Long, String>();
-        for (var fault : part.faults())
+        for (var fault : Fault.of(part))
             if (found.containsKey(fault.line())) byRequest.putIfAbsent(found.get(fault.line()), fault.describe());
         return byRequest;
     }

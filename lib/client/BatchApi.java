@@ -3,6 +3,7 @@ package sheaf;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import com.openai.core.JsonValue;
 import com.openai.core.MultipartField;
 import com.openai.core.http.HttpResponse;
@@ -61,8 +62,8 @@ final class BatchApi {
         try {
             patiently(() -> connection.call(step, "GET", "/models",
                 () -> connection.client().models().withRawResponse().list()));
-        } catch (BatchException noList) {
-            if (noList.status() == 0) throw noList;           // who it is stands in any answer
+        } catch (BatchException noList) {                     // who it is stands in any answer to who has its key
+            if (noList.status() == 0 || connection.identity().isHalfTold()) throw noList;
         }
         connection.hold(connection.identity());
     }
@@ -140,7 +141,7 @@ final class BatchApi {
         var said = connection.call(step, method, path, call);
         var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
         if (hasId(batch)) return batch;
-        var reason = connection.withoutKey(Connection.message(said.has("error") ? said.path("error") : said));
+        var reason = connection.withoutKey(Fault.of(said).message());
         throw new BatchException(step + ": " + method + " " + connection.baseUrl() + path + ": 200 but no batch"
             + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
     }
@@ -245,14 +246,17 @@ final class BatchApi {
         return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
     }
 
-    /** How many bytes a file has; 0 if the provider does not say: some have no such route. */
-    long size(String file) {
+    /** How many bytes a file has; 0 if the provider does not say. */
+    long size(String file) { return file("results", file).path("bytes").asLong(); }
+
+    /** Returns what the provider says of a file; a missing node if it says nothing: some have no such route. */
+    JsonNode file(String step, String file) {
         try {
-            return patiently(() -> connection.call("results", "GET", "/files/" + file,
-                () -> connection.client().files().withRawResponse().retrieve(file))).path("bytes").asLong();
+            return patiently(() -> connection.call(step, "GET", "/files/" + file,
+                () -> connection.client().files().withRawResponse().retrieve(file)));
         } catch (BatchException e) {
             if (Retry.isTransient(e)) throw e;
-            return 0;
+            return MissingNode.getInstance();
         }
     }
 

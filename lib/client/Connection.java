@@ -4,6 +4,7 @@ import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.databind.node.TextNode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.Timeout;
@@ -24,6 +25,7 @@ import java.util.function.Supplier;
 import okhttp3.Interceptor;
 import okhttp3.MediaType;
 import okhttp3.RequestBody;
+import okhttp3.ResponseBody;
 import okio.BufferedSink;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Dialect;
@@ -42,6 +44,8 @@ final class Connection {
     /** The whole of a large file may take long; a silent peer may not. */
     private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
         .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+    private static final MediaType JSON = MediaType.get("application/json");
+    private static final long LONGEST_ERROR = 100_000;     // bytes
     private final String name;
     private final String mark;                             // by which its batches are told from others'
     private final String baseUrl;
@@ -127,7 +131,16 @@ final class Connection {
     /** Makes a client without retries of its own: it would send POST /batches three times. */
     private static OpenAIClient client(String baseUrl, String key, String uploadPath) {
         return OpenAIOkHttpClient.builder().baseUrl(baseUrl).apiKey(key).maxRetries(0).timeout(PATIENT)
-            .addInterceptor(chain -> adapted(chain, uploadPath)).build();
+            .addInterceptor(chain -> legible(adapted(chain, uploadPath))).build();
+    }
+
+    /** The client drops an error that is no JSON; as a text of JSON it keeps it. */
+    private static okhttp3.Response legible(okhttp3.Response response) throws IOException {
+        if (response.isSuccessful()) return response;
+        var said = response.peekBody(LONGEST_ERROR).string();
+        if (said.isBlank() || !Json.lenient(said).isMissingNode()) return response;
+        response.body().close();
+        return response.newBuilder().body(ResponseBody.create(TextNode.valueOf(said).toString(), JSON)).build();
     }
 
     /**
@@ -213,27 +226,22 @@ final class Connection {
 
     /** Fails if what answers behind its server is not what it was: those who wait for its answers would get others. */
     void checkEngine(String step) {
-        if (expected == null || told == null || told.engine().equals(expected.engine())) return;
+        if (expected == null || told == null || told.isHalfTold() || told.engine().equals(expected.engine())) return;
         throw new BatchException(step + ": " + told.engine() + " answers at " + baseUrl + " now, and this batch was "
             + "begun with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
     }
 
     private BatchException refused(String call, String path, OpenAIServiceException e) {
         JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
-        var error = body.path("error").isMissingNode() ? body : body.path("error");
-        var said = message(error);
-        var message = withoutKey(said);
+        var fault = Fault.ofRefusal(body);
+        var message = withoutKey(fault.message());
+        boolean saysKey = isSecret() && fault.message().contains(key());
         return new BatchException(call + path + ": " + e.statusCode()
-            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", ""))
-            + advice(e.statusCode(), path), e, isSecret() && said.contains(key()), error, retryAfter(e));
+            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(e.statusCode(), path),
+            e.statusCode(), fault.code(), fault.param(), retryAfter(e), fault.isExplained(), saysKey ? null : e);
     }
 
     String withoutKey(String said) { return isSecret() ? said.replace(key(), "(the key)") : said; }
-
-    /** Returns what an error says; some are an object, some a text. */
-    static String message(JsonNode error) {
-        return error.isTextual() ? error.asText() : error.path("message").asText("");
-    }
 
     /** A short one is a stand-in, and may be a word of the message. */
     private boolean isSecret() { return key().length() >= 8; }

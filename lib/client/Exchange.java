@@ -5,9 +5,9 @@ import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -15,32 +15,43 @@ import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 
-/** One request and what came of it: its answer or its error, joined to its row. */
+/** One request and what came of it, also where it was sent again: its answer or its error, joined to its row. */
 final class Exchange {
     private final Answers answers;
     private final long index;                             // of the request, from 0
-    private final Exchange replacement;                         // whose answer takes the place of this one's, or null
-    private Optional<Answer> answer;                      // read when first asked for; empty: no line came
-    private Outcome outcome;
+    private final List<Attempt> attempts;                 // the first, and then those of its retries that are known
+    private final Attempt shown;                          // the one that counts
     private Map<String, Object> row;
 
-    Exchange(Answers answers, long index) { this(answers, index, null); }
+    Exchange(Answers answers, long index) { this(answers, index, List.of(new Attempt(answers, index)), null); }
 
-    private Exchange(Answers answers, long index, Exchange replacement) {
+    private Exchange(Answers answers, long index, List<Attempt> attempts, Attempt shown) {
         this.answers = answers;
         this.index = index;
-        this.replacement = replacement;
+        this.attempts = attempts;
+        this.shown = shown == null ? attempts.get(0) : shown;
     }
 
-    /** Returns the request as it was, with the answer that came later. */
-    Exchange answeredBy(Exchange replacement) { return new Exchange(answers, index, replacement); }
+    /**
+     * Returns the request as it was, with what came of it later; what came is only replaced by a whole answer. Rounds
+     * tell what is later, for clocks jump.
+     */
+    Exchange retriedAs(Exchange retry) {
+        var more = retry.attempts.stream().filter(later -> attempts.stream().noneMatch(later::isSameAs)).toList();
+        if (more.isEmpty()) return this;
+        boolean isLater = retry.shown.round() > shown.round();
+        boolean isBetter = !ok() && (retry.ok() || isLater && rawText().isEmpty());
+        return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
+            isBetter ? retry.shown : shown);
+    }
+
+    /** Whether a request of a retry was sent later, and asks the same; how long the answer may be does not count. */
+    boolean isRepeatedBy(SentRequests retry, long request) {
+        var first = answers.requests();
+        return retry.round(request) > first.round(index) && retry.question(request).equals(first.question(index));
+    }
 
     long index() { return index; }
-
-    private Optional<Answer> answer() {
-        if (answer == null) answer = replacement == null ? answers.answer(index) : replacement.answer();
-        return answer;
-    }
 
     String customId() { return answers.requests().customId(index, this::row); }
 
@@ -58,59 +69,67 @@ final class Exchange {
 
     String template() { return answers.requests().template(index); }
 
-    String model() { return replacement == null ? answers.requests().model(index) : replacement.model(); }
+    String model() { return shown.model(); }
+
+    /** Returns the model that the response names; "" where none came, or it names none. */
+    String answeringModel() { return shown.body().model(); }
 
     String firstId() { return answers.requests().firstId(index); }
 
-    Outcome outcome() {
-        if (outcome == null) outcome = replacement == null ? ownOutcome() : replacement.outcome();
-        return outcome;
+    /** Returns every time that it was sent, as far as is known here. */
+    List<Attempt> attempts() { return attempts; }
+
+    private Attempt last() {
+        return attempts.stream().reduce((one, other) -> other.round() < one.round() ? one : other).orElseThrow();
     }
 
-    private Outcome ownOutcome() {
-        return answer().map(Answer::outcome).orElseGet(() -> Answer.missing(answers.batchStatus(index)));
-    }
+    /** Returns how often it was sent after the first time. */
+    int retries() { return last().round() - attempts.get(0).round(); }
 
-    boolean ok() { return outcome() == Outcome.SUCCEEDED; }
+    Outcome outcome() { return shown.outcome(); }
+
+    boolean ok() { return shown.ok(); }
 
     /** Whether the same request may be answered next time, for its end was not its own fault: retry() sends it. */
-    boolean isRetryable() {
-        return switch (outcome()) {
-            case EXPIRED, CANCELLED, MISSING, INVALID -> true;
-            case ERRORED -> answer().map(Answer::isTransient).orElse(true);
-            case SUCCEEDED, TRUNCATED, REFUSED -> false;
-        };
-    }
+    boolean isRetryable() { return shown.isRetryable(); }
 
     /**
-     * Whether repair() sends it: the request may end better next time, as it was or with room for a longer answer.
-     * Where a file of its part could not be fetched, its answer may be in there: only retry() pays for that again.
+     * Whether it surely failed and may end better next time, as it was or with room for a longer answer: repair() sends
+     * it.
      */
-    boolean isRepairable() {
-        if (outcome() == Outcome.TRUNCATED) return tokenLimit() > 0;
-        return outcome() != Outcome.INVALID && isRetryable() && (answer().isPresent() || answers.isCollected(index));
-    }
+    boolean isRepairable() { return !ok() && !mayBeAnswered() && last().isRepairable(); }
 
-    /** Returns where a truncated answer was cut; 0 if nobody says. */
-    private long tokenLimit() {
-        var body = request().path("body");
-        return Requests.LIMITS.stream().mapToLong(field -> body.path(field).asLong()).filter(limit -> limit > 0)
-            .findFirst().orElseGet(() -> usage().output());
-    }
+    /** Whether its answer may be in a file that has not come, or not whole: only retry() pays for that again. */
+    boolean mayBeAnswered() { return !ok() && attempts.stream().anyMatch(Attempt::mayBeAnswered); }
 
     String text() {
         if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome() + ": " + error());
         return rawText();
     }
 
-    String rawText() { return answer().map(Answer::text).orElse(""); }
+    String rawText() { return shown.rawText(); }
+
+    /** Returns the text of each answer that was asked for, whole or not. */
+    List<String> texts() { return shown.body().texts(); }
+
+    String reasoning() { return shown.body().reasoning(); }
+
+    /** Returns an embedding. */
+    float[] vector() {
+        try {
+            return Json.MAPPER.readValue(text(), float[].class);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("vector: " + customId() + " is no embedding; it says: "
+                + clip(text(), 80), e);
+        }
+    }
 
     /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
     boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
 
-    JsonNode json() { return answer().map(Answer::body).orElse(MissingNode.getInstance()); }
+    JsonNode json() { return shown.json(); }
 
     <T> T as(Class<T> type) {
         var json = text().strip().replaceFirst("(?s)^```[a-z]*\\s*(.*?)\\s*```$", "$1");
@@ -122,45 +141,18 @@ final class Exchange {
         }
     }
 
-    String error() {
-        if (replacement != null) return replacement.error();
-        return switch (outcome()) {
-            case SUCCEEDED -> "";
-            case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
-            case REFUSED -> clip("the model declined: " + refusal(), 300);
-            case INVALID -> "the answer holds no text";
-            case MISSING -> answers.missingError(index);
-            case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
-                .orElseGet(() -> answers.batchError(index));
-        };
+    String error() { return shown.error(); }
+
+    /** Returns the tokens of every time that it was sent, for each was paid. */
+    Usage usage() { return attempts.stream().map(Attempt::usage).reduce(Usage.NONE, Usage::plus); }
+
+    String finishReason() { return shown.finishReason(); }
+
+    /** Returns the line that answered it, well or not, the last time that one did. */
+    Optional<ObjectNode> answerLine() {
+        return Stream.concat(attempts.stream(), Stream.of(shown)).filter(Attempt::hasAnswer)
+            .reduce((one, other) -> other).map(Attempt::answerLine);
     }
-
-    private String refusal() {
-        return Stream.of(json().at("/choices/0/message/refusal").asText(""), rawText())
-            .filter(text -> !text.isEmpty()).findFirst().orElse(finishReason());
-    }
-
-    Usage usage() { return Usage.of(json().path("usage")); }
-
-    String finishReason() { return answer().map(Answer::finishReason).orElse(""); }
-
-    private int round() { return replacement == null ? answers.requests().round(index) : replacement.round(); }
-
-    /** Returns the line that was sent, the last time that it was. */
-    private JsonNode request() { return replacement == null ? answers.requests().json(index) : replacement.request(); }
-
-    /** Whether a line answered it, well or not; what expired or was cancelled has none, whatever a file says of it. */
-    boolean hasAnswer() {
-        return answer().isPresent() && outcome() != Outcome.EXPIRED && outcome() != Outcome.CANCELLED;
-    }
-
-    /** Whether its answer may be in a file of which only a part has come. */
-    boolean mayBeInAShortFile() {
-        return replacement == null && answer().isEmpty() && answers.isShort(index);
-    }
-
-    /** Returns the line that answered. */
-    ObjectNode answerLine() { return (ObjectNode) answer().orElseThrow().line(); }
 
     /** Returns which request was answered first, in whatever batch: one that was taken over tells that. */
     String source() {
@@ -171,16 +163,20 @@ final class Exchange {
 
     /** Returns the last thing that the request says to the model. */
     String prompt() {
-        var messages = request().at("/body/messages");
-        return Answer.content(messages.path(messages.size() - 1).path("content"));
+        var body = shown.request().path("body");
+        var said = Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
+            .findFirst().orElse(body);
+        var last = said.isArray() ? said.path(said.size() - 1) : said;
+        return Content.plain(last.has("content") ? last.path("content") : last);
     }
 
-    /** Returns what it takes to send the request once more. */
+    /** Returns what it takes to send the request once more, as it was sent last. */
     Settings.Sent sent() {
-        if (!(request() instanceof ObjectNode line && line.path("body").isObject()))
+        var last = last();
+        if (!(last.request() instanceof ObjectNode line && line.path("body").isObject()))
             throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
-        return new Settings.Sent(line, firstId(), round(), outcome() == Outcome.TRUNCATED, tokenLimit(), customId(),
-            template(), row());
+        return new Settings.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
+            last.tokenLimit(), customId(), template(), row());
     }
 
     /** Returns the row with its answer: what a second batch and files see. An earlier answer moves inside. */
@@ -189,9 +185,13 @@ final class Exchange {
         result.put("customId", customId());
         result.put("template", template());
         result.put("model", model());
+        result.put("answeredBy", answeringModel());
         result.put("outcome", outcome().toString());
         if (ok()) result.put("text", text());
         else result.put("error", error());
+        if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
+        if (texts().size() > 1) result.put("texts", texts());
+        if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
         var joined = new LinkedHashMap<>(row());
         if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
         joined.put("result", result);

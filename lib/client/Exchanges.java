@@ -1,9 +1,9 @@
 package sheaf;
 
-import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 
-import de.siegmar.fastcsv.writer.CsvWriter;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Path;
 import java.util.BitSet;
 import java.util.Collections;
@@ -14,27 +14,29 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Consumer;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.LongFunction;
 import java.util.function.Predicate;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
-    private static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.outcome", "result.text", "result.error");
+    private static final int MOST_TEXTS = 128;            // that a provider sends
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
     private final boolean isChosen;                       // by only(...): then retry() takes them all
     private final String name;
     private Map<Outcome, Long> counts;
+    private Map<String, Set<String>> answeringModels;      // by the model that was asked for
+    private int mostTexts;                                // that one of them has
     private Usage usage;                                  // of all; null: not yet summed up
 
     Exchanges(Answers answers) {
@@ -59,8 +61,6 @@ final class Exchanges {
 
     Exchange at(long index) { return at.apply(index); }
 
-    boolean hasAnswers() { return stream().anyMatch(Exchange::hasAnswer); }
-
     Stream<Exchange> stream() {
         var indexes = selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
         return indexes.mapToObj(at);
@@ -78,16 +78,49 @@ final class Exchanges {
         return usage;
     }
 
+    /** Returns which models answered in the place of which, as the responses name them; only names that differ. */
+    Map<String, Set<String>> answeringModels() {
+        if (answeringModels == null) tally();
+        return answeringModels;
+    }
+
     private void tally() {
         var tally = new EnumMap<Outcome, Long>(Outcome.class);
-        var sum = Usage.NONE;
+        var models = new TreeMap<String, Set<String>>();
+        var paid = new HashMap<Path, Paid>();
         for (var i = stream().iterator(); i.hasNext(); ) {
             var exchange = i.next();
             tally.merge(exchange.outcome(), 1L, Long::sum);
-            sum = sum.plus(exchange.usage());
+            mostTexts = Math.max(mostTexts, exchange.texts().size());
+            if (!exchange.answeringModel().isEmpty())
+                models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
+            for (var attempt : exchange.attempts())
+                paid.computeIfAbsent(attempt.batch().journal().dir(), batch -> new Paid(attempt.batch())).add(attempt);
         }
         counts = Collections.unmodifiableMap(tally);
-        if (usage == null) usage = sum;
+        models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
+        answeringModels = models;
+        if (usage == null) usage = paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
+    }
+
+    /** What was paid for requests of one batch. */
+    private static final class Paid {
+        private final Answers batch;
+        private long requests;
+        private Usage sum = Usage.NONE;
+
+        Paid(Answers batch) { this.batch = batch; }
+
+        void add(Attempt attempt) {
+            requests++;
+            sum = sum.plus(attempt.usage());
+        }
+
+        /** Returns what the provider says, if that is of the same requests. */
+        Usage usage() {
+            var said = requests == batch.count() ? batch.batchUsage() : null;
+            return said == null ? sum : said;
+        }
     }
 
     double accuracy(String column) {
@@ -127,16 +160,22 @@ final class Exchanges {
         if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
             throw new IllegalArgumentException("merge: " + retry.name + " is no retry of " + name
                 + "; merge takes what retry() brought");
-        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
-        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
-        return new Exchanges(answers, index -> better(at(index), retried, retry), selected, isChosen, name);
+        return merge(retry, (before, index) -> true);
     }
 
-    private static Exchange better(Exchange before, Map<String, Long> retried, Exchanges retry) {
-        var index = before.ok() ? null : retried.get(before.firstId());
-        if (index == null) return before;
-        var after = retry.at(index);
-        return after.ok() || before.rawText().isEmpty() ? before.answeredBy(after) : before;
+    /** Returns these with what a retry brought of the same requests. */
+    Exchanges mergeSame(Exchanges retry) {
+        return merge(retry, (before, index) -> before.isRepeatedBy(retry.answers.requests(), index));
+    }
+
+    private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried) {
+        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
+        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
+        return new Exchanges(answers, index -> {
+            var before = at(index);
+            var later = retried.get(before.firstId());
+            return later == null || !isRetried.test(before, later) ? before : before.retriedAs(retry.at(later));
+        }, selected, isChosen, name);
     }
 
     /** Returns what retry() sends: those that may succeed next time, or all that only(...) chose. */
@@ -150,49 +189,28 @@ final class Exchanges {
     }
 
     /**
-     * Sends again what may end better, up to so many times, and returns these with what came of it. While not all
-     * answers have come, more failures may come to light, and what was sent again would be sent with them once more.
-     * @param submit submits a draft of these settings, and returns what came
-     */
-    Exchanges repaired(int rounds, Consumer<String> note, Function<Settings, Exchanges> submit) {
-        if (rounds > 0 && answers.isShort()) {
-            note.accept("repair: not all answers have come, and what failed is sent again once they have; run again");
-            return this;
-        }
-        var merged = this;
-        var last = this;
-        for (int round = 1; round <= rounds; round++) {
-            var repairable = last.filtered(Exchange::isRepairable, "repair");
-            if (repairable.size() == 0) break;
-            try {
-                last = submit.apply(repairable.resend(last, "repair " + round + " of " + rounds, true));
-            } catch (BatchException e) {
-                if (e.batchId().isEmpty() && !e.isFinal()) throw e;
-                note.accept("repair: " + e.getMessage());
-                break;                                     // what was answered before is not lost for it
-            }
-            merged = merged.merge(last);
-        }
-        return merged;
-    }
-
-    /**
      * Returns a draft's settings that send these once more.
-     * @param all those that these were chosen from
+     * @param failed those that these were chosen from
      * @param word says which retry it is
      */
-    Settings resend(Exchanges all, String word, boolean isGrowing) {
-        var journal = answers.journal();
-        var manifest = journal.manifest();
-        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), journal.dir(),
-            journal.parts().map(Part::id).toList(), manifest.endpoint(), manifest.rowColumns(),
-            manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
+    Settings resend(Exchanges failed, String word, boolean isGrowing) {
+        var manifest = answers.manifest();
+        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
+            manifest.rowColumns(), manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
             if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
             settings.metadata = manifest.metadata();
-            settings.note = leftOut(all.failed(), word);
+            settings.note = leftOut(failed, word);
         });
+    }
+
+    /** Returns the ids of the parts of all batches that these were sent in, by folder. */
+    private Map<Path, List<String>> batchIds() {
+        var ids = new LinkedHashMap<Path, List<String>>();
+        stream().flatMap(exchange -> exchange.attempts().stream()).map(attempt -> attempt.batch().journal())
+            .forEach(journal -> ids.computeIfAbsent(journal.dir(), dir -> journal.parts().map(Part::id).toList()));
+        return ids;
     }
 
     private String leftOut(Exchanges failed, String word) {
@@ -203,46 +221,25 @@ final class Exchanges {
             + rest.toString().replaceAll("[{}]", "").replace("=", " ");
     }
 
-    /** Writes these columns as CSV; all, if none is named. */
-    void toCsv(Path file, String... columns) {
-        var wanted = columns.length > 0 ? Stream.of(columns).map(this::known).toList() : allColumns();
-        AtomicFiles.stream("toCsv", file, out -> {
-            try (var csv = CsvWriter.builder().build(out)) {
-                csv.writeRecord(wanted);
-                for (var i = stream().iterator(); i.hasNext(); ) csv.writeRecord(cells(i.next().joined(), wanted));
-            }
-        });
+    void writeJsonl(OutputStream out) throws IOException {
+        for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
     }
 
-    void toJsonl(Path file) {
-        AtomicFiles.stream("toJsonl", file, out -> {
-            for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
-        });
-    }
-
-    /** Rows of JSON need not have the same columns, so all are asked. */
-    private List<String> allColumns() {
+    /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */
+    Set<String> rowColumns() {
         var columns = new LinkedHashSet<>(answers.manifest().rowColumns());
         if (columns.isEmpty()) stream().forEach(exchange -> columns.addAll(exchange.row().keySet()));
         columns.remove("result");
-        columns.addAll(OWN_COLUMNS);
-        return List.copyOf(columns);
+        return columns;
     }
 
-    private String known(String column) {
-        var columns = allColumns();
-        if (columns.contains(given("toCsv", column)) || column.startsWith("result.row.")) return column;
-        throw new IllegalArgumentException("toCsv: no column " + column + "; there are: " + String.join(", ", columns));
-    }
-
-    private static List<String> cells(Map<String, Object> row, List<String> columns) {
-        return columns.stream().map(column -> writable(column, Json.cell(Templates.value(column, row)))).toList();
-    }
-
-    private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
-        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
-            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
+    /**
+     * Returns how many texts an answer has: as many as were asked for, whatever came. A server may send more, and what
+     * a file of requests asks for is its own.
+     */
+    int textsPerAnswer() {
+        counts();
+        return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 
     @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }

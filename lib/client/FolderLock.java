@@ -4,21 +4,15 @@ import static sheaf.Messages.reason;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
-import java.util.HashSet;
-import java.util.Set;
 import java.util.function.Consumer;
 
 /** Keeps two processes, or threads, from changing the same folder at once. */
-record FolderLock(Path file, FileChannel channel) implements AutoCloseable {
+record FolderLock(HeldFile held) implements AutoCloseable {
     private static final Duration PAUSE = Duration.ofMillis(50);
     private static final int SILENT_TRIES = 40;             // two seconds
-    /** By this process. Closing a file drops all its locks on it (POSIX), so what it has it does not open again. */
-    private static final Set<Path> HELD = new HashSet<>();
 
     /** Waits until no other process or thread has it, and says so if that takes long. */
     static FolderLock on(Path dir, Consumer<String> note) {
@@ -40,35 +34,9 @@ record FolderLock(Path file, FileChannel channel) implements AutoCloseable {
 
     /** Returns null if another process or thread has it. */
     static FolderLock ifFree(Path dir) throws IOException {
-        var file = file(dir).toAbsolutePath().normalize();
-        synchronized (HELD) {
-            if (HELD.contains(file)) return null;
-            var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            if (isTaken(channel)) {
-                HELD.add(file);
-                return new FolderLock(file, channel);
-            }
-            channel.close();
-            return null;
-        }
+        var held = HeldFile.ifFree(file(dir), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        return held == null ? null : new FolderLock(held);
     }
 
-    private static boolean isTaken(FileChannel channel) throws IOException {
-        try {
-            return channel.tryLock() != null;
-        } catch (OverlappingFileLockException anotherThread) {
-            return false;
-        }
-    }
-
-    @Override public void close() {
-        synchronized (HELD) {
-            try {
-                channel.close();
-                HELD.remove(file);
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }
-    }
+    @Override public void close() { held.close(); }
 }

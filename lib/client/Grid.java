@@ -10,6 +10,7 @@ import java.util.stream.Stream;
 /** Results as a table, of text or HTML: of each row the cells of its columns, then its answers; and a summary. */
 final class Grid {
     private static final int CELL_LINES = 6;
+    private static final int NAMED_MODELS = 4;
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final boolean isWide;                          // a row's answers stand side by side
@@ -57,6 +58,8 @@ final class Grid {
         if (!hasRows()) columns.add(new Column("prompt", Exchange::prompt));
         else if (!isWide && differ(Exchange::template)) columns.add(new Column("template", Exchange::template));
         if ((!isWide || hasModelOfRow()) && differ(Exchange::model)) columns.add(new Column("model", Exchange::model));
+        if (!isWide && exchanges.answeringModels().values().stream().anyMatch(models -> models.size() > 1))
+            columns.add(new Column("answered by", Exchange::answeringModel));
         return columns;
     }
 
@@ -76,14 +79,8 @@ final class Grid {
     }
 
     private List<String> header() {
-        var answers = isWide ? shown.stream().limit(answersPerLine).map(this::label) : Stream.of("result");
-        return Stream.concat(columns.stream().map(Column::label), answers).toList();
-    }
-
-    /** Returns what tells this answer of a row from its neighbours. */
-    private String label(Exchange exchange) {
-        if (!differ(Exchange::model) || hasModelOfRow()) return exchange.template();
-        return differ(Exchange::template) ? exchange.template() + ", " + exchange.model() : exchange.model();
+        return Stream.concat(columns.stream().map(Column::label),
+            (isWide ? manifest.answerLabels() : List.of("result")).stream()).toList();
     }
 
     private Stream<String> cells(List<Exchange> line) {
@@ -91,11 +88,19 @@ final class Grid {
     }
 
     private static String answer(Exchange exchange) {
-        return exchange.ok() ? exchange.text() : exchange.outcome() + why(exchange);
+        return exchange.ok() ? texts(exchange) : exchange.outcome() + why(exchange);
+    }
+
+    /** Returns the text, or where several were asked for each with its number. */
+    private static String texts(Exchange exchange) {
+        var texts = exchange.texts();
+        if (texts.size() < 2) return exchange.text();
+        return IntStream.range(0, texts.size()).mapToObj(i -> i + 1 + ": " + texts.get(i))
+            .collect(Collectors.joining("\n"));
     }
 
     private static String htmlAnswer(Exchange exchange) {
-        return exchange.ok() ? Html.cell(exchange.text())
+        return exchange.ok() ? Html.cell(texts(exchange))
             : Html.failed(exchange.outcome().toString(), why(exchange));
     }
 
@@ -108,6 +113,17 @@ final class Grid {
             .collect(Collectors.joining(", "));
         var more = exchanges.size() - shown.size();
         return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+            + answeredBy()
             + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+    }
+
+    /** Says where another model answered than was asked for, or the one that an alias stands for. */
+    private String answeredBy() {
+        var others = exchanges.answeringModels();
+        if (others.isEmpty()) return "";
+        var said = others.entrySet().stream().limit(NAMED_MODELS)
+            .map(other -> other.getKey() + " was answered by " + String.join(", ", other.getValue()))
+            .collect(Collectors.joining("; "));
+        return said + (others.size() > NAMED_MODELS ? "; and so on: result.answeredBy" : "") + "\n";
     }
 }

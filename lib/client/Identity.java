@@ -20,6 +20,9 @@ record Identity(String store, String engine) {
 
     boolean isTold() { return !store.isEmpty(); }
 
+    /** Whether it says what answers behind it only to those who have its key. */
+    boolean isHalfTold() { return isTold() && engine.isEmpty(); }
+
     /** Whether this one has the files and batches of that one. */
     boolean hasStoreOf(Identity other) { return store.equals(other.store); }
 

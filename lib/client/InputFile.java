@@ -9,10 +9,13 @@ import java.io.UncheckedIOException;
 import java.net.URL;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
 record InputFile(String word, String name, Path path, URL resource) {
@@ -47,7 +50,7 @@ record InputFile(String word, String name, Path path, URL resource) {
         try {
             return path == null ? resource.openStream() : Files.newInputStream(path);
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+            throw cannotRead(e);
         }
     }
 
@@ -57,7 +60,7 @@ record InputFile(String word, String name, Path path, URL resource) {
         } catch (CharacterCodingException e) {
             throw notUtf8(e);
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+            throw cannotRead(e);
         }
     }
 
@@ -67,15 +70,26 @@ record InputFile(String word, String name, Path path, URL resource) {
         return new IllegalArgumentException(word + ": " + name + " line " + line + ": " + what, cause);
     }
 
-    /** Names the first line that is not UTF-8; the decoder itself knows no lines. */
     IllegalArgumentException notUtf8(Throwable cause) {
-        long bad = 0;
-        try (var lines = new Lines(open())) {
-            while (bad == 0 && lines.advance())
-                if (!lines.isUtf8()) bad = lines.number();
+        return notIn(StandardCharsets.UTF_8, another -> "save the file as UTF-8", cause);
+    }
+
+    /**
+     * Names the first line that is no text in this charset; the decoder itself knows no lines.
+     * @param remedy what to do, by the charset that the file itself tells; "": it tells none
+     */
+    IllegalArgumentException notIn(Charset charset, UnaryOperator<String> remedy, Throwable cause) {
+        try (var in = open()) {
+            var encoding = new Encoding(in, charset);
+            var another = encoding.looksLikeUtf8() ? "UTF-8" : encoding.another().orElse("");
+            return fault(encoding.faultyLine(), (another.isEmpty() ? "" : another + ", ") + "not " + charset.name()
+                + "; " + remedy.apply(another), cause);
         } catch (IOException e) {
-            cause.addSuppressed(e);
+            throw cannotRead(e);
         }
-        return fault(bad, "not UTF-8; save the file as UTF-8", cause);
+    }
+
+    private UncheckedIOException cannotRead(IOException e) {
+        return new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
     }
 }

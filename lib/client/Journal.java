@@ -98,6 +98,12 @@ final class Journal {
             && !manifest.isResend();
     }
 
+    /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
+    boolean isRetryOf(Journal other) {
+        return manifest.isResend() && manifest.origin().equals(other.manifest.origin()) && !dir.equals(other.dir)
+            && mayHaveRun();
+    }
+
     Path dir() { return dir; }
 
     Manifest manifest() { return manifest; }
@@ -178,6 +184,9 @@ final class Journal {
     boolean hasFile(int part) { return state(part).file != null; }
 
     String fileId(int part) { return state(part).fileId(); }
+
+    /** Returns a part's input file as its provider described it when it came there. */
+    JsonNode file(int part) { return state(part).file; }
 
     /** Returns when a part's input file came to the provider, if that said so. */
     Optional<Instant> uploadedAt(int part) { return Json.instant(state(part).file.path("created_at")); }

@@ -138,6 +138,8 @@ final class Json {
 
         void add(byte[] bytes) { sha256.update(bytes); }
 
+        void add(byte[] bytes, int offset, int length) { sha256.update(bytes, offset, length); }
+
         /** Returns the digest of all that was added as 64 hex digits, and begins anew. */
         String hex() { return HexFormat.of().formatHex(sha256.digest()); }
 

@@ -16,7 +16,6 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
@@ -105,14 +104,9 @@ final class LineIndex {
     }
 
     /** Notes lines in any order, each once. */
-    static final class AnyOrder implements Closeable {
-        private final FileChannel channel;
-        private final MappedByteBuffer entries;
-
-        AnyOrder(Path index, long lines) throws IOException {
-            channel = FileChannel.open(index, StandardOpenOption.CREATE, StandardOpenOption.READ,
-                StandardOpenOption.WRITE);
-            entries = channel.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY);
+    record AnyOrder(MappedByteBuffer entries) implements Closeable {
+        AnyOrder(FileChannel index, long lines) throws IOException {
+            this(index.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY));
         }
 
         /** Returns false if the line has an entry already. */
@@ -123,9 +117,6 @@ final class LineIndex {
             return true;
         }
 
-        @Override public void close() throws IOException {
-            entries.force();
-            channel.close();
-        }
+        @Override public void close() { entries.force(); }
     }
 }

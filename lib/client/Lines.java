@@ -4,10 +4,6 @@ import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.InputStreamReader;
-import java.io.PushbackInputStream;
-import java.io.Reader;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
@@ -98,18 +94,5 @@ final class Lines implements Closeable {
         var decoder = StandardCharsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT);
         var text = decoder.decode(bytes).toString();
         return text.startsWith("\uFEFF") ? text.substring(1) : text;
-    }
-
-    /** Reads UTF-8, refuses what is none, and passes over a byte order mark. */
-    static Reader strictReader(InputStream in) {
-        try {
-            var bytes = new PushbackInputStream(in, BOM.length);
-            var start = bytes.readNBytes(BOM.length);
-            if (!Arrays.equals(start, BOM)) bytes.unread(start);
-            return new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder()
-                .onMalformedInput(CodingErrorAction.REPORT));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 }

@@ -6,8 +6,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.annotation.JsonNaming;
 import com.fasterxml.jackson.databind.node.MissingNode;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
 
@@ -66,6 +69,19 @@ record Manifest(
 
     /** Returns how many requests each row makes: one for each template and model. */
     int requestsPerRow() { return Math.max(1, templates.size()) * modelsPerRow; }
+
+    /** Returns what tells the answers of a row apart, in their order: its template, its model or both; no two alike. */
+    List<String> answerLabels() {
+        var labels = new LinkedHashSet<String>();
+        for (int i = 0; i < requestsPerRow(); i++) {
+            var template = templates.isEmpty() ? "" : templates.get(i / modelsPerRow);
+            var model = models.size() < 2 ? "" : models.get(i % modelsPerRow);
+            var label = Stream.of(templates.size() > 1 || model.isEmpty() ? template : "", model)
+                .filter(name -> !name.isEmpty()).collect(Collectors.joining(", "));
+            labels.add(labels.contains(label) ? label + ", " + (i + 1) : label);
+        }
+        return List.copyOf(labels);
+    }
 
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }

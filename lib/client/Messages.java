@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -13,14 +14,18 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
+import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
 final class Messages {
     /** How a wait, a download or a submit ends that was interrupted. */
     static final String GO_ON = "interrupted; run again to go on";
+    /** Letters and symbols that are drawn as a space: Hangul fillers, and Braille without a dot. */
+    private static final String FILLERS = "\u115f\u1160\u3164\uffa0\u2800";
     private static final DateTimeFormatter MINUTE =
         DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
     private static final DateTimeFormatter DAY =
@@ -48,17 +53,39 @@ final class Messages {
         return line.length() <= most ? line : line.substring(0, Math.max(0, most - 1)) + "\u2026";
     }
 
+    /** Returns names with what nobody sees in them made visible: a no-break space is {@code <U+00A0>}. */
+    static String visible(Collection<String> names) {
+        return names.stream().map(Messages::visible).collect(Collectors.joining(", "));
+    }
+
+    static String visible(String name) {
+        var shown = name.codePoints().mapToObj(c -> isVisible(c) ? Character.toString(c)
+            : String.format(Locale.ROOT, "<U+%04X>", c)).collect(Collectors.joining());
+        return shown.isEmpty() || !shown.equals(shown.strip()) ? "\"" + shown + "\"" : shown;
+    }
+
+    private static boolean isVisible(int c) {
+        return switch (Character.getType(c)) {
+            case Character.SPACE_SEPARATOR -> c == ' ';
+            case Character.CONTROL, Character.FORMAT, Character.LINE_SEPARATOR, Character.PARAGRAPH_SEPARATOR,
+                Character.SURROGATE, Character.UNASSIGNED -> false;
+            default -> FILLERS.indexOf(c) < 0;
+        };
+    }
+
     /** Returns what went wrong with a file or a connection, in a few words. */
     static String reason(IOException e) {
         if (e instanceof MismatchedInputException mismatch)
             return mismatch.getOriginalMessage().startsWith("Trailing token") ? "more follows it"
                 : "it is something else";
         if (e instanceof JsonProcessingException json)
-            return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "");
+            return firstLine(json.getOriginalMessage()).replaceFirst(" \\(.*REDACTED.*", "")
+                .replaceFirst("^Non-standard token '(.*?)'.*", "$1 is no JSON; write null");
         if (e instanceof FileSystemException file && file.getReason() != null)
             return file.getReason().toLowerCase(Locale.ROOT);
         if (e instanceof NoSuchFileException) return "no such file or folder";
         if (e instanceof AccessDeniedException) return "permission denied";
+        if (e instanceof ClosedByInterruptException) return "interrupted";
         if (e instanceof UnknownHostException) return "unknown host";
         if (e instanceof ConnectException) return "connection refused";
         return firstLine(e.getMessage()).isEmpty() ? "connection lost" : firstLine(e.getMessage());

@@ -21,6 +21,9 @@ enum Options {
     SYSTEM("--system S"),
     TEMPLATE("--template T[,T2]"),
     DATA("--data FILE"),
+    SEPARATOR("--separator C"),
+    CHARSET("--charset NAME"),
+    HEADER("--header NAME[,NAME2]"),
     LIMIT("--limit N"),
     NAME("--name N"),
     MAX_TOKENS("--max-tokens N"),
@@ -33,7 +36,7 @@ enum Options {
 
     Options(String shape) { this.shape = shape; }
 
-    private String word() { return shape.substring(0, shape.indexOf(' ')); }
+    String word() { return shape.substring(0, shape.indexOf(' ')); }
 
     /** One option and a value that was given for it. */
     record Given(Options option, String value) {
@@ -60,7 +63,7 @@ enum Options {
         Rows rows() {
             var ending = value.replaceFirst("(?s).*\\.", "").toLowerCase(Locale.ROOT);
             return switch (ending) {
-                case "csv" -> Rows.csv(InputFile.find("csv", value));
+                case "csv" -> Rows.csv(CsvFile.of(InputFile.find("csv", value)));
                 case "jsonl" -> Rows.jsonl(InputFile.find("jsonl", value));
                 case "json" -> Rows.json(InputFile.find("json", value));
                 default -> throw new IllegalArgumentException("options: --data " + clip(value, 80)

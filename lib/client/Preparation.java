@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
@@ -25,7 +26,23 @@ final class Preparation {
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
-        watch.sending(progress -> begin(settings, requests, watch, connect, () -> step.accept(progress)));
+        watch.sending(progress -> begin(settings, requests, watch, progress, connect, () -> step.accept(progress)));
+    }
+
+    /**
+     * Stages all requests; says how far it is if that takes long.
+     * @param note told what is odd about the rows
+     */
+    static void fill(Staging staging, Requests requests, Progress progress, Consumer<String> note)
+            throws IOException {
+        long bytes = 0;
+        try (var lines = requests.open(note); var shown = progress.transfer("expanding the rows")) {
+            for (var i = lines.iterator(); i.hasNext(); shown.show(bytes, 0)) {
+                var request = i.next();
+                staging.add(request);
+                bytes += request.line().length;
+            }
+        }
     }
 
     /** Learns who the provider is. If nobody answers, it is who was last there: what is whole here needs no one. */
@@ -38,18 +55,19 @@ final class Preparation {
         }
     }
 
-    private static void begin(Settings settings, Requests requests, Watch watch,
+    private static void begin(Settings settings, Requests requests, Watch watch, Progress progress,
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
-            try (var lines = requests.open()) {
-                for (var i = lines.iterator(); i.hasNext(); ) staging.add(i.next());
-            }
+            fill(staging, requests, progress, watch::note);
             meet(watch);
-            var target = target(staging, settings.batchName(), watch);
-            Reuse.takeOver(settings, staging, target, provider, connect, watch::note);
+            staging.complete();
+            Predicate<Journal> isHere = old -> isHere(old, watch);
+            var named = named(settings, staging, isHere);
+            var target = target(staging, named.batchName(), isHere);
+            if (!isBegun(target)) Reuse.takeOver(named, staging, provider, connect, watch::note);
             try (var lock = FolderLock.on(target, watch::note)) {
-                watch.state().setJournal(staging.settle(settings, target));
+                watch.state().setJournal(staging.settle(named, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
                 step.run();
             }
@@ -58,11 +76,21 @@ final class Preparation {
         }
     }
 
+    /** What an earlier Sheaf began under the name that it gave goes on under that. */
+    static Settings named(Settings settings, Staging staging, Predicate<Journal> isHere) {
+        if (isBegun(target(staging, settings.batchName(), isHere))) return settings;
+        return settings.formerName().filter(former -> isBegun(target(staging, former, isHere)))
+            .map(former -> settings.with(s -> s.name = former)).orElse(settings);
+    }
+
+    /** Whether these requests are here already, and something of them was sent that is of use. */
+    static boolean isBegun(Path folder) { return Files.exists(folder) && !new Journal(folder).isUntouched(); }
+
     /** Returns the folder that the requests belong into: one of the first days, if this server has its batches. */
-    private static Path target(Staging staging, String name, Watch watch) throws IOException {
-        var target = staging.complete(name);
+    static Path target(Staging staging, String name, Predicate<Journal> isHere) {
+        var target = staging.folder(name);
         var old = staging.oldFolder(name);
-        return Files.exists(target) || !Files.exists(old) || !isHere(new Journal(old), watch) ? target : old;
+        return Files.exists(target) || !Files.exists(old) || !isHere.test(new Journal(old)) ? target : old;
     }
 
     /** A folder of the first days does not say whose batches it holds, if that was a server on this machine. */
@@ -84,24 +112,33 @@ final class Preparation {
      * comes later finds the batch begun that is to send it, for its lock is held.
      */
     private static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
-        try (var lock = FolderLock.on(resend.folder(), note)) {
-            var now = new Journal(resend.folder()).parts().map(Part::id).toList();
-            for (int part = 0; part < now.size(); part++)
-                if (!now.get(part).equals(resend.batchIds().get(part)))
-                    throw new IllegalStateException("submit: part " + (part + 1) + " of "
-                        + resend.folder().getFileName()
-                        + " was submitted anew meanwhile, so nothing of it is sent again; run again");
-        }
+        resend.batchIds().forEach((folder, ids) -> {
+            try (var lock = FolderLock.on(folder, note)) {
+                checkUnchanged(folder, ids);
+            }
+        });
     }
+
+    private static void checkUnchanged(Path folder, List<String> ids) {
+        var now = new Journal(folder).parts().map(Part::id).toList();
+        for (int part = 0; part < now.size(); part++)
+            if (!now.get(part).equals(ids.get(part)))
+                throw new IllegalStateException("submit: part " + (part + 1) + " of " + folder.getFileName()
+                    + " was submitted anew meanwhile, so nothing of it is sent again; run again");
+    }
+
+    /** Returns the name that a batch is kept under that was submitted elsewhere. */
+    static String nameOf(String id) { return DefaultName.plainName(id, 64); }
 
     /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
     static void adopt(Watch watch) {
         var part = watch.state().part(1);
         var provider = watch.state().provider();
-        var settings = new Settings().with(s -> s.name = Settings.plainName(part.id(), 64));
+        var settings = new Settings().with(s -> s.name = nameOf(part.id()));
         try (var staging = Staging.ofSent(provider, part.json().path("endpoint").asText())) {
             addRequests(part, staging, watch);
-            var target = staging.complete(settings.name);
+            staging.complete();
+            var target = staging.folder(settings.name);
             try (var lock = FolderLock.on(target, watch::note)) {
                 var journal = staging.settle(settings, target);
                 if (journal.isWaiting()) journal.created(1, part.json());

@@ -10,7 +10,6 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
-import sheaf.Vocabulary.Fault;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 
@@ -108,7 +107,7 @@ final class Report {
     }
 
     BatchException failed() {
-        var faults = state.parts().stream().flatMap(part -> part.faults().stream()).toList();
+        var faults = state.parts().stream().flatMap(part -> Fault.of(part).stream()).toList();
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
         var reason = faults.isEmpty() ? "the provider gave no reason"
@@ -119,7 +118,7 @@ final class Report {
 
     /** A line of an input file is told as the row that it came from. */
     private Stream<String> placed(Part part) {
-        var faults = part.faults().stream().limit(SHOWN_FAULTS).toList();
+        var faults = Fault.of(part).stream().limit(SHOWN_FAULTS).toList();
         var lines = faults.stream().map(Fault::line).toList();
         var rows = state.isKept() ? state.journal().requests().rowsAt(part.number(), lines) : Map.<Long, Long>of();
         return faults.stream().map(fault -> where(fault.line(), rows.get(fault.line())) + fault.describe());

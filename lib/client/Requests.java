@@ -2,6 +2,7 @@ package sheaf;
 
 import static sheaf.Messages.clip;
 import static sheaf.Messages.reason;
+import static sheaf.Messages.visible;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -25,6 +26,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.Spliterator;
 import java.util.Spliterators;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
@@ -68,13 +70,16 @@ final class Requests {
     String endpoint() { return endpoint; }
 
     /** Opens the requests; each call starts anew. */
-    Stream<Request> open() {
+    Stream<Request> open() { return open(none -> {}); }
+
+    /** @param note told what is odd about the rows, when the stream is closed */
+    Stream<Request> open(Consumer<String> note) {
         ids.clear();
         row = number = 0;
         if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
         if (settings.requests != null) return Rows.Reader.stream(new RequestFile(settings.requests, provider));
         if (settings.data == null) return expand(Request.NO_ROW);
-        var rows = settings.data.open();
+        var rows = settings.data.open(note);
         try {
             return checked(rows.iterator()).onClose(rows::close).flatMap(this::expand);
         } catch (RuntimeException e) {
@@ -117,11 +122,15 @@ final class Requests {
 
     private IllegalArgumentException namesNoColumn(Map<String, Object> first) {
         var prompt = settings.prompts.get(0);
-        if (prompt.hasTags()) prompt.render("prompts", 1, first);
+        try {
+            if (prompt.hasTags()) prompt.render("prompts", 1, first);
+        } catch (IllegalArgumentException e) {
+            return new IllegalArgumentException(e.getMessage() + settings.data.headerAdvice(), e);
+        }
         var advice = prompt.text().matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text() + "\")?"
             : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
         return new IllegalArgumentException("prompts: \"" + clip(prompt.text(), 40) + "\" names no column of "
-            + settings.data.name() + " (" + String.join(", ", first.keySet()) + "); " + advice);
+            + settings.data.name() + " (" + visible(first.keySet()) + "); " + advice);
     }
 
     private Stream<Request> expand(Map<String, Object> values) {

@@ -65,6 +65,12 @@ final class Retry {
         return isLocal ? LATEST_HERE : LATEST;
     }
 
+    /** Returns for how long a provider may look through an input file before it is asked to make a batch of it. */
+    static Duration firstCheck(boolean isLocal) { return Duration.ofSeconds(isLocal ? 3 : 30); }
+
+    /** Returns for how long a provider may look through an input file, and refuse to make a batch of it. */
+    static Duration longestCheck(boolean isLocal) { return isLocal ? Duration.ofSeconds(30) : Duration.ofMinutes(10); }
+
     /** Returns the next pause, each longer than the last: what the provider asked for, if that is more. */
     Duration next(Duration asked) {
         var pause = longer(asked, jittered(next));

@@ -6,7 +6,6 @@ import static sheaf.Messages.count;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Arrays;
@@ -14,17 +13,20 @@ import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 
 /**
@@ -40,7 +42,8 @@ final class Reuse {
     private final long[] entries;                         // requests that may be asked for again, sorted: hash, number
     private final long[] found;                           // by number: which of the earlier ones, and the index in it
     private final BitSet taken = new BitSet();            // by the index in entries
-    private final Map<String, Deque<Exchange>> repeats = new HashMap<>();    // by body, where a hash has several
+    private final Map<String, Deque<Found>> repeats = new HashMap<>();       // by body, where a hash has several
+    private long unanswered;                              // requests that were left out, and their answers are not here
 
     private Reuse(List<Earlier> earlier, LineIndex staged) {
         this.earlier = earlier;
@@ -64,27 +67,50 @@ final class Reuse {
 
     /**
      * Leaves out of the staged requests what was answered before, and says how many that are.
-     * @param target the folder that they belong into; requests that are there already are attached to
      * @param connect finds the provider of a retry, which may be another one
      * @throws IllegalStateException if an earlier batch is still at work on some of them
      */
-    static void takeOver(Settings settings, Staging staging, Path target, Connection provider,
+    static void takeOver(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect, Consumer<String> note) throws IOException {
-        if (settings.resend != null || !settings.isNamed()) return;
-        if (Files.exists(target) && !new Journal(target).isUntouched()) return;
-        var kept = Journal.all().toList();
-        var earlier = kept.stream().filter(journal -> journal.wasSubmittedAs(settings.batchName(), provider))
-            .sorted(Comparator.comparing(Journal::submittedAt))
-            .map(journal -> new Earlier(journal, provider, kept, connect)).toList();
+        var earlier = earlier(settings, provider, connect, true);
         if (earlier.isEmpty()) return;
+        var name = settings.batchName();
         var all = staging.requests();
         long total = all.size();
         var reuse = new Reuse(earlier, all);
         earlier.stream().filter(batch -> batch.wanted > 0).forEach(Earlier::checkEnded);
         if (reuse.entries.length > 0) staging.leaveOut(reuse::answer);
-        var last = earlier.get(earlier.size() - 1).journal;
-        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d sent%s", settings.batchName(),
-            count(total, "request"), staging.reused(), total - staging.reused(), changes(last, settings.shape())));
+        var last = earlier.stream().map(batch -> batch.journal).filter(journal -> journal.name().equals(name))
+            .reduce((former, later) -> later);
+        if (last.isEmpty() && staging.reused() == 0) return;      // others were called so too, before scripts counted
+        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d sent%s", name,
+            count(total, "request"), staging.reused(), total - staging.reused(),
+            last.map(journal -> changes(journal, settings.shape())).orElse("")));
+    }
+
+    /**
+     * Leaves out of the staged requests what was answered before, as far as this disk knows, and asks nobody.
+     * @return how many of those left out were sent and have no answer here yet, in batches that may be going on
+     */
+    static long leaveOut(Settings settings, Staging staging, Connection provider,
+                         Function<Manifest.Address, Connection> connect) throws IOException {
+        var earlier = earlier(settings, provider, connect, false);
+        if (earlier.isEmpty()) return 0;
+        var reuse = new Reuse(earlier, staging.requests());
+        if (reuse.entries.length > 0) staging.leaveOut(reuse::answer);
+        return reuse.unanswered;
+    }
+
+    /** Returns the earlier batches of the same provider and name, oldest first. */
+    private static List<Earlier> earlier(Settings settings, Connection provider,
+                                         Function<Manifest.Address, Connection> connect, boolean mayAsk) {
+        if (settings.resend != null || !settings.isNamed()) return List.of();
+        var names = Stream.concat(Stream.of(settings.batchName()), settings.formerName().stream()).toList();
+        var kept = Journal.all().toList();
+        return kept.stream()
+            .filter(journal -> names.stream().anyMatch(name -> journal.wasSubmittedAs(name, provider)))
+            .sorted(Comparator.comparing(Journal::submittedAt))
+            .map(journal -> new Earlier(journal, provider, kept, connect, mayAsk)).toList();
     }
 
     private static long hash(String body) { return Json.Digest.hash(body) >>> NUMBER_BITS; }
@@ -97,12 +123,18 @@ final class Reuse {
         if (!isOf(hash, from)) return Optional.empty();
         if (isOf(hash, from + 1)) {
             var answers = repeats.computeIfAbsent(body, any -> answers(hash, from, body));
-            return Optional.ofNullable(answers.poll()).map(Reuse::marked);
+            return Optional.ofNullable(answers.poll()).map(this::taken);
         }
-        var exchange = exchange(from, body);
-        if (taken.get(from) || exchange == null) return Optional.empty();
+        var answer = found(from, body);
+        if (taken.get(from) || answer == null) return Optional.empty();
         taken.set(from);
-        return Optional.of(marked(exchange));
+        return Optional.of(taken(answer));
+    }
+
+    private ObjectNode taken(Found answer) {
+        if (answer.line == null) unanswered++;
+        return (answer.line == null ? Json.MAPPER.createObjectNode() : answer.line)
+            .put(SentRequests.SOURCE, answer.source);
     }
 
     /** Returns where the entries of a hash begin, or would. */
@@ -116,31 +148,33 @@ final class Reuse {
     }
 
     /** Returns the answers to a request in the order in which they came; of one that was retried, the better. */
-    private Deque<Exchange> answers(long hash, int from, String body) {
-        var answers = new LinkedHashMap<String, Exchange>();
+    private Deque<Found> answers(long hash, int from, String body) {
+        var answers = new LinkedHashMap<String, Found>();
         for (int i = from; isOf(hash, i); i++) {
-            var exchange = exchange(i, body);
-            if (exchange == null) continue;
-            answers.merge(exchange.source(), exchange, (first, second) -> first.ok() || !second.ok() ? first : second);
+            var answer = found(i, body);
+            if (answer == null) continue;
+            answers.merge(answer.source, answer, (first, second) -> first.ok || !second.ok ? first : second);
         }
         return new ArrayDeque<>(answers.values());
     }
 
-    /** Returns what came of an earlier request, if that was this one and has an answer; else null. */
-    private Exchange exchange(int entry, String body) {
+    /**
+     * Returns what came of an earlier request, if that was this one and has an answer; else null.
+     * @throws IllegalStateException if an answer may be in a file that has not come, or not whole
+     */
+    private Found found(int entry, String body) {
         long where = found[(int) entries[entry] & (1 << NUMBER_BITS) - 1];
         var batch = earlier.get((int) (where >>> Integer.SIZE));
         long index = where & 0xFFFFFFFFL;
-        if (!SentRequests.body(batch.journal.requests().text(index)).equals(body)) return null;
-        var exchange = batch.exchange(index);
-        if (exchange.hasAnswer()) return exchange;
-        if (exchange.mayBeInAShortFile()) throw batch.comesShort();
-        return null;
+        return SentRequests.body(batch.journal.requests().text(index)).equals(body) ? batch.found(index) : null;
     }
 
-    private static ObjectNode marked(Exchange exchange) {
-        return exchange.answerLine().put(SentRequests.SOURCE, exchange.source());
-    }
+    /**
+     * What came of a request.
+     * @param line that answered; null: it was sent, and what came of it is not here
+     * @param source which request was answered first, in whatever batch
+     */
+    private record Found(ObjectNode line, String source, boolean ok) {}
 
     /** Names the settings that differ from the last batch's, each after "; ". */
     private static String changes(Journal last, JsonNode now) {
@@ -166,24 +200,20 @@ final class Reuse {
         private final Journal journal;
         private final Watch watch;
         private final List<Watch> retries;                // oldest first
+        private final Set<Path> forgotten = new HashSet<>();  // folders of those that their provider knows no more
         private long wanted;                              // how many of its requests may be asked for again
-        private Exchanges exchanges;                      // null: not yet fetched
+        private final boolean mayAsk;                     // else only what is on this disk counts
+        private Optional<Exchanges> exchanges;            // null: not yet looked for; empty: none is here
 
         Earlier(Journal journal, Connection provider, List<Journal> all,
-                Function<Manifest.Address, Connection> connect) {
+                Function<Manifest.Address, Connection> connect, boolean mayAsk) {
             this.journal = journal;
-            this.watch = watch(journal, provider);
-            this.retries = all.stream()
-                .filter(later -> later.manifest().resendOf().equals(journal.manifest().digest()) && later.mayHaveRun())
+            this.mayAsk = mayAsk;
+            this.watch = Watch.of(journal, provider, false);
+            this.retries = all.stream().filter(later -> later.isRetryOf(journal))
                 .sorted(Comparator.comparing(Journal::submittedAt))
-                .map(later -> watch(later, later.isAt(provider) ? provider
-                    : connect.apply(later.manifest().provider()))).toList();
-        }
-
-        private static Watch watch(Journal journal, Connection provider) {
-            var state = new BatchState(provider);
-            state.attach(journal);
-            return new Watch(state, false);
+                .map(later -> Watch.of(later, later.isAt(provider) ? provider
+                    : connect.apply(later.manifest().provider()), false)).toList();
         }
 
         /** What is being answered would be paid twice. */
@@ -201,14 +231,21 @@ final class Reuse {
         }
 
         /** A provider forgets batches, and a local server may have been started anew on an empty store. */
-        private static boolean isThere(Watch watch) {
+        private boolean isThere(Watch watch) {
             try {
                 watch.refresh("submit");
                 return true;
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
+                forgotten.add(watch.state().journal().dir());
                 return false;
             }
+        }
+
+        /** Whether a file that has not come, or not whole, may answer it. */
+        private boolean mayAnswer(Exchange exchange) {
+            return !exchange.ok() && exchange.attempts().stream().anyMatch(attempt -> attempt.mayBeAnswered()
+                && !forgotten.contains(attempt.batch().journal().dir()));
         }
 
         IllegalStateException comesShort() {
@@ -218,10 +255,40 @@ final class Reuse {
                 + "\").results(), or ask anew under another name(...)");
         }
 
-        Exchange exchange(long index) {
-            if (exchanges == null) exchanges = retries.stream().map(Watch::collect).filter(Exchanges::hasAnswers)
-                .reduce(watch.collect(), Exchanges::merge);
-            return exchanges.at(index);
+        /** Returns what came of a request, if it has an answer or may have one that is not here; else null. */
+        Found found(long index) {
+            if (exchanges == null) exchanges = mayAsk ? asked() : here();
+            if (exchanges.isEmpty()) return mayComeYet(index) ? unanswered(index) : null;
+            var exchange = exchanges.get().at(index);
+            if (mayAsk && mayAnswer(exchange)) throw comesShort();
+            return exchange.answerLine().map(line -> new Found(line, exchange.source(), exchange.ok()))
+                .orElseGet(() -> mayAsk || isAllHere() ? null : unanswered(index));
+        }
+
+        private Found unanswered(long index) {
+            return new Found(null, journal.folderName() + "#" + journal.requests().firstId(index), false);
+        }
+
+        private Optional<Exchanges> asked() {
+            return Optional.of(retries.stream().map(Watch::collect).reduce(watch.collect(), Exchanges::mergeSame));
+        }
+
+        /** Returns what was fetched by an earlier look. */
+        private Optional<Exchanges> here() {
+            return watch.fetched().map(first -> retries.stream().flatMap(retry -> retry.fetched().stream())
+                .reduce(first, Exchanges::mergeSame));
+        }
+
+        private boolean isAllHere() {
+            return Stream.concat(Stream.of(watch), retries.stream()).map(batch -> batch.state().journal())
+                .allMatch(batch -> batch.collected().count() == batch.partCount());
+        }
+
+        /** What an earlier batch took over is its answer, and a part that left no file has none. */
+        private boolean mayComeYet(long index) {
+            if (journal.requests().isReused(index)) return false;
+            var part = journal.part(journal.requests().part(index));
+            return !part.status().isTerminal() || !part.outputFileId().isEmpty() || !part.errorFileId().isEmpty();
         }
     }
 }

@@ -1,29 +1,24 @@
 package sheaf;
 
-import static sheaf.Messages.cause;
-import static sheaf.Messages.clip;
 import static sheaf.Messages.reason;
+import static sheaf.Messages.visible;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
-import de.siegmar.fastcsv.reader.CsvParseException;
-import de.siegmar.fastcsv.reader.CsvReader;
-import de.siegmar.fastcsv.reader.CsvRecord;
-import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
-import java.util.HashSet;
+import java.nio.charset.StandardCharsets;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Spliterator;
 import java.util.Spliterators;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.PlainValues.RowSource;
@@ -32,20 +27,31 @@ import sheaf.PlainValues.RowSource;
 final class Rows implements RowSource {
     private final String name;                            // of the file, or what the user calls it
     private final Object origin;                          // two datasets of equal origin have the same rows
-    private final RowSource source;
+    private final Source source;
 
-    /** @param source gives plain values: what JSON can say */
-    Rows(String name, Object origin, RowSource source) {
+    /** Opens the rows; what is odd about them is noted when their stream is closed. */
+    private interface Source {
+        Stream<Map<String, Object>> open(Consumer<String> note);
+    }
+
+    private record Limited(Rows rows, long most) {}
+
+    private Rows(String name, Object origin, Source source) {
         this.name = name;
         this.origin = origin;
         this.source = source;
     }
 
+    /** @param source gives plain values: what JSON can say */
+    Rows(String name, Object origin, RowSource source) { this(name, origin, note -> source.open()); }
+
     private Rows(InputFile file, Supplier<Reader<Map<String, Object>>> reader) {
-        this(file.fileName(), file, () -> Reader.stream(reader.get()));
+        this(file.fileName(), file, note -> Reader.stream(reader.get()));
     }
 
-    static Rows csv(InputFile file) { return new Rows(file, () -> new CsvRows(file)); }
+    static Rows csv(CsvFile file) {
+        return new Rows(file.input().fileName(), file, note -> Reader.stream(new CsvRows(file.open(note))));
+    }
 
     static Rows jsonl(InputFile file) { return new Rows(file, () -> new JsonlRows(file)); }
 
@@ -53,12 +59,28 @@ final class Rows implements RowSource {
 
     /** Returns the rows of objects that may be maps, records or plain values. */
     static Rows of(String name, Supplier<? extends Stream<?>> objects) {
-        return new Rows(name, objects, () -> objects.get().map(PlainValues::row));
+        return new Rows(name, objects, note -> objects.get().map(PlainValues::row));
     }
 
-    @Override public Stream<Map<String, Object>> open() { return source.open(); }
+    @Override public Stream<Map<String, Object>> open() { return open(none -> {}); }
 
-    Rows limit(long rows) { return new Rows(name, new Object(), () -> source.open().limit(rows)); }
+    /** @param note told what is odd about the rows that were read, when the stream is closed */
+    Stream<Map<String, Object>> open(Consumer<String> note) { return source.open(note); }
+
+    Rows limit(long most) { return new Rows(name, new Limited(this, most), note -> source.open(note).limit(most)); }
+
+    /**
+     * Returns the same rows of a CSV file that is read in another way.
+     * @param option that asks for it
+     */
+    Rows csv(String option, UnaryOperator<CsvFile> change) {
+        if (origin instanceof CsvFile file) return csv(change.apply(file));
+        if (origin instanceof Limited limited) return limited.rows.csv(option, change).limit(limited.most);
+        throw new IllegalArgumentException("options: " + option + " needs rows of a CSV file; these are " + name);
+    }
+
+    /** Returns what to do if a template names no column. */
+    String headerAdvice() { return origin instanceof CsvFile file ? file.headerAdvice() : ""; }
 
     String name() { return name; }
 
@@ -68,80 +90,23 @@ final class Rows implements RowSource {
 
     /** Names the columns of a file, which one wants to know next. */
     @Override public String toString() {
-        if (!(origin instanceof InputFile)) return "Data[" + name + "]";
+        if (!(origin instanceof InputFile || origin instanceof CsvFile)) return "Data[" + name + "]";
         try (var rows = open()) {
-            return "Data[" + name + ": " + rows.findFirst().map(row -> String.join(", ", row.keySet()))
+            return "Data[" + name + ": " + rows.findFirst().map(row -> visible(row.keySet()))
                 .orElse("no rows") + "]";
         } catch (UncheckedIOException | IllegalArgumentException unreadable) {
             return "Data[" + name + "]";
         }
     }
 
-    /** FastCSV is asked for plain records: in its named mode it drops fields that have no header. */
     private static final class CsvRows extends Reader<Map<String, Object>> {
-        private final InputFile input;
-        private final CsvReader<CsvRecord> reader;
-        private final Iterator<CsvRecord> records;
-        private List<String> header;
+        private final CsvFile.Reading reading;
 
-        CsvRows(InputFile input) {
-            this.input = input;
-            reader = CsvReader.builder().allowUnclosedQuote(false).skipEmptyLines(false)
-                .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
-                .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
-                .ofCsvRecord(Lines.strictReader(input.open()));
-            records = reader.iterator();
-        }
+        CsvRows(CsvFile.Reading reading) { this.reading = reading; }
 
-        @Override Map<String, Object> read() {
-            if (header == null) header = header();
-            var record = nextRecord();
-            while (record != null && isBlank(record)) record = nextRecord();
-            return record == null ? null : row(record);
-        }
+        @Override Map<String, Object> read() throws IOException { return reading.read(); }
 
-        private List<String> header() {
-            var first = nextRecord();
-            if (first == null) throw input.fault(1, "no header; the first line names the columns", null);
-            var names = first.getFields();
-            var seen = new HashSet<String>();
-            if (names.size() == 1 && names.get(0).matches(".*[;\t].*"))
-                throw input.fault(1, "one column, \"" + clip(names.get(0), 40) + "\"; separate columns by commas",
-                    null);
-            for (var name : names)
-                if (!seen.add(name)) throw input.fault(1, "two columns are named \"" + name + "\"; rename one", null);
-            return names;
-        }
-
-        /** With one column, an empty line is a row whose value is empty. */
-        private boolean isBlank(CsvRecord record) {
-            return header.size() > 1 && record.getFieldCount() == 1 && record.getField(0).isEmpty();
-        }
-
-        private CsvRecord nextRecord() {
-            try {
-                return records.hasNext() ? records.next() : null;
-            } catch (CsvParseException e) {
-                throw new IllegalArgumentException("csv: " + input.name() + ": " + cause(e), e);
-            } catch (UncheckedIOException e) {
-                throw e.getCause() instanceof CharacterCodingException c ? input.notUtf8(c) : e;
-            }
-        }
-
-        private Map<String, Object> row(CsvRecord record) {
-            if (record.getFieldCount() != header.size())
-                throw input.fault(record.getStartingLineNumber(), misfit(record.getFieldCount()), null);
-            var row = new LinkedHashMap<String, Object>();
-            for (int i = 0; i < header.size(); i++) row.put(header.get(i), record.getField(i));
-            return row;
-        }
-
-        private String misfit(int fields) {
-            return fields + " fields where the header has " + header.size() + " (" + String.join(", ", header) + "); "
-                + (fields > header.size() ? "quote a field that holds a comma" : "a comma is missing");
-        }
-
-        @Override public void close() throws IOException { reader.close(); }
+        @Override public void close() throws IOException { reading.close(); }
     }
 
     /** Reads an object a line. */
@@ -183,7 +148,9 @@ final class Rows implements RowSource {
         JsonRows(InputFile input) {
             this.input = input;
             try {
-                parser = Json.MAPPER.createParser(Lines.strictReader(input.open()));
+                parser = Json.MAPPER.createParser(new Encoding(input.open(), StandardCharsets.UTF_8).reader());
+            } catch (CharacterCodingException e) {
+                throw input.notUtf8(e);
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }

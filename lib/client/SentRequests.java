@@ -88,6 +88,12 @@ final class SentRequests {
 
     JsonNode json(long index) { return Json.lenient(text(index)); }
 
+    /** Returns what a request asks, without its id and how long the answer may be. */
+    JsonNode question(long index) {
+        var body = json(index).path("body");
+        return body instanceof ObjectNode fields ? fields.without(Requests.LIMITS) : body;
+    }
+
     /** Returns the number of the part that it is in, from 1; 0 if it was answered before. */
     int part(long index) { return lines().file(index) + 1; }
 

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
@@ -30,6 +31,9 @@ final class Settings implements Cloneable {
     /** The key in a batch's metadata that tells whose it is. */
     static final String METADATA_KEY = "sheaf";
     private static final Set<String> OWN_FIELDS = Set.of("model", "messages", "input", "prompt");
+    /** The endpoints whose requests are made of prompts. */
+    private static final List<String> ROUTES =
+        List.of("/chat/completions", "/responses", "/completions", "/embeddings", "/moderations");
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
     String name;                                          // null: the data's
     List<Text> models = List.of();
@@ -161,6 +165,10 @@ final class Settings implements Cloneable {
     Settings endpoint(String path) {
         if (!given("endpoint", path).startsWith("/"))
             throw new IllegalArgumentException("endpoint: \"" + path + "\" is not a path like /v1/embeddings");
+        if (!ROUTES.contains(route(path)))
+            throw new IllegalArgumentException("endpoint: " + clip(path, 60)
+                + " takes no prompts that Sheaf could write; there are /v1" + String.join(", /v1", ROUTES)
+                + "; for any other, requests(file) has whole lines");
         return with(s -> s.endpoint = path);
     }
 
@@ -168,20 +176,25 @@ final class Settings implements Cloneable {
     String batchName() {
         if (name != null) return name;
         if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
-        var source = requests != null ? requests.fileName() : dataName();
-        return plainName(source.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-"), 40);
+        return defaultName().under(Environment.script());
     }
 
-    /** Returns what of a text may stand in the name of a folder. */
-    static String plainName(String text, int longest) {
-        var plain = text.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^[^A-Za-z0-9]+", "");
-        return plain.isEmpty() ? "batch" : plain.substring(0, Math.min(longest, plain.length()));
+    private DefaultName defaultName() {
+        var source = data == null ? "" : data.name();
+        var first = prompts.stream().findFirst().map(prompt -> prompt.isNamed() ? prompt.name() : prompt.text());
+        return new DefaultName(requests != null ? requests.fileName() : source, first.orElse(""));
     }
 
-    private String dataName() { return data == null ? "prompts" : data.name(); }
+    /** Returns the name that an earlier Sheaf kept it under, if it was given none. */
+    Optional<String> formerName() {
+        return name != null || resend != null ? Optional.empty()
+            : Optional.of(defaultName().former()).filter(former -> !former.equals(batchName()));
+    }
 
-    /** Whether the name says what it is: prompts without data are all called "prompts". */
-    boolean isNamed() { return name != null || data != null || requests != null; }
+    /** Whether the name says what it is: literal prompts of which nothing else is known are all called alike. */
+    boolean isNamed() {
+        return name != null || data != null || requests != null || !batchName().equals(DefaultName.PROMPTS);
+    }
 
     /** Whether the ids on the wire are our own, in the order of the requests. */
     boolean hasOwnIds() { return requests == null && resend == null; }
@@ -310,11 +323,11 @@ final class Settings implements Cloneable {
      * @param title what the user chose, such as {@code films-retry}
      * @param batchName the earlier batch's name
      * @param origin the digest of the batch in which these requests were first sent
-     * @param folder the earlier batch's, under {@code ~/.sheaf}
-     * @param batchIds the ids that its parts had when the requests were chosen
+     * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
+     *     by folder
      * @param growing whether truncated ones get twice the limit of tokens
      */
-    record Resend(String title, String batchName, String origin, Path folder, List<String> batchIds, String endpoint,
+    record Resend(String title, String batchName, String origin, Map<Path, List<String>> batchIds, String endpoint,
                   List<String> rowColumns, List<String> promptColumns, long size, boolean growing,
                   Supplier<Stream<Sent>> requests) {}
 

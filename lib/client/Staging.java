@@ -6,13 +6,12 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -42,6 +41,7 @@ final class Staging implements Closeable {
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
+    private final Map<String, Long> models = new LinkedHashMap<>(); // how many requests each is sent
     private LineIndex.InOrder requests;
     private String oldDigest;                                         // as it was while a name told servers apart
     private String wholeDigest;                                       // of all requests, once they are complete
@@ -64,10 +64,10 @@ final class Staging implements Closeable {
         this.isMixed = isMixed;
         this.endpoint = endpoint;
         this.window = window;
-        sweep(privateFolder(Journal.folder()));
+        sweep(AtomicFiles.privateFolder(Journal.folder()));
         dir = Journal.folder().resolve(PREFIX + UUID.randomUUID());
         lock = FolderLock.on(dir, note -> {});
-        privateFolder(dir);
+        AtomicFiles.privateFolder(dir);
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         rows = new RowsFile(dir);
         digestSettings();
@@ -77,15 +77,6 @@ final class Staging implements Closeable {
     private void digestSettings() {
         for (var text : List.of(provider.name(), endpoint, window))
             digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
-    }
-
-    /** Prompts are private: only the user may read them. */
-    private static Path privateFolder(Path folder) throws IOException {
-        if (Files.isDirectory(folder)) return folder;
-        boolean hasModes = FileSystems.getDefault().supportedFileAttributeViews().contains("posix");
-        return hasModes ? Files.createDirectories(folder,
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")))
-            : Files.createDirectories(folder);
     }
 
     /** Removes what a killed process left: its folder is locked no more. */
@@ -117,6 +108,7 @@ final class Staging implements Closeable {
         requests.add(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
         digest.add(line);
+        models.merge(model, 1L, Long::sum);
     }
 
     /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
@@ -140,15 +132,17 @@ final class Staging implements Closeable {
     /** Returns a file beside the staged ones, for what is downloaded for a moment. */
     Path scratch() { return dir.resolve("download"); }
 
-    /** Ends the adding: all requests are known by now. Returns the folder that they belong into. */
-    Path complete(String name) throws IOException {
+    /** Ends the adding: all requests are known by now. */
+    void complete() throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
         oldDigest = digest.hex();
         wholeDigest = marked(oldDigest);
         rows.complete();
-        return folder(name, wholeDigest);
     }
+
+    /** Returns the folder that they belong into under this name, once they are complete. */
+    Path folder(String name) { return folder(name, wholeDigest); }
 
     /** Returns the folder that the same requests would be in if they were submitted in the first days. */
     Path oldFolder(String name) { return folder(name, oldDigest); }
@@ -177,6 +171,7 @@ final class Staging implements Closeable {
         var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
         parts.clear();
         open.clear();
+        models.clear();
         digestSettings();
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
@@ -205,6 +200,14 @@ final class Staging implements Closeable {
     private static byte[] bytes(String text) { return (text + "\n").getBytes(StandardCharsets.UTF_8); }
 
     long reused() { return reused; }
+
+    int partCount() { return parts.size(); }
+
+    /** Returns the models in the order of their first requests, each with how many it is sent. */
+    Map<String, Long> models() { return models; }
+
+    /** Returns how many tokens all prompts have that are sent, as estimated. */
+    long tokens() { return parts.stream().mapToLong(part -> part.tokens).sum(); }
 
     /**
      * Becomes the folder, or renews one that is there: the same request lines, so what was sent of them stays, and the

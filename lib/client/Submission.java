@@ -28,12 +28,12 @@ import sheaf.Vocabulary.Status;
 final class Submission {
     private static final int CREATES = 3;
     private static final int LOOKS = 4;                       // at the list, over some eight seconds
-    private static final int FILE_LOOKS = 7;                  // for a file just uploaded, over some thirty seconds
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
     private final Retry.QueuePauses queue;
     private final Consumer<String> note;
+    private boolean saysNoMore;                               // of a file than that it was uploaded
     private Map<Integer, JsonNode> listed;                    // by part, its batch at the provider; null: not asked
 
     Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
@@ -192,14 +192,12 @@ final class Submission {
     }
 
     /** Uploads a part's input file, unless that was done. */
-    private String uploadFile(int part, Progress progress) {
-        if (!journal.hasFile(part)) {
-            boolean isUnsure = journal.isUploadUnsure(part);
-            if (!isUnsure) journal.uploading(part);
-            journal.uploaded(part, api.upload(journal.inputFile(part), journal.uploadName(part), isUnsure,
-                progress.transfer("uploading part " + part + " of " + journal.partCount())));
-        }
-        return journal.fileId(part);
+    private void uploadFile(int part, Progress progress) {
+        if (journal.hasFile(part)) return;
+        boolean isUnsure = journal.isUploadUnsure(part);
+        if (!isUnsure) journal.uploading(part);
+        journal.uploaded(part, api.upload(journal.inputFile(part), journal.uploadName(part), isUnsure,
+            progress.transfer("uploading part " + part + " of " + journal.partCount())));
     }
 
     /** Creates a part; a file that was uploaded by an earlier run may be gone by now, and is uploaded anew. */
@@ -207,11 +205,13 @@ final class Submission {
         boolean isOld = journal.hasFile(part);
         if (isOld && !journal.hasSentCreate(part) && api.isGone(journal.fileId(part))) journal.startOver(part);
         try {
-            return createBatch(part, uploadFile(part, progress));
+            uploadFile(part, progress);
+            return createBatch(part);
         } catch (BatchException e) {
-            if (!isOld || !e.isFileMissing()) throw e;
+            if (!isOld || !UploadedFile.isMissing(e)) throw e;
             journal.startOver(part);
-            return createBatch(part, uploadFile(part, progress));
+            uploadFile(part, progress);
+            return createBatch(part);
         }
     }
 
@@ -219,12 +219,12 @@ final class Submission {
      * Creates the batch of a part. After an answer that said 5xx the list is searched until a late batch would have
      * shown, and then the same is sent again; after one that never came that is left to the next run.
      */
-    private JsonNode createBatch(int part, String file) {
+    private JsonNode createBatch(int part) {
         boolean isKeyUsed = journal.isCreateUnsure(part);
         if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
             try {
-                var batch = sendCreate(file, journal.createKey(part));
+                var batch = sendCreate(part);
                 if (!isKeyUsed || Part.of(part, batch).hasRun()) return batch;
                 startKeyAnew(part, batch);
                 isKeyUsed = false;
@@ -250,20 +250,15 @@ final class Submission {
         return journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
     }
 
-    /** Sends one create; a file just uploaded may be seen a little late, and a refusal for that makes no batch. */
-    private JsonNode sendCreate(String file, String createKey) {
+    /** Sends one create, when the file is ready for it. */
+    private JsonNode sendCreate(int part) {
         var pairs = new TreeMap<>(journal.manifest().metadata());
-        pairs.put(Settings.METADATA_KEY, createKey);
-        var retry = Retry.ofCalls(provider.isLocal());
-        for (int look = 1; ; look++) {
-            try {
-                return api.create(file, journal.manifest().endpoint(), journal.manifest().completionWindow(), pairs,
-                    createKey);
-            } catch (BatchException e) {
-                if (!e.isFileMissing() || look == FILE_LOOKS) throw e;
-                retry.pause("submit", e);
-            }
-        }
+        pairs.put(Settings.METADATA_KEY, journal.createKey(part));
+        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
+        var batch = file.whenReady(() -> api.create(journal.fileId(part), journal.manifest().endpoint(),
+            journal.manifest().completionWindow(), pairs, journal.createKey(part)));
+        saysNoMore |= file.isUploaded();
+        return batch;
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */

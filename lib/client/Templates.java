@@ -3,6 +3,7 @@ package sheaf;
 import static sheaf.Messages.cause;
 import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
+import static sheaf.Messages.visible;
 
 import com.github.mustachejava.Binding;
 import com.github.mustachejava.Code;
@@ -168,7 +169,7 @@ final class Templates {
         if (row.get("result") instanceof Map<?, ?> result && !result.containsKey("text"))
             return "its outcome is " + result.get("outcome") + ": " + result.get("error") + "; feed succeeded()";
         return "it has: " + row.entrySet().stream()
-            .map(entry -> entry.getKey() + (entry.getValue() == null ? " (null)" : ""))
+            .map(entry -> visible(entry.getKey()) + (entry.getValue() == null ? " (null)" : ""))
             .collect(Collectors.joining(", "));
     }
 

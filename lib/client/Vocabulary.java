@@ -3,14 +3,16 @@ package sheaf;
 import static sheaf.Messages.count;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.openai.errors.OpenAIServiceException;
 import java.time.Duration;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /** The words that the door and its rooms share: plain values in OpenAI's terms, which {@code Sheaf} passes on. */
 public class Vocabulary {
@@ -46,6 +48,18 @@ public class Vocabulary {
         @Override public String toString() { return text; }
     }
 
+    /** How {@code toCsv} writes. */
+    public enum CsvOption {
+        /** A line for each row, where several prompts or models have a column each, as in the table. */
+        WIDE,
+        /** A byte order mark first, by which Excel knows UTF-8; Python's csv module takes it for a part of a name. */
+        BOM,
+        /** Cells as they are, also those that a spreadsheet takes for a formula: read back, they are the same. */
+        FORMULAS,
+        /** With the column {@code result.rawText}: whatever text came, also of an answer that is not whole. */
+        RAW
+    }
+
     /** How far a batch is, as its provider says. Progress only: the results are counted from the files. */
     public record RequestCounts(long total, long completed, long failed) {
         static RequestCounts of(JsonNode batch) {
@@ -71,6 +85,48 @@ public class Vocabulary {
     }
 
     /**
+     * What submitting a draft would send, by what this disk knows.
+     * @param answered requests that earlier batches have answered, whose answers would be taken over
+     * @param submitted requests that were sent before, in this very batch or an earlier one, and would not be again
+     * @param repeats requests whose body is that of one before them: each is paid
+     * @param parts input files that are still to be sent, each a batch at the provider
+     * @param models the models, with how many of the requests to send go to each
+     * @param tokens of the prompts to send: four ASCII characters, or one other, are one
+     */
+    public record Estimate(long requests, long answered, long submitted, long repeats, int parts,
+                           Map<String, Long> models, long tokens) {
+        private static final int SHOWN_MODELS = 5;
+
+        public Estimate { models = Collections.unmodifiableMap(new LinkedHashMap<>(models)); }
+
+        /** Returns how many requests are to be sent, and paid. */
+        public long toSend() { return requests - answered - submitted; }
+
+        @Override public String toString() {
+            var kinds = Stream.of(toSend() < requests ? String.format(Locale.ROOT, "%,d to send", toSend()) : "",
+                    kind(answered, "%,d answered before"), kind(submitted, "%,d submitted before"),
+                    repeats == 0 ? "" : count(repeats, "repeat"))
+                .filter(text -> !text.isEmpty()).collect(Collectors.joining(", "));
+            var all = count(requests, "request") + (kinds.isEmpty() ? "" : " (" + kinds + ")");
+            return toSend() == 0 ? all : all + " in " + count(parts, "part") + "; " + names() + "; about "
+                + count(tokens, "token") + " of prompts";
+        }
+
+        private static String kind(long number, String text) {
+            return number == 0 ? "" : String.format(Locale.ROOT, text, number);
+        }
+
+        private String names() {
+            if (models.size() == 1) return models.keySet().iterator().next();
+            var shown = models.entrySet().stream().limit(SHOWN_MODELS)
+                .map(model -> String.format(Locale.ROOT, "%s (%,d)", model.getKey(), model.getValue()))
+                .collect(Collectors.joining(", "));
+            int more = models.size() - SHOWN_MODELS;
+            return shown + (more > 0 ? " and " + count(more, "more model") : "");
+        }
+    }
+
+    /**
      * One input file and the batch at the provider that runs it; a dataset larger than a provider takes in one file has
      * several. A file id is "" where there is none; {@code json} is all that the provider said.
      */
@@ -86,9 +142,10 @@ public class Vocabulary {
             return batch.path(field).isTextual() ? batch.path(field).asText() : "";
         }
 
-        /** Whether something of it runs or has run. */
+        /** Whether something of it runs or ran: what failed later has a file, or counts answers and names it late. */
         boolean hasRun() {
-            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty();
+            return !status.equals(Status.FAILED) || !outputFileId.isEmpty() || !errorFileId.isEmpty()
+                || requestCounts.completed() > 0;
         }
 
         /** The ids of all its files. */
@@ -110,8 +167,7 @@ public class Vocabulary {
          */
         boolean lacksItsFiles() {
             boolean hasAnswers = status.equals(Status.COMPLETED) || answerCount() > 0;
-            return status.isTerminal() && !status.equals(Status.FAILED) && outputFileId.isEmpty()
-                && errorFileId.isEmpty() && hasAnswers;
+            return status.isTerminal() && outputFileId.isEmpty() && errorFileId.isEmpty() && hasAnswers;
         }
 
         Part as(Status other) {
@@ -123,49 +179,21 @@ public class Vocabulary {
         /** Whether the provider has it, and has not ended it. */
         boolean isGoing() { return !status.isTerminal() && !isWaiting(); }
 
-        /** Whether it failed only because there was no room for it: its file is as good as it was. */
-        boolean foundNoRoom() {
-            return !hasRun() && faults().stream().anyMatch(fault -> fault.code().equals(BatchException.QUEUE_FULL)
-                || BatchException.NO_ROOM.matcher(fault.message()).find());
-        }
-
-        /**
-         * The faults that validation found; providers send a list, an object, a text or null, one of them elsewhere.
-         */
-        List<Fault> faults() {
-            var errors = json.hasNonNull("errors") ? json.path("errors") : json.path("error");
-            var list = errors.isObject() ? errors.path("data") : errors;
-            if (list.isTextual()) return List.of(new Fault(0, list.asText(), ""));
-            if (list.isMissingNode() && !errors.isEmpty()) return List.of(Fault.of(errors));
-            return StreamSupport.stream(list.spliterator(), false).map(Fault::of).toList();
-        }
-
         @Override public String toString() {
             return "Part[" + number + " " + id + " " + status + " " + requestCounts + "]";
         }
     }
 
-    /** A fault that the provider found in an input file; line 0 is unknown. */
-    record Fault(long line, String message, String code) {
-        static Fault of(JsonNode error) {
-            if (error.isTextual()) return new Fault(0, error.asText(), "");
-            return new Fault(error.path("line").asLong(), error.path("message").asText(""),
-                error.path("code").asText(""));
-        }
-
-        String describe() {
-            if (message.isBlank()) return code.isBlank() ? "no reason given" : code;
-            return (code.isBlank() ? message : message + " (" + code + ")").strip();
-        }
-    }
-
     /** How one request ended; every request ends in exactly one of these. */
     public enum Outcome {
-        /** An answer came, whole. */
+        /** An answer came, whole: a text, arguments of tools, an embedding or a verdict. */
         SUCCEEDED,
-        /** The request was refused or broke: an HTTP error, a fault of the provider, or of the input file. */
+        /**
+         * The request was refused or broke: an HTTP error, one inside of a response, a fault of the provider, or of the
+         * input file.
+         */
         ERRORED,
-        /** The answer is not what was asked for: it holds no text. */
+        /** The answer holds no text, only reasoning, or ended in a word that nobody knows: it may not be whole. */
         INVALID,
         /** The answer was cut at the token limit. */
         TRUNCATED,
@@ -250,8 +278,6 @@ public class Vocabulary {
     public static final class BatchException extends RuntimeException {
         static final String QUEUE_FULL = "token_limit_exceeded";
         static final Pattern NO_ROOM = Pattern.compile("(?i)enqueued token");
-        private static final Pattern NO_FILE =
-            Pattern.compile("(?i)\\bfile\\b.*(not found|not exist|no such)|(not find|no such) (input )?file");
         private final int status;
         private final String code;
         private final String param;
@@ -281,16 +307,16 @@ public class Vocabulary {
             explained = cause.explained;
         }
 
-        /** A cause that says what must not be said is left out. */
-        BatchException(String message, OpenAIServiceException cause, boolean isSecret, JsonNode error,
-                               Duration retryAfter) {
-            super(message, isSecret ? null : cause);
-            this.status = cause.statusCode();
-            this.code = error.path("code").asText("");
-            this.param = error.path("param").asText("");
+        /** A call that was refused; a cause that says what must not be said is left out. */
+        BatchException(String message, int status, String code, String param, Duration retryAfter, boolean explained,
+                       Throwable cause) {
+            super(message, cause);
+            this.status = status;
+            this.code = code;
+            this.param = param;
             this.batchId = "";
             this.retryAfter = retryAfter;
-            this.explained = error.isTextual() || error.path("message").isTextual();
+            this.explained = explained;
         }
 
         /** Whether the provider has no room for another batch now. */
@@ -301,11 +327,6 @@ public class Vocabulary {
 
         /** Whether the account is empty: no wait fills it. */
         boolean isUnpaid() { return status == 402 || code.equals("insufficient_quota"); }
-
-        /** Whether the file just uploaded cannot be seen, or is no longer there. */
-        boolean isFileMissing() {
-            return (status == 404 || status == 400) && NO_FILE.matcher(getMessage()).find();
-        }
 
         /** Whether something between here and the provider spoiled its answer. */
         boolean isGarbled() { return status >= 200 && status < 300; }

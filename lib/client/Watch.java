@@ -5,9 +5,11 @@ import static sheaf.Messages.reason;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -37,6 +39,16 @@ final class Watch {
         this.report = new Report(state, queue);
         this.isQuiet = isQuiet;
     }
+
+    /** Looks after a batch that is kept here. */
+    static Watch of(Journal journal, Connection provider, boolean isQuiet) {
+        var state = new BatchState(provider);
+        state.attach(journal);
+        return new Watch(state, isQuiet);
+    }
+
+    /** Looks after another one, as quietly. */
+    Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet); }
 
     BatchState state() { return state; }
 
@@ -110,7 +122,7 @@ final class Watch {
     }
 
     private void rememberEnd(Part part) {
-        if (state.isKept() && part.foundNoRoom()) {
+        if (state.isKept() && Fault.isNoRoom(part)) {
             waitForRoom(part);
             return;
         }
@@ -126,7 +138,7 @@ final class Watch {
     private void waitForRoom(Part part) {
         boolean isAlone = state.parts().stream()
             .noneMatch(other -> other.isGoing() && other.number() != part.number());
-        var full = new BatchException(part.faults().get(0).describe(), BatchException.QUEUE_FULL, part.id());
+        var full = new BatchException(Fault.of(part).get(0).describe(), BatchException.QUEUE_FULL, part.id());
         queue.refused(full, Duration.ZERO, isAlone);
         var journal = state.journal();
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
@@ -245,6 +257,12 @@ final class Watch {
         state.parts().stream().filter(part -> part.status().isTerminal()).forEach(state.journal()::ended);
         return new Exchanges(progress().during(() -> Messages.GO_ON,
             progress -> new Answers(state.journal(), api(), progress, this::note)));
+    }
+
+    /** Returns what was fetched of it before, which may not be all; nothing if that is none. Asks nobody. */
+    Optional<Exchanges> fetched() {
+        return Files.exists(state.journal().answersIndex())
+            ? Optional.of(new Exchanges(new Answers(state.journal()))) : Optional.empty();
     }
 
     /** How long to wait before asking again, and which faults a wait survives. */

@@ -93,12 +93,17 @@ final class Gateway {
             throw Machine.interrupted();
         }
         try {
-            return sendAmongOthers(call).orElseGet(() -> sendAlone(call));
+            return named(sendAmongOthers(call).orElseGet(() -> sendAlone(call)));
         } catch (IllegalStateException e) {
             throw new Http.Refusal(503, "engine_unavailable", null, e.getMessage());
         } finally {
             freeSlots.release();
         }
+    }
+
+    /** An engine repeats the name that it was asked by, or says a file's; an answer names the model that gave it. */
+    private Http.Reply named(Http.Reply reply) throws IOException {
+        return reply.status() == 200 ? reply.with("model", model) : reply;
     }
 
     /** Sends the call while others run; empty if the engine died meanwhile, whichever call was the cause. */

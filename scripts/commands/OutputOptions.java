@@ -1,10 +1,11 @@
+//SOURCES CsvOptions.java
 //SOURCES FileFormat.java
-//SOURCES Scratch.java
 
 package sheaf.commands;
 
 import static sheaf.Sheaf.*;
 
+import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -12,7 +13,9 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe. */
@@ -21,8 +24,11 @@ final class OutputOptions {
         description = "where the answers go: a .csv or .jsonl file; - for JSON Lines on standard output")
     String out;
 
-    @Option(names = "--force", description = "overwrites the file of --out")
+    @Option(names = "--force", description = "overwrites the file of --out, whoever wrote it (default: only one that a "
+        + "batch of this name wrote, unchanged since)")
     boolean force;
+
+    @Mixin CsvOptions csv;
 
     boolean isGiven() { return out != null; }
 
@@ -30,6 +36,7 @@ final class OutputOptions {
 
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
+        csv.check(out);
         if (!isFile()) return;
         var fault = fault(Path.of(out).toAbsolutePath().normalize(), inputs);
         if (!fault.isEmpty()) throw new IllegalArgumentException("out: " + fault);
@@ -38,12 +45,16 @@ final class OutputOptions {
     private String fault(Path file, List<String> inputs) throws IOException {
         if (!FileFormat.ending(out).matches("csv|jsonl")) return out + " ends in neither .csv nor .jsonl";
         if (Files.isDirectory(file)) return out + " is a folder; name a file in it";
-        if (Files.exists(file) && !force) return out + " exists; give another name, or --force";
         if (!Files.isDirectory(file.getParent())) return "no folder " + file.getParent() + "; make it first";
         if (!Files.isWritable(file.getParent())) return "cannot write to " + file.getParent();
         for (var input : inputs)
             if (isSame(file, Path.of(input))) return out + " is what is read; give another name";
         return "";
+    }
+
+    /** Refuses another's file; {@code owner} does, of those that it does not know. */
+    void checkOwner(Consumer<Path> owner) {
+        if (isFile() && !force) owner.accept(Path.of(out));
     }
 
     private static boolean isSame(Path file, Path other) throws IOException {
@@ -52,23 +63,21 @@ final class OutputOptions {
 
     /** Writes all answers, or shows the first on a terminal. */
     void write(Results results, BooleanSupplier isTerminal) throws IOException {
-        if (isFile()) writeFile(results);
+        if (isFile()) writeAndSay(results);
         else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
         else show(results);
     }
 
-    private void writeFile(Results results) {
-        if (Files.exists(Path.of(out)) && !force)
-            throw new IllegalStateException("out: " + out + " was made meanwhile; run again with another name, "
-                + "nothing is sent twice");
+    private void writeAndSay(Results results) {
         save(results);
         System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
     }
 
-    /** Writes all answers to the file, whether or not there is one. */
+    /** Writes all answers to the file. */
     void save(Results results) {
-        if (FileFormat.ending(out).equals("csv")) results.toCsv(out);
-        else results.toJsonl(out);
+        var writing = force ? results.overwriting() : results;
+        if (FileFormat.ending(out).equals("csv")) csv.write(writing, out);
+        else writing.toJsonl(out);
     }
 
     static String text(Map<Outcome, Long> counts) {
@@ -90,9 +99,8 @@ final class OutputOptions {
     }
 
     private static void print(Results results) throws IOException {
-        var lines = Scratch.file("stdout");
+        var lines = new BufferedOutputStream(System.out, 1 << 16);
         results.toJsonl(lines);
-        Files.copy(lines, System.out);
-        System.out.flush();
+        lines.flush();
     }
 }

@@ -16,6 +16,11 @@ final class RequestOptions {
         description = "any other field of the request, its value as JSON or text: --with top_p=0.9; may be repeated")
     List<String> fields = List.of();
 
+    @Option(names = "--endpoint", paramLabel = "PATH",
+        description = "what is asked: /v1/chat/completions, if not given, or /v1/responses, /v1/completions, "
+            + "/v1/embeddings, /v1/moderations")
+    String endpoint;
+
     @Option(names = "--image", paramLabel = "IMAGE",
         description = "an image to each prompt: an address or a file, such as {{url}}; may be repeated")
     List<String> images = List.of();
@@ -30,6 +35,7 @@ final class RequestOptions {
 
     Draft setOn(Draft draft) {
         if (id != null) draft = draft.customId(id);
+        if (endpoint != null) draft = draft.endpoint(endpoint);
         if (maxTokens != null) draft = draft.maxTokens(maxTokens);
         if (temperature != null) draft = draft.temperature(temperature);
         for (var image : images) draft = draft.image(image);

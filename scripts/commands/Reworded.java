@@ -18,12 +18,25 @@ final class Reworded extends PrintStream {
         Map.entry("models\\(\\) lists", "./jbang models lists"),
         Map.entry("choose with provider\\(\"(.*?)\"\\)", "choose with --provider $1"),
         Map.entry("which results\\(\\)\\.retry\\(\\) or repair\\(1\\) sends", "which --repair 1 sends"),
+        Map.entry(", or pay for it anew by retry\\(\\)", ""),
         Map.entry("await it first: batch\\(\"(.*?)\"\\)\\.await\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
+        Map.entry("ask for them: batch\\(\"(.*?)\"\\)\\.results\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
+            "ask for them: ./jbang results $1, or ask anew under another --name"),
         Map.entry("or batch\\(\"(.*?)\"\\), to come back", "or ./jbang results $1, to come back"),
         Map.entry("and await\\(\\) submits", "and this command submits"),
+        Map.entry("requests\\(file\\) has whole lines", "./jbang submit FILE sends a file of requests"),
+        Map.entry("drop system\\(\\.\\.\\.\\)", "drop --system"),
+        Map.entry("drop image\\(\\.\\.\\.\\)", "drop --image"),
+        Map.entry("\\bseparator\\('\\\\t'\\)", "--separator tab"),
+        Map.entry("\\bseparator\\('(.)'\\)", "--separator '$1'"),
+        Map.entry("\\bcharset\\(\"(.*?)\"\\)", "--charset $1"),
+        Map.entry("\\b(charset|header)\\(\\.\\.\\.\\)", "--$1"),
+        Map.entry("(?m)^checkOutput: (.*); move it or give another name$", "out: $1; give another name, or --force"),
+        Map.entry("(?m)^to(?:Csv|Jsonl): (.*); move it or give another name$",
+            "out: $1; run again with another name or --force, nothing is sent twice"),
         Map.entry("use toJsonl\\(\\.\\.\\.\\)", "give --out FILE.jsonl"),
-        Map.entry("\\S*sheaf-ask[0-9]+\\Wstdin\\b", "standard input"));
+        Map.entry("\\S*sheaf-[0-9-]+\\Wstdin\\b", "standard input"));
 
     private final PrintStream to;
     private final Map<String, String> words;

@@ -2,9 +2,12 @@
 
 package sheaf.commands;
 
+import java.util.Set;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.Outcome;
 
 /** Which requests are sent, how often, and under which name. */
 final class SendingOptions {
@@ -14,10 +17,28 @@ final class SendingOptions {
         description = "sends again, at most N times, what may end better: cut off, expired, broken or missing")
     Integer repair;
 
+    @Option(names = "--resend-missing",
+        description = "sends again, and pays for, what has no answer in the provider's files or in files that are gone")
+    boolean resendMissing;
+
     boolean repairs() { return repair != null; }
 
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         return repairs() ? draft.repair(repair) : draft;
+    }
+
+    /** Returns these with what came of what was missing, if that is wanted: the same command pays for it once. */
+    Results resent(Results results) {
+        return resendMissing && results.counts().containsKey(Outcome.MISSING)
+            ? results.merge(results.only(Outcome.MISSING).retry().submit().results()) : results;
+    }
+
+    /** Returns the options not yet given that may help such failures, as the end of a sentence. */
+    String advice(Set<Outcome> failed) {
+        boolean isMissing = failed.contains(Outcome.MISSING);
+        return (repairs() || isMissing && failed.size() == 1 ? ""
+            : ", and --repair 1 sends again what may end better")
+            + (isMissing && !resendMissing ? ", and --resend-missing sends again, and pays for, what is missing" : "");
     }
 }

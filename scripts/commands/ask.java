@@ -37,7 +37,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
     description = {"Sends prompts as a batch, waits, and writes each answer beside its row.", "",
         "With --data, each prompt and each template is sent for every row, {{column}} standing for the row's value. "
             + "Without it, the prompts are sent as they stand. The same command, run again, comes back to the same "
-            + "batch and pays nothing.", ""},
+            + "batch, pays nothing and writes its file anew.", ""},
     footer = {"",
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
@@ -57,7 +57,7 @@ class ask implements Callable<Integer> {
     @Mixin OutputOptions output;
 
     @Option(names = "--preview", paramLabel = "N", arity = "0..1", preprocessor = Count.class,
-        description = "prints the first N request lines (default: 3) and sends nothing")
+        description = "prints the first N request lines (default: 3) and, on stderr, what all would be; sends nothing")
     Integer preview;
 
     @Mixin RequestOptions request;
@@ -101,12 +101,14 @@ class ask implements Callable<Integer> {
         if (preview == null) output.check(inputs());
         var draft = draft();
         if (preview != null) {
-            draft.preview(preview).show();
-            return 0;
+            var first = draft.preview(preview);
+            first.show();
+            return first.fault().isEmpty() ? 0 : 2;
         }
+        output.checkOwner(draft::checkOutput);
         var batch = draft.submit();
         isSent = true;
-        return write(batch.results());
+        return write(sending.resent(batch.results()));
     }
 
     private void checkPrompts() {
@@ -122,8 +124,19 @@ class ask implements Callable<Integer> {
     }
 
     private Draft draft() throws IOException {
-        var draft = data.isGiven() ? prompt.over(data.rows(() -> terminal.test(0))) : prompt.withoutRows();
+        var draft = data.isGiven() ? overRows() : withoutRows();
         return request.setOn(sending.setOn(provider.setOn(draft)));
+    }
+
+    private Draft overRows() throws IOException {
+        var rows = data.rows(() -> terminal.test(0));
+        output.csv.checkColumns(rows);
+        return prompt.over(rows);
+    }
+
+    private Draft withoutRows() {
+        output.csv.checkColumns(rows(prompt.templates.isEmpty() ? Map.of("prompt", "") : Map.of()));
+        return prompt.withoutRows();
     }
 
     private int write(Results results) throws IOException {
@@ -133,7 +146,7 @@ class ask implements Callable<Integer> {
         System.err.println("ask: " + failed.size() + " of " + results.size() + " requests "
             + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
             + "); result.error says why"
-            + (sending.repairs() ? "" : ", and --repair 1 sends again what may end better"));
+            + sending.advice(failed.counts().keySet()));
         return 1;
     }
 

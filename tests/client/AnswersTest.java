@@ -39,6 +39,7 @@ import sheaf.Sheaf.Results;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
 import sheaf.support.ScriptedServer.Answer;
 
@@ -80,7 +81,7 @@ class AnswersTest {
 
     @Tag("C26")
     @ParameterizedTest(name = "{0}, {1} looks too early")
-    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "expired, 6"})
+    @CsvSource({"completed, 2", "expired, 2", "cancelled, 2", "failed, 2", "expired, 6", "failed, 6"})
     void aFileThatIsNamedLateIsFetchedByThisRunOrTheNext(String status, int early) {
         var unnamed = ended(status).putNull("output_file_id");
         var named = ended(status).set("request_counts", json("{\"completed\":1}".getBytes(UTF_8)));
@@ -92,6 +93,19 @@ class AnswersTest {
 
         assertEquals("Hello", ask("a").repair(1).submit().results().iterator().next().text());
         assertEquals(1, scripted.heard("POST /batches").size());
+    }
+
+    /** The error file of a batch of which the output file was named at its end, and came whole. */
+    @Tag("C26")
+    @Test void aSecondFileThatIsNamedLateIsFetchedByTheNextRun() {
+        scripted.completed(success("request-1", "Hello"), failure("request-2", 400));
+        var counts = json("{\"total\":2,\"completed\":1,\"failed\":1}".getBytes(UTF_8));
+        scripted.on("GET " + BATCH, ended("completed").set("request_counts", counts));
+        assertEquals(List.of("Hello", "missing"), texts(ask("a", "b").submit().results(), AnswersTest::outcome));
+
+        scripted.on("GET " + BATCH, collected("completed").set("request_counts", counts));
+
+        assertEquals(List.of("Hello", "errored"), texts(ask("a", "b").submit().results(), AnswersTest::outcome));
     }
 
     @Tag("C27")
@@ -230,6 +244,14 @@ class AnswersTest {
             + status + "; its file is gone, and the requests in it count as missing\n"), said);
     }
 
+    @Test void whatIsGoneIsMissingAgainTheNextTime() {
+        scripted.completed(success("request-1", "Hello"), "");
+        scripted.on("GET " + OUTPUT, Answer.status(404));
+
+        for (int run = 1; run <= 3; run++)
+            assertEquals(Map.of(Outcome.MISSING, 1L), ask("1").submit().results().counts());
+    }
+
     @Tag("C36")
     @Test void resultsLargerThanTheHeapAreReadInInputOrder() throws Exception {
         server = BatchServer.start().reply(text -> text + " " + "x".repeat(60_000)).shuffleOutput();
@@ -259,6 +281,39 @@ class AnswersTest {
     }
 
     @Tag("C37")
+    @Test void tokensAreThoseOfAllThatWasPaidOnceEach() {
+        server = BatchServer.start().answer(body -> body.path("max_completion_tokens").asInt() == 40
+            ? Reply.text("one two").finishReason("length") : Reply.text("one two three").finishReason("length"));
+        server.rewrite(lines -> lines.stream().map(line -> line.contains("request-2\"")
+            ? line.replace("\"length\"", "\"stop\"") : line).toList());
+        var draft = ask("a", "b").provider(served()).maxTokens(10);
+
+        var repaired = draft.repair(1).submit().results();
+
+        assertEquals(new Usage(1 + 1 + 1, 3 + 3 + 3, 0, 0), repaired.usage());
+        assertEquals(new Usage(3, 9, 0, 0), draft.repair(1).submit().results().usage());
+        assertEquals(new Usage(2, 6, 0, 0), repaired.failed().usage());
+        assertEquals(new Usage(1, 3, 0, 0), repaired.succeeded().usage());
+        assertEquals(new Usage(4, 11, 0, 0), draft.repair(2).submit().results().usage());
+        assertEquals(new Usage(2, 6, 0, 0), draft.submit().results().usage());
+        assertTrue(Printed.stdout(() -> repaired.show()).endsWith("; 3 tokens in, 9 out\n"));
+    }
+
+    @Tag("C37")
+    @Test void tokensOfARetryAreAddedOnce() {
+        server = BatchServer.start().answer(body -> Reply.text("no").refusal("not that"));
+        var first = ask("a", "b").provider(served()).submit().results();
+        var retry = first.only(Outcome.REFUSED).retry().quiet().submit().results();
+
+        var merged = first.merge(retry).merge(retry);
+
+        assertEquals(first.usage().plus(retry.usage()), merged.usage());
+        assertEquals(merged.usage(), merged.failed().usage());
+        assertEquals(first.usage().plus(retry.usage().plus(retry.usage())), merged.merge(
+            merged.only(Outcome.REFUSED).retry().quiet().submit().results()).usage());
+    }
+
+    @Tag("C37")
     @Test void tokensOfABatchThatDoesNotSayThemAreSummed() {
         scripted.completed(success("request-1", "one").replace("\"choices\"",
             "\"usage\":{\"prompt_tokens\":3},\"choices\""), "");
@@ -270,6 +325,8 @@ class AnswersTest {
         scripted.on("GET " + BATCH, batch.putNull("usage"));
         assertEquals(new Usage(3, 0, 0, 0), ask("a").name("another").submit().results().usage());
     }
+
+    private static String outcome(Result result) { return result.ok() ? result.text() : result.outcome().toString(); }
 
     /** Submits many requests and reads the results. */
     static final class Script {

@@ -121,7 +121,7 @@ class BatchStateTest {
         "{\"data\":[{\"code\":\"x\",\"line\":\"3\"},{\"line\":1}]}"
             + "                             | 2 faults in the input file: row 3 x, row 1 no reason given"})
     void whyABatchFailedIsReadInAnyShape(String errors, String said) {
-        scripted.on("GET " + BATCH, ended("failed").putNull("output_file_id")
+        scripted.on("GET " + BATCH, ended("failed").putNull("output_file_id").putNull("request_counts")
             .set("errors", json(errors.getBytes(UTF_8))));
 
         assertSays("await: " + ID + " failed; " + said, ask("a", "b", "c").submit()::await);

@@ -68,8 +68,8 @@ class BatchTest {
         assertEquals(8, results.size());
         assertEquals(List.of("", "cut off after 1 tokens; raise maxTokens(...)", "the model declined: no",
             "the model declined: filtered",
-            "400 too odd", "its file came with fewer lines than the provider counted; run again, and it is fetched "
-                + "anew", "the answer holds no text",
+            "400 too odd", "its file came with fewer lines than the provider counted; run again, or pay for it "
+                + "anew by retry()", "the answer holds no text",
                 "engine gone"),
             results.stream().map(Result::error).toList());
     }
@@ -290,7 +290,7 @@ class BatchTest {
             var fault = assertThrows(BatchException.class, () -> ask("a").provider(Provider.of(locked.baseUrl()))
                 .submit());
 
-            assertEquals("submit: GET " + locked.baseUrl() + "/batches: 401"
+            assertEquals("submit: GET " + locked.baseUrl() + "/models: 401"
                 + " Incorrect API key provided; check SHEAF_API_KEY", fault.getMessage());
             assertEquals(401, fault.status());
         }

@@ -53,10 +53,12 @@ class DataTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "a field too many  | a,b~1,2~1,2,3~  | csv: FILE line 3: 3 fields where the header has 2 (a, b); quote a "
             + "field that holds a comma",
-        "a field too few   | a,b~1~          | csv: FILE line 2: 1 fields where the header has 2 (a, b); a comma is "
+        "a field too few   | a,b~1~          | csv: FILE line 2: 1 field where the header has 2 (a, b); a comma is "
             + "missing",
-        "semicolons        | a;b~1;2~        | csv: FILE line 1: one column, \"a;b\"; separate columns by commas",
-        "a column twice    | a,b,a~1,2,3~    | csv: FILE line 1: two columns are named \"a\"; rename one",
+        "semicolons        | a;b~1;2~        | csv: FILE line 1: one column, \"a;b\"; if semicolons separate the "
+            + "columns, give separator(';')",
+        "a column twice    | a,b,a~1,2,3~    | csv: FILE line 1: two columns are named \"a\"; rename one, or if the "
+            + "line is a row, give header(...)",
         "an unclosed quote | a,b~1,2~3,\"4~  | csv: FILE: Unclosed quoted field at end of input (record starting at "
             + "line 3)",
         "nothing at all    | ``              | csv: FILE line 1: no header; the first line names the columns"})
@@ -90,7 +92,8 @@ class DataTest {
     @Test void bytesThatAreNotUtf8AreRefusedWithTheirLine() {
         var latin1 = "text\nplain\ncaf\u00e9\n".getBytes(StandardCharsets.ISO_8859_1);
 
-        assertFault("csv: FILE line 3: not UTF-8; save the file as UTF-8", () -> read(csv(file("a.csv", latin1))),
+        assertFault("csv: FILE line 3: not UTF-8; save the file as UTF-8, or give its charset, such as "
+            + "charset(\"windows-1252\")", () -> read(csv(file("a.csv", latin1))),
             file("a.csv", latin1));
         assertFault("jsonl: FILE line 2: not UTF-8; save the file as UTF-8",
             () -> read(jsonl(file("a.jsonl", "{\"a\":1}\n{\"a\":\"\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1)))),
@@ -137,12 +140,6 @@ class DataTest {
 
         assertEquals("rows: a Object is neither a map, a record nor a plain value; make it a record",
             fault.getMessage());
-    }
-
-    @Test void anEmptyLineOfAOneColumnFileIsARow() {
-        assertEquals(List.of(Map.of("a", "1"), Map.of("a", ""), Map.of("a", "2")),
-            read(csv(file("a.csv", "a\n1\n\n2\n"))));
-        assertEquals(List.of(Map.of("a", "1", "b", "2")), read(csv(file("a.csv", "a,b\n\n1,2\n\n"))));
     }
 
     @Test void limitKeepsTheFirstRowsAndTheName() {

@@ -35,7 +35,7 @@ class DraftTest {
             .prompts("{{question}}", rows(Map.of("role", "cook", "question",
             "What is the ultimate breakfast sandwich?")));
 
-        assertEquals(Guide.LINE, draft.preview(1).toString());
+        assertEquals(List.of(Guide.LINE), draft.preview(1).lines());
     }
 
     @Test void aStepLeavesTheDraftItCameFromAsItWas() {
@@ -239,6 +239,9 @@ class DraftTest {
         assertSays("submit: \"You are {{role}}.\" has no data; give it as prompts(text, csv(...))",
             () -> m.system("You are {{role}}.").prompts("a").preview(1));
         assertSays("customId: there is no data to make ids from", () -> m.customId("x").prompts("a").preview(1));
+        assertSays("endpoint: /v1/images/generations takes no prompts that Sheaf could write; there are "
+            + "/v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations; for any other, "
+            + "requests(file) has whole lines", () -> m.endpoint("/v1/images/generations"));
         assertSays("endpoint: /v1/embeddings takes no messages; drop system(...)",
             () -> m.endpoint("/v1/embeddings").system("s").prompts("a").preview(1));
         assertSays("rows: a array is not a row; give rows(List.of(...)), or rows(() -> stream)".replace("a array",
@@ -283,7 +286,7 @@ class DraftTest {
     @Test void requestsAreSentAsTheyAre() throws Exception {
         var file = Files.writeString(dir.resolve("r.jsonl"), "\uFEFF" + Guide.LINE.replace(",", " , ") + "\r\n\n");
 
-        assertEquals(Guide.LINE.replace(",", " , "), batch().requests(file).preview(9).toString());
+        assertEquals(List.of(Guide.LINE.replace(",", " , ")), batch().requests(file).preview(9).lines());
     }
 
     private Supplier<Object> requests(String content) throws Exception {

@@ -26,6 +26,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -43,6 +44,7 @@ import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.CsvOption;
 import sheaf.server.BatchServer;
 import sheaf.support.Guide;
 import sheaf.support.Printed;
@@ -231,7 +233,7 @@ class HostileTextTest {
         hear(body -> answers.get(number(body)));
 
         batch().provider(here()).quiet().model("m").system("{{n}}").prompts("{{text}}", rows(rows)).submit().results()
-            .toCsv(home.resolve("out.csv"));
+            .toCsv(home.resolve("out.csv"), Set.of(CsvOption.FORMULAS));
 
         var back = read(csv(home.resolve("out.csv")));
         assertSame(answers, column(back, "result.text"));

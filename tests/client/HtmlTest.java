@@ -130,10 +130,11 @@ class HtmlTest {
         assertEquals("(none)", text(parsed(here().batches(5).toHtml()), "pre").get(0));
     }
 
-    @Test void aPreviewIsItsLines() throws Exception {
+    @Test void aPreviewIsItsLinesAndBelowThemItsSummary() throws Exception {
         var preview = ask("1 < 2", "b").preview(2);
 
-        assertEquals(List.of(preview.toString()), text(parsed(preview.toHtml()), "pre"));
+        assertEquals(List.of(String.join("\n", preview.lines()), preview.summary()),
+            text(parsed(preview.toHtml()), "pre"));
         assertTrue(preview.toHtml().contains("1 &lt; 2"));
     }
 

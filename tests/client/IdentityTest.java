@@ -119,8 +119,8 @@ class IdentityTest {
 
         try (var other = BatchServer.start()) {
             System.setProperty("OPENAI_BASE_URL", other.baseUrl());
-            assertEquals("status: cannot reach " + server.baseUrl() + " (connection refused); start the server with the "
-                + "store STORE, echo again, or set OPENAI_BASE_URL to where it listens",
+            assertEquals("status: cannot reach " + server.baseUrl() + " (connection refused); start the server with "
+                + "the store STORE, echo again, or set OPENAI_BASE_URL to where it listens",
                 plain(assertThrows(RuntimeException.class, batch(slow.id())::status)));
         }
     }
@@ -139,6 +139,14 @@ class IdentityTest {
             assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofSeconds(20)));
             assertEquals(List.of("echo"), answers(ask(other).submit().results()));
             assertEquals(Status.VALIDATING, Journal.find(slow.id()).orElseThrow().part(1).status());
+        }
+    }
+
+    @Test void whoLacksTheKeyOfAServerIsToldThatAndNothingIsKept() {
+        try (var server = withStore().apiKey("secret").start()) {
+            assertEquals("submit: GET " + server.baseUrl() + "/models: 401 Incorrect API key provided; check "
+                + "SHEAF_API_KEY", assertThrows(BatchException.class, ask(server)::submit).getMessage());
+            assertEquals(List.of(), kept());
         }
     }
 
@@ -249,5 +257,7 @@ class IdentityTest {
         return server.requests().stream().filter("POST /v1/batches"::equals).count();
     }
 
-    private static String plain(Throwable e) { return e.getMessage().replaceAll("store [0-9a-f]{8}\\b", "store STORE"); }
+    private static String plain(Throwable e) {
+        return e.getMessage().replaceAll("store [0-9a-f]{8}\\b", "store STORE");
+    }
 }

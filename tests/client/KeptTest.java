@@ -64,7 +64,8 @@ class KeptTest {
         server.pause();
         ask("a", "b", "c").name("parts").provider(inParts()).submit();
 
-        assertTrue(plain(kept()).contains("parts  " + server.baseUrl() + "  validating  0/3  today  none"), plain(kept()));
+        assertTrue(plain(kept()).contains("parts  " + server.baseUrl() + "  validating  0/3  today  none"),
+            plain(kept()));
     }
 
     @Test void whatWasNeverSentIsListedAndCanBeDeleted() {

@@ -1,6 +1,9 @@
 package sheaf;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.nio.file.StandardOpenOption.CREATE;
+import static java.nio.file.StandardOpenOption.READ;
+import static java.nio.file.StandardOpenOption.WRITE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -8,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -54,7 +58,8 @@ class LineIndexTest {
     }
 
     @Test void linesThatWereNotedInAnyOrderAreFoundByTheirNumber() throws IOException {
-        try (var lines = new LineIndex.AnyOrder(index, 4)) {
+        try (var channel = FileChannel.open(index, CREATE, READ, WRITE);
+             var lines = new LineIndex.AnyOrder(channel, 4)) {
             lines.put(3, 1, LENGTH, 0);
             lines.put(0, 0, LENGTH, 16);
             lines.put(2, 0, LENGTH, 10);
@@ -69,7 +74,8 @@ class LineIndexTest {
     }
 
     @Test void aLineThatIsNotedTwiceKeepsItsFirstPlace() throws IOException {
-        try (var lines = new LineIndex.AnyOrder(index, 1)) {
+        try (var channel = FileChannel.open(index, CREATE, READ, WRITE);
+             var lines = new LineIndex.AnyOrder(channel, 1)) {
             assertTrue(lines.put(0, 0, LENGTH, 10));
             assertFalse(lines.put(0, 1, LENGTH, 0));
         }
@@ -135,7 +141,8 @@ class LineIndexTest {
     @Test void manyReadersAtOnceReadTheirOwnLines() throws IOException {
         var content = IntStream.range(0, 1_000).mapToObj("%05d\n"::formatted).reduce("", String::concat);
         Files.write(folder.resolve("0"), content.getBytes(UTF_8));
-        try (var lines = new LineIndex.AnyOrder(index, 1_000)) {
+        try (var channel = FileChannel.open(index, CREATE, READ, WRITE);
+             var lines = new LineIndex.AnyOrder(channel, 1_000)) {
             for (int i = 999; i >= 0; i--) lines.put(i, 0, LENGTH, 6L * i);
         }
         var lines = read();

@@ -94,24 +94,6 @@ class LinesTest {
             () -> Lines.strictUtf8(ByteBuffer.wrap("a\u00e9".getBytes(ISO_8859_1))));
     }
 
-    @ParameterizedTest
-    @ValueSource(strings = {"", "a", "ab", "abc\u00e9", "\uFEFF", "\uFEFFabc\u00e9"})
-    void aStrictReaderPassesOverAByteOrderMark(String text) throws IOException {
-        assertEquals(text.replace("\uFEFF", ""), strictly(text.getBytes(UTF_8)));
-    }
-
-    @Test void aStrictReaderRefusesWhatIsNoUtf8() {
-        assertThrows(CharacterCodingException.class, () -> strictly("abc\u00e9".getBytes(ISO_8859_1)));
-    }
-
-    private static String strictly(byte[] bytes) throws IOException {
-        try (var reader = Lines.strictReader(new ByteArrayInputStream(bytes))) {
-            var text = new StringWriter();
-            reader.transferTo(text);
-            return text.toString();
-        }
-    }
-
     private static List<String> texts(String content) throws IOException { return read(content, Lines::text); }
 
     private static <T> List<T> read(String content, Function<Lines, T> property) throws IOException {

@@ -3,11 +3,13 @@ package sheaf;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.csv;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -45,14 +47,31 @@ class OptionsTest {
             script.options("--model", "y", "--limit", "1", "--model", "z", "--limit", "2").preview(9));
     }
 
+    @Test void aSpreadsheetsFileIsReadAsItsOptionsSay() throws IOException {
+        var file = Files.write(dir.resolve("own.csv"), "a;gr\u00fc\u00df\rb;x\r".getBytes("windows-1252")).toString();
+        var options = Stream.of("--data", file, "--separator", ";", "--charset", "windows-1252", "--header", "id,text");
+
+        assertEquals(List.of("gr\u00fc\u00df"), prompts(script.options(Stream.concat(options, Stream.of("--limit", "1"))
+            .toArray(String[]::new))));
+    }
+
+    /** Whoever brings no other file may have saved the script's own in another way. */
+    @Test void theScriptsOwnFileMayBeReadAnotherWay() throws IOException {
+        var file = Files.writeString(dir.resolve("a.csv"), "id\ttext\n1\tx\n2\ty\n");
+
+        assertEquals(List.of("x"), prompts(batch().model("m").prompts("{{text}}", csv(file).limit(1))
+            .options("--separator", "tab")));
+    }
+
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; there are: --provider P, --model M[,M2], --system S, "
-            + "--template T[,T2], --data FILE, --limit N, --name N, --max-tokens N, --temperature X, "
-            + "--with FIELD=VALUE",
+            + "--template T[,T2], --data FILE, --separator C, --charset NAME, --header NAME[,NAME2], --limit N, "
+            + "--name N, --max-tokens N, --temperature X, --with FIELD=VALUE",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
+        "--separator ; | options: --separator needs rows of a CSV file; these are rows",
         "--limit many | options: --limit many is no whole number",
         "--temperature hot | options: --temperature hot is no number",
         "--with top_p | options: --with top_p is no FIELD=VALUE",
@@ -68,5 +87,10 @@ class OptionsTest {
             .options("--limit", "1"));
 
         assertEquals("options: --limit needs prompts over rows; this script has none", fault.getMessage());
+    }
+
+    private static List<String> prompts(Draft draft) {
+        return draft.preview(9).lines().stream()
+            .map(line -> line.replaceFirst(".*\"user\",\"content\":\"(.*?)\".*", "$1")).toList();
     }
 }

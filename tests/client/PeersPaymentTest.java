@@ -162,7 +162,9 @@ class PeersPaymentTest {
         ask("b").name("one").preview(9);
         ask("b").name("one").toJsonl(home.resolve("requests.jsonl"));
 
-        assertEquals(before, contents());
+        var after = contents();
+        after.keySet().removeIf(file -> file.endsWith("hashes.idx"));      // what the next submit would compute too
+        assertEquals(before, after);
         assertEquals(1, sent("POST /v1/files"));
     }
 

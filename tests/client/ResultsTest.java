@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -21,6 +23,7 @@ import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.CsvOption;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 import sheaf.server.BatchServer;
@@ -70,9 +73,10 @@ class ResultsTest {
 
         ask("a, \"b\"\nc", "d").submit().results().toCsv(file);
 
-        assertEquals("value,result.customId,result.template,result.model,result.outcome,result.text,result.error\n"
-            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
-            + "d,request-2,prompt-1,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
+        assertEquals("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,result.text,"
+            + "result.error\n"
+            + "\"a, \"\"b\"\"\nc\",request-1,prompt-1,echo,echo,succeeded,\"a, \"\"b\"\"\nc\",\n"
+            + "d,request-2,prompt-1,echo,echo,succeeded,d,\n", Files.readString(file).replace("\r\n", "\n"));
     }
 
     @Test void toCsvWritesTheColumnsAskedFor() throws Exception {
@@ -83,8 +87,7 @@ class ResultsTest {
         assertEquals("result.text,value\na,a\n", Files.readString(home.resolve("two.csv")).replace("\r\n", "\n"));
         var fault = assertThrows(IllegalArgumentException.class, () -> results.toCsv(home.resolve("x.csv"), "txt"));
         assertEquals("toCsv: no column txt; there are: value, result.customId, result.template, result.model, "
-            + "result.outcome, result.text, "
-            + "result.error", fault.getMessage());
+            + "result.answeredBy, result.outcome, result.text, result.error", fault.getMessage());
         assertTrue(Files.notExists(home.resolve("x.csv")));
     }
 
@@ -92,7 +95,7 @@ class ResultsTest {
         ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
 
         assertEquals("{\"value\":\"a\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
-            + "\"model\":\"echo\","
+            + "\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"a\"}}\n", Files.readString(home.resolve("out.jsonl")));
     }
 
@@ -166,9 +169,9 @@ class ResultsTest {
 
         var draft = first.only(Outcome.TRUNCATED).retry().maxTokens(50).quiet();
 
-        assertTrue(draft.preview(1).toString().startsWith("{\"custom_id\":\"request-1-r2\""), draft.preview(1)
-            .toString());
-        assertTrue(draft.preview(1).toString().endsWith("\"max_completion_tokens\":50}}"), draft.preview(1).toString());
+        var line = draft.preview(1).lines().get(0);
+        assertTrue(line.startsWith("{\"custom_id\":\"request-1-r2\""), line);
+        assertTrue(line.endsWith("\"max_completion_tokens\":50}}"), line);
         assertEquals(2, first.merge(draft.submit().results()).succeeded().size());
     }
 
@@ -325,6 +328,122 @@ class ResultsTest {
         var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
 
         assertTrue(text.endsWith("2 more; toCsv(file) writes them all\n3 succeeded; 3 tokens in, 3 out\n"), text);
+    }
+
+    @Test void theModelThatTheResponseNamesIsSaidWhereItIsAnother() throws Exception {
+        server.rewrite(named("m", "m-2026-01-01"));
+        var results = batch().provider(here()).quiet().model("m").prompts("{{value}}", rows("a", "b")).submit()
+            .results();
+
+        assertEquals(List.of("m by m-2026-01-01", "m by m-2026-01-01"),
+            results.stream().map(result -> result.model() + " by " + result.answeredBy()).toList());
+        assertEquals("""
+            id         value  result
+            ---------  -----  ------
+            request-1  a      a
+            request-2  b      b
+            m was answered by m-2026-01-01
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(results));
+        results.toCsv(home.resolve("m.csv").toString(), "result.model", "result.answeredBy");
+        assertEquals(List.of("result.model,result.answeredBy", "m,m-2026-01-01", "m,m-2026-01-01"),
+            Files.readAllLines(home.resolve("m.csv")));
+    }
+
+    @Test void whatAModelThoughtIsNoPartOfItsAnswer() {
+        server.reply(text -> "<think>{\"kind\": \"x\"}, or so?</think>\n" + text);
+        var json = ask("```json\n{\"kind\":\"bug\",\"score\":2}\n```").submit().results();
+        var sums = batch().provider(here()).quiet().model("m").prompts("{{a}}",
+            rows(Map.of("a", "four", "label", "Four"), Map.of("a", "five", "label", "six"))).submit().results();
+
+        assertEquals(List.of(new Label("bug", 2)), json.as(Label.class).toList());
+        assertEquals(0.5, sums.accuracy("label"));
+        assertTrue(batch().model("m").prompts("{{result.text}}!", sums).preview(1).toString().contains("\"four!\""));
+        assertEquals("{\"kind\": \"x\"}, or so?", sums.iterator().next().reasoning());
+    }
+
+    @Test void aTextIsNoVector() {
+        assertEquals("vector: request-1 is no embedding; it says: a", assertThrows(IllegalStateException.class,
+            () -> ask("a").submit().results().iterator().next().vector()).getMessage());
+    }
+
+    @Test void eachOfSeveralAnswersHasAColumn() throws Exception {
+        server.rewrite(lines -> lines.stream().map(line -> line.replaceAll("\\{\"index\":0.*?(?=]),?",
+            "{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
+                + "{\"message\":{\"content\":\"two\"},\"finish_reason\":\"stop\"}")).toList());
+        var results = ask("a").with("n", 2).submit().results();
+
+        assertEquals(List.of(List.of("one", "two")), results.stream().map(Result::texts).toList());
+        results.toCsv(home.resolve("n.csv"));
+        assertEquals(List.of("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,"
+            + "result.text,result.text2,result.error", "a,request-1,prompt-1,echo,echo,succeeded,one,two,"),
+            Files.readAllLines(home.resolve("n.csv")));
+        results.toJsonl(home.resolve("n.jsonl"));
+        assertTrue(Files.readString(home.resolve("n.jsonl")).endsWith(
+            "\"outcome\":\"succeeded\",\"text\":\"one\",\"texts\":[\"one\",\"two\"]}}\n"));
+        assertEquals("""
+            id         value  result
+            ---------  -----  ------
+            request-1  a      1: one
+                              2: two
+            1 succeeded; 1 tokens in, 1 out
+            """, shown(results));
+    }
+
+    @Test void whatCameOfAnAnswerThatIsNotWholeHasAColumn() throws Exception {
+        server.answer(body -> body.toString().contains("cut") ? BatchServer.Reply.text("<think>hm</think>half")
+            .finishReason("length") : BatchServer.Reply.text("whole"));
+        var results = ask("a", "cut").submit().results();
+
+        results.toCsv(home.resolve("raw.csv").toString(), "value", "result.text", "result.rawText", "result.reasoning");
+        assertEquals(List.of("value,result.text,result.rawText,result.reasoning", "a,whole,whole,", "cut,,half,hm"),
+            Files.readAllLines(home.resolve("raw.csv")));
+        results.toCsv(home.resolve("all.csv"), Set.of(CsvOption.RAW));
+        assertTrue(Files.readString(home.resolve("all.csv")).startsWith("value,result.customId,")
+            && Files.readAllLines(home.resolve("all.csv")).get(0).endsWith(",result.error,result.rawText"));
+        results.toJsonl(home.resolve("raw.jsonl"));
+        assertTrue(Files.readString(home.resolve("raw.jsonl")).endsWith("\"outcome\":\"truncated\",\"error\":\"cut off "
+            + "after 1 tokens; raise maxTokens(...)\",\"rawText\":\"half\",\"reasoning\":\"hm\"}}\n"));
+    }
+
+    @Test void severalModelsThatAnsweredForOneHaveAColumn() {
+        server.rewrite(lines -> lines.stream().map(line -> line.contains("\"content\":\"b\"")
+            ? line.replace("\"model\":\"echo\"", "\"model\":\"other\"") : line).toList());
+
+        assertEquals("""
+            id         value  answered by  result
+            ---------  -----  -----------  ------
+            request-1  a      echo         a
+            request-2  b      other        b
+            echo was answered by echo, other
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(ask("a", "b").submit().results()));
+    }
+
+    @Test void modelsSideBySideSayOnceWhoAnsweredThem() {
+        server.rewrite(named("[xy]", "one"));
+
+        assertEquals("""
+            id         value  x  y
+            ---------  -----  -  -
+            request-1  a      a  a
+            x was answered by one; y was answered by one
+            2 succeeded; 2 tokens in, 2 out
+            """, shown(ask("a").model("x", "y").submit().results()));
+    }
+
+    @Test void whoAnsweredIsUnknownWhereNoResponseNamesAModel() {
+        server.answer(body -> BatchServer.Reply.error(503, "overloaded", "busy"));
+
+        var results = ask("a").submit().results();
+
+        assertEquals("", results.iterator().next().answeredBy());
+        assertTrue(shown(results).endsWith("busy\n1 errored; 0 tokens in, 0 out\n"), shown(results));
+    }
+
+    private static UnaryOperator<List<String>> named(String asked, String answers) {
+        return lines -> lines.stream().map(line -> line.replaceAll("\"model\":\"" + asked + "\"",
+            "\"model\":\"" + answers + "\"")).toList();
     }
 
     @Test void theTextOfResultsIsOneLine() {

@@ -311,8 +311,8 @@ class ResumeTest {
         var fault = assertThrows(IllegalStateException.class, () -> ask("a").submit());
 
         assertTrue(fault.getMessage().matches("submit: a create of part 1 was never answered, and " + server.baseUrl()
-            + " lists only 100 batches, so it may be there unseen; look there: batch\\(\"its id\"\\) takes it; if there is none, "
-            + "delete .* and run again"), fault.getMessage());
+            + " lists only 100 batches, so it may be there unseen; look there: batch\\(\"its id\"\\) takes it; if "
+            + "there is none, delete .* and run again"), fault.getMessage());
         assertEquals(List.of("1 a"), here().batch(batch.id()).results().stream().map(Result::text).toList());
     }
 

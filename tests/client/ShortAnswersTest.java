@@ -7,11 +7,13 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -70,20 +72,40 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
-    /** What failed comes to light bit by bit, and would be sent once more with each bit. */
-    @Test void isRepairedOnceItIsWhole() {
+    @Test void isNoReasonNotToRepairWhatSurelyFailed() {
         var broken = new AtomicInteger();
         server.answer(body -> body.toString().matches(".*row [27]\".*") && broken.incrementAndGet() <= 2
             ? Reply.error(500, "x", "broken") : Reply.text("fine"));
         cutDownloads(FIRST_LOOK + 3);                  // and those of the short error file
-        missing(draft().repair(1));
-        assertEquals(1, batchesThere());
 
+        var said = Printed.stderr(() -> assertEquals(ROWS - 5 - 2, missing(draft().repair(1))));
+
+        assertTrue(said.contains("\nrepair 1 of 1: 2 of 2 failed requests\n"), said);
+        assertTrue(said.contains("\nrepair: 13 requests left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again, or pay for it anew by retry()\n"), said);
         assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
-
         assertEquals(2, batchesThere());
         assertEquals(2, kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow()
             .requestCounts().total());
+    }
+
+    @Test void isNotMadeUpForByALineThatCameTwice() {
+        server.rewrite(lines -> lines.stream().map(line -> line.replace("\"request-2\"", "\"request-1\"")).toList());
+
+        assertEquals(1, missing(draft().repair(1)));
+
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void isNotMadeUpForByALineThatIsNoAnswer() {
+        var one = batch().provider(provider()).model("echo").prompts("{{n}}", rows(Map.of("n", 1))).repair(1);
+        server.on("GET /v1/files/*/content", Collections.nCopies(FIRST_LOOK,
+            Fault.status(200).body("{\"error\":{\"message\":\"busy, come again\"}}\n")).toArray(Fault[]::new));
+
+        assertEquals(1, missing(one));
+
+        assertEquals(0, missing(one));
+        assertEquals(1, batchesThere());
     }
 
     @Test void isToldByItsRequestsWhereNothingIsCounted() {
@@ -93,6 +115,28 @@ class ShortAnswersTest {
         assertEquals(ROWS - 5, missing(draft().repair(2)));
 
         assertEquals(0, missing(draft()));
+        assertEquals(1, batchesThere());
+    }
+
+    /** A batch that expired has no answer to some of its requests, as it is. */
+    @Test void isToldByItsSizeWhereABatchThatEndedEarlyCountsNothing() {
+        var id = draft().submit().id();
+        var ended = (ObjectNode) client.finishedBatch(id);
+        ended.put("status", "expired").remove("request_counts");
+        var file = "/files/" + ended.get("output_file_id").asText() + "/content";
+        int fifth = fifth(client.get(file).body());
+        var isCut = new AtomicBoolean(true);
+        server.onEvery(request -> {
+            if (request.equals("GET /v1/batches/" + id)) return Fault.status(200).body(ended.toString());
+            return isCut.get() && request.equals("GET /v1" + file) ? Fault.shortened(fifth) : null;
+        });
+
+        var said = Printed.stderr(() -> assertEquals(5, draft().repair(1).submit().results().succeeded().size()));
+        assertTrue(said.matches("(?s).*results: only 5 answers of part 1 of short-\\w+ came; run again, and the rest "
+            + "is asked for anew\n.*"), said);
+        isCut.set(false);
+
+        assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
         assertEquals(1, batchesThere());
     }
 
@@ -114,8 +158,8 @@ class ShortAnswersTest {
         cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
-        assertEquals("its file came with fewer lines than the provider counted; run again, and it is fetched anew",
-            results.only(Outcome.MISSING).iterator().next().error());
+        assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by "
+            + "retry()", results.only(Outcome.MISSING).iterator().next().error());
     }
 
     @Test void itsFileIsNoLeftover() {
@@ -128,9 +172,13 @@ class ShortAnswersTest {
     private void cutDownloads(int times) {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
-        int fifth = IntStream.range(0, whole.length).filter(i -> whole[i] == '\n').skip(4).findFirst().orElseThrow();
         server.on("GET /v1/files/*/content",
-            Collections.nCopies(times, Fault.shortened(fifth + 1)).toArray(Fault[]::new));
+            Collections.nCopies(times, Fault.shortened(fifth(whole))).toArray(Fault[]::new));
+    }
+
+    /** Returns where the fifth line of a file ends. */
+    private static int fifth(byte[] file) {
+        return 1 + IntStream.range(0, file.length).filter(i -> file[i] == '\n').skip(4).findFirst().orElseThrow();
     }
 
     private Draft draft() {

@@ -83,6 +83,19 @@ class TransferTest {
         assertEquals("bytes=" + MB + "-", provider.ranges.get(5));
     }
 
+    @Test void whatAKilledProcessHadBegunToFetchIsSweptUpOnceAllHasCome() throws IOException {
+        texts();
+        var folder = home.resolve("batches").resolve(folder());
+        for (var name : List.of(".part-1.output.jsonl.anew", ".part-1.output.jsonl.0123456789ab.partial",
+                ".answers.idx.01234567"))
+            Files.writeString(folder.resolve(name), "{}\n");
+        Files.delete(folder.resolve("answers.idx"));
+
+        assertEquals(TEXTS, texts());
+
+        assertEquals(List.of(), names("."));
+    }
+
     @Tag("C35")
     @Test void afterAPowerCutOnlyWhatWasForcedToTheDiskCounts() throws IOException {
         provider.content = lines(IntStream.range(0, 6).mapToObj(i -> (char) ('a' + i) + "z".repeat(500_000)).toList());

@@ -60,9 +60,11 @@ class UploadTest {
         var second = Printed.stderr(() -> loud("a").upload());
 
         var file = here().files().get(0).get("id");
-        assertEquals("uploaded letters-DIGEST to " + server.baseUrl() + " (1 request) as " + file + ", and no batch of it yet; "
+        assertEquals("uploaded letters-DIGEST to " + server.baseUrl() + " (1 request) as " + file
+            + ", and no batch of it yet; "
             + "kept in FOLDER\n", plain(first));
-        assertEquals("letters-DIGEST was uploaded before to " + server.baseUrl() + " (1 request) as " + file + ", and no batch of it "
+        assertEquals("letters-DIGEST was uploaded before to " + server.baseUrl() + " (1 request) as "
+            + file + ", and no batch of it "
             + "yet; kept in FOLDER\n", plain(second));
         assertEquals(1, sent("POST /v1/files"));
     }
@@ -117,7 +119,8 @@ class UploadTest {
         assertEquals(Status.WAITING, batch.parts().get(0).status());
         assertEquals("Batch[" + name + " uploaded 0/1]", here().batch("letters").toString());
         assertTrue(here().batches(9).toString().matches("(?s).*\n" + name + " +letters +uploaded +0/1 .*here"));
-        assertTrue(kept().toString().matches("(?s).*\n" + name + " +" + server.baseUrl() + " +uploaded +0/1 .*none .*"));
+        assertTrue(kept().toString().matches("(?s).*\n" + name + " +" + server.baseUrl()
+            + " +uploaded +0/1 .*none .*"));
     }
 
     @Test void awaitingItIsASentenceBecauseThatWouldPay() {

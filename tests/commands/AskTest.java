@@ -21,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.Sheaf;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
@@ -31,7 +32,8 @@ import sheaf.support.Signals;
 /** The command ask: what can be done without Java. */
 class AskTest {
     static final Path PROJECT = Project.root();
-    static final String HEADER = "result.customId,result.template,result.model,result.outcome,result.text,result.error";
+    static final String HEADER = "result.customId,result.template,result.model,result.answeredBy,"
+        + "result.outcome,result.text,result.error";
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
     boolean isTerminal;
@@ -49,6 +51,7 @@ class AskTest {
         System.setProperty("OPENAI_BASE_URL", "");
         System.clearProperty("COLUMNS");
         System.clearProperty("CI");
+        System.setProperty("SHEAF_SCRIPT", "");
     }
 
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
@@ -56,11 +59,38 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertEquals("prompt," + HEADER + "\n"
-            + "What is {{umami}}?,request-1,prompt-1,echo,succeeded,What is {{umami}}?,\n"
-            + "\"@home, \"\"really\"\"\",request-2,prompt-1,echo,succeeded,\"@home, \"\"really\"\"\",\n",
+            + "What is {{umami}}?,request-1,prompt-1,echo,echo,succeeded,What is {{umami}}?,\n"
+            + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+    }
+
+    @Test void itIsKeptUnderItsDataAndItsFirstPrompt() {
+        System.clearProperty("SHEAF_SCRIPT");
+        var rows = file("reviews.csv", "text\nfine\n");
+        var template = file("sort.mustache", "Sort {{text}}\n");
+        var spanish = List.of("-m", "echo", "-d", rows, "-p", "In Spanish: {{text}}");
+
+        ask(spanish.toArray(String[]::new));
+        ask(Stream.concat(spanish.stream(), Stream.of("-p", "In Welsh: {{text}}")).toArray(String[]::new));
+        ask("-m", "echo", "-d", rows, "-t", template);
+        piping("text\nfine\n", "-m", "echo", "-p", "{{text}}?", "-d", "-");
+        ask("-m", "echo", "In Spanish: fine", "In Welsh: fine");
+
+        assertEquals(List.of("in-spanish-fine", "reviews-in-spanish", "reviews-in-spanish", "reviews-sort", "stdin"),
+            kept());
+    }
+
+    @Test void whatWasAskedWhenOnlyTheDataGaveTheNameIsNotPaidAgain() {
+        var given = new String[] {"-m", "echo", "-p", "In Spanish: {{q}}", "-d", file("rows.csv", "q\nx\n")};
+        ask(given);
+        System.clearProperty("SHEAF_SCRIPT");
+
+        var run = ask(given);
+
+        assertTrue(run.err().startsWith("attached to "), run.err());
+        assertEquals(List.of("rows"), kept());
     }
 
     @Test void templatesTimesRowsTimesModels() {
@@ -99,13 +129,34 @@ class AskTest {
         assertEquals(List.of(), server.requests());
     }
 
+    @Test void previewSaysOnStderrWhatAllRowsWouldBe() {
+        var given = List.of("-m", "echo", "-p", "{{q}}?", "-d", file("rows.csv", "q\na\nb\na\n"));
+        ask(Stream.concat(given.stream(), Stream.of("--limit", "1")).toArray(String[]::new));
+
+        var run = ask(Stream.concat(given.stream(), Stream.of("--preview", "1")).toArray(String[]::new));
+
+        assertEquals(0, run.status());
+        assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
+        assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 18 tokens of "
+            + "prompts\n", run.err());
+    }
+
+    @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", file("rows.jsonl", "{\"q\":1}\n{\"p\":2}\n"), "--preview", "1");
+
+        assertEquals(2, run.status());
+        assertTrue(run.out().startsWith("{\"custom_id\":\"request-1\""), run.out());
+        assertEquals("prompts: row 2 has no value for {{q}} (template line 1); it has: p\n", run.err());
+    }
+
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"q\nx\n", "\uFEFFq\nx\n", "{\"q\":\"x\"}\n", "\uFEFF\n {\"q\":\"x\"}",
         " [\n{\"q\":\"x\"}]", "\"q\"\n\"x\"\n"})
     void standardInputIsReadAsWhatItIs(String rows) {
         var run = piping(rows, "-m", "echo", "-p", "{{q}}", "-d", "-");
 
-        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\",\"model\":\"echo\","
+        assertEquals("{\"q\":\"x\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"echo\",\"answeredBy\":\"echo\","
             + "\"outcome\":\"succeeded\",\"text\":\"x\"}}\n", run.out());
         assertEquals(0, run.status());
         assertTrue(run.err().contains("; kept in " + only(dir.resolve("home/batches"), "stdin-")), run.err());
@@ -114,7 +165,7 @@ class AskTest {
     @Test void aFaultOfStandardInputIsNotThatOfAFile() {
         assertEquals(new Run(2, "", "data: standard input is empty; pipe rows into it, or name a file\n"),
             piping(" \n", "-m", "m", "-p", "{{q}}", "-d", "-"));
-        assertEquals(new Run(2, "", "csv: standard input line 2: 1 fields where the header has 2 (a, b); a comma is "
+        assertEquals(new Run(2, "", "csv: standard input line 2: 1 field where the header has 2 (a, b); a comma is "
             + "missing\n"), piping("a,b\n1\n", "-m", "m", "-p", "{{a}}", "-d", "-"));
         assertEquals(new Run(2, "", "prompts: \"hello you\" names no column of stdin (a, b); name a column like "
             + "{{a}}\n"),
@@ -125,7 +176,7 @@ class AskTest {
         isTerminal = true;
 
         assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
-            .equals("data: type the rows, and then Ctrl-D\n"));
+            .equals("data: type the rows, and then Ctrl-D\n1 request in 1 part; m; about 8 tokens of prompts\n"));
     }
 
     @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
@@ -162,7 +213,48 @@ class AskTest {
         assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
             + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
             + "what may end better\n"), run.err());
-        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,errored,,400 too bad\n"), text("out.CSV"));
+        assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,,errored,,400 too bad\n"), text("out.CSV"));
+    }
+
+    @Test void whatCameOfACutAnswerIsInAColumnOfItsOwn() {
+        server.answer(body -> Reply.text("half").finishReason("length"));
+
+        var run = ask("-m", "m", "Hi", "-o", at("raw.csv"), "--raw");
+
+        assertEquals(1, run.status());
+        assertEquals(List.of("prompt," + HEADER + ",result.rawText", "Hi,request-1,prompt-1,m,m,truncated,,"
+            + "cut off after 1 tokens; raise maxTokens(...),half"), text("raw.csv").lines().toList());
+    }
+
+    @Test void whatIsMissingIsPaidAgainByAnOptionThatSaysSo() {
+        server.onEvery(request -> request.endsWith("/content") ? BatchServer.Fault.status(404) : null);
+        var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
+        var gone = ask(given.toArray(String[]::new));
+        assertEquals(1, gone.status());
+        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, "
+            + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
+        server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
+
+        for (var repair : List.of("0", "1"))
+            assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--resend-missing", "--repair", repair))
+                .toArray(String[]::new)).status());
+
+        assertTrue(text("gone.csv").contains(",succeeded,Hi,"), text("gone.csv"));
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST /v1/batches")).count());
+    }
+
+    /** The first file that was asked for: of the first batch. */
+    private static String outputOf(List<String> requests) {
+        return requests.stream().filter(request -> request.endsWith("/content")).findFirst().orElseThrow()
+            .replaceFirst("^GET ", "");
+    }
+
+    @Test void anEndpointIsChosenAndOneThatTakesNoPromptsIsRefused() {
+        var vector = ask("-m", "m", "Hi", "--endpoint", "/v1/embeddings", "-o", "-").out();
+        assertTrue(vector.contains("\"outcome\":\"succeeded\",\"text\":\"["), vector);
+        assertEquals(new Run(2, "", "endpoint: /v1/videos takes no prompts that Sheaf could write; there are "
+            + "/v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations; for any other, "
+            + "./jbang submit FILE sends a file of requests\n"), ask("-m", "m", "Hi", "--endpoint", "/v1/videos"));
     }
 
     @Test void repairSendsAgainWhatBroke() {
@@ -173,6 +265,37 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("\"text\":\"ok\""), run.out());
+    }
+
+    @Test void theTokensOfARepairAreInTheTotal() {
+        var cut = new AtomicInteger(1);
+        server.answer(body -> cut.getAndDecrement() > 0 ? Reply.text("half an").finishReason("length")
+            : Reply.text("half an answer"));
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1", "-o", at("out.csv"));
+
+        assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (1 succeeded; 4 tokens in, 5 out)\n"), run.err());
+    }
+
+    @Test void whatARepairLeavesOutIsSaidInOptions() {
+        server.loseLine("request-1");
+
+        var run = ask("-m", "m", "Say hello", "--repair", "1");
+
+        assertTrue(run.err().contains("repair: 1 request left out, for not all answers have come and what may be "
+            + "answered is not paid again; run again\n"), run.err());
+    }
+
+    @Test void howToComeByTheRestOfAnEarlierAskIsSaidInOptions() {
+        server.loseLine("request-1");
+        file("rows.csv", "q\na\nb\nc\n");
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "2");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"));
+
+        assertTrue(run.err().matches("(?s).*submit: not all answers of rows-\\w+ have come, and what may be answered "
+            + "would be paid twice; ask for them: ./jbang results rows-\\w+, or ask anew under another --name\n"),
+            run.err());
     }
 
     @Test void onlyTheRowsThatAreNewAreSent() {
@@ -195,7 +318,7 @@ class AskTest {
             faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at(out)));
         faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
 
-        assertEquals(Stream.of("old.csv exists; give another name, or --force",
+        assertEquals(Stream.of("old.csv exists, and no batch named rows wrote it; give another name, or --force",
                 "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
                 "no folder no; make it first", "folder.csv is a folder; name a file in it",
                 "no folder rows.csv; make it first",
@@ -204,6 +327,49 @@ class AskTest {
             faults.stream().map(run -> new Run(run.status(), run.out(), run.err().replace(dir + "/", ""))).toList());
         assertEquals(List.of(), server.requests());
         assertEquals("paid for", text("old.csv"));
+    }
+
+    @Test void theSameCommandWritesItsFileAgain() {
+        file("rows.csv", "q\na\n");
+        var given = new String[] {"-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv")};
+        var first = ask(given);
+        var second = ask(given);
+        file("rows.csv", "q\na\nb\n");
+        var grown = ask(given);
+
+        assertEquals(List.of(0, 0, 0), List.of(first.status(), second.status(), grown.status()), grown.err());
+        assertTrue(second.err().endsWith("\nwrote " + at("out.csv") + " (1 succeeded; 1 tokens in, 1 out)\n"));
+        assertTrue(text("out.csv").endsWith("\nb,request-2,prompt-1,echo,echo,succeeded,b,\n"), text("out.csv"));
+        assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count());
+    }
+
+    @Test void whatWasEditedSinceIsKeptAndNothingIsSent() {
+        file("rows.csv", "q\na\n");
+        var given = List.of("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"));
+        ask(given.toArray(String[]::new));
+        file("out.csv", text("out.csv") + "my own line\n");
+        file("rows.csv", "q\na\nb\n");
+        int asked = server.requests().size();
+
+        assertEquals(new Run(2, "", "out: " + at("out.csv") + " was changed since it was written; give another name, "
+            + "or --force\n"), ask(given.toArray(String[]::new)));
+        assertTrue(text("out.csv").endsWith("my own line\n"));
+        assertEquals(asked, server.requests().size());
+
+        assertEquals(0, ask(Stream.concat(given.stream(), Stream.of("--force")).toArray(String[]::new)).status());
+        assertEquals(3, text("out.csv").lines().count());
+        assertEquals(0, ask(given.toArray(String[]::new)).status(), "its own again");
+    }
+
+    @Test void aFileOfAnotherNameIsKept() {
+        file("rows.csv", "q\na\n");
+        ask("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--name", "mine");
+        int asked = server.requests().size();
+
+        assertEquals(new Run(2, "", "out: " + at("out.csv") + " exists, and no batch named yours wrote it; give "
+            + "another name, or --force\n"),
+            ask("-m", "echo", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--name", "yours"));
+        assertEquals(asked, server.requests().size());
     }
 
     @Test void forceOverwritesAndPaysNothingTwice() {
@@ -227,8 +393,8 @@ class AskTest {
         var run = ask("-m", "m", "Say hello", "-o", at("out.csv"));
 
         assertEquals(1, run.status());
-        assertTrue(run.err().endsWith("out: " + at("out.csv") + " was made meanwhile; run again with another name, "
-            + "nothing is sent twice\n"), run.err());
+        assertTrue(run.err().endsWith("out: " + at("out.csv") + " exists, and no batch named say-hello wrote it; run "
+            + "again with another name or --force, nothing is sent twice\n"), run.err());
         assertEquals("another's", text("out.csv"));
     }
 
@@ -249,9 +415,11 @@ class AskTest {
         "-m m -t TEMPLATE -t TEMPLATE -d FILE | prompts: two templates are named \"t\"; rename one of the files",
         "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); did you mean --template "
             + "explain?",
-        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q",
+        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q; if "
+            + "line 1 of rows.csv is a row, give --header",
         "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
-        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json",
+        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json; "
+            + "with --separator it is read as CSV",
         "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
         "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",
         "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",
@@ -260,7 +428,7 @@ class AskTest {
         "-m m Hi --with model=x | with: model has an option of its own: --model, --prompt or --system",
         "-m m Hi --provider groq | provider: no key for groq; set GROQ_API_KEY",
         "-m m Hi --modle x | ask: Unknown option: '--modle'; did you mean --model?",
-        "-m m Hi --colour | ask: Unknown option: '--colour'; try 'ask --help'",
+        "-m m Hi --tint | ask: Unknown option: '--tint'; try 'ask --help'",
         "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
         "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
         "-m m Hi -d - -d - | ask: option '--data' (FILE) should be specified only once; try 'ask --help'",
@@ -307,7 +475,8 @@ class AskTest {
         assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
-                "--repair", "--provider"))
+                "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
+                "--formulas", "--raw", "--endpoint", "--resend-missing"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
@@ -327,29 +496,52 @@ class AskTest {
 
     @Test void ctrlCSaysHowToComeBackAndLeavesNoFileBehind() throws Exception {
         server.pause();
-        var temporary = Files.createDirectory(dir.resolve("tmp"));
-        var builder = new ProcessBuilder(Signals.interruptible(List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-            "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"), "sheaf.commands.ask",
-            "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
-            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))))
-            .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
-        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
-        builder.environment().put("SHEAF_API_KEY", "k");
-        var process = builder.start();
+        var process = start();
         try {
             RawClient.await(() -> text("err").contains(" 0/1"));
-            assertEquals(1, count(temporary, "sheaf-ask"));
+            assertEquals(1, count(dir.resolve("tmp"), "sheaf-"));
 
             Signals.interrupt(process);
 
             assertTrue(process.waitFor(20, TimeUnit.SECONDS));
             assertTrue(text("err").strip().matches("(?s).*\n(batch_\\w+) goes on at \\S+; run again, or ./jbang "
                 + "results \\1, to come back to it"), text("err"));
-            assertEquals(0, count(temporary, "sheaf-ask"));
+            assertEquals(0, count(dir.resolve("tmp"), "sheaf-"));
         } finally {
             process.destroyForcibly();
         }
+    }
+
+    @Test void whatAKilledCommandLeftIsSweptUpByTheNext() throws Exception {
+        server.pause();
+        var killed = start();
+        try {
+            RawClient.await(() -> text("err").contains(" 0/1"));
+        } finally {
+            killed.destroyForcibly().waitFor();
+        }
+        assertEquals(1, count(dir.resolve("tmp"), "sheaf-"));
+        server.resume();
+
+        var next = start("-o", at("out.csv"));
+
+        assertTrue(next.waitFor(20, TimeUnit.SECONDS));
+        assertEquals(0, next.exitValue(), text("err"));
+        assertEquals(0, count(dir.resolve("tmp"), "sheaf-"));
+    }
+
+    /** Starts the command in a process of its own, for a provider elsewhere; its rows come by a pipe. */
+    private Process start(String... more) throws Exception {
+        var temporary = Files.createDirectories(dir.resolve("tmp"));
+        var command = Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-cp", System.getProperty("java.class.path"),
+            "sheaf.commands.ask", "-m", "m", "-p", "{{q}}", "-d", "-", "--provider",
+            server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"));
+        var builder = new ProcessBuilder(Signals.interruptible(Stream.concat(command, Stream.of(more)).toList()))
+            .redirectInput(Path.of(file("rows.csv", "q\nx\n")).toFile()).redirectError(dir.resolve("err").toFile());
+        builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
+        builder.environment().put("SHEAF_API_KEY", "k");
+        return builder.start();
     }
 
     private Run ask(String... arguments) {
@@ -389,6 +581,8 @@ class AskTest {
             throw new AssertionError(e);
         }
     }
+
+    private static List<String> kept() { return Sheaf.kept().stream().map(Sheaf.Batch::name).sorted().toList(); }
 
     private static Path only(Path folder, String start) {
         try (var files = Files.list(folder)) {

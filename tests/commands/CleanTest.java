@@ -258,7 +258,8 @@ class CleanTest {
     private Run plain(Run run) { return new Run(run.status(), plain(run.out()), plain(run.err())); }
 
     private String plain(String text) {
-        return text.replace(server.baseUrl(), "URL").replaceAll("(\\w+)-[0-9a-f]{12}\\b", "$1").replaceAll("file-(output-)?[0-9a-f]{32}", "ID")
+        return text.replace(server.baseUrl(), "URL").replaceAll("(\\w+)-[0-9a-f]{12}\\b", "$1")
+            .replaceAll("file-(output-)?[0-9a-f]{32}", "ID")
             .replaceAll("(?m)^-+( .*)?\n", "").replaceAll("[0-9]{4}-[0-9]{2}-[0-9]{2}", "DAY")
             .replaceAll("[0-9.]+ k?B", "SIZE").replaceAll(" {2,}", " ");
     }

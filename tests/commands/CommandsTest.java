@@ -51,6 +51,26 @@ class CommandsTest {
         }
     }
 
+    @Test void aScriptNamesItsBatches() throws Exception {
+        Files.writeString(dir.resolve("reviews.csv"), "text\nfine\n");
+        var script = Files.writeString(dir.resolve("GoodOrBad.java"), """
+            //SOURCES %s/lib/Sheaf.java
+            class GoodOrBad {
+                public static void main(String... args) {
+                    sheaf.Sheaf.batch().model("echo").prompts("Is it {{text}}?", sheaf.Sheaf.csv(args[0])).submit();
+                    sheaf.Sheaf.batch().model("echo").prompts("hello").submit();
+                }
+            }
+            """.formatted(PROJECT));
+        try (var server = BatchServer.start()) {
+            var run = run(server, script.toString(), dir.resolve("reviews.csv").toString());
+
+            assertEquals(0, run.status(), run.err());
+            assertTrue(run.err().matches("(?s).*batches/good-or-bad-reviews-[0-9a-f]{12}\n.*"
+                + "batches/good-or-bad-[0-9a-f]{12}\n"), run.err());
+        }
+    }
+
     @Test void cleanListsWhatIsLeftAndNeedsNoKeyForWhatIsHere() throws Exception {
         var run = run("clean");
 
@@ -125,12 +145,12 @@ class CommandsTest {
         Files.writeString(dir.resolve("x.csv"), "q\n\"it's \"\"x\"\", $HOME\"\n");
 
         assertEquals(0, shell("$ask -m echo -p 'Say {{q}}' -d x.csv -o out.csv"), () -> text("err"));
-        assertEquals("q," + AskTest.HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,succeeded,"
+        assertEquals("q," + AskTest.HEADER + "\n\"it's \"\"x\"\", $HOME\",request-1,prompt-1,echo,echo,succeeded,"
             + "\"Say it's \"\"x\"\", $HOME\",\n", text("out.csv"));
         assertEquals(0, shell("cat x.csv | $ask -m echo -p '{{q}}' -d - | cat > out"), () -> text("err"));
         assertEquals("{\"q\":\"it's \\\"x\\\", $HOME\",\"result\":{\"customId\":\"request-1\","
-            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"outcome\":\"succeeded\",\"text\":"
-            + "\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
+            + "\"template\":\"prompt-1\",\"model\":\"echo\",\"answeredBy\":\"echo\","
+            + "\"outcome\":\"succeeded\",\"text\":\"it's \\\"x\\\", $HOME\"}}\n", text("out"));
         assertFalse(text("err").contains("\tat "), text("err"));
     }
 
@@ -166,9 +186,17 @@ class CommandsTest {
         return answer;
     }
 
-    private Run run(String... arguments) throws IOException, InterruptedException {
+    private Run run(String... arguments) throws IOException, InterruptedException { return run(command(arguments)); }
+
+    private Run run(BatchServer server, String... arguments) throws IOException, InterruptedException {
+        var command = command(arguments);
+        command.environment().put("OPENAI_BASE_URL", server.baseUrl());
+        return run(command);
+    }
+
+    private Run run(ProcessBuilder command) throws IOException, InterruptedException {
         var err = dir.resolve("stderr");
-        var process = command(arguments).redirectError(err.toFile()).start();
+        var process = command.redirectError(err.toFile()).start();
         process.getOutputStream().close();
         var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         return new Run(process.waitFor(), out, Files.readString(err));

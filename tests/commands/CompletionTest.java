@@ -49,7 +49,7 @@ class CompletionTest {
         "jbang cle* | clean",
         "jbang ask --pr* | --prompt --preview --provider",
         "/any/where/jbang clean --de* | --delete",
-        "./jbang --quiet run ask --fo* | --force",
+        "./jbang --quiet run ask --fo* | --force --formulas",
         "./jbang ask --provider g* | groq",
         "./jbang upload --w* | --window",
         "./jbang results --o* | --out",

@@ -66,7 +66,7 @@ class ExploreTest {
                 text);
 
             assertTrue(text.contains("|  Exception java.lang.IllegalArgumentException: prompts: row 1 has no value for "
-                + "{{colour}} (template line 1); it has: persona, question\n"), text);
+                + "{{colour}} (template line 1); it has: persona, question; "), text);
             assertFalse(text.contains("|        at "), text);
             assertTrue(text.contains("symbol:   method nonsense()"), text);
 

@@ -66,7 +66,8 @@ class StepsTest {
         var id = steps("submit", guide).line();
         assertTrue(steps("results", id).out().endsWith("\n3 succeeded; 34 tokens in, 16 out\n"));
         var status = steps("status", id).out();
-        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}" + server.baseUrl() + "\nstatus {7}completed\n"
+        assertTrue(status.matches("(?s)batch {8}" + id + "\nname {9}guide\nprovider {5}" + server.baseUrl()
+            + "\nstatus {7}completed\n"
             + "requests {5}3/3\ncreated {6}20.{14}\nexpires {6}20.{14}\ncompleted {4}20.{14}\ninput file {3}" + file
             + "\noutput file  \\S+\n"), status);
         assertEquals(List.of(1, 1), List.of(sent("POST /v1/files"), sent("POST /v1/batches")));
@@ -156,18 +157,30 @@ class StepsTest {
         assertTrue(lines.get(lines.size() - 1).contains("Pythagorean theorem in Spanish"));
     }
 
+    @Test void aCsvFileIsWrittenInTheColumnsAskedFor() throws IOException {
+        var out = dir.resolve("answers.csv").toString();
+
+        steps("results", steps("submit", guide()).line(), "-o", out, "--bom", "--columns",
+            "result.outcome,result.model");
+
+        assertEquals("\uFEFFresult.outcome,result.model", Files.readAllLines(Path.of(out)).get(0));
+        assertEquals(4, Files.readAllLines(Path.of(out)).size());
+    }
+
     @Test void aFileThatIsThereIsRefusedBeforeAnyoneIsAsked() throws IOException {
         var out = file("answers.csv", "paid for\n");
         var id = steps("submit", guide()).line();
         int asked = server.requests().size();
 
-        assertEquals(new Run(1, "", "results: " + out + " is there already; --force writes over it\n"),
+        assertEquals(new Run(1, "", "results: " + out + " exists, and no batch named guide wrote it; give another "
+            + "name, or --force\n"),
             steps("results", id, "-o", out));
         assertEquals("paid for\n", Files.readString(Path.of(out)));
         assertEquals(asked, server.requests().size());
 
         assertEquals(0, steps("results", id, "-o", out, "--force").status());
         assertTrue(Files.readString(Path.of(out)).startsWith("model,"));
+        assertEquals(0, steps("results", id, "-o", out).status(), "its own by now");
     }
 
     @Test void aBatchThatSomeoneElseCreatedIsTakenToo() {
@@ -233,6 +246,7 @@ class StepsTest {
             + "batches lists what there is",
         "submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the file "
             + "itself: ./jbang submit requests.jsonl",
+        "results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "results x -o answers.txt | results: answers.txt ends in neither .csv nor .jsonl",
         "results x -o no/answers.csv | results: no/answers.csv is in no folder that there is",
         "batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection refused); "
@@ -241,7 +255,8 @@ class StepsTest {
     void whatCannotBeDoneIsASentenceAndExitCode1(String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
 
-        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"), steps(command.split(" ")));
+        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"),
+            steps(command.split(" ")));
     }
 
     @Test void aFileOfNoRequestsIsToldByItsLineAndNothingIsSent() {

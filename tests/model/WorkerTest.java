@@ -54,7 +54,7 @@ class WorkerTest {
 
         assertEquals(200, answer.status());
         assertTrue(answer.text().contains("Paris"), answer.text());
-        assertEquals("any-name", answer.at("/model"));
+        assertEquals(model.model(), answer.at("/model"), "the model that answers, whatever it was called");
         assertEquals("stop", answer.at("/choices/0/finish_reason"));
         assertTrue(answer.number("/usage/completion_tokens") < 40, answer.toString());
         assertEquals(answer.number("/usage/prompt_tokens") + answer.number("/usage/completion_tokens"),

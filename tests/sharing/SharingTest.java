@@ -214,6 +214,20 @@ class SharingTest {
         return Sources.text(PROJECT.resolve(script)).contains("\n//DEPS ../lib/") ? "lib" : script;
     }
 
+    @Test void twoNamesThatOneModelAnsweredAreNotCompared() {
+        try (var one = BatchServer.start().rewrite(lines -> lines.stream()
+                .map(line -> line.replaceAll("\"model\":\"[a-z]+\"", "\"model\":\"only\"")).toList())) {
+            var visitor = visitor("one").with("OPENAI_BASE_URL", one.baseUrl());
+
+            var run = visitor.jbang(visitor.emptyFolder(), visitor.at("compare-models"), "--model", "mine,yours");
+
+            assertEquals(1, run.status());
+            assertEquals("", run.out());
+            assertTrue(run.err().endsWith("compare-models: only answered as mine and as yours, so there is nothing to "
+                + "compare; give --model two that this provider has\n"), run.err());
+        }
+    }
+
     @Test void aScriptOfOnesOwnTakesTheLibraryInByTheAddress() throws IOException {
         assertPrinted("\n2 succeeded; ", own.jbang(mine(), "Mine.java"));
     }

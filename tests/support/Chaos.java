@@ -40,14 +40,17 @@ import sheaf.support.HoldingProxy.Hold;
 /**
  * Runs a script against a server on which any call may go wrong, in a way that a seed chooses, and again after every
  * exception, until its results come; then asserts that each row came out once, and that nothing was paid twice. In some
- * worlds creates land later than any plain look, in some the answers come short for longer than one look, in some a
- * second server is asked the same, beside the first or behind its port, and in some clocks are set between two runs.
+ * worlds creates land later than any plain look, in some the answers come short for longer than one look, and in some
+ * of those the script repairs what it knows to have failed meanwhile; in some a second server is asked the same, beside
+ * the first or behind its port, and in some clocks are set between two runs.
  */
 public final class Chaos {
     private static final int AT_ONCE = 4;
     private static final int LATE_AT_ONCE = 10;          // where even more of the time is pauses
     private static final int LATE = 10;                  // one run in so many has creates that land late
     private static final int SHORT = 4;                  // one run in so many has answers that come short
+    private static final int REPAIRED = 2;               // one run in so many of those also asks again for what broke
+    private static final int ROUNDS = 2;                 // of a repair
     private static final int STRANGE = 8;                // two runs in so many have a second server
     private static final int JUMPS = 3;                  // one run in so many has clocks that jump
     private static final int WORLDS = 120;               // seeds after which all of these come again
@@ -73,15 +76,15 @@ public final class Chaos {
     private final int rows;
     private final int perPart;               // requests
     private final long queue;                // parts that the script has in the provider's queue
-    private final boolean repairs;           // whether some requests break at first, and the script asks again
+    private final boolean repairs;           // whether some requests break at first, once or twice, and are sent again
     private final int latency;               // of the engine, in microseconds
     private final double rate;               // faults for each call
     private final boolean landsLate;         // whether something between script and server holds creates
     private final ShortAnswers shortAnswers;     // null: none
+    private final Map<String, Integer> asked = new ConcurrentHashMap<>();    // how often, by model and prompt
     private final boolean isBeside;          // a second server, which is asked the same in each run
     private final boolean isReplaced;        // for a while, a second server behind the port of the first
     private final boolean jumps;             // whether clocks do
-    private final Set<String> answered = ConcurrentHashMap.newKeySet();      // prompts with their models
     private final Map<String, Integer> worst = new ConcurrentHashMap<>();    // calls of a kind that may go wrong
     private final Map<String, Random> chances = new ConcurrentHashMap<>();   // by kind of call
     private final Map<String, Integer> calls = new HashMap<>();              // the same
@@ -107,10 +110,11 @@ public final class Chaos {
         this.queue = random.nextBoolean() ? Long.MAX_VALUE : 1 + random.nextInt(3);
         this.landsLate = Math.floorMod(seed, LATE) == 0;
         this.shortAnswers = Math.floorMod(seed, SHORT) == 0 ? new ShortAnswers(store, new Random(seed)) : null;
-        this.isBeside = Math.floorMod(seed, STRANGE) == 1;
         this.isReplaced = Math.floorMod(seed, STRANGE) == 3;
+        boolean repairs = random.nextInt(4) == 0;
+        this.repairs = shortAnswers == null ? repairs && !isReplaced : Math.floorMod(seed, REPAIRED * SHORT) == 0;
+        this.isBeside = Math.floorMod(seed, STRANGE) == 1;
         this.jumps = Math.floorMod(seed, JUMPS) == 0;
-        this.repairs = random.nextInt(4) == 0;
         this.latency = random.nextInt(4) * 500;
         this.rate = 0.1 + random.nextDouble() * 0.5;
         if (landsLate) settings.add("creates land late");
@@ -134,7 +138,9 @@ public final class Chaos {
             + " faults " + faults + ", after which the script ran again "
             + runs.stream().mapToInt(run -> run.endings.size()).sum() + " times; creates landed late in "
             + runs.stream().filter(run -> run.landsLate).count() + " runs, answers came short in "
-            + runs.stream().filter(run -> run.shortAnswers != null).count() + ", a second server was asked in "
+            + runs.stream().filter(run -> run.shortAnswers != null).count() + ", with repairs in "
+            + runs.stream().filter(run -> run.shortAnswers != null && run.repairs).count()
+            + ", a second server was asked in "
             + runs.stream().filter(run -> run.isBeside || run.isReplaced).count() + ", and clocks jumped in "
             + runs.stream().filter(run -> run.jumps).count();
     }
@@ -223,7 +229,8 @@ public final class Chaos {
     private int checkServer() {
         try (var server = BatchServer.options().store(store).start()) {
             var ledger = new Ledger(new RawClient(server::baseUrl));
-            if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
+            if (repairs && shortAnswers != null) ledger.assertEachOnce(paid(), lostUploads.get(), "-r[0-9]+$");
+            else if (hidesFiles) ledger.assertEachOnce(paid(), lostUploads.get());
             else ledger.assertEachOnce(paid());
             return ledger.batches();
         }
@@ -235,12 +242,13 @@ public final class Chaos {
         }
     }
 
-    /** Returns the ids of all requests: of those that broke, there is a second one. */
+    /** Returns the ids of all requests: of those that broke, there is one more for each time. */
     private List<String> paid() {
         var ids = new ArrayList<String>(Ledger.customIds(rows * models.size()));
         for (int n = 0; n < rows; n++)
             for (int m = 0; m < models.size(); m++)
-                if (breaks(prompt(n), models.get(m))) ids.add("request-" + (n * models.size() + m + 1) + "-r2");
+                for (int times = breaks(prompt(n), models.get(m)); times > 0; times--)
+                    ids.add("request-" + (n * models.size() + m + 1) + "-r" + (times + 1));
         return ids;
     }
 
@@ -264,7 +272,7 @@ public final class Chaos {
     private synchronized int faultCount() { return faults.values().stream().mapToInt(n -> n).sum(); }
 
     private Draft draft(String url) {
-        var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? 1 : 0)
+        var draft = Sheaf.batch().provider(provider(url)).name(name).quiet().repair(repairs ? ROUNDS : 0)
             .model(models.get(0), models.subList(1, models.size()).toArray(String[]::new))
             .prompts("row {{n}} says {{word}}", Sheaf.rows(IntStream.range(0, rows).mapToObj(this::row).toList()));
         return dialect == Dialect.VOYAGE ? draft.completionWindow("12h") : draft;
@@ -288,7 +296,7 @@ public final class Chaos {
 
     private List<String> expected() {
         return IntStream.range(0, rows).boxed().flatMap(n -> models.stream()
-            .map(model -> n + " " + model + " " + model + ": " + prompt(n))).toList();
+            .map(model -> n + " " + model + " " + text(model, prompt(n)))).toList();
     }
 
     private BatchServer.Options options(Path store) {
@@ -328,17 +336,22 @@ public final class Chaos {
         return 4L * perPart * (1 + chance.nextInt(3));       // a prompt has four words
     }
 
+    /** Returns what the engine answers; a server that was started anew may take its batches up as a mere echo. */
+    private String text(String model, String prompt) { return isReplaced ? prompt : model + ": " + prompt; }
+
     private Reply answer(JsonNode body) {
         LockSupport.parkNanos(latency * 1_000L);
         var model = body.get("model").asText();
         var prompt = body.at("/messages/0/content").asText();
-        boolean first = answered.add(model + prompt);
-        return first && breaks(prompt, model) ? Reply.error(503, "overloaded", "come again")
-            : Reply.text(model + ": " + prompt);
+        return asked.merge(model + prompt, 1, Integer::sum) <= breaks(prompt, model)
+            ? Reply.error(503, "overloaded", "come again") : Reply.text(text(model, prompt));
     }
 
-    /** Returns whether a request breaks at the engine when it is first sent. */
-    private boolean breaks(String prompt, String model) { return repairs && (model + prompt).hashCode() % 5 == 0; }
+    /** Returns how often a request breaks at the engine when it is first sent. */
+    private int breaks(String prompt, String model) {
+        int hash = Math.floorMod((model + prompt).hashCode(), 10);
+        return repairs && hash <= ROUNDS ? hash : 0;
+    }
 
     /** Decides by the kind of call and how many of it came before, and by no clock: a seed is the same faults again. */
     private synchronized Fault fault(String request) {

@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -28,6 +29,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
+import sheaf.server.BatchServer.Reply;
 import sheaf.support.HoldingProxy.Hold;
 
 /**
@@ -45,6 +47,7 @@ public final class ClientKills {
     private static final int MOST_LIVES = 12;                  // in a row that end well, but lack answers
     private static final Map<String, Phase> STEPS = Map.of("row", Phase.STAGING, "submitted", Phase.WAITING,
         "ended", Phase.DOWNLOADING, "result", Phase.RESULTS, "written", Phase.RESULTS);
+    private static final String REPAIRED = "-r2";
     private static final String CREATE = "POST /v1/batches";
     private static final AtomicLong START = new AtomicLong(300);   // milliseconds until the first row, as last seen
 
@@ -59,6 +62,8 @@ public final class ClientKills {
     private final int queue;                                   // parts that the script has in the provider's queue
     private final boolean landsLate;                           // whether something before the server holds creates
     private final ShortAnswers shortAnswers;                   // null: none
+    private final boolean repairs;                             // whether some rows break when they are first asked
+    private final Set<String> broken = ConcurrentHashMap.newKeySet();     // their prompts
     private final boolean isReplaced;                          // by another server, for a while
     private final boolean jumps;                               // whether clocks do
     private final List<String> story = new ArrayList<>();      // the kills
@@ -77,6 +82,7 @@ public final class ClientKills {
         this.queue = random.nextBoolean() ? KilledClient.PARTS : 2;
         this.landsLate = Math.floorMod(seed, WORLDS) == 0;
         this.shortAnswers = Math.floorMod(seed, WORLDS) == 1 ? new ShortAnswers(store(), new Random(seed)) : null;
+        this.repairs = Math.floorMod(seed, 2) == 1;
         this.isReplaced = Math.floorMod(seed, WORLDS) == 2;
         this.jumps = Math.floorMod(seed, 2 * WORLDS) < WORLDS;
     }
@@ -105,7 +111,8 @@ public final class ClientKills {
             assertEquals(Set.of(Phase.values()), kills.keySet(), "phases in which a client was killed");
         return described(kills, batches) + "; creates landed late in " + (batches + WORLDS - 1) / WORLDS
             + " batches, answers came short in " + (batches + WORLDS - 2) / WORLDS
-            + ", and another server stood behind the port in " + (batches + WORLDS - 3) / WORLDS;
+            + ", another server stood behind the port in " + (batches + WORLDS - 3) / WORLDS
+            + ", and some were repaired in " + batches / 2;
     }
 
     private static List<Map<Phase, Integer>> killAtOnce(int first, int batches, Path folder) throws Exception {
@@ -143,8 +150,8 @@ public final class ClientKills {
         } catch (Exception | AssertionError e) {
             throw new AssertionError("seed " + seed + " (" + bytes + " bytes, " + queue + " in the queue"
                 + (landsLate ? ", creates land late" : "") + (shortAnswers != null ? ", answers come short" : "")
-                + (isReplaced ? ", another server for a while" : "") + (jumps ? ", clocks jump" : "") + ", "
-                + story + "): " + e.getMessage(), e);
+                + (isReplaced ? ", another server for a while" : "") + (jumps ? ", clocks jump" : "")
+                + (repairs ? ", repair" : "") + ", " + story + "): " + e.getMessage(), e);
         } finally {
             life.kill();
             if (landsLate) proxy.close();
@@ -154,8 +161,8 @@ public final class ClientKills {
     }
 
     private BatchServer server(int port) {
-        return BatchServer.options().store(store()).port(port).start().reply(text -> late(text, latency))
-            .onEvery(this::fault);
+        return BatchServer.options().store(store()).port(port).start()
+            .answer(body -> late(body.at("/messages/0/content").asText())).onEvery(this::fault);
     }
 
     /** A create that may be held goes wrong where that is done, and the list of batches tells what came of it. */
@@ -164,10 +171,12 @@ public final class ClientKills {
         return fault == null && shortAnswers != null ? shortAnswers.fault(request) : fault;
     }
 
-    private static String late(String text, int millis) {
-        LockSupport.parkNanos(millis * 1_000_000L);
-        return text;
+    private Reply late(String text) {
+        LockSupport.parkNanos(latency * 1_000_000L);
+        return breaks(text) && broken.add(text) ? Reply.error(503, "overloaded", "come again") : Reply.text(text);
     }
+
+    private boolean breaks(String text) { return repairs && text.startsWith("row 1"); }
 
     /** When a script is killed: at the nth event of a phase, or at a time if there is no phase. */
     private record Moment(Phase phase, int nth, long seed) {}
@@ -177,8 +186,9 @@ public final class ClientKills {
         int uploads = bytes > 0 ? KilledClient.LARGE_PART : 1 + random.nextInt(KilledClient.PARTS - 1);
         var moments = new ArrayList<Moment>(List.of(moment(Phase.UPLOADING, uploads),
             moment(Phase.CREATING, 1 + random.nextInt(KilledClient.PARTS + 1 - uploads)),
-            moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS)),
-            moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
+            moment(Phase.WAITING, 1 + random.nextInt(KilledClient.PARTS))));
+        if (repairs) moments.addAll(List.of(moment(Phase.UPLOADING, 1), moment(Phase.CREATING, 1 + random.nextInt(3))));
+        moments.addAll(List.of(moment(Phase.DOWNLOADING, 1 + random.nextInt(KilledClient.PARTS)),
             moment(Phase.RESULTS, 1 + random.nextInt(KilledClient.ROWS))));
         moments.add(random.nextInt(moments.size()), moment(Phase.BEFORE_SUBMIT, 0));
         moments.add(random.nextInt(moments.size()), moment(Phase.STAGING, 1 + random.nextInt(KilledClient.ROWS)));
@@ -267,7 +277,8 @@ public final class ClientKills {
             var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m", "-Dsheaf.late=" + (landsLate ? 6 : 1),
                 "-cp", System.getProperty("java.class.path"), "sheaf.support.KilledClient",
-                landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue);
+                landsLate ? proxy.baseUrl() : server.baseUrl(), output().toString(), "" + bytes, "" + queue,
+                repairs ? "1" : "0");
             builder.environment().keySet().removeIf(name -> name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY"));
             builder.environment().put("SHEAF_HOME", home().toString());
             return builder.redirectError(errors().toFile()).start();
@@ -365,7 +376,11 @@ public final class ClientKills {
             .mapToObj(n -> KilledClient.line(n, KilledClient.text(n, bytes))).collect(Collectors.joining()),
             Files.readString(output()));
         var ledger = new Ledger(new RawClient(server::baseUrl));
-        ledger.assertEachOnce(Ledger.customIds(KilledClient.ROWS));
-        assertEquals(KilledClient.PARTS, ledger.batches());
+        var ids = new ArrayList<>(Ledger.customIds(KilledClient.ROWS));
+        IntStream.rangeClosed(1, KilledClient.ROWS).filter(n -> breaks(KilledClient.text(n, 0)))
+            .forEach(n -> ids.add("request-" + n + REPAIRED));
+        if (repairs && shortAnswers != null) ledger.assertEachOnce(ids, 0, REPAIRED + "$");
+        else ledger.assertEachOnce(ids);
+        if (!repairs) assertEquals(KilledClient.PARTS, ledger.batches());
     }
 }

@@ -23,13 +23,14 @@ public final class KilledClient {
 
     /**
      * Runs one batch and writes its results; the arguments are the provider's URL, the file for the results, the bytes
-     * of a large prompt, and how many parts may be in the provider's queue.
+     * of a large prompt, how many parts may be in the provider's queue, and how often failed requests are sent again.
      */
     public static void main(String... args) throws IOException {
         int bytes = Integer.parseInt(args[2]);
         var provider = Provider.of(args[0]).limits(ROWS / PARTS, 100_000_000)
             .queue(Long.parseLong(args[3]), Long.MAX_VALUE);
         var batch = Sheaf.batch().provider(provider).name("killed").model("echo").quiet()
+            .repair(Integer.parseInt(args[4]))
             .prompts("{{text}}", Sheaf.rows(() -> rows(bytes)))
             .submit();
         say("submitted");

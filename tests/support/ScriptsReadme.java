@@ -34,6 +34,8 @@ public class ScriptsReadme {
         - **Another model, dataset or prompt**: where a script says `.options(args)`, its line takes
           `--model M --data FILE --template FILE`, and more. Or put a file of the same name into your folder, such as
           `data/reviews.csv`: yours is taken.
+        - **What is kept** under `~/.sheaf` has the script's name and its data's, `sentiment-reviews`: the answers of
+          earlier runs of that name are taken over. `--name N` asks anew.
         - **Free, on this machine**: `--provider local`, while `./jbang local` (`jbang local@owner/repo`) runs beside
           it.
         - **A script of your own**: `jbang init -t sheaf@owner/repo my.java` makes one that runs at once, with its

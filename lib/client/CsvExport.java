@@ -1,0 +1,168 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.given;
+import static sheaf.Messages.visible;
+
+import de.siegmar.fastcsv.writer.CsvWriter;
+import de.siegmar.fastcsv.writer.QuoteStrategies;
+import de.siegmar.fastcsv.writer.QuoteStrategy;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import sheaf.Vocabulary.CsvOption;
+
+/** Results as a CSV file: its columns, its lines, and no cell that a spreadsheet would take for a formula. */
+final class CsvExport {
+    /** What is added to the columns of the rows. */
+    static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
+        "result.answeredBy", "result.outcome", "result.text", "result.error");
+    private static final String RAW_TEXT = "result.rawText";
+    /** What else may be named: what came, whole or not, how it was thought of, and each further text of several. */
+    private static final Pattern FURTHER_COLUMN = Pattern.compile("result[.](rawText|reasoning|text([1-9][0-9]{0,4}))");
+    private static final List<String> OWN_COLUMNS_IF_WIDE = List.of("result.customId", "result.text", "result.error");
+    private static final byte[] BYTE_ORDER_MARK = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
+    /**
+     * What a formula begins with, the last four in a Japanese Excel.
+     * @see <a href="https://owasp.org/www-community/attacks/CSV_Injection">OWASP, CSV Injection</a>
+     */
+    private static final String FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20";
+    /** A number with its sign, or the sign alone: a spreadsheet shows it as it is, and whoever reads it calculates. */
+    private static final Pattern SIGNED = Pattern.compile("[+-]([0-9.,]*[0-9]([eE][+-]?[0-9]+)?%?)?");
+    /** A line of nothing is no row to most readers, so a cell that is alone in its line stands in quotes. */
+    private static final QuoteStrategy ALONE = new QuoteStrategy() {
+        @Override public boolean quoteEmpty(int line, int place) { return true; }
+
+        @Override public boolean quoteValue(int line, int place, String value) { return value.isBlank(); }
+    };
+    private final Exchanges exchanges;
+    private final Set<CsvOption> options;
+    private final Set<String> rowColumns;
+    private final int answersPerLine;
+    private final List<Column> columns;
+
+    /** @param answer which one of the line, from 0; -1 for what all of them share */
+    private record Column(String name, String value, int answer) {}
+
+    /** @param columns those that are written; all, if none is named */
+    CsvExport(Exchanges exchanges, Set<CsvOption> options, String... columns) {
+        this.exchanges = exchanges;
+        this.options = options;
+        rowColumns = exchanges.rowColumns();
+        var manifest = exchanges.answers().manifest();
+        boolean isWide = options.contains(CsvOption.WIDE) && manifest.rows() > 0 && manifest.requestsPerRow() > 1;
+        answersPerLine = isWide ? manifest.requestsPerRow() : 1;
+        var wanted = wanted(isWide ? OWN_COLUMNS_IF_WIDE : OWN_COLUMNS, columns);
+        this.columns = isWide ? wide(wanted, manifest.answerLabels())
+            : wanted.stream().map(column -> new Column(column, column, -1)).toList();
+    }
+
+    private Collection<String> wanted(List<String> ownColumns, String... named) {
+        if (named.length == 0) return all(ownColumns);
+        for (var column : named) checkKnown(given("toCsv", column));
+        return List.of(named);
+    }
+
+    private Set<String> all(List<String> ownColumns) {
+        var all = new LinkedHashSet<>(rowColumns);
+        for (var column : ownColumns) {
+            all.add(column);
+            if (column.equals("result.text"))
+                for (int number = 2; number <= exchanges.textsPerAnswer(); number++) all.add(column + number);
+        }
+        if (options.contains(CsvOption.RAW)) all.add(RAW_TEXT);
+        return all;
+    }
+
+    private void checkKnown(String column) {
+        if (rowColumns.contains(column) || isOfAResult(column) || column.startsWith("result.row.")) return;
+        throw new IllegalArgumentException("toCsv: no column " + visible(column) + "; there are: "
+            + visible(all(OWN_COLUMNS)));
+    }
+
+    /** What each answer has of its own stands once for each, under its label, which may be the name of a column. */
+    private static List<Column> wide(Collection<String> wanted, List<String> labels) {
+        var names = new HashSet<>(wanted);
+        var columns = new ArrayList<Column>();
+        for (var value : wanted) {
+            if (!isOfAnAnswer(value)) columns.add(new Column(value, value, -1));
+            else for (int answer = 0; answer < labels.size(); answer++) {
+                var name = labels.get(answer) + value.replaceFirst("^result([.]text$)?", "");
+                columns.add(new Column(names.add(name) ? name : "result." + name, value, answer));
+            }
+        }
+        return columns;
+    }
+
+    private static boolean isOfAnAnswer(String column) {
+        return isOfAResult(column) && !column.equals("result.customId");
+    }
+
+    private static boolean isOfAResult(String column) {
+        return OWN_COLUMNS.contains(column) || FURTHER_COLUMN.matcher(column).matches();
+    }
+
+    void writeTo(OutputStream out) throws IOException {
+        if (options.contains(CsvOption.BOM)) out.write(BYTE_ORDER_MARK);
+        var quotes = columns.size() == 1 ? ALONE : QuoteStrategies.REQUIRED;
+        try (var csv = CsvWriter.builder().quoteStrategy(quotes).build(out)) {
+            csv.writeRecord(columns.stream().map(column -> guarded(column.name)).toList());
+            var line = new ArrayList<Map<String, Object>>();           // null where a filter left an answer out
+            long row = -1;
+            for (var i = exchanges.stream().iterator(); i.hasNext(); ) {
+                var exchange = i.next();
+                if (row >= 0 && exchange.index() / answersPerLine != row) flush(line, csv);
+                row = exchange.index() / answersPerLine;
+                while (line.size() < exchange.index() % answersPerLine) line.add(null);
+                line.add(exchange.joined());
+            }
+            if (row >= 0) flush(line, csv);
+        }
+    }
+
+    private void flush(List<Map<String, Object>> line, CsvWriter csv) {
+        int first = 0;
+        while (line.get(first) == null) first++;
+        var shared = line.get(first);
+        csv.writeRecord(columns.stream().map(column -> cell(column, line, shared)).toList());
+        line.clear();
+    }
+
+    private String cell(Column column, List<Map<String, Object>> line, Map<String, Object> shared) {
+        if (column.answer >= line.size()) return "";
+        var joined = column.answer < 0 ? shared : line.get(column.answer);
+        if (joined == null) return "";
+        return guarded(writable(column.name, Json.cell(value(column.value, joined))));
+    }
+
+    private static Object value(String column, Map<String, Object> joined) {
+        var further = FURTHER_COLUMN.matcher(column);
+        if (further.matches() && further.group(2) != null) return text(Integer.parseInt(further.group(2)), joined);
+        var value = Templates.value(column, joined);
+        return value == null && column.equals(RAW_TEXT) ? Templates.value("result.text", joined) : value;
+    }
+
+    private static Object text(int number, Map<String, Object> joined) {
+        return Templates.value("result.texts", joined) instanceof List<?> texts && number <= texts.size()
+            ? texts.get(number - 1) : null;
+    }
+
+    private String guarded(String cell) {
+        boolean isFormula = !cell.isBlank() && FORMULA_STARTS.indexOf(cell.charAt(0)) >= 0
+            && !SIGNED.matcher(cell).matches();
+        return isFormula && !options.contains(CsvOption.FORMULAS) ? "'" + cell : cell;
+    }
+
+    private static String writable(String column, String cell) {
+        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
+        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
+            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
+    }
+}

@@ -1,0 +1,105 @@
+package sheaf;
+
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.LongStream;
+import sheaf.Vocabulary.BatchException;
+
+/**
+ * Sends again what surely failed in a batch and may end better, each request up to so many times. What earlier runs or
+ * other processes have sent again counts: it is gone on with, waited for, and not sent anew.
+ */
+final class Repair {
+    private final Watch watch;                                 // of the batch
+    private final int rounds;
+    private final Function<Manifest.Address, Connection> connect;
+    private final Function<Settings, Watch> submit;
+    private final Map<String, Exchanges> retries = new LinkedHashMap<>();      // that are over, by folder
+    private Exchanges failed;                                  // with what those brought
+
+    /**
+     * Repairs a batch that has ended.
+     * @param connect finds the provider of a retry, which may be another one
+     * @param submit submits a draft of these settings
+     */
+    Repair(Watch watch, int rounds, Function<Manifest.Address, Connection> connect, Function<Settings, Watch> submit) {
+        this.watch = watch;
+        this.rounds = rounds;
+        this.connect = connect;
+        this.submit = submit;
+    }
+
+    /** Returns these with what came of all that was sent again. */
+    Exchanges of(Exchanges first) {
+        if (rounds == 0) return first;
+        failed = first.failed();
+        try {
+            for (int round = 1; round <= rounds; )
+                if (isDone(round, first)) round++;
+        } catch (BatchException e) {
+            if (e.batchId().isEmpty() && !e.isFinal()) throw e;
+            watch.note("repair: " + e.getMessage());       // what was answered before is not lost for it
+        }
+        long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
+        if (unsure > 0)
+            watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
+                + "what may be answered is not paid again; run again, or pay for it anew by retry()");
+        return retries.values().stream().reduce(first, Exchanges::mergeSame);
+    }
+
+    /** Sends what was sent again in all rounds before and in no later one; not if others sent of it meanwhile. */
+    private boolean isDone(int round, Exchanges first) {
+        kept(first).forEach(this::goOn);
+        var due = failed.filtered(exchange -> !exchange.mayBeAnswered() && exchange.retries() == round - 1, "due");
+        var repairable = due.filtered(Exchange::isRepairable, "repair");
+        if (repairable.size() == 0) return true;
+        var sent = sent(first, repairable.resend(due, "repair " + round + " of " + rounds, true));
+        if (sent != null) collect(sent);
+        return sent != null;
+    }
+
+    /** Returns what was sent, or null if what is known of the retries was not all. One process at a time decides. */
+    private Watch sent(Exchanges first, Settings resend) {
+        var origin = "retries-of-" + Json.Digest.shortened(first.answers().manifest().origin());
+        try (var lock = FolderLock.on(Journal.folder().resolve(origin), watch::note)) {
+            boolean isAllKnown = kept(first).stream().map(Journal::folderName).allMatch(retries::containsKey);
+            return isAllKnown ? submit.apply(resend) : null;
+        }
+    }
+
+    /** Returns the batches kept here that sent some of these again, oldest first. */
+    private static List<Journal> kept(Exchanges first) {
+        return Journal.all().filter(later -> later.isRetryOf(first.answers().journal()) && isOfSome(first, later))
+            .sorted(Comparator.comparing(Journal::submittedAt)).toList();
+    }
+
+    /** One with another model, say, is no repair. */
+    private static boolean isOfSome(Exchanges first, Journal later) {
+        var requests = later.requests();
+        var sent = new HashMap<String, Long>();
+        LongStream.range(0, requests.count()).forEach(i -> sent.put(requests.firstId(i), i));
+        return first.stream().filter(exchange -> sent.containsKey(exchange.firstId()))
+            .anyMatch(exchange -> exchange.isRepeatedBy(requests, sent.get(exchange.firstId())));
+    }
+
+    /** A process may have been killed while it submitted the retry, or have waited for room. */
+    private void goOn(Journal retry) {
+        if (retries.containsKey(retry.folderName())) return;
+        var provider = watch.state().provider();
+        var going = watch.other(retry, retry.isAt(provider) ? provider
+            : connect.apply(retry.manifest().provider()));
+        going.submitKept();
+        collect(going);
+    }
+
+    private void collect(Watch retry) {
+        retry.await(Watch.FOREVER, true);
+        var exchanges = retry.collect();
+        retries.put(retry.state().journal().folderName(), exchanges);
+        failed = failed.mergeSame(exchanges).failed();
+    }
+}

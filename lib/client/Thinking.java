@@ -1,0 +1,75 @@
+package sheaf;
+
+import java.util.List;
+import java.util.StringJoiner;
+
+/**
+ * A model's text, split into what it thought before it answered and the answer. It thinks between tags at the start of
+ * a text; where a template has opened the tag already, only its end comes, and where the text was cut, only its start.
+ * @param reasoning without the tags and the white space around it; "" where there is none
+ * @param answer as it stands where there is no reasoning
+ */
+record Thinking(String reasoning, String answer) {
+    private record Tags(String open, String close) {}
+
+    /** Of DeepSeek, Qwen and most others; Gemini; Magistral; Kimi; Seed; Command A; open thought; gpt-oss. */
+    private static final List<Tags> TAGS = List.of(new Tags("<think>", "</think>"),
+        new Tags("<thinking>", "</thinking>"), new Tags("<thought>", "</thought>"), new Tags("[think]", "[/think]"),
+        new Tags("\u25c1think\u25b7", "\u25c1/think\u25b7"), new Tags("<seed:think>", "</seed:think>"),
+        new Tags("<|start_thinking|>", "<|end_thinking|>"),
+        new Tags("<|begin_of_thought|>", "<|end_of_thought|>"),
+        new Tags("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"));
+    /** What gpt-oss writes around the parts of a message. */
+    private static final String MARKS = "<\\|(start|end|return)\\|>(assistant)?";
+
+    static Thinking of(String text) {
+        if (TAGS.stream().noneMatch(tags -> text.indexOf(tags.open.charAt(0)) >= 0)) return new Thinking("", text);
+        var thoughts = new StringJoiner("\n");
+        var rest = text;
+        for (var tags = opening(rest); tags != null; tags = opening(rest)) {
+            var inside = rest.stripLeading().substring(tags.open.length());
+            int end = find(inside, tags.close);
+            add(thoughts, end < 0 ? inside : inside.substring(0, end));
+            rest = end < 0 ? "" : after(inside, end, tags);
+        }
+        return rest.equals(text) ? ofEndAlone(text) : new Thinking(thoughts.toString(), rest);
+    }
+
+    private static Tags opening(String text) {
+        var start = text.stripLeading();
+        return TAGS.stream().filter(tags -> start.regionMatches(true, 0, tags.open, 0, tags.open.length())).findFirst()
+            .orElse(null);
+    }
+
+    private static Thinking ofEndAlone(String text) {
+        return TAGS.stream().filter(tags -> endsAlone(text, tags)).findFirst().map(tags -> {
+            int end = find(text, tags.close);
+            return new Thinking(unmarked(text.substring(0, end)), after(text, end, tags));
+        }).orElse(new Thinking("", text));
+    }
+
+    /** Whether an end has no start before it, and is not quoted: then it is no part of what is said. */
+    private static boolean endsAlone(String text, Tags tags) {
+        int end = find(text, tags.close);
+        int start = find(text, tags.open);
+        boolean isQuoted = end > 0 && "`'\"".indexOf(text.charAt(end - 1)) >= 0;
+        return end >= 0 && (start < 0 || start > end) && !isQuoted;
+    }
+
+    private static int find(String text, String tag) {
+        int at = text.indexOf(tag.charAt(0));
+        while (at >= 0 && !text.regionMatches(true, at, tag, 0, tag.length())) at = text.indexOf(tag.charAt(0), at + 1);
+        return at;
+    }
+
+    private static String after(String text, int end, Tags tags) {
+        var answer = text.substring(end + tags.close.length()).stripLeading();
+        return tags.close.startsWith("<|channel") ? unmarked(answer) : answer;
+    }
+
+    private static void add(StringJoiner thoughts, String thought) {
+        if (!unmarked(thought).isEmpty()) thoughts.add(unmarked(thought));
+    }
+
+    private static String unmarked(String text) { return text.replaceAll(MARKS, "").strip(); }
+}
