@@ -47,7 +47,7 @@ final class Echo implements Engine {
             return EchoReply.answer(request, answer.apply(request));
         } catch (Refusal refusal) {
             return Answer.refused(refusal);
-        } catch (RuntimeException | AssertionError e) {   // the test's own code broke, and its batch shall show how
+        } catch (RuntimeException | AssertionError | StackOverflowError e) {   // of a test's code; its batch shows how
             return Answer.error(500, "engine_error", Refusal.reason(e));
         }
     }

@@ -1,5 +1,6 @@
 package sheaf.server;
 
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 
 /**
@@ -9,7 +10,7 @@ import java.util.stream.IntStream;
  * @see <a href="https://json-schema.org/draft/2020-12/json-schema-core#section-6.4">Regular expressions</a>
  */
 final class PatternSample {
-    private static final int MAX_TIMES = 10_000;
+    private static final int MAX_LENGTH = 10_000;    // of what is repeated
     private static final String CHARACTERS = "aA0 -_.,:;@/+#*!?$%&=~<>|'\"()[]{}^\\`";   // to try for a class
 
     private final String pattern;
@@ -102,8 +103,8 @@ final class PatternSample {
     /** Returns the first character that is in a class, or none. */
     private static String ofClass(String expression) {
         return IntStream.concat(CHARACTERS.chars(), IntStream.range(1, Character.MIN_SURROGATE))
-            .mapToObj(code -> String.valueOf((char) code)).filter(each -> each.matches(expression)).findFirst()
-            .orElse("");
+            .mapToObj(code -> String.valueOf((char) code)).filter(Pattern.compile(expression).asMatchPredicate())
+            .findFirst().orElse("");
     }
 
     private String repeated(String atom) {
@@ -112,7 +113,7 @@ final class PatternSample {
         if (isAt("{")) times = leastTimes();
         else if (isAt("*") || isAt("?") || isAt("+")) position++;
         if (isAt("?") || isAt("+")) position++;      // reluctant or possessive
-        return atom.repeat(times);
+        return atom.repeat(Math.min(times, MAX_LENGTH / Math.max(1, atom.length())));
     }
 
     /** Reads {@code {2}}, {@code {2,}} or {@code {2,5}}, and returns the first number. */
@@ -120,6 +121,6 @@ final class PatternSample {
         int end = pattern.indexOf('}', position);
         var least = pattern.substring(position + 1, Math.max(position + 1, end)).replaceFirst(",.*", "");
         position = Math.max(position, end) + 1;
-        return least.matches("\\d{1,9}") ? Math.min(MAX_TIMES, Integer.parseInt(least)) : 0;
+        return least.matches("\\d{1,9}") ? Integer.parseInt(least) : 0;
     }
 }

@@ -24,7 +24,9 @@ import sheaf.server.Json.Lines;
  */
 final class SchemaInstance {
     private static final int MAX_STEPS = 100_000;    // values in an instance, and tries on the way to them
+    private static final int MAX_DEPTH = 200;        // of schemas within each other
     private static final int MAX_DIGITS = 300;       // of a bound
+    private static final int MAX_PATTERN = 4_000;    // characters
     private static final Map<String, String> FORMATS = Map.of("date-time", "2026-01-31T12:00:00Z", "date", "2026-01-31",
         "time", "12:00:00Z", "duration", "PT1H", "email", "someone@example.com", "hostname", "example.com",
         "ipv4", "192.0.2.1", "ipv6", "2001:db8::1", "uuid", "123e4567-e89b-12d3-a456-426614174000",
@@ -44,6 +46,7 @@ final class SchemaInstance {
     private final String param;                          // of the request, which the schema stands in
     private final Set<String> open = new HashSet<>();    // references on the way to the value that is looked for
     private int steps;
+    private int depth;
     private long characters;                             // of all texts so far
 
     private SchemaInstance(JsonNode root, String text, String param) {
@@ -67,6 +70,13 @@ final class SchemaInstance {
     /** Returns an instance, or null if there is none that is finite and does not lead back into an open reference. */
     private JsonNode instance(JsonNode schema) {
         step();
+        if (++depth > MAX_DEPTH) throw refusal("it is nested deeper than " + MAX_DEPTH + " levels");
+        var found = find(schema);
+        depth--;
+        return found;
+    }
+
+    private JsonNode find(JsonNode schema) {
         if (schema.isBoolean()) return schema.asBoolean() ? said(text) : null;
         if (!(schema instanceof ObjectNode object)) throw refusal("a schema is an object, not " + schema);
         for (var keyword : UNSUPPORTED)
@@ -224,13 +234,14 @@ final class SchemaInstance {
     }
 
     private String matching(String pattern) {
+        if (pattern.length() > MAX_PATTERN) throw refusal("a pattern is longer than " + MAX_PATTERN + " characters");
         try {
-            var wanted = Pattern.compile(pattern);
-            return Stream.of(text, new PatternSample(pattern).text()).filter(each -> wanted.matcher(each).find())
-                .findFirst().orElseThrow(() -> refusal("no text is found for the pattern " + Refusal.quoted(pattern)));
-        } catch (PatternSyntaxException malformed) {
+            var sample = new PatternSample(pattern).text();
+            if (Pattern.compile(pattern).matcher(sample).find()) return sample;
+        } catch (PatternSyntaxException | StackOverflowError unreadable) {   // malformed, or too much for Java
             throw refusal("the pattern " + Refusal.quoted(pattern) + " cannot be read");
         }
+        throw refusal("no text is found for the pattern " + Refusal.quoted(pattern));
     }
 
     /** Returns 0 if that is within the bounds, or else the multiple next to it, or else what is between the bounds. */

@@ -30,7 +30,8 @@ class SchemaInstanceTest {
         "{'type':'string','minLength':4} | 'hi--'",
         "{'type':'string','maxLength':1} | 'h'",
         "{'type':'string','format':'date'} | '2026-01-31'",
-        "{'type':'string','pattern':'^h'} | 'hi'",
+        "{'type':'string','pattern':'^h'} | 'h'",
+        "{'type':'string','pattern':'^\\\\p{L}[\\\\u4e00-\\\\u9fff]{2}$'} | 'a\u4e00\u4e00'",
         "{'type':'string','pattern':'^[A-Z]{3}-\\\\d+$'} | 'AAA-0'",
         "{'type':'string','pattern':'^[^a-zA-Z]?x\\\\.\\\\w{2,5}$'} | 'x.aa'",
         "{'type':'array','items':{'enum':['a','b']}} | ['a']",
@@ -63,6 +64,8 @@ class SchemaInstanceTest {
         "{'$ref':'#'} | it has no finite instance",
         "{'type':'integer','minimum':3,'maximum':2} | no number is within its bounds",
         "{'type':'number','minimum':1e400000000} | 'minimum' has more than 300 digits",
+        "{'type':'string','pattern':'^((a{9999}){9999}){9999}$'} | no text is found for the pattern"
+            + " '^((a{9999}){9999}){9999}$'",
         "{'type':'string','pattern':'('} | the pattern '(' cannot be read",
         "{'type':'array','minItems':2147483647} | its instances are too large"})
     void aSchemaWithoutAnInstanceIsRefused(String schema, String why) {
@@ -73,6 +76,11 @@ class SchemaInstanceTest {
 
     @Test void aPatternsFirstChoiceIsTaken() throws JsonProcessingException {
         assertEquals("\"yes!\"", instance("{'type':'string','pattern':'^(?:yes|no)!$'}"));
+    }
+
+    @Test void aSchemaThatIsNestedTooDeepIsRefused() {
+        aSchemaWithoutAnInstanceIsRefused("{'type':'array','items':".repeat(250) + "{}" + "}".repeat(250),
+            "it is nested deeper than 200 levels");
     }
 
     @Test void definitionsThatDoubleEachOtherAreRefusedSoon() {
