@@ -6,6 +6,7 @@
 //SOURCES SlowLine.java
 //SOURCES ../tests/support/Chaos.java
 //SOURCES ../tests/support/ClientKills.java
+//SOURCES ../tests/support/Clocks.java
 //SOURCES ../tests/support/HoldingProxy.java
 //SOURCES ../tests/support/KilledClient.java
 //SOURCES ../tests/support/Kills.java
@@ -14,6 +15,7 @@
 //SOURCES ../tests/support/RawClient.java
 //SOURCES ../tests/support/ServerProcess.java
 //SOURCES ../tests/support/ShortAnswers.java
+//SOURCES ../tests/support/Stranger.java
 //SOURCES ../tests/support/Witness.java
 //SOURCES ../lib/BatchServer.java
 //SOURCES ../lib/Sheaf.java

@@ -32,7 +32,7 @@ record Fault(long line, String message, String code, String param, List<String> 
         "error_message", "errorMessage", "error_msg", "Message", "faultstring", "reason", "error", "errors", "title");
     /** What holds no reason, though it is a text. */
     private static final Set<String> SILENT = Set.of("code", "type", "status", "status_code", "statusCode", "param",
-        "object", "id", "request_id", "requestId", "timestamp", "path", "url", "model", "role");
+        "object", "id", "request_id", "requestId", "timestamp", "path", "url", "model", "role", "line", "line_number");
     private static final List<String> OF_A_BATCH =
         List.of("errors", "error", "error_message", "failure_reason");
     private static final Pattern PAGE =
@@ -56,13 +56,18 @@ record Fault(long line, String message, String code, String param, List<String> 
     /** Returns the faults that validation found: providers send a list, an object, a text or null, under some name. */
     static List<Fault> of(Part part) {
         return OF_A_BATCH.stream().map(part.json()::path).map(Fault::opened)
-            .map(errors -> errors.path("data").isArray() ? errors.path("data") : errors).filter(Fault::saysAnything)
+            .map(errors -> errors.path("data").isArray() ? errors.path("data") : errors).filter(Fault::holdsAnything)
             .limit(1).flatMap(errors -> errors.isArray() ? stream(errors) : Stream.of(errors)).map(Fault::ofRefusal)
             .toList();
     }
 
     private static boolean saysAnything(JsonNode node) {
         return node.isContainerNode() ? !node.isEmpty() : node.isTextual() && !node.asText().isBlank();
+    }
+
+    private static boolean holdsAnything(JsonNode node) {
+        return node.isContainerNode() ? stream(node).anyMatch(Fault::holdsAnything)
+            : !node.isNull() && !node.asText().isBlank();
     }
 
     /** Whether a part failed only because there was no room for it: its file is as good as it was. */

@@ -113,7 +113,7 @@ class BatchStateTest {
         "[]                                                 | the provider gave no reason",
         "{\"data\":null}                                    | the provider gave no reason",
         "\"too odd\"                                        | 1 fault in the input file: too odd",
-        "\"\"                                               | 1 fault in the input file: no reason given",
+        "\"\"                                               | the provider gave no reason",
         "[\"odd\",\"even\"]                                 | 2 faults in the input file: odd, even",
         "{\"data\":[{\"code\":\"x\",\"message\":\"odd\",\"param\":null,\"line\":null}]}"
             + "                                             | 1 fault in the input file: odd (x)",

@@ -386,7 +386,7 @@ class ResultsTest {
             ---------  -----  ------
             request-1  a      1: one
                               2: two
-            1 succeeded; 1 tokens in, 1 out
+            1 succeeded; 1 tokens in, 2 out
             """, shown(results));
     }
 
