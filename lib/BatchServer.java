@@ -116,7 +116,7 @@ public final class BatchServer implements AutoCloseable {
     /** Returns the URL that an OpenAI client needs, such as {@code http://127.0.0.1:49152/v1}. */
     public String baseUrl() { return baseUrl; }
 
-    /** Makes the echo engine answer with a function of each prompt: of the last user text, where there are messages. */
+    /** Makes the echo engine answer with a function of each prompt, which is the last user text among messages. */
     public BatchServer reply(UnaryOperator<String> reply) {
         scripted().reply(reply);
         return this;

@@ -68,6 +68,9 @@ class AttemptTest {
         assertEquals("DOWN The engine does not answer (unknown host).", said(new UnknownHostException("host")));
         assertEquals("PASSING The engine does not answer (connection closed).", said(new IOException("reset")));
         assertEquals("PASSING The engine does not answer (no secure connection: no).", said(new SSLException("no")));
+        assertEquals("PASSING The engine does not answer (no secure connection: path building failed: no valid path).",
+            said(new SSLException("path building failed: sun.security.provider.SunCertPathBuilderException: no valid"
+                + " path")));
     }
 
     @Test void aTimeoutIsSaidAsPeopleWriteIt() {
