@@ -73,8 +73,8 @@ import java.util.stream.Stream;
  * }</pre>
  *
  * An uploaded file goes to disk, a batch over it is validated, and its requests go to an engine, some at a time.
- * The engine is any OpenAI-compatible URL, or {@code echo}, which answers with the user's own words, or with an instance
- * of the JSON schema that a request has, and refuses what a real model's server refuses.
+ * The engine is any OpenAI-compatible URL, or {@code echo}, which answers with the user's own words, or an instance of
+ * the JSON schema that a request has, and refuses what a real model's server refuses.
  * Each answer is appended to the batch's output or error file at once, and these two files are the only record of
  * what has run: after a crash the next server on the same store goes on with the requests that they lack.
  * A test can also say what the server answers, shows and does wrong: the methods for that return the server itself.
