@@ -65,7 +65,7 @@ class WantedScriptsTest {
             .toCsv(dir.resolve("answers.csv").toString());
 
         assertTrue(Files.readString(dir.resolve("answers.csv")).replace("\r\n", "\n").contains(
-            "8,wind,request-2,explain,gpt-4.1-mini,succeeded,Explain wind,\n"));
+            "8,wind,request-2,explain,gpt-4.1-mini,gpt-4.1-mini,succeeded,Explain wind,\n"));
     }
 
     @Test void fiveTemplatesOverRowsAreATableByTemplate() {
