@@ -42,22 +42,31 @@ record Thinking(String reasoning, String answer) {
     }
 
     private static Thinking ofEndAlone(String text) {
-        return TAGS.stream().filter(tags -> endsAlone(text, tags)).findFirst().map(tags -> {
-            int end = find(text, tags.close);
+        return TAGS.stream().filter(tags -> loneEnd(text, tags) >= 0).findFirst().map(tags -> {
+            int end = loneEnd(text, tags);
             return new Thinking(unmarked(text.substring(0, end)), after(text, end, tags));
         }).orElse(new Thinking("", text));
     }
 
-    /** Whether an end has no start before it, and is not quoted: then it is no part of what is said. */
-    private static boolean endsAlone(String text, Tags tags) {
-        int end = find(text, tags.close);
+    /** Returns where an end stands that has no start before it and is no part of what is said; -1 if nowhere. */
+    private static int loneEnd(String text, Tags tags) {
         int start = find(text, tags.open);
-        boolean isQuoted = end > 0 && "`'\"".indexOf(text.charAt(end - 1)) >= 0;
-        return end >= 0 && (start < 0 || start > end) && !isQuoted;
+        int end = find(text, tags.close);
+        while (end >= 0 && isSaid(text, end, tags)) end = find(text, tags.close, end + 1);
+        return start < 0 || start > end ? end : -1;
     }
 
-    private static int find(String text, String tag) {
-        int at = text.indexOf(tag.charAt(0));
+    /** Whether a tag is spoken of: it is quoted, or its line goes on. What is one token is not spoken of. */
+    private static boolean isSaid(String text, int end, Tags tags) {
+        boolean isQuoted = end > 0 && "`'\"".indexOf(text.charAt(end - 1)) >= 0;
+        var rest = text.substring(end + tags.close.length());
+        return isQuoted || !tags.close.startsWith("<|") && !rest.lines().findFirst().orElse("").isBlank();
+    }
+
+    private static int find(String text, String tag) { return find(text, tag, 0); }
+
+    private static int find(String text, String tag, int from) {
+        int at = text.indexOf(tag.charAt(0), from);
         while (at >= 0 && !text.regionMatches(true, at, tag, 0, tag.length())) at = text.indexOf(tag.charAt(0), at + 1);
         return at;
     }
