@@ -7,9 +7,10 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.BitSet;
 import java.util.Locale;
 import java.util.function.Consumer;
-import java.util.stream.LongStream;
+import java.util.function.ToLongFunction;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
@@ -25,10 +26,13 @@ final class AnswerFiles {
     private final BatchApi api;
     private final Progress progress;
     private final Consumer<String> note;
+    private final ToLongFunction<String> requests;             // by id; -1: never asked
     private final Retry looking;                               // for a file that cannot be read yet
     private int looks;
 
-    AnswerFiles(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
+    AnswerFiles(Journal journal, BatchApi api, Progress progress, Consumer<String> note,
+                ToLongFunction<String> requests) {
+        this.requests = requests;
         this.journal = journal;
         this.api = api;
         this.progress = progress;
@@ -48,7 +52,7 @@ final class AnswerFiles {
 
     /** Once all has come, what a killed process had begun to fetch is of no use. */
     private void sweep() {
-        try (var begun = Files.newDirectoryStream(journal.dir(), ".part-*")) {
+        try (var begun = Files.newDirectoryStream(journal.dir(), "{.,..}part-*")) {
             for (var file : begun) Files.deleteIfExists(file);
         } catch (IOException e) {
             throw new UncheckedIOException("results: cannot read " + journal.dir() + " (" + reason(e) + ")", e);
@@ -140,7 +144,7 @@ final class AnswerFiles {
         var anew = file.resolveSibling("." + file.getFileName() + ".anew");
         try {
             Download.fetch(api, id(part, kind), anew, transfer(part, kind));
-            if (answersIn(Stream.of(anew)) <= answersIn(Stream.of(file))) return false;
+            if (answersIn(part, Stream.of(anew)) <= answersIn(part, Stream.of(file))) return false;
             journal.answersIndex().toFile().delete();
             Files.move(anew, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
             return true;
@@ -163,10 +167,10 @@ final class AnswerFiles {
         return part.requestCounts().total() > 0 || part.answerCount() > 0 || part.status().equals(Status.COMPLETED);
     }
 
-    /** Where a provider counts nothing, a part that was run to its end has an answer to each of its requests. */
+    /** A part that was run to its end has an answer to each of its requests, however few its provider counts. */
     private long answerCount(Part part) {
-        boolean isUncounted = part.requestCounts().total() == 0 && part.status().equals(Status.COMPLETED);
-        return isUncounted ? journal.manifest().partRequests().get(part.number() - 1) : part.answerCount();
+        long sent = journal.manifest().partRequests().get(part.number() - 1);
+        return part.status().equals(Status.COMPLETED) ? Math.max(sent, part.answerCount()) : part.answerCount();
     }
 
     /** Whether a file here is smaller than its provider says, which is all that tells where nothing is counted. */
@@ -176,22 +180,22 @@ final class AnswerFiles {
     }
 
     private long answersHere(Part part) {
-        return answersIn(Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
+        return answersIn(part, Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
     }
 
-    /** Counts the requests that are answered: a line that came twice, or that is none, makes up for no other. */
-    private static long answersIn(Stream<Path> files) {
-        return files.filter(Files::exists).flatMapToLong(AnswerFiles::hashedIds).sorted().distinct().count();
+    /** Counts the requests of a part that are answered: a line that came twice, or answers none, makes up for none. */
+    private long answersIn(Part part, Stream<Path> files) {
+        var answered = new BitSet();
+        files.filter(Files::exists).forEach(file -> addAnswered(part, file, answered));
+        return answered.cardinality();
     }
 
-    private static LongStream hashedIds(Path file) {
-        var ids = LongStream.builder();
+    private void addAnswered(Part part, Path file, BitSet answered) {
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) {
-                var id = Json.lenient(lines.text()).path("custom_id").asText();
-                if (!id.isEmpty()) ids.add(Json.Digest.hash(id));
+                long request = requests.applyAsLong(Json.lenient(lines.text()).path("custom_id").asText());
+                if (request >= 0 && journal.requests().part(request) == part.number()) answered.set((int) request);
             }
-            return ids.build();
         } catch (IOException e) {
             throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
         }

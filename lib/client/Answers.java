@@ -27,6 +27,7 @@ final class Answers {
     private final LineIndex lines;                             // by request
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
+    private Map<String, Long> ids;                             // of a file's own requests; made when first needed
     private int oddities;
 
     /** Fetches what is not here yet, and finds each request's line in it. */
@@ -35,7 +36,7 @@ final class Answers {
         this.requests = journal.requests();
         this.note = note;
         try (var lock = FolderLock.on(journal.dir(), note)) {
-            if (new AnswerFiles(journal, api, progress, note).fetch()) writeIndex();
+            if (new AnswerFiles(journal, api, progress, note, this::request).fetch()) writeIndex();
         }
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
@@ -51,10 +52,9 @@ final class Answers {
     }
 
     private void writeIndex() {
-        var ids = journal.manifest().ownIds() ? null : idsOfTheFile();
         AtomicFiles.write("results", journal.answersIndex(), staged -> {
             try (var index = new LineIndex.AnyOrder(staged, count())) {
-                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, ids, index);
+                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index);
             }
         });
         if (oddities > SHOWN_ODDITIES) note.accept("results: and " + (oddities - SHOWN_ODDITIES) + " more such lines");
@@ -72,20 +72,20 @@ final class Answers {
         return ids;
     }
 
-    private void scan(int file, Map<String, Long> ids, LineIndex.AnyOrder index) throws IOException {
+    private void scan(int file, LineIndex.AnyOrder index) throws IOException {
         var path = file(file);
         if (!Files.exists(path)) return;
         try (var lines = new Lines(Files.newInputStream(path))) {
             while (lines.advance())
-                if (!lines.isBlank()) join(file, path, lines, ids, index);
+                if (!lines.isBlank()) join(file, path, lines, index);
         }
     }
 
     /** Finds the request that a line answers. */
-    private void join(int file, Path path, Lines lines, Map<String, Long> ids, LineIndex.AnyOrder index) {
+    private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index) {
         var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
         var id = line.path("custom_id").asText("");
-        long request = ids == null ? ownId(id) : ids.getOrDefault(id, -1L);
+        long request = request(id);
         if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
         else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
         else if (!index.put(request, file, lines.length(), lines.start()))
@@ -95,6 +95,13 @@ final class Answers {
     private void odd(Path path, Lines lines, String what) {
         if (oddities++ < SHOWN_ODDITIES)
             note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+    }
+
+    /** Returns the request of an id, or -1 if that was never asked. */
+    private long request(String id) {
+        if (manifest().ownIds()) return ownId(id);
+        if (ids == null) ids = idsOfTheFile();
+        return ids.getOrDefault(id, -1L);
     }
 
     private long ownId(String id) {

@@ -134,7 +134,8 @@ class PreviewTest {
     }
 
     @Test void aRetryOfWhichNothingIsHereMayStillAnswer() {
-        server.loseLine("request-1").claimCounts(2, 1, 0);
+        var expired = "{\"custom_id\":\"request-1\",\"response\":null,\"error\":{\"code\":\"batch_expired\"}}";
+        server.rewrite(lines -> lines.stream().map(line -> line.contains("request-1\"") ? expired : line).toList());
         var first = ask("a", "b").submit().results();
         var before = ask("a", "b", "c").preview(0).estimate();
         server.pause();
