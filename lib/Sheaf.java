@@ -450,6 +450,13 @@ public final class Sheaf extends Vocabulary {
             return with(s -> s.repairs = rounds);
         }
 
+        /**
+         * Returns a draft whose {@link Batch#results} also send again, and pay for, what is missing, even where its
+         * answer may be in a file that has not come, or not whole: each request once, whatever earlier runs have sent
+         * of them. If not called, only {@link Results#retry} does.
+         */
+        public Draft resendMissing() { return with(s -> s.resendsMissing = true); }
+
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return with(s -> s.quiet = true); }
 
@@ -777,7 +784,7 @@ public final class Sheaf extends Vocabulary {
             }
             await();
             if (!state.isKept()) Preparation.adopt(watch);
-            var repair = new Repair(watch, settings.repairs, Provider::connection, resend ->
+            var repair = new Repair(watch, settings, Provider::connection, resend ->
                 new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
             return written == null ? new Results(provider, exchanges) : new Results(provider, exchanges, written);
@@ -854,7 +861,8 @@ public final class Sheaf extends Vocabulary {
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
          * whatever their outcome. Settings of the request body can be given anew; ids follow from the first,
-         * {@code request-17-r2}.
+         * {@code request-17-r2}. The same requests are paid once; others that were chosen are another draft, though some
+         * were sent again before: {@link Draft#repair} and {@link Draft#resendMissing} send only the rest.
          * @throws IllegalStateException if there is none
          */
         public Draft retry() {

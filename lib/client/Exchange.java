@@ -102,6 +102,12 @@ final class Exchange {
     /** Whether its answer may be in a file that has not come, or not whole: only retry() pays for that again. */
     boolean mayBeAnswered() { return !ok() && attempts.stream().anyMatch(Attempt::mayBeAnswered); }
 
+    /** Whether it is missing, and was not sent again for that yet. */
+    boolean isMissingOnce() {
+        return outcome() == Outcome.MISSING
+            && attempts.stream().filter(attempt -> attempt.outcome() == Outcome.MISSING).count() == 1;
+    }
+
     String text() {
         if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome() + ": " + error());
         return rawText();

@@ -10,12 +10,14 @@ import java.util.stream.LongStream;
 import sheaf.Vocabulary.BatchException;
 
 /**
- * Sends again what surely failed in a batch and may end better, each request up to so many times. What earlier runs or
- * other processes have sent again counts: it is gone on with, waited for, and not sent anew.
+ * Sends again what surely failed in a batch and may end better, each request up to so many times, and what is missing
+ * once, if that is wanted. What earlier runs or other processes have sent again counts: it is gone on with, waited for,
+ * and not sent anew.
  */
 final class Repair {
     private final Watch watch;                                 // of the batch
     private final int rounds;
+    private final boolean resendsMissing;                      // also what may be answered
     private final Function<Manifest.Address, Connection> connect;
     private final Function<Settings, Watch> submit;
     private final Map<String, Exchanges> retries = new LinkedHashMap<>();      // that are over, by folder
@@ -26,26 +28,28 @@ final class Repair {
      * @param connect finds the provider of a retry, which may be another one
      * @param submit submits a draft of these settings
      */
-    Repair(Watch watch, int rounds, Function<Manifest.Address, Connection> connect, Function<Settings, Watch> submit) {
+    Repair(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect, Function<Settings, Watch> submit) {
         this.watch = watch;
-        this.rounds = rounds;
+        this.rounds = settings.repairs;
+        this.resendsMissing = settings.resendsMissing;
         this.connect = connect;
         this.submit = submit;
     }
 
     /** Returns these with what came of all that was sent again. */
     Exchanges of(Exchanges first) {
-        if (rounds == 0) return first;
+        if (rounds == 0 && !resendsMissing) return first;
         failed = first.failed();
         try {
             for (int round = 1; round <= rounds; )
                 if (isDone(round, first)) round++;
+            for (boolean isOver = !resendsMissing; !isOver; ) isOver = isMissingResent(first);
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
             watch.note("repair: " + e.getMessage());       // what was answered before is not lost for it
         }
         long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
-        if (unsure > 0)
+        if (unsure > 0 && !resendsMissing)
             watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
                 + "what may be answered is not paid again; run again, or pay for it anew by retry()");
         return retries.values().stream().reduce(first, Exchanges::mergeSame);
@@ -55,9 +59,19 @@ final class Repair {
     private boolean isDone(int round, Exchanges first) {
         kept(first).forEach(this::goOn);
         var due = failed.filtered(exchange -> !exchange.mayBeAnswered() && exchange.retries() == round - 1, "due");
-        var repairable = due.filtered(Exchange::isRepairable, "repair");
-        if (repairable.size() == 0) return true;
-        var sent = sent(first, repairable.resend(due, "repair " + round + " of " + rounds, true));
+        return isSent(first, due.filtered(Exchange::isRepairable, "repair"), due, "repair " + round + " of " + rounds);
+    }
+
+    /** Sends what is missing and was missing only once; not if others sent of it meanwhile. */
+    private boolean isMissingResent(Exchanges first) {
+        kept(first).forEach(this::goOn);
+        var missing = failed.filtered(Exchange::isMissingOnce, "missing");
+        return isSent(first, missing, missing, "retry");
+    }
+
+    private boolean isSent(Exchanges first, Exchanges chosen, Exchanges due, String word) {
+        if (chosen.size() == 0) return true;
+        var sent = sent(first, chosen.resend(due, word, true));
         if (sent != null) collect(sent);
         return sent != null;
     }

@@ -52,6 +52,7 @@ final class Settings implements Cloneable {
     Resend resend;                                        // requests that are sent once more, instead of prompts
     String note = "";                                     // said when it is submitted
     int repairs;
+    boolean resendsMissing;
     boolean quiet;
 
     Settings with(Consumer<Settings> change) {

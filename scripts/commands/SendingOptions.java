@@ -6,7 +6,6 @@ import java.util.Set;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
-import sheaf.Sheaf.Results;
 import sheaf.Vocabulary.Outcome;
 
 /** Which requests are sent, how often, and under which name. */
@@ -25,13 +24,8 @@ final class SendingOptions {
 
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
+        if (resendMissing) draft = draft.resendMissing();
         return repairs() ? draft.repair(repair) : draft;
-    }
-
-    /** Returns these with what came of what was missing, if that is wanted: the same command pays for it once. */
-    Results resent(Results results) {
-        return resendMissing && results.counts().containsKey(Outcome.MISSING)
-            ? results.merge(results.only(Outcome.MISSING).retry().submit().results()) : results;
     }
 
     /** Returns the options not yet given that may help such failures, as the end of a sentence. */

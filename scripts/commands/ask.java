@@ -108,7 +108,7 @@ class ask implements Callable<Integer> {
         output.checkOwner(draft::checkOutput);
         var batch = draft.submit();
         isSent = true;
-        return write(sending.resent(batch.results()));
+        return write(batch.results());
     }
 
     private void checkPrompts() {

@@ -248,6 +248,35 @@ class LaterRepairTest {
         assertPaid(Map.of("a", 2, "b", 1, "c", 1));
     }
 
+    @Test void aRepairWhoseAnswerIsMissingIsSentAgainOnceByTheWordForIt() {
+        failures.put("a", 1);
+        ask("a", "b").repair(1).submit().results();
+        var repair = kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow();
+        cuts.put("GET /v1/files/" + repair.parts().get(0).outputFileId() + "/content", 0);
+        forgetAnswers(repair);
+
+        assertEquals(1, failed(ask("a", "b").repair(1)));
+        assertEquals(0, failed(ask("a", "b").repair(1).resendMissing()));
+        assertEquals(0, failed(ask("a", "b").repair(1).resendMissing()));
+
+        assertPaid(Map.of("a", 3, "b", 1));
+    }
+
+    @Test void whatIsMissingOfWhatWasResentAsMissingIsNotPaidAThirdTime() {
+        var batch = ask("a", "b").submit().await();
+        cuts.put("GET /v1/files/" + batch.parts().get(0).outputFileId() + "/content", 0);
+        ask("a", "b").resendMissing().submit().results();
+        var retry = kept().stream().filter(kept -> kept.name().endsWith("-retry")).findFirst().orElseThrow();
+        cuts.put("GET /v1/files/" + retry.parts().get(0).outputFileId() + "/content", 0);
+        forgetAnswers(retry);
+
+        assertEquals(2, failed(ask("a", "b").resendMissing()));
+        cuts.clear();
+        assertEquals(0, failed(ask("a", "b").resendMissing()));
+
+        assertPaid(Map.of("a", 2, "b", 2));
+    }
+
     /** Of the error file of the only part only so many lines come from now on. */
     private void cutErrors(Batch batch, int lines) {
         var file = "/files/" + batch.await().parts().get(0).errorFileId() + "/content";

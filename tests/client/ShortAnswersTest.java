@@ -8,6 +8,8 @@ import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collections;
@@ -21,6 +23,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf.Data;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
@@ -108,8 +112,29 @@ class ShortAnswersTest {
         assertEquals(1, batchesThere());
     }
 
-    @Test void isToldByItsRequestsWhereNothingIsCounted() {
-        server.claimCounts(0, 0, 0);
+    @Test void isNotMadeUpForByALineThatAnswersWhatWasNeverAsked() {
+        server.rewrite(lines -> lines.stream().map(line -> line.replace("\"request-2\"", "\"request-99\"")).toList());
+
+        assertEquals(1, missing(draft().repair(1)));
+
+        assertEquals(1, batchesThere());
+    }
+
+    @Test void isNotMadeUpForByAStrangersLineToAFileOfRequests(@TempDir Path folder) throws IOException {
+        var line = "{\"custom_id\":\"%s\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"echo\","
+            + "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}}\n";
+        var file = Files.writeString(folder.resolve("own.jsonl"), line.formatted("mine") + line.formatted("yours"));
+        server.rewrite(lines -> lines.stream().map(said -> said.replace("\"yours\"", "\"theirs\"")).toList());
+
+        assertEquals(1, missing(batch().provider(provider()).requests(file).repair(1)));
+
+        assertEquals(1, batchesThere());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, ROWS})
+    void isToldByItsRequestsWhereNoAnswersAreCounted(int total) {
+        server.claimCounts(total, 0, 0);
         cutDownloads(FIRST_LOOK);
 
         assertEquals(ROWS - 5, missing(draft().repair(2)));
@@ -124,7 +149,7 @@ class ShortAnswersTest {
         var ended = (ObjectNode) client.finishedBatch(id);
         ended.put("status", "expired").remove("request_counts");
         var file = "/files/" + ended.get("output_file_id").asText() + "/content";
-        int fifth = fifth(client.get(file).body());
+        int fifth = end(5, client.get(file).body());
         var isCut = new AtomicBoolean(true);
         server.onEvery(request -> {
             if (request.equals("GET /v1/batches/" + id)) return Fault.status(200).body(ended.toString());
@@ -154,6 +179,29 @@ class ShortAnswersTest {
         assertEquals(2 * ROWS, larger.submit().results().succeeded().size());
     }
 
+    @Test void isPaidForAgainOnceByTheWordForItThoughMoreOfItComes() {
+        cutDownloads(FIRST_LOOK);
+        assertEquals(0, missing(draft().resendMissing()));
+        assertEquals(ROWS + 15, requestsPaid());
+        cutDownloads(LATER_LOOK, 10);
+
+        assertEquals(0, missing(draft().resendMissing()));
+        assertEquals(0, missing(draft().resendMissing().repair(1)));
+
+        assertEquals(ROWS + 15, requestsPaid());
+    }
+
+    @Test void isPaidForAgainOnlyAsFarAsNoRetryByHandDid() {
+        cutDownloads(FIRST_LOOK);
+        draft().submit().results().only(Outcome.MISSING).by(result -> result.customId().length())
+            .get("request-6".length()).retry().submit();
+        cutDownloads(LATER_LOOK);
+
+        assertEquals(0, missing(draft().resendMissing()));
+
+        assertEquals(ROWS + 4 + 11, requestsPaid());
+    }
+
     @Test void saysWhatItIs() {
         cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
@@ -169,16 +217,31 @@ class ShortAnswersTest {
         assertEquals(List.of(), provider().leftovers(Duration.ofSeconds(-10)));
     }
 
-    private void cutDownloads(int times) {
+    /** A process that was killed while it fetched a file, or fetched it anew, has left what had come. */
+    @ParameterizedTest
+    @ValueSource(strings = {".part-1.output.jsonl.01234567.partial", "..part-1.output.jsonl.anew.01234567.partial",
+        ".part-1.output.jsonl.anew"})
+    void whatAKilledProcessLeftIsSweptUpOnceAllIsHere(String leftover) throws IOException {
+        var folder = draft().submit().await().folder();
+        Files.writeString(folder.resolve(leftover), "half a li");
+
+        assertEquals(0, missing(draft()));
+
+        assertTrue(Files.notExists(folder.resolve(leftover)));
+    }
+
+    private void cutDownloads(int times) { cutDownloads(times, 5); }
+
+    private void cutDownloads(int times, int lines) {
         var first = draft().submit().await();
         var whole = client.get("/files/" + first.parts().get(0).outputFileId() + "/content").body();
         server.on("GET /v1/files/*/content",
-            Collections.nCopies(times, Fault.shortened(fifth(whole))).toArray(Fault[]::new));
+            Collections.nCopies(times, Fault.shortened(end(lines, whole))).toArray(Fault[]::new));
     }
 
-    /** Returns where the fifth line of a file ends. */
-    private static int fifth(byte[] file) {
-        return 1 + IntStream.range(0, file.length).filter(i -> file[i] == '\n').skip(4).findFirst().orElseThrow();
+    /** Returns where so many lines of a file end. */
+    private static int end(int lines, byte[] file) {
+        return 1 + IntStream.range(0, file.length).filter(i -> file[i] == '\n').skip(lines - 1).findFirst().orElseThrow();
     }
 
     private Draft draft() {
@@ -190,6 +253,11 @@ class ShortAnswersTest {
 
     private static long missing(Draft draft) {
         return draft.submit().results().counts().getOrDefault(Outcome.MISSING, 0L);
+    }
+
+    private long requestsPaid() {
+        return client.ids("/batches").stream().mapToLong(id ->
+            client.finishedBatch(id).at("/request_counts/total").asLong()).sum();
     }
 
     private int batchesThere() { return client.ids("/batches").size(); }
