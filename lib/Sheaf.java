@@ -861,8 +861,8 @@ public final class Sheaf extends Vocabulary {
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
          * whatever their outcome. Settings of the request body can be given anew; ids follow from the first,
-         * {@code request-17-r2}. The same requests are paid once; others that were chosen are another draft, though some
-         * were sent again before: {@link Draft#repair} and {@link Draft#resendMissing} send only the rest.
+         * {@code request-17-r2}. The same choice is paid once; another one is another draft, and pays again for those
+         * that both hold. {@link Draft#repair} and {@link Draft#resendMissing} send only what was not sent again yet.
          * @throws IllegalStateException if there is none
          */
         public Draft retry() {

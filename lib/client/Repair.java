@@ -28,7 +28,8 @@ final class Repair {
      * @param connect finds the provider of a retry, which may be another one
      * @param submit submits a draft of these settings
      */
-    Repair(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect, Function<Settings, Watch> submit) {
+    Repair(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect,
+           Function<Settings, Watch> submit) {
         this.watch = watch;
         this.rounds = settings.repairs;
         this.resendsMissing = settings.resendsMissing;
@@ -51,7 +52,7 @@ final class Repair {
         long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
         if (unsure > 0 && !resendsMissing)
             watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
-                + "what may be answered is not paid again; run again, or pay for it anew by retry()");
+                + "what may be answered is not paid again; run again, or pay for it anew by resendMissing()");
         return retries.values().stream().reduce(first, Exchanges::mergeSame);
     }
 
@@ -59,7 +60,8 @@ final class Repair {
     private boolean isDone(int round, Exchanges first) {
         kept(first).forEach(this::goOn);
         var due = failed.filtered(exchange -> !exchange.mayBeAnswered() && exchange.retries() == round - 1, "due");
-        return isSent(first, due.filtered(Exchange::isRepairable, "repair"), due, "repair " + round + " of " + rounds);
+        var repairable = due.filtered(Exchange::isRepairable, "repair");
+        return isSent(first, repairable, due, "repair " + round + " of " + rounds);
     }
 
     /** Sends what is missing and was missing only once; not if others sent of it meanwhile. */

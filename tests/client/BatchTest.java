@@ -61,15 +61,14 @@ class BatchTest {
             .results();
 
         assertEquals(List.of(Outcome.SUCCEEDED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.REFUSED, Outcome.ERRORED,
-            Outcome.MISSING,
-            Outcome.INVALID, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
+            Outcome.MISSING, Outcome.INVALID, Outcome.ERRORED), results.stream().map(Result::outcome).toList());
         assertEquals("{succeeded=1, errored=2, invalid=1, truncated=1, refused=2, missing=1}", results.counts()
             .toString());
         assertEquals(8, results.size());
         assertEquals(List.of("", "cut off after 1 tokens; raise maxTokens(...)", "the model declined: no",
             "the model declined: filtered",
             "400 too odd", "its file came with fewer lines than the provider counted; run again, or pay for it "
-                + "anew by retry()", "the answer holds no text",
+                + "anew by resendMissing()", "the answer holds no text",
                 "engine gone"),
             results.stream().map(Result::error).toList());
     }

@@ -89,7 +89,7 @@ class LaterRepairTest {
 
         assertTrue(said.contains("\nrepair 1 of 1: 1 of 1 failed requests\n"), said);
         assertTrue(said.contains("\nrepair: 1 request left out, for not all answers have come and what may be answered "
-            + "is not paid again; run again, or pay for it anew by retry()\n"), said);
+            + "is not paid again; run again, or pay for it anew by resendMissing()\n"), said);
         assertPaid(Map.of("a", 1, "b", 1, "c", 2));
     }
 

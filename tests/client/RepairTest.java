@@ -152,7 +152,7 @@ class RepairTest {
         assertEquals(Map.of(Outcome.MISSING, 2L), missing.counts());
         assertEquals(Map.of(Outcome.EXPIRED, 1L), expired.counts());
         assertEquals(2, sent("POST /v1/batches"));
-        assertEquals("the file of its answer could not be fetched; run again, or pay for it anew by retry()",
+        assertEquals("the file of its answer could not be fetched; run again, or pay for it anew by resendMissing()",
             missing.iterator().next().error());
         assertEquals(2, missing.retry().preview(9).lines().size());
     }

@@ -86,7 +86,7 @@ class ShortAnswersTest {
 
         assertTrue(said.contains("\nrepair 1 of 1: 2 of 2 failed requests\n"), said);
         assertTrue(said.contains("\nrepair: 13 requests left out, for not all answers have come and what may be "
-            + "answered is not paid again; run again, or pay for it anew by retry()\n"), said);
+            + "answered is not paid again; run again, or pay for it anew by resendMissing()\n"), said);
         assertEquals(ROWS, draft().repair(1).submit().results().succeeded().size());
         assertEquals(2, batchesThere());
         assertEquals(2, kept().stream().filter(batch -> batch.name().endsWith("-retry")).findFirst().orElseThrow()
@@ -121,8 +121,8 @@ class ShortAnswersTest {
     }
 
     @Test void isNotMadeUpForByAStrangersLineToAFileOfRequests(@TempDir Path folder) throws IOException {
-        var line = "{\"custom_id\":\"%s\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"echo\","
-            + "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}}\n";
+        var line = "{\"custom_id\":\"%s\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
+            + "\"body\":{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}}\n";
         var file = Files.writeString(folder.resolve("own.jsonl"), line.formatted("mine") + line.formatted("yours"));
         server.rewrite(lines -> lines.stream().map(said -> said.replace("\"yours\"", "\"theirs\"")).toList());
 
@@ -207,7 +207,7 @@ class ShortAnswersTest {
         var results = draft().submit().results();
 
         assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by "
-            + "retry()", results.only(Outcome.MISSING).iterator().next().error());
+            + "resendMissing()", results.only(Outcome.MISSING).iterator().next().error());
     }
 
     @Test void itsFileIsNoLeftover() {
@@ -241,7 +241,8 @@ class ShortAnswersTest {
 
     /** Returns where so many lines of a file end. */
     private static int end(int lines, byte[] file) {
-        return 1 + IntStream.range(0, file.length).filter(i -> file[i] == '\n').skip(lines - 1).findFirst().orElseThrow();
+        var ends = IntStream.range(0, file.length).filter(i -> file[i] == '\n');
+        return 1 + ends.skip(lines - 1).findFirst().orElseThrow();
     }
 
     private Draft draft() {

@@ -243,6 +243,26 @@ class AskTest {
         assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST /v1/batches")).count());
     }
 
+    @Test void whatIsMissingIsPaidAgainOnceThoughMoreOfItsFileComesLater() {
+        file("short.csv", "q\na\nb\nc\n");
+        var given = new String[] {"-m", "echo", "-p", "{{q}}", "-d", at("short.csv"), "-o", at("whole.csv"), "--force",
+            "--resend-missing"};
+        var came = new AtomicInteger();
+        server.onEvery(request -> request.endsWith("/content") && request.endsWith(outputOf(server.requests()))
+            ? BatchServer.Fault.shortened(came.get()) : null);
+        assertEquals(0, ask(given).status());
+        var output = outputOf(server.requests());
+        server.onEvery(request -> null);
+        var whole = new RawClient(server::baseUrl).get(output.replaceFirst("^/v1", "")).body();
+        came.set(new String(whole, StandardCharsets.UTF_8).indexOf('\n') + 1);
+        server.onEvery(request -> request.endsWith(output) ? BatchServer.Fault.shortened(came.get()) : null);
+
+        assertEquals(0, ask(given).status());
+
+        assertTrue(text("whole.csv").contains("\nc,request-3,prompt-1,echo,echo,succeeded,c,"), text("whole.csv"));
+        assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count());
+    }
+
     /** The first file that was asked for: of the first batch. */
     private static String outputOf(List<String> requests) {
         return requests.stream().filter(request -> request.endsWith("/content")).findFirst().orElseThrow()
