@@ -22,6 +22,8 @@ final class SendingOptions {
 
     boolean repairs() { return repair != null; }
 
+    boolean sendsAgain() { return repairs() || resendMissing; }
+
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         if (resendMissing) draft = draft.resendMissing();
