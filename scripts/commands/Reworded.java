@@ -18,7 +18,7 @@ final class Reworded extends PrintStream {
         Map.entry("models\\(\\) lists", "./jbang models lists"),
         Map.entry("choose with provider\\(\"(.*?)\"\\)", "choose with --provider $1"),
         Map.entry("which results\\(\\)\\.retry\\(\\) or repair\\(1\\) sends", "which --repair 1 sends"),
-        Map.entry(", or pay for it anew by retry\\(\\)", ""),
+        Map.entry(", or pay for it anew by resendMissing\\(\\)", ""),
         Map.entry("await it first: batch\\(\"(.*?)\"\\)\\.await\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
         Map.entry("ask for them: batch\\(\"(.*?)\"\\)\\.results\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
