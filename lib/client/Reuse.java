@@ -72,7 +72,7 @@ final class Reuse {
      */
     static void takeOver(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect, Consumer<String> note) throws IOException {
-        var earlier = earlier(settings, provider, connect, true);
+        var earlier = earlier(settings, staging, provider, connect, Optional.of(note));
         if (earlier.isEmpty()) return;
         var name = settings.batchName();
         var all = staging.requests();
@@ -94,23 +94,37 @@ final class Reuse {
      */
     static long leaveOut(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect) throws IOException {
-        var earlier = earlier(settings, provider, connect, false);
+        var earlier = earlier(settings, staging, provider, connect, Optional.empty());
         if (earlier.isEmpty()) return 0;
         var reuse = new Reuse(earlier, staging.requests());
         if (reuse.entries.length > 0) staging.leaveOut(reuse::answer);
         return reuse.unanswered;
     }
 
-    /** Returns the earlier batches of the same provider and name, oldest first. */
-    private static List<Earlier> earlier(Settings settings, Connection provider,
-                                         Function<Manifest.Address, Connection> connect, boolean mayAsk) {
+    /**
+     * Returns the earlier batches of the same provider and name that ran or may have, oldest first.
+     * @param note told what is waited for; empty: only what is on this disk counts
+     */
+    private static List<Earlier> earlier(Settings settings, Staging staging, Connection provider,
+                                         Function<Manifest.Address, Connection> connect,
+                                         Optional<Consumer<String>> note) {
         if (settings.resend != null || !settings.isNamed()) return List.of();
         var names = Stream.concat(Stream.of(settings.batchName()), settings.formerName().stream()).toList();
         var kept = Journal.all().toList();
         return kept.stream()
-            .filter(journal -> names.stream().anyMatch(name -> journal.wasSubmittedAs(name, provider)))
+            .filter(journal -> names.stream().anyMatch(name -> journal.wasMadeAs(name, provider)))
+            .filter(journal -> !journal.dir().equals(staging.folder(journal.name())))     // this one, at work elsewhere
+            .filter(journal -> journal.mayHaveRun() || note.isPresent() && hasBegunMeanwhile(journal, note.get()))
             .sorted(Comparator.comparing(Journal::submittedAt))
-            .map(journal -> new Earlier(journal, provider, kept, connect, mayAsk)).toList();
+            .map(journal -> new Earlier(journal, provider, kept, connect, note.isPresent())).toList();
+    }
+
+    /** Whether a process that is at work on it, which is waited for, creates something. */
+    private static boolean hasBegunMeanwhile(Journal journal, Consumer<String> note) {
+        try (var lock = FolderLock.on(journal.dir(), note)) {
+            journal.reload();
+            return journal.mayHaveRun();
+        }
     }
 
     private static long hash(String body) { return Json.Digest.hash(body) >>> NUMBER_BITS; }
