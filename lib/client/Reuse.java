@@ -27,7 +27,6 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Vocabulary.BatchException;
 
 /**
  * Takes over what earlier batches of the same provider and name have answered already: the answer to the same request,
@@ -236,24 +235,16 @@ final class Reuse {
             retries.forEach(this::checkEnded);
         }
 
+        /** A provider forgets batches, and a local server may have been started anew on an empty store. */
         private void checkEnded(Watch watch) {
-            if (!isThere(watch) || watch.state().status().isTerminal()) return;
+            var gone = watch.refreshWhatIsThere();
+            if (!gone.isEmpty()) forgotten.add(watch.state().journal().dir());
+            if (watch.state().parts().stream().allMatch(part -> part.status().isTerminal()
+                || gone.contains(part.number()))) return;
             var name = watch.state().journal().folderName();
             throw new IllegalStateException("submit: " + name + " is still " + watch.state().status() + " and has "
                 + count(wanted, "request") + " of these; await it first: batch(\"" + name
                 + "\").await(), or ask anew under another name(...)");
-        }
-
-        /** A provider forgets batches, and a local server may have been started anew on an empty store. */
-        private boolean isThere(Watch watch) {
-            try {
-                watch.refresh("submit");
-                return true;
-            } catch (BatchException e) {
-                if (e.status() != 404) throw e;
-                forgotten.add(watch.state().journal().dir());
-                return false;
-            }
         }
 
         /** Whether a file that has not come, or not whole, may answer it. */

@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -67,15 +68,57 @@ final class Submission {
 
     private void forgetWhatIsGone() {
         var collected = journal.collected().map(Part::number).collect(Collectors.toSet());
-        journal.parts().toList().forEach(part -> {
-            if (part.id().isEmpty() || collected.contains(part.number())) return;
-            try {
-                api.retrieve("submit", part.id());
-            } catch (BatchException e) {
-                if (e.status() != 404) throw e;
-                forget(part.number());
-            }
-        });
+        var asked = journal.parts().filter(part -> !part.id().isEmpty() && !collected.contains(part.number())).toList();
+        var there = there(asked);
+        asked.stream().map(Part::number).filter(part -> !there.containsKey(part)).forEach(this::forget);
+    }
+
+    /**
+     * Returns these parts as their provider shows them, by number, without those that it surely has no more: it may
+     * show a batch late, so one is gone only if it says so several times and its list lacks that batch too.
+     */
+    Map<Integer, JsonNode> there(List<Part> parts) {
+        var there = new HashMap<Integer, JsonNode>();
+        var retry = Retry.ofLooks(provider.isLocal());
+        for (int look = 1; look <= LOOKS && there.size() < parts.size(); look++) {
+            if (look > 1) Retry.sleep("submit", retry.next(Duration.ZERO));
+            for (var part : parts)
+                if (!there.containsKey(part.number())) retrieved(part).ifPresent(b -> there.put(part.number(), b));
+        }
+        if (there.size() < parts.size()) addListed(parts, there);
+        return there;
+    }
+
+    private Optional<JsonNode> retrieved(Part part) {
+        try {
+            return Optional.of(api.retrieve("submit", part.id()));
+        } catch (BatchException e) {
+            if (e.status() != 404) throw e;
+            return Optional.empty();
+        }
+    }
+
+    private void addListed(List<Part> parts, Map<Integer, JsonNode> there) {
+        var recent = recentBatches();
+        for (var part : parts) {
+            if (there.containsKey(part.number())) continue;
+            recent.items().stream().filter(batch -> batch.path("id").asText().equals(part.id())).findFirst()
+                .ifPresentOrElse(batch -> there.put(part.number(), batch), () -> checkReach(recent, part));
+        }
+    }
+
+    /** A list that breaks off before a batch was made does not say that it is gone. */
+    private void checkReach(BatchApi.Listed recent, Part part) {
+        if (recent.isWhole() || isBefore(recent, Json.instant(part.json().path("created_at")))) return;
+        throw new IllegalStateException("submit: " + provider.label() + " shows no batch " + part.id() + ", and lists "
+            + "only " + recent.items().size() + " batches, so it may be there unseen; if it is gone for good, delete "
+            + journal.shortPath() + " and run again");
+    }
+
+    /** Whether a list goes back beyond this instant. */
+    private static boolean isBefore(BatchApi.Listed recent, Optional<Instant> instant) {
+        return instant.isPresent() && recent.items().stream()
+            .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(instant.get()::isAfter);
     }
 
     /** Returns the last round of each request that a retry has sent, by its first id. */
@@ -130,10 +173,10 @@ final class Submission {
         return created;
     }
 
-    /** @throws BatchException if it is no final refusal, or nothing else of the batch runs */
+    /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
     private void endRefused(int part, BatchException e) {
         boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
-        if (!e.isFinal() || !othersRun) throw e;
+        if (!e.isFinal() || !othersRun || journal.isCreateUnsure(part)) throw e;
         journal.ended(part, refusal(e));
     }
 
@@ -216,21 +259,26 @@ final class Submission {
     }
 
     /**
-     * Creates the batch of a part. After an answer that said 5xx the list is searched until a late batch would have
+     * Creates the batch of a part, when its file is ready for it. After an answer that said 5xx the list is searched until a late batch would have
      * shown, and then the same is sent again; after one that never came that is left to the next run.
      */
     private JsonNode createBatch(int part) {
+        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
+        file.awaitProcessed();
+        saysNoMore |= file.isUploaded();
+        provider.checkEngine("submit");
         boolean isKeyUsed = journal.isCreateUnsure(part);
         if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
             try {
-                var batch = sendCreate(part);
+                var batch = file.whenReady(() -> sendCreate(part));
                 if (!isKeyUsed || Part.of(part, batch).hasRun()) return batch;
                 startKeyAnew(part, batch);
                 isKeyUsed = false;
             } catch (UncheckedIOException | BatchException e) {
+                boolean mayBeThere = isKeyUsed && api.honoursKeys();    // else it was looked for until it is too late
+                boolean isFirst = attempt == 1 && !mayBeThere && !isConflict(e);
                 isKeyUsed = true;
-                boolean isFirst = attempt == 1 && !isConflict(e);      // so there is none of an earlier attempt
                 if (madeNoBatch(e) && isFirst) journal.notCreated(part, "");
                 if (madeNoBatch(e)) throw e;
                 var late = searchAfter(e, part);
@@ -250,15 +298,12 @@ final class Submission {
         return journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
     }
 
-    /** Sends one create, when the file is ready for it. */
+    /** Sends one create. */
     private JsonNode sendCreate(int part) {
         var pairs = new TreeMap<>(journal.manifest().metadata());
         pairs.put(Settings.METADATA_KEY, journal.createKey(part));
-        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
-        var batch = file.whenReady(() -> api.create(journal.fileId(part), journal.manifest().endpoint(),
-            journal.manifest().completionWindow(), pairs, journal.createKey(part)));
-        saysNoMore |= file.isUploaded();
-        return batch;
+        return api.create(journal.fileId(part), journal.manifest().endpoint(), journal.manifest().completionWindow(),
+            pairs, journal.createKey(part));
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
@@ -350,10 +395,7 @@ final class Submission {
 
     /** A list that breaks off before the file's upload does not say that no batch was made of it. */
     private void checkReach(BatchApi.Listed recent, int part) {
-        var uploaded = journal.uploadedAt(part);
-        boolean reachesBack = uploaded.isPresent() && recent.items().stream()
-            .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
-        if (!recent.isWhole() && !reachesBack)
+        if (!recent.isWhole() && !isBefore(recent, journal.uploadedAt(part)))
             throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
                 + provider.label() + " lists only " + recent.items().size() + " batches, so it may be there unseen;"
                 + " look there: batch(\"its id\") takes it; if there is none, delete " + journal.shortPath()
