@@ -116,14 +116,13 @@ final class UploadedFile {
 
     /** Whether a create was refused because its file is not ready yet. */
     static boolean isEarly(BatchException e) {
-        return isOfAFile(e)
-            && (EARLY_CODE.matcher(e.code()).matches() || EARLY.matcher(said(e)).find());
+        return isOfAFile(e) && (EARLY_CODE.matcher(e.code()).matches() || EARLY.matcher(said(e)).find());
     }
 
-    /** Whether it may be for the file; a conflict may be one of batches, so it has to name the file apart from words. */
+    /** Whether it may be for the file; a conflict may be one of batches, whatever its words name. */
     private static boolean isOfAFile(BatchException e) {
-        return e.status() == CONFLICT ? FILE_FIELDS.contains(e.param()) || e.code().toLowerCase(Locale.ROOT)
-            .contains("file") : OF_A_FILE.contains(e.status());
+        boolean namesIt = FILE_FIELDS.contains(e.param()) || e.code().toLowerCase(Locale.ROOT).contains("file");
+        return OF_A_FILE.contains(e.status()) || e.status() == CONFLICT && namesIt;
     }
 
     /** Without the address, which may name anything. */

@@ -116,7 +116,7 @@ final class Watch {
     Set<Integer> refreshWhatIsThere() {
         recallUploaded();
         var going = state.parts().stream().filter(Part::isGoing).toList();
-        var there = submission().there(going);
+        var there = submission().search().there(going);
         there.forEach((part, batch) -> rememberEnd(Part.of(part, batch)));
         return going.stream().map(Part::number).filter(part -> !there.containsKey(part)).collect(Collectors.toSet());
     }
@@ -157,7 +157,7 @@ final class Watch {
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
             journal.reload();
             boolean isSeenTo = !journal.part(part.number()).id().equals(part.id());   // by another process
-            if (!isSeenTo) submission().forgetListed(part.number());
+            if (!isSeenTo) submission().search().forgetListed(part.number());
             if (!isSeenTo) journal.notCreated(part.number(), part.id());
         }
         state.remember(journal.part(part.number()));

@@ -121,11 +121,11 @@ class PaidOnceTest {
             var batch = ask(server.baseUrl(), 5).submit();
             var others = Fault.status(200).body("{\"data\": [" + IntStream.range(0, 20).mapToObj(n ->
                 "{\"id\": \"batch-" + n + "\", \"created_at\": 4000000000}").collect(joining(",")) + "]}");
-            server.onEvery(request -> request.equals("GET /v1/batches/" + batch.id()) ? Fault.status(404)
-                : request.equals("GET /v1/batches") ? others : null);
+            server.onEvery(Map.of("GET /v1/batches", others, "GET /v1/batches/" + batch.id(), Fault.status(404))::get);
 
-            assertEquals("submit: " + server.baseUrl() + " shows no batch " + batch.id() + ", and lists only 20 batches,"
-                + " so it may be there unseen; if it is gone for good, delete " + batch.folder() + " and run again",
+            assertEquals("submit: " + server.baseUrl() + " shows no batch " + batch.id() + ", and lists only 20 "
+                + "batches, so it may be there unseen; if it is gone for good, delete " + batch.folder()
+                + " and run again",
                 assertThrows(IllegalStateException.class, ask(server.baseUrl(), 30)::submit).getMessage());
         }
     }

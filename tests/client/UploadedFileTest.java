@@ -118,7 +118,8 @@ class UploadedFileTest {
 
     @ParameterizedTest
     @CsvSource({"404, model_not_found, no such model", "404, '', The model gpt-x does not exist",
-        "404, unknown_url, no route", "400, invalid_value, no such window", "409, '', A batch for this file is still in progress"})
+        "404, unknown_url, no route", "400, invalid_value, no such window",
+        "409, '', A batch for this file is still in progress"})
     void aCreateThatIsRefusedForAnythingElseIsNot(int status, String code, String message) {
         scripted.on("POST /batches", refusal(status, code, message), GuideTest.CREATED);
 
