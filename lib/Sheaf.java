@@ -493,7 +493,7 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Returns the first request lines, exactly as they would be sent, and what submitting all of them would send.
-         * It reads all rows, sends nothing and asks nobody: of earlier batches what is under {@code ~/.sheaf} counts.
+         * It reads all rows and sends nothing: of earlier batches what is under {@code ~/.sheaf} counts.
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
         public Preview preview(int n) {
@@ -779,10 +779,13 @@ public final class Sheaf extends Vocabulary {
             await();
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings.repairs, Provider::connection, resend ->
-                new Draft(provider, resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+                new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
-            return written == null ? new Results(provider, exchanges) : new Results(provider, exchanges, written);
+            return written == null ? new Results(there(), exchanges) : new Results(there(), exchanges, written);
         }
+
+        /** Returns the provider where it answers now: its server may have moved. */
+        private Provider there() { return provider.at(state.provider().baseUrl()); }
 
         @Override public String toString() { return "Batch[" + watch.report().describe() + " " + state.counts() + "]"; }
     }
@@ -1175,6 +1178,8 @@ public final class Sheaf extends Vocabulary {
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
 
+        private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect); }
+
         /** Returns a copy whose key is in this environment variable. */
         public Provider keyVariable(String variable) { return new Provider(name, baseUrl, variable, limits, dialect); }
 
@@ -1274,7 +1279,7 @@ public final class Sheaf extends Vocabulary {
         private static Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))
-                .map(now -> now.connection().expecting(identity, null)).orElse(null);
+                .map(now -> now.connection().expecting(identity, null)).filter(Connection::mayTell).orElse(null);
             return of(address).connection().expecting(identity, identity.isTold() ? elsewhere : null);
         }
 

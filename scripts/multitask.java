@@ -18,6 +18,7 @@ class Multitask {
             .prompts(templates("sentiment", "translation", "summary", "topic", "keywords"), json("data/articles.json"))
             .maxTokens(200)
             .options(args)
+            .checkOutput("multitask.csv")                      // before anything is paid
             .submit()
             .await()
             .results();

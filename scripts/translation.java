@@ -14,6 +14,7 @@ class Translation {
             .prompts(template("translation"), csv("data/phrases.csv"))
             .maxTokens(200)
             .options(args)
+            .checkOutput("translations.csv")                   // before anything is paid
             .submit()
             .await()
             .results()

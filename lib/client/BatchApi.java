@@ -45,8 +45,8 @@ final class BatchApi {
     private boolean isAsExpected() {
         try {
             meet("batch");
-            return connection.identity().isTold();
-        } catch (BatchException | UncheckedIOException anotherOrNobody) {
+            return connection.hasTold();
+        } catch (BatchException | UncheckedIOException | IllegalStateException anotherOrNobodyOrNoKey) {
             return false;
         }
     }
@@ -63,7 +63,8 @@ final class BatchApi {
             patiently(() -> connection.call(step, "GET", "/models",
                 () -> connection.client().models().withRawResponse().list()));
         } catch (BatchException noList) {                     // who it is stands in any answer to who has its key
-            if (noList.status() == 0 || connection.identity().isHalfTold()) throw noList;
+            boolean isStrange = noList.status() == Connection.STRANGER || connection.identity().isHalfTold();
+            if (isStrange || Retry.isTransient(noList) && !isNoRoute(noList)) throw noList;
         }
         connection.hold(connection.identity());
     }

@@ -11,13 +11,16 @@ import sheaf.Vocabulary.Status;
 
 /** What is known of a batch without asking anybody: its parts as last seen, and its journal if it is kept. */
 final class BatchState {
-    private final Connection provider;
     private final List<Part> parts = new ArrayList<>();
+    private Connection provider;
     private Journal journal;                   // null until needed, for a batch that was not submitted from here
 
     BatchState(Connection provider) { this.provider = provider; }
 
     Connection provider() { return provider; }
+
+    /** Its server has moved: it is reached there from now on. */
+    void moveTo(Connection provider) { this.provider = provider; }
 
     /** Returns its journal; null if it was not submitted from here. */
     Journal journal() { return journal; }

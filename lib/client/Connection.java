@@ -44,6 +44,8 @@ final class Connection {
     /** The whole of a large file may take long; a silent peer may not. */
     private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
         .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+    /** HTTP's status for a request that came to a server which cannot answer it: 421 Misdirected Request. */
+    static final int STRANGER = 421;
     private static final MediaType JSON = MediaType.get("application/json");
     private static final long LONGEST_ERROR = 100_000;     // bytes
     private final String name;
@@ -111,7 +113,10 @@ final class Connection {
         return told == null ? Identity.UNTOLD : told;
     }
 
-    /** Holds it to what it said, or says nothing of itself: another one behind its URL is a stranger. */
+    /** Whether an answer of this connection has said who it is. */
+    boolean hasTold() { return told != null && told.isTold(); }
+
+    /** Holds it to what it said, or to saying nothing: another one behind its URL is a stranger. */
     void hold(Identity identity) { expected = identity; }
 
     /** Whether it may be a server of ours: those are on this machine, or without TLS in a network of one's own. */
@@ -216,19 +221,28 @@ final class Connection {
     /** A stranger's answer is none: what it lacks may be at the server that was asked. A proxy's 5xx says nothing. */
     private void hear(String step, int status, Headers headers) {
         var now = Identity.of(headers);
-        if (!now.isTold() && (status >= 500 || status == 429)) return;
+        if (!mayTell() || !now.isTold() && (status >= 500 || status == 429)) return;
         told = now;
-        if (expected != null && !now.hasStoreOf(expected))
-            throw new BatchException(step + ": another server answers at " + baseUrl + " now (" + now + ") than the "
-                + "one that was asked before (" + expected + "); start that one, or set OPENAI_BASE_URL to where it "
-                + "listens", "", "");
+        if (expected == null || now.hasStoreOf(expected)) return;
+        var answering = now.isTold() ? "another server (" + now + ")" : "one that does not say who it is";
+        var asked = expected.isTold() ? "the server that was asked before (" + expected + "); start that one"
+            : "the one that was asked before, which said nothing of itself; start that one";
+        throw new BatchException(step + ": " + baseUrl + " is answered by " + answering + ", and not by " + asked
+            + ", or set OPENAI_BASE_URL to where it listens", STRANGER, "", "");
+    }
+
+    /** Returns what answers behind its server now, if that is not what it was. */
+    Optional<String> otherEngine() {
+        boolean isKnown = expected != null && told != null && !told.isHalfTold();
+        return isKnown && !told.engine().equals(expected.engine()) ? Optional.of(told.engine()) : Optional.empty();
     }
 
     /** Fails if what answers behind its server is not what it was: those who wait for its answers would get others. */
     void checkEngine(String step) {
-        if (expected == null || told == null || told.isHalfTold() || told.engine().equals(expected.engine())) return;
-        throw new BatchException(step + ": " + told.engine() + " answers at " + baseUrl + " now, and this batch was "
-            + "begun with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
+        otherEngine().ifPresent(other -> {
+            throw new BatchException(step + ": " + other + " answers at " + baseUrl + " now, and this batch was begun "
+                + "with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
+        });
     }
 
     private BatchException refused(String call, String path, OpenAIServiceException e) {

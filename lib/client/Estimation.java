@@ -1,6 +1,7 @@
 package sheaf;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -10,11 +11,13 @@ import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Estimate;
 
 /**
  * What submitting a draft would send: it is expanded and cut into parts by the same way, in a folder that goes at once.
- * Nothing is sent, and nobody is asked: what was sent and answered before is what this disk knows.
+ * Nothing is sent, and a server on this machine is only asked who it is: what was sent and answered before is what this
+ * disk knows.
  */
 final class Estimation {
     private final Settings settings;
@@ -29,8 +32,16 @@ final class Estimation {
         this.provider = provider;
         this.isChosen = isChosen;
         this.connect = connect;
-        if (isChosen && provider.mayTell()) Journal.lastAt(provider.baseUrl())
-            .ifPresent(last -> provider.hold(last.manifest().provider().identity()));
+        if (isChosen && provider.isLocal()) meet();
+    }
+
+    /** Which server of this machine it is decides what was answered before; who is not there is who always was. */
+    private void meet() {
+        try {
+            new BatchApi(provider).meet("preview");
+        } catch (BatchException | UncheckedIOException notToBeHad) {
+            Journal.metAt(provider.baseUrl()).ifPresent(provider::hold);
+        }
     }
 
     /**

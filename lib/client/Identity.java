@@ -27,7 +27,7 @@ record Identity(String store, String engine) {
     boolean hasStoreOf(Identity other) { return store.equals(other.store); }
 
     @Override public String toString() {
-        return isTold() ? "store " + store.substring(0, Math.min(8, store.length())) + ", " + engine
-            : "no server of Sheaf's";
+        var shortened = "store " + store.substring(0, Math.min(8, store.length()));
+        return engine.isEmpty() ? shortened : shortened + ", " + engine;
     }
 }

@@ -86,16 +86,17 @@ final class Journal {
                 .thenComparing(journal -> journal.submittedAt));
     }
 
-    /** Returns the newest batch that was submitted to this base URL. */
-    static Optional<Journal> lastAt(String baseUrl) {
-        return all().filter(journal -> journal.manifest.provider().baseUrl().equals(baseUrl))
-            .max(Comparator.comparing(Journal::submittedAt));
+    /** Returns who was met at this base URL, if that was always the same: no clock tells who was there last. */
+    static Optional<Identity> metAt(String baseUrl) {
+        var met = all().map(journal -> journal.manifest.provider()).filter(there -> there.baseUrl().equals(baseUrl))
+            .map(Manifest.Address::identity).distinct().toList();
+        return met.size() == 1 ? Optional.of(met.get(0)) : Optional.empty();
     }
 
     /** Whether it was made here under this name, anew and not as a retry. */
     boolean wasMadeAs(String name, Connection provider) {
         return name().equals(name) && manifest.provider().isAnsweredBy(provider) && !manifest.isAdopted()
-            && !manifest.isResend();
+            && !manifest.isResend() && !mayBeOfOtherEngine();
     }
 
     /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
@@ -155,6 +156,13 @@ final class Journal {
     Path answerFile(int part, String kind) { return dir.resolve("part-" + part + "." + kind + ".jsonl"); }
 
     Path reusedAnswers() { return dir.resolve("reused.output.jsonl"); }
+
+    /** Whether some of its answers may be of another engine than that of its server when it was begun. */
+    private boolean mayBeOfOtherEngine() { return Files.exists(otherEngineMark()); }
+
+    void markOtherEngine() { AtomicFiles.stream("results", otherEngineMark(), out -> {}); }
+
+    private Path otherEngineMark() { return dir.resolve("other-engine"); }
 
     /** Whether fewer answers of a part came than its provider counted: what is here is not final. */
     boolean isShort(int part) { return Files.exists(shortMark(part)); }

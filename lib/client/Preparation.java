@@ -45,13 +45,13 @@ final class Preparation {
         }
     }
 
-    /** Learns who the provider is. If nobody answers, it is who was last there: what is whole here needs no one. */
+    /** Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. */
     private static void meet(Watch watch) {
         try {
             watch.api().meet("submit");
         } catch (UncheckedIOException nobody) {
-            var last = Journal.lastAt(watch.state().provider().baseUrl()).orElseThrow(() -> nobody);
-            watch.state().provider().hold(last.manifest().provider().identity());
+            var provider = watch.state().provider();
+            provider.hold(Journal.metAt(provider.baseUrl()).orElseThrow(() -> nobody));
         }
     }
 

@@ -62,7 +62,9 @@ final class Watch {
     Progress progress() { return new Progress(isQuiet); }
 
     synchronized BatchApi api() {
-        if (api == null) api = BatchApi.of(state.provider());
+        if (api != null) return api;
+        api = BatchApi.of(state.provider());
+        state.moveTo(api.connection());
         return api;
     }
 
@@ -267,9 +269,17 @@ final class Watch {
 
     /** Fetches both files of each part and joins them; the batch has ended and is kept. */
     Exchanges collect() {
-        state.parts().stream().filter(part -> part.status().isTerminal()).forEach(state.journal()::ended);
-        return new Exchanges(progress().during(() -> Messages.GO_ON,
-            progress -> new Answers(state.journal(), api(), progress, this::note)));
+        var journal = state.journal();
+        state.parts().stream().filter(part -> part.status().isTerminal()).forEach(journal::ended);
+        boolean isAllHere = journal.collected().count() == journal.partCount();
+        var exchanges = new Exchanges(progress().during(() -> Messages.GO_ON,
+            progress -> new Answers(journal, api(), progress, this::note)));
+        if (!isAllHere) api().connection().otherEngine().ifPresent(other -> {
+            journal.markOtherEngine();
+            note("results: " + other + " answers there now, and " + journal.folderName() + " was begun with another "
+                + "engine; whose answer each is stands in result.answeredBy");
+        });
+        return exchanges;
     }
 
     /** Returns what was fetched of it before, which may not be all; nothing if that is none. Asks nobody. */

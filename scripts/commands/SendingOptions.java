@@ -23,6 +23,8 @@ final class SendingOptions {
 
     boolean repairs() { return repair != null; }
 
+    boolean sendsAgain() { return repairs() || resendMissing; }
+
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         return repairs() ? draft.repair(repair) : draft;

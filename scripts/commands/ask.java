@@ -103,6 +103,8 @@ class ask implements Callable<Integer> {
         if (preview != null) {
             var first = draft.preview(preview);
             first.show();
+            if (sending.sendsAgain())
+                System.err.println("ask: what is sent again, and paid, is known only once all answers are here");
             return first.fault().isEmpty() ? 0 : 2;
         }
         output.checkOwner(draft::checkOutput);

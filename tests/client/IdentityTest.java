@@ -132,9 +132,9 @@ class IdentityTest {
         server.close();
 
         try (var other = BatchServer.options().port(port).start()) {
-            assertEquals("status: another server answers at " + other.baseUrl() + " now (store STORE, echo) than the "
-                + "one that was asked before (store STORE, echo); start that one, or set OPENAI_BASE_URL to where it "
-                + "listens", plain(assertThrows(BatchException.class, slow::status)));
+            assertEquals("status: " + other.baseUrl() + " is answered by another server (store STORE, echo), and not by "
+                + "the server that was asked before (store STORE, echo); start that one, or set OPENAI_BASE_URL to "
+                + "where it listens", plain(assertThrows(BatchException.class, slow::status)));
             assertThrows(BatchException.class, batch(slow.id())::results);
             assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofSeconds(20)));
             assertEquals(List.of("echo"), answers(ask(other).submit().results()));

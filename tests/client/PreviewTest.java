@@ -146,12 +146,12 @@ class PreviewTest {
         assertEquals(List.of(1L, 1L, 1L), List.of(now.answered(), now.submitted(), now.toSend()));
     }
 
-    @Test void nothingIsSentOrKeptAndNobodyIsAsked() throws IOException {
+    @Test void nothingIsSentOrKeptAndAServerHereIsOnlyAskedWhoItIs() throws IOException {
         var requests = server.requests().size();
 
         ask(3).preview(1);
 
-        assertEquals(requests, server.requests().size());
+        assertEquals(List.of("GET /v1/models"), server.requests().stream().skip(requests).toList());
         try (var kept = Files.list(home.resolve("batches"))) {
             assertEquals(List.of(), kept.toList());
         }

@@ -109,8 +109,9 @@ class ServeTest {
         await(() -> text("err").contains("Ctrl-C"));
         assertTrue(text("out").matches("OPENAI_BASE_URL=http://127\\.0\\.0\\.1:\\d+/v1\n"), text("out"));
         assertEquals("page: " + baseUrl().replaceFirst("v1$", "") + "\nengine: echo, which says each question back;"
-            + " --engine puts a model in its place\nstore: " + dir.resolve("store") + "; Ctrl-C stops the server, and"
-            + " its next start goes on with unfinished batches\n", text("err"));
+            + " --engine puts a model in its place\nstore: " + dir.resolve("store") + " (ID); Ctrl-C stops the"
+            + " server, and its next start goes on with unfinished batches\n",
+            text("err").replaceFirst("\\([0-9a-f]{8}\\)", "(ID)"));
     }
 
     @Test void itSaysWhetherTheEngineAnswers() throws Exception {
