@@ -46,6 +46,7 @@
 //SOURCES client/Submission.java
 //SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java
+//SOURCES client/BatchSearch.java
 //SOURCES client/BatchState.java
 //SOURCES client/Report.java
 //SOURCES client/Leftovers.java
