@@ -37,6 +37,19 @@ class PaidOnceTest {
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
+    @Test void whatWasNeverSentForAnOutageHoldsUpNoLargerDraft() {
+        try (var server = BatchServer.start()) {
+            ask(server.baseUrl(), 5).submit().results();
+            server.on("GET /v1/batches", Fault.status(400));
+            assertThrows(BatchException.class, ask(server.baseUrl(), 6)::submit);
+
+            assertEquals(7, ask(server.baseUrl(), 7).submit().results().succeeded().size());
+            assertEquals(6, ask(server.baseUrl(), 6).submit().results().succeeded().size());
+
+            assertEquals(7, requestsPaid(server));
+        }
+    }
+
     @Test void aLargerDraftWaitsForWhatAnUnansweredCreateAsks() {
         try (var server = BatchServer.start();
              var proxy = new HoldingProxy(server.baseUrl(), Duration.ofMillis(500), 0)) {
