@@ -83,6 +83,41 @@ class PaidOnceTest {
         }
     }
 
+    @Test void aLargerDraftWaitsForWhatIsJustBeingUploaded() throws Exception {
+        try (var server = BatchServer.start().pause()) {
+            server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
+            var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit());
+            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+
+            assertThrows(IllegalStateException.class, ask(server.baseUrl(), 30)::submit);
+
+            server.resume();
+            first.join().await();
+            assertEquals(5, requestsPaid(server));
+        }
+    }
+
+    @Test void aLargerDraftDoesNotWaitForWhatWasOnlyUploaded() {
+        try (var server = BatchServer.start()) {
+            ask(server.baseUrl(), 5).upload();
+
+            ask(server.baseUrl(), 30).submit().await();
+
+            assertEquals(30, requestsPaid(server));
+        }
+    }
+
+    @Test void theSameDraftWaitsForItselfAndAttaches() throws Exception {
+        try (var server = BatchServer.start()) {
+            server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
+            var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit().id());
+            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+
+            assertEquals(ask(server.baseUrl(), 5).submit().id(), first.join());
+            assertEquals(5, requestsPaid(server));
+        }
+    }
+
     private static Supplier<Hold> oneWaits() {
         var holds = List.of(new Hold(Duration.ofSeconds(1), Hold.WAITS)).iterator();
         return () -> holds.hasNext() ? holds.next() : null;
