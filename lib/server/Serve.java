@@ -155,8 +155,8 @@ final class Serve implements Callable<Integer> {
         System.out.println("OPENAI_BASE_URL=" + service.baseUrl());
         if (keeping.dialect.isOpenAi()) System.err.println("page: " + service.baseUrl().replaceFirst("v1$", ""));
         System.err.println("engine: " + service.engine.state());
-        System.err.println("store: " + settings.store() + " (" + service.store.id.substring(0, 8) + "); Ctrl-C stops the server, and its next start goes on with "
-            + "unfinished batches");
+        System.err.println("store: " + settings.store() + " (" + service.store.id.substring(0, 8)
+            + "); Ctrl-C stops the server, and its next start goes on with unfinished batches");
         new CountDownLatch(1).await();
         return 0;
     }

@@ -132,8 +132,8 @@ class IdentityTest {
         server.close();
 
         try (var other = BatchServer.options().port(port).start()) {
-            assertEquals("status: " + other.baseUrl() + " is answered by another server (store STORE, echo), and not by "
-                + "the server that was asked before (store STORE, echo); start that one, or set OPENAI_BASE_URL to "
+            assertEquals("status: " + other.baseUrl() + " is answered by another server (store STORE, echo), and not "
+                + "by the server that was asked before (store STORE, echo); start that one, or set OPENAI_BASE_URL to "
                 + "where it listens", plain(assertThrows(BatchException.class, slow::status)));
             assertThrows(BatchException.class, batch(slow.id())::results);
             assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofSeconds(20)));
