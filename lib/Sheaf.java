@@ -46,6 +46,7 @@
 //SOURCES client/Submission.java
 //SOURCES client/AnswerFiles.java
 //SOURCES client/Answers.java
+//SOURCES client/BatchSearch.java
 //SOURCES client/BatchState.java
 //SOURCES client/Report.java
 //SOURCES client/Leftovers.java
@@ -442,12 +443,15 @@ public final class Sheaf extends Vocabulary {
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
          * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
-         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid. If not called, none
-         * is sent again.
+         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid; with no rounds, 0,
+         * nothing is sent, and what earlier runs have sent again still counts. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
-            return with(s -> s.repairs = rounds);
+            return with(s -> {
+                s.repairs = rounds;
+                s.takesRetries = true;
+            });
         }
 
         /**
@@ -455,7 +459,12 @@ public final class Sheaf extends Vocabulary {
          * answer may be in a file that has not come, or not whole: each request once, whatever earlier runs have sent
          * of them. If not called, only {@link Results#retry} does.
          */
-        public Draft resendMissing() { return with(s -> s.resendsMissing = true); }
+        public Draft resendMissing() {
+            return with(s -> {
+                s.resendsMissing = true;
+                s.takesRetries = true;
+            });
+        }
 
         /** Returns a draft that shows no progress and no notes. */
         public Draft quiet() { return with(s -> s.quiet = true); }

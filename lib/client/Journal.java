@@ -93,9 +93,9 @@ final class Journal {
         return met.size() == 1 ? Optional.of(met.get(0)) : Optional.empty();
     }
 
-    /** Whether it was submitted here under this name, anew and not as a retry, and something of it ran. */
-    boolean wasSubmittedAs(String name, Connection provider) {
-        return name().equals(name) && manifest.provider().isAnsweredBy(provider) && hasRun() && !manifest.isAdopted()
+    /** Whether it was made here under this name, anew and not as a retry. */
+    boolean wasMadeAs(String name, Connection provider) {
+        return name().equals(name) && manifest.provider().isAnsweredBy(provider) && !manifest.isAdopted()
             && !manifest.isResend() && !mayBeOfOtherEngine();
     }
 

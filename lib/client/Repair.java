@@ -18,6 +18,7 @@ final class Repair {
     private final Watch watch;                                 // of the batch
     private final int rounds;
     private final boolean resendsMissing;                      // also what may be answered
+    private final boolean takesRetries;                        // else nothing that was sent again counts
     private final Function<Manifest.Address, Connection> connect;
     private final Function<Settings, Watch> submit;
     private final Map<String, Exchanges> retries = new LinkedHashMap<>();      // that are over, by folder
@@ -33,14 +34,16 @@ final class Repair {
         this.watch = watch;
         this.rounds = settings.repairs;
         this.resendsMissing = settings.resendsMissing;
+        this.takesRetries = settings.takesRetries;
         this.connect = connect;
         this.submit = submit;
     }
 
     /** Returns these with what came of all that was sent again. */
     Exchanges of(Exchanges first) {
-        if (rounds == 0 && !resendsMissing) return first;
+        if (!takesRetries) return first;
         failed = first.failed();
+        if (rounds == 0 && !resendsMissing) kept(first).forEach(this::take);
         try {
             for (int round = 1; round <= rounds; )
                 if (isDone(round, first)) round++;
@@ -50,7 +53,7 @@ final class Repair {
             watch.note("repair: " + e.getMessage());       // what was answered before is not lost for it
         }
         long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
-        if (unsure > 0 && !resendsMissing)
+        if (unsure > 0 && rounds > 0 && !resendsMissing)
             watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
                 + "what may be answered is not paid again; run again, or pay for it anew by resendMissing()");
         return retries.values().stream().reduce(first, Exchanges::mergeSame);
@@ -102,14 +105,22 @@ final class Repair {
             .anyMatch(exchange -> exchange.isRepeatedBy(requests, sent.get(exchange.firstId())));
     }
 
+    /** Takes what was sent again before, and sends nothing. */
+    private void take(Journal retry) {
+        if (retry.hasRun() && !retry.isWaiting()) collect(watch(retry));
+    }
+
     /** A process may have been killed while it submitted the retry, or have waited for room. */
     private void goOn(Journal retry) {
         if (retries.containsKey(retry.folderName())) return;
-        var provider = watch.state().provider();
-        var going = watch.other(retry, retry.isAt(provider) ? provider
-            : connect.apply(retry.manifest().provider()));
+        var going = watch(retry);
         going.submitKept();
         collect(going);
+    }
+
+    private Watch watch(Journal retry) {
+        var provider = watch.state().provider();
+        return watch.other(retry, retry.isAt(provider) ? provider : connect.apply(retry.manifest().provider()));
     }
 
     private void collect(Watch retry) {

@@ -7,14 +7,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
-import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -27,7 +24,6 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Vocabulary.BatchException;
 
 /**
  * Takes over what earlier batches of the same provider and name have answered already: the answer to the same request,
@@ -42,7 +38,8 @@ final class Reuse {
     private final long[] entries;                         // requests that may be asked for again, sorted: hash, number
     private final long[] found;                           // by number: which of the earlier ones, and the index in it
     private final BitSet taken = new BitSet();            // by the index in entries
-    private final Map<String, Deque<Found>> repeats = new HashMap<>();       // by body, where a hash has several
+    private final Set<String> sources = new HashSet<>();  // of what was taken, where a hash has several
+    private final Map<Integer, Map<String, Found>> succeeded = new HashMap<>();   // of a hash, by source
     private long unanswered;                              // requests that were left out, and their answers are not here
 
     private Reuse(List<Earlier> earlier, LineIndex staged) {
@@ -62,6 +59,10 @@ final class Reuse {
         }
         found = places.build().toArray();
         var hash = hashes.build().toArray();
+        if (hash.length >= 1 << NUMBER_BITS)
+            throw new IllegalStateException("submit: batches of this name have asked " + count(hash.length, "request")
+                + " of these before, and fewer than " + (1 << NUMBER_BITS) + " can be compared; ask under another "
+                + "name(...)");
         entries = IntStream.range(0, hash.length).mapToLong(i -> hash[i] << NUMBER_BITS | i).sorted().toArray();
     }
 
@@ -72,7 +73,7 @@ final class Reuse {
      */
     static void takeOver(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect, Consumer<String> note) throws IOException {
-        var earlier = earlier(settings, provider, connect, true);
+        var earlier = earlier(settings, staging, provider, connect, Optional.of(note));
         if (earlier.isEmpty()) return;
         var name = settings.batchName();
         var all = staging.requests();
@@ -94,23 +95,37 @@ final class Reuse {
      */
     static long leaveOut(Settings settings, Staging staging, Connection provider,
                          Function<Manifest.Address, Connection> connect) throws IOException {
-        var earlier = earlier(settings, provider, connect, false);
+        var earlier = earlier(settings, staging, provider, connect, Optional.empty());
         if (earlier.isEmpty()) return 0;
         var reuse = new Reuse(earlier, staging.requests());
         if (reuse.entries.length > 0) staging.leaveOut(reuse::answer);
         return reuse.unanswered;
     }
 
-    /** Returns the earlier batches of the same provider and name, oldest first. */
-    private static List<Earlier> earlier(Settings settings, Connection provider,
-                                         Function<Manifest.Address, Connection> connect, boolean mayAsk) {
+    /**
+     * Returns the earlier batches of the same provider and name that ran or may have, oldest first.
+     * @param note told what is waited for; empty: only what is on this disk counts
+     */
+    private static List<Earlier> earlier(Settings settings, Staging staging, Connection provider,
+                                         Function<Manifest.Address, Connection> connect,
+                                         Optional<Consumer<String>> note) {
         if (settings.resend != null || !settings.isNamed()) return List.of();
         var names = Stream.concat(Stream.of(settings.batchName()), settings.formerName().stream()).toList();
         var kept = Journal.all().toList();
         return kept.stream()
-            .filter(journal -> names.stream().anyMatch(name -> journal.wasSubmittedAs(name, provider)))
+            .filter(journal -> names.stream().anyMatch(name -> journal.wasMadeAs(name, provider)))
+            .filter(journal -> !journal.dir().equals(staging.folder(journal.name())))     // this one, at work elsewhere
+            .filter(journal -> journal.mayHaveRun() || note.isPresent() && hasBegunMeanwhile(journal, note.get()))
             .sorted(Comparator.comparing(Journal::submittedAt))
-            .map(journal -> new Earlier(journal, provider, kept, connect, mayAsk)).toList();
+            .map(journal -> new Earlier(journal, provider, kept, connect, note.isPresent())).toList();
+    }
+
+    /** Whether a process that is at work on it, which is waited for, creates something. */
+    private static boolean hasBegunMeanwhile(Journal journal, Consumer<String> note) {
+        try (var lock = FolderLock.on(journal.dir(), note)) {
+            journal.reload();
+            return journal.mayHaveRun();
+        }
     }
 
     private static long hash(String body) { return Json.Digest.hash(body) >>> NUMBER_BITS; }
@@ -120,15 +135,29 @@ final class Reuse {
         var body = SentRequests.body(line);
         long hash = hash(body);
         int from = first(hash);
-        if (!isOf(hash, from)) return Optional.empty();
-        if (isOf(hash, from + 1)) {
-            var answers = repeats.computeIfAbsent(body, any -> answers(hash, from, body));
-            return Optional.ofNullable(answers.poll()).map(this::taken);
+        boolean isOnly = !isOf(hash, from + 1);
+        for (int i = taken.nextClearBit(from); isOf(hash, i); i = taken.nextClearBit(i + 1)) {
+            if (!isSame(i, body)) continue;
+            taken.set(i);
+            var answer = found(i);
+            if (answer == null || !isOnly && !sources.add(answer.source)) continue;
+            return Optional.of(taken(isOnly || answer.ok ? answer : better(answer, hash, from)));
         }
-        var answer = found(from, body);
-        if (taken.get(from) || answer == null) return Optional.empty();
-        taken.set(from);
-        return Optional.of(taken(answer));
+        return Optional.empty();
+    }
+
+    /** Returns what came of the same request when it was retried in a later batch that had taken it over. */
+    private Found better(Found answer, long hash, int from) {
+        return succeeded.computeIfAbsent(from, any -> succeeded(hash, from)).getOrDefault(answer.source, answer);
+    }
+
+    private Map<String, Found> succeeded(long hash, int from) {
+        var bySource = new HashMap<String, Found>();
+        for (int i = from; isOf(hash, i); i++) {
+            var answer = found(i);
+            if (answer != null && answer.ok) bySource.putIfAbsent(answer.source, answer);
+        }
+        return bySource;
     }
 
     private ObjectNode taken(Found answer) {
@@ -147,27 +176,21 @@ final class Reuse {
         return entry < entries.length && entries[entry] >>> NUMBER_BITS == hash;
     }
 
-    /** Returns the answers to a request in the order in which they came; of one that was retried, the better. */
-    private Deque<Found> answers(long hash, int from, String body) {
-        var answers = new LinkedHashMap<String, Found>();
-        for (int i = from; isOf(hash, i); i++) {
-            var answer = found(i, body);
-            if (answer == null) continue;
-            answers.merge(answer.source, answer, (first, second) -> first.ok || !second.ok ? first : second);
-        }
-        return new ArrayDeque<>(answers.values());
+    private boolean isSame(int entry, String body) {
+        return SentRequests.body(batch(entry).journal.requests().text(index(entry))).equals(body);
     }
 
     /**
-     * Returns what came of an earlier request, if that was this one and has an answer; else null.
+     * Returns what came of an earlier request, if it has an answer; else null.
      * @throws IllegalStateException if an answer may be in a file that has not come, or not whole
      */
-    private Found found(int entry, String body) {
-        long where = found[(int) entries[entry] & (1 << NUMBER_BITS) - 1];
-        var batch = earlier.get((int) (where >>> Integer.SIZE));
-        long index = where & 0xFFFFFFFFL;
-        return SentRequests.body(batch.journal.requests().text(index)).equals(body) ? batch.found(index) : null;
-    }
+    private Found found(int entry) { return batch(entry).found(index(entry)); }
+
+    private Earlier batch(int entry) { return earlier.get((int) (place(entry) >>> Integer.SIZE)); }
+
+    private long index(int entry) { return place(entry) & 0xFFFFFFFFL; }
+
+    private long place(int entry) { return found[(int) entries[entry] & (1 << NUMBER_BITS) - 1]; }
 
     /**
      * What came of a request.
@@ -222,24 +245,16 @@ final class Reuse {
             retries.forEach(this::checkEnded);
         }
 
+        /** A provider forgets batches, and a local server may have been started anew on an empty store. */
         private void checkEnded(Watch watch) {
-            if (!isThere(watch) || watch.state().status().isTerminal()) return;
+            var gone = watch.refreshWhatIsThere();
+            if (!gone.isEmpty()) forgotten.add(watch.state().journal().dir());
+            if (watch.state().parts().stream().allMatch(part -> part.status().isTerminal()
+                || gone.contains(part.number()))) return;
             var name = watch.state().journal().folderName();
             throw new IllegalStateException("submit: " + name + " is still " + watch.state().status() + " and has "
                 + count(wanted, "request") + " of these; await it first: batch(\"" + name
                 + "\").await(), or ask anew under another name(...)");
-        }
-
-        /** A provider forgets batches, and a local server may have been started anew on an empty store. */
-        private boolean isThere(Watch watch) {
-            try {
-                watch.refresh("submit");
-                return true;
-            } catch (BatchException e) {
-                if (e.status() != 404) throw e;
-                forgotten.add(watch.state().journal().dir());
-                return false;
-            }
         }
 
         /** Whether a file that has not come, or not whole, may answer it. */

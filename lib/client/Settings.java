@@ -53,6 +53,7 @@ final class Settings implements Cloneable {
     String note = "";                                     // said when it is submitted
     int repairs;
     boolean resendsMissing;
+    boolean takesRetries;                                 // what was sent again before counts, as an answer too
     boolean quiet;
 
     Settings with(Consumer<Settings> change) {

@@ -7,11 +7,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
-import java.time.Duration;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.function.Consumer;
@@ -27,14 +24,13 @@ import sheaf.Vocabulary.Status;
  */
 final class Submission {
     private static final int CREATES = 3;
-    private static final int LOOKS = 4;                       // at the list, over some eight seconds
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
     private final Retry.QueuePauses queue;
     private final Consumer<String> note;
+    private final BatchSearch search;
     private boolean saysNoMore;                               // of a file than that it was uploaded
-    private Map<Integer, JsonNode> listed;                    // by part, its batch at the provider; null: not asked
 
     Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
         this.journal = journal;
@@ -42,7 +38,10 @@ final class Submission {
         this.provider = api.connection();
         this.queue = queue;
         this.note = note;
+        this.search = new BatchSearch(journal, api, note);
     }
+
+    BatchSearch search() { return search; }
 
     /**
      * Forgets the parts that are to be created anew: those that failed before anything ran, and on this machine those
@@ -61,21 +60,15 @@ final class Submission {
 
     /** What was listed of the part does not count any more either. */
     private void forget(int part) {
-        forgetListed(part);
+        search.forgetListed(part);
         journal.forget(part);
     }
 
     private void forgetWhatIsGone() {
         var collected = journal.collected().map(Part::number).collect(Collectors.toSet());
-        journal.parts().toList().forEach(part -> {
-            if (part.id().isEmpty() || collected.contains(part.number())) return;
-            try {
-                api.retrieve("submit", part.id());
-            } catch (BatchException e) {
-                if (e.status() != 404) throw e;
-                forget(part.number());
-            }
-        });
+        var asked = journal.parts().filter(part -> !part.id().isEmpty() && !collected.contains(part.number())).toList();
+        var there = search.there(asked);
+        asked.stream().map(Part::number).filter(part -> !there.containsKey(part)).forEach(this::forget);
     }
 
     /** Returns the last round of each request that a retry has sent, by its first id. */
@@ -114,7 +107,7 @@ final class Submission {
         for (int part = 1; part <= journal.partCount(); part++) {
             if (journal.hasBatch(part)) continue;
             if (!hasRoomFor(part)) break;
-            var known = known(part);
+            var known = search.known(part);
             try {
                 journal.created(part, known == null ? createFromFile(part, progress) : known);
                 if (known == null) created++;
@@ -130,10 +123,10 @@ final class Submission {
         return created;
     }
 
-    /** @throws BatchException if it is no final refusal, or nothing else of the batch runs */
+    /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
     private void endRefused(int part, BatchException e) {
         boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
-        if (!e.isFinal() || !othersRun) throw e;
+        if (!e.isFinal() || !othersRun || journal.isCreateUnsure(part)) throw e;
         journal.ended(part, refusal(e));
     }
 
@@ -153,7 +146,7 @@ final class Submission {
         int uploaded = 0;
         for (int part = 1; part <= journal.partCount(); part++) {
             if (journal.hasBatch(part) || journal.hasFile(part)) continue;
-            var known = known(part);
+            var known = search.known(part);
             if (known != null) journal.created(part, known);
             else uploadFile(part, progress);
             if (known == null) uploaded++;
@@ -185,7 +178,7 @@ final class Submission {
     /** What is not yet at the provider never will be. */
     void cancelWaiting() {
         journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
-            var known = listed != null || journal.isCreateUnsure(part) ? known(part) : null;
+            var known = search.hasLooked() || journal.isCreateUnsure(part) ? search.known(part) : null;
             if (known != null) journal.created(part, known);
             else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
         });
@@ -216,26 +209,32 @@ final class Submission {
     }
 
     /**
-     * Creates the batch of a part. After an answer that said 5xx the list is searched until a late batch would have
-     * shown, and then the same is sent again; after one that never came that is left to the next run.
+     * Creates the batch of a part, when its file is ready. After an answer that said 5xx the list is searched until a
+     * late batch would have shown, and then the same is sent again; after one that never came that is left to the next
+     * run.
      */
     private JsonNode createBatch(int part) {
+        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
+        file.awaitProcessed();
+        saysNoMore |= file.isUploaded();
+        provider.checkEngine("submit");
         boolean isKeyUsed = journal.isCreateUnsure(part);
         if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
             try {
-                var batch = sendCreate(part);
+                var batch = file.whenReady(() -> sendCreate(part));
                 if (!isKeyUsed || Part.of(part, batch).hasRun()) return batch;
                 startKeyAnew(part, batch);
                 isKeyUsed = false;
             } catch (UncheckedIOException | BatchException e) {
+                boolean mayBeThere = isKeyUsed && api.honoursKeys();    // else it was looked for until it is too late
+                boolean isFirst = attempt == 1 && !mayBeThere && !isConflict(e);
                 isKeyUsed = true;
-                boolean isFirst = attempt == 1 && !isConflict(e);      // so there is none of an earlier attempt
                 if (madeNoBatch(e) && isFirst) journal.notCreated(part, "");
                 if (madeNoBatch(e)) throw e;
-                var late = searchAfter(e, part);
+                var late = search.after(e, part);
                 if (late.isPresent()) return late.get();
-                if (attempt == CREATES || isAnswerLost(e)) throw withAdvice(e);
+                if (attempt == CREATES || BatchSearch.isAnswerLost(e)) throw withAdvice(e);
             }
         }
     }
@@ -250,15 +249,12 @@ final class Submission {
         return journal.markPrefix(part) + UUID.randomUUID().toString().substring(0, 8);
     }
 
-    /** Sends one create, when the file is ready for it. */
+    /** Sends one create. */
     private JsonNode sendCreate(int part) {
         var pairs = new TreeMap<>(journal.manifest().metadata());
         pairs.put(Settings.METADATA_KEY, journal.createKey(part));
-        var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
-        var batch = file.whenReady(() -> api.create(journal.fileId(part), journal.manifest().endpoint(),
-            journal.manifest().completionWindow(), pairs, journal.createKey(part)));
-        saysNoMore |= file.isUploaded();
-        return batch;
+        return api.create(journal.fileId(part), journal.manifest().endpoint(), journal.manifest().completionWindow(),
+            pairs, journal.createKey(part));
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
@@ -273,100 +269,11 @@ final class Submission {
         return e instanceof BatchException refusal && refusal.status() == 409;
     }
 
-    /** Whether the provider's answer never came, or was spoiled on its way. */
-    private static boolean isAnswerLost(RuntimeException e) {
-        return e instanceof UncheckedIOException || e instanceof BatchException refusal && refusal.isGarbled();
-    }
-
-    private Optional<JsonNode> searchAfter(RuntimeException e, int part) {
-        var retry = Retry.ofCalls(provider.isLocal());
-        boolean isRefusal = e instanceof BatchException refusal && refusal.status() == 429;
-        for (int look = 1; look <= (isRefusal ? 1 : LOOKS); look++) {
-            retry.pause("submit", e);
-            var late = search().get(part);
-            if (late != null) return Optional.of(late);
-        }
-        return isRefusal || isAnswerLost(e) || api.honoursKeys() ? Optional.empty()
-            : Optional.ofNullable(searchUntilLatest(part));
-    }
-
-    /**
-     * A create without an answer may still be on its way: something between here and the provider holds it, and whoever
-     * sends a second one before it lands pays twice. A user who pays would rather wait some minutes, once. So the list
-     * is looked at for as long as such a request lives, from now on: clocks jump, so none tells when it was sent.
-     */
-    private JsonNode searchUntilLatest(int part) {
-        long start = System.nanoTime();
-        var latest = Retry.latest(provider.isLocal());
-        note.accept("submit: a create of part " + part + " of " + journal.folderName()
-            + " was sent, and no batch of it is known; looking for one at " + provider.label() + " for "
-            + Progress.text(latest) + ", for it may still arrive and a second one would be paid too");
-        for (var retry = Retry.ofLooks(provider.isLocal()); ; ) {
-            var left = latest.minusNanos(System.nanoTime() - start);
-            if (left.isNegative()) return null;
-            Retry.sleep("submit", Retry.shorter(left.plusMillis(1), retry.next(Duration.ZERO)));
-            var late = search().get(part);
-            if (late != null) return late;
-        }
-    }
-
     private static RuntimeException withAdvice(RuntimeException e) {
-        if (!isAnswerLost(e)) return e;
+        if (!BatchSearch.isAnswerLost(e)) return e;
         var message = e.getMessage().replaceFirst(";[^;]*$", "")
             + "; the batch may have been created: run again in a minute, and it is looked for before anything is sent";
         return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
             : new BatchException(message, (BatchException) e);
-    }
-
-    /** Returns a part's batch if it is at the provider already; null if not. */
-    private JsonNode known(int part) {
-        boolean isUnsure = journal.isCreateUnsure(part);
-        if (listed == null || isUnsure) listed = search();
-        var known = listed.get(part);
-        return known != null || !isUnsure || api.honoursKeys() ? known : searchUntilLatest(part);
-    }
-
-    /** Does not take a part for what was listed of it earlier, for that has failed by now. */
-    void forgetListed(int part) {
-        if (listed != null) listed.remove(part);
-    }
-
-    /** Looks among the provider's batches for parts of this one: after a lost answer, a kill, or on another machine. */
-    private Map<Integer, JsonNode> search() {
-        var matches = new HashMap<Integer, JsonNode>();
-        var recent = recentBatches();
-        for (var batch : recent.items())
-            journal.partNumbers().filter(part -> isOf(batch, part) && Part.of(part, batch).hasRun())
-                .forEach(part -> matches.putIfAbsent(part, batch));
-        journal.partNumbers().filter(part -> journal.isCreateUnsure(part) && !matches.containsKey(part))
-            .forEach(part -> checkReach(recent, part));
-        return matches;
-    }
-
-    private boolean isOf(JsonNode batch, int part) {
-        return batch.path("metadata").path(Settings.METADATA_KEY).asText("").startsWith(journal.markPrefix(part))
-            || journal.hasFile(part) && journal.fileId(part).equals(batch.path("input_file_id").asText());
-    }
-
-    /** A list that breaks off before the file's upload does not say that no batch was made of it. */
-    private void checkReach(BatchApi.Listed recent, int part) {
-        var uploaded = journal.uploadedAt(part);
-        boolean reachesBack = uploaded.isPresent() && recent.items().stream()
-            .flatMap(batch -> Json.instant(batch.path("created_at")).stream()).anyMatch(uploaded.get()::isAfter);
-        if (!recent.isWhole() && !reachesBack)
-            throw new IllegalStateException("submit: a create of part " + part + " was never answered, and "
-                + provider.label() + " lists only " + recent.items().size() + " batches, so it may be there unseen;"
-                + " look there: batch(\"its id\") takes it; if there is none, delete " + journal.shortPath()
-                + " and run again");
-    }
-
-    /** A provider without a list is an obstacle only once an answer to a create has been lost. */
-    private BatchApi.Listed recentBatches() {
-        try {
-            return api.recentBatches();
-        } catch (BatchException e) {
-            if (!BatchApi.isNoRoute(e) || journal.partNumbers().anyMatch(journal::isCreateUnsure)) throw e;
-            return new BatchApi.Listed(List.of(), true);
-        }
     }
 }

@@ -20,7 +20,8 @@ final class UploadedFile {
     /** OpenAI's for a file that has come; some never say more. */
     private static final String UPLOADED = "uploaded";
     private static final Set<String> UNUSABLE = Set.of("error", "failed", "invalid", "rejected", "corrupted");
-    private static final Set<Integer> OF_A_FILE = Set.of(400, 404, 409, 422, 423, 425);
+    private static final Set<Integer> OF_A_FILE = Set.of(400, 404, 422, 423, 425);
+    private static final int CONFLICT = 409;
     private static final Set<String> FILE_FIELDS = Set.of("input_file_id", "file_id", "file", "input_file");
     private static final Pattern MISSING_CODE =
         Pattern.compile("(?i).*file.*not.?found|.*no.?such.?file|.*file.*missing");
@@ -56,9 +57,8 @@ final class UploadedFile {
 
     private boolean isLocal() { return api.connection().isLocal(); }
 
-    /** Makes a batch of it when it is ready. A refusal for a file that is not makes none, so the same is sent again. */
+    /** Makes a batch of it. A refusal for a file that is not ready makes none, so the same is sent again. */
     JsonNode whenReady(Supplier<JsonNode> create) {
-        awaitProcessed();
         var retry = Retry.ofLooks(isLocal());
         long start = System.nanoTime();
         for (int look = 1; ; look++) {
@@ -73,7 +73,8 @@ final class UploadedFile {
         }
     }
 
-    private void awaitProcessed() {
+    /** Waits for a provider that looks through it, for some time. */
+    void awaitProcessed() {
         var retry = Retry.ofLooks(isLocal());
         long start = System.nanoTime();
         if (isNotReady()) sayWaiting(status(file));
@@ -93,7 +94,7 @@ final class UploadedFile {
 
     /** Whether a refusal is for the file, by its own words or because the file is still looked through. */
     private boolean isForTheFile(BatchException e) {
-        boolean mayBe = OF_A_FILE.contains(e.status()) && (e.param().isEmpty() || FILE_FIELDS.contains(e.param()));
+        boolean mayBe = isOfAFile(e) && (e.param().isEmpty() || FILE_FIELDS.contains(e.param()));
         return isEarly(e)
             || mayBe && AT_WORK.contains(status(file)) && AT_WORK.contains(status(api.file("submit", id)));
     }
@@ -115,8 +116,13 @@ final class UploadedFile {
 
     /** Whether a create was refused because its file is not ready yet. */
     static boolean isEarly(BatchException e) {
-        return OF_A_FILE.contains(e.status())
-            && (EARLY_CODE.matcher(e.code()).matches() || EARLY.matcher(said(e)).find());
+        return isOfAFile(e) && (EARLY_CODE.matcher(e.code()).matches() || EARLY.matcher(said(e)).find());
+    }
+
+    /** Whether it may be for the file; a conflict may be one of batches, whatever its words name. */
+    private static boolean isOfAFile(BatchException e) {
+        boolean namesIt = FILE_FIELDS.contains(e.param()) || e.code().toLowerCase(Locale.ROOT).contains("file");
+        return OF_A_FILE.contains(e.status()) || e.status() == CONFLICT && namesIt;
     }
 
     /** Without the address, which may name anything. */

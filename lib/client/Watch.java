@@ -14,6 +14,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
@@ -110,6 +111,18 @@ final class Watch {
     /** Asks how each part stands that has not ended; {@code step} is the user's word. */
     void refresh(String step) { refresh(id -> api().retrieve(step, id)); }
 
+    /**
+     * Asks how each part stands before more is submitted.
+     * @return the numbers of those that their provider surely has no more
+     */
+    Set<Integer> refreshWhatIsThere() {
+        recallUploaded();
+        var going = state.parts().stream().filter(Part::isGoing).toList();
+        var there = submission().search().there(going);
+        there.forEach((part, batch) -> rememberEnd(Part.of(part, batch)));
+        return going.stream().map(Part::number).filter(part -> !there.containsKey(part)).collect(Collectors.toSet());
+    }
+
     private void refresh(Function<String, JsonNode> retrieve) {
         recallUploaded();
         for (var part : state.parts())
@@ -146,7 +159,7 @@ final class Watch {
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
             journal.reload();
             boolean isSeenTo = !journal.part(part.number()).id().equals(part.id());   // by another process
-            if (!isSeenTo) submission().forgetListed(part.number());
+            if (!isSeenTo) submission().search().forgetListed(part.number());
             if (!isSeenTo) journal.notCreated(part.number(), part.id());
         }
         state.remember(journal.part(part.number()));

@@ -27,7 +27,7 @@ final class SendingOptions {
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         if (resendMissing) draft = draft.resendMissing();
-        return repairs() ? draft.repair(repair) : draft;
+        return draft.repair(repairs() ? repair : 0);       // what was paid before counts, whatever is said now
     }
 
     /** Returns the options not yet given that may help such failures, as the end of a sentence. */

@@ -79,6 +79,18 @@ class LaterRepairTest {
         assertEquals(3, batchesThere());
     }
 
+    @Test void whatWasSentAgainBeforeCountsInARunThatSendsNothing() {
+        failures.putAll(Map.of("a", 1, "b", 2));
+        assertEquals(1, failed(ask("a", "b", "c").repair(1)));
+
+        int known = server.requests().size();
+        assertEquals(2, failed(ask("a", "b", "c")));
+        assertEquals(1, failed(ask("a", "b", "c").repair(0)));
+
+        assertTrue(server.requests().stream().skip(known).noneMatch(request -> request.startsWith("POST")));
+        assertPaid(Map.of("a", 2, "b", 2, "c", 1));
+    }
+
     @Test void aLineThatIsLostForGoodHoldsUpNoOther() {
         failures.put("c", 1);
         server.loseLine("request-2");

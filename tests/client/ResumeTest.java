@@ -139,6 +139,18 @@ class ResumeTest {
         assertEquals(4, asked.size());
     }
 
+    @Test void whatALaterBatchTookOverAndRetriedIsTakenAsItWasRetried() {
+        server.answer(body -> Reply.error(400, "x", "no"));
+        ask("x").submit().await();
+        server.answer(body -> Reply.text("yes"));
+        ask("x", "y").submit().results().only(Outcome.ERRORED).retry().quiet().submit().await();
+        long before = server.requests().stream().filter("POST /v1/batches"::equals).count();
+
+        assertEquals(List.of("yes", "yes"), texts(ask("y", "x")));
+
+        assertEquals(before, server.requests().stream().filter("POST /v1/batches"::equals).count());
+    }
+
     @Test void anAnswerThatDidNotSucceedIsSentAgainByRepairAlone() {
         server.answer(body -> body.toString().contains("\"b\"") ? Reply.error(500, "x", "broken")
             : Reply.text("first"));

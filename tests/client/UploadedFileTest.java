@@ -2,10 +2,12 @@ package sheaf;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.ScriptedProvider.success;
 
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -116,12 +118,22 @@ class UploadedFileTest {
 
     @ParameterizedTest
     @CsvSource({"404, model_not_found, no such model", "404, '', The model gpt-x does not exist",
-        "404, unknown_url, no route", "400, invalid_value, no such window"})
+        "404, unknown_url, no route", "400, invalid_value, no such window",
+        "409, '', A batch for this file is still in progress"})
     void aCreateThatIsRefusedForAnythingElseIsNot(int status, String code, String message) {
         scripted.on("POST /batches", refusal(status, code, message), GuideTest.CREATED);
 
         assertEquals(status, assertThrows(BatchException.class, this::submit).status());
         assertEquals(1, scripted.heard("POST /batches").size());
+    }
+
+    @Test void aLookAtTheFileThatFailsIsNoCreateThatWasSent() {
+        scripted.on("POST /files", file("processing")).on("GET /files/myfile-123", Answer.status(0));
+
+        assertThrows(UncheckedIOException.class, this::submit);
+
+        assertEquals(0, scripted.heard("POST /batches").size());
+        assertFalse(Journal.all().findFirst().orElseThrow().isCreateUnsure(1));
     }
 
     private void submit() { scripted.ask("a").submit(); }
