@@ -224,7 +224,8 @@ final class Journal {
 
     /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
     boolean isUntouched() {
-        return manifest.reused() == 0 && states.stream().allMatch(part -> part.batch == null
+        boolean isAllReused = states.isEmpty();
+        return !isAllReused && states.stream().allMatch(part -> part.batch == null
             ? part.file == null && part.createKey == null && !part.uploading : !part.part.hasRun());
     }
 

@@ -247,14 +247,17 @@ final class Reuse {
 
         /** A provider forgets batches, and a local server may have been started anew on an empty store. */
         private void checkEnded(Watch watch) {
-            var gone = watch.refreshWhatIsThere();
-            if (!gone.isEmpty()) forgotten.add(watch.state().journal().dir());
+            boolean isUnsent = watch.state().journal().isUntouched();       // but for what was taken over
+            var gone = isUnsent ? Set.<Integer>of() : watch.refreshWhatIsThere();
+            if (isUnsent || !gone.isEmpty()) forgotten.add(watch.state().journal().dir());
+            if (isUnsent) return;
             if (watch.state().parts().stream().allMatch(part -> part.status().isTerminal()
                 || gone.contains(part.number()))) return;
             var name = watch.state().journal().folderName();
+            var step = watch.state().isOnlyUploaded() ? "submit" : "await";
             throw new IllegalStateException("submit: " + name + " is still " + watch.state().status() + " and has "
-                + count(wanted, "request") + " of these; await it first: batch(\"" + name
-                + "\").await(), or ask anew under another name(...)");
+                + count(wanted, "request") + " of these; " + step + " it first: batch(\"" + name + "\")." + step
+                + "(), or ask anew under another name(...)");
         }
 
         /** Whether a file that has not come, or not whole, may answer it. */

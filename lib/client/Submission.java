@@ -68,6 +68,11 @@ final class Submission {
         var collected = journal.collected().map(Part::number).collect(Collectors.toSet());
         var asked = journal.parts().filter(part -> !part.id().isEmpty() && !collected.contains(part.number())).toList();
         var there = search.there(asked);
+        boolean isStranger = !journal.manifest().provider().identity().isTold() && api.connection().hasTold();
+        if (isStranger && there.size() < asked.size())
+            throw new IllegalStateException("submit: another server than that of " + journal.folderName()
+                + " may answer at " + provider.label() + ", for it knows no such batch; start that one, or delete "
+                + journal.shortPath() + " and run again");
         asked.stream().map(Part::number).filter(part -> !there.containsKey(part)).forEach(this::forget);
     }
 

@@ -21,6 +21,8 @@ final class Reworded extends PrintStream {
         Map.entry(", or pay for it anew by resendMissing\\(\\)", ""),
         Map.entry("await it first: batch\\(\"(.*?)\"\\)\\.await\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
             "wait for it first: ./jbang results $1, or ask anew under another --name"),
+        Map.entry("submit it first: batch\\(\"(.*?)\"\\)\\.submit\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
+            "submit it first: ./jbang submit $1, or ask anew under another --name"),
         Map.entry("ask for them: batch\\(\"(.*?)\"\\)\\.results\\(\\), or ask anew under another name\\(\\.\\.\\.\\)",
             "ask for them: ./jbang results $1, or ask anew under another --name"),
         Map.entry("or batch\\(\"(.*?)\"\\), to come back", "or ./jbang results $1, to come back"),

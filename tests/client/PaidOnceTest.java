@@ -37,6 +37,19 @@ class PaidOnceTest {
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
+    @Test void whatWasNeverSentForAnOutageHoldsUpNoLargerDraft() {
+        try (var server = BatchServer.start()) {
+            ask(server.baseUrl(), 5).submit().results();
+            server.on("GET /v1/batches", Fault.status(400));
+            assertThrows(BatchException.class, ask(server.baseUrl(), 6)::submit);
+
+            assertEquals(7, ask(server.baseUrl(), 7).submit().results().succeeded().size());
+            assertEquals(6, ask(server.baseUrl(), 6).submit().results().succeeded().size());
+
+            assertEquals(7, requestsPaid(server));
+        }
+    }
+
     @Test void aLargerDraftWaitsForWhatAnUnansweredCreateAsks() {
         try (var server = BatchServer.start();
              var proxy = new HoldingProxy(server.baseUrl(), Duration.ofMillis(500), 0)) {
@@ -67,6 +80,41 @@ class PaidOnceTest {
             first.join().await();
             ask(proxy.baseUrl(), 30).submit().await();
             assertEquals(30, requestsPaid(server));
+        }
+    }
+
+    @Test void aLargerDraftWaitsForWhatIsJustBeingUploaded() throws Exception {
+        try (var server = BatchServer.start().pause()) {
+            server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
+            var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit());
+            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+
+            assertThrows(IllegalStateException.class, ask(server.baseUrl(), 30)::submit);
+
+            server.resume();
+            first.join().await();
+            assertEquals(5, requestsPaid(server));
+        }
+    }
+
+    @Test void aLargerDraftDoesNotWaitForWhatWasOnlyUploaded() {
+        try (var server = BatchServer.start()) {
+            ask(server.baseUrl(), 5).upload();
+
+            ask(server.baseUrl(), 30).submit().await();
+
+            assertEquals(30, requestsPaid(server));
+        }
+    }
+
+    @Test void theSameDraftWaitsForItselfAndAttaches() throws Exception {
+        try (var server = BatchServer.start()) {
+            server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
+            var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit().id());
+            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+
+            assertEquals(ask(server.baseUrl(), 5).submit().id(), first.join());
+            assertEquals(5, requestsPaid(server));
         }
     }
 

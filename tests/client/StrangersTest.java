@@ -160,6 +160,21 @@ class StrangersTest {
             fault.getMessage());
     }
 
+    @Test void aBatchOfAServerThatSaidNothingIsNotSubmittedAtAStranger() throws Exception {
+        var first = BatchServer.start().pause();
+        int port = URI.create(first.baseUrl()).getPort();
+        var batch = ask(first.baseUrl(), 5).submit();
+        first.close();
+        var draft = batch.folder().resolve("draft.json");
+        Files.writeString(draft, Files.readString(draft)
+            .replaceAll(",\\s*\"(store|engine)\" : \"[^\"]*\"", ""));
+        try (var stranger = BatchServer.options().port(port).start()) {
+            assertThrows(RuntimeException.class, batch("asked")::submit);
+
+            assertEquals(0, requestsPaid(stranger));
+        }
+    }
+
     @Test void aPageOfAProxyDoesNotEndAWait() {
         try (var provider = signing()) {
             provider.on("GET " + ScriptedProvider.BATCH, "<html>maintenance</html>",
