@@ -17,7 +17,7 @@ import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 
 /**
- * Fetches what came back of a batch, both files of each part. One with fewer answers than its provider counted is not
+ * Fetches what came back of a batch, both files of each part. One with fewer answers than it should have is not
  * final: it is asked for again at each later look, and what is here of it stays until more comes.
  */
 final class AnswerFiles {
@@ -104,7 +104,7 @@ final class AnswerFiles {
     }
 
     /**
-     * Fetches the files of a part anew if fewer answers are here than its provider counted: twice at first, once at
+     * Fetches the files of a part anew if fewer answers are here than there should be: twice at first, once at
      * each later look. Returns whether more came.
      */
     private boolean complete(Part part) {

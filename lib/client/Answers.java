@@ -137,7 +137,7 @@ final class Answers {
     /** Returns why no line is here for a request that was not refused. */
     String missingError(long index) {
         if (isCollected(index)) return "the provider's files hold no line for this request";
-        var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than the provider counted"
+        var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than it should have"
             : "the file of its answer could not be fetched";
         return file + "; run again, or pay for it anew by resendMissing()";
     }

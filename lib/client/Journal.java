@@ -164,7 +164,7 @@ final class Journal {
 
     private Path otherEngineMark() { return dir.resolve("other-engine"); }
 
-    /** Whether fewer answers of a part came than its provider counted: what is here is not final. */
+    /** Whether fewer answers of a part came than there should be: what is here is not final. */
     boolean isShort(int part) { return Files.exists(shortMark(part)); }
 
     void markShort(int part, boolean isShort) {

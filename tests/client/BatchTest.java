@@ -67,7 +67,7 @@ class BatchTest {
         assertEquals(8, results.size());
         assertEquals(List.of("", "cut off after 1 tokens; raise maxTokens(...)", "the model declined: no",
             "the model declined: filtered",
-            "400 too odd", "its file came with fewer lines than the provider counted; run again, or pay for it "
+            "400 too odd", "its file came with fewer lines than it should have; run again, or pay for it "
                 + "anew by resendMissing()", "the answer holds no text",
                 "engine gone"),
             results.stream().map(Result::error).toList());

@@ -35,7 +35,7 @@ import sheaf.server.BatchServer.Reply;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
 
-/** An answer file that comes with fewer lines than its provider counted, cut at a line's end with a fitting length. */
+/** An answer file that comes with fewer lines than it should have, cut at a line's end with a fitting length. */
 @Tag("C27")
 class ShortAnswersTest {
     private static final int ROWS = 20;
@@ -206,7 +206,7 @@ class ShortAnswersTest {
         cutDownloads(FIRST_LOOK);
         var results = draft().submit().results();
 
-        assertEquals("its file came with fewer lines than the provider counted; run again, or pay for it anew by "
+        assertEquals("its file came with fewer lines than it should have; run again, or pay for it anew by "
             + "resendMissing()", results.only(Outcome.MISSING).iterator().next().error());
     }
 

@@ -14,6 +14,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -272,7 +273,7 @@ class TransferTest {
     }
 
     @Test void aSlowTransferShowsTenthsAndAQuietOneNothing() {
-        provider.content = lines(List.of("a".repeat(20_000)));
+        provider.content = lines(Collections.nCopies(TEXTS.size(), "a".repeat(3_300)));
         provider.size = String.valueOf(provider.content.length);
         provider.answerSlowly();
         provider.answerSlowly();
