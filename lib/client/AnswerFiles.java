@@ -167,10 +167,10 @@ final class AnswerFiles {
         return part.requestCounts().total() > 0 || part.answerCount() > 0 || part.status().equals(Status.COMPLETED);
     }
 
-    /** A part that was run to its end has an answer to each of its requests, however few its provider counts. */
+    /** Where a provider counts no answers, a part that was run to its end has one to each of its requests. */
     private long answerCount(Part part) {
-        long sent = journal.manifest().partRequests().get(part.number() - 1);
-        return part.status().equals(Status.COMPLETED) ? Math.max(sent, part.answerCount()) : part.answerCount();
+        boolean isUncounted = part.answerCount() == 0 && part.status().equals(Status.COMPLETED);
+        return isUncounted ? journal.manifest().partRequests().get(part.number() - 1) : part.answerCount();
     }
 
     /** Whether a file here is smaller than its provider says, which is all that tells where nothing is counted. */

@@ -243,8 +243,8 @@ class GuideTest {
             .results();
 
         assertEquals(List.of("first", "the provider lost the request (status 0)", "text body", "plain text",
-            "429 slow down", "too late", "its file came with fewer lines than it should have; run again, or pay for it "
-                + "anew by resendMissing()"),
+            "429 slow down", "too late",
+            "the provider's files hold no line for this request"),
             results.stream().map(result -> result.ok() ? result.text() : result.error()).toList());
         assertEquals(Outcome.EXPIRED, results.stream().skip(5).findFirst().orElseThrow().outcome());
     }
