@@ -24,6 +24,7 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
 
     /** Reads a message of a chat, with whatever it has beside its content. */
     static Content ofMessage(JsonNode message) {
+        if (isPlain(message)) return ofText(message.path("content").asText());
         var own = of(message.path("content").isMissingNode() ? message.path("parts") : message.path("content"));
         var beside = REASONING.stream().map(message::path).map(Content::thought).filter(text -> !text.isEmpty())
             .findFirst().orElse("");
@@ -32,6 +33,17 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
         return new Content(own.text, joined(Stream.of(beside, own.reasoning)),
             joined(Stream.of(text(message.path("refusal")), own.refusal)),
             Stream.concat(calls, own.calls.stream()).toList());
+    }
+
+    /** Whether it has a text and nothing else that says anything, as most have: then nothing is to be looked for. */
+    private static boolean isPlain(JsonNode message) {
+        if (!message.path("content").isTextual()) return false;
+        for (var field : message.properties()) {
+            boolean isKnown = field.getKey().equals("content") || field.getKey().equals("role");
+            boolean isEmpty = field.getValue().isNull() || field.getValue().isArray() && field.getValue().isEmpty();
+            if (!isKnown && !isEmpty) return false;
+        }
+        return true;
     }
 
     /** Reads a text, or a list of parts. */
