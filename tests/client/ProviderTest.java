@@ -10,14 +10,11 @@ import java.io.IOException;
 import java.net.BindException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Provider;
-import sheaf.server.BatchServer;
 
 class ProviderTest {
     static final List<String> SETTINGS = List.of("SHEAF_PROVIDER", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GROQ_API_KEY",

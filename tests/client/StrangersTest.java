@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import com.openai.core.http.Headers;
@@ -28,6 +29,7 @@ import sheaf.Vocabulary.Limits;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.HoldingProxy;
+import sheaf.support.Printed;
 import sheaf.support.RawClient;
 import sheaf.support.ScriptedServer.Answer;
 
@@ -134,7 +136,10 @@ class StrangersTest {
              var engine = new HoldingProxy(other.baseUrl(), () -> null);
              var now = BatchServer.options().store(folder.resolve("store")).port(port).engine(engine.baseUrl())
                  .start()) {
-            batch("asked").results();
+            var said = Printed.stderr(() -> batch("asked").results());
+            assertTrue(said.contains("results: " + engine.baseUrl() + " answers there now, and "
+                + kept().get(0).folder().getFileName() + " was begun with another engine; whose answer each is stands "
+                + "in result.answeredBy\n"), said);
         }
         try (var again = BatchServer.options().store(folder.resolve("store")).port(port).start()) {
             var texts = ask(again.baseUrl(), 3).submit().results().stream().map(Sheaf.Result::text).toList();
@@ -169,8 +174,9 @@ class StrangersTest {
         Files.writeString(draft, Files.readString(draft)
             .replaceAll(",\\s*\"(store|engine)\" : \"[^\"]*\"", ""));
         try (var stranger = BatchServer.options().port(port).start()) {
-            assertThrows(RuntimeException.class, batch("asked")::submit);
-
+            assertEquals("submit: another server than that of " + batch.folder().getFileName() + " may answer at "
+                + stranger.baseUrl() + ", for it knows no such batch; start that one, or delete " + batch.folder()
+                + " and run again", assertThrows(IllegalStateException.class, batch("asked")::submit).getMessage());
             assertEquals(0, requestsPaid(stranger));
         }
     }

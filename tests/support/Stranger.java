@@ -2,7 +2,6 @@ package sheaf.support;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.util.List;
 import java.util.stream.Stream;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Result;
