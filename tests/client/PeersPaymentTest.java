@@ -56,12 +56,13 @@ class PeersPaymentTest {
     /** curator: the fingerprint leaves out the base URL and the backend. */
     @Test void anotherProviderOrSettingGetsNewAnswers() {
         var draft = ask("a").name("one");
-        var other = new Provider("other", server.baseUrl(), "SHEAF_API_KEY", here().limits(), here().dialect());
-        var changed = List.of(draft, draft.provider(other), draft.model("m2"), draft.temperature(0.5),
-            draft.maxTokens(9), draft.with("seed", 1), draft.example("u", "a"), draft.endpoint("/v1/responses"),
-            draft.image("data:image/png;base64,AQID"));
+        try (var other = BatchServer.start()) {
+            var changed = List.of(draft, draft.provider(other.baseUrl()), draft.model("m2"), draft.temperature(0.5),
+                draft.maxTokens(9), draft.with("seed", 1), draft.example("u", "a"), draft.endpoint("/v1/responses"),
+                draft.image("data:image/png;base64,AQID"));
 
-        assertEquals(changed.size(), changed.stream().map(each -> each.submit().id()).distinct().count());
+            assertEquals(changed.size(), changed.stream().map(each -> each.submit().id()).distinct().count());
+        }
     }
 
     /** curator: requests cut at the token limit are sent again as they were, in up to ten more batches. */
