@@ -4,6 +4,7 @@
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS org.jline:jline-terminal:4.6.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
@@ -18,6 +19,8 @@
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
 //SOURCES client/CsvFile.java
+//SOURCES client/Terminal.java
+//SOURCES client/Graphemes.java
 //SOURCES client/Tables.java
 //SOURCES client/Retry.java
 //SOURCES client/Progress.java
@@ -1309,7 +1312,6 @@ public final class Sheaf extends Vocabulary {
 
     /** A list that prints as a table. */
     public static final class Listing<T> extends AbstractList<T> {
-        private static final int CELL_LINES = 3;               // half an id is of no use
         private final List<T> items;
         private final List<String> columns;
         private final Function<T, List<String>> cells;
@@ -1346,7 +1348,7 @@ public final class Sheaf extends Vocabulary {
         }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList(), CELL_LINES)
+            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
                 + sum.apply(items)).stripTrailing();
         }
     }

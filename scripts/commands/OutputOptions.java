@@ -7,7 +7,6 @@ import static sheaf.Sheaf.*;
 
 import java.io.BufferedOutputStream;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -65,7 +64,7 @@ final class OutputOptions {
     void write(Results results, BooleanSupplier isTerminal) throws IOException {
         if (isFile()) writeAndSay(results);
         else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
-        else show(results);
+        else results.show();
     }
 
     private void writeAndSay(Results results) {
@@ -83,19 +82,6 @@ final class OutputOptions {
     static String text(Map<Outcome, Long> counts) {
         return counts.entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
             .collect(Collectors.joining(", "));
-    }
-
-    /** The library knows how wide a terminal is unless rows come by a pipe. */
-    private static void show(Results results) {
-        if (System.console() == null && System.getenv("COLUMNS") == null && System.getProperty("COLUMNS") == null)
-            try {
-                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
-                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
-                System.setProperty("COLUMNS", size.replaceFirst(".* ", ""));
-            } catch (IOException noTerminal) {
-                // then it is as wide as the library thinks
-            }
-        results.show();
     }
 
     private static void print(Results results) throws IOException {
