@@ -1283,7 +1283,12 @@ public final class Sheaf extends Vocabulary {
         private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
             var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
             return new Listing<>(rows, List.of(columns),
-                row -> Stream.of(columns).map(column -> Json.cell(row.get(column))).toList());
+                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
+        }
+
+        private static String cell(Object value) {
+            return value instanceof Integer || value instanceof Long ? Messages.number(((Number) value).longValue())
+                : Json.cell(value);
         }
 
         private BatchApi api() { return new BatchApi(connection()); }

@@ -75,5 +75,6 @@ final class Graphemes {
 
     private static boolean isSkinTone(int c) { return c >= 0x1f3fb && c <= 0x1f3ff; }
 
-    private static boolean isAscii(String line) { return line.chars().allMatch(c -> c >= ' ' && c < 0x7f); }
+    /** Whether every terminal draws it alike. */
+    static boolean isAscii(String line) { return line.chars().allMatch(c -> c >= ' ' && c < 0x7f); }
 }

@@ -15,7 +15,7 @@ final class Grid {
     private static final int CELL_LINES = 6;
     private static final int NAMED_MODELS = 4;
     /** A name, a number, an address or a path, which a broken line would spoil; a longer word is data. */
-    private static final Pattern WORD = Pattern.compile("[!-~]{0,100}");
+    private static final Pattern WORD = Pattern.compile("[!-~]{0,200}");
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final boolean isWide;                          // a row's answers stand side by side

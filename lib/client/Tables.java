@@ -21,6 +21,8 @@ final class Tables {
     private final int[] widths;                                // of each column
     private final int[] least;                                 // that each can be made
     private final List<List<Integer>> bands = new ArrayList<>();       // columns that stand side by side
+    private final int width = Terminal.width();
+    private boolean isLive;                                    // the cursor can be moved to where a column begins
     private final StringBuilder out = new StringBuilder();
 
     /** What stands in whole, such as an id or an address, is never broken, for people copy it; texts wrap. */
@@ -31,7 +33,7 @@ final class Tables {
         widths = IntStream.range(0, columns.size()).map(column -> widest(column, rows)).toArray();
         least = IntStream.range(0, columns.size()).map(column -> columns.get(column).isWhole() ? widths[column]
             : Math.min(NARROWEST, widths[column])).toArray();
-        arrange(Terminal.width());
+        arrange();
     }
 
     /** Draws columns that are whole. */
@@ -42,6 +44,7 @@ final class Tables {
     /** Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines. */
     static String draw(List<Column> columns, List<List<String>> rows, int cellLines) {
         var table = new Tables(columns, rows);
+        table.isLive = !rows.stream().flatMap(List::stream).allMatch(Graphemes::isAscii) && Terminal.isLive();
         table.drawRow(columns.stream().map(Column::label).toList(), HEADER_LINES);
         table.drawRule();
         for (var row : rows) table.drawRow(row, cellLines);
@@ -56,7 +59,7 @@ final class Tables {
     private static Stream<String> lines(String cell) { return cell.strip().lines().map(Graphemes::printable); }
 
     /** Puts side by side as many columns as can be made to fit, then narrows the widest of them until they do. */
-    private void arrange(int width) {
+    private void arrange() {
         var band = new ArrayList<Integer>();
         bands.add(band);
         for (int column = 0; column < widths.length; column++) {
@@ -85,7 +88,7 @@ final class Tables {
 
     private void drawRule() {
         int longest = bands.stream().mapToInt(band -> length(widths, band)).max().orElse(0);
-        if (bands.size() > 1) out.append("-".repeat(longest)).append('\n');
+        if (bands.size() > 1) out.append("-".repeat(Math.min(width, longest))).append('\n');
         else drawRow(IntStream.of(widths).mapToObj("-"::repeat).toList(), 1);
     }
 
@@ -94,17 +97,28 @@ final class Tables {
         for (var band : bands) {
             var wrapped = band.stream().map(column -> wrap(cells.get(column), column, cellLines)).toList();
             int height = wrapped.stream().mapToInt(List::size).max().orElse(0);
-            for (int line = 0; line < height; line++) {
-                var text = new StringBuilder();
-                for (int i = 0; i < wrapped.size(); i++) {
-                    int column = band.get(i);
-                    var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
-                    text.append(column == 0 ? "" : GAP).append(piece)
-                        .append(" ".repeat(Math.max(0, widths[column] - Graphemes.width(piece))));
-                }
-                out.append(text.toString().stripTrailing()).append('\n');
-            }
+            for (int line = 0; line < height; line++) drawLine(band, wrapped, line);
         }
+    }
+
+    private void drawLine(List<Integer> band, List<List<String>> wrapped, int line) {
+        int end = 0;
+        var text = new StringBuilder();
+        for (int i = 0; i < band.size(); i++) {
+            int column = band.get(i);
+            var gap = column == 0 ? "" : GAP;
+            end += gap.length() + widths[column];
+            var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
+            text.append(gap).append(piece);
+            if (i < band.size() - 1) text.append(toEnd(end, widths[column], piece));
+        }
+        out.append(text.toString().stripTrailing()).append('\n');
+    }
+
+    /** Terminals differ in how wide an emoji is, but not in where a column is. */
+    private String toEnd(int end, int width, String piece) {
+        if (isLive && !Graphemes.isAscii(piece)) return "\u001b[" + (end + 1) + "G";
+        return " ".repeat(Math.max(0, width - Graphemes.width(piece)));
     }
 
     private List<String> wrap(String cell, int column, int mostLines) {

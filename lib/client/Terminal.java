@@ -17,18 +17,20 @@ final class Terminal {
     /** Returns how many columns a line has: by {@code COLUMNS}, else by the terminal, whatever the input is. */
     static int width() {
         var columns = Environment.get("COLUMNS");
-        if (!columns.matches(WIDTH)) columns = asked();
+        if (!columns.matches(WIDTH)) columns = size().replaceFirst(".* ", "");
         return columns.matches(WIDTH) ? Integer.parseInt(columns) : DEFAULT_WIDTH;
     }
 
-    /** Returns what the terminal says that standard output is; "" where that is none, or nobody can ask. */
-    private static String asked() {
+    /** Whether what is printed is drawn by one, which knows how to move its cursor. */
+    static boolean isLive() { return !Environment.get("TERM").equals("dumb") && !size().isEmpty(); }
+
+    /** Returns its rows and columns, as it says itself; "" where standard output is none, or nobody can ask. */
+    private static String size() {
         var terminal = Environment.get(PROPERTY);
         try {
             var stty = new ProcessBuilder("sh", "-c", "test -t 1 && stty size <&1 >&2")
                 .redirectOutput(terminal.isEmpty() ? Redirect.INHERIT : Redirect.appendTo(new File(terminal))).start();
-            var rowsAndColumns = new String(stty.getErrorStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
-            return rowsAndColumns.replaceFirst(".* ", "");
+            return new String(stty.getErrorStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
         } catch (IOException noShell) {
             return "";
         }

@@ -285,11 +285,11 @@ class TransferTest {
 
         assertTrue(said.size() >= 2, said.toString());
         assertTrue(said.stream().allMatch(line -> line.matches("downloading the answers of part 1 of 1,"
-            + " [0-9]+ of 20 kB(, [0-9]s left)?")), said.toString());
+            + " [0-9.]+ kB of 20.6 kB(, [0-9]s left)?")), said.toString());
         assertEquals(said.size(), said.stream().map(TransferTest::tenth).distinct().count(), said.toString());
     }
 
-    static int tenth(String line) { return Integer.parseInt(line.replaceFirst(".*, ([0-9]+) of 20 kB.*", "$1")) / 2; }
+    static int tenth(String line) { return Integer.parseInt(line.replaceFirst(".*, ([0-9]+)\\.[0-9] kB of .*", "$1")) / 2; }
 
     static int length(List<String> texts) { return lines(texts).length; }
 
