@@ -12,7 +12,7 @@ import org.jline.utils.WCWidth;
 final class Graphemes {
     private static final Pattern GRAPHEME = Pattern.compile("\\X");
     private static final Pattern LINE_BREAK = Pattern.compile("[\u000b\f\u0085\u2028\u2029]");
-    /** What is not drawn, of which terminals think differently: controls, direction, places to break, marks of bytes. */
+    /** What nobody sees and terminals differ in: controls, direction, places to break a word, marks of bytes. */
     private static final Pattern INVISIBLE = Pattern.compile("[\\p{Cc}\u00ad\u061c\u180e\u200b\u200e\u200f"
         + "\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]");
     private static final int JOINER = 0x200d;

@@ -39,7 +39,8 @@ final class Grid {
         var grid = new Grid(exchanges, limit);
         var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line),
             line.stream().map(Grid::answer)).toList()).toList();
-        var columns = Stream.concat(grid.columns.stream().map(column -> new Tables.Column(column.label, column.isWhole)),
+        var columns = Stream.concat(
+            grid.columns.stream().map(column -> new Tables.Column(column.label, column.isWhole)),
             grid.answerLabels().stream().map(label -> new Tables.Column(label, false))).toList();
         return Tables.draw(columns, lines, CELL_LINES) + grid.summary();
     }
@@ -122,12 +123,11 @@ final class Grid {
     }
 
     private String summary() {
-        var counts = exchanges.counts().entrySet().stream().map(count -> number(count.getValue()) + " " + count.getKey())
-            .collect(Collectors.joining(", "));
+        var outcomes = exchanges.outcomes();
         var more = exchanges.size() - shown.size();
         return (more > 0 ? number(more) + " more; toCsv(file) writes them all\n" : "")
             + answeredBy()
-            + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+            + (outcomes.isEmpty() ? "no results" : outcomes + "; " + exchanges.usage()) + "\n";
     }
 
     /** Says where another model answered than was asked for, or the one that an alias stands for. */

@@ -40,11 +40,17 @@ final class Progress {
         Runtime.getRuntime().addShutdownHook(hook);
         try {
             return work.apply(this);
+        } catch (Error e) {
+            if (isCtrlC(e)) end(quiet ? "" : farewell.get());
+            throw e;
         } finally {
             removeHook(hook);
             if (!interrupted) end("");
         }
     }
+
+    /** In JShell it ends no process, but what runs in it: by an error that is JShell's own. */
+    private static boolean isCtrlC(Error e) { return e.getClass().getName().startsWith("jdk.jshell."); }
 
     private static void removeHook(Thread hook) {
         try {

@@ -5,6 +5,7 @@ import static java.util.stream.Collectors.joining;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -13,14 +14,15 @@ import java.util.stream.Stream;
  * each row. They know texts and widths, and nothing of what is shown.
  */
 final class Tables {
-    private static final int NARROWEST = 12;                   // a column of text that wraps
+    private static final int NARROWEST = 12;                   // a text beside all other columns
+    private static final int READABLE = 24;                    // and where not all have room beside each other
     private static final int HEADER_LINES = 3;
     private static final int LONGEST = 20_000;                 // characters of a text: no table shows as many
     private static final String GAP = "  ";
     private final List<Column> columns;
     private final int[] widths;                                // of each column
-    private final int[] least;                                 // that each can be made
-    private final List<List<Integer>> bands = new ArrayList<>();       // columns that stand side by side
+    private int[] least;                                       // that each can be made
+    private List<List<Integer>> bands;                         // of columns that stand side by side
     private final int width = Terminal.width();
     private boolean isLive;                                    // the cursor can be moved to where a column begins
     private final StringBuilder out = new StringBuilder();
@@ -31,9 +33,11 @@ final class Tables {
     private Tables(List<Column> columns, List<List<String>> rows) {
         this.columns = columns;
         widths = IntStream.range(0, columns.size()).map(column -> widest(column, rows)).toArray();
-        least = IntStream.range(0, columns.size()).map(column -> columns.get(column).isWhole() ? widths[column]
-            : Math.min(NARROWEST, widths[column])).toArray();
-        arrange();
+        arrange(NARROWEST);
+        if (bands.size() > 1) arrange(READABLE);
+        for (int column = 0; column < widths.length; column++)
+            widths[column] = Math.max(least[column], Math.min(width, widths[column]));
+        bands.forEach(this::fit);
     }
 
     /** Draws columns that are whole. */
@@ -58,10 +62,12 @@ final class Tables {
 
     private static Stream<String> lines(String cell) { return cell.strip().lines().map(Graphemes::printable); }
 
-    /** Puts side by side as many columns as can be made to fit, then narrows the widest of them until they do. */
-    private void arrange() {
+    /** Puts side by side as many columns as can be made to fit. */
+    private void arrange(int narrowest) {
+        least = IntStream.range(0, widths.length).map(column -> columns.get(column).isWhole() ? widths[column]
+            : Math.min(Math.min(narrowest, width - GAP.length()), widths[column])).toArray();
         var band = new ArrayList<Integer>();
-        bands.add(band);
+        bands = new ArrayList<>(List.of(band));
         for (int column = 0; column < widths.length; column++) {
             band.add(column);
             if (band.size() == 1 || length(least, band) <= width) continue;
@@ -69,9 +75,6 @@ final class Tables {
             band = new ArrayList<>(List.of(column));
             bands.add(band);
         }
-        for (int column = 0; column < widths.length; column++)
-            widths[column] = Math.max(least[column], Math.min(width, widths[column]));
-        bands.forEach(columns -> { while (length(widths, columns) > width && narrow(columns)); });
     }
 
     /** Returns how long its lines are: the first begins at the margin, further ones after a gap. */
@@ -79,11 +82,14 @@ final class Tables {
         return band.stream().mapToInt(column -> widths[column] + (column == 0 ? 0 : GAP.length())).sum();
     }
 
-    private boolean narrow(List<Integer> band) {
-        var widest = band.stream().filter(column -> widths[column] > least[column])
-            .max(Comparator.comparing(column -> widths[column]));
-        widest.ifPresent(column -> widths[column]--);
-        return widest.isPresent();
+    /** Narrows the widest text until all fit, or none can be narrower. */
+    private void fit(List<Integer> band) {
+        Optional<Integer> widest = Optional.of(0);
+        while (widest.isPresent() && length(widths, band) > width) {
+            widest = band.stream().filter(column -> widths[column] > least[column])
+                .max(Comparator.comparing(column -> widths[column]));
+            widest.ifPresent(column -> widths[column]--);
+        }
     }
 
     private void drawRule() {

@@ -81,7 +81,8 @@ public class Vocabulary {
         }
 
         @Override public String toString() {
-            return number(completed + failed) + "/" + number(total) + (failed == 0 ? "" : ", " + number(failed) + " failed");
+            return number(completed + failed) + "/" + number(total)
+                + (failed == 0 ? "" : ", " + number(failed) + " failed");
         }
     }
 

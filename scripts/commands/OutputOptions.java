@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -80,9 +81,12 @@ final class OutputOptions {
     }
 
     static String text(Map<Outcome, Long> counts) {
-        return counts.entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+        return counts.entrySet().stream().map(entry -> number(entry.getValue()) + " " + entry.getKey())
             .collect(Collectors.joining(", "));
     }
+
+    /** Returns a number as all that people read has it. */
+    static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
     private static void print(Results results) throws IOException {
         var lines = new BufferedOutputStream(System.out, 1 << 16);

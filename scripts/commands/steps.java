@@ -196,7 +196,8 @@ class steps implements Runnable {
             return;
         }
         output.save(results);
-        System.err.println("results: " + results.size() + " written to " + output.out + " " + results.counts());
+        System.err.println("results: " + OutputOptions.number(results.size()) + " written to " + output.out + " ("
+            + OutputOptions.text(results.counts()) + ")");
     }
 
     /** What can be known before a wait of hours is said before it. */

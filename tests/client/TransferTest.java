@@ -75,7 +75,7 @@ class TransferTest {
 
         var fault = assertThrows(UncheckedIOException.class, this::texts);
 
-        assertTrue(fault.getMessage().matches("results: 1500000 of " + provider.content.length
+        assertTrue(fault.getMessage().matches("results: 1,500,000 of " + Messages.number(provider.content.length)
             + " bytes of out came, and then no more \\(.+\\);"
             + " nothing is lost, run again and the rest is fetched"), fault.getMessage());
         assertEquals(5, provider.ranges.size());
@@ -189,7 +189,8 @@ class TransferTest {
 
         var fault = assertThrows(UncheckedIOException.class, this::texts);
 
-        assertEquals("results: only " + came + " of " + provider.content.length + " bytes of out came;"
+        assertEquals("results: only " + Messages.number(came) + " of " + Messages.number(provider.content.length)
+            + " bytes of out came;"
             + " nothing is lost, run again and it is fetched anew", fault.getMessage());
         assertEquals(List.of("part-1.jsonl"), names("part-1"));
         assertEquals(TEXTS, texts());

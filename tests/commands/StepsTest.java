@@ -151,7 +151,7 @@ class StepsTest {
         var run = steps("results", id, "-o", out);
 
         assertEquals("", run.out());
-        assertTrue(run.err().endsWith("results: 3 written to " + out + " {succeeded=3}\n"), run.err());
+        assertTrue(run.err().endsWith("results: 3 written to " + out + " (3 succeeded)\n"), run.err());
         var lines = Files.readAllLines(Path.of(out));
         assertEquals(name.endsWith("csv") ? 4 : 3, lines.size());
         assertTrue(lines.get(lines.size() - 1).contains("Pythagorean theorem in Spanish"));
