@@ -290,7 +290,9 @@ class TransferTest {
         assertEquals(said.size(), said.stream().map(TransferTest::tenth).distinct().count(), said.toString());
     }
 
-    static int tenth(String line) { return Integer.parseInt(line.replaceFirst(".*, ([0-9]+)\\.[0-9] kB of .*", "$1")) / 2; }
+    static int tenth(String line) {
+        return Integer.parseInt(line.replaceFirst(".*, ([0-9]+)\\.[0-9] kB of .*", "$1")) / 2;
+    }
 
     static int length(List<String> texts) { return lines(texts).length; }
 
