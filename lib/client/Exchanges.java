@@ -86,6 +86,15 @@ final class Exchanges {
         return answeringModels;
     }
 
+    /** Returns how they ended, and what they cost: {@code 2 succeeded, 1 errored; 33 tokens in, 16 out}. */
+    String summary() { return outcomes() + "; " + usage(); }
+
+    /** Returns how many ended in which way: 3 succeeded, 1 errored. */
+    String outcomes() {
+        return counts().entrySet().stream().map(count -> number(count.getValue()) + " " + count.getKey())
+            .collect(joining(", "));
+    }
+
     private void tally() {
         var tally = new EnumMap<Outcome, Long>(Outcome.class);
         var models = new TreeMap<String, Set<String>>();
@@ -241,12 +250,6 @@ final class Exchanges {
     int textsPerAnswer() {
         counts();
         return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
-    }
-
-    /** Returns how many ended in which way: 3 succeeded, 1 errored. */
-    String outcomes() {
-        return counts().entrySet().stream().map(count -> number(count.getValue()) + " " + count.getKey())
-            .collect(joining(", "));
     }
 
     @Override public String toString() { return "Results[" + name + " " + outcomes() + "]"; }

@@ -123,11 +123,10 @@ final class Grid {
     }
 
     private String summary() {
-        var outcomes = exchanges.outcomes();
         var more = exchanges.size() - shown.size();
-        return (more > 0 ? number(more) + " more; toCsv(file) writes them all\n" : "")
+        return (more > 0 ? number(more) + " more; " + Wording.TO_CSV + " them all\n" : "")
             + answeredBy()
-            + (outcomes.isEmpty() ? "no results" : outcomes + "; " + exchanges.usage()) + "\n";
+            + (exchanges.size() == 0 ? "no results" : exchanges.summary()) + "\n";
     }
 
     /** Says where another model answered than was asked for, or the one that an alias stands for. */
