@@ -8,6 +8,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Vocabulary.RequestCounts;
 import sheaf.support.PseudoTerminal;
 
 @Tag("apart")
@@ -32,6 +33,22 @@ class TerminalTest {
                 new Tables.Column("more", false)), List.of(List.of("1", "plain", "x"),
                 List.of("2", "\ud83d\udc4d\ud83c\udffd 1\ufe0f\u20e3", "y"), List.of("3", "\u65e5\u672c", "z")), 3));
         }
+    }
+
+    /** A wait for a batch with a long name. */
+    static class Wait {
+        public static void main(String... args) {
+            var progress = new Progress(false);
+            progress.show("\u65e5\u672c ".repeat(9) + "in_progress", new RequestCounts(200_000, 40_000, 1_000));
+            progress.show("reviews in_progress", new RequestCounts(200_000, 41_000, 1_000));
+            progress.end("done");
+        }
+    }
+
+    @Test void theLineOfAWaitIsNoLongerThanTheTerminalForThenItCouldNotBeRewritten() throws Exception {
+        assertEquals("\r\u001b[K" + "\u65e5\u672c ".repeat(9) + "in_progres\u2026"
+            + "\r\u001b[Kreviews in_progress 42,000/200,000, 1,000 failed\r\u001b[Kdone\n",
+            shown(Map.of(), java(Wait.class)));
     }
 
     @Test void itIsAskedEachTimeForPeopleResizeIt() throws Exception {

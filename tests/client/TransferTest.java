@@ -290,6 +290,21 @@ class TransferTest {
         assertEquals(said.size(), said.stream().map(TransferTest::tenth).distinct().count(), said.toString());
     }
 
+    @Test void bytesOfASmallFileAreNotNone() throws Exception {
+        var file = Files.write(home.resolve("small"), new byte[340]);
+
+        var said = Printed.stderr(() -> {
+            try (var transfer = new Progress(false).transfer("uploading"); var in = transfer.counted(file)) {
+                Thread.sleep(3_100);
+                in.readAllBytes();
+            } catch (IOException | InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        });
+
+        assertEquals("uploading, 340 B of 340 B\n", said);
+    }
+
     static int tenth(String line) {
         return Integer.parseInt(line.replaceFirst(".*, ([0-9]+)\\.[0-9] kB of .*", "$1")) / 2;
     }
