@@ -17,7 +17,6 @@ class GraphemesTest {
         "halfwidth kana,             \uff8a\uff9f,                                              2, 1",
         "Korean in parts,            \u1112\u1161\u11ab\u1100\u116e\u11a8,                      4, 2",
         "fullwidth Latin,            \uff21\uff22,                                              4, 2",
-        "Devanagari,                 \u0928\u092e\u0938\u094d\u0924\u0947,                      4, 4",
         "Devanagari vowel,           \u0915\u093e\u092e,                                        3, 2",
         "Tamil,                      \u0ba4\u0bae\u0bbf\u0bb4\u0bcd,                            4, 3",
         "Thai,                       \u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22,                7, 7",
@@ -39,6 +38,12 @@ class GraphemesTest {
     void aTextIsAsWideAsItIsDrawn(String what, String text, int width, int characters) {
         assertEquals(width, Graphemes.width(text));
         assertEquals(characters, Graphemes.of(text).size());
+    }
+
+    /** The characters of one that a JDK knows to be one are a matter of its Unicode; the width is not. */
+    @Test void aConjunctIsAsWideAsItsLetters() {
+        assertEquals(4, Graphemes.width("\u0928\u092e\u0938\u094d\u0924\u0947"));
+        assertEquals(2, Graphemes.width("\u0915\u094d\u200d\u0937"));
     }
 
     /** A shell moves its cursor for some of these, and others of these are drawn by some terminals only. */
