@@ -15,7 +15,7 @@ import java.util.stream.Stream;
  */
 final class Tables {
     private static final int NARROWEST = 12;                   // a text beside all other columns
-    private static final int READABLE = 24;                    // and where not all have room beside each other
+    private static final int READABLE = 18;                    // and where not all have room beside each other
     private static final int HEADER_LINES = 3;
     private static final int LONGEST = 20_000;                 // characters of a text: no table shows as many
     private static final String GAP = "  ";
