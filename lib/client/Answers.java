@@ -58,7 +58,8 @@ final class Answers {
                 for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index);
             }
         });
-        if (oddities > SHOWN_ODDITIES) note.accept("results: and " + number(oddities - SHOWN_ODDITIES) + " more such lines");
+        if (oddities > SHOWN_ODDITIES)
+            note.accept("results: and " + number(oddities - SHOWN_ODDITIES) + " more such lines");
     }
 
     /** Returns the file of a number in the index: of each part its output and its errors, then the reused answers. */

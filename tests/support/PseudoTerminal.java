@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
-/** A terminal of its own for a command line of the shell, by {@code script} of util-linux: what it shows, as it came. */
+/** A terminal of its own for a command line of the shell, by {@code script} of util-linux; all it shows, as it came. */
 public final class PseudoTerminal implements AutoCloseable {
     private final Process process;
     private final StringBuilder shown = new StringBuilder();
