@@ -6,6 +6,7 @@
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS org.jline:jline-terminal:4.6.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
@@ -22,6 +23,8 @@
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
 //SOURCES client/CsvFile.java
+//SOURCES client/Terminal.java
+//SOURCES client/Graphemes.java
 //SOURCES client/Tables.java
 //SOURCES client/Deadline.java
 //SOURCES client/Retry.java
@@ -1364,7 +1367,12 @@ public final class Sheaf extends Vocabulary {
         private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
             var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
             return new Listing<>(rows, List.of(columns),
-                row -> Stream.of(columns).map(column -> Json.cell(row.get(column))).toList());
+                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
+        }
+
+        private static String cell(Object value) {
+            return value instanceof Integer || value instanceof Long ? Messages.number(((Number) value).longValue())
+                : Json.cell(value);
         }
 
         private BatchApi api() { return new BatchApi(connection()); }
@@ -1393,7 +1401,6 @@ public final class Sheaf extends Vocabulary {
 
     /** A list that prints as a table. */
     public static final class Listing<T> extends AbstractList<T> {
-        private static final int CELL_LINES = 3;               // half an id is of no use
         private final List<T> items;
         private final List<String> columns;
         private final Function<T, List<String>> cells;
@@ -1430,7 +1437,7 @@ public final class Sheaf extends Vocabulary {
         }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList(), CELL_LINES)
+            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
                 + sum.apply(items)).stripTrailing();
         }
     }

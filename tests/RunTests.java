@@ -72,6 +72,7 @@ class RunTests {
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         System.setProperty("SHEAF_SCRIPT", "");                         // a batch has its data's name alone
+        System.setProperty("TERM", "dumb");                             // what a test prints moves no cursor
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
         // seconds that a lost create is looked for, where no test says more

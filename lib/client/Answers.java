@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
+import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
@@ -57,7 +58,8 @@ final class Answers {
                 for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index);
             }
         });
-        if (oddities > SHOWN_ODDITIES) note.accept("results: and " + (oddities - SHOWN_ODDITIES) + " more such lines");
+        if (oddities > SHOWN_ODDITIES)
+            note.accept("results: and " + number(oddities - SHOWN_ODDITIES) + " more such lines");
     }
 
     /** Returns the file of a number in the index: of each part its output and its errors, then the reused answers. */

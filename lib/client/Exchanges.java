@@ -1,6 +1,8 @@
 package sheaf;
 
+import static java.util.stream.Collectors.joining;
 import static sheaf.Messages.given;
+import static sheaf.Messages.number;
 
 import java.io.IOException;
 import java.io.OutputStream;
@@ -20,7 +22,6 @@ import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.LongFunction;
 import java.util.function.Predicate;
-import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
@@ -86,9 +87,12 @@ final class Exchanges {
     }
 
     /** Returns how they ended, and what they cost: {@code 2 succeeded, 1 errored; 33 tokens in, 16 out}. */
-    String summary() {
-        return counts().entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
-            .collect(Collectors.joining(", ")) + "; " + usage();
+    String summary() { return outcomes() + "; " + usage(); }
+
+    /** Returns how many ended in which way: 3 succeeded, 1 errored. */
+    String outcomes() {
+        return counts().entrySet().stream().map(count -> number(count.getValue()) + " " + count.getKey())
+            .collect(joining(", "));
     }
 
     private void tally() {
@@ -191,8 +195,8 @@ final class Exchanges {
         if (retryable.size() > 0) return retryable;
         var failed = failed();
         throw new IllegalStateException(failed.size() == 0 ? "retry: nothing failed, so there is nothing to send again"
-            : "retry: none of " + failed.size() + " failed requests may succeed next time (" + failed.counts()
-                + "); only(outcome).retry() sends those all the same");
+            : "retry: none of " + number(failed.size()) + " failed requests may succeed next time ("
+                + failed.outcomes() + "); only(outcome).retry() sends those all the same");
     }
 
     /**
@@ -221,11 +225,10 @@ final class Exchanges {
     }
 
     private String leftOut(Exchanges failed, String word) {
-        var rest = failed.filtered(exchange -> !selected.get((int) exchange.index()), "left").counts();
-        var said = word + ": " + size() + " of " + failed.size() + " failed requests";
-        if (rest.isEmpty()) return word.equals("retry") ? "" : said;
-        return said + "; left out, for the same request would end the same: "
-            + rest.toString().replaceAll("[{}]", "").replace("=", " ");
+        var rest = failed.filtered(exchange -> !selected.get((int) exchange.index()), "left");
+        var said = word + ": " + number(size()) + " of " + number(failed.size()) + " failed requests";
+        if (rest.size() == 0) return word.equals("retry") ? "" : said;
+        return said + "; left out, for the same request would end the same: " + rest.outcomes();
     }
 
     void writeJsonl(OutputStream out) throws IOException {
@@ -249,5 +252,5 @@ final class Exchanges {
         return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 
-    @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
+    @Override public String toString() { return "Results[" + name + " " + outcomes() + "]"; }
 }

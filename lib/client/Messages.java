@@ -45,9 +45,10 @@ final class Messages {
         return number;
     }
 
-    static String count(long number, String noun) {
-        return String.format(Locale.ROOT, "%,d %s%s", number, noun, number == 1 ? "" : "s");
-    }
+    static String count(long number, String noun) { return number(number) + " " + noun + (number == 1 ? "" : "s"); }
+
+    /** Returns a number as all that people read has it: 200,000. */
+    static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
     /** Returns the start of a text, on one line. */
     static String clip(String text, int most) {

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
+import static sheaf.Messages.count;
 import static sheaf.Messages.given;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -325,7 +326,7 @@ final class Settings implements Cloneable {
 
     @Override public String toString() {
         if (requests != null) return "Draft[" + requests.fileName() + "]";
-        if (resend != null) return "Draft[" + resend.size() + " requests of " + resend.title() + " again]";
+        if (resend != null) return "Draft[" + count(resend.size(), "request") + " of " + resend.title() + " again]";
         return "Draft[" + String.join(", ", texts(models)) + (models.isEmpty() ? "" : ", ") + prompts.size()
             + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data.name()) + "]";
     }

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.count;
+import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.time.Duration;
@@ -80,7 +81,8 @@ public class Vocabulary {
         }
 
         @Override public String toString() {
-            return (completed + failed) + "/" + total + (failed == 0 ? "" : ", " + failed + " failed");
+            return number(completed + failed) + "/" + number(total)
+                + (failed == 0 ? "" : ", " + number(failed) + " failed");
         }
     }
 

@@ -7,12 +7,12 @@ import static sheaf.Sheaf.*;
 
 import java.io.BufferedOutputStream;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.BooleanSupplier;
@@ -90,7 +90,7 @@ final class OutputOptions {
     void write(Results results, boolean saysSo, BooleanSupplier isTerminal) throws IOException {
         if (isFile()) save(results);
         else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
-        else show(results);
+        else results.show();
         if (isFile() && saysSo)
             System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
         var writing = force ? results.overwriting() : results;
@@ -115,22 +115,12 @@ final class OutputOptions {
     }
 
     static String text(Map<Outcome, Long> counts) {
-        return counts.entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+        return counts.entrySet().stream().map(entry -> number(entry.getValue()) + " " + entry.getKey())
             .collect(Collectors.joining(", "));
     }
 
-    /** The library knows how wide a terminal is unless rows come by a pipe. */
-    private static void show(Results results) {
-        if (System.console() == null && System.getenv("COLUMNS") == null && System.getProperty("COLUMNS") == null)
-            try {
-                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
-                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
-                System.setProperty("COLUMNS", size.replaceFirst(".* ", ""));
-            } catch (IOException noTerminal) {
-                // then it is as wide as the library thinks
-            }
-        results.show();
-    }
+    /** Returns a number as all that people read has it. */
+    static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
     private static void print(Results results) throws IOException {
         var lines = new BufferedOutputStream(System.out, 1 << 16);

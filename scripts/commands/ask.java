@@ -128,7 +128,8 @@ class ask implements Callable<Integer> {
         output.write(results, !sending.quiet, () -> terminal.test(1));
         var failed = results.failed();
         if (failed.size() > 0 && !sending.quiet)
-            System.err.println("ask: " + failed.size() + " of " + results.size() + " requests "
+            System.err.println("ask: " + OutputOptions.number(failed.size()) + " of "
+                + OutputOptions.number(results.size()) + " requests "
                 + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
                 + "); result.error says why" + sending.advice(failed.counts().keySet()));
         return results.exitCode().number();

@@ -221,7 +221,8 @@ class StepsTest {
         steps("submit", guide());
 
         assertTrue(steps("models").out().matches("(?s)id +owned_by\n-.*\necho +sheaf\n"));
-        assertTrue(steps("files").out().matches("(?s)id +purpose +bytes +filename\n-.*\nfile-.* batch +923 +guide-.*"));
+        assertTrue(steps("files").out()
+            .matches("(?s)id +purpose +bytes\\s+filename\n-.*\nfile-.* batch +923\\s+guide-.*"));
         assertEquals("(none)\n", steps("batches", "0").out());
     }
 
