@@ -40,12 +40,15 @@ final class Service {
         var identity = new Identity(store, answering);
         boolean echoes = answering.engine().equals(Settings.ECHO);
         if (echoes) script.models = List.copyOf(answering.models().keySet());
-        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity);
-        this.runner = new Runner(settings, store, engine, script);
+        var metrics = new Metrics();
+        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity, metrics);
+        this.runner = new Runner(settings, store, engine, script, metrics);
         var limits = settings.limits();
-        var files = new FileEndpoints(store, limits, script);
-        this.router = new Router(settings, script, identity, files,
-            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity));
+        var files = new FileEndpoints(store, limits, script, metrics);
+        this.router = new Router(settings, script, identity, metrics, new Router.Endpoints(files,
+            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity),
+            new PageEndpoints(runner, store, limits.dialect(), script),
+            new Monitoring(store, engine, runner, metrics)));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);
     }
