@@ -107,7 +107,8 @@ final class Router extends Handler.Abstract {
 
     private static Route route(String method, String path, Endpoint endpoint) {
         var regex = path.replace("{id}", "([^/]+)").replace("{model}", "(.+?)") + "/?";
-        return new Route(method, path.replaceFirst("\\(.*\\)", "{endpoint}"), Pattern.compile(regex), endpoint);
+        var name = path.replaceFirst("\\(.*\\)", "{endpoint}");
+        return new Route(method, name, Pattern.compile(regex), endpoint);
     }
 
     @Override public boolean handle(Request request, Response response, Callback callback) throws Exception {
@@ -171,7 +172,8 @@ final class Router extends Handler.Abstract {
     }
 
     private void authorize(Call call) {
-        boolean isOpen = Browsers.isPage(call) || call.path().equals(HEALTH) || dialect.isPresigned(call.method(), call.path());
+        boolean isOpen = Browsers.isPage(call) || call.path().equals(HEALTH)
+            || dialect.isPresigned(call.method(), call.path());
         if (listening.apiKey() == null || isOpen) return;
         var given = credentials(call);
         if (given == null) throw new Refusal(401, "You didn't provide an API key.", null, null);

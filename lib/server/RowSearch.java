@@ -24,14 +24,16 @@ record RowSearch(RowIndex index, String outcome, String text) {
     private record Row(int line, String outcome, String customId, String question, String answer, String code) {
         static Row of(int line, String outcome, JsonNode request, JsonNode answer) {
             var id = request.path("custom_id").asText(answer.path("custom_id").asText(null));
-            var body = request.path("body").isObject() ? Transcript.question(request.get("body")) : asText(request);
-            return new Row(line, outcome, id, body, answer.isObject() ? Transcript.answer(answer) : asText(answer),
-                answer.isObject() ? Transcript.code(answer) : null);
+            boolean asks = request.path("body").isObject();
+            var question = asks ? Transcript.question(request.get("body")) : asItStands(request);
+            if (!answer.isObject()) return new Row(line, outcome, id, question, null, null);
+            return new Row(line, outcome, id, question, Transcript.answer(answer), Transcript.code(answer));
         }
 
-        /** Returns a line that is not what it should be, as it stands. */
-        private static String asText(JsonNode line) {
-            return line.isMissingNode() ? null : line.isTextual() ? line.textValue() : line.toString();
+        /** Returns a line that is no request, as it stands, or null if it is not known. */
+        private static String asItStands(JsonNode line) {
+            if (line.isMissingNode()) return null;
+            return line.isTextual() ? line.textValue() : line.toString();
         }
 
         boolean has(String lowerCase) {
@@ -48,7 +50,8 @@ record RowSearch(RowIndex index, String outcome, String text) {
         }
 
         private static void put(ObjectNode row, String name, String text, int most) {
-            row.put(name, text == null ? null : cut(text, most)).put(name + "_length", text == null ? 0 : text.length());
+            row.put(name, text == null ? null : cut(text, most));
+            row.put(name + "_length", text == null ? 0 : text.length());
         }
     }
 

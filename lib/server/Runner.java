@@ -22,7 +22,7 @@ import sheaf.server.Concurrency.Turns;
  */
 final class Runner {
     private static final int MAX_ACTIVE = 256;
-    private static final Duration CLOSING = Duration.ofSeconds(1);     // that threads have to end
+    static final Duration CLOSING = Duration.ofSeconds(1);     // that threads have to end
 
     private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
     private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
@@ -143,25 +143,31 @@ final class Runner {
     /** Lets batches look again at the clock, and at the status in which a test holds them. */
     void wake() { turns.wake(); }
 
-    /** Starts no further request, and gives those under way a moment, because their answers may be paid for. */
-    void close() {
+    /** Starts no further request, and gives those under way some time, because their answers may be paid for. */
+    void close(Duration patience) {
         turns.close();
         leaders.shutdown();
-        await(leaders);
+        if (!await(leaders, CLOSING) && patience.compareTo(CLOSING) > 0) {
+            System.err.println("stop: waits up to " + patience.toSeconds() + " s for " + queue().get("running")
+                + " answers under way; those that come later are asked for again at the next start");
+            await(leaders, patience.minus(CLOSING));
+        }
         stop(leaders);
         stop(workers);
     }
 
     private static void stop(ExecutorService threads) {
         threads.shutdownNow();
-        await(threads);
+        await(threads, CLOSING);
     }
 
-    private static void await(ExecutorService threads) {
+    /** Waits for the end of threads, and returns whether it came. */
+    private static boolean await(ExecutorService threads, Duration patience) {
         try {
-            threads.awaitTermination(CLOSING.toMillis(), MILLISECONDS);
+            return threads.awaitTermination(patience.toMillis(), MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+            return false;
         }
     }
 }

@@ -17,6 +17,7 @@ import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
 /** What runs while a server is open: who is given whom, and in which order they begin and end. It serves nothing. */
 final class Service {
     private static final int MAX_THREADS = 64;
+    private static final Duration EXIT = Duration.ofSeconds(8);   // for answers under way; Docker kills after 10
     private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
 
     private interface Step {
@@ -31,7 +32,7 @@ final class Service {
     private final Settings settings;
     private final Webhooks webhooks;   // null if nobody is told
     private final Server jetty;
-    private final Thread atExit = new Thread(this::stop, "sheaf-server-exit");
+    private final Thread atExit = new Thread(this::stopAtExit, "sheaf-server-exit");
 
     private Service(Settings settings, Store store) {
         this.settings = settings;
@@ -100,7 +101,7 @@ final class Service {
         try {
             step.take();
         } catch (Exception e) {   // the signature of Jetty's LifeCycle
-            stop();
+            stop(Runner.CLOSING);
             throw unusable(e);
         }
     }
@@ -116,7 +117,7 @@ final class Service {
     private ServerConnector connector() { return (ServerConnector) jetty.getConnectors()[0]; }
 
     void close() {
-        if (claimClose()) stop();
+        if (claimClose()) stop(Runner.CLOSING);
     }
 
     /** Returns whether the caller is the one to close the server, which is closed once. */
@@ -128,13 +129,16 @@ final class Service {
         }
     }
 
-    private synchronized void stop() {
+    /** Stops as the process ends: answers under way would else be asked for, and paid for, once more. */
+    private void stopAtExit() { stop(settings.store() == null ? Runner.CLOSING : EXIT); }
+
+    private synchronized void stop(Duration patience) {
         try {
             jetty.stop();
         } catch (Exception e) {   // the signature of Jetty's LifeCycle
             throw new IllegalStateException("close: the HTTP server does not stop", e);
         } finally {
-            runner.close();
+            runner.close(patience);
             if (webhooks != null) webhooks.close();
             store.close();
         }
