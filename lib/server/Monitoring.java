@@ -1,6 +1,5 @@
 package sheaf.server;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -20,8 +19,8 @@ final class Monitoring {
         this.metrics = metrics;
         metrics.show("sheaf_batches", "batches in the store", "status", this::batches);
         metrics.show("sheaf_queued_requests", "requests of batches that have no answer yet", "state", runner::queue);
-        metrics.show("sheaf_engine_up", "whether the engine was there when last asked: 1, 0, or NaN before that",
-            this::up);
+        metrics.show("sheaf_engine_up", "whether the engine was there when last asked: 1, 0, or NaN before that", null,
+            () -> Map.of("", up()));
     }
 
     private Map<String, Integer> batches() {
@@ -48,9 +47,7 @@ final class Monitoring {
 
     /** Answers in Prometheus' text format, or in OpenMetrics if that is asked for. */
     void metrics(Call call) throws IOException {
-        var writer = metrics.writer(call.header("Accept"));
-        var text = new ByteArrayOutputStream();
-        writer.write(text, metrics.registry().scrape());
-        call.send(200, writer.getContentType(), text.toByteArray());
+        var report = metrics.report(call.header("Accept"));
+        call.send(200, report.type(), report.text());
     }
 }
