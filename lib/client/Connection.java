@@ -278,7 +278,7 @@ final class Connection {
             return "start the server with the " + expected + " again, or set OPENAI_BASE_URL to where it listens";
         if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
-        return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
+        return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }
 
     private static Duration retryAfter(OpenAIServiceException e) {
