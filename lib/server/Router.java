@@ -48,7 +48,6 @@ final class Router extends Handler.Abstract {
 
     private final Deque<String> recorded = new ArrayDeque<>();
     private final Permits writing = new Permits(MAX_WRITING);
-    private final Optional<Browsers.WebPage> webPage = Browsers.WebPage.read();
     private final Settings.Listening listening;
     private final Manners dialect;
     private final Script script;
@@ -235,7 +234,7 @@ final class Router extends Handler.Abstract {
     }
 
     private void webPage(Call call) {
-        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page knows no other
-        webPage.get().send(call);
+        if (!dialect.isOpenAi()) throw unknownRoute(call);      // the page knows no other
+        Browsers.WebPage.read().orElseThrow(() -> unknownRoute(call)).send(call);
     }
 }

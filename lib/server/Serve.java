@@ -49,8 +49,8 @@ import picocli.CommandLine.TypeConversionException;
         "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
         "",
         "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option, 130 after Ctrl-C, 143",
-        "after a kill, either after up to 8 s for answers under way. Unfinished batches go on at the next start",
-        "over the same store."})
+        "after a kill, which both wait up to 8 s for answers under way. Unfinished batches go on at the next",
+        "start over the same store."})
 final class Serve implements Callable<Integer> {
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     private boolean help;
