@@ -217,6 +217,23 @@ class PageTest {
         tab.awaitThat("document.querySelectorAll('#batches > li').length === 2");
     }
 
+    @Test void theKeyboardAloneLeadsToAnAnswerAndBack() {
+        var id = client.create(lines("one"));
+        client.finishedBatch(id);
+        var tab = tab();
+        tab.awaitText("#batches .id", id);
+
+        press(tab, "#batches .open");
+        tab.awaitText("#rows .answer", "one");
+        press(tab, "#outcomes [value=failed]");
+        tab.awaitText("#rows-state", "No request is like that.");
+        press(tab, "#outcomes [value='']");
+        press(tab, "#rows summary");
+        tab.awaitText("#rows .response", "status_code");
+        press(tab, "#back");
+        tab.awaitText("#batches .id", id);
+    }
+
     @Test void whatWasCancelledIsToldFromWhatFailed() {
         server.pause();
         var id = client.create(lines("one", "two"));
@@ -251,7 +268,8 @@ class PageTest {
         server.reply(text -> "</script>" + HOSTILE + text);
         var file = json(client.upload(line(long5000, HOSTILE), "<img src=x onerror=hit()>.jsonl", "batch"));
         var asked = RawClient.batch(file.get("id").asText());
-        asked.putObject("metadata").put(HOSTILE.substring(0, 60), HOSTILE).put("long", "y".repeat(512)).put("name", HOSTILE);
+        asked.putObject("metadata").put(HOSTILE.substring(0, 60), HOSTILE)
+            .put("long", "y".repeat(512)).put("name", HOSTILE);
         client.finishedBatch(json(client.create(asked)).get("id").asText());
         client.finishedBatch(client.create("{\"custom_id\":" + JSON.valueToTree(HOSTILE) + ",\"method\":"
             + JSON.valueToTree(HOSTILE) + ",\"url\":\"x\",\"body\":{}}\n"));
@@ -446,6 +464,16 @@ class PageTest {
     static String fetched(Browser.Tab tab, String url, String options) {
         return tab.value("fetch('" + url + "', {" + options + "})"
             + ".then(got => got.type + ' ' + got.status, () => 'blocked')").asText();
+    }
+
+    /** Presses Enter on an element that can have the focus. */
+    static void press(Browser.Tab tab, String selector) {
+        tab.awaitThat("document.querySelector(\"" + selector + "\")?.checkVisibility()");
+        tab.awaitThat("(document.querySelector(\"" + selector + "\").focus(), document.activeElement"
+            + ".matches(\"" + selector + "\"))");
+        for (var type : List.of("keyDown", "keyUp"))
+            tab.command("Input.dispatchKeyEvent", "type", type, "key", "Enter", "code", "Enter",
+                "windowsVirtualKeyCode", 13, "text", type.equals("keyDown") ? "\r" : "");
     }
 
     static void type(Browser.Tab tab, String input, String text) {

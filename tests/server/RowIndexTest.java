@@ -104,7 +104,7 @@ class RowIndexTest {
     }
 
     static String error(int line, String code) {
-        return "{\"id\":\"batch_req_0a_" + line + "\",\"custom_id\":\"x\",\"response\":null,\"error\":{\"code\":\"" + code
-            + "\",\"message\":\"m\"}}\n";
+        return "{\"id\":\"batch_req_0a_" + line + "\",\"custom_id\":\"x\",\"response\":null,\"error\":{\"code\":\""
+            + code + "\",\"message\":\"m\"}}\n";
     }
 }

@@ -37,7 +37,7 @@ class TranscriptTest {
         {"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]} | f({}) | -
         {"choices":[{"message":{"content":[{"type":"text","text":"A"}]}}]}                    | A             | -
         {"choices":[{"text":"A"}]}                                                            | A             | -
-        {"output":[{"type":"reasoning","summary":[]},{"type":"message","content":[{"type":"output_text","text":"A"}]}]} \
+        {"output":[{"type":"reasoning"},{"type":"message","content":[{"type":"output_text","text":"A"}]}]} \
                                                                                               | A             | -
         {"output":[{"type":"function_call","name":"f","arguments":"{}"}]}                     | f({})         | -
         {"output":[],"incomplete_details":{"reason":"max_output_tokens"}}                     | ~~ | max_output_tokens
@@ -55,7 +55,7 @@ class TranscriptTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '~', textBlock = """
-        {"error":{"code":"batch_expired","message":"Late."},"response":null}                        | Late. | batch_expired
+        {"error":{"code":"batch_expired","message":"Late."},"response":null} | Late. | batch_expired
         {"error":null,"response":{"status_code":400,"body":{"error":{"message":"No.","code":"bad"}}}}  | No. | 400 bad
         {"error":null,"response":{"status_code":500,"body":{"error":{"message":"No.","code":null}}}}   | No. | 500
         {"error":null,"response":{"status_code":0,"request_id":"","body":{}}}                          | {}  | ~~
