@@ -42,8 +42,17 @@ import sheaf.support.Project;
  * </pre>
  */
 class RunBench {
+    private static final String USAGE = """
+        Usage: benchmark [server|slow MB|kills N|chaos N|client-kills N]
+        server measures lines, bytes, clients and memory; slow a line of 1 Mbit/s; the others kill and disturb server
+        and client so many times, and count what was lost or paid twice. Without an argument: server.
+        """;
 
     public static void main(String... args) throws Exception {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         var words = args.length == 0 ? List.of("server") : List.of(args);
         var folder = Files.createTempDirectory("sheaf-bench");
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers

@@ -8,6 +8,8 @@
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
 //SOURCES client/BaseUrl.java
+//SOURCES client/Wording.java
+//SOURCES client/Script.java
 //SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
@@ -24,6 +26,7 @@
 //SOURCES client/InputFile.java
 //SOURCES client/CsvFile.java
 //SOURCES client/Tables.java
+//SOURCES client/Deadline.java
 //SOURCES client/Retry.java
 //SOURCES client/ProviderClient.java
 //SOURCES client/Progress.java
@@ -60,6 +63,7 @@
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
 //SOURCES client/CsvExport.java
+//SOURCES client/RunReport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
@@ -131,7 +135,7 @@ import sheaf.Templates.Text;
 public final class Sheaf extends Vocabulary {
     private static final int NEWEST = 20;
 
-    static { Messages.showUncaught(); }
+    static { Script.showUncaught(); }
 
     private Sheaf() {}
 
@@ -483,20 +487,22 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
-         * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N
-         * --max-tokens N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last
-         * one counts; {@code --with} adds.
+         * a script can bring another model, dataset or template: {@code --model M[,M2] --data FILE --template T[,T2]
+         * --out FILE} and more; {@code --help} prints all of them and ends the script, and {@code --preview} ends it
+         * where it would send. Call it last. Of an option that is given twice the last one counts; {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
+            if (given("options", args).length > 0) Script.optionsAreGiven();
             var draft = this;
-            for (var given : Options.parse(given("options", args))) draft = draft.take(given);
+            for (var given : Options.parse(args)) draft = draft.take(given);
             return draft;
         }
 
         private Draft take(Options.Given given) {
             return switch (given.option()) {
+                case HELP -> throw new Script.End(Options.help());
+                case PREVIEW -> with(s -> s.previewed = given.whole());
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -510,6 +516,11 @@ public final class Sheaf extends Vocabulary {
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
+                case REPAIR -> repair(given.whole());
+                case RESEND_MISSING -> resendMissing();
+                case OUT -> with(s -> s.out = given.output());
+                case FORCE -> with(s -> s.overwrites = true);
+                case QUIET -> quiet();
             };
         }
 
@@ -525,7 +536,7 @@ public final class Sheaf extends Vocabulary {
          */
         public Preview preview(int n) {
             notNegative("preview", n);
-            settings.check();
+            var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
             var known = chosen.orElse(Provider.OPENAI);
             var connection = known.connection();
@@ -551,7 +562,8 @@ public final class Sheaf extends Vocabulary {
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
-            written().write("toJsonl", given("toJsonl", file), out -> {
+            showPreview();
+            written().write(Wording.JSONL.of(), given("toJsonl", file), out -> {
                 try (var requests = requests().open(note())) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
@@ -567,14 +579,36 @@ public final class Sheaf extends Vocabulary {
 
         /** Returns this draft, if its results may be written to this file. */
         public Draft checkOutput(Path file) {
-            written().check("checkOutput", given("checkOutput", file));
+            written().check(Wording.OUTPUT.of(), given("checkOutput", file));
             return this;
         }
 
-        private Written written() { return new Written(settings.batchName(), settings.formerName().orElse("")); }
+        private Written written() {
+            return new Written(settings.batchName(), settings.formerName().orElse(""), settings.overwrites);
+        }
+
+        /** A server on this machine that has one model answers by that, if none is named. */
+        private Settings checkedSettings() {
+            var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
+                .filter(Provider::isLocal) : Optional.<Provider>empty();
+            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel()))))
+                .orElse(settings);
+            settled.check();
+            return settled;
+        }
+
+        /** Ends the script that was asked for a preview, where it would send. */
+        private void showPreview() {
+            if (settings.previewed == null) return;
+            var preview = preview(settings.previewed);
+            preview.lines().forEach(System.out::println);
+            if (!preview.fault().isEmpty()) throw new IllegalArgumentException(preview.fault());
+            System.err.println(preview.summary());
+            throw new Script.End("");
+        }
 
         private Requests requests() {
-            settings.check();
+            var settings = checkedSettings();
             var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
             return new Requests(settings, known.connection());
         }
@@ -605,10 +639,11 @@ public final class Sheaf extends Vocabulary {
         public Batch upload() { return begin(Watch::uploadOrAttach); }
 
         private Batch begin(BiConsumer<Watch, Progress> step) {
-            settings.check();
+            showPreview();
+            var settings = checkedSettings();
+            if (settings.out != null) checkOutput(settings.out);
             var chosen = provider == null ? Provider.chosen() : provider;
-            var batch = new Batch(chosen, settings);
-            batch.written = written();
+            var batch = new Batch(chosen, chosen.connection(), settings, written());
             Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
@@ -655,19 +690,20 @@ public final class Sheaf extends Vocabulary {
         private final Settings settings;                       // whether it is quiet, and how often it is repaired
         private final BatchState state;
         private final Watch watch;
-        private Written written;                               // by whose name files are written; null: the batch's own
+        private final Written written;                         // by whose name files are written; null: the batch's own
 
-        private Batch(Provider provider, Settings settings) { this(provider, provider.connection(), settings); }
+        private Batch(Provider provider, Connection connection) { this(provider, connection, new Settings(), null); }
 
-        private Batch(Provider provider, Connection connection, Settings settings) {
+        private Batch(Provider provider, Connection connection, Settings settings, Written written) {
             this.provider = provider;
             this.settings = settings;
+            this.written = written;
             state = new BatchState(connection);
             watch = new Watch(state, settings.quiet);
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
-            this(provider, connection, new Settings());
+            this(provider, connection);
             state.remember(Part.of(1, json));
         }
 
@@ -676,12 +712,12 @@ public final class Sheaf extends Vocabulary {
         }
 
         private Batch(Provider provider, Journal journal) {
-            this(provider, provider.connection(journal.manifest().provider()), new Settings());
+            this(provider, provider.connection(journal.manifest().provider()));
             state.attach(journal);
         }
 
         private Batch(Journal journal, Connection connection, Provider provider) {
-            this(provider, connection.expecting(journal.manifest().provider().identity(), null), new Settings());
+            this(provider, connection.expecting(journal.manifest().provider().identity(), null));
             state.attach(journal);
         }
 
@@ -700,7 +736,7 @@ public final class Sheaf extends Vocabulary {
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
                 throw new BatchException("batch: no batch \"" + idOrName + "\" at " + api.connection().label()
-                    + " and none in " + Environment.home() + "; a new one is batch().model(\"" + idOrName + "\")", e);
+                    + " and none in " + Environment.home() + Wording.NEW_BATCH.of(idOrName), e);
             }
         }
 
@@ -766,7 +802,7 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Waits at most so long.
-         * @throws IllegalStateException if the batch has not ended by then; it goes on
+         * @throws StillRunningException if the batch has not ended by then; it goes on
          */
         public Batch await(Duration timeout) {
             watch.await(given("await", timeout), settings.repairs == 0);
@@ -797,23 +833,40 @@ public final class Sheaf extends Vocabulary {
         public Batch checkOutput(Path file) {
             var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
             var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
-            (written == null ? new Written(name) : written).check("checkOutput", given("checkOutput", file));
+            (written == null ? new Written(name) : written).check(Wording.OUTPUT.of(), given("checkOutput", file));
             return this;
         }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
-        public Results results() {
+        public Results results() { return results(Watch.FOREVER); }
+
+        /**
+         * Waits at most so long, for what is sent again too.
+         * @throws StillRunningException if the batch has not ended by then; it goes on
+         */
+        public Results results(Duration timeout) {
             if (!state.isKept()) {
                 var whole = Journal.find(id(), state.provider());   // of which this may be a part
-                if (whole.isPresent()) return new Batch(whole.get(), state.provider(), provider).results();
+                if (whole.isPresent()) return new Batch(whole.get(), state.provider(), provider).results(timeout);
             }
-            await();
+            var deadline = new Deadline(given("results", timeout));
+            await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
-            var repair = new Repair(watch, settings, provider::connection, resend ->
+            var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
-            return written == null ? new Results(there(), exchanges) : new Results(there(), exchanges, written);
+            var results = written == null ? new Results(there(), exchanges)
+                : new Results(there(), exchanges, written);
+            if (settings.out != null) results.save(settings.out, settings.quiet);
+            return results;
         }
+
+        /**
+         * Returns how a command that looks after this batch ends: still running, with a whole answer for every request
+         * or not.
+         * @throws BatchException if the batch failed before any request ran
+         */
+        public ExitCode exitCode() { return status().isTerminal() ? results().exitCode() : ExitCode.RUNNING; }
 
         /** Returns the provider where it answers now: its server may have moved. */
         private Provider there() { return provider.at(state.provider().baseUrl()); }
@@ -954,7 +1007,7 @@ public final class Sheaf extends Vocabulary {
         /** Writes the rows and their answers as CSV in another way. */
         public void toCsv(Path file, Set<CsvOption> options, String... columns) {
             var export = new CsvExport(exchanges, given("toCsv", options), columns);
-            written.write("toCsv", given("toCsv", file), export::writeTo);
+            written.write(Wording.CSV.of(), given("toCsv", file), export::writeTo);
         }
 
         /**
@@ -965,7 +1018,7 @@ public final class Sheaf extends Vocabulary {
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) { written.write("toJsonl", given("toJsonl", file), exchanges::writeJsonl); }
+        public void toJsonl(Path file) { written.write(Wording.JSONL.of(), given("toJsonl", file), exchanges::writeJsonl); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */
         public void toJsonl(OutputStream out) {
@@ -975,6 +1028,25 @@ public final class Sheaf extends Vocabulary {
                 throw new UncheckedIOException("toJsonl: cannot write (" + Messages.reason(e) + ")", e);
             }
         }
+
+        /**
+         * Writes as JSON what this run was: whom it asked what, the digest of the requests, how many ended in which
+         * outcome, tokens and times.
+         * @throws IllegalStateException if the file is another's
+         */
+        public void toReport(Path file) {
+            written.write(Wording.REPORT.of(), given("toReport", file), out ->
+                out.write(Json.pretty(new RunReport(exchanges).fields())));
+        }
+
+        private void save(Path file, boolean isQuiet) {
+            if (file.toString().toLowerCase(Locale.ROOT).endsWith(".csv")) toCsv(file);
+            else toJsonl(file);
+            if (!isQuiet) System.err.println("wrote " + file + " (" + exchanges.summary() + ")");
+        }
+
+        /** Returns how a command ends that has these results: with a whole answer for every request, or not. */
+        public ExitCode exitCode() { return failed().size() == 0 ? ExitCode.ANSWERED : ExitCode.UNANSWERED; }
 
         /** Returns these results so that they write over any file, whoever wrote it. */
         public Results overwriting() { return new Results(provider, exchanges, written.overwriting()); }
@@ -1119,7 +1191,7 @@ public final class Sheaf extends Vocabulary {
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
 
-        static { Messages.showUncaught(); }
+        static { Script.showUncaught(); }
 
         public Provider { headers = ExtraHeaders.checked(headers); }
 
@@ -1182,13 +1254,14 @@ public final class Sheaf extends Vocabulary {
 
         private static String noKey() {
             return "provider: no key; looked for " + keyVariables(PRESETS, ", ")
-                + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
+                + "; set one, or run ./jbang local, a small free model, in another terminal, and "
+                + Wording.LOCAL;
         }
 
         private static String twoKeys(List<Provider> providers) {
             var first = providers.get(0).name;
             return "provider: " + keyVariables(providers, " and ") + " are " + (providers.size() == 2 ? "both" : "all")
-                + " set; choose with provider(\"" + first + "\") or SHEAF_PROVIDER=" + first;
+                + " set; choose with " + Wording.PROVIDER.of(first) + " or SHEAF_PROVIDER=" + first;
         }
 
         private static String keyVariables(List<Provider> providers, String separator) {
@@ -1202,6 +1275,14 @@ public final class Sheaf extends Vocabulary {
             } catch (IllegalStateException noneOrTwo) {
                 return Optional.empty();
             }
+        }
+
+        /** Returns the one model that is here, which answers if none is named. */
+        private String onlyModel() {
+            var names = api().models().stream().map(model -> model.path("id").asText()).toList();
+            if (names.size() == 1) return names.get(0);
+            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + label()
+                + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
         }
 
         private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }

@@ -56,9 +56,18 @@ import sheaf.support.Project;
  */
 class RunTests {
     private static final Path TESTS = Project.root().resolve("tests");
+    private static final String USAGE = """
+        Usage: test [ROOM|CLASS[#METHOD]]...
+        Runs all tests, those of a room such as client, or those whose Class#method contains an argument; the last line
+        is N passed, N failed. Exit codes: 0 if all passed, 1 if one failed or none ran.
+        """;
     private static final TestTag APART = TestTag.create("apart");
 
     public static void main(String... args) throws IOException, InterruptedException {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         var home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
@@ -104,7 +113,8 @@ class RunTests {
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
     private static void forgetTheUsersSettings() {
         for (var name : System.getenv().keySet())
-            if (name.matches("(?i)(OPENAI|SHEAF)_.*|.*_API_KEY|(HTTPS?|NO)_PROXY|SSL_CERT_FILE") && System.getProperty(name) == null)
+            if (name.matches("(?i)(OPENAI|SHEAF)_.*|.*_API_KEY|(HTTPS?|NO)_PROXY|SSL_CERT_FILE")
+                    && System.getProperty(name) == null)
                 System.setProperty(name, "");
     }
 

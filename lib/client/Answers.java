@@ -139,7 +139,7 @@ final class Answers {
         if (isCollected(index)) return "the provider's files hold no line for this request";
         var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than it should have"
             : "the file of its answer could not be fetched";
-        return file + "; run again, or pay for it anew by resendMissing()";
+        return file + "; run again, or pay for it anew by " + Wording.RESEND_MISSING;
     }
 
     private Part part(long index) { return journal.part(requests.part(index)); }

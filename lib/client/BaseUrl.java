@@ -16,14 +16,18 @@ record BaseUrl(String url, String apiVersion) {
     private static final String VERSION = "api-version=";
     /** What else is copied from Azure's pages than the address of a resource. */
     private static final String AZURE_ROUTE = "/(deployments|files|batches)(/.*)?$";
-    private static final String GEMINI = "generativelanguage.googleapis.com";
     /**
-     * Providers whose batches have an API of their own: https://docs.claude.com/en/api/messages-batches,
+     * Providers whose batches, or the files of these, have an API of their own:
+     * https://ai.google.dev/gemini-api/docs/openai, https://docs.claude.com/en/api/messages-batches,
      * https://docs.mistral.ai/capabilities/batch, https://docs.fireworks.ai/guides/batch-inference,
      * https://openrouter.ai/docs
      */
-    private static final Map<String, String> OTHERS = Map.of("api.anthropic.com", "Anthropic", "api.mistral.ai",
-        "Mistral", "api.fireworks.ai", "Fireworks", "openrouter.ai", "OpenRouter");
+    private static final Map<String, String> OTHERS = Map.of(
+        "generativelanguage.googleapis.com", "Gemini makes batches, but takes no input file and gives no answers,",
+        "api.anthropic.com", "Anthropic has no batches",
+        "api.mistral.ai", "Mistral has no batches",
+        "api.fireworks.ai", "Fireworks has no batches",
+        "openrouter.ai", "OpenRouter takes no input file");
 
     /**
      * Reads what a user gave.
@@ -35,8 +39,8 @@ record BaseUrl(String url, String apiVersion) {
         var asked = Optional.ofNullable(uri.getRawQuery()).filter(query -> !query.isEmpty());
         asked.filter(query -> !query.matches(VERSION + "[\\w.-]+")).ifPresent(query -> {
             throw new IllegalArgumentException("provider: the base URL of " + uri.getHost() + " has the parameter \""
-                + query.replaceFirst("(?s)[=&].*", "") + "\"; only one api-version may stand there, a key goes into a "
-                + "variable, and anything else into header(name, value)");
+                + query.replaceFirst("(?s)[=&].*", "") + "\"; only one api-version may stand there, a key goes into its "
+                + "variable");
         });
         var path = uri.getRawPath().replaceFirst("/+$", "");
         if (isAzure(uri) || asked.isPresent()) path = path.replaceFirst(AZURE_ROUTE, "");
@@ -85,15 +89,10 @@ record BaseUrl(String url, String apiVersion) {
 
     /** Refuses a provider that surely cannot run a batch that is made by OpenAI's Files and Batches API. */
     static void checkBatches(String baseUrl) {
-        var host = URI.create(baseUrl).getHost();
-        if (host.equals(GEMINI))
-            throw new IllegalStateException("submit: Gemini makes batches over this API, but takes no input file and "
-                + "gives no answers over it; toJsonl(file) writes the requests for Google's own client, or give ./jbang"
-                + " serve --engine " + baseUrl + " --engine-key KEY, which asks one by one, at the full price");
-        var name = OTHERS.get(host);
-        if (name != null)
-            throw new IllegalStateException("submit: " + name + " has no batches over OpenAI's API; choose another "
-                + "provider, or give ./jbang serve --engine " + baseUrl + " --engine-key KEY, which asks one by one, at"
-                + " the full price");
+        var lack = OTHERS.get(URI.create(baseUrl).getHost());
+        if (lack != null)
+            throw new IllegalStateException("submit: " + lack + " over OpenAI's API; choose another provider, or one "
+                + "that is started by ./jbang serve --engine " + baseUrl + " --engine-key KEY and asks one by one, at "
+                + "the full price");
     }
 }

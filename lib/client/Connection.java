@@ -212,8 +212,9 @@ final class Connection {
     private String advice(int status, String path) {
         if (status == 401) return "; check " + keyVariable();
         if (status == 407) return "; check the user and the password in HTTP_PROXY";
-        return status == 404 && path.matches("/\\w+") && !baseUrl().endsWith("/v1")
-            ? "; does the base URL end in /v1?" : "";
+        if (status != 404 || !path.matches("/\\w+")) return "";
+        if (hasOlderPaths()) return "; does it know the api-version " + dialect.apiVersion() + "?";
+        return baseUrl().endsWith("/v1") ? "" : "; does the base URL end in /v1?";
     }
 
     private UncheckedIOException unreachable(String step, IOException e) {
@@ -233,7 +234,7 @@ final class Connection {
             return "start the server with the " + expected + " again, or set OPENAI_BASE_URL to where it listens";
         if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
-        return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
+        return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }
 
     private static Duration retryAfter(OpenAIServiceException e) {

@@ -109,12 +109,10 @@ final class Grid {
     }
 
     private String summary() {
-        var counts = exchanges.counts().entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
-            .collect(Collectors.joining(", "));
         var more = exchanges.size() - shown.size();
-        return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+        return (more > 0 ? more + " more; " + Wording.TO_CSV + " them all\n" : "")
             + answeredBy()
-            + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+            + (exchanges.size() == 0 ? "no results" : exchanges.summary()) + "\n";
     }
 
     /** Says where another model answered than was asked for, or the one that an alias stands for. */

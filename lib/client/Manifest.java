@@ -107,7 +107,8 @@ record Manifest(
             var dialect = provider.dialect();
             return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
                 limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
-                dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(), provider.identity().engine());
+                dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(),
+                provider.identity().engine());
         }
 
         Identity identity() { return new Identity(store, engine); }

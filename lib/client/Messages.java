@@ -18,7 +18,6 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
 final class Messages {
@@ -118,30 +117,5 @@ final class Messages {
     /** Says of a disk that it could not be written to. */
     static UncheckedIOException cannotWrite(String step, Path folder, IOException e) {
         return new UncheckedIOException(step + ": cannot write to " + folder + " (" + reason(e) + ")", e);
-    }
-
-    /**
-     * Lets a script that ends in one of Sheaf's errors show its sentence, not a stack trace; {@code -Dsheaf.trace}
-     * brings the trace back.
-     */
-    static void showUncaught() {
-        if (Thread.getDefaultUncaughtExceptionHandler() != null
-            || System.getProperty("sheaf.trace") != null) return;
-        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
-            if (isOurs(error)) System.err.println(error.getMessage());
-            else printTrace(thread, error);
-        });
-    }
-
-    private static boolean isOurs(Throwable error) {
-        return error instanceof RuntimeException && error.getMessage() != null && error.getStackTrace().length > 0
-            && error.getMessage().matches("(?s)[a-zA-Z]+: .*") && Stream.of(error.getStackTrace())
-                .filter(frame -> !frame.getClassName().startsWith("java.")).findFirst()
-                .filter(frame -> frame.getClassName().startsWith("sheaf.")).isPresent();
-    }
-
-    private static void printTrace(Thread thread, Throwable error) {
-        System.err.print("Exception in thread \"" + thread.getName() + "\" ");
-        error.printStackTrace();
     }
 }

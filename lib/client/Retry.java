@@ -182,7 +182,7 @@ final class Retry {
             refusals = isAlone ? refusals + 1 : 0;
             if (refusals > TRIES)
                 throw new BatchException(reason + "; it had no room " + TRIES + " times in a row: run again later, or "
-                    + "make smaller parts by limits(requests, bytes) of the provider", e.code(), e.batchId());
+                    + "make smaller parts " + Wording.LIMITS, e.code(), e.batchId());
         }
 
         void moved() {

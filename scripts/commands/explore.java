@@ -54,9 +54,19 @@ class explore {
 
         """;
 
+    private static final String USAGE = """
+        Usage: explore [--local]
+        Opens JShell with everything imported, rows to try and somebody who answers: the provider whose key is set, else
+        an echo. With --local a small model on this machine answers.
+        """;
+
     public static void main(String... args) throws IOException {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         if (args.length > 1 || args.length == 1 && !args[0].equals("--local")) {
-            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing");
+            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing; try 'explore --help'");
             System.exit(2);
         }
         try {

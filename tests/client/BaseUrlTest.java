@@ -25,6 +25,7 @@ import sheaf.Sheaf.Result;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Dialect;
 import sheaf.support.ForwardProxy;
+import sheaf.support.ScriptedServer;
 
 /** What a base URL tells of a provider: Azure's resources and versions, and who has no batches of this kind. */
 class BaseUrlTest {
@@ -128,6 +129,15 @@ class BaseUrlTest {
             proxy.asked().toString());
     }
 
+    @Test void wherePathsAreUnknownTheVersionIsAskedFor() {
+        try (var scripted = new ScriptedServer().on("GET /models", ScriptedServer.Answer.status(404))) {
+            var url = scripted.baseUrl("/openai");
+
+            assertSays("models: GET " + url + "/models: 404 status 404; does it know the api-version 2024-10-21?",
+                () -> Provider.of(url + "?api-version=2024-10-21").models());
+        }
+    }
+
     @Test void aTokenOfAzuresStandsInThePlaceOfTheKey() {
         var provider = Provider.of("http://mine.openai.azure.com").header("Authorization", "Bearer azure-key");
 
@@ -145,20 +155,20 @@ class BaseUrlTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {"https://h.test/v1?key=hunter2 | key", "https://h.test/v1?api-version= | api-version",
+    @CsvSource(delimiter = '|', value = {"https://h.test/v1?key=hunter2 | key",
+        "https://h.test/v1?api-version= | api-version",
         "https://h.test/v1?api-version=1&code=hunter2 | api-version", "https://h.test/v1?hunter | hunter"})
     void anotherParameterIsRefusedAndItsValueNotShown(String url, String parameter) {
         assertSays("provider: the base URL of h.test has the parameter \"" + parameter + "\"; only one api-version may "
-            + "stand there, a key goes into a variable, and anything else into header(name, value)",
+            + "stand there, a key goes into its variable",
             () -> Provider.of(url));
     }
 
     @Test void geminiIsSaidToTakeNoFilesBeforeAnythingIsSent() throws IOException {
         var url = "https://generativelanguage.googleapis.com/v1beta/openai";
         var draft = Sheaf.batch().provider(url + "/").model("gemini-2.5-flash").prompts("one").quiet();
-        var sentence = "submit: Gemini makes batches over this API, but takes no input file and gives no answers over it; "
-            + "toJsonl(file) writes the requests for Google's own client, or give ./jbang serve --engine " + url
-            + " --engine-key KEY, which asks one by one, at the full price";
+        var sentence = "submit: Gemini makes batches, but takes no input file and gives no answers, over OpenAI's API"
+            + oneByOne(url);
 
         assertSays(sentence, draft::submit);
         assertSays(sentence, draft::upload);
@@ -167,12 +177,18 @@ class BaseUrlTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"https://api.anthropic.com/v1, Anthropic", "https://api.mistral.ai/v1, Mistral",
-        "https://api.fireworks.ai/inference/v1, Fireworks", "https://openrouter.ai/api/v1, OpenRouter"})
-    void whoHasBatchesOfAnotherKindOnlyIsNamed(String url, String name) {
-        assertSays("submit: " + name + " has no batches over OpenAI's API; choose another provider, or give ./jbang "
-            + "serve --engine " + url + " --engine-key KEY, which asks one by one, at the full price",
+    @CsvSource({"https://api.anthropic.com/v1, Anthropic has no batches",
+        "https://api.mistral.ai/v1, Mistral has no batches",
+        "https://api.fireworks.ai/inference/v1, Fireworks has no batches",
+        "https://openrouter.ai/api/v1, OpenRouter takes no input file"})
+    void whoHasBatchesOfAnotherKindOnlyIsNamed(String url, String lack) {
+        assertSays("submit: " + lack + " over OpenAI's API" + oneByOne(url),
             () -> Sheaf.batch().provider(url).model("m").prompts("one").quiet().submit());
+    }
+
+    private static String oneByOne(String url) {
+        return "; choose another provider, or one that is started by ./jbang serve --engine " + url
+            + " --engine-key KEY and asks one by one, at the full price";
     }
 
     @ParameterizedTest

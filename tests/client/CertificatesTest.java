@@ -80,8 +80,8 @@ class CertificatesTest {
         var failed = new SSLHandshakeException("PKIX path validation failed");
         failed.initCause(new CertificateException(new CertificateExpiredException("NotAfter: long ago")));
 
-        assertEquals("Distrust[reason=its certificate has expired, or is not valid yet, remedy=check this machine's clock, "
-            + "or tell who runs it]", Certificates.distrust(failed).orElseThrow().toString());
+        assertEquals("Distrust[reason=its certificate has expired, or is not valid yet, remedy=check this machine's "
+            + "clock, or tell who runs it]", Certificates.distrust(failed).orElseThrow().toString());
         assertEquals(Optional.empty(), Certificates.distrust(new SSLHandshakeException("Remote host terminated it")));
     }
 

@@ -200,7 +200,7 @@ class DraftTest {
     @Test void badInputIsOneSentence() {
         var m = batch().model("m");
         assertSays("submit: no prompts; call prompts(text, data) first", m::submit);
-        assertSays("submit: no model; call model(\"...\"), and models() lists them", () -> batch().prompts("a")
+        assertSays("model: none given; name one by model(...), and models() lists them", () -> batch().prompts("a")
             .submit());
         assertSays("prompts: rows has no rows; a batch needs at least one", () -> m.prompts("{{a}}", rows(List.of()))
             .preview(1));

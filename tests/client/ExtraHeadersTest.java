@@ -38,7 +38,8 @@ class ExtraHeadersTest {
     @BeforeEach void environment() {
         System.setProperty("SHEAF_HOME", home.toString());
         System.setProperty("HTTP_PROXY", proxy.address());
-        Stream.of("OPENAI_API_KEY", "GROQ_API_KEY", "SHEAF_API_KEY").forEach(key -> System.setProperty(key, "sk-12345"));
+        Stream.of("OPENAI_API_KEY", "GROQ_API_KEY", "SHEAF_API_KEY").forEach(key ->
+            System.setProperty(key, "sk-12345"));
     }
 
     @AfterEach void forget() throws IOException {

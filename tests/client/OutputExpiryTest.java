@@ -15,9 +15,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import sheaf.Sheaf.BatchException;
+
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
+import sheaf.Vocabulary.BatchException;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.RawClient;

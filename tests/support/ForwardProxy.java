@@ -14,8 +14,8 @@ import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * A proxy as companies have one: it passes requests on, opens tunnels, and may ask who is there. The hosts of a test are
- * names that only it knows, each a port of this machine.
+ * A proxy as companies have one: it passes requests on, opens tunnels, and may ask who is there. The hosts of a test
+ * are names that only it knows, each a port of this machine.
  */
 public final class ForwardProxy implements AutoCloseable {
     private final ServerSocket listening;
