@@ -1018,7 +1018,9 @@ public final class Sheaf extends Vocabulary {
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) { written.write(Wording.JSONL.of(), given("toJsonl", file), exchanges::writeJsonl); }
+        public void toJsonl(Path file) {
+            written.write(Wording.JSONL.of(), given("toJsonl", file), exchanges::writeJsonl);
+        }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */
         public void toJsonl(OutputStream out) {

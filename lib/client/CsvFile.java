@@ -240,7 +240,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private Map<String, Object> row(Fields record) {
             if (record.count() != columns.length) throw input.fault(record.line(), misfit(record.list()), null);
             if (rows++ == 0 && file.names.equals(record.list()))
-                throw input.fault(record.line(), "the header that " + Wording.HEADER + " gives once more; leave it out", null);
+                throw input.fault(record.line(), "the header that " + Wording.HEADER
+                    + " gives once more; leave it out", null);
             var row = new LinkedHashMap<String, Object>(2 * columns.length);
             for (int i = 0; i < columns.length; i++)
                 if (columns[i] != null) row.put(columns[i], record.values[i]);

@@ -15,9 +15,12 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
 final class Messages {
@@ -61,6 +64,28 @@ final class Messages {
         var shown = name.codePoints().mapToObj(c -> isVisible(c) ? Character.toString(c)
             : String.format(Locale.ROOT, "<U+%04X>", c)).collect(Collectors.joining());
         return shown.isEmpty() || !shown.equals(shown.strip()) ? "\"" + shown + "\"" : shown;
+    }
+
+    /** Returns the name that was meant, if one of these is but a slip away: a letter or two, or their case. */
+    static Optional<String> near(String slip, Collection<String> names) {
+        return names.stream().filter(name -> visible(name).equals(name) && !name.equals(slip))
+            .filter(name -> distance(slip.toLowerCase(Locale.ROOT), name.toLowerCase(Locale.ROOT))
+                <= Math.min(2, Math.min(slip.length(), name.length()) / 2))
+            .min(Comparator.comparing(name -> distance(slip, name)));
+    }
+
+    /** Levenshtein's: how many letters to add, drop or change. */
+    private static int distance(String a, String b) {
+        var row = IntStream.rangeClosed(0, b.length()).toArray();
+        for (int i = 1; i <= a.length(); i++) {
+            int before = row[0]++;
+            for (int j = 1; j <= b.length(); j++) {
+                int change = before + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                before = row[j];
+                row[j] = Math.min(change, Math.min(row[j - 1], row[j]) + 1);
+            }
+        }
+        return row[b.length()];
     }
 
     private static boolean isVisible(int c) {

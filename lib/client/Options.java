@@ -62,8 +62,8 @@ enum Options {
         return "Usage: " + name + " [OPTION]...\nWhat is given takes the place of what the script says.\n\n"
             + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  %s%n", option.shape,
                 option.description)).collect(Collectors.joining())
-            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an option, "
-            + "the data or\nthe key is at fault, and nothing was sent.\n"
+            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if "
+            + "an option, the data or\nthe key is at fault, and nothing was sent.\n"
             + "No key yet? Run ./jbang local, a small free model, in another terminal, and give --provider local.\n";
     }
 

@@ -127,7 +127,8 @@ final class Requests {
         try {
             if (prompt.hasTags()) prompt.render("prompts", 1, first);
         } catch (IllegalArgumentException e) {
-            return new IllegalArgumentException(e.getMessage() + settings.data.headerAdvice(), e);
+            var hint = e.getMessage().endsWith("?") ? "" : settings.data.headerAdvice();
+            return new IllegalArgumentException(e.getMessage() + hint, e);
         }
         var advice = Text.isFile(prompt.text()) ? "did you mean " + Wording.TEMPLATE.of(prompt.text()) + "?"
             : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
@@ -344,7 +345,8 @@ final class Requests {
 
         private void check(JsonNode line) {
             var id = line.path("custom_id").asText();
-            if (line.path("custom_id").isNumber()) throw fault("custom_id " + id + " is a number; write \"" + id + "\"");
+            if (line.path("custom_id").isNumber())
+                throw fault("custom_id " + id + " is a number; write \"" + id + "\"");
             if (!line.path("custom_id").isTextual() || id.isBlank())
                 throw fault("no custom_id; each line needs its own");
             var earlier = ids.putIfAbsent(id, lines.number());

@@ -258,7 +258,8 @@ final class Reuse {
             var step = isUploaded ? "submit" : "await";
             throw new IllegalStateException("submit: " + name + " is still " + watch.state().status() + " and has "
                 + count(wanted, "request") + " of these; " + step + " it first: "
-                + (isUploaded ? Wording.SUBMIT : Wording.AWAIT).of(name) + ", or ask anew under another " + Wording.NAME);
+                + (isUploaded ? Wording.SUBMIT : Wording.AWAIT).of(name)
+                + ", or ask anew under another " + Wording.NAME);
         }
 
         /** Whether a file that has not come, or not whole, may answer it. */

@@ -258,7 +258,8 @@ final class Settings implements Cloneable {
         if (prompts.isEmpty())
             throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
         if (models.isEmpty())
-            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + ", and " + Wording.MODELS + " lists them");
+            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + ", and "
+                + Wording.MODELS + " lists them");
         if (data == null) checkLiterals();
         if (!Set.of("/chat/completions", "/responses").contains(route(endpoint)))
             messages().findFirst().ifPresent(word -> {
@@ -305,7 +306,8 @@ final class Settings implements Cloneable {
             throw new IllegalStateException("prompts: template " + prompt.name()
                 + " has no data; " + Wording.DATA.of("template"));
         });
-        if (customId != null) throw new IllegalStateException(Wording.CUSTOM_ID + ": there is no data to make ids from");
+        if (customId != null)
+            throw new IllegalStateException(Wording.CUSTOM_ID + ": there is no data to make ids from");
         Stream.of(models, examples, images, system == null ? List.<Text>of() : List.of(system))
             .flatMap(List::stream).filter(Text::hasTags).findFirst().ifPresent(template -> {
                 throw new IllegalStateException("submit: \"" + clip(template.text(), 60)

@@ -259,7 +259,13 @@ final class Templates {
             var result = Templates.render(compile(), values, missing);
             if (missing.isEmpty()) return result;
             throw new IllegalArgumentException(word + ": row " + row + " has no value for "
-                + Templates.describe(missing) + "; " + Templates.has(values));
+                + Templates.describe(missing) + "; " + Templates.has(values)
+                + meant(missing.keySet(), values.keySet()));
+        }
+
+        private static String meant(Set<String> missing, Set<String> columns) {
+            return missing.stream().flatMap(name -> Messages.near(name, columns).stream()).findFirst()
+                .map(near -> "; did you mean {{" + near + "}}?").orElse("");
         }
 
         /** Names the tags, which a row has to fill. */

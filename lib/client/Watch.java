@@ -184,7 +184,8 @@ final class Watch {
     void await(Duration timeout, boolean saysWhatIsMissing) {
         recallUploaded();
         if (state.isOnlyUploaded())
-            throw new IllegalStateException("await: " + state.id() + " was not submitted yet; " + Wording.SUBMIT.of(state.id()) + " creates it");
+            throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
+                + Wording.SUBMIT.of(state.id()) + " creates it");
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
         if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed();

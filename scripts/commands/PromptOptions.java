@@ -17,8 +17,8 @@ final class PromptOptions {
     private static final int NAME_LENGTH = 40;
 
     @Option(names = {"-m", "--model"}, paramLabel = "MODEL", split = ",",
-        description = "who answers; several, each answers each prompt; may name a {{column}}; a server of this machine with "
-            + "one model needs none")
+        description = "who answers; several, each answers each prompt; may name a {{column}} (default: the only "
+            + "one of a server on this machine)")
     List<String> models = List.of();
 
     @Option(names = {"-s", "--system"}, paramLabel = "TEXT", description = "the system prompt")

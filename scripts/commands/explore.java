@@ -66,7 +66,8 @@ class explore {
             return;
         }
         if (args.length > 1 || args.length == 1 && !args[0].equals("--local")) {
-            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing; try 'explore --help'");
+            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing; "
+                + "try 'explore --help'");
             System.exit(2);
         }
         try {
