@@ -80,7 +80,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -1214,9 +1213,13 @@ public final class Sheaf extends Vocabulary {
 
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
         private static Provider of(String baseUrl, String keyVariable) {
-            var there = BaseUrl.of(given("provider", baseUrl), Environment.get("OPENAI_API_VERSION"), names());
-            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(there.url())).findFirst()
-                .map(preset -> preset.keyVariable(keyVariable)).orElseGet(() -> at(there, keyVariable));
+            var version = Environment.get("OPENAI_API_VERSION");
+            var there = BaseUrl.of(given("provider", baseUrl), version, names()).checked();
+            return preset(there).map(preset -> preset.keyVariable(keyVariable)).orElseGet(() -> at(there, keyVariable));
+        }
+
+        private static Optional<Provider> preset(BaseUrl there) {
+            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(there.url())).findFirst();
         }
 
         /** Azure: 100,000 requests, 200 MB: https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch */
@@ -1404,11 +1407,12 @@ public final class Sheaf extends Vocabulary {
 
         private BatchApi api() { return new BatchApi(connection()); }
 
-        /** Refuses what is no base URL, or holds a key. */
         private BaseUrl address() { return BaseUrl.of(baseUrl, dialect.apiVersion(), names()); }
 
         private Connection connection() {
-            boolean isCalledByUrl = !isLocal() && of(baseUrl).name.equals(name);
+            var there = address();                             // refuses what is no base URL, or holds a key
+            var usual = preset(there).map(Provider::name).orElse(there.name());
+            boolean isCalledByUrl = !isLocal() && usual.equals(name);
             return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect, headers);
         }
 

@@ -9,8 +9,9 @@ import java.util.regex.Pattern;
 /**
  * Where a provider's API is, as the user gave it, and what is known of a provider by its host alone.
  * @param apiVersion that Azure's older paths ask for in each call; "": none is sent
+ * @param parameter one that may not stand there; "": there is none
  */
-record BaseUrl(String url, String apiVersion) {
+record BaseUrl(String url, String apiVersion, String parameter) {
     private static final Pattern AZURE = Pattern.compile(
         "(?i).+\\.(openai\\.azure\\.(com|us|cn)|(cognitiveservices|services\\.ai)\\.azure\\.com)");
     private static final String VERSION = "api-version=";
@@ -30,24 +31,28 @@ record BaseUrl(String url, String apiVersion) {
         "openrouter.ai", "OpenRouter takes no input file");
 
     /**
-     * Reads what a user gave.
+     * Reads what a user gave, or what was written down of it.
      * @param version for Azure, if the URL names none; "": the newest that is stable
      * @param names those that may stand in the place of a base URL
      */
     static BaseUrl of(String given, String version, String names) {
         var uri = uri(given.strip(), names);
-        var asked = Optional.ofNullable(uri.getRawQuery()).filter(query -> !query.isEmpty());
-        asked.filter(query -> !query.matches(VERSION + "[\\w.-]+")).ifPresent(query -> {
-            throw new IllegalArgumentException("provider: the base URL of " + uri.getHost() + " has the parameter \""
-                + query.replaceFirst("(?s)[=&].*", "") + "\"; only one api-version may stand there, a key goes into its "
-                + "variable");
-        });
+        var query = Optional.ofNullable(uri.getRawQuery()).orElse("");
+        var asked = Optional.of(query).filter(text -> text.matches(VERSION + "[\\w.-]+"));
         var path = uri.getRawPath().replaceFirst("/+$", "");
         if (isAzure(uri) || asked.isPresent()) path = path.replaceFirst(AZURE_ROUTE, "");
         if (isAzure(uri) && path.isEmpty()) path = "/openai";
         boolean isOlder = isAzure(uri) && !path.endsWith("/v1");
         return new BaseUrl(uri.getScheme() + "://" + uri.getRawAuthority() + path,
-            asked.map(query -> query.substring(VERSION.length())).orElse(isOlder ? versionOr(version) : ""));
+            asked.map(text -> text.substring(VERSION.length())).orElse(isOlder ? versionOr(version) : ""),
+            asked.isPresent() ? "" : query.replaceFirst("(?s)[=&].*", ""));
+    }
+
+    /** Refuses a parameter that no call would bear. */
+    BaseUrl checked() {
+        if (parameter.isEmpty()) return this;
+        throw new IllegalArgumentException("provider: the base URL of " + uri().getHost() + " has the parameter \""
+            + parameter + "\"; only one api-version may stand there, a key goes into its variable");
     }
 
     private static String versionOr(String version) {

@@ -164,6 +164,16 @@ class BaseUrlTest {
             () -> Provider.of(url));
     }
 
+    @Test void whatAnEarlierSheafKeptUnderSuchAUrlIsListedAllTheSame() throws IOException {
+        System.setProperty("SHEAF_API_KEY", "azure-key");
+        var batch = submitted(Provider.of("http://mine.openai.azure.com/openai/v1"));
+        var manifest = batch.folder().resolve("draft.json");
+
+        Files.writeString(manifest, Files.readString(manifest).replace("/openai/v1", "/openai/v1?key=old"));
+
+        assertEquals(List.of(batch.id()), Sheaf.kept().stream().map(Batch::id).toList());
+    }
+
     @Test void geminiIsSaidToTakeNoFilesBeforeAnythingIsSent() throws IOException {
         var url = "https://generativelanguage.googleapis.com/v1beta/openai";
         var draft = Sheaf.batch().provider(url + "/").model("gemini-2.5-flash").prompts("one").quiet();
