@@ -10,6 +10,7 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Environment.java
+//SOURCES client/BaseUrl.java
 //SOURCES client/Wording.java
 //SOURCES client/Script.java
 //SOURCES client/DefaultName.java
@@ -18,7 +19,11 @@
 //SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
+//SOURCES client/Arguments.java
 //SOURCES client/AtomicFiles.java
+//SOURCES client/Proxies.java
+//SOURCES client/Certificates.java
+//SOURCES client/ExtraHeaders.java
 //SOURCES client/LineIndex.java
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
@@ -28,6 +33,7 @@
 //SOURCES client/Tables.java
 //SOURCES client/Deadline.java
 //SOURCES client/Retry.java
+//SOURCES client/ProviderClient.java
 //SOURCES client/Progress.java
 //SOURCES client/PlainValues.java
 //SOURCES client/Templates.java
@@ -79,7 +85,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -427,6 +432,12 @@ public final class Sheaf extends Vocabulary {
         public Draft completionWindow(String window) { return with(settings.completionWindow(window)); }
 
         /**
+         * Returns a draft whose answers the provider deletes so long after they are there: 1 hour to 30 days. If not
+         * called, when the provider does. What came is under {@code ~/.sheaf}. Not every provider takes it.
+         */
+        public Draft outputExpiresAfter(Duration time) { return with(settings.outputExpiresAfter(time)); }
+
+        /**
          * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
          * long.
          */
@@ -531,14 +542,15 @@ public final class Sheaf extends Vocabulary {
             notNegative("preview", n);
             var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
-            var connection = chosen.orElse(Provider.OPENAI).connection();
+            var known = chosen.orElse(Provider.OPENAI);
+            var connection = known.connection();
             var requests = new Requests(settings, connection);
             List<String> lines;
             try (var first = requests.open()) {
                 lines = first.limit(n).map(Request::text).toList();
             }
             try {
-                var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
+                var estimation = new Estimation(settings, connection, chosen.isPresent(), known::connection);
                 return new Preview(lines, estimation.estimate(requests, note()), "");
             } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
                 return new Preview(lines, null, fault.getMessage());
@@ -636,7 +648,7 @@ public final class Sheaf extends Vocabulary {
             if (settings.out != null) checkOutput(settings.out);
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
-            Preparation.begin(settings, batch.watch, Provider::connection,
+            Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
         }
@@ -700,7 +712,11 @@ public final class Sheaf extends Vocabulary {
         }
 
         private Batch(Journal journal) {
-            this(Provider.of(journal.manifest().provider()), Provider.connection(journal.manifest().provider()));
+            this(Provider.of(journal.manifest().provider()), journal);
+        }
+
+        private Batch(Provider provider, Journal journal) {
+            this(provider, provider.connection(journal.manifest().provider()));
             state.attach(journal);
         }
 
@@ -840,7 +856,7 @@ public final class Sheaf extends Vocabulary {
             var deadline = new Deadline(given("results", timeout));
             await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
-            var repair = new Repair(watch, settings, deadline, Provider::connection, resend ->
+            var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
             var results = written == null ? new Results(there(), exchanges)
@@ -1125,9 +1141,10 @@ public final class Sheaf extends Vocabulary {
 
     /**
      * A provider of the Files and Batches API: its base URL, the environment variable that holds its key, how much one
-     * input file may hold, and what it does in its own way.
+     * input file may hold, what it does in its own way, and the headers that each call to it bears besides.
      */
-    public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+    public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
+                           Map<String, String> headers) {
         private static final long MB = 1_000_000;
         private static final Dialect STRICT = new Dialect(false, "max_completion_tokens");
         private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
@@ -1174,6 +1191,7 @@ public final class Sheaf extends Vocabulary {
         /** A server on this machine where {@code ./jbang serve} and {@code ./jbang local} listen; it needs no key. */
         public static final Provider LOCAL = new Provider("local", Connection.LOCAL_URL, "SHEAF_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);
+        private static final String AZURE_KEY = "AZURE_OPENAI_API_KEY";
         private static final int LISTED_FILES = 10_000;
         /** Those that are elsewhere; any other URL on this machine is called local too. */
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
@@ -1181,9 +1199,17 @@ public final class Sheaf extends Vocabulary {
 
         static { Script.showUncaught(); }
 
+        public Provider { headers = ExtraHeaders.checked(headers); }
+
+        /** Has no headers of the user's. */
+        public Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+            this(name, baseUrl, keyVariable, limits, dialect, Map.of());
+        }
+
         /**
          * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
-         * SHEAF_API_KEY}.
+         * SHEAF_API_KEY}. One of Azure may end in {@code ?api-version=...}; its key is {@code AZURE_OPENAI_API_KEY}, if
+         * that is set.
          */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
@@ -1192,29 +1218,21 @@ public final class Sheaf extends Vocabulary {
 
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
         private static Provider of(String baseUrl, String keyVariable) {
-            var url = given("provider", baseUrl).strip().replaceFirst("/+$", "");
-            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(url)).findFirst()
-                .map(preset -> preset.keyVariable(keyVariable))
-                .orElseGet(() -> new Provider(nameOf(url), url, keyVariable, new Limits(50_000, 100 * MB), STRICT));
+            var version = Environment.get("OPENAI_API_VERSION");
+            var there = BaseUrl.of(given("provider", baseUrl), version, names()).checked();
+            return preset(there).map(preset -> preset.keyVariable(keyVariable)).orElseGet(() -> at(there, keyVariable));
         }
 
-        private static String nameOf(String baseUrl) {
-            var uri = uri(baseUrl);
-            return Connection.isLoopback(uri) ? "local" : uri.getAuthority() + uri.getPath().replaceFirst("/v1$", "");
+        private static Optional<Provider> preset(BaseUrl there) {
+            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(there.url())).findFirst();
         }
 
-        private static URI uri(String baseUrl) {
-            try {
-                var uri = URI.create(baseUrl);
-                if (uri.getUserInfo() != null)
-                    throw new IllegalStateException("provider: the base URL of " + uri.getHost()
-                        + " holds a key; put it into SHEAF_API_KEY");
-                if (uri.getHost() != null && uri.getScheme() != null && uri.getScheme().matches("https?")) return uri;
-            } catch (IllegalArgumentException e) {
-                // told below
-            }
-            throw new IllegalArgumentException("provider: \"" + baseUrl
-                + "\" is neither a base URL like http://localhost:8080/v1 nor one of " + names());
+        /** Azure: 100,000 requests, 200 MB: https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch */
+        private static Provider at(BaseUrl there, String keyVariable) {
+            boolean hasAzuresKey = there.isAzure() && !Environment.get(AZURE_KEY).isEmpty();
+            return new Provider(there.name(), there.url(), hasAzuresKey ? AZURE_KEY : keyVariable,
+                there.isAzure() ? new Limits(100_000, 200 * MB) : new Limits(50_000, 100 * MB),
+                STRICT.apiVersion(there.apiVersion()));
         }
 
         /** Returns the preset of this name, or the provider at this base URL. */
@@ -1281,10 +1299,26 @@ public final class Sheaf extends Vocabulary {
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
 
-        private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect); }
+        private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect, headers); }
 
         /** Returns a copy whose key is in this environment variable. */
-        public Provider keyVariable(String variable) { return new Provider(name, baseUrl, variable, limits, dialect); }
+        public Provider keyVariable(String variable) {
+            return new Provider(name, baseUrl, variable, limits, dialect, headers);
+        }
+
+        /**
+         * Returns a copy whose every call bears this header, in the place of one of the same name. It is written down
+         * nowhere, so a batch from another process is {@code provider.batch(id)}. With {@code Authorization} it needs
+         * no key.
+         * @throws IllegalArgumentException if no header may have this name or value
+         */
+        public Provider header(String name, String value) {
+            return headers(ExtraHeaders.with(headers, name, value));
+        }
+
+        private Provider headers(Map<String, String> all) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, all);
+        }
 
         /** Returns a copy with these limits per input file. */
         public Provider limits(long requests, long bytes) {
@@ -1299,16 +1333,22 @@ public final class Sheaf extends Vocabulary {
             return limits(new Limits(limits.requests(), limits.bytes(), batches, tokens));
         }
 
-        private Provider limits(Limits limits) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
+        private Provider limits(Limits limits) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, headers);
+        }
 
         /** Returns a copy with this dialect. */
-        public Provider dialect(Dialect dialect) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
+        public Provider dialect(Dialect dialect) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, headers);
+        }
 
         /** Returns whether its key is set, or it needs none; where it is not, the first call asks for it or fails. */
-        public boolean hasKey() { return isLocal() || !Environment.get(keyVariable).isEmpty(); }
+        public boolean hasKey() {
+            return isLocal() || ExtraHeaders.authorize(headers) || !Environment.get(keyVariable).isEmpty();
+        }
 
         /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
-        public boolean isLocal() { return Connection.isLoopback(uri(baseUrl)); }
+        public boolean isLocal() { return address().name().equals("local"); }
 
         /** Returns what messages call it: one on this machine by its base URL, for there may be several. */
         public String label() { return isLocal() ? baseUrl : name; }
@@ -1377,18 +1417,26 @@ public final class Sheaf extends Vocabulary {
 
         private BatchApi api() { return new BatchApi(connection()); }
 
+        private BaseUrl address() { return BaseUrl.of(baseUrl, dialect.apiVersion(), names()); }
+
         private Connection connection() {
-            uri(baseUrl);                                      // refuses what is no base URL, or holds a key
-            boolean isCalledByUrl = !isLocal() && of(baseUrl).name.equals(name);
-            return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
+            var there = address();                             // refuses what is no base URL, or holds a key
+            var usual = preset(there).map(Provider::name).orElse(there.name());
+            boolean isCalledByUrl = !isLocal() && usual.equals(name);
+            return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect, headers);
         }
 
-        /** Returns one to where a batch was submitted, or its server listens by now, if the environment names that. */
-        private static Connection connection(Manifest.Address address) {
+        /**
+         * Returns one to where a batch was submitted, or its server listens by now, if the environment names that. What
+         * was written down has no headers; at the same base URL they are this provider's.
+         */
+        private Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))
                 .map(now -> now.connection().expecting(identity, null)).filter(Connection::mayTell).orElse(null);
-            return of(address).connection().expecting(identity, identity.isTold() ? elsewhere : null);
+            var there = of(address);
+            if (there.baseUrl.equals(baseUrl)) there = there.headers(headers);
+            return there.connection().expecting(identity, identity.isTold() ? elsewhere : null);
         }
 
         private static Provider of(Manifest.Address address) {

@@ -114,7 +114,8 @@ class RunTests {
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
     private static void forgetTheUsersSettings() {
         for (var name : System.getenv().keySet())
-            if (name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY") && System.getProperty(name) == null)
+            if (name.matches("(?i)(OPENAI|SHEAF)_.*|.*_API_KEY|(HTTPS?|NO)_PROXY|SSL_CERT_FILE")
+                    && System.getProperty(name) == null)
                 System.setProperty(name, "");
     }
 

@@ -26,14 +26,14 @@ final class Environment {
         return launcher.isEmpty() ? "./jbang" : launcher;
     }
 
-    /** Returns a provider's key; where none is set, one typed in, and on this machine any. */
-    static String key(String provider, String keyVariable, boolean isLocal) {
+    /** Returns a provider's key; where none is set, one typed in, and where none is needed any. */
+    static String key(String provider, String keyVariable, boolean needsNone) {
         var key = get(keyVariable);
         if (!key.matches("[\\x21-\\x7e]*"))
             throw new IllegalStateException("provider: " + keyVariable
                 + " holds a character that no key has");
         if (!key.isEmpty()) return key;
-        if (isLocal) return "none";
+        if (needsNone) return "none";
         if (!canAsk() && !ASKED.containsKey(keyVariable))
             throw new IllegalStateException("provider: no key for " + provider + "; set "
                 + keyVariable);

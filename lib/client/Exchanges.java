@@ -211,6 +211,7 @@ final class Exchanges {
         return new Settings().with(settings -> {
             settings.resend = resend;
             if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
+            settings.outputSeconds = manifest.outputSeconds();
             settings.metadata = manifest.metadata();
             settings.note = leftOut(failed, word);
         });

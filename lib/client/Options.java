@@ -132,6 +132,7 @@ enum Options {
 
     /** Returns what is given, in the order in which it is done: of an option given twice the last, of --with all. */
     static List<Given> parse(String... args) {
+        Arguments.whole(args);
         var values = new EnumMap<Options, List<Given>>(Options.class);
         for (int i = 0; i < args.length; i++) {
             var word = given("options", args[i]).replaceFirst("(?s)=.*", "");

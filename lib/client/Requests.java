@@ -64,7 +64,9 @@ final class Requests {
 
     private static String endpoint(Settings settings, Connection provider) {
         if (settings.resend != null) return settings.resend.endpoint();
-        return settings.requests == null ? settings.endpoint : RequestFile.endpoint(settings.requests, provider);
+        if (settings.requests != null) return RequestFile.endpoint(settings.requests, provider);
+        boolean isShort = provider.hasOlderPaths() && settings.endpoint.equals(Settings.CHAT);
+        return isShort ? "/chat/completions" : settings.endpoint;
     }
 
     String endpoint() { return endpoint; }

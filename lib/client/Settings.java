@@ -7,6 +7,7 @@ import static sheaf.Messages.given;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
@@ -35,6 +36,8 @@ final class Settings implements Cloneable {
     /** The endpoints whose requests are made of prompts. */
     private static final List<String> ROUTES =
         List.of("/chat/completions", "/responses", "/completions", "/embeddings", "/moderations");
+    private static final Duration SHORTEST_LIFE = Duration.ofHours(1);   // of a file that is to expire, at OpenAI
+    private static final Duration LONGEST_LIFE = Duration.ofDays(30);
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
     String name;                                          // null: the data's
     List<Text> models = List.of();
@@ -48,6 +51,7 @@ final class Settings implements Cloneable {
     Integer maxTokens;                                    // null: the provider's own limit
     String endpoint = CHAT;
     String completionWindow = "24h";
+    Long outputSeconds;                                   // after which answers expire; null: as the provider has it
     Map<String, String> metadata = Map.of();
     InputFile requests;                                   // an existing file of request lines, instead of prompts
     Resend resend;                                        // requests that are sent once more, instead of prompts
@@ -151,6 +155,13 @@ final class Settings implements Cloneable {
             throw new IllegalArgumentException(Wording.WINDOW + ": \"" + window
                 + "\" is not a number of hours or days, like 24h");
         return with(s -> s.completionWindow = window);
+    }
+
+    Settings outputExpiresAfter(Duration time) {
+        boolean isShort = given("outputExpiresAfter", time).compareTo(SHORTEST_LIFE) < 0;
+        if (isShort || time.compareTo(LONGEST_LIFE) > 0)
+            throw new IllegalArgumentException("outputExpiresAfter: " + time + " is not between 1 hour and 30 days");
+        return with(s -> s.outputSeconds = time.toSeconds());
     }
 
     Settings metadata(String key, String value) {

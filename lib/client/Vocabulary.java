@@ -268,11 +268,22 @@ public class Vocabulary {
     /**
      * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
      * where it takes an input file, and what it calls the purpose of one.
+     * @param apiVersion that Azure asks for in each call, which then bears the key as {@code api-key}; "" for none
      */
-    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
+                          String apiVersion) {
+        /** Has no versions. */
+        public Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+            this(mixedModels, maxTokensField, uploadPath, purpose, "");
+        }
+
         /** Has OpenAI's {@code /files} and {@code batch}. */
         public Dialect(boolean mixedModels, String maxTokensField) {
             this(mixedModels, maxTokensField, "/files", "batch");
+        }
+
+        Dialect apiVersion(String version) {
+            return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version);
         }
     }
 

@@ -5,6 +5,7 @@ import java.util.function.BooleanSupplier;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.UnmatchedArgumentException;
+import sheaf.Arguments;
 import sheaf.Vocabulary.ExitCode;
 
 /** A command as it was typed: what is wrong is one sentence that names options, and the exit code tells its kind. */
@@ -17,6 +18,7 @@ final class Typed {
     static int run(CommandLine command, BooleanSupplier hasSent, String... args) {
         var before = System.setProperty(TYPED, command.getCommandName());
         try {
+            Arguments.whole(args);
             return command
                 .setParameterExceptionHandler((e, given) -> misused(e))
                 .setExecutionExceptionHandler((e, line, parsed) -> {
@@ -25,6 +27,9 @@ final class Typed {
                     return ExitCode.of(e, hasSent.getAsBoolean()).number();
                 })
                 .execute(args);
+        } catch (IllegalArgumentException spoiled) {
+            System.err.println(spoiled.getMessage());
+            return ExitCode.MISUSED.number();
         } finally {
             if (before == null) System.clearProperty(TYPED);
             else System.setProperty(TYPED, before);

@@ -285,6 +285,18 @@ class LauncherTest {
         }
     }
 
+    /** Java would make two question marks of each umlaut, as JBang did of those that it passed on. */
+    @Test void inALocaleOfPlainAsciiNoLetterIsLost() throws IOException {
+        command(bin.resolve("locale"), "case $LC_ALL in C.UTF-8) echo UTF-8 ;; *) echo ANSI_X3.4-1968 ;; esac");
+        fakeJava("echo \"$LC_ALL\"");
+        assertEquals("C.UTF-8\n", jbang("version").out());
+
+        command(bin.resolve("locale"), "echo ANSI_X3.4-1968");     // which has no other
+        assertEquals("", jbang("version").out());
+        command(bin.resolve("locale"), "echo ISO-8859-15");
+        assertEquals("", jbang("version").out());
+    }
+
     @Test void whatJBangPrintsItselfIsPrintedAndItsExitCodeKept() throws IOException {
         fakeJava("printf '%s' \"out 'of' $*\"; exit 2");
 
