@@ -5,8 +5,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.file.NoSuchFileException;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Objects;
@@ -27,6 +27,10 @@ final class ActiveBatch {
     private static final Answer CANCELLED = Answer.none("batch_cancelled",
         "This request could not be executed because the batch was cancelled.");
 
+    private static final Answer TOO_DEEP = Answer.none("bad_engine_answer", "The engine's answer is nested too deep.");
+    private static final int TOGETHER = 64;               // requests to an instant engine: a millisecond's work
+    private static final int TOGETHER_BYTES = 256 * 1024;
+
     /** What all batches of a server share. */
     record Shared(Store store, Engine engine, Manners dialect, Script script, Validation validation, Turns turns,
         ExecutorService workers, Metrics metrics) {
@@ -34,10 +38,18 @@ final class ActiveBatch {
 
     /** One request, and its line in the input file, from 1, blank lines included. */
     private record Request(int line, String customId, JsonNode body) {
-        static Request read(int line, byte[] bytes) throws IOException {
-            var request = Json.parsed(bytes);
-            return new Request(line, request.get("custom_id").textValue(), request.get("body"));
+        static Request read(Unread unread) throws IOException {
+            var request = Json.parsed(unread.bytes);
+            return new Request(unread.line, request.get("custom_id").textValue(), request.get("body"));
         }
+    }
+
+    /** A request as its line has it, which who answers it reads. */
+    private record Unread(int line, byte[] bytes) {
+    }
+
+    private interface Answering {
+        Answer answer(Request request) throws InterruptedException;
     }
 
     private final Shared shared;
@@ -45,6 +57,7 @@ final class ActiveBatch {
     private final long deadline;                     // milliseconds since 1970
     private final String id;
     private final String inputFileId;
+    private final String endpoint;                   // as engines have it
     private final BatchObject state;                 // guarded by this batch, like each field from here on
     private final ResultFiles files;                 // opened and closed by the leader alone
     private final BitSet finished = new BitSet();    // lines of the input file whose request has its answer
@@ -59,6 +72,7 @@ final class ActiveBatch {
         this.state = new BatchObject(batch);
         this.id = state.id();
         this.inputFileId = state.text("input_file_id");
+        this.endpoint = Engine.canonical(state.text("endpoint"));
         this.files = new ResultFiles(id, store, shared.dialect, shared.script);
     }
 
@@ -150,38 +164,49 @@ final class ActiveBatch {
 
     private synchronized void countLine(JsonNode written) {
         finished.set(ResultFiles.lineOf(written));
-        expired |= written.at("/error/code").asText().equals("batch_expired");
+        expired |= BatchObject.outcome(written).equals("expired");
         state.countLine(written);
     }
 
     private void runRequests() throws IOException, InterruptedException {
         try (var lines = new Lines(store.file(inputFileId), Lines.MAX_BYTES)) {
-            for (byte[] line; (line = lines.next()) != null; )
-                if (!Lines.isBlank(line) && !isFinished(lines.number)) start(Request.read(lines.number, line));
+            for (List<Unread> some; !(some = unanswered(lines)).isEmpty(); ) start(some);
         }
         awaitAll();
     }
 
+    /** Reads requests without an answer: one, or as many as an engine that answers at once gets together. */
+    private List<Unread> unanswered(Lines lines) throws IOException {
+        int most = shared.engine.isInstant() ? TOGETHER : 1;
+        int bytes = 0;
+        var some = new ArrayList<Unread>();
+        for (byte[] line; some.size() < most && bytes < TOGETHER_BYTES && (line = lines.next()) != null; ) {
+            if (Lines.isBlank(line) || isFinished(lines.number)) continue;
+            some.add(new Unread(lines.number, line));
+            bytes += line.length;
+        }
+        return some;
+    }
+
     private synchronized boolean isFinished(int line) { return finished.get(line); }
 
-    /** Starts a request when it is its turn, or writes why it no longer runs. */
-    private void start(Request request) throws IOException, InterruptedException {
+    /** Starts requests when it is their turn, in which one after the other is asked, or writes why none runs. */
+    private void start(List<Unread> some) throws IOException, InterruptedException {
         if (!shared.turns.take(this::mayRun, this::millisLeft)) {
-            write(request, noAnswer());
+            var answer = noAnswer();
+            write(some, request -> answer);
             return;
         }
         noteStart();
-        shared.workers.execute(() -> answer(request));
+        shared.workers.execute(() -> answer(some));
     }
 
     /** Returns what is written for a request that gets no answer any more. */
     private Answer noAnswer() { return is("cancelling") ? CANCELLED : EXPIRED; }
 
-    private void answer(Request request) {
+    private void answer(List<Unread> some) {
         try {
-            var answer = ask(request);
-            if (answer != null) write(request, answer);
-            else if (!shared.turns.isClosing()) write(request, noAnswer());    // or the next start asks again
+            write(some, this::ask);
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
         } catch (IOException | RuntimeException e) {   // whatever it is, no request may vanish
@@ -194,44 +219,52 @@ final class ActiveBatch {
         }
     }
 
-    /** Returns the engine's answer, or an error if asking it broke, or null if no answer is wanted any more. */
+    /** Returns the engine's answer, or why there is none, or null if the next start shall ask again. */
     private Answer ask(Request request) throws InterruptedException {
         try {
-            return shared.engine.answer(Engine.canonical(text("endpoint")), request.body,
-                () -> !shared.turns.isClosing() && mayRun());
+            var answer = shared.engine.answer(endpoint, request.body, () -> !shared.turns.isClosing() && mayRun());
+            return answer != null || shared.turns.isClosing() ? answer : noAnswer();
         } catch (RuntimeException | StackOverflowError e) {
             return Answer.none("engine_error", "The engine could not be asked (" + Refusal.reason(e) + ").");
         }
     }
 
-    private void write(Request request, Answer answer) throws IOException, InterruptedException {
-        var lineId = files.lineId(request.line);
-        var written = answer.line(lineId, request.customId);
-        boolean succeeded = answer.succeeded();
-        ByteBuffer line;
-        try {
-            line = Json.line(written);
-        } catch (UncheckedIOException tooDeep) {
-            written = Answer.none("bad_engine_answer", "The engine's answer is nested too deep.")
-                .line(lineId, request.customId);
-            succeeded = false;
-            line = Json.line(written);
+    /** Finds the answer to each of these requests, and then writes them all. */
+    private void write(List<Unread> some, Answering answering) throws IOException, InterruptedException {
+        var succeeded = new ResultFiles.Block(true);
+        var failed = new ResultFiles.Block(false);
+        for (var unread : some) {
+            var request = Request.read(unread);
+            var answer = answering.answer(request);
+            if (answer != null) add(request, answer, answer.succeeded() ? succeeded : failed, failed);
         }
-        append(line, written, succeeded);
+        append(succeeded);
+        append(failed);
     }
 
-    /** Appends a line, for which it waits while the disk is full: the answer may be paid for. */
-    private synchronized void append(ByteBuffer line, JsonNode written, boolean succeeded)
-            throws IOException, InterruptedException {
+    private void add(Request request, Answer answer, ResultFiles.Block block, ResultFiles.Block failed) {
+        var lineId = files.lineId(request.line);
+        try {
+            block.add(answer.line(lineId, request.customId));
+        } catch (UncheckedIOException tooDeep) {
+            failed.add(TOO_DEEP.line(lineId, request.customId));
+        }
+    }
+
+    /** Appends lines, for which it waits while the disk is full: the answers may be paid for. */
+    private synchronized void append(ResultFiles.Block lines) throws IOException, InterruptedException {
+        if (lines.isEmpty()) return;
         checkUnbroken();
-        while (!files.append(line, succeeded, this::complain)) {
+        while (!files.append(lines, this::complain)) {
             wait(Store.FULL_DISK_PAUSE.toMillis());
             checkUnbroken();
         }
-        countLine(written);
-        var usage = written.at("/response/body/usage");
-        shared.metrics.countRequest(BatchObject.outcome(written), BatchObject.inputTokens(usage),
-            BatchObject.outputTokens(usage));
+        for (var written : lines.written()) {
+            countLine(written);
+            var usage = BatchObject.usage(written);
+            shared.metrics.countRequest(BatchObject.outcome(written), BatchObject.inputTokens(usage),
+                BatchObject.outputTokens(usage));
+        }
     }
 
     private void checkUnbroken() throws IOException {
@@ -333,8 +366,6 @@ final class ActiveBatch {
     synchronized ObjectNode view() { return state.copy(); }
 
     private synchronized boolean is(String status) { return state.is(status); }
-
-    private synchronized String text(String field) { return state.text(field); }
 
     private synchronized int count(String outcome) { return state.count(outcome); }
 

@@ -79,16 +79,23 @@ final class BatchObject {
         var outcome = outcome(written);
         var counted = outcome.equals("completed") ? outcome : "failed";
         counts().put(counted, count(counted) + 1);
-        if (OUTCOMES.indexOf(outcome) > 1) add(json.withObject("/" + UNANSWERED), outcome, 1);
-        var usage = written.at("/response/body/usage");
+        if (OUTCOMES.indexOf(outcome) > 1) add(child(json, UNANSWERED), outcome, 1);
+        var usage = usage(written);
         if (usage.isObject()) addUsage(usage);
+    }
+
+    /** Returns what the engine counted of the answer that a line has, or what is missing. */
+    static JsonNode usage(JsonNode written) { return written.path("response").path("body").path("usage"); }
+
+    private static ObjectNode child(ObjectNode parent, String field) {
+        return parent.get(field) instanceof ObjectNode child ? child : parent.putObject(field);
     }
 
     /** Returns what became of the request that a line of the output or error file is for. */
     static String outcome(JsonNode written) {
-        int status = written.at("/response/status_code").asInt();
+        int status = written.path("response").path("status_code").asInt();
         if (status >= 200 && status < 300) return "completed";
-        var code = written.at("/error/code").asText();
+        var code = written.path("error").path("code").asText();
         return code.equals("batch_cancelled") || code.equals("batch_expired") ? code.substring(6) : "failed";
     }
 
@@ -97,11 +104,11 @@ final class BatchObject {
 
     /** Adds the usage of one answer, in the words of either chat completions or responses. */
     private void addUsage(JsonNode usage) {
-        var sum = json.get("usage") instanceof ObjectNode earlier ? earlier : json.putObject("usage");
+        var sum = child(json, "usage");
         add(sum, "input_tokens", inputTokens(usage));
-        add(sum.withObject("/input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
+        add(child(sum, "input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
         add(sum, "output_tokens", outputTokens(usage));
-        add(sum.withObject("/output_tokens_details"), "reasoning_tokens", detail(usage, "reasoning_tokens"));
+        add(child(sum, "output_tokens_details"), "reasoning_tokens", detail(usage, "reasoning_tokens"));
         add(sum, "total_tokens", tokens(usage.path("total_tokens")));
     }
 

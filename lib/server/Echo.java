@@ -19,16 +19,24 @@ final class Echo implements Engine {
     private final Script script;
     private volatile Function<EchoRequest, List<EchoReply>> answer = request -> replies(request, text ->
         formatted(request, text));
+    private volatile boolean instant = true;   // until a test's code answers, which may take its time
 
     Echo(Script script) { this.script = script; }
 
     /** Makes it answer each prompt with a function of its text. */
-    void reply(UnaryOperator<String> reply) { answer = request -> replies(request, reply); }
+    void reply(UnaryOperator<String> reply) { answerBy(request -> replies(request, reply)); }
 
     void answer(Function<JsonNode, EchoReply> answer) {
-        this.answer = request -> Collections.nCopies(request.prompts().size(),
-            Settings.required("reply", answer.apply(request.body())));
+        answerBy(request -> Collections.nCopies(request.prompts().size(),
+            Settings.required("reply", answer.apply(request.body()))));
     }
+
+    private void answerBy(Function<EchoRequest, List<EchoReply>> answer) {
+        instant = false;
+        this.answer = answer;
+    }
+
+    @Override public boolean isInstant() { return instant; }
 
     @Override public Answer models() {
         var models = Json.object().put("object", "list");

@@ -84,7 +84,7 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
                 ? reply.finishReason : "max_output_tokens");
         body.setAll(settings(request.body()));
         var message = body.putArray("output").addObject().put("type", "message")
-            .put("id", Json.newId("msg_")).put("status", status).put("role", "assistant");
+            .put("id", Json.plainId("msg_")).put("status", status).put("role", "assistant");
         message.putArray("content").add(reply.part());
         return body.set("usage", usage(request, List.of(reply), "input", "output"));
     }
@@ -145,7 +145,7 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
     }
 
     private static ObjectNode head(String prefix, String kind, String created, EchoRequest request) {
-        return Json.object().put("id", Json.newId(prefix)).put("object", kind)
+        return Json.object().put("id", Json.plainId(prefix)).put("object", kind)
             .put(created, Instant.now().getEpochSecond()).put("model", request.model());
     }
 

@@ -35,7 +35,7 @@ interface Engine {
                 line.putNull("response").putObject("error").put("code", code).put("message", message);
                 return line;
             }
-            var requestId = status == 0 ? "" : Json.newId("req_");
+            var requestId = status == 0 ? "" : Json.plainId("req_");
             line.putNull("error").putObject("response").put("status_code", status).put("request_id", requestId)
                 .set("body", body);
             return line;
@@ -55,6 +55,9 @@ interface Engine {
     default Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
         return answer(endpoint, body);
     }
+
+    /** Returns whether it answers without any wait, so that the answers to several requests may be written together. */
+    default boolean isInstant() { return false; }
 
     /** Returns the list of its models, as {@code GET /v1/models} answers it. */
     Answer models() throws InterruptedException;

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedWriter;
+import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -31,6 +32,7 @@ final class ResultFiles implements Closeable {
     private static final List<String> KINDS = List.of("output", "error");
 
     private final String batchId;
+    private final String linePrefix;      // of the id of each line
     private final Store store;
     private final Manners dialect;
     private final Script script;
@@ -39,13 +41,14 @@ final class ResultFiles implements Closeable {
 
     ResultFiles(String batchId, Store store, Manners dialect, Script script) {
         this.batchId = batchId;
+        this.linePrefix = batchId.replaceFirst("batch_", "batch_req_") + "_";
         this.store = store;
         this.dialect = dialect;
         this.script = script;
     }
 
     /** Returns the id of the line that answers the request in this line of the input file. */
-    String lineId(int line) { return batchId.replaceFirst("batch_", "batch_req_") + "_" + line; }
+    String lineId(int line) { return linePrefix + line; }
 
     /** Returns the line of the input file whose request a line answers. */
     static int lineOf(JsonNode written) {
@@ -89,19 +92,39 @@ final class ResultFiles implements Closeable {
         }
     }
 
-    /** Appends a line whole and returns true, or tells why the disk failed, keeps nothing of it and returns false. */
-    boolean append(ByteBuffer line, boolean succeeded, Consumer<Exception> complaint) throws IOException {
-        var file = succeeded ? output : errors;
+    /** Lines for one of the two files, which are written together. */
+    static final class Block {
+        private final boolean succeeded;
+        private final List<JsonNode> written = new ArrayList<>();
+        private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+
+        Block(boolean succeeded) { this.succeeded = succeeded; }
+
+        /** Adds a line, or nothing of it if it is nested too deep to be written. */
+        void add(JsonNode line) {
+            bytes.writeBytes(Json.bytes(line));
+            bytes.write('\n');
+            written.add(line);
+        }
+
+        boolean isEmpty() { return written.isEmpty(); }
+
+        List<JsonNode> written() { return written; }
+    }
+
+    /** Appends lines whole and returns true, or tells why the disk failed, keeps nothing of them and returns false. */
+    boolean append(Block lines, Consumer<Exception> complaint) throws IOException {
+        var file = lines.succeeded ? output : errors;
         long end = file.position();
+        var unwritten = ByteBuffer.wrap(lines.bytes.toByteArray());
         try {
-            while (line.hasRemaining())
-                file.write(line);
+            while (unwritten.hasRemaining())
+                file.write(unwritten);
             return true;
         } catch (ClosedChannelException closing) {
             throw closing;
         } catch (IOException e) {
             complaint.accept(e);
-            line.rewind();
             file.truncate(end);
             return false;
         }

@@ -116,6 +116,7 @@ final class Validation {
     private static final class InputFile {
         private static final int MAX_FAULTS = 100;
         private static final int MAX_INPUTS = 50_000;   // https://platform.openai.com/docs/api-reference/batch/create
+        private static final int MAX_KEPT = 64;         // characters of a custom id
         private static final byte[] BOM = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
 
         private final List<BatchError> faults = new ArrayList<>();
@@ -125,7 +126,7 @@ final class Validation {
         private final String endpoint;
         private final Settings.Limits limits;
         private final Script script;
-        private final Set<UUID> customIds = new HashSet<>();   // digests, because ids may be of any length
+        private final Set<Object> customIds = new HashSet<>();   // of long ones the digests, for any length is allowed
         private boolean mixed;                                 // requests name different models
         private long inputs;                                   // texts to embed
 
@@ -167,6 +168,7 @@ final class Validation {
             if (line.length > Lines.MAX_BYTES)
                 return BatchError.invalid(null, "This line is longer than " + Lines.MAX_BYTES + " bytes.");
             if (number == 1 && Arrays.mismatch(line, BOM) == BOM.length) return BatchError.BYTE_ORDER_MARK;
+            if (isAscii(line)) return null;
             var bytes = ByteBuffer.wrap(line);
             try {
                 UTF_8.newDecoder().decode(bytes);
@@ -174,6 +176,12 @@ final class Validation {
             } catch (CharacterCodingException e) {
                 return BatchError.notJson("This line is not valid UTF-8 (byte " + (bytes.position() + 1) + ").");
             }
+        }
+
+        private static boolean isAscii(byte[] line) {
+            int all = 0;
+            for (byte each : line) all |= each;
+            return all >= 0;
         }
 
         private BatchError jsonFault(byte[] line) {
@@ -195,7 +203,7 @@ final class Validation {
             if (!customId.isTextual())
                 return BatchError.of("invalid_type", "custom_id",
                     Refusal.typeMessage("custom_id", "a string", customId));
-            if (!customIds.add(UUID.nameUUIDFromBytes(Json.bytes(customId))))
+            if (!customIds.add(brief(customId)))
                 return BatchError.of("duplicate_custom_id", "custom_id",
                     "The custom_id " + Refusal.quoted(customId.textValue())
                     + " is used by another request of this file.");
@@ -206,6 +214,11 @@ final class Validation {
                 return BatchError.of("invalid_url", "url",
                     "The URL provided for this request does not match the batch endpoint.");
             return bodyFault(request.get("body"));
+        }
+
+        private static Object brief(JsonNode customId) {
+            var text = customId.textValue();
+            return text.length() <= MAX_KEPT ? text : UUID.nameUUIDFromBytes(Json.bytes(customId));
         }
 
         private BatchError bodyFault(JsonNode body) {
