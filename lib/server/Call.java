@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.io.ByteBufferPool;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
@@ -20,6 +21,7 @@ import org.eclipse.jetty.util.URIUtil;
  * knows bodies and headers, but no endpoint.
  */
 record Call(Request request, Response response, Callback callback, String path, String id) {
+    static final int PIECE = 64 * 1024;                    // bytes of a file that are read or written at once
     static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes that are read to let the client hear why
 
     /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
@@ -120,7 +122,8 @@ record Call(Request request, Response response, Callback callback, String path, 
         response.getHeaders().put(HttpHeader.ACCEPT_RANGES, "bytes");
         response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/octet-stream");
         response.getHeaders().put(HttpHeader.CONTENT_LENGTH, range.length());
-        Content.copy(Content.Source.from(path, range.first, range.length()), response, callback);
+        var pool = new ByteBufferPool.Sized(request.getComponents().getByteBufferPool(), true, PIECE);
+        Content.copy(Content.Source.from(pool, path, range.first, range.length()), response, callback);
     }
 
     /** Closes the connection without an answer. */

@@ -51,26 +51,29 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
     private static ObjectNode chatCompletion(EchoRequest request, List<EchoReply> replies) {
         var body = head("chatcmpl-", "chat.completion", "created", request);
         var choices = body.putArray("choices");
-        for (var reply : choices(request, replies)) {
+        var said = choices(request, replies);
+        for (var reply : said) {
             var choice = choices.addObject().put("index", choices.size() - 1);
             choice.putObject("message").put("role", "assistant")
                 .put("content", reply.refusal == null ? reply.text : null).put("refusal", reply.refusal);
             choice.putNull("logprobs").put("finish_reason", reply.finishReason);
         }
-        return body.set("usage", usage(request, choices(request, replies), "prompt", "completion"));
+        return body.set("usage", usage(request, said, "prompt", "completion"));
     }
 
     private static ObjectNode completion(EchoRequest request, List<EchoReply> replies) {
         var body = head("cmpl-", "text_completion", "created", request);
         var choices = body.putArray("choices");
-        for (var reply : choices(request, replies))
+        var said = choices(request, replies);
+        for (var reply : said)
             choices.addObject().put("index", choices.size() - 1).put("text", reply.text).putNull("logprobs")
                 .put("finish_reason", reply.finishReason);
-        return body.set("usage", usage(request, choices(request, replies), "prompt", "completion"));
+        return body.set("usage", usage(request, said, "prompt", "completion"));
     }
 
     /** Returns each reply as often as a request wants. */
     private static List<EchoReply> choices(EchoRequest request, List<EchoReply> replies) {
+        if (request.choices() == 1) return replies;
         return replies.stream().flatMap(reply -> Collections.nCopies(request.choices(), reply).stream()).toList();
     }
 

@@ -3,6 +3,7 @@ package sheaf.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeType;
 import java.math.BigDecimal;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -22,20 +23,26 @@ record EchoRequest(String endpoint, JsonNode body) {
     private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
         "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
     private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
-    private static final List<Bounds> NUMBERS = List.of(
+    private static final Map<String, Bounds> NUMBERS = Stream.of(
         Bounds.whole("max_completion_tokens", 1, Integer.MAX_VALUE), Bounds.whole("max_tokens", 1, Integer.MAX_VALUE),
         Bounds.whole("max_output_tokens", 1, Integer.MAX_VALUE), Bounds.whole("n", 1, 128),
         Bounds.whole("best_of", 1, 20), Bounds.whole("top_logprobs", 0, 20), Bounds.whole("dimensions", 1, 4_096),
         Bounds.whole("max_tool_calls", 1, Integer.MAX_VALUE),
         Bounds.whole("seed", Long.MIN_VALUE, Long.MAX_VALUE), new Bounds("temperature", false, 0, 2),
         new Bounds("top_p", false, 0, 1), new Bounds("frequency_penalty", false, -2, 2),
-        new Bounds("presence_penalty", false, -2, 2));
+        new Bounds("presence_penalty", false, -2, 2)).collect(Collectors.toMap(Bounds::param, bounds -> bounds));
 
-    private static final Map<JsonNodeType, List<String>> TYPES = Map.of(
+    private static final Map<String, JsonNodeType> TYPES = types(Map.of(
         JsonNodeType.BOOLEAN, List.of("parallel_tool_calls", "store", "background"),
         JsonNodeType.STRING, List.of("instructions", "user", "service_tier", "previous_response_id", "truncation"),
         JsonNodeType.OBJECT, List.of("metadata", "reasoning", "text", "logit_bias"),
-        JsonNodeType.ARRAY, List.of("tools"));
+        JsonNodeType.ARRAY, List.of("tools")));
+
+    private static Map<String, JsonNodeType> types(Map<JsonNodeType, List<String>> params) {
+        var types = new HashMap<String, JsonNodeType>();
+        params.forEach((type, names) -> names.forEach(name -> types.put(name, type)));
+        return types;
+    }
 
     /** A number that a request may have, and its bounds, both included. */
     private record Bounds(String param, boolean isWhole, long least, long most) {
@@ -65,11 +72,15 @@ record EchoRequest(String endpoint, JsonNode body) {
         var request = new EchoRequest(endpoint, body);
         requireText("model", body.path("model"));
         if (request.model().isEmpty()) throw Refusal.missing("model");
-        NUMBERS.forEach(number -> number.check(body.path(number.param)));
-        TYPES.forEach((type, params) -> params.forEach(param -> checkType(param, body.path(param), type)));
+        body.properties().forEach(field -> checkField(field.getKey(), field.getValue()));
         request.checkContent();
         request.checkFormat();
         return request;
+    }
+
+    private static void checkField(String param, JsonNode value) {
+        if (NUMBERS.containsKey(param)) NUMBERS.get(param).check(value);
+        else if (TYPES.containsKey(param)) checkType(param, value, TYPES.get(param));
     }
 
     private static void checkType(String param, JsonNode value, JsonNodeType type) {
@@ -222,11 +233,19 @@ record EchoRequest(String endpoint, JsonNode body) {
             Map.of("input_text", "text", "input_image", "", "input_file", "", "input_audio", "input_audio.data"),
             Map.of("output_text", "text", "refusal", "refusal"));
 
+        private static final List<String> PLAIN = List.of("user", "system", "assistant", "developer");
+
         private void check(String param, JsonNode messages) {
             if (!messages.isArray()) throw Refusal.wrongType(param, "an array of objects", messages);
             requireElements(param, messages);
             for (int i = 0; i < messages.size(); i++)
-                checkMessage(param + "[" + i + "]", messages.get(i));
+                if (!isPlain(messages.get(i))) checkMessage(param + "[" + i + "]", messages.get(i));
+        }
+
+        /** Returns whether a message is a text that somebody says, as most are: then no place of a fault is built. */
+        private boolean isPlain(JsonNode message) {
+            return !message.has("type") && message.path("content").isTextual()
+                && PLAIN.contains(message.path("role").asText());
         }
 
         private void checkMessage(String place, JsonNode message) {

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -28,6 +29,8 @@ final class Json {
         .enable(JsonWriteFeature.ESCAPE_NON_ASCII)       // no U+2028 to split a line, no lone surrogate to break one
         .build();
 
+    private static final ObjectReader READER = MAPPER.reader();    // which looks up no type for each value
+
     private Json() { }
 
     static ObjectNode object() { return MAPPER.createObjectNode(); }
@@ -43,7 +46,7 @@ final class Json {
     /** Reads JSON; a number whose exponent is too large is an error like any other. */
     static JsonNode parsed(byte[] json) throws IOException {
         try {
-            return MAPPER.readTree(json);
+            return READER.readTree(json);
         } catch (NumberFormatException outOfRange) {
             throw new JsonParseException(null, outOfRange.getMessage(), outOfRange);
         }

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 
 /**
  * What a server has done since its start and has still to do, as Prometheus reads it. Each label has few values, which
@@ -49,9 +50,9 @@ final class Metrics {
 
     /** Counts a request of a batch that came to this outcome, with the tokens of its answer. */
     void countRequest(String outcome, long inputTokens, long outputTokens) {
-        series().requests.labelValues(outcome).inc();
-        series().tokens.labelValues("input").inc(inputTokens);
-        series().tokens.labelValues("output").inc(outputTokens);
+        series().outcomes.get(outcome).inc();
+        series().inputTokens.inc(inputTokens);
+        series().outputTokens.inc(outputTokens);
     }
 
     void countUpload(long bytes) { series().uploadBytes.inc(bytes); }
@@ -80,6 +81,10 @@ final class Metrics {
         private final Counter requests = counter("sheaf_requests",
             "requests of batches that have got their line in a file, by what became of them", "outcome");
         private final Counter tokens = counter("sheaf_tokens", "tokens that the engine has counted in batches", "type");
+        private final Map<String, CounterDataPoint> outcomes = BatchObject.OUTCOMES.stream()
+            .collect(Collectors.toMap(outcome -> outcome, requests::labelValues));
+        private final CounterDataPoint inputTokens = tokens.labelValues("input");
+        private final CounterDataPoint outputTokens = tokens.labelValues("output");
         private final CounterDataPoint uploadBytes = Counter.builder().name("sheaf_upload_bytes")
             .help("bytes of files and of parts of files that were taken").withoutExemplars().register(registry)
             .labelValues();
@@ -90,8 +95,6 @@ final class Metrics {
             "time of each try to get an answer from the engine behind the server", ENGINE_SECONDS, "outcome");
 
         private Series(List<Gauge> gauges) {
-            BatchObject.OUTCOMES.forEach(requests::initLabelValues);
-            List.of("input", "output").forEach(tokens::initLabelValues);
             TRIES.forEach(engine::initLabelValues);
             gauges.forEach(this::show);
         }
