@@ -12,9 +12,13 @@ import java.util.ArrayList;
 import java.util.List;
 import org.sqlite.SQLiteConfig;
 
-/** The SQLite file of a store, used by one thread at a time. It knows no table: each room that has one makes it. */
+/**
+ * The SQLite file of a store: one thread at a time changes it, and another reads it meanwhile, so that no reader waits
+ * for the disk. It knows no table: each room that has one makes it.
+ */
 final class Database implements AutoCloseable {
-    private final Connection connection;
+    private final Connection changing;       // used by whoever holds this
+    private final Connection reading;        // used by whoever holds it; it sees what is committed
 
     /** Makes a value of a row. */
     interface Row<T> {
@@ -27,7 +31,8 @@ final class Database implements AutoCloseable {
         config.setJournalMode(SQLiteConfig.JournalMode.WAL);
         config.setSynchronous(durable ? SQLiteConfig.SynchronousMode.FULL : SQLiteConfig.SynchronousMode.OFF);
         try {
-            this.connection = config.createConnection("jdbc:sqlite:" + file);
+            this.changing = config.createConnection("jdbc:sqlite:" + file);
+            this.reading = config.createConnection("jdbc:sqlite:" + file);
         } catch (SQLException e) {
             throw HeldFolder.unusable(e);
         }
@@ -38,8 +43,16 @@ final class Database implements AutoCloseable {
         return select(sql, row -> (ObjectNode) Json.MAPPER.readTree(row.getString(1)), values);
     }
 
-    synchronized <T> List<T> select(String sql, Row<T> row, Object... values) {
-        try (var query = prepared(sql, values); var found = query.executeQuery()) {
+    /** Returns what a query finds; one amid changes sees these too. */
+    <T> List<T> select(String sql, Row<T> row, Object... values) {
+        var connection = Thread.holdsLock(this) ? changing : reading;
+        synchronized (connection) {
+            return select(connection, sql, row, values);
+        }
+    }
+
+    private static <T> List<T> select(Connection connection, String sql, Row<T> row, Object... values) {
+        try (var query = prepared(connection, sql, values); var found = query.executeQuery()) {
             var all = new ArrayList<T>();
             while (found.next())
                 all.add(row.read(found));
@@ -50,14 +63,15 @@ final class Database implements AutoCloseable {
     }
 
     synchronized void execute(String sql, Object... values) {
-        try (var change = prepared(sql, values)) {
+        try (var change = prepared(changing, sql, values)) {
             change.execute();
         } catch (SQLException e) {
             throw HeldFolder.unusable(e);
         }
     }
 
-    private PreparedStatement prepared(String sql, Object... values) throws SQLException {
+    private static PreparedStatement prepared(Connection connection, String sql, Object... values)
+            throws SQLException {
         var statement = connection.prepareStatement(sql);
         for (int i = 0; i < values.length; i++)
             statement.setObject(i + 1, values[i]);
@@ -85,8 +99,10 @@ final class Database implements AutoCloseable {
     }
 
     @Override public synchronized void close() {
-        try {
-            connection.close();
+        try (changing) {
+            synchronized (reading) {
+                reading.close();
+            }
         } catch (SQLException e) {
             throw HeldFolder.unusable(e);
         }

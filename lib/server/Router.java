@@ -30,7 +30,7 @@ final class Router extends Handler.Abstract {
     private static final Set<String> WRITING = Set.of("POST", "PUT");
     private static final String HEALTH = "/health";
     private static final String ROUTE = "sheaf.route";    // where a request bears the name of its route
-    private static final int MAX_WRITING = 48;        // of these at once; the other HTTP threads stay free for GETs
+    private static final int MAX_WRITING = 96;        // of these at once; the other HTTP threads stay free for GETs
     private static final int MAX_RECORDED = 10_000;   // requests
 
     private interface Endpoint {

@@ -16,7 +16,7 @@ import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
 
 /** What runs while a server is open: who is given whom, and in which order they begin and end. It serves nothing. */
 final class Service {
-    private static final int MAX_THREADS = 64;
+    private static final int MAX_THREADS = 128;
     private static final Duration EXIT = Duration.ofSeconds(8);   // for answers under way; Docker kills after 10
     private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
 

@@ -53,6 +53,31 @@ class RouterTest {
         assertTrue(response.headers().firstValue("x-request-id").isPresent());
     }
 
+    @Tag("S1")
+    @Test void eightyClientsThatUploadAtOnceAreAllServed() throws IOException {
+        var file = "--x\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n--x\r\n"
+            + "Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhello\r\n--x--\r\n";
+        var uploads = new ArrayList<Socket>();
+        for (int i = 0; i < 80; i++) uploads.add(begun(file));
+
+        for (var upload : uploads) upload.getOutputStream().write(file.substring(20).getBytes(UTF_8));
+        for (var upload : uploads)
+            assertEquals("HTTP/1.1 200 OK", new String(upload.getInputStream().readNBytes(15), UTF_8));
+
+        assertEquals(80, client.ids("/files").size());
+    }
+
+    /** Sends the head of an upload and the first bytes of its form. */
+    Socket begun(String form) throws IOException {
+        var url = URI.create(server.baseUrl());
+        var socket = new Socket(url.getHost(), url.getPort());
+        open.add(socket);
+        socket.getOutputStream().write(("POST /v1/files HTTP/1.1\r\nHost: " + url.getAuthority()
+            + "\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: " + form.length() + "\r\n\r\n"
+            + form.substring(0, 20)).getBytes(UTF_8));
+        return socket;
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"/moderations", "/images/generations", "/audio/speech"})
     void anEndpointThatIsNotThereNamesThoseThatAre(String path) {
