@@ -6,6 +6,7 @@
 //DEPS de.siegmar:fastcsv:4.4.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
+//SOURCES client/Relay.java
 //SOURCES client/Environment.java
 //SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
@@ -14,9 +15,11 @@
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
 //SOURCES client/AtomicFiles.java
+//SOURCES client/JsonText.java
 //SOURCES client/LineIndex.java
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/Row.java
 //SOURCES client/CsvFile.java
 //SOURCES client/Tables.java
 //SOURCES client/Retry.java
@@ -26,6 +29,7 @@
 //SOURCES client/Html.java
 //SOURCES client/Fault.java
 //SOURCES client/Content.java
+//SOURCES client/Form.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java

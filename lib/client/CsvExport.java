@@ -161,7 +161,7 @@ final class CsvExport {
     }
 
     private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
+        if (cell.codePoints().noneMatch(JsonText::isHalf)) return cell;
         throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
             + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
     }

@@ -13,29 +13,29 @@ import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.PushbackReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
+import java.nio.charset.MalformedInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashSet;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** A CSV file as people save it: its separator, its charset, who names its columns, and its rows. */
 record CsvFile(InputFile input, Character separator, Charset charset, List<String> names) {
     private static final Map<Character, String> SEPARATORS = Map.of(',', "comma", ';', "semicolon", '\t', "tab");
     private static final Pattern SEPARATOR_LINE = Pattern.compile("(?is)(\"?)sep=([^\"\r\n])\\1(?=[\r\n])");
-    private static final int SEPARATOR_LINE_LENGTH = 8;        // characters, with quotes and the first of its end
     private static final char NO_CHARACTER = '\uFFFF';
 
     /** Returns the file as it is read if nothing is said: by commas, in UTF-8, its first line naming the columns. */
@@ -89,11 +89,15 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }, e);
     }
 
-    /** The fields of one record, until the next one is read. */
+    /** The fields of one record, until the next one is read, as they stand between the quotes in a line of JSON. */
     private static final class Fields extends AbstractBaseCsvCallbackHandler<Fields> {
-        private String[] values = new String[16];
+        private final boolean isDecoded;               // else each char is a byte of UTF-8
+        private byte[] texts = new byte[1 << 12];      // one behind the other
+        private int[] ends = new int[16];              // of each in it
         private boolean isBlank;
         private boolean isQuoted;                      // at least one of them
+
+        Fields(boolean isDecoded) { this.isDecoded = isDecoded; }
 
         @Override protected void handleBegin(long line) {
             isBlank = true;
@@ -101,10 +105,24 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         @Override protected void handleField(int place, char[] chars, int offset, int length, boolean quoted) {
-            if (place == values.length) values = Arrays.copyOf(values, 2 * place);
-            values[place] = length == 0 ? "" : new String(chars, offset, length);
-            isBlank = isBlank && values[place].isBlank();
+            if (place == ends.length) ends = Arrays.copyOf(ends, 2 * place);
+            if (isDecoded) put(place, JsonText.octets(new String(chars, offset, length)));
+            else put(place, chars, offset, length);
+            isBlank = isBlank && text(place).isBlank();
             isQuoted = isQuoted || quoted;
+        }
+
+        private void put(int place, char[] octets) { put(place, octets, 0, octets.length); }
+
+        private void put(int place, char[] octets, int offset, int length) {
+            int start = place == 0 ? 0 : ends[place - 1];
+            int most = Math.addExact(start, Math.multiplyExact(JsonText.MOST, length));
+            if (most > texts.length) texts = Arrays.copyOf(texts, Math.max(most, 2 * texts.length));
+            try {
+                ends[place] = JsonText.put(octets, offset, length, texts, start);
+            } catch (MalformedInputException e) {
+                throw new UncheckedIOException(e);
+            }
         }
 
         @Override protected Fields buildRecord() { return this; }
@@ -113,7 +131,11 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         long line() { return getStartingLineNumber(); }
 
-        List<String> list() { return Arrays.asList(values).subList(0, count()); }
+        String text(int place) { return JsonText.read(texts, place == 0 ? 0 : ends[place - 1], ends[place]); }
+
+        List<String> list() { return IntStream.range(0, count()).mapToObj(this::text).toList(); }
+
+        Row row(Row.Columns columns, int[] places) { return Row.of(columns, texts, ends, places); }
     }
 
     /** One reading from the first row to the last; it passes over rows and columns in which there is nothing. */
@@ -127,6 +149,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private boolean looksLikeUtf8;                 // though another charset is given
         private Iterator<Fields> records;
         private String[] columns;                      // a name for each place, null where one is passed over
+        private Row.Columns named;                     // those that have a name
+        private int[] places;                          // of these in a record
         private long rows;
         private long emptyRows;
         private long firstEmptyLine;
@@ -140,10 +164,16 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         /** Returns the next row, or null at the end. */
-        Map<String, Object> read() throws IOException {
-            if (columns == null) columns = columns();
+        Row read() throws IOException {
+            if (columns == null) name(columns());
             var record = next();
             return record == null ? null : row(record);
+        }
+
+        private void name(String[] columns) {
+            this.columns = columns;
+            places = IntStream.range(0, columns.length).filter(i -> columns[i] != null).toArray();
+            named = new Row.Columns(Stream.of(columns).filter(Objects::nonNull).toList());
         }
 
         private String[] columns() throws IOException {
@@ -165,29 +195,29 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             try {
                 var encoding = new Encoding(in, file.charset);
                 looksLikeUtf8 = encoding.looksLikeUtf8();
-                var text = new PushbackReader(encoding.reader(), SEPARATOR_LINE_LENGTH);
-                passOverSeparatorLine(text);
+                int skipped = separatorLine(encoding.start());
                 if (file.separator != null) separator = file.separator;
+                boolean isDecoded = !encoding.isUtf8() || separator > 0x7F || skipped > 0;
+                var text = isDecoded ? encoding.reader() : encoding.octets();
+                text.skip(skipped);
                 records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
                     .allowUnclosedQuote(false).skipEmptyLines(false)
                     .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
-                    .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(), text).iterator();
+                    .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(isDecoded), text).iterator();
             } catch (CharacterCodingException e) {
                 throw file.notInCharset(e);
             }
         }
 
-        /** To Excel a first line {@code sep=;} names the separator. Its end is read again, so that lines count on. */
-        private void passOverSeparatorLine(PushbackReader text) throws IOException {
-            var start = new char[SEPARATOR_LINE_LENGTH];
-            int length = 0;
-            for (int n = 0; n >= 0 && length < start.length; n = text.read(start, length, start.length - length))
-                length += n;
-            var line = SEPARATOR_LINE.matcher(new String(start, 0, length));
+        /**
+         * To Excel a first line {@code sep=;} names the separator. Returns how much of it is passed over; its end is
+         * read, so that lines count on.
+         */
+        private int separatorLine(String start) {
+            var line = SEPARATOR_LINE.matcher(start);
             hasSeparatorLine = line.lookingAt();
             if (hasSeparatorLine) separator = line.group(2).charAt(0);
-            int end = hasSeparatorLine ? line.end() : 0;
-            text.unread(start, end, length - end);
+            return hasSeparatorLine ? line.end() : 0;
         }
 
         /** A spreadsheet writes a column without a name wherever a cell was once touched. */
@@ -230,21 +260,19 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private Fields fetch() {
             try {
                 return records.hasNext() ? records.next() : null;
-            } catch (CsvParseException e) {
+            } catch (CsvParseException | UncheckedIOException e) {
+                for (Throwable cause = e; cause != null; cause = cause.getCause())
+                    if (cause instanceof CharacterCodingException coding) throw file.notInCharset(coding);
+                if (e instanceof UncheckedIOException) throw e;
                 throw new IllegalArgumentException("csv: " + input.name() + ": " + cause(e), e);
-            } catch (UncheckedIOException e) {
-                throw e.getCause() instanceof CharacterCodingException c ? file.notInCharset(c) : e;
             }
         }
 
-        private Map<String, Object> row(Fields record) {
+        private Row row(Fields record) {
             if (record.count() != columns.length) throw input.fault(record.line(), misfit(record.list()), null);
             if (rows++ == 0 && file.names.equals(record.list()))
                 throw input.fault(record.line(), "the header that header(...) gives once more; leave it out", null);
-            var row = new LinkedHashMap<String, Object>(2 * columns.length);
-            for (int i = 0; i < columns.length; i++)
-                if (columns[i] != null) row.put(columns[i], record.values[i]);
-            return row;
+            return record.row(named, places);
         }
 
         private String oneColumn(String header) {

@@ -81,28 +81,26 @@ final class Json {
     /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
     static byte[] line(Object value) {
         try {
-            return (escaped(MAPPER.writeValueAsString(value)) + "\n").getBytes(StandardCharsets.UTF_8);
+            return bytes(escaped(MAPPER.writeValueAsString(value)) + "\n");
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException("submit: cannot be written as JSON: " + reason(e), e);
         }
     }
 
+    /** Returns the bytes of a text, in which no half of a character is left. */
+    static byte[] bytes(String text) { return text.getBytes(StandardCharsets.UTF_8); }
+
     static String escaped(String json) {
-        if (json.chars().noneMatch(c -> endsLine(c) || Character.isSurrogate((char) c))) return json;
+        boolean isPlain = true;
+        for (int i = 0; isPlain && i < json.length(); i++)
+            isPlain = !JsonText.endsLine(json.charAt(i)) && !Character.isSurrogate(json.charAt(i));
+        if (isPlain) return json;
         var out = new StringBuilder(json.length() + 16);
         json.codePoints().forEach(c -> {
-            if (isHalf(c) || endsLine(c)) out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
+            if (JsonText.isHalf(c) || JsonText.endsLine(c)) out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
             else out.appendCodePoint(c);
         });
         return out.toString();
-    }
-
-    /** Whether some reader takes it for the end of a line, though JSON does not. */
-    private static boolean endsLine(int c) { return c == 0x85 || c == 0x2028 || c == 0x2029; }
-
-    /** Whether it is a lone surrogate: half a character, which UTF-8 cannot say. */
-    static boolean isHalf(int codePoint) {
-        return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
     }
 
     static byte[] pretty(Object value) throws IOException {

@@ -296,6 +296,7 @@ final class Staging implements Closeable {
         private final OutputStream lines;
         private final Json.Digest digest = new Json.Digest();
         private final Set<String> columns = new LinkedHashSet<>();  // that some row has
+        private Set<String> last;                                   // columns, which rows of a file share
         private long count;
         private long bytes;
         private String name;                                        // without its ending
@@ -307,8 +308,8 @@ final class Staging implements Closeable {
         }
 
         void add(Map<String, Object> values) throws IOException {
-            var line = Json.line(values);
-            columns.addAll(values.keySet());
+            var line = values instanceof Row row ? row.line() : Json.line(values);
+            if (values.keySet() != last) columns.addAll(last = values.keySet());
             lines.write(line);
             digest.add(line);
             index.add(0, line.length - 1, bytes);

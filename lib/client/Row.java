@@ -1,0 +1,141 @@
+package sheaf;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import java.io.ByteArrayOutputStream;
+import java.util.AbstractMap;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/** A row of texts as the line of JSON that stands for it on disk: a value is only read if it is asked for. */
+final class Row extends AbstractMap<String, Object> {
+    private static final byte[] TAIL = {'"', '}', '\n'};
+    private final Columns columns;
+    private final byte[] line;                            // with its newline
+    private final int[] ends;                             // of each value, where its quote stands
+
+    private Row(Columns columns, byte[] line, int[] ends) {
+        this.columns = columns;
+        this.line = line;
+        this.ends = ends;
+    }
+
+    /**
+     * Makes a row of texts as they stand between the quotes.
+     * @param texts one behind the other
+     * @param ends where each of them ends there, by its place in {@code texts}
+     * @param places of the columns' values
+     */
+    static Row of(Columns columns, byte[] texts, int[] ends, int[] places) {
+        int size = columns.size + TAIL.length;
+        for (int place : places) size += ends[place] - start(ends, place);
+        var line = new byte[size];
+        var found = new int[places.length];
+        int at = 0;
+        for (int i = 0; i < places.length; i++) {
+            at = put(columns.heads[i], 0, columns.heads[i].length, line, at);
+            found[i] = at = put(texts, start(ends, places[i]), ends[places[i]], line, at);
+        }
+        put(TAIL, 0, TAIL.length, line, at);
+        return new Row(columns, line, found);
+    }
+
+    /** Makes a row of a text for each column, as it stands between the quotes. */
+    static Row of(Columns columns, List<byte[]> texts) {
+        var all = new ByteArrayOutputStream();
+        texts.forEach(all::writeBytes);
+        var ends = texts.stream().mapToInt(text -> text.length).toArray();
+        Arrays.parallelPrefix(ends, Integer::sum);
+        return of(columns, all.toByteArray(), ends, IntStream.range(0, ends.length).toArray());
+    }
+
+    private static int start(int[] ends, int place) { return place == 0 ? 0 : ends[place - 1]; }
+
+    private static int put(byte[] bytes, int from, int to, byte[] out, int at) {
+        System.arraycopy(bytes, from, out, at, to - from);
+        return at + to - from;
+    }
+
+    /** Finds the values in a line without its newline; empty if it has other columns, or values that are no texts. */
+    static Optional<Row> read(Columns columns, byte[] line) {
+        var ends = new int[columns.heads.length];
+        int at = 0;
+        for (int i = 0; i < ends.length; i++) {
+            var head = columns.heads[i];
+            if (!Arrays.equals(line, at, Math.min(line.length, at + head.length), head, 0, head.length))
+                return Optional.empty();
+            at += head.length;
+            while (at < line.length && line[at] != '"') at += line[at] == '\\' ? 2 : 1;
+            ends[i] = at;
+        }
+        boolean isWhole = ends.length > 0 && at + 2 == line.length && line[at + 1] == '}';
+        return isWhole ? Optional.of(new Row(columns, line, ends)) : Optional.empty();
+    }
+
+    Columns columns() { return columns; }
+
+    /** Returns the line with its newline, as it is written. */
+    byte[] line() { return line; }
+
+    int start(int column) { return (column == 0 ? 0 : ends[column - 1]) + columns.heads[column].length; }
+
+    int end(int column) { return ends[column]; }
+
+    @Override public Object get(Object name) {
+        var column = columns.places.get(name);
+        return column == null ? null : JsonText.read(line, start(column), end(column));
+    }
+
+    @Override public boolean containsKey(Object name) { return columns.places.containsKey(name); }
+
+    @Override public Set<String> keySet() { return columns.names; }
+
+    @Override public Set<Entry<String, Object>> entrySet() { return copy().entrySet(); }
+
+    /** Returns the row read, as a map of its own. */
+    Map<String, Object> copy() {
+        var copy = new LinkedHashMap<String, Object>(2 * ends.length);
+        for (var name : columns.names) copy.put(name, get(name));
+        return copy;
+    }
+
+    /** The names that all rows of a file have, and what stands in a line in front of each value. */
+    static final class Columns {
+        private final Set<String> names;
+        private final Map<String, Integer> places = new HashMap<>();
+        private final byte[][] heads;
+        private final int size;                           // bytes of all heads
+
+        /** @param names of whole characters */
+        Columns(List<String> names) {
+            this.names = Collections.unmodifiableSet(new LinkedHashSet<>(names));
+            heads = new byte[names.size()][];
+            for (int i = 0; i < heads.length; i++) {
+                places.put(names.get(i), i);
+                heads[i] = head(i == 0 ? "{\"" : "\",\"", names.get(i));
+            }
+            size = Arrays.stream(heads).mapToInt(head -> head.length).sum();
+        }
+
+        private static byte[] head(String before, String name) {
+            var head = new ByteArrayOutputStream();
+            head.writeBytes(before.getBytes(US_ASCII));
+            head.writeBytes(JsonText.of(name));
+            head.writeBytes("\":\"".getBytes(US_ASCII));
+            return head.toByteArray();
+        }
+
+        Set<String> names() { return names; }
+
+        /** Returns where a column's value stands in a row; -1 if there is no such column. */
+        int place(String name) { return places.getOrDefault(name, -1); }
+    }
+}
