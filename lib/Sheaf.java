@@ -7,6 +7,8 @@
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Relay.java
+//SOURCES client/CsvLines.java
+//SOURCES client/Pieces.java
 //SOURCES client/Environment.java
 //SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
@@ -39,6 +41,7 @@
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/PlainAnswer.java
 //SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java

@@ -193,7 +193,8 @@ final class AnswerFiles {
     private void addAnswered(Part part, Path file, BitSet answered) {
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) {
-                long request = requests.applyAsLong(Json.lenient(lines.text()).path("custom_id").asText());
+                var id = lines.read(Answer::id);
+                long request = id == null ? -1 : requests.applyAsLong(id);
                 if (request >= 0 && journal.requests().part(request) == part.number()) answered.set((int) request);
             }
         } catch (IOException e) {

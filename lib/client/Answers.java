@@ -2,7 +2,6 @@ package sheaf;
 
 import static sheaf.Messages.clip;
 
-import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -83,10 +82,9 @@ final class Answers {
 
     /** Finds the request that a line answers. */
     private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index) {
-        var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
-        var id = line.path("custom_id").asText("");
-        long request = request(id);
-        if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
+        var id = lines.isUtf8() ? lines.read(Answer::id) : null;
+        long request = id == null ? -1 : request(id);
+        if (id == null) odd(path, lines, "is not a JSON object; its request counts as missing");
         else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
         else if (!index.put(request, file, lines.length(), lines.start()))
             odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
@@ -119,7 +117,10 @@ final class Answers {
     long count() { return requests.count(); }
 
     /** Returns the answer to a request, which counts from 0; empty if no line came for it. */
-    Optional<Answer> answer(long index) { return lines.line(index).map(Json::lenient).map(Answer::new); }
+    Optional<Answer> answer(long index) { return line(index).map(Answer::new); }
+
+    /** Returns the line that answers a request, as it came; empty if none did. */
+    Optional<byte[]> line(long index) { return lines.bytes(index); }
 
     /** Returns what the provider says of the whole batch; null if it says nothing, or not all was sent in it. */
     Usage batchUsage() {
@@ -145,7 +146,7 @@ final class Answers {
     private Part part(long index) { return journal.part(requests.part(index)); }
 
     /** Returns why a request of a part without answers has none. */
-    String batchError(long index) {
+    synchronized String batchError(long index) {
         var part = part(index);
         var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
         if (own != null) return own;

@@ -4,18 +4,19 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 import static sheaf.Messages.visible;
 
-import de.siegmar.fastcsv.writer.CsvWriter;
-import de.siegmar.fastcsv.writer.QuoteStrategies;
-import de.siegmar.fastcsv.writer.QuoteStrategy;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import sheaf.Vocabulary.CsvOption;
 
@@ -36,15 +37,11 @@ final class CsvExport {
     private static final String FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20";
     /** A number with its sign, or the sign alone: a spreadsheet shows it as it is, and whoever reads it calculates. */
     private static final Pattern SIGNED = Pattern.compile("[+-]([0-9.,]*[0-9]([eE][+-]?[0-9]+)?%?)?");
-    /** A line of nothing is no row to most readers, so a cell that is alone in its line stands in quotes. */
-    private static final QuoteStrategy ALONE = new QuoteStrategy() {
-        @Override public boolean quoteEmpty(int line, int place) { return true; }
-
-        @Override public boolean quoteValue(int line, int place, String value) { return value.isBlank(); }
-    };
+    private static final int PIECE = 1 << 18;             // bytes on disk
     private final Exchanges exchanges;
     private final Set<CsvOption> options;
     private final Set<String> rowColumns;
+    private final boolean hasNamesOfResults;              // whether a row hides what an answer has
     private final int answersPerLine;
     private final List<Column> columns;
 
@@ -56,6 +53,7 @@ final class CsvExport {
         this.exchanges = exchanges;
         this.options = options;
         rowColumns = exchanges.rowColumns();
+        hasNamesOfResults = rowColumns.stream().anyMatch(name -> name.startsWith("result"));
         var manifest = exchanges.answers().manifest();
         boolean isWide = options.contains(CsvOption.WIDE) && manifest.rows() > 0 && manifest.requestsPerRow() > 1;
         answersPerLine = isWide ? manifest.requestsPerRow() : 1;
@@ -111,35 +109,84 @@ final class CsvExport {
 
     void writeTo(OutputStream out) throws IOException {
         if (options.contains(CsvOption.BOM)) out.write(BYTE_ORDER_MARK);
-        var quotes = columns.size() == 1 ? ALONE : QuoteStrategies.REQUIRED;
-        try (var csv = CsvWriter.builder().quoteStrategy(quotes).build(out)) {
-            csv.writeRecord(columns.stream().map(column -> guarded(column.name)).toList());
-            var line = new ArrayList<Map<String, Object>>();           // null where a filter left an answer out
-            long row = -1;
-            for (var i = exchanges.stream().iterator(); i.hasNext(); ) {
-                var exchange = i.next();
-                if (row >= 0 && exchange.index() / answersPerLine != row) flush(line, csv);
-                row = exchange.index() / answersPerLine;
-                while (line.size() < exchange.index() % answersPerLine) line.add(null);
-                line.add(exchange.joined());
-            }
-            if (row >= 0) flush(line, csv);
+        out.write(csv(csv -> write(columns.stream().map(column -> guarded(column.name)).toList(), csv)));
+        Pieces.inOrder(new Lines(exchanges.stream().iterator()), out::write);
+    }
+
+    private byte[] csv(Consumer<CsvLines> content) {
+        var csv = new CsvLines(columns.size() == 1);
+        content.accept(csv);
+        return csv.bytes();
+    }
+
+    private static void write(Iterable<String> cells, CsvLines csv) {
+        cells.forEach(csv::add);
+        csv.end();
+    }
+
+    /** Makes many lines at once: their exchanges are read from the disk here, the rest may be done by other threads. */
+    private final class Lines implements Iterator<Callable<byte[]>> {
+        private final Iterator<Exchange> rest;
+        private Exchange next;
+
+        Lines(Iterator<Exchange> rest) {
+            this.rest = rest;
+            advance();
         }
+
+        private void advance() { next = rest.hasNext() ? rest.next() : null; }
+
+        @Override public boolean hasNext() { return next != null; }
+
+        @Override public Callable<byte[]> next() {
+            var lines = new ArrayList<List<Exchange>>();
+            for (long bytes = 0; next != null && bytes < PIECE; lines.add(line()))
+                bytes += next.fetch();
+            return () -> csv(csv -> lines.forEach(line -> write(cells(line), csv)));
+        }
+
+        /** Returns the answers of a row, null where a filter left one out. */
+        private List<Exchange> line() {
+            var line = new ArrayList<Exchange>(answersPerLine);
+            for (long row = row(); next != null && row() == row; advance()) {
+                while (line.size() < next.index() % answersPerLine) line.add(null);
+                next.fetch();
+                line.add(next);
+            }
+            return line;
+        }
+
+        private long row() { return next.index() / answersPerLine; }
     }
 
-    private void flush(List<Map<String, Object>> line, CsvWriter csv) {
-        int first = 0;
-        while (line.get(first) == null) first++;
-        var shared = line.get(first);
-        csv.writeRecord(columns.stream().map(column -> cell(column, line, shared)).toList());
-        line.clear();
+    private List<String> cells(List<Exchange> line) {
+        var shared = line.stream().filter(Objects::nonNull).findFirst().orElseThrow();
+        var cells = new ArrayList<String>(columns.size());
+        for (var column : columns) cells.add(cell(column, line, shared));
+        return cells;
     }
 
-    private String cell(Column column, List<Map<String, Object>> line, Map<String, Object> shared) {
+    private String cell(Column column, List<Exchange> line, Exchange shared) {
         if (column.answer >= line.size()) return "";
-        var joined = column.answer < 0 ? shared : line.get(column.answer);
-        if (joined == null) return "";
-        return guarded(writable(column.name, Json.cell(value(column.value, joined))));
+        var exchange = column.answer < 0 ? shared : line.get(column.answer);
+        if (exchange == null) return "";
+        return guarded(writable(column.name, Json.cell(value(column.value, exchange))));
+    }
+
+    /** Returns what stands under this name in a row with its answer, which is only made if it is not to be had so. */
+    private Object value(String column, Exchange exchange) {
+        if (hasNamesOfResults) return value(column, exchange.joined());
+        return switch (column) {
+            case "result.customId" -> exchange.customId();
+            case "result.template" -> exchange.template();
+            case "result.model" -> exchange.model();
+            case "result.answeredBy" -> exchange.answeringModel();
+            case "result.outcome" -> exchange.outcome();
+            case "result.text" -> exchange.ok() ? exchange.text() : null;
+            case "result.error" -> exchange.ok() ? null : exchange.error();
+            default -> column.startsWith("result") ? value(column, exchange.joined())
+                : Templates.value(column, exchange.row());
+        };
     }
 
     private static Object value(String column, Map<String, Object> joined) {
@@ -161,7 +208,7 @@ final class CsvExport {
     }
 
     private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(JsonText::isHalf)) return cell;
+        if (!JsonText.hasHalf(cell)) return cell;
         throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
             + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
     }

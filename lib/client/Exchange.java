@@ -21,7 +21,8 @@ final class Exchange {
     private final long index;                             // of the request, from 0
     private final List<Attempt> attempts;                 // the first, and then those of its retries that are known
     private final Attempt shown;                          // the one that counts
-    private Map<String, Object> row;
+    private byte[] rowLine;                               // read when first asked for
+    private Map<String, Object> row;                      // likewise
 
     Exchange(Answers answers, long index) { this(answers, index, List.of(new Attempt(answers, index)), null); }
 
@@ -53,10 +54,17 @@ final class Exchange {
 
     long index() { return index; }
 
+    /** Reads from the disk what came of it, and its row, so that another thread need not; returns how many bytes. */
+    long fetch() {
+        if (rowLine == null) rowLine = answers.requests().rowLine(index);
+        return shown.fetch() + rowLine.length;
+    }
+
     String customId() { return answers.requests().customId(index, this::row); }
 
     Map<String, Object> row() {
-        if (row == null) row = answers.requests().row(index);
+        if (rowLine == null) rowLine = answers.requests().rowLine(index);
+        if (row == null) row = answers.requests().row(rowLine);
         return row;
     }
 

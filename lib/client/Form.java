@@ -54,7 +54,7 @@ final class Form {
         var number = mark("", names);
         var marked = text(maker.line(number, new Marks(names)));
         var blank = text(maker.line("", new Blanks()));
-        boolean isPlain = blank.indexOf(OPEN) < 0 && names.stream().allMatch(name -> JsonText.of(name) != null)
+        boolean isPlain = blank.indexOf(OPEN) < 0 && names.stream().noneMatch(JsonText::hasHalf)
             && MARK.matcher(marked).replaceAll("").equals(blank);
         return isPlain ? Optional.of(new Form(marked, names)) : Optional.empty();
     }

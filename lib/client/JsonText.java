@@ -27,6 +27,12 @@ final class JsonText {
         return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
     }
 
+    static boolean hasHalf(String text) {
+        for (int i = 0; i < text.length(); i++)
+            if (Character.isSurrogate(text.charAt(i)) && isHalf(text.codePointAt(i++))) return true;
+        return false;
+    }
+
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
     /**
@@ -82,8 +88,7 @@ final class JsonText {
 
     /** Returns a text as it stands between the quotes; null if it holds half a character, which depends on the next. */
     static byte[] of(String text) {
-        for (int i = 0; i < text.length(); i++)
-            if (Character.isSurrogate(text.charAt(i)) && isHalf(text.codePointAt(i++))) return null;
+        if (hasHalf(text)) return null;
         try {
             var octets = octets(text);
             var out = new byte[octets.length * MOST];
@@ -95,11 +100,17 @@ final class JsonText {
 
     /** Returns what a text between quotes says. */
     static String read(byte[] json, int from, int to) {
-        for (int i = from; i < to; i++)
-            if (json[i] == '\\') return unescaped(new String(json, from, to - from, StandardCharsets.UTF_8));
-        return new String(json, from, to - from, StandardCharsets.UTF_8);
+        var out = new byte[to - from];
+        int at = 0;
+        for (int i = from; i < to; i++) {
+            if (json[i] != '\\') out[at++] = json[i];
+            else if (json[++i] != 'u') out[at++] = (byte) unescaped((char) json[i]);
+            else return unescaped(new String(json, from, to - from, StandardCharsets.UTF_8));
+        }
+        return new String(out, 0, at, StandardCharsets.UTF_8);
     }
 
+    /** Of a text in which characters stand by their numbers, some of which may be halves. */
     private static String unescaped(String text) {
         var out = new StringBuilder(text.length());
         for (int i = 0; i < text.length(); i++) {

@@ -114,6 +114,11 @@ final class Row extends AbstractMap<String, Object> {
         private final byte[][] heads;
         private final int size;                           // bytes of all heads
 
+        /** Returns columns of these names; none at all if one of them has half a character. */
+        static Columns of(List<String> names) {
+            return new Columns(names.stream().anyMatch(JsonText::hasHalf) ? List.of() : names);
+        }
+
         /** @param names of whole characters */
         Columns(List<String> names) {
             this.names = Collections.unmodifiableSet(new LinkedHashSet<>(names));

@@ -1,0 +1,51 @@
+package sheaf;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+
+/** Lines of CSV in the making, as UTF-8: a cell stands in quotes where it must. */
+final class CsvLines {
+    private static final int MOST = Integer.MAX_VALUE - 8;      // bytes of an array
+    private final boolean isAlone;                        // one cell a line, and a line of nothing is no row to most
+    private byte[] bytes = new byte[1 << 16];
+    private int size;
+    private boolean isFirst = true;                       // cell of its line
+
+    CsvLines(boolean isAlone) { this.isAlone = isAlone; }
+
+    /** @param text of whole characters */
+    void add(String text) {
+        var cell = text.getBytes(StandardCharsets.UTF_8);
+        long most = size + 2L * cell.length + 4;           // a comma, two quotes, and one more for each quote
+        if (most > bytes.length) bytes = Arrays.copyOf(bytes, (int) Math.min(Math.max(most, 2L * size), MOST));
+        if (!isFirst) bytes[size++] = ',';
+        boolean isQuoted = isAlone && text.isBlank() || isFirst && text.startsWith("#")      // which many pass over
+            || text.indexOf('"') >= 0 || text.indexOf(',') >= 0 || text.indexOf('\n') >= 0 || text.indexOf('\r') >= 0;
+        if (isQuoted) quote(cell);
+        else plain(cell);
+        isFirst = false;
+    }
+
+    private void plain(byte[] cell) {
+        System.arraycopy(cell, 0, bytes, size, cell.length);
+        size += cell.length;
+    }
+
+    private void quote(byte[] cell) {
+        bytes[size++] = '"';
+        for (var b : cell) {
+            if (b == '"') bytes[size++] = '"';
+            bytes[size++] = b;
+        }
+        bytes[size++] = '"';
+    }
+
+    void end() {
+        if (size + 2 > bytes.length) bytes = Arrays.copyOf(bytes, 2 * size);
+        bytes[size++] = '\r';
+        bytes[size++] = '\n';
+        isFirst = true;
+    }
+
+    byte[] bytes() { return Arrays.copyOf(bytes, size); }
+}
