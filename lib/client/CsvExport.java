@@ -109,7 +109,10 @@ final class CsvExport {
 
     void writeTo(OutputStream out) throws IOException {
         if (options.contains(CsvOption.BOM)) out.write(BYTE_ORDER_MARK);
-        out.write(csv(csv -> write(columns.stream().map(column -> guarded(column.name)).toList(), csv)));
+        out.write(csv(csv -> {
+            columns.forEach(column -> csv.add(guarded(column.name)));
+            csv.end();
+        }));
         Pieces.inOrder(new Lines(exchanges.stream().iterator()), out::write);
     }
 
@@ -117,11 +120,6 @@ final class CsvExport {
         var csv = new CsvLines(columns.size() == 1);
         content.accept(csv);
         return csv.bytes();
-    }
-
-    private static void write(Iterable<String> cells, CsvLines csv) {
-        cells.forEach(csv::add);
-        csv.end();
     }
 
     /** Makes many lines at once: their exchanges are read from the disk here, the rest may be done by other threads. */
@@ -142,7 +140,7 @@ final class CsvExport {
             var lines = new ArrayList<List<Exchange>>();
             for (long bytes = 0; next != null && bytes < PIECE; lines.add(line()))
                 bytes += next.fetch();
-            return () -> csv(csv -> lines.forEach(line -> write(cells(line), csv)));
+            return () -> csv(csv -> lines.forEach(line -> write(line, csv)));
         }
 
         /** Returns the answers of a row, null where a filter left one out. */
@@ -159,17 +157,25 @@ final class CsvExport {
         private long row() { return next.index() / answersPerLine; }
     }
 
-    private List<String> cells(List<Exchange> line) {
+    private void write(List<Exchange> line, CsvLines csv) {
         var shared = line.stream().filter(Objects::nonNull).findFirst().orElseThrow();
-        var cells = new ArrayList<String>(columns.size());
-        for (var column : columns) cells.add(cell(column, line, shared));
-        return cells;
+        for (var column : columns) {
+            boolean isHere = column.answer < line.size();
+            var exchange = column.answer < 0 || !isHere ? shared : line.get(column.answer);
+            var plain = isHere && column.answer < 0 ? plain(column.value, exchange) : null;
+            if (plain != null) csv.add(plain);
+            else csv.add(isHere && exchange != null ? cell(column, exchange) : "");
+        }
+        csv.end();
     }
 
-    private String cell(Column column, List<Exchange> line, Exchange shared) {
-        if (column.answer >= line.size()) return "";
-        var exchange = column.answer < 0 ? shared : line.get(column.answer);
-        if (exchange == null) return "";
+    /** Returns a cell of the row that is copied as it stands, for it begins with no formula; null if it is another. */
+    private static byte[] plain(String column, Exchange exchange) {
+        var cell = exchange.row() instanceof Row row ? row.utf8(column) : null;
+        return cell == null || cell.length > 0 && (cell[0] < ' ' || FORMULA_STARTS.indexOf(cell[0]) >= 0) ? null : cell;
+    }
+
+    private String cell(Column column, Exchange exchange) {
         return guarded(writable(column.name, Json.cell(value(column.value, exchange))));
     }
 

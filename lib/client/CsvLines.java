@@ -14,16 +14,24 @@ final class CsvLines {
     CsvLines(boolean isAlone) { this.isAlone = isAlone; }
 
     /** @param text of whole characters */
-    void add(String text) {
-        var cell = text.getBytes(StandardCharsets.UTF_8);
+    void add(String text) { add(text.getBytes(StandardCharsets.UTF_8)); }
+
+    /** @param cell in UTF-8 */
+    void add(byte[] cell) {
         long most = size + 2L * cell.length + 4;           // a comma, two quotes, and one more for each quote
         if (most > bytes.length) bytes = Arrays.copyOf(bytes, (int) Math.min(Math.max(most, 2L * size), MOST));
         if (!isFirst) bytes[size++] = ',';
-        boolean isQuoted = isAlone && text.isBlank() || isFirst && text.startsWith("#")      // which many pass over
-            || text.indexOf('"') >= 0 || text.indexOf(',') >= 0 || text.indexOf('\n') >= 0 || text.indexOf('\r') >= 0;
-        if (isQuoted) quote(cell);
+        if (isQuoted(cell)) quote(cell);
         else plain(cell);
         isFirst = false;
+    }
+
+    private boolean isQuoted(byte[] cell) {
+        if (isAlone && new String(cell, StandardCharsets.UTF_8).isBlank()) return true;
+        if (isFirst && cell.length > 0 && cell[0] == '#') return true;       // many pass over such a line
+        for (var b : cell)
+            if (b == '"' || b == ',' || b == '\n' || b == '\r') return true;
+        return false;
     }
 
     private void plain(byte[] cell) {

@@ -106,7 +106,7 @@ final class Encoding {
 
     boolean isUtf8() { return charset.equals(UTF_8); }
 
-    /** Returns the bytes, each as a char: decoding costs as much as parsing, and where ASCII is looked for is no need. */
+    /** Returns each byte as a char: decoding costs as much as parsing, and who looks for ASCII needs none. */
     Reader octets() throws IOException {
         if (isAnother()) throw new MalformedInputException(1);
         return new InputStreamReader(in, ISO_8859_1);

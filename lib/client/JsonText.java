@@ -100,14 +100,21 @@ final class JsonText {
 
     /** Returns what a text between quotes says. */
     static String read(byte[] json, int from, int to) {
+        var utf8 = utf8(json, from, to);
+        return utf8 != null ? new String(utf8, StandardCharsets.UTF_8)
+            : unescaped(new String(json, from, to - from, StandardCharsets.UTF_8));
+    }
+
+    /** Returns what a text between quotes says, in UTF-8; null if a character stands by its number, as halves do. */
+    static byte[] utf8(byte[] json, int from, int to) {
         var out = new byte[to - from];
         int at = 0;
         for (int i = from; i < to; i++) {
             if (json[i] != '\\') out[at++] = json[i];
             else if (json[++i] != 'u') out[at++] = (byte) unescaped((char) json[i]);
-            else return unescaped(new String(json, from, to - from, StandardCharsets.UTF_8));
+            else return null;
         }
-        return new String(out, 0, at, StandardCharsets.UTF_8);
+        return at == out.length ? out : Arrays.copyOf(out, at);
     }
 
     /** Of a text in which characters stand by their numbers, some of which may be halves. */

@@ -35,7 +35,7 @@ final class Relay extends OutputStream {
             for (var next = full.take(); next != END; next = full.take()) out.write(next);
         } catch (Throwable e) {
             fault = e;
-            full.clear();                                  // so that whoever waits for room goes on, and meets the fault
+            full.clear();                                  // whoever waits for room goes on, and meets the fault
         }
     }
 

@@ -94,6 +94,12 @@ final class Row extends AbstractMap<String, Object> {
         return column == null ? null : JsonText.read(line, start(column), end(column));
     }
 
+    /** Returns a value in UTF-8; null if there is none, or it is not to be had without being read. */
+    byte[] utf8(String name) {
+        int column = columns.place(name);
+        return column < 0 ? null : JsonText.utf8(line, start(column), end(column));
+    }
+
     @Override public boolean containsKey(Object name) { return columns.places.containsKey(name); }
 
     @Override public Set<String> keySet() { return columns.names; }
