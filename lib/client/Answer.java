@@ -29,7 +29,10 @@ final class Answer {
     }
 
     /** Returns the id of the request that a line answers, "" if it has none; null if it is no object of JSON. */
-    static String id(byte[] line, int offset, int length) { return Json.field("custom_id", line, offset, length); }
+    static String id(Lines line) {
+        if (line.isUtf8()) return line.read((bytes, offset, length) -> Json.field("custom_id", bytes, offset, length));
+        return Json.lenient(line.text()).path("custom_id").asText("");
+    }
 
     /** Returns how a request ended that no line came for, in a batch of this status. */
     static Outcome missing(Status batch) {

@@ -5,7 +5,10 @@ import static sheaf.Messages.clip;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -22,21 +25,24 @@ final class Answers {
     private static final int SHOWN_ODDITIES = 10;
     private final Journal journal;
     private final SentRequests requests;
-    private final Consumer<String> note;
     private final LineIndex lines;                             // by request
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
     private Map<String, Long> ids;                             // of a file's own requests; made when first needed
-    private int oddities;
+    private final List<String> oddities = new ArrayList<>();   // the first of them
+    private long moreOddities;
+    private long[] answered;                                   // requests by part, if they were indexed by this look
 
     /** Fetches what is not here yet, and finds each request's line in it. */
     Answers(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
         this.journal = journal;
         this.requests = journal.requests();
-        this.note = note;
         try (var lock = FolderLock.on(journal.dir(), note)) {
-            if (new AnswerFiles(journal, api, progress, note, this::request).fetch()) writeIndex();
+            new AnswerFiles(journal, api, progress, note, this::request, this::indexed).fetch();
+            if (!Files.exists(journal.answersIndex())) writeIndex();
         }
+        oddities.forEach(note);
+        if (moreOddities > 0) note.accept("results: and " + moreOddities + " more such lines");
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
@@ -45,18 +51,26 @@ final class Answers {
     Answers(Journal journal) {
         this.journal = journal;
         requests = journal.requests();
-        note = text -> {};
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
 
     private void writeIndex() {
+        oddities.clear();
+        moreOddities = 0;
+        answered = new long[journal.partCount() + 1];
+        var requests = new BitSet();                           // that the files of their parts answer
         AtomicFiles.write("results", journal.answersIndex(), staged -> {
             try (var index = new LineIndex.AnyOrder(staged, count())) {
-                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index);
+                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index, requests);
             }
         });
-        if (oddities > SHOWN_ODDITIES) note.accept("results: and " + (oddities - SHOWN_ODDITIES) + " more such lines");
+    }
+
+    /** Returns how many requests of a part its files answer, as they were indexed by this look; -1 if they were not. */
+    private long indexed(Part part) {
+        if (!Files.exists(journal.answersIndex())) writeIndex();
+        return answered == null ? -1 : answered[part.number()];
     }
 
     /** Returns the file of a number in the index: of each part its output and its errors, then the reused answers. */
@@ -71,28 +85,32 @@ final class Answers {
         return ids;
     }
 
-    private void scan(int file, LineIndex.AnyOrder index) throws IOException {
+    private void scan(int file, LineIndex.AnyOrder index, BitSet ofTheirParts) throws IOException {
         var path = file(file);
         if (!Files.exists(path)) return;
         try (var lines = new Lines(Files.newInputStream(path))) {
             while (lines.advance())
-                if (!lines.isBlank()) join(file, path, lines, index);
+                if (!lines.isBlank()) join(file, path, lines, index, ofTheirParts);
         }
     }
 
     /** Finds the request that a line answers. */
-    private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index) {
-        var id = lines.isUtf8() ? lines.read(Answer::id) : null;
+    private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index, BitSet ofTheirParts) {
+        var id = Answer.id(lines);
         long request = id == null ? -1 : request(id);
-        if (id == null) odd(path, lines, "is not a JSON object; its request counts as missing");
+        if (request >= 0 && requests.part(request) == file / 2 + 1 && !ofTheirParts.get((int) request)) {
+            ofTheirParts.set((int) request);
+            answered[file / 2 + 1]++;
+        }
+        if (id == null || !lines.isUtf8()) odd(path, lines, "is not a JSON object; its request counts as missing");
         else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
         else if (!index.put(request, file, lines.length(), lines.start()))
             odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
     }
 
     private void odd(Path path, Lines lines, String what) {
-        if (oddities++ < SHOWN_ODDITIES)
-            note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+        if (oddities.size() == SHOWN_ODDITIES) moreOddities++;
+        else oddities.add("results: " + path.getFileName() + " line " + lines.number() + " " + what);
     }
 
     /** Returns the request of an id, or -1 if that was never asked. */

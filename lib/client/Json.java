@@ -123,7 +123,8 @@ final class Json {
         if (isPlain) return json;
         var out = new StringBuilder(json.length() + 16);
         json.codePoints().forEach(c -> {
-            if (JsonText.isHalf(c) || JsonText.endsLine(c)) out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
+            if (JsonText.isHalf(c) || JsonText.endsLine(c))
+                out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
             else out.appendCodePoint(c);
         });
         return out.toString();

@@ -19,6 +19,7 @@ final class Lines implements Closeable {
     private int limit;
     private int from;                             // of this line
     private int to;
+    private Boolean isUtf8;                       // null: nobody has asked
     private long next;                            // offset of the line after this one
     private long start;
     private long number;
@@ -35,6 +36,7 @@ final class Lines implements Closeable {
             if (!isMore) break;
         }
         if (position == limit) return false;
+        isUtf8 = null;
         from = position;
         to = end;
         position = Math.min(end + 1, limit);
@@ -82,9 +84,12 @@ final class Lines implements Closeable {
 
     private String latin() { return new String(buffer, from, length(), StandardCharsets.ISO_8859_1); }
 
-    /** A text in which nothing was replaced needs no second look. */
     boolean isUtf8() {
-        if (text().indexOf(REPLACED) < 0) return true;
+        if (isUtf8 == null) isUtf8 = text().indexOf(REPLACED) < 0 || isStrictUtf8();     // nothing was replaced
+        return isUtf8;
+    }
+
+    private boolean isStrictUtf8() {
         try {
             strictUtf8(ByteBuffer.wrap(buffer, from, length()));
             return true;
