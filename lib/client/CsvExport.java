@@ -9,13 +9,11 @@ import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
-import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
-import java.util.concurrent.Callable;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import sheaf.Vocabulary.CsvOption;
@@ -37,7 +35,6 @@ final class CsvExport {
     private static final String FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20";
     /** A number with its sign, or the sign alone: a spreadsheet shows it as it is, and whoever reads it calculates. */
     private static final Pattern SIGNED = Pattern.compile("[+-]([0-9.,]*[0-9]([eE][+-]?[0-9]+)?%?)?");
-    private static final int PIECE = 1 << 18;             // bytes on disk
     private final Exchanges exchanges;
     private final Set<CsvOption> options;
     private final Set<String> rowColumns;
@@ -113,7 +110,7 @@ final class CsvExport {
             columns.forEach(column -> csv.add(guarded(column.name)));
             csv.end();
         }));
-        Pieces.inOrder(new Lines(exchanges.stream().iterator()), out::write);
+        exchanges.inPieces(answersPerLine, this::lines, out::write);
     }
 
     private byte[] csv(Consumer<CsvLines> content) {
@@ -122,39 +119,18 @@ final class CsvExport {
         return csv.bytes();
     }
 
-    /** Makes many lines at once: their exchanges are read from the disk here, the rest may be done by other threads. */
-    private final class Lines implements Iterator<Callable<byte[]>> {
-        private final Iterator<Exchange> rest;
-        private Exchange next;
-
-        Lines(Iterator<Exchange> rest) {
-            this.rest = rest;
-            advance();
-        }
-
-        private void advance() { next = rest.hasNext() ? rest.next() : null; }
-
-        @Override public boolean hasNext() { return next != null; }
-
-        @Override public Callable<byte[]> next() {
-            var lines = new ArrayList<List<Exchange>>();
-            for (long bytes = 0; next != null && bytes < PIECE; lines.add(line()))
-                bytes += next.fetch();
-            return () -> csv(csv -> lines.forEach(line -> write(line, csv)));
-        }
-
-        /** Returns the answers of a row, null where a filter left one out. */
-        private List<Exchange> line() {
-            var line = new ArrayList<Exchange>(answersPerLine);
-            for (long row = row(); next != null && row() == row; advance()) {
-                while (line.size() < next.index() % answersPerLine) line.add(null);
-                next.fetch();
-                line.add(next);
+    private byte[] lines(List<Exchange> exchanges) {
+        return csv(csv -> {
+            for (int i = 0; i < exchanges.size(); ) {
+                var line = new ArrayList<Exchange>(answersPerLine);   // of a row; null where a filter left one out
+                long row = exchanges.get(i).index() / answersPerLine;
+                for (; i < exchanges.size() && exchanges.get(i).index() / answersPerLine == row; i++) {
+                    while (line.size() < exchanges.get(i).index() % answersPerLine) line.add(null);
+                    line.add(exchanges.get(i));
+                }
+                write(line, csv);
             }
-            return line;
-        }
-
-        private long row() { return next.index() / answersPerLine; }
+        });
     }
 
     private void write(List<Exchange> line, CsvLines csv) {

@@ -1,6 +1,5 @@
 package sheaf;
 
-import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Iterator;
 import java.util.concurrent.Callable;
@@ -18,12 +17,12 @@ final class Pieces {
 
     private Pieces() {}
 
-    interface Taker<T> {
-        void take(T done) throws IOException;
+    interface Taker<T, E extends Exception> {
+        void take(T done) throws E;
     }
 
     /** What fails in a piece is thrown when its turn has come, as if all had been done one after another. */
-    static <T> void inOrder(Iterator<Callable<T>> pieces, Taker<T> taker) throws IOException {
+    static <T, E extends Exception> void inOrder(Iterator<Callable<T>> pieces, Taker<T, E> taker) throws E {
         int processors = Runtime.getRuntime().availableProcessors();
         var workers = Executors.newFixedThreadPool(processors, work -> {
             var thread = new Thread(work, "sheaf-worker");
@@ -37,8 +36,8 @@ final class Pieces {
         }
     }
 
-    private static <T> void inOrder(Iterator<Callable<T>> pieces, Taker<T> taker, ExecutorService workers, int most)
-            throws IOException {
+    private static <T, E extends Exception> void inOrder(Iterator<Callable<T>> pieces, Taker<T, E> taker,
+                                                         ExecutorService workers, int most) throws E {
         var begun = new ArrayDeque<Future<T>>();
         while (pieces.hasNext()) {
             begun.add(workers.submit(pieces.next()));
@@ -47,14 +46,13 @@ final class Pieces {
         while (!begun.isEmpty()) taker.take(done(begun.remove()));
     }
 
-    private static <T> T done(Future<T> piece) throws IOException {
+    private static <T> T done(Future<T> piece) {
         try {
             return piece.get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("results: interrupted", e);
         } catch (ExecutionException e) {
-            if (e.getCause() instanceof IOException fault) throw fault;
             if (e.getCause() instanceof RuntimeException fault) throw fault;
             throw new IllegalStateException(e.getCause());
         }
