@@ -195,6 +195,14 @@ final class Exchange {
 
     /** Returns the row with its answer: what a second batch and files see. An earlier answer moves inside. */
     Map<String, Object> joined() {
+        var result = result();
+        var joined = new LinkedHashMap<>(row());
+        if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
+        joined.put("result", result);
+        return joined;
+    }
+
+    private Map<String, Object> result() {
         var result = new LinkedHashMap<String, Object>();
         result.put("customId", customId());
         result.put("template", template());
@@ -206,10 +214,14 @@ final class Exchange {
         if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
         if (texts().size() > 1) result.put("texts", texts());
         if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
-        var joined = new LinkedHashMap<>(row());
-        if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
-        joined.put("result", result);
-        return joined;
+        return result;
+    }
+
+    /** Returns the row with its answer as JSON; a row of texts stands there as it does on disk. */
+    byte[] joinedAsJson() {
+        boolean isCopied = row() instanceof Row row && !row.containsKey("result");
+        return isCopied ? ((Row) row).lineWith("result", Json.bytes(Json.text(result())))
+            : Json.bytes(Json.text(joined()));
     }
 
     @Override public String toString() {

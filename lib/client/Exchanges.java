@@ -280,7 +280,10 @@ final class Exchanges {
 
     private static byte[] lines(List<Exchange> exchanges) {
         var lines = new ByteArrayOutputStream();
-        exchanges.forEach(exchange -> lines.writeBytes(Json.line(exchange.joined())));
+        for (var exchange : exchanges) {
+            lines.writeBytes(exchange.joinedAsJson());
+            lines.write('\n');
+        }
         return lines.toByteArray();
     }
 

@@ -104,10 +104,13 @@ final class Json {
         return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of();
     }
 
-    /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
-    static byte[] line(Object value) {
+    /** One line as it goes out. */
+    static byte[] line(Object value) { return bytes(text(value) + "\n"); }
+
+    /** A value as it goes out: what would end the line for some reader, and what UTF-8 cannot say, is escaped. */
+    static String text(Object value) {
         try {
-            return bytes(escaped(MAPPER.writeValueAsString(value)) + "\n");
+            return escaped(MAPPER.writeValueAsString(value));
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException("submit: cannot be written as JSON: " + reason(e), e);
         }

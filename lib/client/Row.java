@@ -17,9 +17,9 @@ import java.util.stream.IntStream;
 
 /** A row of texts as the line of JSON that stands for it on disk: a value is only read if it is asked for. */
 final class Row extends AbstractMap<String, Object> {
-    private static final byte[] TAIL = {'"', '}', '\n'};
+    private static final byte[] TAIL = {'"', '}'};
     private final Columns columns;
-    private final byte[] line;                            // with its newline
+    private final byte[] line;                            // without its newline
     private final int[] ends;                             // of each value, where its quote stands
 
     private Row(Columns columns, byte[] line, int[] ends) {
@@ -64,7 +64,7 @@ final class Row extends AbstractMap<String, Object> {
         return at + to - from;
     }
 
-    /** Finds the values in a line without its newline; empty if it has other columns, or values that are no texts. */
+    /** Finds the values in a line; empty if it has other columns, or values that are no texts. */
     static Optional<Row> read(Columns columns, byte[] line) {
         var ends = new int[columns.heads.length];
         int at = 0;
@@ -82,8 +82,19 @@ final class Row extends AbstractMap<String, Object> {
 
     Columns columns() { return columns; }
 
-    /** Returns the line with its newline, as it is written. */
+    /** Returns the line, without its newline. */
     byte[] line() { return line; }
+
+    /** Returns the line with one more value, which is JSON already. */
+    byte[] lineWith(String name, byte[] json) {
+        var head = Columns.head(",\"", name, "\":");
+        var out = new ByteArrayOutputStream(line.length + head.length + json.length + 1);
+        out.write(line, 0, line.length - 1);
+        out.writeBytes(head);
+        out.writeBytes(json);
+        out.write('}');
+        return out.toByteArray();
+    }
 
     int start(int column) { return (column == 0 ? 0 : ends[column - 1]) + columns.heads[column].length; }
 
@@ -131,16 +142,16 @@ final class Row extends AbstractMap<String, Object> {
             heads = new byte[names.size()][];
             for (int i = 0; i < heads.length; i++) {
                 places.put(names.get(i), i);
-                heads[i] = head(i == 0 ? "{\"" : "\",\"", names.get(i));
+                heads[i] = head(i == 0 ? "{\"" : "\",\"", names.get(i), "\":\"");
             }
             size = Arrays.stream(heads).mapToInt(head -> head.length).sum();
         }
 
-        private static byte[] head(String before, String name) {
+        private static byte[] head(String before, String name, String after) {
             var head = new ByteArrayOutputStream();
             head.writeBytes(before.getBytes(US_ASCII));
             head.writeBytes(JsonText.of(name));
-            head.writeBytes("\":\"".getBytes(US_ASCII));
+            head.writeBytes(after.getBytes(US_ASCII));
             return head.toByteArray();
         }
 

@@ -326,11 +326,12 @@ final class Staging implements Closeable {
         }
 
         void add(Map<String, Object> values) throws IOException {
-            var line = values instanceof Row row ? row.line() : Json.line(values);
+            var line = values instanceof Row row ? row.line() : Json.bytes(Json.text(values));
             if (values.keySet() != last) columns.addAll(last = values.keySet());
             lines.write(line);
-            index.add(0, line.length - 1, bytes);
-            bytes += line.length;
+            lines.write('\n');
+            index.add(0, line.length, bytes);
+            bytes += line.length + 1;
             count++;
         }
 
