@@ -14,9 +14,9 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
-import java.nio.charset.MalformedInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -89,10 +89,13 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }, e);
     }
 
-    /** The fields of one record, until the next one is read, as they stand between the quotes in a line of JSON. */
+    /**
+     * The fields of one record, until the next one is read: their bytes in UTF-8, each as a char. What is made of them
+     * is made by others, for the parser's own loop is only compiled soon if little is done in it.
+     */
     private static final class Fields extends AbstractBaseCsvCallbackHandler<Fields> {
-        private final boolean isDecoded;               // else each char is a byte of UTF-8
-        private byte[] texts = new byte[1 << 12];      // one behind the other
+        private final boolean isDecoded;               // else each char that comes is a byte of UTF-8
+        private char[] octets = new char[1 << 12];     // of one behind the other
         private int[] ends = new int[16];              // of each in it
         private boolean isBlank;
         private boolean isQuoted;                      // at least one of them
@@ -105,24 +108,31 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         @Override protected void handleField(int place, char[] chars, int offset, int length, boolean quoted) {
-            if (place == ends.length) ends = Arrays.copyOf(ends, 2 * place);
-            if (isDecoded) put(place, JsonText.octets(new String(chars, offset, length)));
-            else put(place, chars, offset, length);
-            isBlank = isBlank && text(place).isBlank();
+            if (isDecoded) add(place, JsonText.octets(new String(chars, offset, length)));
+            else add(place, chars, offset, length);
             isQuoted = isQuoted || quoted;
         }
 
-        private void put(int place, char[] octets) { put(place, octets, 0, octets.length); }
+        private void add(int place, char[] field) { add(place, field, 0, field.length); }
 
-        private void put(int place, char[] octets, int offset, int length) {
+        private void add(int place, char[] chars, int offset, int length) {
             int start = place == 0 ? 0 : ends[place - 1];
-            int most = Math.addExact(start, Math.multiplyExact(JsonText.MOST, length));
-            if (most > texts.length) texts = Arrays.copyOf(texts, Math.max(most, 2 * texts.length));
-            try {
-                ends[place] = JsonText.put(octets, offset, length, texts, start);
-            } catch (MalformedInputException e) {
-                throw new UncheckedIOException(e);
-            }
+            int end = Math.addExact(start, length);
+            if (place == ends.length) ends = Arrays.copyOf(ends, 2 * place);
+            if (end > octets.length) octets = Arrays.copyOf(octets, Math.max(end, 2 * octets.length));
+            System.arraycopy(chars, offset, octets, start, length);
+            ends[place] = end;
+            isBlank = isBlank && isBlank(start, end);
+        }
+
+        private boolean isBlank(int start, int end) {
+            for (int i = start; i < end; i++)
+                if (octets[i] > ' ' && octets[i] < 0x7F) return false;
+            return start == end || new String(utf8(start, end), StandardCharsets.UTF_8).isBlank();
+        }
+
+        private byte[] utf8(int start, int end) {
+            return new String(octets, start, end - start).getBytes(StandardCharsets.ISO_8859_1);
         }
 
         @Override protected Fields buildRecord() { return this; }
@@ -131,11 +141,14 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         long line() { return getStartingLineNumber(); }
 
-        String text(int place) { return JsonText.read(texts, place == 0 ? 0 : ends[place - 1], ends[place]); }
-
-        List<String> list() { return IntStream.range(0, count()).mapToObj(this::text).toList(); }
-
-        Row row(Row.Columns columns, int[] places) { return Row.of(columns, texts, ends, places); }
+        List<String> list() throws CharacterCodingException {
+            var list = new ArrayList<String>();
+            for (int place = 0; place < count(); place++) {
+                var utf8 = utf8(place == 0 ? 0 : ends[place - 1], ends[place]);
+                list.add(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8)).toString());
+            }
+            return list;
+        }
     }
 
     /** One reading from the first row to the last; it passes over rows and columns in which there is nothing. */
@@ -151,6 +164,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private String[] columns;                      // a name for each place, null where one is passed over
         private Row.Columns named;                     // those that have a name
         private int[] places;                          // of these in a record
+        private final Row.Maker maker = new Row.Maker();
         private long rows;
         private long emptyRows;
         private long firstEmptyLine;
@@ -165,9 +179,13 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         /** Returns the next row, or null at the end. */
         Row read() throws IOException {
-            if (columns == null) name(columns());
-            var record = next();
-            return record == null ? null : row(record);
+            try {
+                if (columns == null) name(columns());
+                var record = next();
+                return record == null ? null : row(record);
+            } catch (CharacterCodingException e) {
+                throw file.notInCharset(e);
+            }
         }
 
         private void name(String[] columns) {
@@ -192,21 +210,17 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private void begin() throws IOException {
-            try {
-                var encoding = new Encoding(in, file.charset);
-                looksLikeUtf8 = encoding.looksLikeUtf8();
-                int skipped = separatorLine(encoding.start());
-                if (file.separator != null) separator = file.separator;
-                boolean isDecoded = !encoding.isUtf8() || separator > 0x7F || skipped > 0;
-                var text = isDecoded ? encoding.reader() : encoding.octets();
-                text.skip(skipped);
-                records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
-                    .allowUnclosedQuote(false).skipEmptyLines(false)
-                    .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
-                    .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(isDecoded), text).iterator();
-            } catch (CharacterCodingException e) {
-                throw file.notInCharset(e);
-            }
+            var encoding = new Encoding(in, file.charset);
+            looksLikeUtf8 = encoding.looksLikeUtf8();
+            int skipped = separatorLine(encoding.start());
+            if (file.separator != null) separator = file.separator;
+            boolean isDecoded = !encoding.isUtf8() || separator > 0x7F || skipped > 0;
+            var text = isDecoded ? encoding.reader() : encoding.octets();
+            text.skip(skipped);
+            records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
+                .allowUnclosedQuote(false).skipEmptyLines(false)
+                .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+                .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(isDecoded), text).iterator();
         }
 
         /**
@@ -260,19 +274,18 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private Fields fetch() {
             try {
                 return records.hasNext() ? records.next() : null;
-            } catch (CsvParseException | UncheckedIOException e) {
-                for (Throwable cause = e; cause != null; cause = cause.getCause())
-                    if (cause instanceof CharacterCodingException coding) throw file.notInCharset(coding);
-                if (e instanceof UncheckedIOException) throw e;
+            } catch (CsvParseException e) {
                 throw new IllegalArgumentException("csv: " + input.name() + ": " + cause(e), e);
+            } catch (UncheckedIOException e) {
+                throw e.getCause() instanceof CharacterCodingException c ? file.notInCharset(c) : e;
             }
         }
 
-        private Row row(Fields record) {
+        private Row row(Fields record) throws CharacterCodingException {
             if (record.count() != columns.length) throw input.fault(record.line(), misfit(record.list()), null);
             if (rows++ == 0 && file.names.equals(record.list()))
                 throw input.fault(record.line(), "the header that header(...) gives once more; leave it out", null);
-            return record.row(named, places);
+            return maker.row(named, record.octets, record.ends, places);
         }
 
         private String oneColumn(String header) {

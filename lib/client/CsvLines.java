@@ -40,12 +40,15 @@ final class CsvLines {
     }
 
     private void quote(byte[] cell) {
-        bytes[size++] = '"';
+        var out = bytes;                                   // a field would be loaded anew for each byte
+        int at = size;
+        out[at++] = '"';
         for (var b : cell) {
-            if (b == '"') bytes[size++] = '"';
-            bytes[size++] = b;
+            if (b == '"') out[at++] = '"';
+            out[at++] = b;
         }
-        bytes[size++] = '"';
+        out[at++] = '"';
+        size = at;
     }
 
     void end() {

@@ -1,5 +1,6 @@
 package sheaf;
 
+import java.nio.charset.MalformedInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.AbstractMap;
 import java.util.ArrayList;
@@ -8,6 +9,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import sheaf.Row.Columns;
 
 /**
@@ -101,14 +103,20 @@ final class Form {
 
     /** Returns the values of the blanks; null if one is missing, or has half a character. */
     private Row row(Map<String, Object> values) {
-        var texts = new ArrayList<byte[]>();
+        var ends = new int[own.names().size()];
+        var all = new StringBuilder();
+        int place = 0;
         for (var name : own.names()) {
             var value = Templates.value(name, values);
-            var text = value == null ? null : JsonText.of(Json.cell(value));
-            if (text == null) return null;
-            texts.add(text);
+            if (value == null || JsonText.hasHalf(Json.cell(value))) return null;
+            all.append(JsonText.octets(Json.cell(value)));
+            ends[place++] = all.length();
         }
-        return Row.of(own, texts);
+        try {
+            return new Row.Maker().row(own, all.toString().toCharArray(), ends, IntStream.range(0, place).toArray());
+        } catch (MalformedInputException e) {
+            throw new AssertionError(e);
+        }
     }
 
     /** A row that has a mark for each name that is looked up. */

@@ -43,17 +43,22 @@ final class JsonText {
     static int put(char[] octets, int from, int length, byte[] out, int at) throws MalformedInputException {
         for (int i = from; i < from + length; ) {
             char c = octets[i];
-            if (c >= 0x80) {
-                int bytes = sequence(octets, i, from + length);
-                if (endsLine(point(octets, i, bytes))) at = put(escaped(point(octets, i, bytes)), out, at);
-                else for (int k = 0; k < bytes; k++) out[at++] = (byte) octets[i + k];
+            if (c < 0x80 && ESCAPES[c] == null) {
+                out[at++] = (byte) c;
+                i++;
+            } else {
+                int bytes = c < 0x80 ? 1 : sequence(octets, i, from + length);
+                at = put(octets, i, bytes, c < 0x80 ? c : point(octets, i, bytes), out, at);
                 i += bytes;
-                continue;
             }
-            if (ESCAPES[c] == null) out[at++] = (byte) c;
-            else at = put(ESCAPES[c], out, at);
-            i++;
         }
+        return at;
+    }
+
+    private static int put(char[] octets, int from, int bytes, int point, byte[] out, int at) {
+        if (point < 0x80) return put(ESCAPES[point], out, at);
+        if (endsLine(point)) return put(escaped(point), out, at);
+        for (int i = from; i < from + bytes; i++) out[at++] = (byte) octets[i];
         return at;
     }
 

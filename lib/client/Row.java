@@ -3,6 +3,7 @@ package sheaf;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import java.io.ByteArrayOutputStream;
+import java.nio.charset.MalformedInputException;
 import java.util.AbstractMap;
 import java.util.Arrays;
 import java.util.Collections;
@@ -13,7 +14,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.IntStream;
 
 /** A row of texts as the line of JSON that stands for it on disk: a value is only read if it is asked for. */
 final class Row extends AbstractMap<String, Object> {
@@ -28,40 +28,37 @@ final class Row extends AbstractMap<String, Object> {
         this.ends = ends;
     }
 
-    /**
-     * Makes a row of texts as they stand between the quotes.
-     * @param texts one behind the other
-     * @param ends where each of them ends there, by its place in {@code texts}
-     * @param places of the columns' values
-     */
-    static Row of(Columns columns, byte[] texts, int[] ends, int[] places) {
-        int size = columns.size + TAIL.length;
-        for (int place : places) size += ends[place] - start(ends, place);
-        var line = new byte[size];
-        var found = new int[places.length];
-        int at = 0;
-        for (int i = 0; i < places.length; i++) {
-            at = put(columns.heads[i], 0, columns.heads[i].length, line, at);
-            found[i] = at = put(texts, start(ends, places[i]), ends[places[i]], line, at);
+    /** Makes rows, one after another, in a buffer that grows with the longest. */
+    static final class Maker {
+        private byte[] line = new byte[1 << 12];
+
+        /**
+         * Makes a row of texts in UTF-8, each byte in a char, one behind the other.
+         * @param ends where each text ends, by its place
+         * @param places of the columns' values
+         * @throws MalformedInputException if they are not UTF-8
+         */
+        Row row(Columns columns, char[] octets, int[] ends, int[] places) throws MalformedInputException {
+            int length = 0;
+            for (int place : places) length += ends[place] - start(ends, place);
+            int most = Math.addExact(columns.size + TAIL.length, Math.multiplyExact(JsonText.MOST, length));
+            if (most > line.length) line = new byte[Math.max(most, 2 * line.length)];
+            var found = new int[places.length];
+            int at = 0;
+            for (int i = 0; i < places.length; i++) {
+                int start = start(ends, places[i]);
+                at = put(columns.heads[i], line, at);
+                found[i] = at = JsonText.put(octets, start, ends[places[i]] - start, line, at);
+            }
+            return new Row(columns, Arrays.copyOf(line, put(TAIL, line, at)), found);
         }
-        put(TAIL, 0, TAIL.length, line, at);
-        return new Row(columns, line, found);
-    }
 
-    /** Makes a row of a text for each column, as it stands between the quotes. */
-    static Row of(Columns columns, List<byte[]> texts) {
-        var all = new ByteArrayOutputStream();
-        texts.forEach(all::writeBytes);
-        var ends = texts.stream().mapToInt(text -> text.length).toArray();
-        Arrays.parallelPrefix(ends, Integer::sum);
-        return of(columns, all.toByteArray(), ends, IntStream.range(0, ends.length).toArray());
-    }
+        private static int start(int[] ends, int place) { return place == 0 ? 0 : ends[place - 1]; }
 
-    private static int start(int[] ends, int place) { return place == 0 ? 0 : ends[place - 1]; }
-
-    private static int put(byte[] bytes, int from, int to, byte[] out, int at) {
-        System.arraycopy(bytes, from, out, at, to - from);
-        return at + to - from;
+        private static int put(byte[] bytes, byte[] out, int at) {
+            System.arraycopy(bytes, 0, out, at, bytes.length);
+            return at + bytes.length;
+        }
     }
 
     /** Finds the values in a line; empty if it has other columns, or values that are no texts. */
