@@ -3,6 +3,7 @@ package sheaf;
 import java.nio.charset.MalformedInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HexFormat;
 
 /** What stands between the quotes of a string of JSON, in UTF-8: it is written and read here without any tree. */
 final class JsonText {
@@ -12,7 +13,7 @@ final class JsonText {
     private static final int[] LEAST = {0, 0, 0x80, 0x800, 0x10000};      // code point, by how many bytes it takes
 
     static {
-        for (char c = 0; c < ' '; c++) ESCAPES[c] = ascii(String.format("\\u%04X", (int) c));
+        for (char c = 0; c < ' '; c++) ESCAPES[c] = ascii("\\u" + HexFormat.of().withUpperCase().toHexDigits(c));
         for (var pair : new String[] {"\bb", "\tt", "\nn", "\ff", "\rr", "\"\"", "\\\\"})
             ESCAPES[pair.charAt(0)] = ascii("\\" + pair.charAt(1));
     }
@@ -67,7 +68,7 @@ final class JsonText {
         return at;
     }
 
-    private static byte[] escaped(int point) { return ascii(String.format("\\u%04x", point)); }
+    private static byte[] escaped(int point) { return ascii("\\u" + HexFormat.of().toHexDigits((char) point)); }
 
     /** Returns how many bytes the character has that begins here. */
     private static int sequence(char[] octets, int at, int end) throws MalformedInputException {
