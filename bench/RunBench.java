@@ -1,8 +1,10 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Measure server and client, or kill and disturb them: server, slow, kills, chaos, client-kills
+//DESCRIPTION Measure server and client, or kill and disturb them: server, client, slow, kills, chaos, client-kills
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
+//SOURCES ClientBench.java
+//SOURCES Timed.java
 //SOURCES SlowLine.java
 //SOURCES ../tests/support/Chaos.java
 //SOURCES ../tests/support/ClientKills.java
@@ -23,6 +25,7 @@
 package sheaf.bench;
 
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import sheaf.support.Chaos;
@@ -35,6 +38,7 @@ import sheaf.support.Project;
  * a word for the folder of that name before it looks into the catalog.
  * <pre>
  *     ./jbang benchmark server              lines, bytes, clients and memory
+ *     ./jbang benchmark client 500000       starts, so many rows expanded, a tenth of them there and back; and Python
  *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
  *     ./jbang benchmark kills 200           a server killed so many times
  *     ./jbang benchmark chaos 1000          so many scripts against a server on which any call may go wrong
@@ -42,14 +46,25 @@ import sheaf.support.Project;
  * </pre>
  */
 class RunBench {
+    private static final String USAGE = """
+        Usage: benchmark [server|client ROWS|slow MB|kills N|chaos N|client-kills N]
+        server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; slow uses a
+        line of 1 Mbit/s; the others kill and disturb server and client so many times, and count what was lost or paid
+        twice. Without an argument: server.
+        """;
 
     public static void main(String... args) throws Exception {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         var words = args.length == 0 ? List.of("server") : List.of(args);
         var folder = Files.createTempDirectory("sheaf-bench");
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
         switch (words.get(0)) {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
+            case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(count(words, 200)));
             case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
@@ -57,12 +72,16 @@ class RunBench {
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
             default -> {
                 System.err.println("benchmark: none is called " + words.get(0)
-                    + "; there are: server, slow, kills, chaos, client-kills");
+                    + "; there are: server, client, slow, kills, chaos, client-kills");
                 System.exit(2);
             }
         }
         Project.deleteTree(folder);
         System.exit(0);        // whatever threads the clients left behind
+    }
+
+    private static void client(Path folder, int rows) throws Exception {
+        new ClientBench(folder, new ClientBench.Size(rows, rows / 10, ClientBench.FULL.times()), System.out).run();
     }
 
     private static int count(List<String> words, int otherwise) {

@@ -1,30 +1,44 @@
 //JAVA 17+
+// most scripts live for seconds, and even a million rows are done before the second compiler pays
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS org.jline:jline-terminal:4.6.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
 //SOURCES client/Relay.java
 //SOURCES client/CsvLines.java
 //SOURCES client/Pieces.java
 //SOURCES client/Environment.java
+//SOURCES client/BaseUrl.java
+//SOURCES client/Wording.java
+//SOURCES client/Script.java
 //SOURCES client/DefaultName.java
 //SOURCES client/HeldFile.java
 //SOURCES client/Identity.java
 //SOURCES client/Thinking.java
 //SOURCES client/Json.java
 //SOURCES client/Vocabulary.java
+//SOURCES client/Arguments.java
 //SOURCES client/AtomicFiles.java
 //SOURCES client/JsonText.java
+//SOURCES client/Proxies.java
+//SOURCES client/Certificates.java
+//SOURCES client/ExtraHeaders.java
 //SOURCES client/LineIndex.java
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
 //SOURCES client/Row.java
 //SOURCES client/CsvFile.java
+//SOURCES client/Terminal.java
+//SOURCES client/Graphemes.java
 //SOURCES client/Tables.java
+//SOURCES client/Deadline.java
 //SOURCES client/Retry.java
+//SOURCES client/ProviderClient.java
 //SOURCES client/Progress.java
 //SOURCES client/PlainValues.java
 //SOURCES client/Templates.java
@@ -61,6 +75,7 @@
 //SOURCES client/Exchange.java
 //SOURCES client/Exchanges.java
 //SOURCES client/CsvExport.java
+//SOURCES client/RunReport.java
 //SOURCES client/Watch.java
 //SOURCES client/Grid.java
 //SOURCES client/Reuse.java
@@ -77,7 +92,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -132,7 +146,7 @@ import sheaf.Templates.Text;
 public final class Sheaf extends Vocabulary {
     private static final int NEWEST = 20;
 
-    static { Messages.showUncaught(); }
+    static { Script.showUncaught(); }
 
     private Sheaf() {}
 
@@ -425,6 +439,12 @@ public final class Sheaf extends Vocabulary {
         public Draft completionWindow(String window) { return with(settings.completionWindow(window)); }
 
         /**
+         * Returns a draft whose answers the provider deletes so long after they are there: 1 hour to 30 days. If not
+         * called, when the provider does. What came is under {@code ~/.sheaf}. Not every provider takes it.
+         */
+        public Draft outputExpiresAfter(Duration time) { return with(settings.outputExpiresAfter(time)); }
+
+        /**
          * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
          * long.
          */
@@ -478,20 +498,22 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Returns a draft in which the options of a command line take the place of what was set, so that whoever runs
-         * a script can bring another model, dataset or template: {@code --model M[,M2] --provider P --system S
-         * --template T[,T2] --data FILE --separator C --charset NAME --header NAME[,NAME2] --limit N --name N
-         * --max-tokens N --temperature X --with FIELD=VALUE}. Call it last. Of an option that is given twice the last
-         * one counts; {@code --with} adds.
+         * a script can bring another model, dataset or template: {@code --model M[,M2] --data FILE --template T[,T2]
+         * --out FILE} and more; {@code --help} prints all of them and ends the script, and {@code --preview} ends it
+         * where it would send. Call it last. Of an option that is given twice the last one counts; {@code --with} adds.
          * @throws IllegalArgumentException if an argument is none of these
          */
         public Draft options(String... args) {
+            if (given("options", args).length > 0) Script.optionsAreGiven();
             var draft = this;
-            for (var given : Options.parse(given("options", args))) draft = draft.take(given);
+            for (var given : Options.parse(args)) draft = draft.take(given);
             return draft;
         }
 
         private Draft take(Options.Given given) {
             return switch (given.option()) {
+                case HELP -> throw new Script.End(Options.help());
+                case PREVIEW -> with(s -> s.previewed = given.whole());
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -505,6 +527,11 @@ public final class Sheaf extends Vocabulary {
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
+                case REPAIR -> repair(given.whole());
+                case RESEND_MISSING -> resendMissing();
+                case OUT -> with(s -> s.out = given.output());
+                case FORCE -> with(s -> s.overwrites = true);
+                case QUIET -> quiet();
             };
         }
 
@@ -520,16 +547,17 @@ public final class Sheaf extends Vocabulary {
          */
         public Preview preview(int n) {
             notNegative("preview", n);
-            settings.check();
+            var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
-            var connection = chosen.orElse(Provider.OPENAI).connection();
+            var known = chosen.orElse(Provider.OPENAI);
+            var connection = known.connection();
             var requests = new Requests(settings, connection);
             List<String> lines;
             try (var first = requests.open()) {
                 lines = first.limit(n).map(Request::text).toList();
             }
             try {
-                var estimation = new Estimation(settings, connection, chosen.isPresent(), Provider::connection);
+                var estimation = new Estimation(settings, connection, chosen.isPresent(), known::connection);
                 return new Preview(lines, estimation.estimate(requests, note()), "");
             } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
                 return new Preview(lines, null, fault.getMessage());
@@ -545,7 +573,8 @@ public final class Sheaf extends Vocabulary {
 
         /** Writes every request line to a file, as a provider takes it. Nothing is sent. */
         public void toJsonl(Path file) {
-            written().write("toJsonl", given("toJsonl", file), out -> {
+            showPreview();
+            written().write(Wording.JSONL.of(), given("toJsonl", file), out -> {
                 try (var requests = requests().open(note())) {
                     for (var i = requests.iterator(); i.hasNext(); ) out.write(i.next().line());
                 }
@@ -561,14 +590,36 @@ public final class Sheaf extends Vocabulary {
 
         /** Returns this draft, if its results may be written to this file. */
         public Draft checkOutput(Path file) {
-            written().check("checkOutput", given("checkOutput", file));
+            written().check(Wording.OUTPUT.of(), given("checkOutput", file));
             return this;
         }
 
-        private Written written() { return new Written(settings.batchName(), settings.formerName().orElse("")); }
+        private Written written() {
+            return new Written(settings.batchName(), settings.formerName().orElse(""), settings.overwrites);
+        }
+
+        /** A server on this machine that has one model answers by that, if none is named. */
+        private Settings checkedSettings() {
+            var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
+                .filter(Provider::isLocal) : Optional.<Provider>empty();
+            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel()))))
+                .orElse(settings);
+            settled.check();
+            return settled;
+        }
+
+        /** Ends the script that was asked for a preview, where it would send. */
+        private void showPreview() {
+            if (settings.previewed == null) return;
+            var preview = preview(settings.previewed);
+            preview.lines().forEach(System.out::println);
+            if (!preview.fault().isEmpty()) throw new IllegalArgumentException(preview.fault());
+            System.err.println(preview.summary());
+            throw new Script.End("");
+        }
 
         private Requests requests() {
-            settings.check();
+            var settings = checkedSettings();
             var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
             return new Requests(settings, known.connection());
         }
@@ -599,11 +650,12 @@ public final class Sheaf extends Vocabulary {
         public Batch upload() { return begin(Watch::uploadOrAttach); }
 
         private Batch begin(BiConsumer<Watch, Progress> step) {
-            settings.check();
+            showPreview();
+            var settings = checkedSettings();
+            if (settings.out != null) checkOutput(settings.out);
             var chosen = provider == null ? Provider.chosen() : provider;
-            var batch = new Batch(chosen, settings);
-            batch.written = written();
-            Preparation.begin(settings, batch.watch, Provider::connection,
+            var batch = new Batch(chosen, chosen.connection(), settings, written());
+            Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
         }
@@ -649,30 +701,34 @@ public final class Sheaf extends Vocabulary {
         private final Settings settings;                       // whether it is quiet, and how often it is repaired
         private final BatchState state;
         private final Watch watch;
-        private Written written;                               // by whose name files are written; null: the batch's own
+        private final Written written;                         // by whose name files are written; null: the batch's own
 
-        private Batch(Provider provider, Settings settings) { this(provider, provider.connection(), settings); }
+        private Batch(Provider provider, Connection connection) { this(provider, connection, new Settings(), null); }
 
-        private Batch(Provider provider, Connection connection, Settings settings) {
+        private Batch(Provider provider, Connection connection, Settings settings, Written written) {
             this.provider = provider;
             this.settings = settings;
+            this.written = written;
             state = new BatchState(connection);
             watch = new Watch(state, settings.quiet);
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
-            this(provider, connection, new Settings());
+            this(provider, connection);
             state.remember(Part.of(1, json));
         }
 
         private Batch(Journal journal) {
-            this(Provider.of(journal.manifest().provider()), Provider.connection(journal.manifest().provider()),
-                new Settings());
+            this(Provider.of(journal.manifest().provider()), journal);
+        }
+
+        private Batch(Provider provider, Journal journal) {
+            this(provider, provider.connection(journal.manifest().provider()));
             state.attach(journal);
         }
 
         private Batch(Journal journal, Connection connection, Provider provider) {
-            this(provider, connection.expecting(journal.manifest().provider().identity(), null), new Settings());
+            this(provider, connection.expecting(journal.manifest().provider().identity(), null));
             state.attach(journal);
         }
 
@@ -691,7 +747,7 @@ public final class Sheaf extends Vocabulary {
             } catch (BatchException e) {
                 if (e.status() != 404) throw e;
                 throw new BatchException("batch: no batch \"" + idOrName + "\" at " + api.connection().label()
-                    + " and none in " + Environment.home() + "; a new one is batch().model(\"" + idOrName + "\")", e);
+                    + " and none in " + Environment.home() + Wording.NEW_BATCH.of(idOrName), e);
             }
         }
 
@@ -757,7 +813,7 @@ public final class Sheaf extends Vocabulary {
 
         /**
          * Waits at most so long.
-         * @throws IllegalStateException if the batch has not ended by then; it goes on
+         * @throws StillRunningException if the batch has not ended by then; it goes on
          */
         public Batch await(Duration timeout) {
             watch.await(given("await", timeout), settings.repairs == 0);
@@ -788,23 +844,40 @@ public final class Sheaf extends Vocabulary {
         public Batch checkOutput(Path file) {
             var kept = state.isKept() ? Optional.of(state.journal()) : Journal.find(id(), state.provider());
             var name = kept.map(Journal::name).orElseGet(() -> Preparation.nameOf(id()));
-            (written == null ? new Written(name) : written).check("checkOutput", given("checkOutput", file));
+            (written == null ? new Written(name) : written).check(Wording.OUTPUT.of(), given("checkOutput", file));
             return this;
         }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
-        public Results results() {
+        public Results results() { return results(Watch.FOREVER); }
+
+        /**
+         * Waits at most so long, for what is sent again too.
+         * @throws StillRunningException if the batch has not ended by then; it goes on
+         */
+        public Results results(Duration timeout) {
             if (!state.isKept()) {
                 var whole = Journal.find(id(), state.provider());   // of which this may be a part
-                if (whole.isPresent()) return new Batch(whole.get(), state.provider(), provider).results();
+                if (whole.isPresent()) return new Batch(whole.get(), state.provider(), provider).results(timeout);
             }
-            await();
+            var deadline = new Deadline(given("results", timeout));
+            await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
-            var repair = new Repair(watch, settings, Provider::connection, resend ->
+            var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
-            return written == null ? new Results(there(), exchanges) : new Results(there(), exchanges, written);
+            var results = written == null ? new Results(there(), exchanges)
+                : new Results(there(), exchanges, written);
+            if (settings.out != null) results.save(settings.out, settings.quiet);
+            return results;
         }
+
+        /**
+         * Returns how a command that looks after this batch ends: still running, with a whole answer for every request
+         * or not.
+         * @throws BatchException if the batch failed before any request ran
+         */
+        public ExitCode exitCode() { return status().isTerminal() ? results().exitCode() : ExitCode.RUNNING; }
 
         /** Returns the provider where it answers now: its server may have moved. */
         private Provider there() { return provider.at(state.provider().baseUrl()); }
@@ -945,7 +1018,7 @@ public final class Sheaf extends Vocabulary {
         /** Writes the rows and their answers as CSV in another way. */
         public void toCsv(Path file, Set<CsvOption> options, String... columns) {
             var export = new CsvExport(exchanges, given("toCsv", options), columns);
-            written.write("toCsv", given("toCsv", file), export::writeTo);
+            written.write(Wording.CSV.of(), given("toCsv", file), export::writeTo);
         }
 
         /**
@@ -956,7 +1029,9 @@ public final class Sheaf extends Vocabulary {
         public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) { written.write("toJsonl", given("toJsonl", file), exchanges::writeJsonl); }
+        public void toJsonl(Path file) {
+            written.write(Wording.JSONL.of(), given("toJsonl", file), exchanges::writeJsonl);
+        }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */
         public void toJsonl(OutputStream out) {
@@ -966,6 +1041,25 @@ public final class Sheaf extends Vocabulary {
                 throw new UncheckedIOException("toJsonl: cannot write (" + Messages.reason(e) + ")", e);
             }
         }
+
+        /**
+         * Writes as JSON what this run was: whom it asked what, the digest of the requests, how many ended in which
+         * outcome, tokens and times.
+         * @throws IllegalStateException if the file is another's
+         */
+        public void toReport(Path file) {
+            written.write(Wording.REPORT.of(), given("toReport", file), out ->
+                out.write(Json.pretty(new RunReport(exchanges).fields())));
+        }
+
+        private void save(Path file, boolean isQuiet) {
+            if (file.toString().toLowerCase(Locale.ROOT).endsWith(".csv")) toCsv(file);
+            else toJsonl(file);
+            if (!isQuiet) System.err.println("wrote " + file + " (" + exchanges.summary() + ")");
+        }
+
+        /** Returns how a command ends that has these results: with a whole answer for every request, or not. */
+        public ExitCode exitCode() { return failed().size() == 0 ? ExitCode.ANSWERED : ExitCode.UNANSWERED; }
 
         /** Returns these results so that they write over any file, whoever wrote it. */
         public Results overwriting() { return new Results(provider, exchanges, written.overwriting()); }
@@ -1054,9 +1148,10 @@ public final class Sheaf extends Vocabulary {
 
     /**
      * A provider of the Files and Batches API: its base URL, the environment variable that holds its key, how much one
-     * input file may hold, and what it does in its own way.
+     * input file may hold, what it does in its own way, and the headers that each call to it bears besides.
      */
-    public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+    public record Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
+                           Map<String, String> headers) {
         private static final long MB = 1_000_000;
         private static final Dialect STRICT = new Dialect(false, "max_completion_tokens");
         private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
@@ -1103,16 +1198,25 @@ public final class Sheaf extends Vocabulary {
         /** A server on this machine where {@code ./jbang serve} and {@code ./jbang local} listen; it needs no key. */
         public static final Provider LOCAL = new Provider("local", Connection.LOCAL_URL, "SHEAF_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);
+        private static final String AZURE_KEY = "AZURE_OPENAI_API_KEY";
         private static final int LISTED_FILES = 10_000;
         /** Those that are elsewhere; any other URL on this machine is called local too. */
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
             TOGETHER, KLUSTER);
 
-        static { Messages.showUncaught(); }
+        static { Script.showUncaught(); }
+
+        public Provider { headers = ExtraHeaders.checked(headers); }
+
+        /** Has no headers of the user's. */
+        public Provider(String name, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
+            this(name, baseUrl, keyVariable, limits, dialect, Map.of());
+        }
 
         /**
          * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
-         * SHEAF_API_KEY}.
+         * SHEAF_API_KEY}. One of Azure may end in {@code ?api-version=...}; its key is {@code AZURE_OPENAI_API_KEY}, if
+         * that is set.
          */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
@@ -1121,29 +1225,21 @@ public final class Sheaf extends Vocabulary {
 
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
         private static Provider of(String baseUrl, String keyVariable) {
-            var url = given("provider", baseUrl).strip().replaceFirst("/+$", "");
-            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(url)).findFirst()
-                .map(preset -> preset.keyVariable(keyVariable))
-                .orElseGet(() -> new Provider(nameOf(url), url, keyVariable, new Limits(50_000, 100 * MB), STRICT));
+            var version = Environment.get("OPENAI_API_VERSION");
+            var there = BaseUrl.of(given("provider", baseUrl), version, names()).checked();
+            return preset(there).map(preset -> preset.keyVariable(keyVariable)).orElseGet(() -> at(there, keyVariable));
         }
 
-        private static String nameOf(String baseUrl) {
-            var uri = uri(baseUrl);
-            return Connection.isLoopback(uri) ? "local" : uri.getAuthority() + uri.getPath().replaceFirst("/v1$", "");
+        private static Optional<Provider> preset(BaseUrl there) {
+            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(there.url())).findFirst();
         }
 
-        private static URI uri(String baseUrl) {
-            try {
-                var uri = URI.create(baseUrl);
-                if (uri.getUserInfo() != null)
-                    throw new IllegalStateException("provider: the base URL of " + uri.getHost()
-                        + " holds a key; put it into SHEAF_API_KEY");
-                if (uri.getHost() != null && uri.getScheme() != null && uri.getScheme().matches("https?")) return uri;
-            } catch (IllegalArgumentException e) {
-                // told below
-            }
-            throw new IllegalArgumentException("provider: \"" + baseUrl
-                + "\" is neither a base URL like http://localhost:8080/v1 nor one of " + names());
+        /** Azure: 100,000 requests, 200 MB: https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch */
+        private static Provider at(BaseUrl there, String keyVariable) {
+            boolean hasAzuresKey = there.isAzure() && !Environment.get(AZURE_KEY).isEmpty();
+            return new Provider(there.name(), there.url(), hasAzuresKey ? AZURE_KEY : keyVariable,
+                there.isAzure() ? new Limits(100_000, 200 * MB) : new Limits(50_000, 100 * MB),
+                STRICT.apiVersion(there.apiVersion()));
         }
 
         /** Returns the preset of this name, or the provider at this base URL. */
@@ -1175,13 +1271,14 @@ public final class Sheaf extends Vocabulary {
 
         private static String noKey() {
             return "provider: no key; looked for " + keyVariables(PRESETS, ", ")
-                + "; set one, or run ./jbang local, a small free model, and set SHEAF_PROVIDER=local";
+                + "; set one, or run ./jbang local, a small free model, in another terminal, and "
+                + Wording.LOCAL;
         }
 
         private static String twoKeys(List<Provider> providers) {
             var first = providers.get(0).name;
             return "provider: " + keyVariables(providers, " and ") + " are " + (providers.size() == 2 ? "both" : "all")
-                + " set; choose with provider(\"" + first + "\") or SHEAF_PROVIDER=" + first;
+                + " set; choose with " + Wording.PROVIDER.of(first) + " or SHEAF_PROVIDER=" + first;
         }
 
         private static String keyVariables(List<Provider> providers, String separator) {
@@ -1197,14 +1294,38 @@ public final class Sheaf extends Vocabulary {
             }
         }
 
+        /** Returns the one model that is here, which answers if none is named. */
+        private String onlyModel() {
+            var names = api().models().stream().map(model -> model.path("id").asText()).toList();
+            if (names.size() == 1) return names.get(0);
+            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + label()
+                + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
+        }
+
         private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
 
-        private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect); }
+        private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect, headers); }
 
         /** Returns a copy whose key is in this environment variable. */
-        public Provider keyVariable(String variable) { return new Provider(name, baseUrl, variable, limits, dialect); }
+        public Provider keyVariable(String variable) {
+            return new Provider(name, baseUrl, variable, limits, dialect, headers);
+        }
+
+        /**
+         * Returns a copy whose every call bears this header, in the place of one of the same name. It is written down
+         * nowhere, so a batch from another process is {@code provider.batch(id)}. With {@code Authorization} it needs
+         * no key.
+         * @throws IllegalArgumentException if no header may have this name or value
+         */
+        public Provider header(String name, String value) {
+            return headers(ExtraHeaders.with(headers, name, value));
+        }
+
+        private Provider headers(Map<String, String> all) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, all);
+        }
 
         /** Returns a copy with these limits per input file. */
         public Provider limits(long requests, long bytes) {
@@ -1219,16 +1340,22 @@ public final class Sheaf extends Vocabulary {
             return limits(new Limits(limits.requests(), limits.bytes(), batches, tokens));
         }
 
-        private Provider limits(Limits limits) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
+        private Provider limits(Limits limits) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, headers);
+        }
 
         /** Returns a copy with this dialect. */
-        public Provider dialect(Dialect dialect) { return new Provider(name, baseUrl, keyVariable, limits, dialect); }
+        public Provider dialect(Dialect dialect) {
+            return new Provider(name, baseUrl, keyVariable, limits, dialect, headers);
+        }
 
         /** Returns whether its key is set, or it needs none; where it is not, the first call asks for it or fails. */
-        public boolean hasKey() { return isLocal() || !Environment.get(keyVariable).isEmpty(); }
+        public boolean hasKey() {
+            return isLocal() || ExtraHeaders.authorize(headers) || !Environment.get(keyVariable).isEmpty();
+        }
 
         /** Returns whether it runs on this machine, where asking often costs nothing and no key is needed. */
-        public boolean isLocal() { return Connection.isLoopback(uri(baseUrl)); }
+        public boolean isLocal() { return address().name().equals("local"); }
 
         /** Returns what messages call it: one on this machine by its base URL, for there may be several. */
         public String label() { return isLocal() ? baseUrl : name; }
@@ -1287,23 +1414,36 @@ public final class Sheaf extends Vocabulary {
         private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
             var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
             return new Listing<>(rows, List.of(columns),
-                row -> Stream.of(columns).map(column -> Json.cell(row.get(column))).toList());
+                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
+        }
+
+        private static String cell(Object value) {
+            return value instanceof Integer || value instanceof Long ? Messages.number(((Number) value).longValue())
+                : Json.cell(value);
         }
 
         private BatchApi api() { return new BatchApi(connection()); }
 
+        private BaseUrl address() { return BaseUrl.of(baseUrl, dialect.apiVersion(), names()); }
+
         private Connection connection() {
-            uri(baseUrl);                                      // refuses what is no base URL, or holds a key
-            boolean isCalledByUrl = !isLocal() && of(baseUrl).name.equals(name);
-            return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect);
+            var there = address();                             // refuses what is no base URL, or holds a key
+            var usual = preset(there).map(Provider::name).orElse(there.name());
+            boolean isCalledByUrl = !isLocal() && usual.equals(name);
+            return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect, headers);
         }
 
-        /** Returns one to where a batch was submitted, or its server listens by now, if the environment names that. */
-        private static Connection connection(Manifest.Address address) {
+        /**
+         * Returns one to where a batch was submitted, or its server listens by now, if the environment names that. What
+         * was written down has no headers; at the same base URL they are this provider's.
+         */
+        private Connection connection(Manifest.Address address) {
             var identity = address.identity();
             var elsewhere = fromEnvironment().filter(now -> !now.baseUrl.equals(address.baseUrl()))
                 .map(now -> now.connection().expecting(identity, null)).filter(Connection::mayTell).orElse(null);
-            return of(address).connection().expecting(identity, identity.isTold() ? elsewhere : null);
+            var there = of(address);
+            if (there.baseUrl.equals(baseUrl)) there = there.headers(headers);
+            return there.connection().expecting(identity, identity.isTold() ? elsewhere : null);
         }
 
         private static Provider of(Manifest.Address address) {
@@ -1316,7 +1456,6 @@ public final class Sheaf extends Vocabulary {
 
     /** A list that prints as a table. */
     public static final class Listing<T> extends AbstractList<T> {
-        private static final int CELL_LINES = 3;               // half an id is of no use
         private final List<T> items;
         private final List<String> columns;
         private final Function<T, List<String>> cells;
@@ -1353,7 +1492,7 @@ public final class Sheaf extends Vocabulary {
         }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList(), CELL_LINES)
+            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
                 + sum.apply(items)).stripTrailing();
         }
     }

@@ -18,6 +18,7 @@ class Nightly {
             .options(args)
             .submit();
 
-        if (batch.status().isTerminal()) batch.results().toCsv(batch.name() + ".csv");     // else cron comes back
+        if (batch.status().isTerminal()) batch.results().toCsv(batch.name() + ".csv");
+        System.exit(batch.exitCode().number());                // 75: it goes on, and the next run comes back
     }
 }

@@ -16,7 +16,7 @@ import sheaf.model.LocalModel;
 class quickstart {
     public static void main(String... args) {
         boolean isNamed = System.getenv("SHEAF_PROVIDER") != null
-            || Stream.of(args).anyMatch(arg -> arg.startsWith("--provider"));
+            || Stream.of(args).anyMatch(arg -> arg.matches("--provider.*|--help|-h"));
         if (isNamed) ask(args);
         else local(args);
     }

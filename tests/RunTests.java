@@ -56,13 +56,23 @@ import sheaf.support.Project;
  */
 class RunTests {
     private static final Path TESTS = Project.root().resolve("tests");
+    private static final String USAGE = """
+        Usage: test [ROOM|CLASS[#METHOD]]...
+        Runs all tests, those of a room such as client, or those whose Class#method contains an argument; the last line
+        is N passed, N failed. Exit codes: 0 if all passed, 1 if one failed or none ran.
+        """;
     private static final TestTag APART = TestTag.create("apart");
 
     public static void main(String... args) throws IOException, InterruptedException {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         var home = Files.createTempDirectory("sheaf-tests");
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         System.setProperty("SHEAF_SCRIPT", "");                         // a batch has its data's name alone
+        System.setProperty("TERM", "dumb");                             // what a test prints moves no cursor
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
         // seconds that a lost create is looked for, where no test says more
@@ -104,7 +114,8 @@ class RunTests {
     /** A setting is read from the system property before the environment, and an empty one counts as not set. */
     private static void forgetTheUsersSettings() {
         for (var name : System.getenv().keySet())
-            if (name.matches("(OPENAI|SHEAF)_.*|.*_API_KEY") && System.getProperty(name) == null)
+            if (name.matches("(?i)(OPENAI|SHEAF)_.*|.*_API_KEY|(HTTPS?|NO)_PROXY|SSL_CERT_FILE")
+                    && System.getProperty(name) == null)
                 System.setProperty(name, "");
     }
 

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
+import static sheaf.Messages.number;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -42,7 +43,7 @@ final class Answers {
             if (!Files.exists(journal.answersIndex())) writeIndex();
         }
         oddities.forEach(note);
-        if (moreOddities > 0) note.accept("results: and " + moreOddities + " more such lines");
+        if (moreOddities > 0) note.accept("results: and " + number(moreOddities) + " more such lines");
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
@@ -158,7 +159,7 @@ final class Answers {
         if (isCollected(index)) return "the provider's files hold no line for this request";
         var file = journal.isShort(requests.part(index)) ? "its file came with fewer lines than it should have"
             : "the file of its answer could not be fetched";
-        return file + "; run again, or pay for it anew by resendMissing()";
+        return file + "; run again, or pay for it anew by " + Wording.RESEND_MISSING;
     }
 
     private Part part(long index) { return journal.part(requests.part(index)); }

@@ -105,7 +105,7 @@ final class Attempt {
     String error() {
         return switch (outcome()) {
             case SUCCEEDED -> "";
-            case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise maxTokens(...)";
+            case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise " + Wording.MAX_TOKENS;
             case REFUSED -> clip("the model declined: " + answer().map(Answer::refusal).orElse(""), 300);
             case INVALID -> body().invalidity();
             case MISSING -> answers.missingError(index);

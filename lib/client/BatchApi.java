@@ -8,6 +8,7 @@ import com.openai.core.JsonValue;
 import com.openai.core.MultipartField;
 import com.openai.core.http.HttpResponse;
 import com.openai.models.batches.BatchCreateParams;
+import com.openai.models.batches.BatchCreateParams.OutputExpiresAfter;
 import com.openai.models.batches.BatchListParams;
 import com.openai.models.files.FileContentParams;
 import com.openai.models.files.FileCreateParams;
@@ -126,15 +127,21 @@ final class BatchApi {
         });
     }
 
-    /** Sends one POST /batches, and no second one; a provider that knows the key makes one batch of two with it. */
-    JsonNode create(String file, String endpoint, String window, Map<String, String> metadata, String key) {
+    /**
+     * Sends one POST /batches, and no second one; a provider that knows the key makes one batch of two with it.
+     * @param outputSeconds after which the files of its answers are deleted; null: as the provider has it
+     */
+    JsonNode create(String file, String endpoint, String window, Long outputSeconds, Map<String, String> metadata,
+                    String key) {
         var pairs = BatchCreateParams.Metadata.builder();
         metadata.forEach((name, value) -> pairs.putAdditionalProperty(name, JsonValue.from(value)));
         var params = BatchCreateParams.builder().inputFileId(file).endpoint(BatchCreateParams.Endpoint.of(endpoint))
             .completionWindow(BatchCreateParams.CompletionWindow.of(window)).metadata(pairs.build())
-            .putAdditionalHeader("Idempotency-Key", key).build();
+            .putAdditionalHeader("Idempotency-Key", key);
+        if (outputSeconds != null)
+            params.outputExpiresAfter(OutputExpiresAfter.builder().seconds(outputSeconds).build());
         return batch("submit", "POST", "/batches",
-            () -> connection.client().batches().withRawResponse().create(params));
+            () -> connection.client().batches().withRawResponse().create(params.build()));
     }
 
     /** What has no id is no batch: some proxies call an error a success. */

@@ -4,10 +4,7 @@ import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
-import com.fasterxml.jackson.databind.node.TextNode;
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
-import com.openai.core.Timeout;
 import com.openai.core.http.Headers;
 import com.openai.core.http.HttpResponse;
 import com.openai.errors.OpenAIIoException;
@@ -20,13 +17,8 @@ import java.nio.file.FileSystemException;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
-import okhttp3.Interceptor;
-import okhttp3.MediaType;
-import okhttp3.RequestBody;
-import okhttp3.ResponseBody;
-import okio.BufferedSink;
+import sheaf.Certificates.Distrust;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
@@ -39,21 +31,16 @@ import sheaf.Vocabulary.Limits;
 final class Connection {
     /** Where {@code ./jbang serve} and {@code ./jbang local} listen. */
     static final String LOCAL_URL = "http://127.0.0.1:4141/v1";
-    /** One client for each address and key: a client has threads of its own. */
-    private static final Map<String, OpenAIClient> CLIENTS = new ConcurrentHashMap<>();
-    /** The whole of a large file may take long; a silent peer may not. */
-    private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
-        .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
     /** HTTP's status for a request that came to a server which cannot answer it: 421 Misdirected Request. */
     static final int STRANGER = 421;
-    private static final MediaType JSON = MediaType.get("application/json");
-    private static final long LONGEST_ERROR = 100_000;     // bytes
+    private static final int SHORT_SECRET = 8;             // characters; a shorter one may be a word of a message
     private final String name;
     private final String mark;                             // by which its batches are told from others'
     private final String baseUrl;
     private final String keyVariable;
     private final Limits limits;
     private final Dialect dialect;
+    private final Map<String, String> headers;             // the user's; never written down
     private final Connection elsewhere;                    // where the same server may listen by now; null: nowhere
     private volatile Identity expected;                    // null: whoever answers
     private volatile Identity told;                        // by the last answer; null: none came yet
@@ -61,18 +48,20 @@ final class Connection {
     private OpenAIClient client;                           // null: not yet needed
 
     /** @param mark by which the batches of this URL are told from others', if no server there says who it is */
-    Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect) {
-        this(name, mark, baseUrl, keyVariable, limits, dialect, null, null);
+    Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
+               Map<String, String> headers) {
+        this(name, mark, baseUrl, keyVariable, limits, dialect, headers, null, null);
     }
 
     private Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
-                       Identity expected, Connection elsewhere) {
+                       Map<String, String> headers, Identity expected, Connection elsewhere) {
         this.name = name;
         this.mark = mark;
         this.baseUrl = baseUrl;
         this.keyVariable = keyVariable;
         this.limits = limits;
         this.dialect = dialect;
+        this.headers = headers;
         this.expected = expected;
         this.elsewhere = elsewhere;
     }
@@ -82,8 +71,8 @@ final class Connection {
      * @param elsewhere where it may listen by now; null: nowhere
      */
     Connection expecting(Identity identity, Connection elsewhere) {
-        return new Connection(name, mark, baseUrl, keyVariable, limits, dialect, identity.isTold() ? identity : null,
-            elsewhere);
+        return new Connection(name, mark, baseUrl, keyVariable, limits, dialect, headers,
+            identity.isTold() ? identity : null, elsewhere);
     }
 
     String name() { return name; }
@@ -96,11 +85,17 @@ final class Connection {
 
     Dialect dialect() { return dialect; }
 
+    /** Whether these are Azure's older paths, whose batches name the endpoint of chats without a version. */
+    boolean hasOlderPaths() { return !dialect.apiVersion().isEmpty() && !baseUrl.endsWith("/v1"); }
+
     /** Returns the key; where it is not set, it is asked for, or fails. */
     synchronized String key() {
-        if (key == null) key = Environment.key(name, keyVariable, isLocal());
+        if (key == null)
+            key = Environment.key(name, keyVariable, isLocal() || ExtraHeaders.authorize(sentHeaders()));
         return key;
     }
+
+    private Map<String, String> sentHeaders() { return ExtraHeaders.sent(headers, baseUrl, keyVariable); }
 
     /** Returns what messages call it: one on this machine by its URL, for there may be several. */
     String label() { return isLocal() ? baseUrl : name; }
@@ -126,61 +121,10 @@ final class Connection {
     String mark() { return identity().isTold() ? identity().store() + " " + identity().engine() : mark; }
 
     /** Whether it is on this machine, where asking often costs nothing and no key is needed. */
-    boolean isLocal() { return isLoopback(URI.create(baseUrl)); }
-
-    static boolean isLoopback(URI uri) {
-        var host = uri.getHost();
-        return host.equals("localhost") || host.equals("[::1]") || host.matches("127(\\.[0-9]+){3}");
-    }
-
-    /** Makes a client without retries of its own: it would send POST /batches three times. */
-    private static OpenAIClient client(String baseUrl, String key, String uploadPath) {
-        return OpenAIOkHttpClient.builder().baseUrl(baseUrl).apiKey(key).maxRetries(0).timeout(PATIENT)
-            .addInterceptor(chain -> legible(adapted(chain, uploadPath))).build();
-    }
-
-    /** The client drops an error that is no JSON; as a text of JSON it keeps it. */
-    private static okhttp3.Response legible(okhttp3.Response response) throws IOException {
-        if (response.isSuccessful()) return response;
-        var said = response.peekBody(LONGEST_ERROR).string();
-        if (said.isBlank() || !Json.lenient(said).isMissingNode()) return response;
-        response.body().close();
-        return response.newBuilder().body(ResponseBody.create(TextNode.valueOf(said).toString(), JSON)).build();
-    }
-
-    /**
-     * The client has one route for uploads; some providers have another. What makes a batch is sent once: OkHttp
-     * would send it again by itself after some answers, with no look at the list between.
-     */
-    private static okhttp3.Response adapted(Interceptor.Chain chain, String uploadPath) throws IOException {
-        var request = chain.request();
-        var url = request.url();
-        if (!request.method().equals("POST")) return chain.proceed(request);
-        if (url.encodedPath().endsWith("/batches"))
-            return chain.proceed(request.newBuilder().post(new Once(request.body())).build());
-        var path = url.encodedPath().replaceFirst("/files$", uploadPath);
-        return chain.proceed(request.newBuilder().url(url.newBuilder().encodedPath(path).build()).build());
-    }
-
-    /** A body that may not be sent a second time. */
-    private static final class Once extends RequestBody {
-        private final RequestBody body;
-
-        Once(RequestBody body) { this.body = body; }
-
-        @Override public MediaType contentType() { return body.contentType(); }
-
-        @Override public long contentLength() throws IOException { return body.contentLength(); }
-
-        @Override public void writeTo(BufferedSink sink) throws IOException { body.writeTo(sink); }
-
-        @Override public boolean isOneShot() { return true; }
-    }
+    boolean isLocal() { return BaseUrl.isLoopback(URI.create(baseUrl)); }
 
     synchronized OpenAIClient client() {
-        if (client == null)
-            client = CLIENTS.computeIfAbsent(baseUrl + " " + dialect + " " + key(),
-                any -> client(baseUrl, key(), dialect.uploadPath()));
+        if (client == null) client = ProviderClient.of(baseUrl, key(), dialect, sentHeaders());
         return client;
     }
 
@@ -249,36 +193,48 @@ final class Connection {
         JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
         var fault = Fault.ofRefusal(body);
         var message = withoutKey(fault.message());
-        boolean saysKey = isSecret() && fault.message().contains(key());
+        boolean saysKey = !message.equals(fault.message());
         return new BatchException(call + path + ": " + e.statusCode()
             + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(e.statusCode(), path),
             e.statusCode(), fault.code(), fault.param(), retryAfter(e), fault.isExplained(), saysKey ? null : e);
     }
 
-    String withoutKey(String said) { return isSecret() ? said.replace(key(), "(the key)") : said; }
+    String withoutKey(String said) {
+        var hidden = said;
+        for (var header : sentHeaders().entrySet())
+            if (isSecret(header.getValue()) && !header.getKey().startsWith("OpenAI-"))
+                hidden = hidden.replace(header.getValue(), "(the header " + header.getKey() + ")");
+        return isSecret(key()) ? hidden.replace(key(), "(the key)") : hidden;
+    }
 
-    /** A short one is a stand-in, and may be a word of the message. */
-    private boolean isSecret() { return key().length() >= 8; }
+    private static boolean isSecret(String text) { return text.length() >= SHORT_SECRET; }
 
     private String advice(int status, String path) {
         if (status == 401) return "; check " + keyVariable();
-        return status == 404 && path.matches("/\\w+") && !baseUrl().endsWith("/v1")
-            ? "; does the base URL end in /v1?" : "";
+        if (status == 407) return "; check the user and the password in HTTP_PROXY";
+        if (status != 404 || !path.matches("/\\w+")) return "";
+        if (hasOlderPaths()) return "; does it know the api-version " + dialect.apiVersion() + "?";
+        return baseUrl().endsWith("/v1") ? "" : "; does the base URL end in /v1?";
     }
 
     private UncheckedIOException unreachable(String step, IOException e) {
         if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
             return Messages.cannotWrite(step, Environment.home(), e);
-        return new UncheckedIOException(step + ": cannot reach " + baseUrl() + " (" + reason(e) + "); "
-            + remedy(), e);
+        var distrust = Certificates.distrust(e);
+        var proxy = Proxies.of(URI.create(baseUrl));
+        var by = proxy.map(named -> " by the proxy " + named.address()).orElse("");
+        return new UncheckedIOException(step + ": cannot reach " + baseUrl() + by + " ("
+            + distrust.map(Distrust::reason).orElseGet(() -> reason(e)) + "); "
+            + distrust.map(Distrust::remedy).orElseGet(() -> remedy(proxy.isPresent())), e);
     }
 
-    private String remedy() {
+    private String remedy(boolean isProxied) {
+        if (isProxied) return "check the proxy, or name the host in NO_PROXY, and run again";
         if (expected != null && expected.isTold())
             return "start the server with the " + expected + " again, or set OPENAI_BASE_URL to where it listens";
         if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
-        return isLocal() ? "start a server or set OPENAI_BASE_URL" : "check the network and run again";
+        return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }
 
     private static Duration retryAfter(OpenAIServiceException e) {

@@ -192,6 +192,6 @@ final class CsvExport {
     private static String writable(String column, String cell) {
         if (!JsonText.hasHalf(cell)) return cell;
         throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
-            + " holds half a character, a lone surrogate, which CSV cannot; use toJsonl(...)");
+            + " holds half a character, a lone surrogate, which CSV cannot; " + Wording.TO_JSONL);
     }
 }

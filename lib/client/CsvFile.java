@@ -73,7 +73,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
     /** Returns what to do if the first line was a row, and no header. */
     String headerAdvice() {
-        return names.isEmpty() ? "; if line 1 of " + input.fileName() + " is a row, give header(...)" : "";
+        return names.isEmpty() ? "; if line 1 of " + input.fileName() + " is a row, give " + Wording.HEADER : "";
     }
 
     /** @param note told at the end what was passed over */
@@ -81,11 +81,11 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
     private IllegalArgumentException notInCharset(CharacterCodingException e) {
         return input.notIn(charset, another -> {
-            if (another.equals("UTF-8")) return "leave out charset(...)";
-            if (!another.isEmpty()) return "give charset(\"" + another + "\")";
+            if (another.equals("UTF-8")) return "leave out " + Wording.ANY_CHARSET;
+            if (!another.isEmpty()) return "give " + Wording.CHARSET.of(another);
             return charset.equals(StandardCharsets.UTF_8)
-                ? "save the file as UTF-8, or give its charset, such as charset(\"windows-1252\")"
-                : "give another charset(...)";
+                ? "save the file as UTF-8, or give its charset, such as " + Wording.CHARSET.of("windows-1252")
+                : "give another " + Wording.ANY_CHARSET;
         }, e);
     }
 
@@ -284,7 +284,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private Row row(Fields record) throws CharacterCodingException {
             if (record.count() != columns.length) throw input.fault(record.line(), misfit(record.list()), null);
             if (rows++ == 0 && file.names.equals(record.list()))
-                throw input.fault(record.line(), "the header that header(...) gives once more; leave it out", null);
+                throw input.fault(record.line(), "the header that " + Wording.HEADER
+                    + " gives once more; leave it out", null);
             return maker.row(named, record.octets, record.ends, places);
         }
 
@@ -295,7 +296,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         private static String twice(String name) {
             return "two columns are named \"" + visible(name)
-                + "\"; rename one, or if the line is a row, give header(...)";
+                + "\"; rename one, or if the line is a row, give " + Wording.HEADER;
         }
 
         private static String unnamed(BitSet columns) {
@@ -305,7 +306,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         private String misfit(List<String> fields) {
             var names = Stream.of(columns).map(name -> name == null ? "" : name).toList();
-            return count(fields.size(), "field") + " where " + (file.names.isEmpty() ? "the header" : "header(...)")
+            return count(fields.size(), "field") + " where " + (file.names.isEmpty() ? "the header" : Wording.HEADER)
                 + " has " + names.size() + " (" + visible(names) + "); " + remedy(fields);
         }
 
@@ -326,7 +327,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private static String advice(char separator) {
-            return "give separator('" + (separator == '\t' ? "\\t" : separator) + "')";
+            return "give " + (separator == '\t' ? Wording.TAB : Wording.SEPARATOR.of(separator));
         }
 
         /** Says what was passed over, and what may have been misread. */
@@ -334,7 +335,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             in.close();
             if (looksLikeUtf8)
                 note.accept("csv: " + input.name() + ": seems to be UTF-8, and is read as " + file.charset.name()
-                    + "; if letters look wrong, leave out charset(...)");
+                    + "; if letters look wrong, leave out " + Wording.ANY_CHARSET);
             var passedOver = new ArrayList<String>();
             if (emptyRows > 0)
                 passedOver.add(count(emptyRows, "empty row") + (emptyRows == 1 ? " (line " : " (the first in line ")

@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.number;
 import static sheaf.Messages.reason;
 
 import com.openai.core.http.HttpResponse;
@@ -161,7 +162,7 @@ final class Download implements Closeable {
     /** Returns what is wrong with what came; "" if it is whole. */
     private String fault() throws IOException {
         boolean isShort = came < size && !(isLastLineWhole(partial) && isShortAgain());
-        if (isShort) return "only " + came + " of " + size + " bytes of " + id + " came";
+        if (isShort) return "only " + number(came) + " of " + number(size) + " bytes of " + id + " came";
         if (isPage(partial)) return "a page of HTML came in the place of " + id;
         return isLastLineWhole(partial) ? "" : "the last line of " + id + " is cut off";
     }
@@ -175,7 +176,7 @@ final class Download implements Closeable {
 
     private RuntimeException brokenOff(RuntimeException e) {
         if (!(e instanceof UncheckedIOException io) || isFinal(e) || came == 0) return e;
-        return new UncheckedIOException("results: " + came + (size == 0 ? "" : " of " + size)
+        return new UncheckedIOException("results: " + number(came) + (size == 0 ? "" : " of " + number(size))
             + " bytes of " + id + " came, and then no more (" + reason(io.getCause())
             + "); nothing is lost, run again and the rest is fetched", io.getCause());
     }

@@ -1,13 +1,8 @@
 package sheaf;
 
-import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.jar.Attributes;
-import java.util.jar.JarFile;
 
 /** What the environment says; a system property of the same name goes first. */
 final class Environment {
@@ -25,51 +20,20 @@ final class Environment {
         return home.isEmpty() ? Path.of(System.getProperty("user.home"), ".sheaf") : Path.of(home);
     }
 
-    /**
-     * Returns what the script that runs is called: what {@code SHEAF_SCRIPT} says, be it "", else its main class in
-     * kebab-case; nothing where none of the user's own runs, as in JShell or by a command of Sheaf's.
-     */
-    static Optional<String> script() {
-        var told = System.getProperty("SHEAF_SCRIPT", System.getenv("SHEAF_SCRIPT"));
-        return told != null ? Optional.of(told.strip())
-            : script(System.getProperty("sun.java.command", ""), System.getProperty("java.class.path", ""));
+    /** Returns how JBang was called: what a next command begins with. */
+    static String launcher() {
+        var launcher = get("SHEAF_LAUNCHER");
+        return launcher.isEmpty() ? "./jbang" : launcher;
     }
 
-    /** A script is compiled together with Sheaf; a shell, a notebook or a launcher of whatever else is not. */
-    static Optional<String> script(String command, String classPath) {
-        boolean isJar = !classPath.isEmpty() && (command + " ").startsWith(classPath + " ");
-        try {
-            var name = isJar ? mainClass(classPath) : command.replaceFirst("(?s) .*", "");
-            var main = Class.forName(name, false, Environment.class.getClassLoader());
-            var ours = Environment.class.getProtectionDomain().getCodeSource();
-            boolean isScript = ours != null && ours.equals(main.getProtectionDomain().getCodeSource())
-                && !main.getPackageName().matches("sheaf(\\..*)?");
-            return isScript ? Optional.of(kebabCase(main.getSimpleName())) : Optional.empty();
-        } catch (ClassNotFoundException | IOException | LinkageError noProgramOfTheirs) {
-            return Optional.empty();
-        }
-    }
-
-    private static String mainClass(String jar) throws IOException {
-        try (var file = new JarFile(jar)) {
-            var manifest = file.getManifest();
-            var name = manifest == null ? null : manifest.getMainAttributes().getValue(Attributes.Name.MAIN_CLASS);
-            return name == null ? "" : name;
-        }
-    }
-
-    private static String kebabCase(String type) {
-        return type.replaceAll("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-").toLowerCase(Locale.ROOT);
-    }
-
-    /** Returns a provider's key; where none is set, one typed in, and on this machine any. */
-    static String key(String provider, String keyVariable, boolean isLocal) {
+    /** Returns a provider's key; where none is set, one typed in, and where none is needed any. */
+    static String key(String provider, String keyVariable, boolean needsNone) {
         var key = get(keyVariable);
         if (!key.matches("[\\x21-\\x7e]*"))
             throw new IllegalStateException("provider: " + keyVariable
                 + " holds a character that no key has");
         if (!key.isEmpty()) return key;
-        if (isLocal) return "none";
+        if (needsNone) return "none";
         if (!canAsk() && !ASKED.containsKey(keyVariable))
             throw new IllegalStateException("provider: no key for " + provider + "; set "
                 + keyVariable);

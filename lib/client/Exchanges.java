@@ -1,6 +1,8 @@
 package sheaf;
 
+import static java.util.stream.Collectors.joining;
 import static sheaf.Messages.given;
+import static sheaf.Messages.number;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -114,6 +116,15 @@ final class Exchanges {
     Map<String, Set<String>> answeringModels() {
         if (answeringModels == null) tally();
         return answeringModels;
+    }
+
+    /** Returns how they ended, and what they cost: {@code 2 succeeded, 1 errored; 33 tokens in, 16 out}. */
+    String summary() { return outcomes() + "; " + usage(); }
+
+    /** Returns how many ended in which way: 3 succeeded, 1 errored. */
+    String outcomes() {
+        return counts().entrySet().stream().map(count -> number(count.getValue()) + " " + count.getKey())
+            .collect(joining(", "));
     }
 
     private void tally() {
@@ -241,8 +252,8 @@ final class Exchanges {
         if (retryable.size() > 0) return retryable;
         var failed = failed();
         throw new IllegalStateException(failed.size() == 0 ? "retry: nothing failed, so there is nothing to send again"
-            : "retry: none of " + failed.size() + " failed requests may succeed next time (" + failed.counts()
-                + "); only(outcome).retry() sends those all the same");
+            : "retry: none of " + number(failed.size()) + " failed requests may succeed next time ("
+                + failed.outcomes() + "); only(outcome).retry() sends those all the same");
     }
 
     /**
@@ -257,6 +268,7 @@ final class Exchanges {
         return new Settings().with(settings -> {
             settings.resend = resend;
             if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
+            settings.outputSeconds = manifest.outputSeconds();
             settings.metadata = manifest.metadata();
             settings.note = leftOut(failed, word);
         });
@@ -271,11 +283,10 @@ final class Exchanges {
     }
 
     private String leftOut(Exchanges failed, String word) {
-        var rest = failed.filtered(exchange -> !selected.get((int) exchange.index()), "left").counts();
-        var said = word + ": " + size() + " of " + failed.size() + " failed requests";
-        if (rest.isEmpty()) return word.equals("retry") ? "" : said;
-        return said + "; left out, for the same request would end the same: "
-            + rest.toString().replaceAll("[{}]", "").replace("=", " ");
+        var rest = failed.filtered(exchange -> !selected.get((int) exchange.index()), "left");
+        var said = word + ": " + number(size()) + " of " + number(failed.size()) + " failed requests";
+        if (rest.size() == 0) return word.equals("retry") ? "" : said;
+        return said + "; left out, for the same request would end the same: " + rest.outcomes();
     }
 
     private static byte[] lines(List<Exchange> exchanges) {
@@ -308,5 +319,5 @@ final class Exchanges {
         return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 
-    @Override public String toString() { return "Results[" + name + " " + counts() + "]"; }
+    @Override public String toString() { return "Results[" + name + " " + outcomes() + "]"; }
 }

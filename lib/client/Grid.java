@@ -1,8 +1,11 @@
 package sheaf;
 
+import static sheaf.Messages.number;
+
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -11,6 +14,8 @@ import java.util.stream.Stream;
 final class Grid {
     private static final int CELL_LINES = 6;
     private static final int NAMED_MODELS = 4;
+    /** A name, a number, an address or a path, which a broken line would spoil; a longer word is data. */
+    private static final Pattern WORD = Pattern.compile("[!-~]{0,200}");
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final boolean isWide;                          // a row's answers stand side by side
@@ -18,7 +23,7 @@ final class Grid {
     private final List<Exchange> shown;
     private final List<Column> columns;
 
-    private record Column(String label, Function<Exchange, String> cell) {}
+    private record Column(String label, boolean isWhole, Function<Exchange, String> cell) {}
 
     private Grid(Exchanges exchanges, int limit) {
         this.exchanges = exchanges;
@@ -34,7 +39,10 @@ final class Grid {
         var grid = new Grid(exchanges, limit);
         var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line),
             line.stream().map(Grid::answer)).toList()).toList();
-        return Tables.draw(grid.header(), lines, CELL_LINES) + grid.summary();
+        var columns = Stream.concat(
+            grid.columns.stream().map(column -> new Tables.Column(column.label, column.isWhole)),
+            grid.answerLabels().stream().map(label -> new Tables.Column(label, false))).toList();
+        return Tables.draw(columns, lines, CELL_LINES) + grid.summary();
     }
 
     /** Draws the first rows as HTML. */
@@ -52,15 +60,20 @@ final class Grid {
 
     private List<Column> columns() {
         var columns = new ArrayList<Column>();
-        columns.add(new Column("id", Exchange::customId));
-        manifest.promptColumns().stream().filter(this::isColumn).forEach(name ->
-            columns.add(new Column(name, exchange -> Json.cell(Templates.value(name, exchange.row())))));
-        if (!hasRows()) columns.add(new Column("prompt", Exchange::prompt));
-        else if (!isWide && differ(Exchange::template)) columns.add(new Column("template", Exchange::template));
-        if ((!isWide || hasModelOfRow()) && differ(Exchange::model)) columns.add(new Column("model", Exchange::model));
+        columns.add(new Column("id", true, Exchange::customId));
+        manifest.promptColumns().stream().filter(this::isColumn).forEach(name -> columns.add(columnOfRow(name)));
+        if (!hasRows()) columns.add(new Column("prompt", false, Exchange::prompt));
+        else if (!isWide && differ(Exchange::template)) columns.add(new Column("template", true, Exchange::template));
+        if ((!isWide || hasModelOfRow()) && differ(Exchange::model))
+            columns.add(new Column("model", true, Exchange::model));
         if (!isWide && exchanges.answeringModels().values().stream().anyMatch(models -> models.size() > 1))
-            columns.add(new Column("answered by", Exchange::answeringModel));
+            columns.add(new Column("answered by", true, Exchange::answeringModel));
         return columns;
+    }
+
+    private Column columnOfRow(String name) {
+        Function<Exchange, String> cell = exchange -> Json.cell(Templates.value(name, exchange.row()));
+        return new Column(name, shown.stream().map(cell).allMatch(text -> WORD.matcher(text).matches()), cell);
     }
 
     /** A section's own names are no columns of the row, nor is one that only says what else to write. */
@@ -79,9 +92,10 @@ final class Grid {
     }
 
     private List<String> header() {
-        return Stream.concat(columns.stream().map(Column::label),
-            (isWide ? manifest.answerLabels() : List.of("result")).stream()).toList();
+        return Stream.concat(columns.stream().map(Column::label), answerLabels().stream()).toList();
     }
+
+    private List<String> answerLabels() { return isWide ? manifest.answerLabels() : List.of("result"); }
 
     private Stream<String> cells(List<Exchange> line) {
         return columns.stream().map(column -> column.cell().apply(line.get(0)));
@@ -109,12 +123,10 @@ final class Grid {
     }
 
     private String summary() {
-        var counts = exchanges.counts().entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
-            .collect(Collectors.joining(", "));
         var more = exchanges.size() - shown.size();
-        return (more > 0 ? more + " more; toCsv(file) writes them all\n" : "")
+        return (more > 0 ? number(more) + " more; " + Wording.TO_CSV + " them all\n" : "")
             + answeredBy()
-            + (counts.isEmpty() ? "no results" : counts + "; " + exchanges.usage()) + "\n";
+            + (exchanges.size() == 0 ? "no results" : exchanges.summary()) + "\n";
     }
 
     /** Says where another model answered than was asked for, or the one that an alias stands for. */

@@ -52,7 +52,7 @@ final class Html {
     private static String escaped(String text) {
         var cut = text.length() <= CELL_CHARACTERS ? text
             : text.substring(0, text.offsetByCodePoints(CELL_CHARACTERS - 1, 1)) + "\u2026";
-        return cut.strip().lines().map(Tables::printable).collect(Collectors.joining("\n"))
+        return cut.strip().lines().map(Graphemes::printable).collect(Collectors.joining("\n"))
             .replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
             .replace("\"", "&quot;").replace("'", "&#39;");
     }

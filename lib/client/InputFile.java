@@ -27,7 +27,10 @@ record InputFile(String word, String name, Path path, URL resource) {
     static Optional<InputFile> locate(String word, String name) {
         if (given(word, name).isBlank() || !isPath(name)) return Optional.empty();
         var path = Path.of(name);
-        if (Files.exists(path) && !Files.isDirectory(path)) return Optional.of(new InputFile(word, name, path, null));
+        if (Files.exists(path) && !Files.isDirectory(path)) {
+            var shown = name.equals(Environment.get("sheaf.stdin")) ? "standard input" : name;
+            return Optional.of(new InputFile(word, shown, path, null));
+        }
         var resource = path.isAbsolute() || Files.isDirectory(path) ? null
             : InputFile.class.getResource("/" + name.replace('\\', '/'));
         return resource == null || resource.getPath().endsWith("/") ? Optional.empty()
@@ -64,7 +67,7 @@ record InputFile(String word, String name, Path path, URL resource) {
         }
     }
 
-    String fileName() { return Path.of(name).getFileName().toString(); }
+    String fileName() { return (path == null ? Path.of(name) : path).getFileName().toString(); }
 
     IllegalArgumentException fault(long line, String what, Throwable cause) {
         return new IllegalArgumentException(word + ": " + name + " line " + line + ": " + what, cause);

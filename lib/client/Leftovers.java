@@ -91,7 +91,7 @@ final class Leftovers {
 
     /** Returns the line below a table of files. */
     static String sum(List<Map<String, Object>> files) {
-        return files.size() + (files.size() == 1 ? " file, " : " files, ")
+        return Messages.count(files.size(), "file") + ", "
             + Messages.size(files.stream().mapToLong(Leftovers::bytes).sum());
     }
 

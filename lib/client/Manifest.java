@@ -24,6 +24,7 @@ record Manifest(
     Address provider,
     String endpoint,
     String completionWindow,                              // "" for one that was submitted elsewhere
+    @JsonProperty("output_expires_after") Long outputSeconds,   // null: as the provider has it
     Map<String, String> metadata,                         // the user's pairs
     JsonNode settings,                                    // what shaped the requests, by word
     long requests,                                        // with those that were answered before
@@ -92,9 +93,11 @@ record Manifest(
     @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
     record Address(String name, String baseUrl, String keyVariable, long requests, long bytes, Long batches,
                    Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
+                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String apiVersion,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String store,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine) {
         Address {
+            apiVersion = text(apiVersion);                // that of the calls, and no part of who it is
             store = text(store);                          // no server has said, or none was asked in the first days
             engine = text(engine);
         }
@@ -104,7 +107,8 @@ record Manifest(
             var dialect = provider.dialect();
             return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
                 limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
-                dialect.uploadPath(), dialect.purpose(), provider.identity().store(), provider.identity().engine());
+                dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(),
+                provider.identity().engine());
         }
 
         Identity identity() { return new Identity(store, engine); }
@@ -129,7 +133,7 @@ record Manifest(
 
         Dialect dialect() {
             return new Dialect(mixedModels, maxTokensField, uploadPath == null ? "/files" : uploadPath,
-                purpose == null ? "batch" : purpose);
+                purpose == null ? "batch" : purpose, apiVersion);
         }
     }
 }

@@ -15,10 +15,12 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
+import java.util.stream.IntStream;
 
 /** What messages are made of: checked arguments, counts, clipped texts, and why a file or a connection failed. */
 final class Messages {
@@ -43,9 +45,10 @@ final class Messages {
         return number;
     }
 
-    static String count(long number, String noun) {
-        return String.format(Locale.ROOT, "%,d %s%s", number, noun, number == 1 ? "" : "s");
-    }
+    static String count(long number, String noun) { return number(number) + " " + noun + (number == 1 ? "" : "s"); }
+
+    /** Returns a number as all that people read has it: 200,000. */
+    static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
     /** Returns the start of a text, on one line. */
     static String clip(String text, int most) {
@@ -62,6 +65,28 @@ final class Messages {
         var shown = name.codePoints().mapToObj(c -> isVisible(c) ? Character.toString(c)
             : String.format(Locale.ROOT, "<U+%04X>", c)).collect(Collectors.joining());
         return shown.isEmpty() || !shown.equals(shown.strip()) ? "\"" + shown + "\"" : shown;
+    }
+
+    /** Returns the name that was meant, if one of these is but a slip away: a letter or two, or their case. */
+    static Optional<String> near(String slip, Collection<String> names) {
+        return names.stream().filter(name -> visible(name).equals(name) && !name.equals(slip))
+            .filter(name -> distance(slip.toLowerCase(Locale.ROOT), name.toLowerCase(Locale.ROOT))
+                <= Math.min(2, Math.min(slip.length(), name.length()) / 2))
+            .min(Comparator.comparing(name -> distance(slip, name)));
+    }
+
+    /** Levenshtein's: how many letters to add, drop or change. */
+    private static int distance(String a, String b) {
+        var row = IntStream.rangeClosed(0, b.length()).toArray();
+        for (int i = 1; i <= a.length(); i++) {
+            int before = row[0]++;
+            for (int j = 1; j <= b.length(); j++) {
+                int change = before + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                before = row[j];
+                row[j] = Math.min(change, Math.min(row[j - 1], row[j]) + 1);
+            }
+        }
+        return row[b.length()];
     }
 
     private static boolean isVisible(int c) {
@@ -118,30 +143,5 @@ final class Messages {
     /** Says of a disk that it could not be written to. */
     static UncheckedIOException cannotWrite(String step, Path folder, IOException e) {
         return new UncheckedIOException(step + ": cannot write to " + folder + " (" + reason(e) + ")", e);
-    }
-
-    /**
-     * Lets a script that ends in one of Sheaf's errors show its sentence, not a stack trace; {@code -Dsheaf.trace}
-     * brings the trace back.
-     */
-    static void showUncaught() {
-        if (Thread.getDefaultUncaughtExceptionHandler() != null
-            || System.getProperty("sheaf.trace") != null) return;
-        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
-            if (isOurs(error)) System.err.println(error.getMessage());
-            else printTrace(thread, error);
-        });
-    }
-
-    private static boolean isOurs(Throwable error) {
-        return error instanceof RuntimeException && error.getMessage() != null && error.getStackTrace().length > 0
-            && error.getMessage().matches("(?s)[a-zA-Z]+: .*") && Stream.of(error.getStackTrace())
-                .filter(frame -> !frame.getClassName().startsWith("java.")).findFirst()
-                .filter(frame -> frame.getClassName().startsWith("sheaf.")).isPresent();
-    }
-
-    private static void printTrace(Thread thread, Throwable error) {
-        System.err.print("Exception in thread \"" + thread.getName() + "\" ");
-        error.printStackTrace();
     }
 }

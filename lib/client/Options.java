@@ -6,6 +6,7 @@ import static sheaf.Messages.given;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectReader;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -16,27 +17,55 @@ import java.util.stream.Stream;
 
 /** What the command line of a script may change in a draft; the draft knows how. */
 enum Options {
-    PROVIDER("--provider P"),
-    MODEL("--model M[,M2]"),
-    SYSTEM("--system S"),
-    TEMPLATE("--template T[,T2]"),
-    DATA("--data FILE"),
-    SEPARATOR("--separator C"),
-    CHARSET("--charset NAME"),
-    HEADER("--header NAME[,NAME2]"),
-    LIMIT("--limit N"),
-    NAME("--name N"),
-    MAX_TOKENS("--max-tokens N"),
-    TEMPERATURE("--temperature X"),
-    WITH("--with FIELD=VALUE");
+    HELP("--help", Takes.NOTHING, "shows this text"),
+    PREVIEW("--preview [N]", Takes.A_NUMBER_OR_NOTHING,
+        "prints the first N request lines (default: 3) and what all would be; sends nothing"),
+    PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
+    MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
+    SYSTEM("--system TEXT", Takes.A_VALUE, "the system prompt, over the rows"),
+    TEMPLATE("--template T[,T2]", Takes.A_VALUE, "the prompts: files, or names in templates/"),
+    DATA("--data FILE", Takes.A_VALUE, "the rows: a .csv, .jsonl or .json file"),
+    SEPARATOR("--separator C", Takes.A_VALUE, "what separates the columns of a CSV file: a character, or tab"),
+    CHARSET("--charset NAME", Takes.A_VALUE, "the charset of a CSV file, such as windows-1252"),
+    HEADER("--header NAME[,NAME2]", Takes.A_VALUE, "the columns of a CSV file that has no header line"),
+    LIMIT("--limit N", Takes.A_VALUE, "only the first N rows"),
+    NAME("--name NAME", Takes.A_VALUE, "what the batch is kept under; another name asks anew"),
+    MAX_TOKENS("--max-tokens N", Takes.A_VALUE, "ends each answer after N tokens"),
+    TEMPERATURE("--temperature X", Takes.A_VALUE, "0 is the most predictable"),
+    WITH("--with FIELD=VALUE", Takes.A_VALUE, "any other field of the request; may be repeated"),
+    REPAIR("--repair N", Takes.A_VALUE, "sends again, at most N times, what may end better"),
+    RESEND_MISSING("--resend-missing", Takes.NOTHING, "sends again, and pays for, what is missing"),
+    OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv or .jsonl file too"),
+    FORCE("--force", Takes.NOTHING, "writes over files, whoever wrote them"),
+    QUIET("--quiet", Takes.NOTHING, "shows no progress and no notes");
+
+    private enum Takes { NOTHING, A_NUMBER_OR_NOTHING, A_VALUE }
 
     private static final ObjectReader WHOLE_VALUE = Json.MAPPER.reader()
         .with(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+    private static final String SHOWN = "3";               // lines of a preview
     private final String shape;
+    private final Takes takes;
+    private final String description;
 
-    Options(String shape) { this.shape = shape; }
+    Options(String shape, Takes takes, String description) {
+        this.shape = shape;
+        this.takes = takes;
+        this.description = description;
+    }
 
-    String word() { return shape.substring(0, shape.indexOf(' ')); }
+    String word() { return shape.replaceFirst(" .*", ""); }
+
+    /** Returns what {@code --help} prints. */
+    static String help() {
+        var name = Script.name().filter(given -> !given.isEmpty()).orElse("script");
+        return "Usage: " + name + " [OPTION]...\nWhat is given takes the place of what the script says.\n\n"
+            + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  %s%n", option.shape,
+                option.description)).collect(Collectors.joining())
+            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if "
+            + "an option, the data or\nthe key is at fault, and nothing was sent.\n"
+            + "No key yet? Run ./jbang local, a small free model, in another terminal, and give --provider local.\n";
+    }
 
     /** One option and a value that was given for it. */
     record Given(Options option, String value) {
@@ -58,6 +87,12 @@ enum Options {
             } catch (NumberFormatException e) {
                 throw fault(" is no number", e);
             }
+        }
+
+        /** Returns the file of the answers, by its ending of a kind that can be written. */
+        Path output() {
+            if (value.matches("(?is).+[.](csv|jsonl)") && InputFile.isPath(value)) return Path.of(value);
+            throw fault(" ends in neither .csv nor .jsonl", null);
         }
 
         Rows rows() {
@@ -97,23 +132,36 @@ enum Options {
 
     /** Returns what is given, in the order in which it is done: of an option given twice the last, of --with all. */
     static List<Given> parse(String... args) {
+        Arguments.whole(args);
         var values = new EnumMap<Options, List<Given>>(Options.class);
         for (int i = 0; i < args.length; i++) {
             var word = given("options", args[i]).replaceFirst("(?s)=.*", "");
             var option = named(word);
+            var next = i + 1 < args.length ? args[i + 1] : "--";
             boolean isInside = word.length() < args[i].length();           // --name=films
-            if (!isInside && (++i == args.length || args[i].startsWith("--")))
-                throw new IllegalArgumentException("options: " + word + " has no value; write " + option.shape);
+            var value = isInside ? args[i].substring(word.length() + 1) : option.value(next);
+            if (!isInside && option.takes(next)) i++;
             var given = values.computeIfAbsent(option, none -> new ArrayList<>());
             if (option != WITH) given.clear();
-            given.add(new Given(option, isInside ? args[i].substring(word.length() + 1) : args[i]));
+            given.add(new Given(option, value));
         }
         return values.values().stream().flatMap(List::stream).toList();
     }
 
+    private boolean takes(String next) {
+        return takes == Takes.A_VALUE || takes == Takes.A_NUMBER_OR_NOTHING && next.matches("[0-9]+");
+    }
+
+    private String value(String next) {
+        if (takes == Takes.A_VALUE && next.startsWith("--"))
+            throw new IllegalArgumentException("options: " + word() + " has no value; write " + shape);
+        return takes(next) ? next : SHOWN;
+    }
+
     private static Options named(String word) {
+        if (word.equals("-h")) return HELP;
         return Stream.of(values()).filter(option -> option.word().equals(word)).findFirst().orElseThrow(() ->
             new IllegalArgumentException("options: \"" + clip(word, 60) + "\" is no option; there are: "
-                + Stream.of(values()).map(option -> option.shape).collect(Collectors.joining(", "))));
+                + Stream.of(values()).map(Options::word).collect(Collectors.joining(", "))));
     }
 }

@@ -25,6 +25,7 @@ final class Preparation {
      */
     static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
                       Consumer<Progress> step) {
+        BaseUrl.checkBatches(watch.state().provider().baseUrl());
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());

@@ -1,7 +1,5 @@
 package sheaf;
 
-import static sheaf.Messages.clip;
-
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -18,10 +16,12 @@ import sheaf.Vocabulary.RequestCounts;
 final class Progress {
     private static final Duration SILENCE = Duration.ofMinutes(1);      // after it an unchanged state is said again
     private static final Duration BLINK = Duration.ofMillis(100);
+    private static final Duration GLANCE = Duration.ofSeconds(1);      // after it the terminal may be another width
     private final boolean quiet;
     private final boolean live = System.console() != null && !"dumb".equals(System.getenv("TERM"));
-    private final int width = Tables.width();
     private final Instant start = Instant.now();
+    private Instant measured = Instant.EPOCH;
+    private int width;                                     // of the terminal, when it was last measured
     private Instant said = Instant.EPOCH;
     private String last = "";
     private String trouble = "";
@@ -40,11 +40,17 @@ final class Progress {
         Runtime.getRuntime().addShutdownHook(hook);
         try {
             return work.apply(this);
+        } catch (Error e) {
+            if (isCtrlC(e)) end(quiet ? "" : farewell.get());
+            throw e;
         } finally {
             removeHook(hook);
             if (!interrupted) end("");
         }
     }
+
+    /** In JShell it ends no process, but what runs in it: by an error that is JShell's own. */
+    private static boolean isCtrlC(Error e) { return e.getClass().getName().startsWith("jdk.jshell."); }
 
     private static void removeHook(Thread hook) {
         try {
@@ -97,7 +103,13 @@ final class Progress {
         if (!message.isEmpty()) System.err.println(message);
     }
 
-    private void rewrite(String line) { System.err.print("\r\u001b[K" + clip(line, width - 1)); }
+    private void rewrite(String line) {
+        if (Instant.now().isAfter(measured.plus(GLANCE))) {
+            width = Terminal.width();
+            measured = Instant.now();
+        }
+        System.err.print("\r\u001b[K" + Graphemes.clip(line, width - 1));
+    }
 
     private void clear() { System.err.print("\r\u001b[K"); }
 
@@ -157,9 +169,7 @@ final class Progress {
         }
 
         private static String amount(long bytes, long total) {
-            boolean large = Math.max(bytes, total) >= 10_000_000;
-            int unit = large ? 1_000_000 : 1_000;
-            return bytes / unit + (total == 0 ? "" : " of " + total / unit) + (large ? " MB" : " kB");
+            return Messages.size(bytes) + (total == 0 ? "" : " of " + Messages.size(total));
         }
 
         private String left(Duration time, long bytes, long total) {

@@ -19,6 +19,7 @@ final class Repair {
     private final int rounds;
     private final boolean resendsMissing;                      // also what may be answered
     private final boolean takesRetries;                        // else nothing that was sent again counts
+    private final Deadline deadline;
     private final Function<Manifest.Address, Connection> connect;
     private final Function<Settings, Watch> submit;
     private final Map<String, Exchanges> retries = new LinkedHashMap<>();      // that are over, by folder
@@ -29,12 +30,13 @@ final class Repair {
      * @param connect finds the provider of a retry, which may be another one
      * @param submit submits a draft of these settings
      */
-    Repair(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect,
-           Function<Settings, Watch> submit) {
+    Repair(Watch watch, Settings settings, Deadline deadline,
+           Function<Manifest.Address, Connection> connect, Function<Settings, Watch> submit) {
         this.watch = watch;
         this.rounds = settings.repairs;
         this.resendsMissing = settings.resendsMissing;
         this.takesRetries = settings.takesRetries;
+        this.deadline = deadline;
         this.connect = connect;
         this.submit = submit;
     }
@@ -55,7 +57,7 @@ final class Repair {
         long unsure = failed.stream().filter(Exchange::mayBeAnswered).count();
         if (unsure > 0 && rounds > 0 && !resendsMissing)
             watch.note("repair: " + Messages.count(unsure, "request") + " left out, for not all answers have come and "
-                + "what may be answered is not paid again; run again, or pay for it anew by resendMissing()");
+                + "what may be answered is not paid again; run again, or pay for it anew by " + Wording.RESEND_MISSING);
         return retries.values().stream().reduce(first, Exchanges::mergeSame);
     }
 
@@ -124,7 +126,7 @@ final class Repair {
     }
 
     private void collect(Watch retry) {
-        retry.await(Watch.FOREVER, true);
+        retry.await(deadline.left(), true);
         var exchanges = retry.collect();
         retries.put(retry.state().journal().folderName(), exchanges);
         failed = failed.mergeSame(exchanges).failed();

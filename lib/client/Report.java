@@ -12,6 +12,7 @@ import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
+import sheaf.Vocabulary.StillRunningException;
 
 /** What is said of a batch: after a submit or an upload, while it is waited for, when it failed, and in lists. */
 final class Report {
@@ -79,7 +80,7 @@ final class Report {
         long waiting = state.waitingCount();
         if (waiting == 0) return "";
         return "; " + waiting + (waiting == 1 ? " part waits" : " parts wait") + " for room at " + provider()
-            + (queue.reason().isEmpty() ? "" : " (" + queue.reason() + ")") + ", and await() submits "
+            + (queue.reason().isEmpty() ? "" : " (" + queue.reason() + ")") + ", and " + Wording.GOING_ON + " submits "
             + (waiting == 1 ? "it" : "them");
     }
 
@@ -89,21 +90,21 @@ final class Report {
         if (unanswered == 0) return "";
         var status = state.status();
         return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
-            + " unanswered, which results().retry() or repair(1) sends again";
+            + " unanswered, which " + Wording.REPAIR + " sends again";
     }
 
     /** Returns how to come back to a wait that was interrupted. */
     String interrupted() {
         if (state.provider().isLocal()) return Messages.GO_ON;
-        return state.id() + " goes on at " + provider() + "; run again, or batch(\"" + state.id()
-            + "\"), to come back to it" + (state.waitingCount() == 0 ? "" : " and submit what waits");
+        return state.id() + " goes on at " + provider() + "; run again, or " + Wording.BATCH.of(state.id())
+            + ", to come back to it" + (state.waitingCount() == 0 ? "" : " and submit what waits");
     }
 
-    IllegalStateException stillGoing(Duration timeout) {
+    StillRunningException stillGoing(Duration timeout) {
         var reason = state.waitingCount() > 0 && !queue.reason().isEmpty() ? "; " + queue.reason() : "";
-        return new IllegalStateException("await: " + state.id() + " still " + state.status() + " after "
-            + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: batch(\"" + state.id()
-            + "\").await()");
+        return new StillRunningException("await: " + state.id() + " still " + state.status() + " after "
+            + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: "
+            + Wording.AWAIT.of(state.id()));
     }
 
     BatchException failed() {

@@ -68,7 +68,9 @@ final class Requests {
 
     private static String endpoint(Settings settings, Connection provider) {
         if (settings.resend != null) return settings.resend.endpoint();
-        return settings.requests == null ? settings.endpoint : RequestFile.endpoint(settings.requests, provider);
+        if (settings.requests != null) return RequestFile.endpoint(settings.requests, provider);
+        boolean isShort = provider.hasOlderPaths() && settings.endpoint.equals(Settings.CHAT);
+        return isShort ? "/chat/completions" : settings.endpoint;
     }
 
     String endpoint() { return endpoint; }
@@ -129,9 +131,10 @@ final class Requests {
         try {
             if (prompt.hasTags()) prompt.render("prompts", 1, first);
         } catch (IllegalArgumentException e) {
-            return new IllegalArgumentException(e.getMessage() + settings.data.headerAdvice(), e);
+            var hint = e.getMessage().endsWith("?") ? "" : settings.data.headerAdvice();
+            return new IllegalArgumentException(e.getMessage() + hint, e);
         }
-        var advice = prompt.text().matches("[\\w./-]+") ? "did you mean template(\"" + prompt.text() + "\")?"
+        var advice = Text.isFile(prompt.text()) ? "did you mean " + Wording.TEMPLATE.of(prompt.text()) + "?"
             : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
         return new IllegalArgumentException("prompts: \"" + clip(prompt.text(), 40) + "\" names no column of "
             + settings.data.name() + " (" + visible(first.keySet()) + "); " + advice);
@@ -141,7 +144,7 @@ final class Requests {
         row++;
         if (values.keySet() != checked || !(values instanceof Row)) values.forEach(this::checkColumn);
         checked = values.keySet();
-        if (settings.customId != null) claim(customId = render("customId", settings.customId, values));
+        if (settings.customId != null) claim(customId = render(Wording.CUSTOM_ID.of(), settings.customId, values));
         var requests = new ArrayList<Request>(settings.prompts.size() * settings.models.size());
         for (var prompt : settings.prompts)
             for (var model : settings.models) requests.add(request(prompt, model, values));
@@ -149,10 +152,10 @@ final class Requests {
     }
 
     private void claim(String id) {
-        if (id.isBlank()) throw new IllegalArgumentException("customId: row " + row + " gives an empty id");
+        if (id.isBlank()) throw new IllegalArgumentException(Wording.CUSTOM_ID + ": row " + row + " gives an empty id");
         var earlier = ids.putIfAbsent(id, row);
         if (earlier != null)
-            throw new IllegalArgumentException("customId: rows " + earlier + " and " + row + " both give \""
+            throw new IllegalArgumentException(Wording.CUSTOM_ID + ": rows " + earlier + " and " + row + " both give \""
                 + clip(id, 60) + "\"; an id is unique");
     }
 
@@ -368,6 +371,8 @@ final class Requests {
 
         private void check(JsonNode line) {
             var id = line.path("custom_id").asText();
+            if (line.path("custom_id").isNumber())
+                throw fault("custom_id " + id + " is a number; write \"" + id + "\"");
             if (!line.path("custom_id").isTextual() || id.isBlank())
                 throw fault("no custom_id; each line needs its own");
             var earlier = ids.putIfAbsent(id, lines.number());

@@ -1,5 +1,6 @@
 package sheaf;
 
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.time.ZonedDateTime;
@@ -101,7 +102,7 @@ final class Retry {
             try {
                 return (isUnsure || attempt > 1 ? done.get() : Optional.<T>empty()).orElseGet(call);
             } catch (UncheckedIOException | BatchException e) {
-                if (!isTransient(e) || attempt > ATTEMPTS) throw e;
+                if (!isTransient(e) || isUntrusted(e) || attempt > ATTEMPTS) throw e;
                 retry.pause("submit", e);
             }
         }
@@ -112,6 +113,11 @@ final class Retry {
         if (!(e instanceof BatchException refusal)) return e instanceof UncheckedIOException;
         return !refusal.isUnpaid()
             && (TRANSIENT.contains(refusal.status()) || refusal.status() >= 500 || refusal.isGarbled());
+    }
+
+    /** Whether nothing was sent, for who answers is not trusted; a wait may outlast that, on another network. */
+    static boolean isUntrusted(RuntimeException e) {
+        return e.getCause() instanceof IOException cause && Certificates.distrust(cause).isPresent();
     }
 
     /** Returns the pause that the provider asked for; zero if it asked for none. */
@@ -176,7 +182,7 @@ final class Retry {
             refusals = isAlone ? refusals + 1 : 0;
             if (refusals > TRIES)
                 throw new BatchException(reason + "; it had no room " + TRIES + " times in a row: run again later, or "
-                    + "make smaller parts by limits(requests, bytes) of the provider", e.code(), e.batchId());
+                    + "make smaller parts " + Wording.LIMITS, e.code(), e.batchId());
         }
 
         void moved() {

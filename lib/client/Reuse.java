@@ -62,7 +62,7 @@ final class Reuse {
         if (hash.length >= 1 << NUMBER_BITS)
             throw new IllegalStateException("submit: batches of this name have asked " + count(hash.length, "request")
                 + " of these before, and fewer than " + (1 << NUMBER_BITS) + " can be compared; ask under another "
-                + "name(...)");
+                + Wording.NAME);
         entries = IntStream.range(0, hash.length).mapToLong(i -> hash[i] << NUMBER_BITS | i).sorted().toArray();
     }
 
@@ -254,10 +254,12 @@ final class Reuse {
             if (watch.state().parts().stream().allMatch(part -> part.status().isTerminal()
                 || gone.contains(part.number()))) return;
             var name = watch.state().journal().folderName();
-            var step = watch.state().isOnlyUploaded() ? "submit" : "await";
+            boolean isUploaded = watch.state().isOnlyUploaded();
+            var step = isUploaded ? "submit" : "await";
             throw new IllegalStateException("submit: " + name + " is still " + watch.state().status() + " and has "
-                + count(wanted, "request") + " of these; " + step + " it first: batch(\"" + name + "\")." + step
-                + "(), or ask anew under another name(...)");
+                + count(wanted, "request") + " of these; " + step + " it first: "
+                + (isUploaded ? Wording.SUBMIT : Wording.AWAIT).of(name)
+                + ", or ask anew under another " + Wording.NAME);
         }
 
         /** Whether a file that has not come, or not whole, may answer it. */
@@ -269,8 +271,8 @@ final class Reuse {
         IllegalStateException comesShort() {
             var name = journal.folderName();
             return new IllegalStateException("submit: not all answers of " + name + " have come, and what may be "
-                + "answered would be paid twice; ask for them: batch(\"" + name
-                + "\").results(), or ask anew under another name(...)");
+                + "answered would be paid twice; ask for them: "
+                + Wording.RESULTS.of(name) + ", or ask anew under another " + Wording.NAME);
         }
 
         /** Returns what came of a request, if it has an answer or may have one that is not here; else null. */

@@ -1,11 +1,13 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
+import static sheaf.Messages.count;
 import static sheaf.Messages.given;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
@@ -34,6 +36,8 @@ final class Settings implements Cloneable {
     /** The endpoints whose requests are made of prompts. */
     private static final List<String> ROUTES =
         List.of("/chat/completions", "/responses", "/completions", "/embeddings", "/moderations");
+    private static final Duration SHORTEST_LIFE = Duration.ofHours(1);   // of a file that is to expire, at OpenAI
+    private static final Duration LONGEST_LIFE = Duration.ofDays(30);
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
     String name;                                          // null: the data's
     List<Text> models = List.of();
@@ -47,6 +51,7 @@ final class Settings implements Cloneable {
     Integer maxTokens;                                    // null: the provider's own limit
     String endpoint = CHAT;
     String completionWindow = "24h";
+    Long outputSeconds;                                   // after which answers expire; null: as the provider has it
     Map<String, String> metadata = Map.of();
     InputFile requests;                                   // an existing file of request lines, instead of prompts
     Resend resend;                                        // requests that are sent once more, instead of prompts
@@ -55,6 +60,9 @@ final class Settings implements Cloneable {
     boolean resendsMissing;
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
     boolean quiet;
+    Integer previewed;                                    // null: it is sent, else so many lines are shown
+    Path out;                                             // null: results are written where the script says
+    boolean overwrites;
 
     Settings with(Consumer<Settings> change) {
         var copy = clone();
@@ -74,7 +82,7 @@ final class Settings implements Cloneable {
         if (models.stream().map(Text::text).distinct().count() < models.size())
             throw new IllegalArgumentException("model: the same model twice would be paid twice; name each once");
         if (models.stream().anyMatch(model -> model.text().isBlank()))
-            throw new IllegalArgumentException("model: the name is empty; models() lists what there is");
+            throw new IllegalArgumentException("model: the name is empty; " + Wording.MODELS + " lists what there is");
         return with(s -> s.models = models);
     }
 
@@ -102,7 +110,7 @@ final class Settings implements Cloneable {
         for (var prompt : named)
             if (!names.add(prompt.name()))
                 throw new IllegalArgumentException("prompts: two templates are named \"" + prompt.name()
-                    + "\"; name one by template(name, text)");
+                    + "\"; " + Wording.RENAME);
         return List.copyOf(named);
     }
 
@@ -134,7 +142,7 @@ final class Settings implements Cloneable {
             throw new IllegalArgumentException("with: a batch cannot stream; leave stream out");
         if (OWN_FIELDS.contains(field))
             throw new IllegalArgumentException("with: " + field
-                + " has a word of its own: model(...), prompts(...) or system(...)");
+                + " has " + Wording.OWN_WORDS);
         if (value instanceof Number number && !Double.isFinite(number.doubleValue()))
             throw new IllegalArgumentException("with: " + field + " is " + number + ", which JSON cannot say");
         var fields = new TreeMap<>(body);
@@ -144,9 +152,16 @@ final class Settings implements Cloneable {
 
     Settings completionWindow(String window) {
         if (!given("completionWindow", window).matches("[1-9][0-9]*[hd]"))
-            throw new IllegalArgumentException("completionWindow: \"" + window
+            throw new IllegalArgumentException(Wording.WINDOW + ": \"" + window
                 + "\" is not a number of hours or days, like 24h");
         return with(s -> s.completionWindow = window);
+    }
+
+    Settings outputExpiresAfter(Duration time) {
+        boolean isShort = given("outputExpiresAfter", time).compareTo(SHORTEST_LIFE) < 0;
+        if (isShort || time.compareTo(LONGEST_LIFE) > 0)
+            throw new IllegalArgumentException("outputExpiresAfter: " + time + " is not between 1 hour and 30 days");
+        return with(s -> s.outputSeconds = time.toSeconds());
     }
 
     Settings metadata(String key, String value) {
@@ -170,7 +185,7 @@ final class Settings implements Cloneable {
         if (!ROUTES.contains(route(path)))
             throw new IllegalArgumentException("endpoint: " + clip(path, 60)
                 + " takes no prompts that Sheaf could write; there are /v1" + String.join(", /v1", ROUTES)
-                + "; for any other, requests(file) has whole lines");
+                + "; for any other, " + Wording.REQUESTS);
         return with(s -> s.endpoint = path);
     }
 
@@ -178,7 +193,7 @@ final class Settings implements Cloneable {
     String batchName() {
         if (name != null) return name;
         if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
-        return defaultName().under(Environment.script());
+        return defaultName().under(Script.name());
     }
 
     private DefaultName defaultName() {
@@ -197,6 +212,9 @@ final class Settings implements Cloneable {
     boolean isNamed() {
         return name != null || data != null || requests != null || !batchName().equals(DefaultName.PROMPTS);
     }
+
+    /** Whether prompts are given, and nobody who answers them. */
+    boolean lacksModel() { return models.isEmpty() && hasOwnIds() && !prompts.isEmpty(); }
 
     /** Whether the ids on the wire are our own, in the order of the requests. */
     boolean hasOwnIds() { return requests == null && resend == null; }
@@ -241,7 +259,8 @@ final class Settings implements Cloneable {
         if (prompts.isEmpty())
             throw new IllegalStateException("submit: no prompts; call prompts(text, data) first");
         if (models.isEmpty())
-            throw new IllegalStateException("submit: no model; call model(\"...\"), and models() lists them");
+            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + ", and "
+                + Wording.MODELS + " lists them");
         if (data == null) checkLiterals();
         if (!Set.of("/chat/completions", "/responses").contains(route(endpoint)))
             messages().findFirst().ifPresent(word -> {
@@ -264,8 +283,8 @@ final class Settings implements Cloneable {
     }
 
     private Stream<String> messages() {
-        return Stream.of(word("system(...)", system != null), word("example(...)", !examples.isEmpty()),
-            word("image(...)", !images.isEmpty())).flatMap(words -> words);
+        return Stream.of(word(Wording.SYSTEM, system != null), word(Wording.EXAMPLE, !examples.isEmpty()),
+            word(Wording.IMAGE, !images.isEmpty())).flatMap(words -> words);
     }
 
     private Stream<String> secondModel() { return word("a second model", models.size() > 1); }
@@ -277,20 +296,23 @@ final class Settings implements Cloneable {
             .flatMap(words -> words);
     }
 
-    private static Stream<String> word(String word, boolean isSaid) { return isSaid ? Stream.of(word) : Stream.of(); }
+    private static Stream<String> word(Object word, boolean isSaid) {
+        return isSaid ? Stream.of(word.toString()) : Stream.of();
+    }
 
     /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
     private void checkLiterals() {
         prompts.forEach(Settings::refuseFileName);
         prompts.stream().filter(Text::isNamed).filter(Text::hasTags).findFirst().ifPresent(prompt -> {
             throw new IllegalStateException("prompts: template " + prompt.name()
-                + " has no data; give it as prompts(template, csv(...))");
+                + " has no data; " + Wording.DATA.of("template"));
         });
-        if (customId != null) throw new IllegalStateException("customId: there is no data to make ids from");
+        if (customId != null)
+            throw new IllegalStateException(Wording.CUSTOM_ID + ": there is no data to make ids from");
         Stream.of(models, examples, images, system == null ? List.<Text>of() : List.of(system))
             .flatMap(List::stream).filter(Text::hasTags).findFirst().ifPresent(template -> {
                 throw new IllegalStateException("submit: \"" + clip(template.text(), 60)
-                    + "\" has no data; give it as prompts(text, csv(...))");
+                    + "\" has no data; " + Wording.DATA.of("text"));
             });
     }
 
@@ -299,15 +321,15 @@ final class Settings implements Cloneable {
         var text = prompt.text();
         if (text.matches("\\S+\\.(csv|jsonl|json)"))
             throw new IllegalArgumentException("prompts: \"" + text + "\" is sent as a prompt; did you mean "
-                + "prompts(text, " + text.replaceFirst(".*\\.", "") + "(\"" + text + "\"))?");
+                + Wording.ROWS.of(text.replaceFirst(".*\\.", ""), text) + "?");
     }
 
     /** Returns a warning for each literal prompt that looks as if it were to be filled in. */
     Stream<String> warnings() {
         if (data != null) return Stream.of();
         return prompts.stream().filter(Text::hasTags).map(prompt -> "prompts: \""
-            + clip(prompt.text(), 60) + "\" is sent as it stands, for there is no data; to fill it in, "
-            + "prompts(text, csv(...))");
+            + clip(prompt.text(), 60) + "\" is sent as it stands, for there is no data; "
+            + Wording.FILL_IN);
     }
 
     /** Azure leaves the version out of an endpoint. */
@@ -315,7 +337,7 @@ final class Settings implements Cloneable {
 
     @Override public String toString() {
         if (requests != null) return "Draft[" + requests.fileName() + "]";
-        if (resend != null) return "Draft[" + resend.size() + " requests of " + resend.title() + " again]";
+        if (resend != null) return "Draft[" + count(resend.size(), "request") + " of " + resend.title() + " again]";
         return "Draft[" + String.join(", ", texts(models)) + (models.isEmpty() ? "" : ", ") + prompts.size()
             + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data.name()) + "]";
     }

@@ -274,7 +274,7 @@ final class Staging implements Closeable {
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
         return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : wholeDigest,
             Manifest.Address.of(provider),
-            endpoint, window, settings.metadata, settings.shape(),
+            endpoint, window, settings.outputSeconds, settings.metadata, settings.shape(),
             reused + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count,
             before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),

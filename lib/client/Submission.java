@@ -256,16 +256,18 @@ final class Submission {
 
     /** Sends one create. */
     private JsonNode sendCreate(int part) {
-        var pairs = new TreeMap<>(journal.manifest().metadata());
+        var manifest = journal.manifest();
+        var pairs = new TreeMap<>(manifest.metadata());
         pairs.put(Settings.METADATA_KEY, journal.createKey(part));
-        return api.create(journal.fileId(part), journal.manifest().endpoint(), journal.manifest().completionWindow(),
-            pairs, journal.createKey(part));
+        return api.create(journal.fileId(part), manifest.endpoint(), manifest.completionWindow(),
+            manifest.outputSeconds(), pairs, journal.createKey(part));
     }
 
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
     private static boolean madeNoBatch(RuntimeException e) {
         boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
-        boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException;
+        boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
+            || Retry.isUntrusted(e);
         return !Retry.isTransient(e) || isFull || isUnsent;
     }
 

@@ -1,141 +1,174 @@
 package sheaf;
 
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
+import static java.util.stream.Collectors.joining;
+
 import java.util.ArrayList;
-import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
-/** Text tables as wide as the terminal. They know texts and widths, and nothing of what is shown. */
+/**
+ * Text tables as wide as the terminal. Columns that do not fit side by side stand below each other, in further lines of
+ * each row. They know texts and widths, and nothing of what is shown.
+ */
 final class Tables {
-    private static final int DEFAULT_WIDTH = 100;
-    private static final int NARROWEST = 8;
+    private static final int NARROWEST = 12;                   // a text beside all other columns
+    private static final int READABLE = 18;                    // and where not all have room beside each other
     private static final int HEADER_LINES = 3;
+    private static final int LONGEST = 20_000;                 // characters of a text: no table shows as many
     private static final String GAP = "  ";
+    private final List<Column> columns;
+    private final int[] widths;                                // of each column
+    private int[] least;                                       // that each can be made
+    private List<List<Integer>> bands;                         // of columns that stand side by side
+    private final int width = Terminal.width();
+    private boolean isLive;                                    // the cursor can be moved to where a column begins
+    private final StringBuilder out = new StringBuilder();
 
-    static int width() {
-        var columns = Environment.get("COLUMNS");
-        if (columns.matches("[1-9][0-9]{1,3}")) return Integer.parseInt(columns);
-        return System.console() == null ? DEFAULT_WIDTH : terminalWidth();
+    /** What stands in whole, such as an id or an address, is never broken, for people copy it; texts wrap. */
+    record Column(String label, boolean isWhole) {}
+
+    private Tables(List<Column> columns, List<List<String>> rows) {
+        this.columns = columns;
+        widths = IntStream.range(0, columns.size()).map(column -> widest(column, rows)).toArray();
+        arrange(NARROWEST);
+        if (bands.size() > 1) arrange(READABLE);
+        for (int column = 0; column < widths.length; column++)
+            widths[column] = Math.max(least[column], Math.min(width, widths[column]));
+        bands.forEach(this::fit);
     }
 
-    private static int terminalWidth() {
-        try {
-            var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
-            var output = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII);
-            var size = output.strip().split(" ");
-            return size.length == 2 && !size[1].equals("0") ? Integer.parseInt(size[1]) : DEFAULT_WIDTH;
-        } catch (IOException | NumberFormatException e) {
-            return DEFAULT_WIDTH;
+    /** Draws columns that are whole. */
+    static String draw(List<String> header, List<List<String>> rows) {
+        return draw(header.stream().map(label -> new Column(label, true)).toList(), rows, HEADER_LINES);
+    }
+
+    /** Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines. */
+    static String draw(List<Column> columns, List<List<String>> rows, int cellLines) {
+        var table = new Tables(columns, rows);
+        table.isLive = !rows.stream().flatMap(List::stream).allMatch(Graphemes::isAscii) && Terminal.isLive();
+        table.drawRow(columns.stream().map(Column::label).toList(), HEADER_LINES);
+        table.drawRule();
+        for (var row : rows) table.drawRow(row, cellLines);
+        return table.out.toString();
+    }
+
+    private int widest(int column, List<List<String>> rows) {
+        return Stream.concat(Stream.of(columns.get(column).label()), rows.stream().map(row -> row.get(column)))
+            .flatMap(Tables::lines).mapToInt(Graphemes::width).max().orElse(0);
+    }
+
+    private static Stream<String> lines(String cell) { return cell.strip().lines().map(Graphemes::printable); }
+
+    /** Puts side by side as many columns as can be made to fit. */
+    private void arrange(int narrowest) {
+        least = IntStream.range(0, widths.length).map(column -> columns.get(column).isWhole() ? widths[column]
+            : Math.min(Math.min(narrowest, width - GAP.length()), widths[column])).toArray();
+        var band = new ArrayList<Integer>();
+        bands = new ArrayList<>(List.of(band));
+        for (int column = 0; column < widths.length; column++) {
+            band.add(column);
+            if (band.size() == 1 || length(least, band) <= width) continue;
+            band.remove(band.size() - 1);
+            band = new ArrayList<>(List.of(column));
+            bands.add(band);
         }
     }
 
-    /** Draws columns as wide as they need, the widest cut down until all fit; cells wrap up to so many lines. */
-    static String draw(List<String> header, List<List<String>> rows, int cellLines) {
-        var widths = widths(header, rows);
-        var out = new StringBuilder();
-        drawRow(out, header, widths, HEADER_LINES);
-        drawRow(out, widths.stream().map("-"::repeat).toList(), widths, 1);
-        for (var row : rows) drawRow(out, row, widths, cellLines);
-        return out.toString();
+    /** Returns how long its lines are: the first begins at the margin, further ones after a gap. */
+    private static int length(int[] widths, List<Integer> band) {
+        return band.stream().mapToInt(column -> widths[column] + (column == 0 ? 0 : GAP.length())).sum();
     }
 
-    private static List<Integer> widths(List<String> header, List<List<String>> rows) {
-        var widths = new ArrayList<Integer>();
-        for (int column = 0; column < header.size(); column++) {
-            int widest = columns(header.get(column));
-            for (var row : rows) widest = Math.max(widest, widestLine(row.get(column)));
-            widths.add(widest);
-        }
-        int room = width() - GAP.length() * (widths.size() - 1);
-        while (sum(widths) > room && Collections.max(widths) > NARROWEST) {
-            int widest = Collections.max(widths);
-            int widestColumn = widths.indexOf(widest);
-            int second = widths.stream().filter(width -> width < widest).max(Integer::compare).orElse(0);
-            long ties = widths.stream().filter(width -> width == widest).count();
-            widths.set(widestColumn, Math.max(NARROWEST, Math.max(ties > 1 ? widest - 1 : second,
-                widest - (sum(widths) - room))));
-        }
-        return widths;
-    }
-
-    private static int sum(List<Integer> widths) { return widths.stream().mapToInt(Integer::intValue).sum(); }
-
-    private static int widestLine(String text) {
-        return text.lines().map(Tables::printable).mapToInt(Tables::columns).max().orElse(0);
-    }
-
-    private static void drawRow(StringBuilder out, List<String> cells, List<Integer> widths, int cellLines) {
-        var wrapped = new ArrayList<List<String>>();
-        for (int i = 0; i < cells.size(); i++) wrapped.add(wrap(cells.get(i), widths.get(i), cellLines));
-        int height = wrapped.stream().mapToInt(List::size).max().orElse(0);
-        for (int line = 0; line < height; line++) {
-            var text = new StringBuilder();
-            for (int i = 0; i < wrapped.size(); i++) {
-                var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
-                text.append(i == 0 ? "" : GAP).append(piece)
-                    .append(" ".repeat(Math.max(0, widths.get(i) - columns(piece))));
-            }
-            out.append(text.toString().stripTrailing()).append('\n');
+    /** Narrows the widest text until all fit, or none can be narrower. */
+    private void fit(List<Integer> band) {
+        Optional<Integer> widest = Optional.of(0);
+        while (widest.isPresent() && length(widths, band) > width) {
+            widest = band.stream().filter(column -> widths[column] > least[column])
+                .max(Comparator.comparing(column -> widths[column]));
+            widest.ifPresent(column -> widths[column]--);
         }
     }
 
-    private static List<String> wrap(String text, int width, int mostLines) {
-        var lines = new ArrayList<String>();
-        for (var line : text.strip().lines().toList()) lines.addAll(wrapLine(printable(line), width));
-        if (lines.isEmpty()) lines.add("");
+    private void drawRule() {
+        int longest = bands.stream().mapToInt(band -> length(widths, band)).max().orElse(0);
+        if (bands.size() > 1) out.append("-".repeat(Math.min(width, longest))).append('\n');
+        else drawRow(IntStream.of(widths).mapToObj("-"::repeat).toList(), 1);
+    }
+
+    /** The first line of a row begins at the margin, and no other. */
+    private void drawRow(List<String> cells, int cellLines) {
+        for (var band : bands) {
+            var wrapped = band.stream().map(column -> wrap(cells.get(column), column, cellLines)).toList();
+            int height = wrapped.stream().mapToInt(List::size).max().orElse(0);
+            for (int line = 0; line < height; line++) drawLine(band, wrapped, line);
+        }
+    }
+
+    private void drawLine(List<Integer> band, List<List<String>> wrapped, int line) {
+        int end = 0;
+        var text = new StringBuilder();
+        for (int i = 0; i < band.size(); i++) {
+            int column = band.get(i);
+            var gap = column == 0 ? "" : GAP;
+            end += gap.length() + widths[column];
+            var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
+            text.append(gap).append(piece);
+            if (i < band.size() - 1) text.append(toEnd(end, widths[column], piece));
+        }
+        out.append(text.toString().stripTrailing()).append('\n');
+    }
+
+    /** Terminals differ in how wide an emoji is, but not in where a column is. */
+    private String toEnd(int end, int width, String piece) {
+        if (isLive && !Graphemes.isAscii(piece)) return "\u001b[" + (end + 1) + "G";
+        return " ".repeat(Math.max(0, width - Graphemes.width(piece)));
+    }
+
+    private List<String> wrap(String cell, int column, int mostLines) {
+        if (columns.get(column).isWhole()) return lines(cell).toList();
+        int width = widths[column];
+        var text = cell.length() <= LONGEST ? cell : cell.substring(0, LONGEST);
+        var lines = lines(text).flatMap(line -> wrapLine(line, width)).limit(mostLines + 1).toList();
         if (lines.size() <= mostLines) return lines;
         var shown = new ArrayList<>(lines.subList(0, mostLines));
-        shown.set(mostLines - 1, cut(shown.get(mostLines - 1) + " ", width - 1).stripTrailing() + "\u2026");
+        shown.set(mostLines - 1, Graphemes.start(shown.get(mostLines - 1) + " ", width - 1).stripTrailing() + "\u2026");
         return shown;
     }
 
-    private static List<String> wrapLine(String line, int width) {
+    private static Stream<String> wrapLine(String line, int width) {
+        if (Graphemes.width(line) <= width) return Stream.of(line);
         var lines = new ArrayList<String>();
-        var rest = line.stripTrailing();
-        while (columns(rest) > width) {
-            var head = cut(rest, width);
-            int space = rest.charAt(head.length()) == ' ' ? head.length() : head.lastIndexOf(' ');
-            if (space > width / 3) head = rest.substring(0, space);
-            lines.add(head.stripTrailing());
-            rest = rest.substring(head.length()).strip();
+        var rest = Graphemes.of(line.stripTrailing());
+        while (!rest.isEmpty()) {
+            int end = end(rest, width);
+            lines.add(rest.subList(0, end).stream().collect(joining()).stripTrailing());
+            while (end < rest.size() && rest.get(end).isBlank()) end++;
+            rest = rest.subList(end, rest.size());
         }
-        if (!rest.isEmpty() || lines.isEmpty()) lines.add(rest);
-        return lines;
+        return lines.stream();
     }
 
-    /** Returns as much of the text as fits, at least one character. */
-    private static String cut(String text, int width) {
-        int end = 0;
-        for (int used = 0; end < text.length(); end = text.offsetByCodePoints(end, 1)) {
-            used += columns(text.codePointAt(end));
-            if (used > width && end > 0) break;
+    /** Returns where a line ends: where a word does, or in the midst of one that is longer than the line. */
+    private static int end(List<String> graphemes, int width) {
+        int fits = 0;
+        for (int used = 0; fits < graphemes.size(); fits++) {
+            used += Graphemes.width(graphemes.get(fits));
+            if (used > width && fits > 0) break;
         }
-        return text.substring(0, end);
+        if (fits == graphemes.size()) return fits;
+        int word = 0;
+        while (graphemes.get(word).isBlank()) word++;
+        for (int end = fits; end > word; end--) if (isBetweenWords(graphemes, end)) return end;
+        return fits;
     }
 
-    /** An answer must not move the cursor, nor turn the text around it. */
-    static String printable(String line) {
-        return line.replace("\t", "    ").replaceAll("[\\p{Cc}\\p{Zl}\\p{Zp}]", "")
-            .replaceAll("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "");
-    }
-
-    private static int columns(String text) { return text.codePoints().map(Tables::columns).sum(); }
-
-    private static int columns(int c) {
-        var type = Character.getType(c);
-        if (type == Character.NON_SPACING_MARK || type == Character.ENCLOSING_MARK
-            || type == Character.FORMAT) return 0;
-        return isWide(c) ? 2 : 1;
-    }
-
-    /** The wide ranges of https://www.unicode.org/reports/tr11/, by blocks. */
-    private static boolean isWide(int c) {
-        return c >= 0x1100 && c <= 0x115F || c >= 0x2E80 && c <= 0xA4CF && c != 0x303F || c >= 0xAC00 && c <= 0xD7A3
-            || c >= 0xF900 && c <= 0xFAFF || c >= 0xFE30 && c <= 0xFE6F || c >= 0xFF00 && c <= 0xFF60
-            || c >= 0xFFE0 && c <= 0xFFE6
-            || c >= 0x1F300 && c <= 0x1F64F || c >= 0x1F680 && c <= 0x1F6FF || c >= 0x1F900 && c <= 0x1FAFF
-            || c >= 0x20000 && c <= 0x3FFFD;
+    /** What is written in wide characters has no spaces, and may be broken beside each. */
+    private static boolean isBetweenWords(List<String> graphemes, int at) {
+        var before = graphemes.get(at - 1);
+        var after = graphemes.get(at);
+        return before.equals(" ") || after.equals(" ") || Graphemes.width(before) > 1 || Graphemes.width(after) > 1;
     }
 }

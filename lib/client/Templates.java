@@ -28,6 +28,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -209,13 +210,25 @@ final class Templates {
 
         static Text find(String file) {
             if (given("template", file).contains("{{") || file.contains("\n"))
-                throw new IllegalArgumentException("template: takes a file name; for text write prompts(\""
-                    + clip(file, 40) + "\", data) or template(name, text)");
-            var paths = PATTERNS.stream().map(place -> place.formatted(file)).toList();
-            return paths.stream().flatMap(path -> InputFile.locate("template", path).stream()).findFirst()
-                .map(input -> compiled(nameOf(file), chomp(input.text())))
+                throw new IllegalArgumentException("template: takes a file name; for text write "
+                    + Wording.TEXT.of(clip(file, 40)));
+            var paths = places(file);
+            return located(paths).map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
                     + String.join(", ", paths) + " at " + Path.of("").toAbsolutePath() + " and on the class path)"));
+        }
+
+        /** Whether a text is the name of a template. */
+        static boolean isFile(String text) {
+            return text.matches("[\\w./-]+") && located(places(text)).isPresent();
+        }
+
+        private static List<String> places(String file) {
+            return PATTERNS.stream().map(place -> place.formatted(file)).toList();
+        }
+
+        private static Optional<InputFile> located(List<String> paths) {
+            return paths.stream().flatMap(path -> InputFile.locate("template", path).stream()).findFirst();
         }
 
         private static String nameOf(String file) {
@@ -256,7 +269,13 @@ final class Templates {
             var result = Templates.render(compile(), values, missing);
             if (missing.isEmpty()) return result;
             throw new IllegalArgumentException(word + ": row " + row + " has no value for "
-                + Templates.describe(missing) + "; " + Templates.has(values));
+                + Templates.describe(missing) + "; " + Templates.has(values)
+                + meant(missing.keySet(), values.keySet()));
+        }
+
+        private static String meant(Set<String> missing, Set<String> columns) {
+            return missing.stream().flatMap(name -> Messages.near(name, columns).stream()).findFirst()
+                .map(near -> "; did you mean {{" + near + "}}?").orElse("");
         }
 
         /** Names the tags, which a row has to fill. */

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.count;
+import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.time.Duration;
@@ -80,7 +81,8 @@ public class Vocabulary {
         }
 
         @Override public String toString() {
-            return (completed + failed) + "/" + total + (failed == 0 ? "" : ", " + failed + " failed");
+            return number(completed + failed) + "/" + number(total)
+                + (failed == 0 ? "" : ", " + number(failed) + " failed");
         }
     }
 
@@ -266,12 +268,55 @@ public class Vocabulary {
     /**
      * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
      * where it takes an input file, and what it calls the purpose of one.
+     * @param apiVersion that Azure asks for in each call, which then bears the key as {@code api-key}; "" for none
      */
-    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+    public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
+                          String apiVersion) {
+        /** Has no versions. */
+        public Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
+            this(mixedModels, maxTokensField, uploadPath, purpose, "");
+        }
+
         /** Has OpenAI's {@code /files} and {@code batch}. */
         public Dialect(boolean mixedModels, String maxTokensField) {
             this(mixedModels, maxTokensField, "/files", "batch");
         }
+
+        Dialect apiVersion(String version) {
+            return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version);
+        }
+    }
+
+    /** With which number a script or a command ends. */
+    public enum ExitCode {
+        /** Every request has a whole answer, or what was asked for is done. */
+        ANSWERED(0),
+        /** The provider refused or could not be reached, or the batch failed. */
+        FAILED(1),
+        /** An option, a setting, the data or the key is at fault; nothing was sent. */
+        MISUSED(2),
+        /** Some requests have no whole answer. */
+        UNANSWERED(3),
+        /** The batch goes on; the same command comes back to it. sysexits.h calls this a temporary failure. */
+        RUNNING(75);
+
+        private final int number;
+
+        ExitCode(int number) { this.number = number; }
+
+        public int number() { return number; }
+
+        /** Returns with which one an error ends a command that has sent something before, or not yet. */
+        public static ExitCode of(Throwable error, boolean hasSent) {
+            if (error instanceof StillRunningException) return RUNNING;
+            boolean isMisuse = error instanceof IllegalArgumentException || error instanceof IllegalStateException;
+            return isMisuse && !hasSent ? MISUSED : FAILED;
+        }
+    }
+
+    /** A batch has not ended in the time that was given to it; it goes on. */
+    public static final class StillRunningException extends IllegalStateException {
+        StillRunningException(String message) { super(message); }
     }
 
     /** The provider refused, or the batch failed. */

@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.time.Duration;
-import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -22,7 +21,7 @@ import sheaf.Vocabulary.Status;
 
 /** Looks after a batch at its provider: submits what a journal holds, asks how it stands, waits, cancels, collects. */
 final class Watch {
-    static final Duration FOREVER = ChronoUnit.FOREVER.getDuration();
+    static final Duration FOREVER = Deadline.FOREVER;
     private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
     private static final int MOST_LATE_POLLS = 5;
     private final BatchState state;
@@ -86,6 +85,7 @@ final class Watch {
         submission().forgetWhatNeverRan();
         int created = submission().createParts(progress);
         state.takeParts();
+        Script.hasSent();
         note(report.submitted(created));
     }
 
@@ -184,7 +184,8 @@ final class Watch {
     void await(Duration timeout, boolean saysWhatIsMissing) {
         recallUploaded();
         if (state.isOnlyUploaded())
-            throw new IllegalStateException("await: " + state.id() + " was not submitted yet; submit() creates it");
+            throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
+                + Wording.SUBMIT.of(state.id()) + " creates it");
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
         if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed();
@@ -194,11 +195,11 @@ final class Watch {
 
     private void watch(Duration timeout) {
         progress().during(report::interrupted, progress -> {
-            long start = System.nanoTime();               // a clock on the wall may jump
+            var deadline = new Deadline(timeout);
             var patience = new Patience(state.provider().isLocal());
             while (!poll(patience, progress)) {
-                var left = timeout.minusNanos(System.nanoTime() - start);
-                if (left.isNegative()) throw report.stillGoing(timeout);
+                var left = deadline.left();
+                if (left.isZero()) throw report.stillGoing(timeout);
                 var due = queue.untilDue();
                 patience.pause(due.isNegative() ? left : Retry.shorter(left, due.plus(MOMENT)));
             }
@@ -253,7 +254,7 @@ final class Watch {
             var parts = journal.isUntouched() ? Stream.<Part>of() : journal.parts();
             parts.filter(part -> !hasSeenTheEnd(part)).findFirst().ifPresent(part -> {
                 throw new IllegalStateException("delete: " + journal.folderName() + " is " + part.status()
-                    + " as last seen; await() or cancel() it first");
+                    + " as last seen; " + Wording.CANCEL.of(journal.folderName()));
             });
             journal.delete();
         } catch (IOException e) {

@@ -51,7 +51,7 @@ record Written(String name, String formerName, boolean overwrites) {
         try {
             var key = key(target(word, file));
             var now = now(key);
-            if (!now.equals(Sum.NONE)) checkOwner(word, file, Entry.of(key), now);
+            if (!now.equals(Sum.NONE)) checkOwner(word, file, Entry.of(key), now, Wording.MOVE);
         } catch (IOException e) {
             throw new UncheckedIOException(word + ": cannot read " + file + " (" + reason(e) + ")", e);
         }
@@ -85,19 +85,19 @@ record Written(String name, String formerName, boolean overwrites) {
         var key = key(target);
         var now = now(key);
         var entry = Entry.of(key);
-        if (!List.of(next, Sum.NONE).contains(now)) checkOwner(word, file, entry, now);
+        if (!List.of(next, Sum.NONE).contains(now)) checkOwner(word, file, entry, now, Wording.MOVE_AND_RUN_AGAIN);
         if (entry.isEmpty()) Entry.sweep();
         new Entry(key.toString(), name, Stream.of(next, now).distinct().toList()).write(word);
     }
 
     private Sum now(Path key) throws IOException { return overwrites ? Sum.NONE : Sum.of(key); }
 
-    private void checkOwner(String word, Path file, Optional<Entry> entry, Sum now) {
+    private void checkOwner(String word, Path file, Optional<Entry> entry, Sum now, Wording remedy) {
         boolean isOurs = entry.map(known -> family(String.valueOf(known.name)))
             .filter(owner -> owner.equals(family(name)) || owner.equals(formerName)).isPresent();
         if (isOurs && entry.get().sums.contains(now)) return;
         throw new IllegalStateException(word + ": " + file + (isOurs ? " was changed since it was written"
-            : " exists, and no batch named " + name + " wrote it") + "; move it or give another name");
+            : " exists, and no batch named " + name + " wrote it") + "; " + remedy);
     }
 
     /** A retry's results stand for those of the batch that it is of. */

@@ -29,7 +29,7 @@ final class ActiveBatch {
 
     /** What all batches of a server share. */
     record Shared(Store store, Engine engine, Manners dialect, Script script, Validation validation, Turns turns,
-        ExecutorService workers) {
+        ExecutorService workers, Metrics metrics) {
     }
 
     /** One request, and its line in the input file, from 1, blank lines included. */
@@ -167,7 +167,7 @@ final class ActiveBatch {
     /** Starts a request when it is its turn, or writes why it no longer runs. */
     private void start(Request request) throws IOException, InterruptedException {
         if (!shared.turns.take(this::mayRun, this::millisLeft)) {
-            write(request, unanswered());
+            write(request, noAnswer());
             return;
         }
         noteStart();
@@ -175,13 +175,13 @@ final class ActiveBatch {
     }
 
     /** Returns what is written for a request that gets no answer any more. */
-    private Answer unanswered() { return is("cancelling") ? CANCELLED : EXPIRED; }
+    private Answer noAnswer() { return is("cancelling") ? CANCELLED : EXPIRED; }
 
     private void answer(Request request) {
         try {
             var answer = ask(request);
             if (answer != null) write(request, answer);
-            else if (!shared.turns.isClosing()) write(request, unanswered());    // or the next start asks again
+            else if (!shared.turns.isClosing()) write(request, noAnswer());    // or the next start asks again
         } catch (InterruptedException closing) {
             Thread.currentThread().interrupt();
         } catch (IOException | RuntimeException e) {   // whatever it is, no request may vanish
@@ -229,6 +229,9 @@ final class ActiveBatch {
             checkUnbroken();
         }
         countLine(written);
+        var usage = written.at("/response/body/usage");
+        shared.metrics.countRequest(BatchObject.outcome(written), BatchObject.inputTokens(usage),
+            BatchObject.outputTokens(usage));
     }
 
     private void checkUnbroken() throws IOException {
@@ -320,6 +323,11 @@ final class ActiveBatch {
     private synchronized boolean mayRun() { return broken == null && is("in_progress") && store.millis() < deadline; }
 
     private long millisLeft() { return Math.max(1, deadline - store.millis()); }
+
+    /** Returns how many of its requests have no answer yet, as far as they are counted. */
+    synchronized int unanswered() { return count("total") - count("completed") - count("failed"); }
+
+    synchronized int underWay() { return running; }
 
     /** Returns a copy of the batch object as it is now. */
     synchronized ObjectNode view() { return state.copy(); }

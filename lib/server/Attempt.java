@@ -89,6 +89,17 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         return e instanceof SSLException ? "no secure connection: " + Refusal.reason(e) : "connection closed";
     }
 
+    /** Returns what came of it, in one of the words of {@link Metrics#TRIES}. */
+    String outcome() {
+        return switch (failure) {
+            case NONE -> answer.succeeded() ? "answered" : "refused";
+            case PASSING -> "failed";
+            case SLOW -> "timed_out";
+            case DOWN -> "unreachable";
+            case OVERLOADED -> "overloaded";
+        };
+    }
+
     /** Returns the milliseconds to wait before the next try, spread so that not all requests come back at once. */
     long pause(int tries) {
         long growing = Math.min(LONGEST_PAUSE, FIRST_PAUSE << Math.min(tries - 1, 10));

@@ -41,7 +41,7 @@ final class BatchEndpoints {
         Parameters.seconds(asked, "output_expires_after", dialect.minExpiry());
         if (script.forgetsMetadata) asked.remove("metadata");
         var batch = runner.create(asked, idempotencyKey(call), body, this::checkInput);
-        call.send(dialect.createdStatus(), dialect.created(script.shown(batch)));
+        call.send(dialect.createdStatus(), dialect.created(script.shown(BatchObject.forClients(batch))));
     }
 
     /** Refuses a batch over a file that nobody sees, where the dialect or a test wants that before it is created. */
@@ -90,5 +90,7 @@ final class BatchEndpoints {
 
     void cancel(Call call) { call.send(shown(runner.cancel(call.id()))); }
 
-    private JsonNode shown(ObjectNode batch) { return dialect.batch(script.shown(batch)); }
+    private JsonNode shown(ObjectNode batch) {
+        return dialect.batch(script.shown(BatchObject.forClients(batch)));
+    }
 }

@@ -10,8 +10,13 @@ import java.util.List;
  * no file and no thread; whoever has it keeps others from it while it changes.
  */
 final class BatchObject {
-    private static final List<String> TIMED = List.of("in_progress", "finalizing", "completed", "failed", "expired",
-        "cancelling", "cancelled");     // statuses that have a field for when they began
+    static final List<String> STATUSES = List.of("validating", "in_progress", "finalizing", "completed", "failed",
+        "expired", "cancelling", "cancelled");
+    private static final List<String> TIMED = STATUSES.subList(1, STATUSES.size());   // with a field for their begin
+
+    /** What becomes of a request; clients see the last two counted as failed, for so does OpenAI. */
+    static final List<String> OUTCOMES = List.of("completed", "failed", "cancelled", "expired");
+    private static final String UNANSWERED = "unanswered";      // how many were cancelled or expired, for our page
 
     private final ObjectNode json;
 
@@ -66,26 +71,46 @@ final class BatchObject {
     /** Forgets what has run, before the lines of its files are counted from the start. */
     void forgetCounts() {
         counts().put("completed", 0).put("failed", 0);
-        json.putNull("usage");
+        json.putNull("usage").remove(UNANSWERED);
     }
 
     /** Counts a line of the output or error file, and adds its usage. */
     void countLine(JsonNode written) {
-        int status = written.at("/response/status_code").asInt();
-        var outcome = status >= 200 && status < 300 ? "completed" : "failed";
-        counts().put(outcome, count(outcome) + 1);
+        var outcome = outcome(written);
+        var counted = outcome.equals("completed") ? outcome : "failed";
+        counts().put(counted, count(counted) + 1);
+        if (OUTCOMES.indexOf(outcome) > 1) add(json.withObject("/" + UNANSWERED), outcome, 1);
         var usage = written.at("/response/body/usage");
         if (usage.isObject()) addUsage(usage);
     }
 
+    /** Returns what became of the request that a line of the output or error file is for. */
+    static String outcome(JsonNode written) {
+        int status = written.at("/response/status_code").asInt();
+        if (status >= 200 && status < 300) return "completed";
+        var code = written.at("/error/code").asText();
+        return code.equals("batch_cancelled") || code.equals("batch_expired") ? code.substring(6) : "failed";
+    }
+
+    /** Returns a batch as OpenAI's clients know it. */
+    static ObjectNode forClients(ObjectNode batch) { return batch.without(UNANSWERED); }
+
     /** Adds the usage of one answer, in the words of either chat completions or responses. */
     private void addUsage(JsonNode usage) {
         var sum = json.get("usage") instanceof ObjectNode earlier ? earlier : json.putObject("usage");
-        add(sum, "input_tokens", tokens(usage.path("input_tokens")) + tokens(usage.path("prompt_tokens")));
+        add(sum, "input_tokens", inputTokens(usage));
         add(sum.withObject("/input_tokens_details"), "cached_tokens", detail(usage, "cached_tokens"));
-        add(sum, "output_tokens", tokens(usage.path("output_tokens")) + tokens(usage.path("completion_tokens")));
+        add(sum, "output_tokens", outputTokens(usage));
         add(sum.withObject("/output_tokens_details"), "reasoning_tokens", detail(usage, "reasoning_tokens"));
         add(sum, "total_tokens", tokens(usage.path("total_tokens")));
+    }
+
+    static long inputTokens(JsonNode usage) {
+        return tokens(usage.path("input_tokens")) + tokens(usage.path("prompt_tokens"));
+    }
+
+    static long outputTokens(JsonNode usage) {
+        return tokens(usage.path("output_tokens")) + tokens(usage.path("completion_tokens"));
     }
 
     private static void add(ObjectNode sum, String field, long more) {

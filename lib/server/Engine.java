@@ -59,6 +59,9 @@ interface Engine {
     /** Returns the list of its models, as {@code GET /v1/models} answers it. */
     Answer models() throws InterruptedException;
 
+    /** Returns whether it was there when last asked: reachable, unreachable or unknown. It keeps nobody waiting. */
+    default String contact() { return "reachable"; }
+
     /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */
     String state() throws InterruptedException;
 }

@@ -33,19 +33,21 @@ final class FileEndpoints {
     private final Settings.Limits limits;
     private final Manners dialect;
     private final Script script;
+    private final Metrics metrics;
     private final Listing listing;
 
     private interface Writer {
         void writeTo(Path path) throws IOException;
     }
 
-    FileEndpoints(Store store, Settings.Limits limits, Script script) {
+    FileEndpoints(Store store, Settings.Limits limits, Script script, Metrics metrics) {
         this.store = store;
         this.uploads = new Uploads(store);
         this.announced = new AnnouncedFiles(store.incoming());
         this.limits = limits;
         this.dialect = limits.dialect();
         this.script = script;
+        this.metrics = metrics;
         this.listing = new Listing(dialect, script);
     }
 
@@ -82,6 +84,7 @@ final class FileEndpoints {
             var file = store.fileObject(id, Files.size(path), name, purpose, seconds);
             store.insertFile(file);
             script.noteUpload(id, store.millis());
+            metrics.countUpload(file.get("bytes").longValue());
             return file;
         } catch (IOException | RuntimeException e) {
             Files.deleteIfExists(path);
@@ -184,7 +187,9 @@ final class FileEndpoints {
         if (room == 0 || call.request().getLength() > room + Parameters.MAX_BODY)
             throw Uploads.tooLarge(Math.min(room, Uploads.MAX_PART));
         try (var form = Form.read(call, store.incoming(), Uploads.MAX_PART, Uploads.tooLarge(Uploads.MAX_PART))) {
-            call.send(uploads.add(call.id(), form.part("data")));
+            var part = form.part("data");
+            call.send(uploads.add(call.id(), part));
+            metrics.countUpload(part.getLength());
         }
     }
 

@@ -71,9 +71,13 @@ final class Json {
         boolean terminated;  // whether it ends in 0x0A
 
         /** Opens a file of which no more than {@code maxBytes + 1} bytes of each line matter. */
-        Lines(Path path, int maxBytes) throws IOException {
+        Lines(Path path, int maxBytes) throws IOException { this(path, maxBytes, 0); }
+
+        /** Opens a file at a byte where a line begins, from which lines are counted. */
+        Lines(Path path, int maxBytes, long from) throws IOException {
             this.in = Files.newInputStream(path);
             this.maxBytes = maxBytes;
+            this.offset = in.skip(from);
         }
 
         /** Returns the next line without its CR and LF, or null after the last line. */

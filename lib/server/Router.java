@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.StringJoiner;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.Request;
@@ -27,6 +28,8 @@ import sheaf.server.Concurrency.Permits;
 final class Router extends Handler.Abstract {
     private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses");
     private static final Set<String> WRITING = Set.of("POST", "PUT");
+    private static final String HEALTH = "/health";
+    private static final String ROUTE = "sheaf.route";    // where a request bears the name of its route
     private static final int MAX_WRITING = 48;        // of these at once; the other HTTP threads stay free for GETs
     private static final int MAX_RECORDED = 10_000;   // requests
 
@@ -34,30 +37,47 @@ final class Router extends Handler.Abstract {
         void serve(Call call) throws IOException, InterruptedException;
     }
 
-    private record Route(String method, Pattern path, Endpoint endpoint) {
+    /** A pattern of paths, as figures show it, and what serves them. */
+    private record Route(String method, String name, Pattern path, Endpoint endpoint) {
+    }
+
+    /** What serves requests. */
+    record Endpoints(FileEndpoints files, BatchEndpoints batches, EngineEndpoints engine, PageEndpoints page,
+        Monitoring monitoring) {
     }
 
     private final Deque<String> recorded = new ArrayDeque<>();
     private final Permits writing = new Permits(MAX_WRITING);
-    private final Optional<Browsers.WebPage> webPage = Browsers.WebPage.read();
     private final Settings.Listening listening;
     private final Manners dialect;
     private final Script script;
     private final Identity identity;
+    private final Metrics metrics;
     private final List<Route> routes;
 
-    Router(Settings settings, Script script, Identity identity, FileEndpoints files, BatchEndpoints batches,
-            EngineEndpoints engine) {
+    Router(Settings settings, Script script, Identity identity, Metrics metrics, Endpoints endpoints) {
         this.listening = settings.listening();
         this.dialect = settings.limits().dialect();
         this.script = script;
         this.identity = identity;
-        this.routes = routes(files, batches, engine);
+        this.metrics = metrics;
+        this.routes = Stream.of(own(endpoints.page, endpoints.monitoring), api(endpoints.files, endpoints.batches),
+            api(endpoints.engine)).flatMap(List::stream).toList();
     }
 
-    private List<Route> routes(FileEndpoints files, BatchEndpoints batches, EngineEndpoints engine) {
+    private List<Route> own(PageEndpoints page, Monitoring monitoring) {
         return List.of(
             route("GET", "/", this::webPage),
+            route("GET", "/page/batches", page::batches),
+            route("GET", "/page/batches/{id}", page::batch),
+            route("GET", "/page/batches/{id}/rows", page::rows),
+            route("GET", "/page/batches/{id}/row", page::row),
+            route("GET", HEALTH, monitoring::health),
+            route("GET", "/metrics", monitoring::metrics));
+    }
+
+    private List<Route> api(FileEndpoints files, BatchEndpoints batches) {
+        return List.of(
             route("POST", dialect.uploads(), files::create),
             route("POST", "/v1/files", files::announce),    // of a dialect whose uploads have another path
             route("PUT", "/v1/files/{id}/content", files::putContent),
@@ -73,7 +93,11 @@ final class Router extends Handler.Abstract {
             route("POST", "/v1/batches", batches::create),
             route("GET", "/v1/batches", batches::list),
             route("GET", "/v1/batches/{id}", batches::retrieve),
-            route("POST", "/v1/batches/{id}/cancel", batches::cancel),
+            route("POST", "/v1/batches/{id}/cancel", batches::cancel));
+    }
+
+    private List<Route> api(EngineEndpoints engine) {
+        return List.of(
             route("GET", "/v1/models", engine::listModels),
             route("GET", "/v1/models/{model}", engine::retrieveModel),
             route("POST", "/v1/(?:" + String.join("|", PASSED) + ")", engine::pass),
@@ -82,13 +106,18 @@ final class Router extends Handler.Abstract {
 
     private static Route route(String method, String path, Endpoint endpoint) {
         var regex = path.replace("{id}", "([^/]+)").replace("{model}", "(.+?)") + "/?";
-        return new Route(method, Pattern.compile(regex), endpoint);
+        var name = path.replaceFirst("\\(.*\\)", "{endpoint}");
+        return new Route(method, name, Pattern.compile(regex), endpoint);
     }
 
     @Override public boolean handle(Request request, Response response, Callback callback) throws Exception {
         var call = new Call(request, response, callback, path(request));
         head(response, listening.apiKey() == null);
         record(call);
+        long began = System.nanoTime();
+        Request.addCompletionListener(request, failure -> metrics.countResponse(call.method(),
+            String.valueOf(Optional.ofNullable(request.getAttribute(ROUTE)).orElse("none")), response.getStatus(),
+            began));
         var fault = script.nextFault(call.toString());
         if (fault instanceof Script.Refused refused) refused.refuse(call);
         else if (fault instanceof Script.Spoiled spoiled) serve(spoiled.spoil(call));
@@ -142,7 +171,8 @@ final class Router extends Handler.Abstract {
     }
 
     private void authorize(Call call) {
-        boolean isOpen = Browsers.isPage(call) || dialect.isPresigned(call.method(), call.path());
+        boolean isOpen = Browsers.isPage(call) || call.path().equals(HEALTH)
+            || dialect.isPresigned(call.method(), call.path());
         if (listening.apiKey() == null || isOpen) return;
         var given = credentials(call);
         if (given == null) throw new Refusal(401, "You didn't provide an API key.", null, null);
@@ -166,6 +196,7 @@ final class Router extends Handler.Abstract {
             var path = route.path.matcher(call.path());
             if (!path.matches() || !dialect.has(route.method, call.path())) continue;
             if (route.method.equals(call.method()) || call.method().equals("HEAD") && route.method.equals("GET")) {
+                call.request().setAttribute(ROUTE, route.name);
                 route.endpoint.serve(path.groupCount() == 0 ? call : call.withId(path.group(1)));
                 return call;
             }
@@ -203,7 +234,7 @@ final class Router extends Handler.Abstract {
     }
 
     private void webPage(Call call) {
-        if (!dialect.isOpenAi() || webPage.isEmpty()) throw unknownRoute(call);   // the page knows no other
-        webPage.get().send(call);
+        if (!dialect.isOpenAi()) throw unknownRoute(call);      // the page knows no other
+        Browsers.WebPage.read().orElseThrow(() -> unknownRoute(call)).send(call);
     }
 }

@@ -22,7 +22,7 @@ import sheaf.server.Concurrency.Turns;
  */
 final class Runner {
     private static final int MAX_ACTIVE = 256;
-    private static final Duration CLOSING = Duration.ofSeconds(1);     // that threads have to end
+    static final Duration CLOSING = Duration.ofSeconds(1);     // that threads have to end
 
     private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
     private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
@@ -34,7 +34,7 @@ final class Runner {
     private final Validation validation;
     private final ActiveBatch.Shared shared;
 
-    Runner(Settings settings, Store store, Engine engine, Script script) {
+    Runner(Settings settings, Store store, Engine engine, Script script, Metrics metrics) {
         int atOnce = settings.answering().concurrency();
         this.workers = Executors.newFixedThreadPool(atOnce, daemon("sheaf-request"));
         this.turns = new Turns(atOnce);
@@ -42,7 +42,7 @@ final class Runner {
         this.dialect = settings.limits().dialect();
         this.script = script;
         this.validation = new Validation(store, settings.limits(), script);
-        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers);
+        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers, metrics);
     }
 
     private static ThreadFactory daemon(String name) {
@@ -108,9 +108,19 @@ final class Runner {
     }
 
     /** Returns batches, the newest first, after the one with this id, or from the start if it is null. */
-    List<ObjectNode> list(String after, int limit) {
+    List<ObjectNode> list(String after, int limit) { return list(BatchObject.STATUSES, "", after, limit); }
+
+    /** Returns those of them that have one of these statuses, and this text in what they are called. */
+    List<ObjectNode> list(List<String> statuses, String text, String after, int limit) {
         var running = Map.copyOf(active);   // before the store is asked, or a batch that ends meanwhile would be stale
-        return store.batches(after, limit).stream().map(batch -> current(batch, running)).toList();
+        return store.batches(statuses, text, after, limit).stream().map(batch -> current(batch, running)).toList();
+    }
+
+    /** Returns how many requests wait for an answer, and how many of those are at the engine. */
+    Map<String, Integer> queue() {
+        int unanswered = active.values().stream().mapToInt(ActiveBatch::unanswered).sum();
+        int underWay = active.values().stream().mapToInt(ActiveBatch::underWay).sum();
+        return Map.of("waiting", Math.max(0, unanswered - underWay), "running", underWay);
     }
 
     private static ObjectNode current(ObjectNode stored, Map<String, ActiveBatch> running) {
@@ -133,25 +143,31 @@ final class Runner {
     /** Lets batches look again at the clock, and at the status in which a test holds them. */
     void wake() { turns.wake(); }
 
-    /** Starts no further request, and gives those under way a moment, because their answers may be paid for. */
-    void close() {
+    /** Starts no further request, and gives those under way some time, because their answers may be paid for. */
+    void close(Duration patience) {
         turns.close();
         leaders.shutdown();
-        await(leaders);
+        if (!await(leaders, CLOSING) && patience.compareTo(CLOSING) > 0) {
+            System.err.println("stop: waits up to " + patience.toSeconds() + " s for " + queue().get("running")
+                + " answers under way; those that come later are asked for again at the next start");
+            await(leaders, patience.minus(CLOSING));
+        }
         stop(leaders);
         stop(workers);
     }
 
     private static void stop(ExecutorService threads) {
         threads.shutdownNow();
-        await(threads);
+        await(threads, CLOSING);
     }
 
-    private static void await(ExecutorService threads) {
+    /** Waits for the end of threads, and returns whether it came. */
+    private static boolean await(ExecutorService threads, Duration patience) {
         try {
-            threads.awaitTermination(CLOSING.toMillis(), MILLISECONDS);
+            return threads.awaitTermination(patience.toMillis(), MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+            return false;
         }
     }
 }

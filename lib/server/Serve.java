@@ -42,10 +42,15 @@ import picocli.CommandLine.TypeConversionException;
         "  curl $OPENAI_BASE_URL/files/file-output-.../content",
         "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY, which may be any word.",
         "",
+        "A browser at the server shows all batches, each answer beside its question. For who watches over it:",
+        "  GET /health           200, or 503 while its store cannot be written; needs no key",
+        "  GET /metrics          what Prometheus reads of batches, tokens, times, the queue; with the key",
+        "",
         "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
         "",
         "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option, 130 after Ctrl-C, 143",
-        "after a kill. Unfinished batches go on at the next start over the same store."})
+        "after a kill, which both wait up to 8 s for answers under way. Unfinished batches go on at the next",
+        "start over the same store."})
 final class Serve implements Callable<Integer> {
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     private boolean help;

@@ -17,6 +17,7 @@ import org.eclipse.jetty.util.thread.ScheduledExecutorScheduler;
 /** What runs while a server is open: who is given whom, and in which order they begin and end. It serves nothing. */
 final class Service {
     private static final int MAX_THREADS = 64;
+    private static final Duration EXIT = Duration.ofSeconds(8);   // for answers under way; Docker kills after 10
     private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
 
     private interface Step {
@@ -31,7 +32,7 @@ final class Service {
     private final Settings settings;
     private final Webhooks webhooks;   // null if nobody is told
     private final Server jetty;
-    private final Thread atExit = new Thread(this::stop, "sheaf-server-exit");
+    private final Thread atExit = new Thread(this::stopAtExit, "sheaf-server-exit");
 
     private Service(Settings settings, Store store) {
         this.settings = settings;
@@ -40,12 +41,15 @@ final class Service {
         var identity = new Identity(store, answering);
         boolean echoes = answering.engine().equals(Settings.ECHO);
         if (echoes) script.models = List.copyOf(answering.models().keySet());
-        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity);
-        this.runner = new Runner(settings, store, engine, script);
+        var metrics = new Metrics();
+        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity, metrics);
+        this.runner = new Runner(settings, store, engine, script, metrics);
         var limits = settings.limits();
-        var files = new FileEndpoints(store, limits, script);
-        this.router = new Router(settings, script, identity, files,
-            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity));
+        var files = new FileEndpoints(store, limits, script, metrics);
+        this.router = new Router(settings, script, identity, metrics, new Router.Endpoints(files,
+            new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity),
+            new PageEndpoints(runner, store, limits.dialect(), script),
+            new Monitoring(store, engine, runner, metrics)));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);
     }
@@ -97,7 +101,7 @@ final class Service {
         try {
             step.take();
         } catch (Exception e) {   // the signature of Jetty's LifeCycle
-            stop();
+            stop(Runner.CLOSING);
             throw unusable(e);
         }
     }
@@ -113,7 +117,7 @@ final class Service {
     private ServerConnector connector() { return (ServerConnector) jetty.getConnectors()[0]; }
 
     void close() {
-        if (claimClose()) stop();
+        if (claimClose()) stop(Runner.CLOSING);
     }
 
     /** Returns whether the caller is the one to close the server, which is closed once. */
@@ -125,13 +129,16 @@ final class Service {
         }
     }
 
-    private synchronized void stop() {
+    /** Stops as the process ends: answers under way would else be asked for, and paid for, once more. */
+    private void stopAtExit() { stop(settings.store() == null ? Runner.CLOSING : EXIT); }
+
+    private synchronized void stop(Duration patience) {
         try {
             jetty.stop();
         } catch (Exception e) {   // the signature of Jetty's LifeCycle
             throw new IllegalStateException("close: the HTTP server does not stop", e);
         } finally {
-            runner.close();
+            runner.close(patience);
             if (webhooks != null) webhooks.close();
             store.close();
         }

@@ -2,6 +2,7 @@ package sheaf.server;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
@@ -10,7 +11,9 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
@@ -57,6 +60,7 @@ final class Store {
     private final AtomicLong ahead = new AtomicLong();   // milliseconds that a test has put the clock forward
     private long silentUntil = System.nanoTime();        // no complaint before that
     private volatile Consumer<ObjectNode> updated = batch -> { };   // hears of each state of a batch
+    private final Map<String, Integer> statuses = new TreeMap<>();  // how many batches have each, guarded by itself
 
     private Store(HeldFolder held) throws IOException {
         this.held = held;
@@ -74,6 +78,8 @@ final class Store {
         deleteUnknownFiles();
         database.execute("DELETE FROM intent WHERE batch IN (SELECT id FROM resource WHERE kind = 'batch'"
             + " AND json_extract(json, '$.created_at') < ?)", now() - MEMORY_SECONDS);
+        database.select("SELECT label, count(*) FROM resource WHERE kind = 'batch' GROUP BY label",
+            row -> statuses.put(row.getString(1), row.getInt(2)));
     }
 
     /** Opens the store in a folder, or returns nothing if another server holds it. */
@@ -179,15 +185,32 @@ final class Store {
             if (key != null)
                 database.execute("INSERT INTO intent VALUES (?, ?, ?)", key, digest, batch.get("id").textValue());
         });
+        count(batch, 1);
+    }
+
+    private void count(ObjectNode batch, int more) {
+        synchronized (statuses) {
+            statuses.merge(batch.get("status").textValue(), more, Integer::sum);
+        }
+    }
+
+    /** Returns how many batches have each status, without a look at them. */
+    Map<String, Integer> statuses() {
+        synchronized (statuses) {
+            return Map.copyOf(statuses);
+        }
     }
 
     void updateBatch(ObjectNode batch, List<ObjectNode> files) {
+        var before = find("batch", batch.get("id").textValue());
         database.atomically(() -> {
             files.forEach(this::insertFile);
             database.execute("UPDATE resource SET label = ?, json = ? WHERE id = ?",
                 batch.get("status").textValue(), batch.toString(), batch.get("id").textValue());
             updated.accept(batch);
         });
+        before.ifPresent(earlier -> count(earlier, -1));
+        count(batch, 1);
     }
 
     Optional<ObjectNode> find(String kind, String id) {
@@ -200,9 +223,24 @@ final class Store {
             + unexpired() + after(after, order) + " LIMIT ?", purpose, limit);
     }
 
-    List<ObjectNode> batches(String after, int limit) {
-        return database.objects("SELECT json FROM resource WHERE kind = 'batch'" + after(after, "desc") + " LIMIT ?",
-            limit);
+    /** Returns batches, the newest first, that have one of these statuses and this text in id, model or metadata. */
+    List<ObjectNode> batches(List<String> statuses, String text, String after, int limit) {
+        return database.objects("SELECT json FROM resource WHERE kind = 'batch' AND instr(?, label || ',') > 0"
+            + " AND instr(lower(id || ' ' || coalesce(json_extract(json, '$.model'), '') || ' '"
+            + " || coalesce(json_extract(json, '$.metadata'), '')), lower(?)) > 0" + after(after, "desc") + " LIMIT ?",
+            String.join(",", statuses) + ",", text, limit);
+    }
+
+    /** Returns whether files and batches can be kept at the moment: a read-only or full disk keeps none. */
+    boolean isUsable() {
+        try {
+            recall("store");
+            var probe = Files.createTempFile(incoming(), "probe", "");
+            Files.delete(Files.write(probe, new byte[1]));
+            return true;
+        } catch (IOException | UncheckedIOException e) {
+            return false;
+        }
     }
 
     List<ObjectNode> unfinishedBatches() {

@@ -8,12 +8,14 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BooleanSupplier;
 import java.util.regex.Pattern;
 import sheaf.server.Attempt.Failure;
@@ -27,6 +29,7 @@ import sheaf.server.Engine.Answer;
  */
 final class Upstream implements Engine {
     private static final Duration GLANCE = Duration.ofSeconds(3);      // at the engine, when the server starts
+    private static final Duration STALE = Duration.ofSeconds(10);      // what was last known of the engine, by then
     private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
     private static final int FEW_TRIES = 3;
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
@@ -40,12 +43,23 @@ final class Upstream implements Engine {
     private final Gate gate;
     private final ResponseReader reader;
     private final TokenLimit tokenLimit = new TokenLimit();
+    private final Metrics metrics;
+    private final AtomicBoolean glancing = new AtomicBoolean();
+    private volatile Contact contact = new Contact("unknown", System.nanoTime() - STALE.toNanos());
     private boolean away;       // as stderr was told last
 
-    Upstream(Settings.Answering settings, Identity identity) {
+    /** Whether the engine was there when somebody last asked it anything, and when that was. */
+    private record Contact(String state, long at) {
+        static Contact now(boolean isThere) {
+            return new Contact(isThere ? "reachable" : "unreachable", System.nanoTime());
+        }
+    }
+
+    Upstream(Settings.Answering settings, Identity identity, Metrics metrics) {
         this.base = settings.engine().replaceFirst("/+$", "");
         this.settings = settings;
         this.identity = identity;
+        this.metrics = metrics;
         this.gate = new Gate(settings.concurrency());
         this.reader = new ResponseReader(settings.key());
     }
@@ -165,6 +179,14 @@ final class Upstream implements Engine {
     }
 
     private Attempt send(HttpRequest request, long millis) throws InterruptedException {
+        long began = System.nanoTime();
+        var attempt = sendOnce(request, millis);
+        contact = Contact.now(attempt.failure() != Failure.DOWN);
+        if (request.method().equals("POST")) metrics.countTry(attempt.outcome(), began);
+        return attempt;
+    }
+
+    private Attempt sendOnce(HttpRequest request, long millis) throws InterruptedException {
         var sent = http.sendAsync(request, answer -> new Attempt.BoundedBody());
         try {
             var answer = sent.get(millis, MILLISECONDS);
@@ -176,6 +198,21 @@ final class Upstream implements Engine {
         } finally {
             sent.cancel(true);
         }
+    }
+
+    @Override public String contact() {
+        var last = contact;
+        if (System.nanoTime() - last.at >= STALE.toNanos() && glancing.compareAndSet(false, true)) glanceAside();
+        return last.state;
+    }
+
+    /** Asks for the engine's models, whatever it says to that, while nobody waits. */
+    private void glanceAside() {
+        var glance = request("/models").timeout(GLANCE).GET().build();
+        http.sendAsync(glance, HttpResponse.BodyHandlers.discarding()).whenComplete((answer, failure) -> {
+            contact = Contact.now(answer != null);
+            glancing.set(false);
+        });
     }
 
     @Override public String state() throws InterruptedException { return base + " " + glance(); }

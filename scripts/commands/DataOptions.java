@@ -72,6 +72,7 @@ final class DataOptions {
         var format = FileFormat.of(file);
         if (format.isEmpty())
             throw new IllegalArgumentException("data: standard input is empty; pipe rows into it, or name a file");
+        System.setProperty("sheaf.stdin", file.toString());    // what messages call standard input
         return file(file.toString(), format);
     }
 

@@ -7,18 +7,22 @@ import static sheaf.Sheaf.*;
 
 import java.io.BufferedOutputStream;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.EnumSet;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe. */
+/** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
         description = "where the answers go: a .csv or .jsonl file; - for JSON Lines on standard output")
@@ -30,6 +34,14 @@ final class OutputOptions {
 
     @Mixin CsvOptions csv;
 
+    @Option(names = "--failed", paramLabel = "FILE.csv",
+        description = "writes the rows without a whole answer, as the data has them: what to give as --data next")
+    String failed;
+
+    @Option(names = "--report", paramLabel = "FILE.json",
+        description = "writes what this run was: prompts, model, digest, requests by outcome, tokens, times")
+    String report;
+
     boolean isGiven() { return out != null; }
 
     boolean isFile() { return isGiven() && !out.equals("-"); }
@@ -37,24 +49,37 @@ final class OutputOptions {
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
         csv.check(out);
-        if (!isFile()) return;
-        var fault = fault(Path.of(out).toAbsolutePath().normalize(), inputs);
-        if (!fault.isEmpty()) throw new IllegalArgumentException("out: " + fault);
+        if (isFile()) check("out", out, inputs, "csv", "jsonl");
+        if (failed != null) check("failed", failed, inputs, "csv");
+        if (report != null) check("report", report, inputs, "json");
+        var files = files().map(file -> file.toAbsolutePath().normalize()).toList();
+        if (files.stream().distinct().count() < files.size())
+            throw new IllegalArgumentException("out: two files of one name; give each its own");
     }
 
-    private String fault(Path file, List<String> inputs) throws IOException {
-        if (!FileFormat.ending(out).matches("csv|jsonl")) return out + " ends in neither .csv nor .jsonl";
-        if (Files.isDirectory(file)) return out + " is a folder; name a file in it";
+    private static void check(String word, String name, List<String> inputs, String... endings) throws IOException {
+        var fault = List.of(endings).contains(FileFormat.ending(name))
+            ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs)
+            : name + (endings.length == 1 ? " does not end in ." + endings[0] : " ends in neither .csv nor .jsonl");
+        if (!fault.isEmpty()) throw new IllegalArgumentException(word + ": " + fault);
+    }
+
+    private static String fault(String name, Path file, List<String> inputs) throws IOException {
+        if (Files.isDirectory(file)) return name + " is a folder; name a file in it";
         if (!Files.isDirectory(file.getParent())) return "no folder " + file.getParent() + "; make it first";
         if (!Files.isWritable(file.getParent())) return "cannot write to " + file.getParent();
         for (var input : inputs)
-            if (isSame(file, Path.of(input))) return out + " is what is read; give another name";
+            if (isSame(file, Path.of(input))) return name + " is what is read; give another name";
         return "";
+    }
+
+    private Stream<Path> files() {
+        return Stream.of(isFile() ? out : null, failed, report).filter(Objects::nonNull).map(Path::of);
     }
 
     /** Refuses another's file; {@code owner} does, of those that it does not know. */
     void checkOwner(Consumer<Path> owner) {
-        if (isFile() && !force) owner.accept(Path.of(out));
+        if (!force) files().forEach(owner);
     }
 
     private static boolean isSame(Path file, Path other) throws IOException {
@@ -62,15 +87,24 @@ final class OutputOptions {
     }
 
     /** Writes all answers, or shows the first on a terminal. */
-    void write(Results results, BooleanSupplier isTerminal) throws IOException {
-        if (isFile()) writeAndSay(results);
+    void write(Results results, boolean saysSo, BooleanSupplier isTerminal) throws IOException {
+        if (isFile()) save(results);
         else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
-        else show(results);
+        else results.show();
+        if (isFile() && saysSo)
+            System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
+        var writing = force ? results.overwriting() : results;
+        if (failed != null) writeFailed(writing);
+        if (report != null) writing.toReport(Path.of(report));
     }
 
-    private void writeAndSay(Results results) {
-        save(results);
-        System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
+    /** The rows as they are, each once, so that the file can be the next one's data; only a header if none failed. */
+    private void writeFailed(Results results) {
+        var columns = new LinkedHashSet<String>();
+        results.stream().limit(1).forEach(first -> columns.addAll(first.row().keySet()));
+        results.failed().forEach(result -> columns.addAll(result.row().keySet()));
+        results.failed().toCsv(failed, EnumSet.of(CsvOption.WIDE, CsvOption.FORMULAS),
+            columns.toArray(String[]::new));
     }
 
     /** Writes all answers to the file. */
@@ -81,22 +115,12 @@ final class OutputOptions {
     }
 
     static String text(Map<Outcome, Long> counts) {
-        return counts.entrySet().stream().map(entry -> entry.getValue() + " " + entry.getKey())
+        return counts.entrySet().stream().map(entry -> number(entry.getValue()) + " " + entry.getKey())
             .collect(Collectors.joining(", "));
     }
 
-    /** The library knows how wide a terminal is unless rows come by a pipe. */
-    private static void show(Results results) {
-        if (System.console() == null && System.getenv("COLUMNS") == null && System.getProperty("COLUMNS") == null)
-            try {
-                var stty = new ProcessBuilder("stty", "size").redirectInput(Path.of("/dev/tty").toFile()).start();
-                var size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
-                System.setProperty("COLUMNS", size.replaceFirst(".* ", ""));
-            } catch (IOException noTerminal) {
-                // then it is as wide as the library thinks
-            }
-        results.show();
-    }
+    /** Returns a number as all that people read has it. */
+    static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
     private static void print(Results results) throws IOException {
         var lines = new BufferedOutputStream(System.out, 1 << 16);

@@ -17,7 +17,8 @@ final class PromptOptions {
     private static final int NAME_LENGTH = 40;
 
     @Option(names = {"-m", "--model"}, paramLabel = "MODEL", split = ",",
-        description = "who answers; several, each answers each prompt; may name a {{column}}")
+        description = "who answers; several, each answers each prompt; may name a {{column}} (default: the only "
+            + "one of a server on this machine)")
     List<String> models = List.of();
 
     @Option(names = {"-s", "--system"}, paramLabel = "TEXT", description = "the system prompt")
@@ -34,8 +35,6 @@ final class PromptOptions {
     List<String> words = List.of();
 
     void check() {
-        if (models.isEmpty())
-            throw new IllegalArgumentException("model: none given; name one by --model, and ./jbang models lists them");
         if (prompts.size() + templates.size() + words.size() == 0)
             throw new IllegalArgumentException(
                 "prompts: none given; write one in quotes, or give --prompt TEXT or --template FILE");
@@ -77,7 +76,8 @@ final class PromptOptions {
     }
 
     private Draft draft() {
-        var draft = batch().model(models.get(0), models.subList(1, models.size()).toArray(String[]::new));
+        var draft = models.isEmpty() ? batch()
+            : batch().model(models.get(0), models.subList(1, models.size()).toArray(String[]::new));
         return system == null ? draft : draft.system(system);
     }
 

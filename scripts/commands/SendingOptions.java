@@ -1,14 +1,16 @@
 //SOURCES NameOption.java
+//SOURCES TimeConverter.java
 
 package sheaf.commands;
 
+import java.time.Duration;
 import java.util.Set;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
 import sheaf.Vocabulary.Outcome;
 
-/** Which requests are sent, how often, and under which name. */
+/** Which requests are sent, how often, under which name, and how long they are waited for. */
 final class SendingOptions {
     @Mixin NameOption name;
 
@@ -20,12 +22,20 @@ final class SendingOptions {
         description = "sends again, and pays for, what has no answer in the provider's files or in files that are gone")
     boolean resendMissing;
 
+    @Option(names = "--wait", paramLabel = "TIME", converter = TimeConverter.class,
+        description = "waits at most so long, such as 10m; the same command comes back (default: until the end)")
+    Duration wait;
+
+    @Option(names = {"-q", "--quiet"}, description = "says nothing on stderr but what is wrong")
+    boolean quiet;
+
     boolean repairs() { return repair != null; }
 
     boolean sendsAgain() { return repairs() || resendMissing; }
 
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
+        if (quiet) draft = draft.quiet();
         if (resendMissing) draft = draft.resendMissing();
         return draft.repair(repairs() ? repair : 0);       // what was paid before counts, whatever is said now
     }

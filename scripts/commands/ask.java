@@ -7,7 +7,8 @@
 //SOURCES RequestOptions.java
 //SOURCES SendingOptions.java
 //SOURCES ProviderOption.java
-//SOURCES Reworded.java
+//SOURCES Typed.java
+//SOURCES TimeConverter.java
 //DEPS info.picocli:picocli:4.7.7
 
 package sheaf.commands;
@@ -15,7 +16,6 @@ package sheaf.commands;
 import static sheaf.Sheaf.*;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Map;
 import java.util.Stack;
@@ -29,8 +29,6 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.UnmatchedArgumentException;
 
 @Command(name = "ask", sortOptions = false, usageHelpWidth = 100,
     customSynopsis = "ask --model MODEL [OPTION]... [PROMPT]...",
@@ -49,8 +47,9 @@ import picocli.CommandLine.UnmatchedArgumentException;
         "Without --out a terminal gets a table of the first 20 rows, and a pipe or a file JSON Lines of all; "
             + "progress goes to stderr. Ctrl-C does not end the batch: the same command comes back to it.",
         "",
-        "Exit codes: 0 if every request has a whole answer; 1 if one has not, or the provider refused or could not be "
-            + "reached; 2 if an option, a prompt, the data or the key is at fault, and nothing was sent."})
+        "Exit codes: 0 if every request has a whole answer; 1 if the provider refused or could not be reached; 2 if an "
+            + "option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
+            + "whole answer; 75 if --wait is over and the batch goes on."})
 class ask implements Callable<Integer> {
     @Mixin PromptOptions prompt;
     @Mixin DataOptions data;
@@ -75,25 +74,9 @@ class ask implements Callable<Integer> {
     public static void main(String... args) { System.exit(run(ask::isTerminal, args)); }
 
     static int run(IntPredicate terminal, String... args) {
-        var stdout = System.out;
-        var stderr = System.err;
-        System.setOut(new Reworded(stdout, Reworded.TABLE));
-        System.setErr(new Reworded(stderr, Reworded.ADVICE));
-        try {
-            var command = new ask(terminal);
-            return new CommandLine(command)
-                .setExpandAtFiles(false)                       // a prompt may begin with @
-                .setParameterExceptionHandler((e, given) -> failed(2, misused(e)))
-                .setExecutionExceptionHandler((e, line, parsed) -> {
-                    if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
-                    boolean isRefused = e instanceof UncheckedIOException || e instanceof BatchException;
-                    return failed(command.isSent || isRefused ? 1 : 2, e.getMessage());
-                })
-                .execute(args);
-        } finally {
-            System.setOut(stdout);
-            System.setErr(stderr);
-        }
+        var command = new ask(terminal);
+        return Typed.run(new CommandLine(command).setExpandAtFiles(false),     // a prompt may begin with @
+            () -> command.isSent, args);
     }
 
     @Override public Integer call() throws IOException {
@@ -110,7 +93,7 @@ class ask implements Callable<Integer> {
         output.checkOwner(draft::checkOutput);
         var batch = draft.submit();
         isSent = true;
-        return write(batch.results());
+        return write(sending.wait == null ? batch.results() : batch.results(sending.wait));
     }
 
     private void checkPrompts() {
@@ -142,14 +125,14 @@ class ask implements Callable<Integer> {
     }
 
     private int write(Results results) throws IOException {
-        output.write(results, () -> terminal.test(1));
+        output.write(results, !sending.quiet, () -> terminal.test(1));
         var failed = results.failed();
-        if (failed.size() == 0) return 0;
-        System.err.println("ask: " + failed.size() + " of " + results.size() + " requests "
-            + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
-            + "); result.error says why"
-            + sending.advice(failed.counts().keySet()));
-        return 1;
+        if (failed.size() > 0 && !sending.quiet)
+            System.err.println("ask: " + OutputOptions.number(failed.size()) + " of "
+                + OutputOptions.number(results.size()) + " requests "
+                + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
+                + "); result.error says why" + sending.advice(failed.counts().keySet()));
+        return results.exitCode().number();
     }
 
     /** Java itself knows only whether all streams are a terminal, and rows may come by a pipe. */
@@ -162,18 +145,6 @@ class ask implements Callable<Integer> {
             Thread.currentThread().interrupt();
             return false;
         }
-    }
-
-    private static String misused(ParameterException e) {
-        var near = e instanceof UnmatchedArgumentException unmatched ? unmatched.getSuggestions() : List.<String>of();
-        var fault = e.getMessage().replaceFirst("is not an? (int|long|double)$", "is no number");
-        return "ask: " + fault + (near.isEmpty() ? "; try 'ask --help'"
-            : "; did you mean " + String.join(" or ", near) + "?");
-    }
-
-    private static int failed(int status, String sentence) {
-        System.err.println(sentence);
-        return status;
     }
 
     /** A number after --preview is its own; anything else is the next argument. */

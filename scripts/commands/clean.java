@@ -2,6 +2,8 @@
 //DESCRIPTION List old batches kept here and leftover files at the provider; --delete removes them
 //SOURCES ../../lib/Sheaf.java
 //SOURCES ProviderOption.java
+//SOURCES Typed.java
+//SOURCES TimeConverter.java
 //DEPS info.picocli:picocli:4.7.7
 
 package sheaf.commands;
@@ -11,10 +13,12 @@ import static sheaf.Sheaf.*;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.ListResourceBundle;
+import java.util.Locale;
 import java.util.Map;
 import java.util.ResourceBundle;
 import java.util.concurrent.Callable;
@@ -26,7 +30,6 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.TypeConversionException;
 
 @Command(name = "clean", sortOptions = false, usageHelpWidth = 100, customSynopsis = "clean [OPTION]...",
     description = {"Lists what is left of old batches, and with --delete deletes it.", "",
@@ -56,8 +59,8 @@ class clean implements Callable<Integer> {
     @Option(names = "--delete", description = "deletes what is listed without it, and says so of each")
     boolean delete;
 
-    @Option(names = "--older", paramLabel = "TIME",
-        description = "only what is older, in days or hours such as 7d or 12h (default: 30d for runs, 1d for files)")
+    @Option(names = "--older", paramLabel = "TIME", converter = TimeConverter.class,
+        description = "only what is older, such as 7d or 12h (default: 30d for runs, 1d for files)")
     Duration older;
 
     @Option(names = "--runs", description = "only batches kept here; asks no provider")
@@ -73,14 +76,7 @@ class clean implements Callable<Integer> {
     public static void main(String... args) { System.exit(run(args)); }
 
     static int run(String... args) {
-        return new CommandLine(new clean()).setResourceBundle(WORDS)
-            .registerConverter(Duration.class, clean::time)
-            .setParameterExceptionHandler((e, given) -> failed(2, "clean: " + e.getMessage() + "; try 'clean --help'"))
-            .setExecutionExceptionHandler((e, command, parsed) -> {
-                if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
-                return failed(1, e.getMessage());
-            })
-            .execute(args);
+        return Typed.run(new CommandLine(new clean()).setResourceBundle(WORDS), () -> false, args);
     }
 
     @Override public Integer call() {
@@ -90,7 +86,7 @@ class clean implements Callable<Integer> {
         var left = new ArrayList<Map<String, Object>>();
         if (runs || !files) batches.addAll(list("Batches kept here that are over, submitted more than "
             + text(runsAge) + " ago", old(runsAge)));
-        var asked = files || !runs ? asked() : null;
+        var asked = files ? provider.chosen() : runs ? null : provider.askable("files").orElse(null);
         if (asked != null) left.addAll(list("Files at " + asked.label() + " that no one needs any more, over "
             + text(filesAge) + " old", asked.leftovers(filesAge)));
         return delete ? delete(batches, left, asked) : explain(batches, left);
@@ -116,23 +112,9 @@ class clean implements Callable<Integer> {
             + "; run the script again, or cancel the batch";
     }
 
-    /** Returns whom to ask for files; null, with a reason, where none was named and there is no key. */
-    private Provider asked() {
-        if (provider.isGiven() || files) return provider.chosen();
-        try {
-            var chosen = Provider.chosen();
-            if (chosen.hasKey()) return chosen;
-            System.err.println("files: asked no provider: " + chosen.keyVariable()
-                + " is not set; set it, or name another provider by --provider");
-        } catch (IllegalStateException noneOrTwo) {
-            System.err.println("files: asked no provider: " + noneOrTwo.getMessage().replaceFirst("^provider: ", ""));
-        }
-        return null;
-    }
-
     private int explain(List<Batch> batches, List<Map<String, Object>> left) {
         if (batches.isEmpty() && left.isEmpty()) return 0;
-        System.out.println("To delete " + count(batches.size(), left.size()) + ": ./jbang clean "
+        System.out.println("To delete " + count(batches.size(), left.size()) + ": " + Typed.launcher() + " clean "
             + spec.commandLine().getParseResult().originalArgs().stream().map(arg -> arg + " ")
                 .collect(Collectors.joining()) + "--delete");
         warn(batches.size());
@@ -189,21 +171,12 @@ class clean implements Callable<Integer> {
     }
 
     private static String text(Duration age) {
-        boolean isDays = age.toHours() % 24 == 0;
-        long number = isDays ? age.toDays() : age.toHours();
-        var unit = isDays ? "day" : "hour";
-        return number + " " + (number == 1 ? unit : unit + "s");
-    }
-
-    private static Duration time(String text) {
-        if (!text.matches("[0-9]{1,5}[dh]"))
-            throw new TypeConversionException("'" + text + "' is no time in days or hours, such as 7d or 12h");
-        long number = Long.parseLong(text.substring(0, text.length() - 1));
-        return text.endsWith("d") ? Duration.ofDays(number) : Duration.ofHours(number);
-    }
-
-    private static int failed(int status, String sentence) {
-        System.err.println(sentence);
-        return status;
+        for (var unit : List.of(ChronoUnit.DAYS, ChronoUnit.HOURS, ChronoUnit.MINUTES)) {
+            long number = age.dividedBy(unit.getDuration());
+            var name = unit.name().toLowerCase(Locale.ROOT);
+            if (age.equals(unit.getDuration().multipliedBy(number)))
+                return number + " " + (number == 1 ? name.replaceFirst("s$", "") : name);
+        }
+        return age.toSeconds() + " seconds";
     }
 }

@@ -20,6 +20,7 @@ import jdk.jshell.JShellException;
 import jdk.jshell.Snippet;
 import jdk.jshell.VarSnippet;
 import jdk.jshell.execution.LocalExecutionControlProvider;
+import sheaf.Arguments;
 
 /** Public, because the code that it runs hands it the value. */
 public class eval {
@@ -40,7 +41,9 @@ public class eval {
             return args.length == 0 ? 2 : 0;
         }
         try (var shell = shell()) {
-            return run(shell, args);
+            return run(shell, Arguments.whole(args));
+        } catch (IllegalArgumentException spoiled) {
+            return failed(2, spoiled.getMessage());
         }
     }
 

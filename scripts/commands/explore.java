@@ -54,9 +54,20 @@ class explore {
 
         """;
 
+    private static final String USAGE = """
+        Usage: explore [--local]
+        Opens JShell with everything imported, rows to try and somebody who answers: the provider whose key is set, else
+        an echo. With --local a small model on this machine answers.
+        """;
+
     public static void main(String... args) throws IOException {
+        if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
+            System.out.print(USAGE);
+            return;
+        }
         if (args.length > 1 || args.length == 1 && !args[0].equals("--local")) {
-            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing");
+            System.err.println("explore: takes --local, to be answered by a small model on this machine, or nothing; "
+                + "try 'explore --help'");
             System.exit(2);
         }
         try {
@@ -108,6 +119,7 @@ class explore {
                 "--startup", "DEFAULT", "--startup", start.toString(), "-R-XX:TieredStopAtLevel=1",
                 "-R--enable-native-access=ALL-UNNAMED"));
             if (!baseUrl.isEmpty()) options.add("-R-DOPENAI_BASE_URL=" + baseUrl);
+            if (System.console() != null) options.add("-R-Dsheaf.terminal=/dev/tty");       // its output comes by us
             return JavaShellToolBuilder.builder().persistence(look())
                 .out(new PrintStream(new OursBrief(System.out), true, UTF_8), System.out, System.out)
                 .start(options.toArray(String[]::new));
@@ -131,11 +143,18 @@ class explore {
         return kept;
     }
 
-    /** What JShell says, without the stack trace of an error that is one of Sheaf's sentences. */
+    /**
+     * What JShell says, without the stack trace of an error that is one of Sheaf's sentences, and without the name of
+     * a value that Ctrl-C kept from being; a table begins below its name.
+     */
     private static final class OursBrief extends FilterOutputStream {
         private static final Pattern OURS = Pattern.compile("\\|  Exception (java|sheaf)\\S+: [a-zA-Z]+: .*\\R?");
         private static final Pattern TRACE = Pattern.compile("\\|        (at |\\.\\.\\.).*\\R?|\\|  Caused by: .*\\R?");
+        private static final Pattern NAMED = Pattern.compile("\\S+ ==> *\\S.*\\R");
+        private static final Pattern NOTHING = Pattern.compile("\\S+ ==> *\\R");
+        private static final Pattern RULE = Pattern.compile("-{2,}( {2}-{2,})*\\R");
         private final ByteArrayOutputStream line = new ByteArrayOutputStream();
+        private final StringBuilder value = new StringBuilder();       // as far as it is known to be no table
         private boolean ours;                              // the error that was last said
 
         OursBrief(OutputStream out) { super(out); }
@@ -152,6 +171,7 @@ class explore {
         /** What begins with a bar comes in pieces, and ends its line. */
         @Override public void flush() throws IOException {
             if (!text().startsWith("|")) pass();
+            sayValue();
             out.flush();
         }
 
@@ -159,8 +179,22 @@ class explore {
             var text = text();
             var isTrace = TRACE.matcher(text).matches();
             if (!text.isBlank() && !isTrace) ours = OURS.matcher(text).matches();
-            if (!isTrace || !ours) line.writeTo(out);
+            if (NAMED.matcher(text).matches() || !value.isEmpty()) take(text);
+            else if ((!isTrace || !ours) && !NOTHING.matcher(text).matches()) line.writeTo(out);
             line.reset();
+        }
+
+        private void take(String text) throws IOException {
+            boolean isTable = RULE.matcher(text).matches();
+            int space = value.indexOf(" ==> ") + " ==>".length();
+            if (isTable) value.setCharAt(space, '\n');
+            value.append(text);
+            if (isTable) sayValue();
+        }
+
+        private void sayValue() throws IOException {
+            out.write(value.toString().getBytes(UTF_8));
+            value.setLength(0);
         }
 
         private String text() { return line.toString(UTF_8); }

@@ -4,6 +4,7 @@
 //SOURCES NameOption.java
 //SOURCES OutputOptions.java
 //SOURCES ProviderOption.java
+//SOURCES Typed.java
 //DEPS info.picocli:picocli:4.7.7
 
 package sheaf.commands;
@@ -12,6 +13,7 @@ import static sheaf.Sheaf.*;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -33,7 +35,7 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.UnmatchedArgumentException;
+import sheaf.Sheaf;
 
 /** The steps of the guide, one command each; an alias of the catalog gives the first argument. */
 @Command(name = "steps", sortOptions = false, usageHelpWidth = 100,
@@ -48,7 +50,7 @@ class steps implements Runnable {
                     + "SHEAF_PROVIDER, OPENAI_BASE_URL or the only key that is set)"},
                 {"name", "what it is kept and found under (default: the file's)"},
                 {"out", "writes them all to a file instead: .csv or .jsonl"},
-                {"force", "writes over the file, whoever wrote it"}};
+                {"force", "writes over files, whoever wrote them"}};
         }
     };
     private static final DateTimeFormatter MINUTE =
@@ -65,11 +67,7 @@ class steps implements Runnable {
     public static void main(String... args) { System.exit(run(args)); }
 
     static int run(String... args) {
-        return new CommandLine(new steps())
-            .setResourceBundle(WORDS)
-            .setParameterExceptionHandler((e, given) -> misused(e))
-            .setExecutionExceptionHandler((e, command, parsed) -> explain(command.getCommandName(), e))
-            .execute(args);
+        return Typed.run(new CommandLine(new steps()).setResourceBundle(WORDS), () -> false, args);
     }
 
     @Override public void run() {
@@ -89,14 +87,14 @@ class steps implements Runnable {
         var batch = draft(file, name, window).upload();
         var ids = batch.parts().stream().map(Part::inputFileId).toList();
         ids.forEach(System.out::println);
-        System.err.println("to go on: ./jbang submit " + ids.get(0) + again());
+        System.err.println("to go on: " + Typed.launcher() + " submit " + ids.get(0) + again());
     }
 
     @Command(name = "submit", sortOptions = false, usageHelpWidth = 100, customSynopsis = "submit FILE|ID [OPTION]...",
         description = {"Creates a batch of a JSON Lines file of requests, or of one that was uploaded.",
             "The batch's id goes to stdout, one line whatever its parts: id=$(./jbang submit requests.jsonl).",
             "What was submitted before is not sent again: its id is printed."})
-    void submit(
+    int submit(
         @Parameters(paramLabel = "FILE|ID", description = "a JSON Lines file of requests, or what upload printed")
         String fileOrId,
         @Mixin NameOption name,
@@ -107,8 +105,10 @@ class steps implements Runnable {
         var batch = isFile ? draft(fileOrId, name, window).submit() : uploaded(fileOrId, name, window).submit();
         System.out.println(batch.id());
         if (wait) batch.await();
-        System.err.println("to go on: ./jbang " + (wait ? "" : "status " + batch.id() + again() + ", or ./jbang ")
-            + "results " + batch.id() + again());
+        System.err.println("to go on: " + Typed.launcher() + (wait ? "" : " status " + batch.id() + again() + ", or "
+            + Typed.launcher())
+            + " results " + batch.id() + again());
+        return wait ? batch.exitCode().number() : 0;
     }
 
     private Draft draft(String file, NameOption name, String window) {
@@ -118,7 +118,7 @@ class steps implements Runnable {
 
     private Batch uploaded(String id, NameOption name, String window) {
         var uploaded = find(id, provider -> "submit: there is no file " + id + " here, and no upload of this id is "
-            + "known here; give the file itself: ./jbang submit requests.jsonl");
+            + "known here; give the file itself: " + Typed.launcher() + " submit requests.jsonl");
         if (!name.isGiven() && window == null) return uploaded;
         throw new IllegalArgumentException("submit: " + (name.isGiven() ? "--name" : "--window") + " was settled when "
             + id + " was uploaded; for another one give the file itself");
@@ -183,32 +183,19 @@ class steps implements Runnable {
 
     @Command(name = "results", sortOptions = false, usageHelpWidth = 100, customSynopsis = "results ID [OPTION]...",
         description = {"Waits until a batch has ended, fetches its answers and prints the first as a table.", ""})
-    void results(
+    int results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
-        @Mixin OutputOptions output) {
-        output.csv.check(output.out);
-        if (output.isGiven()) check(output.out);
+        @Option(names = "--resend-missing", description = "sends again, and pays for, what has no answer in the "
+            + "provider's files or in files that are gone") boolean resendMissing,
+        @Mixin OutputOptions output) throws IOException {
+        output.check(List.of());                               // before a wait of hours
         var batch = batchOf("results", id);
         output.checkOwner(batch::checkOutput);
         var results = batch.results();
-        if (!output.isGiven()) {
-            results.show();
-            return;
-        }
-        output.save(results);
-        System.err.println("results: " + results.size() + " written to " + output.out + " " + results.counts());
-    }
-
-    /** What can be known before a wait of hours is said before it. */
-    private static void check(String out) {
-        var fault = fault(out, path("results", out));
-        if (!fault.isEmpty()) throw new IllegalArgumentException("results: " + out + " " + fault);
-    }
-
-    private static String fault(String out, Path file) {
-        if (!out.matches("(?s).*[.](csv|jsonl)")) return "ends in neither .csv nor .jsonl";
-        if (Files.isDirectory(file)) return "is a folder";
-        return Files.notExists(file.toAbsolutePath().getParent()) ? "is in no folder that there is" : "";
+        var missing = results.only(Outcome.MISSING);
+        if (resendMissing && missing.size() > 0) results = results.merge(missing.retry().submit().results());
+        output.write(results, true, () -> true);
+        return results.exitCode().number();
     }
 
     @Command(name = "batches", sortOptions = false, usageHelpWidth = 100, customSynopsis = "batches [N] [OPTION]...",
@@ -216,7 +203,7 @@ class steps implements Runnable {
     void batches(
         @Parameters(paramLabel = "N", arity = "0..1", defaultValue = "20",
             description = "at most so many (default: ${DEFAULT-VALUE})") int limit) {
-        provider.chosen().batches(limit).show();
+        provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(Sheaf::kept).show();
     }
 
     @Command(name = "models", sortOptions = false, usageHelpWidth = 100, customSynopsis = "models [OPTION]...",
@@ -234,15 +221,15 @@ class steps implements Runnable {
         var batch = batchOf("cancel", id).cancel();
         var status = batch.status();
         if (status.isTerminal() && !status.equals(Status.CANCELLED))
-            throw new IllegalStateException("cancel: " + batch.id() + " is " + status + " already; ./jbang results "
-                + batch.id() + again() + " fetches what there is");
+            throw new IllegalStateException("cancel: " + batch.id() + " is " + status + " already; " + Typed.launcher()
+                + " results " + batch.id() + again() + " fetches what there is");
         System.out.println(batch.id() + " " + status);
     }
 
     private Batch batchOf(String step, String id) {
         return find(id, provider -> step + ": no batch " + id + " at " + provider + elsewhere(id)
             + (id.matches("file-.*") ? "; that is the id of a file" : "")
-            + "; ./jbang batches" + again() + " lists what there is");
+            + "; " + Typed.launcher() + " batches" + again() + " lists what there is");
     }
 
     private Batch find(String id, Function<String, String> unknown) {
@@ -272,24 +259,5 @@ class steps implements Runnable {
     private String again() {
         var given = spec.commandLine().getParseResult().subcommand().matchedOption("--provider");
         return given == null ? "" : " --provider " + given.originalStringValues().get(0);
-    }
-
-    private static int misused(ParameterException e) {
-        var name = e.getCommandLine().getCommandName();
-        var meant = e instanceof UnmatchedArgumentException unmatched ? unmatched.getSuggestions() : List.<String>of();
-        System.err.println(name + ": " + e.getMessage() + (meant.isEmpty() ? "" : "; did you mean "
-            + String.join(" or ", meant) + "?") + "; try '" + name + " --help'");
-        return 2;
-    }
-
-    /** The library's sentence begins with its own word for the step; here it is the one that was typed. */
-    private static int explain(String command, Exception e) throws Exception {
-        if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
-        System.err.println(e.getMessage()
-            .replaceFirst("^(await|parts|requests|submit|checkOutput|toCsv|toJsonl): ", command + ": ")
-            .replaceFirst("move it or give another name$", "give another name, or --force")
-            .replaceFirst("^completionWindow: ", command + ": --window ")
-            .replaceFirst("(: (\\S+) was not submitted yet; )submit\\(\\)", "$1./jbang submit $2"));
-        return 1;
     }
 }

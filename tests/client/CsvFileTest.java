@@ -155,8 +155,8 @@ class CsvFileTest {
         assertSays("prompts: row 1 has no value for {{text}} (template line 1); it has: id, text<U+00A0>; if line 1 of "
             + "nbsphead.csv is a row, give header(...)",
             () -> batch().model("m").prompts("{{text}}", given("nbsphead.csv")).preview(1));
-        assertSays("prompts: \"explain\" names no column of nbsphead.csv (id, text<U+00A0>); did you mean "
-            + "template(\"explain\")?", () -> batch().model("m").prompts("explain", given("nbsphead.csv")).preview(1));
+        assertSays("prompts: \"explain\" names no column of nbsphead.csv (id, text<U+00A0>); name a "
+            + "column like {{id}}", () -> batch().model("m").prompts("explain", given("nbsphead.csv")).preview(1));
         assertEquals("Data[nbsphead.csv: id, text<U+00A0>]", given("nbsphead.csv").toString());
         assertSays("csv: FILE line 2: 1 field where the header has 2 (id, text<U+00A0>); a comma is missing",
             csv(write("a.csv", "id,text\u00a0\n1\n")));

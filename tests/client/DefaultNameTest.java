@@ -85,8 +85,8 @@ class DefaultNameTest {
         "jdk.jshell.execution.RemoteExecutionControl 4711", "org.junit.platform.launcher.core.LauncherFactory",
         "com.sun.tools.javac.launcher.Main Films.java", "no.Such", "no-such.jar x", "module/no.Such"})
     void aCommandOfSheafOrAShellIsNoScript(String command) {
-        assertEquals(Optional.empty(), Environment.script(command, "lib.jar:other.jar"));
-        assertEquals(Optional.empty(), Environment.script(command, "no-such.jar"));
+        assertEquals(Optional.empty(), Script.name(command, "lib.jar:other.jar"));
+        assertEquals(Optional.empty(), Script.name(command, "no-such.jar"));
     }
 
     @Test void aJarWithoutAScriptIsNone() throws IOException {
@@ -97,7 +97,7 @@ class DefaultNameTest {
             var jar = dir.resolve("a film" + main + ".jar");
             new JarOutputStream(Files.newOutputStream(jar), manifest).close();
 
-            assertEquals(Optional.empty(), Environment.script(jar + " x y", jar.toString()));
+            assertEquals(Optional.empty(), Script.name(jar + " x y", jar.toString()));
         }
     }
 

@@ -200,11 +200,15 @@ class DraftTest {
     @Test void badInputIsOneSentence() {
         var m = batch().model("m");
         assertSays("submit: no prompts; call prompts(text, data) first", m::submit);
-        assertSays("submit: no model; call model(\"...\"), and models() lists them", () -> batch().prompts("a")
+        assertSays("model: none given; name one by model(...), and models() lists them", () -> batch().prompts("a")
             .submit());
         assertSays("prompts: rows has no rows; a batch needs at least one", () -> m.prompts("{{a}}", rows(List.of()))
             .preview(1));
-        assertSays("prompts: \"explain\" names no column of rows (question); did you mean template(\"explain\")?",
+        assertSays("prompts: row 1 has no value for {{Titel}} (template line 1); it has: title; did you mean "
+            + "{{title}}?", () -> m.prompts("{{Titel}}", rows(Map.of("title", "?"))).preview(1));
+        assertSays("prompts: \"topic\" names no column of rows (question); did you mean template(\"topic\")?",
+            () -> m.prompts("topic", rows(Map.of("question", "?"))).preview(1));
+        assertSays("prompts: \"explain\" names no column of rows (question); name a column like {{question}}",
             () -> m.prompts("explain", rows(Map.of("question", "?"))).preview(1));
         assertSays("prompts: \"Explain it.\" names no column of rows (question); name a column like {{question}}",
             () -> m.prompts("Explain it.", rows(Map.of("question", "?"))).preview(1));

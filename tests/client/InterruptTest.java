@@ -1,16 +1,19 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import jdk.jshell.JShell;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -81,6 +84,27 @@ class InterruptTest {
         assertEquals(1, client.ids("/batches").size());
         assertTrue(Files.readString(stderr()).contains("interrupted; run again to go on, and nothing is sent twice\n"),
             Files.readString(stderr()));
+    }
+
+    /** There it ends no process: the shell stops what runs in another. */
+    @Test void inJShellOneLineSaysHowToGoOnAndNothingIsThrown() throws Exception {
+        try (var shell = JShell.builder().err(new PrintStream(stderr().toFile()))
+            .remoteVMOptions("-DSHEAF_HOME=" + dir.resolve("home"), "-XX:TieredStopAtLevel=1").build()) {
+            shell.addToClasspath(System.getProperty("java.class.path"));
+            var stopping = new Thread(() -> {
+                awaitLine(" 0/2");
+                shell.stop();
+            });
+            stopping.start();
+
+            var events = shell.eval("sheaf.Sheaf.batch().provider(\"" + server.baseUrl() + "\").model(\"echo\")"
+                + ".prompts(\"{{value}}\", sheaf.Sheaf.rows(\"a\", \"b\")).submit().await();");
+
+            stopping.join();
+            assertEquals("interrupted; run again to go on", lastLine());
+            assertNull(events.get(0).exception());
+            assertEquals(1, client.ids("/batches").size());
+        }
     }
 
     private Process start(String baseUrl) throws Exception {

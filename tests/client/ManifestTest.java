@@ -25,8 +25,8 @@ import sheaf.support.RawClient;
 class ManifestTest {
     private static final Manifest WHOLE = new Manifest(Manifest.VERSION, "tickets", "d".repeat(64),
         new Manifest.Address("groq", "https://example.com/v1", "GROQ_API_KEY", 2, 300, 4L, 500L, true, "max_tokens",
-            "/files/upload", "batch-api", "5f0c", "echo"),
-        "/v1/chat/completions", "24h", Map.of("who", "me"),
+            "/files/upload", "batch-api", "2024-10-21", "5f0c", "echo"),
+        "/v1/chat/completions", "24h", 7_200L, Map.of("who", "me"),
         RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
         List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"));
@@ -43,12 +43,13 @@ class ManifestTest {
     }
 
     @Test void theNamesOnTheDiskAreTheseAndStay() throws IOException {
-        assertEquals(Set.of("version", "name", "digest", "provider", "endpoint", "completion_window", "metadata",
+        assertEquals(Set.of("version", "name", "digest", "provider", "endpoint", "completion_window",
+            "output_expires_after", "metadata",
             "settings", "requests", "rows", "cut", "tokens", "reused", "sent", "rows_file", "own_ids", "again",
             "adopted", "again_of", "templates", "models_per_row", "models", "custom_id", "prompt_columns",
             "row_columns"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",
-            "mixed_models", "max_tokens_field", "upload_path", "purpose", "store", "engine"),
+            "mixed_models", "max_tokens_field", "upload_path", "purpose", "api_version", "store", "engine"),
             RawClient.names(tree(written(WHOLE)).path("provider")));
     }
 
@@ -78,7 +79,8 @@ class ManifestTest {
 
     @Test void mannersThatAreNotThereAreOpenAis() throws IOException {
         assertEquals(new Dialect(false, null), read(LEAST).provider().dialect());
-        assertEquals(new Dialect(true, "max_tokens", "/files/upload", "batch-api"), WHOLE.provider().dialect());
+        assertEquals(new Dialect(true, "max_tokens", "/files/upload", "batch-api", "2024-10-21"),
+            WHOLE.provider().dialect());
     }
 
     @Test void theDigestsOfWhatWasFirstSentAndIsSentNowFallBackOnItsOwn() throws IOException {
@@ -88,9 +90,10 @@ class ManifestTest {
 
     @Test void anAddressIsThatOfItsConnection() {
         var limits = new Limits(2, 300, 4, 500);
-        var dialect = new Dialect(true, "max_tokens", "/files/upload", "batch-api");
+        var dialect = new Dialect(true, "max_tokens", "/files/upload", "batch-api", "2024-10-21");
 
-        var connection = new Connection("groq", "groq", "https://example.com/v1", "GROQ_API_KEY", limits, dialect);
+        var connection = new Connection("groq", "groq", "https://example.com/v1", "GROQ_API_KEY", limits, dialect,
+            Map.of());
         connection.hold(new Identity("5f0c", "echo"));
 
         assertEquals(WHOLE.provider(), Manifest.Address.of(connection));

@@ -2,6 +2,7 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.csv;
 import static sheaf.Sheaf.rows;
@@ -17,6 +18,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.Sheaf.Draft;
+import sheaf.server.BatchServer;
+import sheaf.support.Printed;
 
 /** What whoever runs a script may change by its command line. */
 class OptionsTest {
@@ -65,21 +68,71 @@ class OptionsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "--modle x | options: \"--modle\" is no option; there are: --provider P, --model M[,M2], --system S, "
-            + "--template T[,T2], --data FILE, --separator C, --charset NAME, --header NAME[,NAME2], --limit N, "
-            + "--name N, --max-tokens N, --temperature X, --with FIELD=VALUE",
+        "--modle x | options: \"--modle\" is no option; there are: --help, --preview, --provider, --model, --system, "
+            + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
+            + "--with, --repair, --resend-missing, --out, --force, --quiet",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
         "--separator ; | options: --separator needs rows of a CSV file; these are rows",
         "--limit many | options: --limit many is no whole number",
         "--temperature hot | options: --temperature hot is no number",
+        "--repair twice | options: --repair twice is no whole number",
+        "--out answers.txt | options: --out answers.txt ends in neither .csv nor .jsonl",
         "--with top_p | options: --with top_p is no FIELD=VALUE",
         "--data rows.xml | options: --data rows.xml ends in none of .csv, .jsonl and .json"})
     void aMistakeIsASentence(String args, String sentence) {
         var fault = assertThrows(IllegalArgumentException.class, () -> script.options(args.split(" ")));
 
         assertEquals(sentence, fault.getMessage());
+    }
+
+    @Test void helpNamesEachOptionAndEndsTheScript() {
+        var help = assertThrows(Script.End.class, () -> script.options("--model", "x", "--help")).getMessage();
+
+        for (var option : Options.values())
+            assertTrue(help.contains("\n  " + option.word()), option.word());
+        assertEquals(List.of(), help.lines().filter(line -> line.length() > 120).toList());
+        assertEquals(help, assertThrows(Script.End.class, () -> script.options("-h")).getMessage());
+    }
+
+    @Test void aPreviewIsShownWhereItWouldBeSent() {
+        for (var options : List.of(List.of("--preview", "1"), List.of("--preview=1"))) {
+            var draft = script.options(options.toArray(String[]::new));
+            var out = Printed.stdout(() -> assertThrows(Script.End.class, draft::submit));
+            assertEquals(script.preview(1).lines().get(0) + "\n", out);
+        }
+        var three = script.options("--preview", "--model", "n");
+        assertEquals(2, Printed.stdout(() -> assertThrows(Script.End.class, () -> three.toJsonl("no-such/x.jsonl")))
+            .lines().count());
+    }
+
+    @Test void aPreviewOfAFaultyRowIsItsFault() {
+        var draft = batch().model("m").prompts("{{text}}", rows(Map.of("text", "a"), Map.of("other", "b")))
+            .options("--preview", "1");
+
+        Printed.stdout(() -> assertEquals("prompts: row 2 has no value for {{text}} (template line 1); it has: other",
+            assertThrows(IllegalArgumentException.class, draft::submit).getMessage()));
+    }
+
+    @Test void answersAreWrittenToAFileTooAndOthersFilesOnlyByForce() throws IOException {
+        var out = dir.resolve("answers.csv");
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).model("echo").prompts("{{text}}", rows(Map.of("text", "a")));
+
+            var said = Printed.stderr(() -> draft.options("--out", out.toString()).submit().results());
+
+            assertTrue(said.endsWith("\nwrote " + out + " (1 succeeded; 1 tokens in, 1 out)\n"), said);
+            assertEquals("a,request-1,prompt-1,echo,echo,succeeded,a,", Files.readAllLines(out).get(1));
+            Files.writeString(out, "another's");
+            var refused = assertThrows(IllegalStateException.class, () -> draft.options("--out", out.toString())
+                .quiet().submit());
+            assertEquals("checkOutput: " + out + " was changed since it was written; move it or give another name",
+                refused.getMessage());
+            assertEquals("", Printed.stderr(() -> draft.options("--out", out.toString(), "--force", "--quiet").submit()
+                .results()));
+            assertEquals(2, Files.readAllLines(out).size());
+        }
     }
 
     @Test void dataNeedsPromptsThatNameIts() {

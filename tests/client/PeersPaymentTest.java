@@ -71,7 +71,7 @@ class PeersPaymentTest {
 
         var results = ask("a").maxTokens(5).submit().results();
 
-        assertEquals("retry: none of 1 failed requests may succeed next time ({truncated=1}); only(outcome).retry() "
+        assertEquals("retry: none of 1 failed requests may succeed next time (1 truncated); only(outcome).retry() "
             + "sends those all the same", assertThrows(IllegalStateException.class, results::retry).getMessage());
         assertEquals("half", results.iterator().next().rawText());
         assertEquals(1, sent("POST /v1/batches"));

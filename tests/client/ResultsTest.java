@@ -238,7 +238,7 @@ class ResultsTest {
         server.answer(body -> BatchServer.Reply.text("").refusal("no"));
         var first = ask("a").submit().results();
 
-        assertEquals("retry: none of 1 failed requests may succeed next time ({refused=1}); only(outcome).retry() "
+        assertEquals("retry: none of 1 failed requests may succeed next time (1 refused); only(outcome).retry() "
             + "sends "
             + "those all the same",
             assertThrows(IllegalStateException.class, first::retry).getMessage());
@@ -447,7 +447,7 @@ class ResultsTest {
     }
 
     @Test void theTextOfResultsIsOneLine() {
-        assertEquals("Results[rows {succeeded=2}]", ask("a", "b").submit().results().toString());
+        assertEquals("Results[rows 2 succeeded]", ask("a", "b").submit().results().toString());
     }
 
     private static String shown(Results results) { return Printed.stdout(results::show); }

@@ -100,7 +100,7 @@ class StrangersTest {
 
     private static Connection tls() {
         return new Connection("mine", "https://mine/v1", "https://mine/v1", "K", new Limits(1, 1),
-            Provider.OPENAI.dialect());
+            Provider.OPENAI.dialect(), Map.of());
     }
 
     private static HttpResponse told() {

@@ -80,7 +80,7 @@ class ToStringTest {
                 batch.status(), batch.parts().get(0), provider.limits(), provider.dialect()))
                 assertFalse(value.toString().matches("(?s).*(secret|\n|@[0-9a-f]{5}).*"), value.toString());
             assertTrue(batch.toString().matches("Batch\\[batch_\\w+ completed 2/2]"), batch.toString());
-            assertEquals("Results[rows {succeeded=2}]", results.toString());
+            assertEquals("Results[rows 2 succeeded]", results.toString());
             assertEquals("Result[request-1 succeeded a b]", result.toString());
             assertEquals("3 tokens in, 3 out", results.usage().toString());
             assertEquals("2/2", batch.requestCounts().toString());

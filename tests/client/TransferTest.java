@@ -75,7 +75,7 @@ class TransferTest {
 
         var fault = assertThrows(UncheckedIOException.class, this::texts);
 
-        assertTrue(fault.getMessage().matches("results: 1500000 of " + provider.content.length
+        assertTrue(fault.getMessage().matches("results: 1,500,000 of " + Messages.number(provider.content.length)
             + " bytes of out came, and then no more \\(.+\\);"
             + " nothing is lost, run again and the rest is fetched"), fault.getMessage());
         assertEquals(5, provider.ranges.size());
@@ -189,7 +189,8 @@ class TransferTest {
 
         var fault = assertThrows(UncheckedIOException.class, this::texts);
 
-        assertEquals("results: only " + came + " of " + provider.content.length + " bytes of out came;"
+        assertEquals("results: only " + Messages.number(came) + " of " + Messages.number(provider.content.length)
+            + " bytes of out came;"
             + " nothing is lost, run again and it is fetched anew", fault.getMessage());
         assertEquals(List.of("part-1.jsonl"), names("part-1"));
         assertEquals(TEXTS, texts());
@@ -285,11 +286,28 @@ class TransferTest {
 
         assertTrue(said.size() >= 2, said.toString());
         assertTrue(said.stream().allMatch(line -> line.matches("downloading the answers of part 1 of 1,"
-            + " [0-9]+ of 20 kB(, [0-9]s left)?")), said.toString());
+            + " [0-9.]+ kB of 20.6 kB(, [0-9]s left)?")), said.toString());
         assertEquals(said.size(), said.stream().map(TransferTest::tenth).distinct().count(), said.toString());
     }
 
-    static int tenth(String line) { return Integer.parseInt(line.replaceFirst(".*, ([0-9]+) of 20 kB.*", "$1")) / 2; }
+    @Test void bytesOfASmallFileAreNotNone() throws Exception {
+        var file = Files.write(home.resolve("small"), new byte[340]);
+
+        var said = Printed.stderr(() -> {
+            try (var transfer = new Progress(false).transfer("uploading"); var in = transfer.counted(file)) {
+                Thread.sleep(3_100);
+                in.readAllBytes();
+            } catch (IOException | InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        });
+
+        assertEquals("uploading, 340 B of 340 B\n", said);
+    }
+
+    static int tenth(String line) {
+        return Integer.parseInt(line.replaceFirst(".*, ([0-9]+)\\.[0-9] kB of .*", "$1")) / 2;
+    }
 
     static int length(List<String> texts) { return lines(texts).length; }
 

@@ -126,7 +126,8 @@ class UploadTest {
     @Test void awaitingItIsASentenceBecauseThatWouldPay() {
         var batch = ask("a").upload();
 
-        assertEquals("await: " + batch.id() + " was not submitted yet; submit() creates it", sentence(batch::await));
+        assertEquals("await: " + batch.id() + " was not submitted yet; batch(\"" + batch.id()
+            + "\").submit() creates it", sentence(batch::await));
         assertEquals(sentence(batch::await), sentence(batch::results));
         assertEquals(0, sent("POST /v1/batches"));
     }

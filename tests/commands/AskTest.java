@@ -203,13 +203,13 @@ class AskTest {
         assertTrue(lines.get(2).contains("toCsv(file)"), "an answer stays as it is");
     }
 
-    @Test void aRequestWithoutAnAnswerIsSaidAndIsExitCode1() {
+    @Test void aRequestWithoutAnAnswerIsSaidAndIsExitCode3() {
         server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "no", "too bad") : Reply.text("ok"));
         file("rows.csv", "q\ngood\nbad\n");
 
         var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.CSV"));
 
-        assertEquals(1, run.status());
+        assertEquals(3, run.status());
         assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
             + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
             + "what may end better\n"), run.err());
@@ -221,16 +221,16 @@ class AskTest {
 
         var run = ask("-m", "m", "Hi", "-o", at("raw.csv"), "--raw");
 
-        assertEquals(1, run.status());
+        assertEquals(3, run.status());
         assertEquals(List.of("prompt," + HEADER + ",result.rawText", "Hi,request-1,prompt-1,m,m,truncated,,"
-            + "cut off after 1 tokens; raise maxTokens(...),half"), text("raw.csv").lines().toList());
+            + "cut off after 1 tokens; raise --max-tokens,half"), text("raw.csv").lines().toList());
     }
 
     @Test void whatIsMissingIsPaidAgainByAnOptionThatSaysSo() {
         server.onEvery(request -> request.endsWith("/content") ? BatchServer.Fault.status(404) : null);
         var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
         var gone = ask(given.toArray(String[]::new));
-        assertEquals(1, gone.status());
+        assertEquals(3, gone.status());
         assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, "
             + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
         server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
@@ -303,7 +303,7 @@ class AskTest {
         var run = ask("-m", "m", "Say hello", "--repair", "1");
 
         assertTrue(run.err().contains("repair: 1 request left out, for not all answers have come and what may be "
-            + "answered is not paid again; run again\n"), run.err());
+            + "answered is not paid again; run again, or pay for it anew by --resend-missing\n"), run.err());
     }
 
     @Test void howToComeByTheRestOfAnEarlierAskIsSaidInOptions() {
@@ -313,7 +313,7 @@ class AskTest {
 
         var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"));
 
-        assertTrue(run.err().matches("(?s).*submit: not all answers of rows-\\w+ have come, and what may be answered "
+        assertTrue(run.err().matches("(?s).*ask: not all answers of rows-\\w+ have come, and what may be answered "
             + "would be paid twice; ask for them: ./jbang results rows-\\w+, or ask anew under another --name\n"),
             run.err());
     }
@@ -420,7 +420,8 @@ class AskTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        " | model: none given; name one by --model, and ./jbang models lists them",
+        "Hi --provider groq | model: none given; name one by --model, and ./jbang models lists them",
+        " | prompts: none given; write one in quotes, or give --prompt TEXT or --template FILE",
         "-m m | prompts: none given; write one in quotes, or give --prompt TEXT or --template FILE",
         "-m m What is this? | prompts: \"What\", \"is\", \"this?\" are a prompt each; put quotes around one of several "
             + "words, or give each as --prompt",
@@ -433,8 +434,7 @@ class AskTest {
         "-m m -t TEMPLATE | prompts: template t has no data; give --data FILE",
         "-m m -t {{q}} -d FILE | template: takes a file name; for text write --prompt",
         "-m m -t TEMPLATE -t TEMPLATE -d FILE | prompts: two templates are named \"t\"; rename one of the files",
-        "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); did you mean --template "
-            + "explain?",
+        "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); name a column like {{q}}",
         "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q; if "
             + "line 1 of rows.csv is a row, give --header",
         "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
@@ -445,9 +445,9 @@ class AskTest {
         "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",
         "-m m Hi --id x | id: there are no rows to name; give --data FILE",
         "-m m Hi --with temperature | options: --with temperature is no FIELD=VALUE",
-        "-m m Hi --with model=x | with: model has an option of its own: --model, --prompt or --system",
+        "-m m Hi --with model=x | with: model has an option of its own: --model, --template or --system",
         "-m m Hi --provider groq | provider: no key for groq; set GROQ_API_KEY",
-        "-m m Hi --modle x | ask: Unknown option: '--modle'; did you mean --model?",
+        "-m m Hi --modle x | ask: Unknown option: '--modle'; did you mean --model?; try 'ask --help'",
         "-m m Hi --tint | ask: Unknown option: '--tint'; try 'ask --help'",
         "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
         "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
@@ -485,8 +485,8 @@ class AskTest {
     }
 
     @Test void aProviderThatCannotBeReachedIsExitCode1() {
-        assertEquals(new Run(1, "", "submit: cannot reach http://localhost:9/v1 (connection refused); start a server "
-            + "or set OPENAI_BASE_URL\n"), ask("-m", "m", "Hi", "--provider", "http://localhost:9/v1"));
+        assertEquals(new Run(1, "", "ask: cannot reach http://localhost:9/v1 (connection refused); start a server "
+            + "or give another --provider\n"), ask("-m", "m", "Hi", "--provider", "http://localhost:9/v1"));
     }
 
     @Test void helpSaysEachOptionInALineOrTwoOf100Columns() {
@@ -496,7 +496,7 @@ class AskTest {
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
-                "--formulas", "--raw", "--endpoint", "--resend-missing"))
+                "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 

@@ -111,8 +111,8 @@ class CleanTest {
 
         assertEquals(0, run.status());
         assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
-        assertTrue(run.err().contains("; set one, or run ./jbang local, a small free model, and set "
-            + "SHEAF_PROVIDER=local\n"));
+        assertTrue(run.err().contains("; set one, or run ./jbang local, a small free model, in another "
+            + "terminal, and give --provider local\n"));
         assertTrue(run.out().endsWith("To delete 1 batch: ./jbang clean --delete\n"), run.out());
     }
 
@@ -122,7 +122,7 @@ class CleanTest {
 
         assertEquals("files: asked no provider: GROQ_API_KEY is not set; set it, or name another provider by "
             + "--provider\n", clean().err());
-        assertEquals(new Run(1, "", "provider: no key for groq; set GROQ_API_KEY\n"), clean("--files"));
+        assertEquals(new Run(2, "", "provider: no key for groq; set GROQ_API_KEY\n"), clean("--files"));
         assertEquals("provider: no key for nebius; set NEBIUS_API_KEY\n", clean("--provider", "nebius").err());
     }
 
@@ -200,11 +200,11 @@ class CleanTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "--older soon | Invalid value for option '--older': 'soon' is no time in days or hours, such as 7d or 12h",
-        "--older 30 | Invalid value for option '--older': '30' is no time in days or hours, such as 7d or 12h",
-        "--older -1d | Invalid value for option '--older': '-1d' is no time in days or hours, such as 7d or 12h",
-        "--older 99999999d | Invalid value for option '--older': '99999999d' is no time in days or hours, such as 7d "
-            + "or 12h",
+        "--older soon | Invalid value for option '--older': 'soon' is no time such as 30s, 10m, 12h or 7d",
+        "--older 30 | Invalid value for option '--older': '30' is no time such as 30s, 10m, 12h or 7d",
+        "--older -1d | Invalid value for option '--older': '-1d' is no time such as 30s, 10m, 12h or 7d",
+        "--older 99999999d | Invalid value for option '--older': '99999999d' is no time such as 30s, 10m, 12h "
+            + "or 7d",
         "--provider gorq | Invalid value for option '--provider': \"gorq\" is neither a base URL like "
             + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
             + "kluster, local",
@@ -222,8 +222,8 @@ class CleanTest {
 
         assertEquals(1, run.status());
         assertTrue(run.out().contains("\n1 batch, "), run.out());
-        assertEquals("leftovers: cannot reach http://localhost:9/v1 (connection refused); start a server or set "
-            + "OPENAI_BASE_URL\n", run.err());
+        assertEquals("leftovers: cannot reach http://localhost:9/v1 (connection refused); start a server "
+            + "or give another --provider\n", run.err());
     }
 
     @Test void helpNamesEveryOptionWithin100Columns() {

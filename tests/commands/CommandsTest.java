@@ -81,15 +81,40 @@ class CommandsTest {
 
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
         var typo = run("quickstart", "--provider", "local", "--modle", "m");
-        assertEquals(1, typo.status());
-        assertTrue(typo.err().startsWith("options: \"--modle\" is no option; there are: --provider P, "), typo.err());
-        assertEquals(new Run(1, "",
+        assertEquals(2, typo.status());
+        assertTrue(typo.err().startsWith("options: \"--modle\" is no option; there are: --help, "), typo.err());
+        assertEquals(new Run(2, "",
             "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
             + "parasail, doubleword, deepinfra, together, kluster, local\n"),
             run("quickstart", "--provider", "gorq", "--model", "m"));
         assertEquals(new Run(1, "",
-            "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or set OPENAI_BASE_URL\n"),
+            "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or give another "
+            + "--provider\n"),
             run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));
+    }
+
+    @Test void aScriptEndsWithTheCodeThatCronUnderstands() throws Exception {
+        try (var server = BatchServer.start()) {
+            var given = new String[] {"nightly", "--provider", server.baseUrl(), "--model", "echo", "--quiet"};
+            server.pause();
+            assertEquals(new Run(75, "", ""), run(given));
+            server.resume();
+            assertEquals(new Run(0, "", ""), again(given));
+            server.answer(body -> BatchServer.Reply.error(400, "no", "too bad"));
+            assertEquals(new Run(3, "", ""), again("nightly", "--provider", server.baseUrl(), "--model", "other",
+                "--quiet", "--force"));
+        }
+        var help = run("nightly", "--help");
+        assertEquals(0, help.status(), help.err());
+        assertTrue(help.out().startsWith("Usage: nightly [OPTION]...\n"), help.out());
+    }
+
+    /** Runs it until it is no longer still running. */
+    private Run again(String... words) throws Exception {
+        for (int i = 0; ; i++) {
+            var run = run(words);
+            if (run.status() != 75 || i == 20) return run;
+        }
     }
 
     @Test void serveTakesTheGuidesCurlLines() throws Exception {

@@ -11,11 +11,13 @@ import java.io.InputStreamReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.Project;
+import sheaf.support.PseudoTerminal;
 
 /** JShell with everything imported, driven through a pipe from a folder that holds nothing of the project. */
 @Tag("apart")
@@ -71,7 +73,7 @@ class ExploreTest {
             assertTrue(text.contains("symbol:   method nonsense()"), text);
 
             assertTrue(text.contains(" ==> Draft[m, 1 prompt over questions.csv]"), text);
-            assertTrue(text.matches("(?s).*all ==> id +name +status +requests +created +kept\n-.*\nbatch_.*"), text);
+            assertTrue(text.matches("(?s).*all ==>\nid +name +status +requests +created +kept\n-.*\nbatch_.*"), text);
 
             assertEquals(3, session.exitValue(), text);
             assertFalse(read(dir.resolve("stderr")).contains("WARNING"), read(dir.resolve("stderr")));
@@ -81,6 +83,38 @@ class ExploreTest {
             session.destroyForcibly();
         }
     }
+
+    @Test void aTableIsAsWideAsTheTerminalAndCtrlCLeavesOneLineAndNoNameWithoutValue() throws Exception {
+        var project = Project.root();
+        try (var terminal = new PseudoTerminal(70, "'" + project.resolve("jbang") + "' --quiet explore@'"
+            + project.resolve("jbang-catalog.json") + "'", dir, Map.of("SHEAF_HOME", dir.resolve("home").toString()))) {
+            terminal.await(0, "sheaf> ");
+            run(terminal, "var server = BatchServer.start().pause(); var b = batch().provider(server.baseUrl())"
+                + ".model(\"m\").prompts(\"{{question}}\", questions).submit()", "b ==> Batch");
+            int before = terminal.text().length();
+            terminal.type("b.await()\n");
+            terminal.await(before, " 0/3\n");
+            terminal.type("\u0003");
+            var said = plain(terminal.await(before, "\ninterrupted; run again to go on\n.*sheaf> "));
+            assertFalse(said.contains("==>") || said.contains("|  "), said);
+
+            var table = run(terminal, "Provider.of(server.baseUrl()).batches(1)", " here\n");
+            assertTrue(table.contains(" ==>\nid  "), table);
+            assertTrue(table.contains("\n  requests  created           kept\n---"), table);
+            terminal.type("/exit\n");
+            terminal.ended();
+        }
+    }
+
+    private static String run(PseudoTerminal terminal, String code, String shown) throws Exception {
+        int before = terminal.text().length();
+        terminal.type(code + "\n");
+        terminal.await(before, shown);
+        return plain(terminal.await(before, shown + ".*sheaf> "));
+    }
+
+    /** Leaves out how a line that is typed is drawn. */
+    private static String plain(String shown) { return shown.replaceAll("\u001b(\\[[0-9;?]*[a-zA-Z]|[=>])|\r", ""); }
 
     @Test void aProviderThatLacksItsKeyIsNamedAndNoEchoAnswersInItsPlace() throws Exception {
         var builder = explore();

@@ -151,7 +151,7 @@ class StepsTest {
         var run = steps("results", id, "-o", out);
 
         assertEquals("", run.out());
-        assertTrue(run.err().endsWith("results: 3 written to " + out + " {succeeded=3}\n"), run.err());
+        assertTrue(run.err().endsWith("wrote " + out + " (3 succeeded; 34 tokens in, 16 out)\n"), run.err());
         var lines = Files.readAllLines(Path.of(out));
         assertEquals(name.endsWith("csv") ? 4 : 3, lines.size());
         assertTrue(lines.get(lines.size() - 1).contains("Pythagorean theorem in Spanish"));
@@ -172,7 +172,7 @@ class StepsTest {
         var id = steps("submit", guide()).line();
         int asked = server.requests().size();
 
-        assertEquals(new Run(1, "", "results: " + out + " exists, and no batch named guide wrote it; give another "
+        assertEquals(new Run(2, "", "out: " + out + " exists, and no batch named guide wrote it; give another "
             + "name, or --force\n"),
             steps("results", id, "-o", out));
         assertEquals("paid for\n", Files.readString(Path.of(out)));
@@ -221,7 +221,8 @@ class StepsTest {
         steps("submit", guide());
 
         assertTrue(steps("models").out().matches("(?s)id +owned_by\n-.*\necho +sheaf\n"));
-        assertTrue(steps("files").out().matches("(?s)id +purpose +bytes +filename\n-.*\nfile-.* batch +923 +guide-.*"));
+        assertTrue(steps("files").out()
+            .matches("(?s)id +purpose +bytes\\s+filename\n-.*\nfile-.* batch +923\\s+guide-.*"));
         assertEquals("(none)\n", steps("batches", "0").out());
     }
 
@@ -230,7 +231,7 @@ class StepsTest {
         "status | status: Missing required parameter: 'ID'",
         "cancel a b | cancel: Unmatched argument at index 2: 'b'",
         "status a --jsn | status: Unknown option: '--jsn'; did you mean --json?",
-        "batches three | batches: Invalid value for positional parameter at index 0 (N): 'three' is not an int",
+        "batches three | batches: Invalid value for positional parameter at index 0 (N): 'three' is no number",
         "models --provider gorq | models: Invalid value for option '--provider': \"gorq\" is neither a base URL like "
             + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
             + "kluster, local"})
@@ -241,21 +242,22 @@ class StepsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "status none | status: no batch none at URL, and none is kept here; ./jbang batches lists what there is",
-        "results file-1 | results: no batch file-1 at URL, and none is kept here; that is the id of a file; ./jbang "
-            + "batches lists what there is",
-        "submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the file "
-            + "itself: ./jbang submit requests.jsonl",
-        "results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
-        "results x -o answers.txt | results: answers.txt ends in neither .csv nor .jsonl",
-        "results x -o no/answers.csv | results: no/answers.csv is in no folder that there is",
-        "batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection refused); "
-            + "start a server or set OPENAI_BASE_URL",
-        "models --provider groq | provider: no key for groq; set GROQ_API_KEY"})
-    void whatCannotBeDoneIsASentenceAndExitCode1(String command, String sentence) {
+        "2 | status none | status: no batch none at URL, and none is kept here; ./jbang batches lists what there is",
+        "2 | results file-1 | results: no batch file-1 at URL, and none is kept here; that is the id of a file; "
+            + "./jbang batches lists what there is",
+        "2 | submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the "
+            + "file itself: ./jbang submit requests.jsonl",
+        "2 | results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
+        "2 | results x -o answers.txt | out: answers.txt ends in neither .csv nor .jsonl",
+        "2 | results x --report x.txt | report: x.txt does not end in .json",
+        "2 | results x -o a.csv --failed ./a.csv | out: two files of one name; give each its own",
+        "1 | batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection "
+            + "refused); start a server or give another --provider",
+        "2 | models --provider groq | provider: no key for groq; set GROQ_API_KEY"})
+    void whatCannotBeDoneIsASentence(int status, String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
 
-        assertEquals(new Run(1, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"),
+        assertEquals(new Run(status, "", sentence.replace(" URL,", " " + server.baseUrl() + ",") + "\n"),
             steps(command.split(" ")));
     }
 
@@ -264,13 +266,13 @@ class StepsTest {
 
         var run = steps("upload", text);
 
-        assertEquals(1, run.status());
+        assertEquals(2, run.status());
         assertTrue(run.err().startsWith("upload: " + text + " line 1: not JSON ("), run.err());
         assertEquals(List.of(), server.requests());
     }
 
     @Test void aFileThatIsNotThereIsToldWithItsPlace() {
-        assertEquals(new Run(1, "", "submit: no file none.jsonl (looked at " + Path.of("none.jsonl").toAbsolutePath()
+        assertEquals(new Run(2, "", "submit: no file none.jsonl (looked at " + Path.of("none.jsonl").toAbsolutePath()
             + " and on the class path)\n"), steps("submit", "none.jsonl"));
     }
 
@@ -307,7 +309,7 @@ class StepsTest {
 
         var run = steps("results", "guide");
 
-        assertEquals(1, run.status());
+        assertEquals(2, run.status());
         assertTrue(run.err().matches("results: (guide-\\w+) was not submitted yet; ./jbang submit \\1 creates it\n"),
             run.err());
     }
@@ -317,7 +319,7 @@ class StepsTest {
 
         assertEquals("submit: --window was settled when " + file + " was uploaded; for another one give the file "
             + "itself\n", steps("submit", file, "--window", "72h").err());
-        assertEquals("submit: --window \"soon\" is not a number of hours or days, like 24h\n",
+        assertEquals("window: \"soon\" is not a number of hours or days, like 24h\n",
             steps("submit", guide(), "--window", "soon").err());
     }
 

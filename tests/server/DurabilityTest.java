@@ -17,12 +17,14 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -40,6 +42,7 @@ class DurabilityTest {
     @TempDir Path folder;
     final AtomicInteger asked = new AtomicInteger();
     final List<AutoCloseable> open = new ArrayList<>();
+    volatile Duration thinking = Duration.ZERO;         // of the engine, for each answer
     ServerProcess process;
     BatchServer server;
     final RawClient client = new RawClient(() -> server != null ? server.baseUrl() : process.url());
@@ -75,6 +78,26 @@ class DurabilityTest {
 
         assertEquals("{\"total\":1000,\"completed\":1000,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals(1_000, asked.get());
+    }
+
+    @DisabledOnOs(OS.WINDOWS)
+    @Tag("S24")
+    @Test void aSignalWaitsForAnswersThatTakeSeconds() throws IOException {
+        thinking = Duration.ofSeconds(3);
+        var engine = engine("yes");
+        process = ServerProcess.start(store(), engine);
+        var id = client.create(manyLines(12));
+        await(() -> asked.get() == 8);            // as many as are asked at once
+
+        process.stop();
+        assertTrue(process.stderr().contains("stop: waits up to 8 s for 8 answers under way; those that come later"
+            + " are asked for again at the next start\n"), process.stderr());
+        thinking = Duration.ZERO;
+        process = ServerProcess.start(store(), engine);
+
+        var batch = client.finishedBatch(id);
+        assertEquals("{\"total\":12,\"completed\":12,\"failed\":0}", batch.get("request_counts").toString());
+        assertEquals(12, asked.get());
     }
 
     @DisabledOnOs(OS.WINDOWS)
@@ -212,6 +235,7 @@ class DurabilityTest {
         exchange.getRequestBody().readAllBytes();
         if (exchange.getRequestMethod().equals("POST"))          // and not for its models
             asked.incrementAndGet();
+        LockSupport.parkNanos(thinking.toNanos());
         var body = ("{\"choices\":[{\"message\":{\"content\":\"" + text + "\"}}]}").getBytes(UTF_8);
         exchange.sendResponseHeaders(200, body.length);
         exchange.getResponseBody().write(body);

@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterAll;
@@ -77,46 +78,178 @@ class PageTest {
     }
 
     @Test void anUpdateKeepsWhatIsOpenFocusedAndInView() {
-        client.finishedBatch(client.create(lines("one")));
+        server.pause();
+        var id = client.create(lines(Collections.nCopies(30, "word").toArray(String[]::new)));
         var tab = tab();
-        tab.click("#batches .answers summary");
-        tab.awaitText("#batches .said", "one");
-        tab.value("window.kept = document.querySelector('#batches .answers summary'); kept.focus()");
-        tab.value("scrollTo(0, 50), window.top0 = kept.getBoundingClientRect().top");
+        tab.click("#batches .open");
+        tab.awaitText("#rows > li:nth-child(20) .outcome", "waiting");
+        tab.click("#rows > li:nth-child(20) summary");
+        tab.awaitText("#rows > li:nth-child(20) .request", "request-20");
+        tab.value("window.kept = document.querySelector('#rows > li:nth-child(20) summary'); kept.focus()");
+        tab.value("kept.scrollIntoView(), window.top0 = scrollY");
 
-        client.create(lines("two"));
-        tab.awaitThat("document.querySelectorAll('#batches > li').length === 2");
+        server.resume();
+        client.finishedBatch(id);
+        tab.awaitText("#rows > li:nth-child(20) .response", "status_code");
 
-        assertTrue(tab.is("document.activeElement === kept && kept.parentNode.open"));
-        assertEquals("one", tab.text("#batches > li:nth-child(2) .said"));
-        assertTrue(tab.is("scrollY > 0"));
+        assertTrue(tab.is("document.activeElement === kept && kept.parentNode.open && scrollY > top0 - 300"));
+        assertEquals("completed", tab.text("#rows > li:nth-child(20) .outcome"));
+        assertEquals(List.of(), tab.complaints);
     }
 
-    @Test void errorsOfRequestsAreShownWithTheirIds() {
+    @Test void eachAnswerStandsBesideItsQuestion() {
         server.answer(body -> body.toString().contains("two") ? BatchServer.Reply.error(429, "busy", "Slow down.")
             : BatchServer.Reply.text("fine").finishReason("length"));
         client.finishedBatch(client.create(lines("one", "two")));
         var tab = tab();
-
-        tab.click("#batches .errors summary");
-        tab.click("#batches .answers summary");
-
-        tab.awaitText("#batches .errors li", "request-2 429 busy");
-        tab.awaitText("#batches .errors .said", "Slow down.");
-        tab.awaitText("#batches .answers li", "request-1 length");
         tab.awaitText("#batches .counts", "1 completed, 1 failed of 2 requests");
+
+        tab.click("#batches .open");
+
+        tab.awaitText("#rows > li:nth-child(1)", "completed\nrequest-1\nlength\nline 1\n\none\n\nfine");
+        tab.awaitText("#rows > li:nth-child(2)", "failed\nrequest-2\n429 busy\nline 2\n\ntwo\n\nSlow down.");
+        assertFalse(tab.is("document.querySelector('#all').checkVisibility()"));
+        assertEquals("one-head", tab.value("document.activeElement.id").asText());
+        tab.value("history.back()");
+        tab.awaitText("#batches-head", "Batches");
+        assertEquals(List.of(), tab.complaints);
     }
 
-    @Test void onlyTheBeginningOfALargeFileIsRead() {
-        server.reply(text -> text.repeat(2_000));
-        client.finishedBatch(client.create(lines(Collections.nCopies(200, "word").toArray(String[]::new))));
+    @Test void aBatchIsShownByItsNameAndItsMetadata() {
+        create("sheaf", "0a/1-1/tickets/t0ken", "owner", "ann");
+        create("sheaf", "0b/1-50/films/t0ken");
+        create("sheaf", "0b/2-50/films/t0ken");
+        create("description", "nightly evaluation");
+        create("sheaf", "of somebody else");
+        var id = client.create(lines("one"));
         var tab = tab();
 
-        tab.click("#batches .answers summary");
+        tab.awaitText("#batches .id", id);
 
-        tab.awaitText("#batches .answers", "The file has more lines than these.");
-        assertEquals(65_536, tab.value("performance.getEntriesByType('resource')"
-            + ".find(each => each.name.endsWith('/content')).encodedBodySize").asInt());
+        assertEquals("nightly evaluation\nfilms, part 2\nfilms, part 1\ntickets", tab.text("#batches .name"));
+        assertEquals("sheafof somebody else\ndescriptionnightly evaluation\nownerann",
+            tab.text("#batches .metadata"));
+    }
+
+    @Test void aLongTextIsCutAndShownWholeOnDemand() {
+        server.reply(text -> "word ".repeat(1_000) + "end");
+        client.finishedBatch(client.create(lines("one")));
+        var tab = tab();
+        tab.click("#batches .open");
+        tab.awaitText("#rows summary", "All of it, 4,403 characters more");
+        assertEquals("word ".repeat(120) + "\u2026", tab.text("#rows .answer"));
+
+        tab.click("#rows summary");
+
+        tab.awaitText("#rows .answer", "word end");
+        tab.awaitText("#rows .response", "\"status_code\" : 200");
+    }
+
+    @Test void aLargeBatchOpensWithoutBeingLoaded() {
+        var texts = IntStream.range(0, 5_000).mapToObj(i -> i % 100 == 7 ? "odd" : "even").toArray(String[]::new);
+        server.answer(body -> body.toString().contains("odd") ? BatchServer.Reply.error(400, "odd", "No.")
+            : BatchServer.Reply.text("word ".repeat(100)));
+        var id = client.create(lines(texts));
+        client.finishedBatch(id);
+        var tab = tab();
+
+        tab.click("#batches .open");
+        tab.awaitText("#rows-place", "Lines 1\u201325 of 5,000");
+        tab.awaitText("#outcomes", "All 5,000\nCompleted 4,950\nFailed 50");
+        tab.click("#later");
+        tab.awaitText("#rows-place", "Lines 26\u201350 of 5,000");
+        assertTrue(tab.is("performance.getEntriesByType('resource')"
+            + ".reduce((sum, each) => sum + each.encodedBodySize, 0) < 100000"));
+
+        tab.click("#outcomes [value=failed]");
+        tab.awaitText("#rows-place", "Lines 8\u20132,408 of 5,000");
+        assertEquals("#batch=" + id + "&outcome=failed", tab.value("location.hash").asText());
+        tab.click("#later");
+        tab.awaitText("#rows-place", "Lines 2,508\u20134,908 of 5,000");
+        assertTrue(tab.is("document.getElementById('later').disabled"));
+        tab.click("#earlier");
+        tab.awaitText("#rows-place", "Lines 8\u20132,408 of 5,000");
+        assertEquals(List.of(), tab.complaints);
+    }
+
+    @Test void aLinkShowsWhatItsSenderSaw() {
+        var id = client.create(lines(IntStream.range(0, 90).mapToObj(i -> "text " + i).toArray(String[]::new)));
+        client.finishedBatch(id);
+
+        var tab = tab("#status=completed&batch=" + id + "&find=TEXT+8&from=10");
+        tab.awaitText("#rows .question", "text 80\ntext 81\ntext 82");
+        assertEquals("TEXT 8", tab.value("document.getElementById('row-text').value").asText());
+        type(tab, "row-text", "request-77");
+        tab.awaitThat("document.querySelectorAll('#rows > li').length === 1");
+        assertEquals("#status=completed&batch=" + id + "&find=request-77", tab.value("location.hash").asText());
+        type(tab, "row-text", "nowhere");
+        tab.awaitText("#rows-state", "No request is like that.");
+        tab.click("#back");
+        tab.awaitText("#batches .id", id);
+        assertEquals("#status=completed", tab.value("location.hash").asText());
+        assertEquals("All 1\nRunning 0\nCompleted 1\nFailed 0", tab.text("#statuses"));
+        assertTrue(tab.is("document.querySelector('[value=completed]').ariaPressed === 'true'"));
+
+        tab.show("about:blank#");
+        tab = tab("#batch=batch_nix&from=-1&outcome=%3Cimg%3E");
+        tab.awaitText("#one-name", "No batch found with id 'batch_nix'.");
+    }
+
+    @Test void batchesAreFilteredByStatusAndText() {
+        var refused = client.create("{}\n");
+        var named = create("sheaf", "0a/1-1/tickets/t0ken");
+        client.finishedBatch(refused);
+        client.finishedBatch(named);
+        var tab = tab();
+        tab.awaitText("#statuses", "All 2\nRunning 0\nCompleted 1\nFailed 1");
+
+        tab.click("#statuses [value=failed]");
+        tab.awaitThat("document.querySelectorAll('#batches > li').length === 1");
+        assertEquals(refused, tab.text("#batches .id"));
+        tab.click("#statuses [value='']");
+        type(tab, "batch-text", "TICK");
+        tab.awaitThat("document.querySelectorAll('#batches > li').length === 1");
+        assertEquals(named, tab.text("#batches .id"));
+        assertEquals("#text=TICK", tab.value("location.hash").asText());
+        type(tab, "batch-text", "nowhere");
+        tab.awaitText("#no-match", "No batch is like that. All batches");
+        tab.click("#no-match a");
+        tab.awaitThat("document.querySelectorAll('#batches > li').length === 2");
+    }
+
+    @Test void theKeyboardAloneLeadsToAnAnswerAndBack() {
+        var id = client.create(lines("one"));
+        client.finishedBatch(id);
+        var tab = tab();
+        tab.awaitText("#batches .id", id);
+
+        press(tab, "#batches .open");
+        tab.awaitText("#rows .answer", "one");
+        press(tab, "#outcomes [value=failed]");
+        tab.awaitText("#rows-state", "No request is like that.");
+        press(tab, "#outcomes [value='']");
+        press(tab, "#rows summary");
+        tab.awaitText("#rows .response", "status_code");
+        press(tab, "#back");
+        tab.awaitText("#batches .id", id);
+    }
+
+    @Test void whatWasCancelledIsToldFromWhatFailed() {
+        server.pause();
+        var id = client.create(lines("one", "two"));
+        await("it has begun", () -> client.counted(id, "total") == 2);
+        client.cancel(id);
+        server.resume();
+        client.finishedBatch(id);
+        var tab = tab();
+
+        tab.awaitText("#batches .counts", "0 completed, 0 failed, 2 cancelled of 2 requests");
+        assertEquals("0%0%0%100%", tab.value("[...document.querySelectorAll('#batches .bar span')]"
+            + ".map(each => each.style.width).join('')").asText());
+        tab.click("#batches .open");
+        tab.awaitText("#rows > li:nth-child(2)", "cancelled\nrequest-2\nbatch_cancelled\nline 2\n\ntwo");
+        assertFalse(tab.is("getComputedStyle(document.querySelector('#rows .mark')).color === "
+            + "getComputedStyle(document.querySelector('.grave')).color"));
     }
 
     @Test void aRefusedInputFileIsExplainedByItsFirstErrors() {
@@ -135,20 +268,25 @@ class PageTest {
         server.reply(text -> "</script>" + HOSTILE + text);
         var file = json(client.upload(line(long5000, HOSTILE), "<img src=x onerror=hit()>.jsonl", "batch"));
         var asked = RawClient.batch(file.get("id").asText());
-        asked.putObject("metadata").put(HOSTILE.substring(0, 60), HOSTILE).put("long", "y".repeat(512));
+        asked.putObject("metadata").put(HOSTILE.substring(0, 60), HOSTILE)
+            .put("long", "y".repeat(512)).put("name", HOSTILE);
         client.finishedBatch(json(client.create(asked)).get("id").asText());
         client.finishedBatch(client.create("{\"custom_id\":" + JSON.valueToTree(HOSTILE) + ",\"method\":"
             + JSON.valueToTree(HOSTILE) + ",\"url\":\"x\",\"body\":{}}\n"));
         var tab = tab().width(360);
 
-        tab.click("#batches .answers:not([hidden]) summary");
-
         var harmless = HOSTILE.replace('\u202e', '\ufffd');
-        tab.awaitText("#batches .answers .said", "</script>" + harmless);
-        tab.awaitText("#batches .custom-id", harmless + "xxx");
         tab.awaitText("#batches .metadata", harmless);
         tab.awaitText("#batches .first", harmless);
+        tab.awaitText("#batches .name", harmless);
         tab.awaitText("#files .name", "<img src=x onerror=hit()>.jsonl");
+        tab.click("#batches > li:nth-child(2) .open");
+        tab.awaitText("#one-name", harmless);
+        tab.awaitText("#rows .answer", "</script>" + harmless);
+        tab.awaitText("#rows .question", harmless);
+        tab.awaitText("#rows .custom-id", harmless + "xxx");
+        tab.click("#rows summary");
+        tab.awaitText("#rows .response", "</script>" + harmless);
         assertFalse(tab.is("window.hit || document.querySelector('main img, main script')"));
         assertTrue(tab.is("document.documentElement.scrollWidth <= 360"));
         assertEquals(List.of(), tab.complaints);
@@ -308,13 +446,15 @@ class PageTest {
     String root() { return server.baseUrl().replaceFirst("v1$", ""); }
 
     /** Opens the page in the browser of this machine; without one, the test is skipped. */
-    Browser.Tab tab() {
+    Browser.Tab tab() { return tab(""); }
+
+    Browser.Tab tab(String address) {
         try {
             if (browser == null) browser = Browser.start();
             assumeTrue(browser.isPresent(), "no Chromium");
             var tab = browser.get().open();
             open.add(tab);
-            return tab.width(1280).show(root());
+            return tab.width(1280).show(root() + address);
         } catch (IOException e) {
             throw new AssertionError(e);
         }
@@ -324,6 +464,29 @@ class PageTest {
     static String fetched(Browser.Tab tab, String url, String options) {
         return tab.value("fetch('" + url + "', {" + options + "})"
             + ".then(got => got.type + ' ' + got.status, () => 'blocked')").asText();
+    }
+
+    /** Presses Enter on an element that can have the focus. */
+    static void press(Browser.Tab tab, String selector) {
+        tab.awaitThat("document.querySelector(\"" + selector + "\")?.checkVisibility()");
+        tab.awaitThat("(document.querySelector(\"" + selector + "\").focus(), document.activeElement"
+            + ".matches(\"" + selector + "\"))");
+        for (var type : List.of("keyDown", "keyUp"))
+            tab.command("Input.dispatchKeyEvent", "type", type, "key", "Enter", "code", "Enter",
+                "windowsVirtualKeyCode", 13, "text", type.equals("keyDown") ? "\r" : "");
+    }
+
+    static void type(Browser.Tab tab, String input, String text) {
+        tab.value("document.getElementById('" + input + "').value = '" + text + "'");
+        tab.value("document.getElementById('" + input + "').dispatchEvent(new Event('input')) && 0");
+    }
+
+    /** Creates a batch of one request, with names and values of metadata by turns. */
+    String create(String... metadata) {
+        var asked = RawClient.batch(client.upload(lines("one")));
+        for (int i = 0; i < metadata.length; i += 2)
+            asked.withObject("/metadata").put(metadata[i], metadata[i + 1]);
+        return json(client.create(asked)).get("id").asText();
     }
 
     static void giveKey(Browser.Tab tab, String key) {

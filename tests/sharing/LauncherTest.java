@@ -8,6 +8,7 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -47,7 +48,7 @@ class LauncherTest {
         path = bin.toString();
         Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
         assertTrue(project.resolve("jbang").toFile().setExecutable(true));
-        for (var tool : List.of("bash", "cat", "chmod", "cp", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm",
+        for (var tool : List.of("bash", "cat", "chmod", "cp", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm", "sed",
                 "sh", "sha256sum", "shasum"))
             onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
     }
@@ -251,6 +252,49 @@ class LauncherTest {
 
         assertEquals("[" + String.join("][", hostile) + "]from stdin", run.out());
         assertEquals(7, run.status());
+    }
+
+    /** The second run of a short script makes the archive, and no run says a word of it. */
+    @Test void aScriptThatIsRunAgainStartsWithItsClassesInAnArchive() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        for (var word : List.of("one", "other")) {
+            Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1\n"
+                + "class Brief { public static void main(String... args) { System.out.println(\"" + word + "\"); } }");
+            var archives = new ArrayList<List<Path>>();
+            for (int run = 0; run < 4; run++) {
+                assertEquals(new Run(0, word + "\n", run == 0 ? "[jbang] Building jar for Brief.java...\n" : ""),
+                    jbang("Brief.java"));
+                archives.add(archives());
+            }
+            assertEquals(1, archives.get(1).size());
+            assertEquals(archives.get(1), archives.get(3));
+            if (word.equals("other")) assertEquals(List.of(), archives.get(0).stream()
+                .filter(archives.get(1)::contains).toList(), "the older build's is gone");
+        }
+        var damaged = archives().get(0);
+        damaged.toFile().setWritable(true);
+        Files.writeString(damaged, "no archive");
+
+        assertEquals(new Run(0, "other\n", ""), jbang("Brief.java"));
+    }
+
+    private List<Path> archives() throws IOException {
+        try (var files = Files.walk(home)) {
+            return files.filter(file -> file.getFileName().toString().matches("Brief-.*[.]jsa")).toList();
+        }
+    }
+
+    /** Java would make two question marks of each umlaut, as JBang did of those that it passed on. */
+    @Test void inALocaleOfPlainAsciiNoLetterIsLost() throws IOException {
+        command(bin.resolve("locale"), "case $LC_ALL in C.UTF-8) echo UTF-8 ;; *) echo ANSI_X3.4-1968 ;; esac");
+        fakeJava("echo \"$LC_ALL\"");
+        assertEquals("C.UTF-8\n", jbang("version").out());
+
+        command(bin.resolve("locale"), "echo ANSI_X3.4-1968");     // which has no other
+        assertEquals("", jbang("version").out());
+        command(bin.resolve("locale"), "echo ISO-8859-15");
+        assertEquals("", jbang("version").out());
     }
 
     @Test void whatJBangPrintsItselfIsPrintedAndItsExitCodeKept() throws IOException {

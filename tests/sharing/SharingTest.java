@@ -120,7 +120,7 @@ class SharingTest {
             use("cancel", "^batch_\\S+ cancel", going, "--provider", paused.baseUrl()),
             use("models", "(?m)^echo"),
             use("files", "(?m)^file-\\S+ "),
-            use("local", "--engine", "--help"),
+            use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),

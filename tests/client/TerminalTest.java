@@ -1,0 +1,100 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Vocabulary.RequestCounts;
+import sheaf.support.PseudoTerminal;
+
+@Tag("apart")
+class TerminalTest {
+    @TempDir Path dir;
+
+    /** What a user runs. */
+    static class Script {
+        public static void main(String... args) throws Exception {
+            System.out.println(Terminal.width());
+            for (var columns : args) {
+                new ProcessBuilder("stty", "cols", columns).inheritIO().start().waitFor();
+                System.out.println(Terminal.width());
+            }
+        }
+    }
+
+    /** A table of what terminals draw in different widths. */
+    static class Table {
+        public static void main(String... args) {
+            System.out.print(Tables.draw(List.of(new Tables.Column("id", true), new Tables.Column("text", false),
+                new Tables.Column("more", false)), List.of(List.of("1", "plain", "x"),
+                List.of("2", "\ud83d\udc4d\ud83c\udffd 1\ufe0f\u20e3", "y"), List.of("3", "\u65e5\u672c", "z")), 3));
+        }
+    }
+
+    /** A wait for a batch with a long name. */
+    static class Wait {
+        public static void main(String... args) {
+            var progress = new Progress(false);
+            progress.show("\u65e5\u672c ".repeat(9) + "in_progress", new RequestCounts(200_000, 40_000, 1_000));
+            progress.show("reviews in_progress", new RequestCounts(200_000, 41_000, 1_000));
+            progress.end("done");
+        }
+    }
+
+    @Test void theLineOfAWaitIsNoLongerThanTheTerminalForThenItCouldNotBeRewritten() throws Exception {
+        assertEquals("\r\u001b[K" + "\u65e5\u672c ".repeat(9) + "in_progres\u2026"
+            + "\r\u001b[Kreviews in_progress 42,000/200,000, 1,000 failed\r\u001b[Kdone\n",
+            shown(Map.of(), java(Wait.class)));
+    }
+
+    @Test void itIsAskedEachTimeForPeopleResizeIt() throws Exception {
+        assertEquals("57\n91\n40\n", shown(Map.of(), java(Script.class) + " 91 40"));
+    }
+
+    @Test void itIsAskedWhereRowsComeByAPipeAndNotWhereTablesGoIntoOne() throws Exception {
+        assertEquals("57\n", shown(Map.of(), java(Script.class) + " </dev/null"));
+        assertEquals("100\n", shown(Map.of(), java(Script.class) + " | cat"));
+        assertEquals("100\n", shown(Map.of(), java(Script.class) + " > out; cat out"));
+    }
+
+    @Test void whatHandsItsOutputOnIsToldWhereToAsk() throws Exception {
+        assertEquals("57\n", shown(Map.of(), java(Script.class, "-Dsheaf.terminal=/dev/tty") + " | cat"));
+        assertEquals("100\n", shown(Map.of(), java(Script.class, "-Dsheaf.terminal=/no/tty") + " | cat"));
+    }
+
+    @Test void columnsOfTheEnvironmentGoFirst() throws Exception {
+        assertEquals("77\n", shown(Map.of(), "COLUMNS=77 " + java(Script.class)));
+        assertEquals("57\n", shown(Map.of(), "COLUMNS=wide " + java(Script.class)));
+    }
+
+    @Test void aColumnBeginsWhereItsHeaderDoesHoweverWideTheTerminalDrawsAnEmoji() throws Exception {
+        var shown = """
+            id  text   more
+            --  -----  ----
+            1   plain  x
+            2   \ud83d\udc4d\ud83c\udffd 1\ufe0f\u20e3\u001b[10G  y
+            3   \u65e5\u672c\u001b[10G  z
+            """;
+        assertEquals(shown, shown(Map.of(), java(Table.class)));
+        assertEquals(shown.replace("\u20e3\u001b[10G", "\u20e3").replace("\u001b[10G", " "),
+            shown(Map.of(), java(Table.class) + " | cat"));
+        assertEquals(shown.replace("\u20e3\u001b[10G", "\u20e3").replace("\u001b[10G", " "),
+            shown(Map.of("TERM", "dumb"), java(Table.class)));
+    }
+
+    private String shown(Map<String, String> environment, String command) throws Exception {
+        try (var terminal = new PseudoTerminal(57, command, dir, environment)) {
+            return terminal.ended();
+        }
+    }
+
+    private static String java(Class<?> main, String... options) {
+        return "'" + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 "
+            + "-Dfile.encoding=UTF-8 -Dstdout.encoding=UTF-8 " + String.join(" ", options) + " -cp '"
+            + System.getProperty("java.class.path") + "' '" + main.getName() + "'";
+    }
+}

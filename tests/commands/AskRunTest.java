@@ -1,0 +1,122 @@
+package sheaf.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
+
+/** What ask leaves for a job that runs it: a time limit, silence, the rows that failed, a report. */
+class AskRunTest {
+    final BatchServer server = BatchServer.start();
+    @TempDir Path dir;
+
+    private record Run(int status, String out, String err) {}
+
+    @BeforeEach void environment() throws IOException {
+        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
+        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
+        Files.writeString(dir.resolve("rows.csv"), "id,q\n1,good\n2,bad\n3,=worse\n");
+    }
+
+    @AfterEach void stop() {
+        server.close();
+        System.setProperty("OPENAI_BASE_URL", "");
+    }
+
+    @Test void whatIsNotThereInTimeIsStillRunning() {
+        server.pause();
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--wait", "0s", "-o", at("out.csv"));
+
+        assertEquals(75, run.status());
+        assertTrue(run.err().matches("(?s).*\nask: (batch_\\w+) still in_progress after 0ms \\(0/3\\); it goes on: "
+            + "./jbang results \\1\n"), run.err());
+        assertTrue(Files.notExists(dir.resolve("out.csv")));
+        server.resume();
+        assertEquals(0, ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--wait", "1m", "-o", at("out.csv"))
+            .status());
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST ")).count(), "a file, a batch");
+    }
+
+    @Test void aQuietRunSaysNothingButItsAnswers() {
+        server.answer(body -> Reply.error(400, "no", "too bad"));
+
+        var run = ask("-m", "m", "Hi", "--quiet");
+
+        assertEquals(new Run(3, "{\"prompt\":\"Hi\",\"result\":{\"customId\":\"request-1\",\"template\":\"prompt-1\","
+            + "\"model\":\"m\",\"answeredBy\":\"\",\"outcome\":\"errored\",\"error\":\"400 too bad\"}}\n", ""), run);
+    }
+
+    @Test void theRowsThatFailedAreTheDataOfTheNextRun() throws IOException {
+        server.answer(body -> body.toString().matches(".*(bad|worse).*") ? Reply.error(400, "no", "too bad")
+            : Reply.text("ok"));
+        var failed = at("failed.csv");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-p", "again {{q}}", "-d", at("rows.csv"), "-o", at("out.csv"),
+            "--failed", failed);
+
+        assertEquals(3, run.status());
+        assertEquals("id,q\n2,bad\n3,=worse\n", read("failed.csv"));
+        server.answer(body -> Reply.text("ok"));
+        assertEquals(0, ask("-m", "m", "-p", "{{q}}", "-d", failed, "-o", at("more.csv"), "--name", "more").status());
+        assertEquals(0, ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--failed", failed,
+            "--name", "all", "--force").status());
+        assertEquals("id,q\n", read("failed.csv"), "none of an earlier run is left");
+    }
+
+    @Test void theReportSaysWhatWasAskedAndWhatCameOfIt() throws IOException {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "no", "too bad")
+            : Reply.text("ok"));
+
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--report", at("run.json"));
+
+        var report = new ObjectMapper().readTree(read("run.json"));
+        assertEquals("rows", report.path("name").asText());
+        assertEquals(server.baseUrl(), report.path("baseUrl").asText());
+        assertEquals("m", report.at("/settings/model").asText());
+        assertEquals("{{q}}", report.at("/settings/prompts/0/1").asText());
+        assertTrue(report.path("digest").asText().matches("[0-9a-f]{64}"));
+        assertEquals(List.of(3L, 3L), List.of(report.path("rows").asLong(), report.path("requests").asLong()));
+        assertEquals("{\"succeeded\":2,\"errored\":1}", report.path("outcomes").toString());
+        assertEquals("{\"input\":2,\"output\":2,\"cached\":0,\"reasoning\":0}", report.path("tokens").toString());
+        assertTrue(report.path("submitted").asText().compareTo(report.path("ended").asText()) <= 0
+            || report.path("ended").asText().startsWith(report.path("submitted").asText().substring(0, 10)));
+        assertTrue(report.at("/batches/0/id").asText().startsWith("batch_"));
+    }
+
+    @Test void aServerOfThisMachineWithOneModelIsAskedByThat() throws IOException {
+        var run = ask("-p", "{{q}}", "-d", at("rows.csv"), "--provider", server.baseUrl(), "--limit", "1", "-o",
+            at("out.csv"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("1,good,request-1,prompt-1,echo,echo,succeeded,good,", read("out.csv").lines().skip(1).findFirst()
+            .orElseThrow());
+    }
+
+    private String at(String name) { return dir.resolve(name).toString(); }
+
+    private String read(String name) throws IOException {
+        return Files.readString(dir.resolve(name)).replace("\r", "");
+    }
+
+    private static Run ask(String... arguments) {
+        var status = new AtomicInteger();
+        var out = new String[1];
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
+            status.set(ask.run(stream -> false, Stream.of(arguments).toArray(String[]::new)))));
+        return new Run(status.get(), out[0], err);
+    }
+}
