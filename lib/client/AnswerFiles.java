@@ -182,7 +182,8 @@ final class AnswerFiles {
 
     private long answersHere(Part part) {
         long answers = indexed.applyAsLong(part);
-        return answers >= 0 ? answers : answersIn(part, Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
+        return answers >= 0 ? answers
+            : answersIn(part, Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
     }
 
     /** Counts the requests of a part that are answered: a line that came twice, or answers none, makes up for none. */
