@@ -58,7 +58,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             return new CsvFile(input, separator, Charset.forName(name.strip()), names);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("charset: \"" + clip(name, 40)
-                + "\" is none that Java knows; such as windows-1252, ISO-8859-1 or UTF-16", e);
+                + "\" is no charset that is known here; such as windows-1252, ISO-8859-1 or UTF-16", e);
         }
     }
 

@@ -21,7 +21,8 @@ import java.util.function.UnaryOperator;
 record InputFile(String word, String name, Path path, URL resource) {
     static InputFile find(String word, String name) {
         return locate(word, name).orElseThrow(() -> new IllegalArgumentException(
-            word + ": no file " + name + " (looked at " + absolute(name) + " and on the class path)"));
+            word + ": " + (isPath(name) && Files.isDirectory(Path.of(name)) ? name + " is a folder; name a file in it"
+                : "no file " + name + " (looked at " + absolute(name) + ")")));
     }
 
     static Optional<InputFile> locate(String word, String name) {

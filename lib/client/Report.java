@@ -104,7 +104,7 @@ final class Report {
         var reason = state.waitingCount() > 0 && !queue.reason().isEmpty() ? "; " + queue.reason() : "";
         return new StillRunningException("await: " + state.id() + " still " + state.status() + " after "
             + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: "
-            + Wording.AWAIT.of(state.id()));
+            + Wording.COME_BACK.of(state.id()));
     }
 
     BatchException failed() {

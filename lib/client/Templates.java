@@ -215,7 +215,7 @@ final class Templates {
             var paths = places(file);
             return located(paths).map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
-                    + String.join(", ", paths) + " at " + Path.of("").toAbsolutePath() + " and on the class path)"));
+                    + String.join(", ", paths) + " at " + Path.of("").toAbsolutePath() + ")"));
         }
 
         /** Whether a text is the name of a template. */

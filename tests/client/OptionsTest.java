@@ -68,7 +68,8 @@ class OptionsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "--modle x | options: \"--modle\" is no option; there are: --help, --preview, --provider, --model, --system, "
+        "--modle x | options: \"--modle\" is no option; did you mean --model?",
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --provider, --model, --system, "
             + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
             + "--with, --repair, --resend-missing, --out, --force, --quiet",
         "--model | options: --model has no value; write --model M[,M2]",

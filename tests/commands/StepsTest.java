@@ -273,7 +273,7 @@ class StepsTest {
 
     @Test void aFileThatIsNotThereIsToldWithItsPlace() {
         assertEquals(new Run(2, "", "submit: no file none.jsonl (looked at " + Path.of("none.jsonl").toAbsolutePath()
-            + " and on the class path)\n"), steps("submit", "none.jsonl"));
+            + ")\n"), steps("submit", "none.jsonl"));
     }
 
     @Test void withoutAKeyItSaysWhichWereLookedFor() {
