@@ -154,7 +154,7 @@ final class ClientBench {
     }
 
     private static List<String> sheaf(String... words) {
-        return Stream.concat(Stream.of("./jbang", "--quiet"), Stream.of(words)).toList();
+        return Stream.concat(Stream.of("./jbang"), Stream.of(words)).toList();
     }
 
     private static List<String> work(String heap, Object... words) {

@@ -1,6 +1,6 @@
 //JAVA 17+
-// most scripts live for seconds, and even a million rows are done before the second compiler pays
-//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1
+// a client's settings, without a second compiler: scripts live for seconds, and half a million rows gain nothing by it
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
@@ -645,7 +645,7 @@ public final class Sheaf extends Vocabulary {
         private Batch begin(BiConsumer<Watch, Progress> step) {
             showPreview();
             var settings = checkedSettings();
-            if (settings.out != null) checkOutput(settings.checkedOut());
+            if (settings.out != null) checkOutput(settings.out);
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
             Preparation.begin(settings, batch.watch, chosen::connection,
@@ -695,7 +695,6 @@ public final class Sheaf extends Vocabulary {
         private final BatchState state;
         private final Watch watch;
         private final Written written;                         // by whose name files are written; null: the batch's own
-        private volatile boolean isSaved;                      // where the command line says, once
 
         private Batch(Provider provider, Connection connection) { this(provider, connection, new Settings(), null); }
 
@@ -862,8 +861,7 @@ public final class Sheaf extends Vocabulary {
             var exchanges = repair.of(watch.collect());
             var results = written == null ? new Results(there(), exchanges)
                 : new Results(there(), exchanges, written);
-            if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
-            isSaved = true;
+            if (settings.out != null) results.save(settings.out, settings.quiet);
             return results;
         }
 

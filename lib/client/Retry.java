@@ -42,10 +42,10 @@ final class Retry {
         return new Retry(Duration.ofMillis(isLocal ? 20 : 500), Duration.ofMinutes(10), 2);
     }
 
-    /** Between looks at a batch: 30 seconds, growing to two minutes. */
-    static Retry ofPolls(boolean isLocal) {
-        return new Retry(isLocal ? Duration.ofMillis(25) : Duration.ofSeconds(30),
-            Duration.ofSeconds(isLocal ? 2 : 120), 1.5);
+    /** Between looks at a batch: 30 seconds, growing to two minutes; on this machine some ten looks a second at most. */
+    static Retry ofPolls(boolean isLocal, int parts) {
+        return isLocal ? new Retry(Duration.ofMillis(25), Duration.ofMillis(Math.min(2_000, 100L * parts)), 1.5)
+            : new Retry(Duration.ofSeconds(30), Duration.ofSeconds(120), 1.5);
     }
 
     /** Between creates for which a provider's queue had no room: 30 seconds, growing to ten minutes. */

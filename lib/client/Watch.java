@@ -196,7 +196,7 @@ final class Watch {
     private void watch(Duration timeout) {
         progress().during(report::interrupted, progress -> {
             var deadline = new Deadline(timeout);
-            var patience = new Patience(state.provider().isLocal());
+            var patience = new Patience(state.provider().isLocal(), state.parts().size());
             while (!poll(patience, progress)) {
                 var left = deadline.left();
                 if (left.isZero()) throw report.stillGoing(timeout);
@@ -297,7 +297,7 @@ final class Watch {
         private Duration asked = Duration.ZERO;            // by the provider
         private int refusals;
 
-        Patience(boolean isLocal) { pauses = Retry.ofPolls(isLocal); }
+        Patience(boolean isLocal, int parts) { pauses = Retry.ofPolls(isLocal, parts); }
 
         void answered() { refusals = 0; }
 

@@ -8,6 +8,7 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -49,8 +50,8 @@ class LauncherTest {
         path = bin.toString();
         Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
         assertTrue(project.resolve("jbang").toFile().setExecutable(true));
-        for (var tool : List.of("bash", "cat", "chmod", "cp", "df", "dirname", "mkdir", "mktemp", "mv", "readlink", "rm",
-                "sed", "sh", "sha256sum", "shasum"))
+        for (var tool : List.of("bash", "cat", "chmod", "cp", "df", "dirname", "find", "mkdir", "mktemp", "mv",
+                "readlink", "rm", "sed", "sh", "sha256sum", "shasum", "touch"))
             onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
     }
 
@@ -79,7 +80,8 @@ class LauncherTest {
 
         assertEquals(new Run(0, "0.132.1\n", "fetching JBang 0.132.1 ...\n"), jbang("version"));
         assertEquals(new Run(0, "0.132.1\n", ""), jbang("version"));
-        assertEquals(List.of(JAR), listing(project.resolve(".jbang")));
+        assertEquals(List.of(JAR, JAR.replace(".jar", ".ran")),
+            listing(project.resolve(".jbang")).stream().sorted().toList());
     }
 
     @Test void aJarWithAnotherChecksumIsNotRun() {
@@ -278,6 +280,43 @@ class LauncherTest {
         Files.writeString(damaged, "no archive");
 
         assertEquals(new Run(0, "other\n", ""), jbang("Brief.java"));
+    }
+
+    /** What JBang made of an alias is run again without it, as long as nothing of the project has changed since. */
+    @Test void anAliasThatHasNotChangedNeedsNoJBang() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        var jar = Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        for (var dir : List.of("lib", "scripts", "templates", "data", "tests", "bench"))
+            Files.createDirectory(project.resolve(dir));
+        offering("show");
+        var script = project.resolve("scripts/show.java");
+        Files.writeString(project.resolve("jbang-catalog.json"), Files.readString(project.resolve("jbang-catalog.json"))
+            .replace("show.java", "scripts/show.java"));
+        var source = "class show { public static void main(String... a) { "
+            + "System.out.print(\"one\" + String.join(\"|\", a)); System.exit(3); } }";
+        Files.writeString(script, source);
+        for (int run = 0; run < 3; run++) assertEquals("one", jbang("show").out());
+
+        Files.move(jar, temp.resolve(JAR));
+        Files.createFile(jar);                                 // a JBang that cannot start
+        assertEquals(new Run(3, "onea b|$HOME|'|", ""), jbang("show", "a b", "$HOME", "'", ""));
+        folder = Files.createDirectories(temp.resolve("else where"));
+        assertEquals("one", jbang("show").out(), "from any folder");
+        folder = null;
+        Files.move(temp.resolve(JAR), jar, StandardCopyOption.REPLACE_EXISTING);
+
+        Files.writeString(script, source.replace("one", "two"));
+        assertTrue(script.toFile().setLastModified(1_000_000_000_000L));
+        assertEquals("twox", jbang("show", "x").out(), "whatever time the file says it has");
+    }
+
+    /** Some shells end where a redirection of theirs fails. */
+    @Test void aCloneThatCannotBeWrittenToRunsAllTheSame() throws IOException {
+        fakeJava("echo started");
+        var ran = Files.createDirectory(project.resolve(".jbang").resolve(JAR.replace(".jar", ".ran")));
+        assertTrue(ran.toFile().setLastModified(1_000_000_000_000L));      // nobody can write it, nor is it new
+
+        assertEquals(new Run(0, "started\n", ""), jbang("version"));
     }
 
     /** A Java that cannot write the archive it is to make ends with 1, whatever it has done. */

@@ -111,7 +111,7 @@ public final class Catalog implements AutoCloseable {
             environment.put("JBANG_NO_VERSION_CHECK", "true");
             // half the time of JBang, of javac and of a script is spent on compiling them well
             environment.put("JAVA_TOOL_OPTIONS", (System.getenv().getOrDefault("JAVA_TOOL_OPTIONS", "")
-                + " -XX:TieredStopAtLevel=1").strip());
+                + " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC").strip());
         }
 
         public Visitor with(String variable, String value) {
