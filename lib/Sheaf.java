@@ -9,6 +9,9 @@
 //DEPS org.jline:jline-terminal:4.6.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
+//SOURCES client/Relay.java
+//SOURCES client/CsvLines.java
+//SOURCES client/Pieces.java
 //SOURCES client/Environment.java
 //SOURCES client/BaseUrl.java
 //SOURCES client/Wording.java
@@ -21,12 +24,14 @@
 //SOURCES client/Vocabulary.java
 //SOURCES client/Arguments.java
 //SOURCES client/AtomicFiles.java
+//SOURCES client/JsonText.java
 //SOURCES client/Proxies.java
 //SOURCES client/Certificates.java
 //SOURCES client/ExtraHeaders.java
 //SOURCES client/LineIndex.java
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/Row.java
 //SOURCES client/CsvFile.java
 //SOURCES client/Terminal.java
 //SOURCES client/Graphemes.java
@@ -40,6 +45,7 @@
 //SOURCES client/Html.java
 //SOURCES client/Fault.java
 //SOURCES client/Content.java
+//SOURCES client/Form.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
@@ -49,6 +55,7 @@
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/PlainAnswer.java
 //SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java

@@ -63,7 +63,9 @@ final class Rows implements RowSource {
         return new Rows(name, objects, note -> objects.get().map(PlainValues::row));
     }
 
-    @Override public Stream<Map<String, Object>> open() { return open(none -> {}); }
+    @Override public Stream<Map<String, Object>> open() {
+        return open(none -> {}).map(row -> row instanceof Row kept ? kept.copy() : row);
+    }
 
     /** @param note told what is odd about the rows that were read, when the stream is closed */
     Stream<Map<String, Object>> open(Consumer<String> note) { return source.open(note); }

@@ -168,7 +168,7 @@ final class Settings implements Cloneable {
         if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
             throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                 + "\" is over 64 characters, or its value over 512");
-        if ((key + " " + value).codePoints().anyMatch(Json::isHalf))
+        if ((key + " " + value).codePoints().anyMatch(JsonText::isHalf))
             throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                 + "\" holds half a character, a lone surrogate; drop it");
         if (key.equals(METADATA_KEY))
