@@ -652,7 +652,7 @@ public final class Sheaf extends Vocabulary {
         private Batch begin(BiConsumer<Watch, Progress> step) {
             showPreview();
             var settings = checkedSettings();
-            if (settings.out != null) checkOutput(settings.out);
+            if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
             Preparation.begin(settings, batch.watch, chosen::connection,
@@ -702,6 +702,7 @@ public final class Sheaf extends Vocabulary {
         private final BatchState state;
         private final Watch watch;
         private final Written written;                         // by whose name files are written; null: the batch's own
+        private volatile boolean isSaved;                      // where the command line says, once
 
         private Batch(Provider provider, Connection connection) { this(provider, connection, new Settings(), null); }
 
@@ -868,7 +869,8 @@ public final class Sheaf extends Vocabulary {
             var exchanges = repair.of(watch.collect());
             var results = written == null ? new Results(there(), exchanges)
                 : new Results(there(), exchanges, written);
-            if (settings.out != null) results.save(settings.out, settings.quiet);
+            if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
+            isSaved = true;
             return results;
         }
 

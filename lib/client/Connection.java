@@ -201,9 +201,11 @@ final class Connection {
 
     String withoutKey(String said) {
         var hidden = said;
-        for (var header : sentHeaders().entrySet())
-            if (isSecret(header.getValue()) && !header.getKey().startsWith("OpenAI-"))
-                hidden = hidden.replace(header.getValue(), "(the header " + header.getKey() + ")");
+        for (var header : sentHeaders().entrySet()) {
+            var value = header.getValue().replaceFirst("(?i)^(bearer|basic) +", "");      // servers repeat but this
+            if (isSecret(value) && !header.getKey().startsWith("OpenAI-"))
+                hidden = hidden.replace(value, "(the header " + header.getKey() + ")");
+        }
         return isSecret(key()) ? hidden.replace(key(), "(the key)") : hidden;
     }
 

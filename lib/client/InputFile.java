@@ -68,6 +68,14 @@ record InputFile(String word, String name, Path path, URL resource) {
         }
     }
 
+    boolean isAt(Path other) {
+        try {
+            return path != null && Files.exists(other) && Files.isSameFile(path, other);
+        } catch (IOException unknown) {
+            return path.toAbsolutePath().normalize().equals(other.toAbsolutePath().normalize());
+        }
+    }
+
     String fileName() { return (path == null ? Path.of(name) : path).getFileName().toString(); }
 
     IllegalArgumentException fault(long line, String what, Throwable cause) {

@@ -140,6 +140,9 @@ enum Options {
             var option = named(word);
             var next = i + 1 < args.length ? args[i + 1] : "--";
             boolean isInside = word.length() < args[i].length();           // --name=films
+            if (isInside && option.takes == Takes.NOTHING)
+                throw new IllegalArgumentException("options: " + word
+                    + " takes no value; leave it out or write " + word);
             var value = isInside ? args[i].substring(word.length() + 1) : option.value(next);
             if (!isInside && option.takes(next)) i++;
             var given = values.computeIfAbsent(option, none -> new ArrayList<>());

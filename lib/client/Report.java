@@ -89,8 +89,9 @@ final class Report {
         long unanswered = state.unansweredCount();
         if (unanswered == 0) return "";
         var status = state.status();
+        var remedy = Wording.isStep() ? Wording.RETRY.of(state.id()) : Wording.REPAIR.of();
         return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
-            + " unanswered, which " + Wording.REPAIR + " sends again";
+            + " unanswered, which " + remedy + " sends again";
     }
 
     /** Returns how to come back to a wait that was interrupted. */

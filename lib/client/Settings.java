@@ -324,6 +324,13 @@ final class Settings implements Cloneable {
                 + Wording.ROWS.of(text.replaceFirst(".*\\.", ""), text) + "?");
     }
 
+    /** Returns the file of the answers, which is not to take the place of the rows. */
+    Path checkedOut() {
+        if (data != null && data.areIn(out))
+            throw new IllegalArgumentException("out: " + out + " is what is read; give another name");
+        return out;
+    }
+
     /** Returns a warning for each literal prompt that looks as if it were to be filled in. */
     Stream<String> warnings() {
         if (data != null) return Stream.of();

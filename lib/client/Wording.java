@@ -26,6 +26,7 @@ enum Wording {
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),
     REPAIR("results().retry() or repair(1)", "--repair 1"),
+    RETRY("results().retry()", "./jbang eval 'batch(\"%s\").results().retry().submit()'"),
     RESEND_MISSING("resendMissing()", "--resend-missing"),
     SEPARATOR("separator('%s')", "--separator '%s'"),
     TAB("separator('\\t')", "--separator tab"),
@@ -61,6 +62,9 @@ enum Wording {
         this.inJava = inJava;
         this.asOption = asOption;
     }
+
+    /** Whether the command takes one step of a batch, and so has no option to send anything again. */
+    static boolean isStep() { return Environment.get(TYPED).equals("steps"); }
 
     static boolean isTyped() { return !Environment.get(TYPED).isEmpty(); }
 
