@@ -1,6 +1,6 @@
 //JAVA 17+
-// a client's settings, without a second compiler: scripts live for seconds, and half a million rows gain nothing by it
-//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
+// which says to ./jbang that classes may come from an archive
+//RUNTIME_OPTIONS -Xshare:auto
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4

@@ -1,5 +1,7 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Take one step of a batch: upload, submit, status, results, batches, cancel, models or files
+// a life of half a second has no use for the second compiler
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 //SOURCES ../../lib/Sheaf.java
 //SOURCES NameOption.java
 //SOURCES OutputOptions.java

@@ -262,7 +262,7 @@ class LauncherTest {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
         for (var word : List.of("one", "other")) {
-            Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1\n"
+            Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -Xshare:auto\n"
                 + "class Brief { public static void main(String... args) { System.out.println(\"" + word + "\"); } }");
             var archives = new ArrayList<List<Path>>();
             for (int run = 0; run < 4; run++) {
@@ -323,7 +323,7 @@ class LauncherTest {
     @Test void whereNoArchiveCanBeWrittenNoneIsMade() throws IOException {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
-        Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1\n"
+        Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -Xshare:auto\n"
             + "class Brief { public static void main(String... args) { System.out.println(\"done\"); } }");
         command(bin.resolve("df"), "echo names; echo '/dev/a disk 900000 850000 50000 95% /'");
 
@@ -343,10 +343,10 @@ class LauncherTest {
     }
 
     @Test void aJavaInAFolderWithABlankInItsNameStartsTheScript() throws IOException {
-        fakeJava("echo \"'$HOME/a java' -XX:TieredStopAtLevel=1 -classpath x.jar Brief\"; exit 255");
+        fakeJava("echo \"'$HOME/a java' -Xshare:auto -classpath x.jar Brief\"; exit 255");
         command(home.resolve("a java"), RECORDS);
 
-        assertEquals(new Run(0, "[-XX:TieredStopAtLevel=1][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
+        assertEquals(new Run(0, "[-Xshare:auto][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
     }
 
     /** Of two collectors Java takes none, and some machines name one for all that runs there. */
