@@ -24,6 +24,9 @@ final class Attempt {
     /** Returns all answers of the batch that it was sent in. */
     Answers batch() { return answers; }
 
+    /** Whether it was sent in an earlier batch, whose answer was taken over. */
+    boolean isReused() { return answers.requests().isReused(index); }
+
     boolean isSameAs(Attempt other) {
         return index == other.index && answers.journal().dir().equals(other.answers.journal().dir());
     }

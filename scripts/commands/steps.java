@@ -222,14 +222,20 @@ class steps implements Runnable {
 
     @Command(name = "cancel", sortOptions = false, usageHelpWidth = 100, customSynopsis = "cancel ID [OPTION]...",
         description = {"Asks the provider to stop a batch; what has been answered by then stays.", ""})
-    void cancel(
+    int cancel(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id) {
         var batch = batchOf("cancel", id).cancel();
         var status = batch.status();
         if (status.isTerminal() && !status.equals(Status.CANCELLED))
-            throw new IllegalStateException("cancel: " + batch.id() + " is " + status + " already; " + Typed.launcher()
-                + " results " + batch.id() + again() + " fetches what there is");
+            return failed("cancel: " + batch.id() + " is " + status + " already; " + Typed.launcher() + " results "
+                + batch.id() + again() + " fetches what there is");
         System.out.println(batch.id() + " " + status);
+        return 0;
+    }
+
+    private static int failed(String sentence) {
+        System.err.println(sentence);
+        return ExitCode.FAILED.number();
     }
 
     private Batch batchOf(String step, String id) {

@@ -97,6 +97,24 @@ class AskRunTest {
         assertTrue(report.at("/batches/0/id").asText().startsWith("batch_"));
     }
 
+    @Test void theReportTellsWhatWasPaidNowFromWhatWasPaidBefore() throws IOException {
+        var tries = new AtomicInteger();
+        server.answer(body -> body.toString().contains("bad") && tries.getAndIncrement() == 0
+            ? Reply.error(500, "x", "broken") : Reply.text("ok"));
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "1", "-o", at("out.csv"));
+
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--repair", "1", "-o", at("out.csv"), "--report",
+            at("run.json"));
+
+        var report = new ObjectMapper().readTree(read("run.json"));
+        assertEquals("{\"succeeded\":3}", report.path("outcomes").toString());
+        assertEquals("{\"m\":3}", report.path("answeredBy").toString());
+        assertEquals(List.of(1, 1), List.of(report.path("answeredBefore").asInt(), report.path("sentAgain").asInt()));
+        assertEquals(List.of(2, 1), List.of(report.at("/tokens/output").asInt(),
+            report.at("/tokensBefore/output").asInt()));
+        assertEquals(2, report.path("batches").size(), "one of two rows, and its repair");
+    }
+
     @Test void aServerOfThisMachineWithOneModelIsAskedByThat() throws IOException {
         var run = ask("-p", "{{q}}", "-d", at("rows.csv"), "--provider", server.baseUrl(), "--limit", "1", "-o",
             at("out.csv"));
