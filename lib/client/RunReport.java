@@ -81,7 +81,9 @@ final class RunReport {
         return tokens;
     }
 
-    private Optional<Instant> ended() { return parts().map(Part::json).flatMap(RunReport::ends).max(Instant::compareTo); }
+    private Optional<Instant> ended() {
+        return parts().map(Part::json).flatMap(RunReport::ends).max(Instant::compareTo);
+    }
 
     private static Stream<Instant> ends(JsonNode batch) {
         return ENDS.stream().map(batch::path).filter(time -> !time.isMissingNode() && !time.isNull())

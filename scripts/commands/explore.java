@@ -89,7 +89,8 @@ class explore {
     private static int withProvider() throws IOException {
         try {
             var chosen = Provider.chosen();
-            if (chosen.hasKey() || isNamed()) return open("", "Answers come from " + chosen.label() + (chosen.hasKey() ? ""
+            if (chosen.hasKey() || isNamed()) return open("", "Answers come from " + chosen.label()
+                + (chosen.hasKey() ? ""
                 : ", as soon as " + chosen.keyVariable() + " is set; leave and set it") + ".", "models()");
         } catch (IllegalStateException noKeyOrTwo) {
             if (!noKeyOrTwo.getMessage().startsWith("provider: no key; "))

@@ -48,7 +48,8 @@ class AskRunTest {
         server.resume();
         assertEquals(0, ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--wait", "1m", "-o", at("out.csv"))
             .status());
-        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST ")).count(), "a file, a batch");
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST ")).count(),
+            "a file, a batch");
     }
 
     @Test void aQuietRunSaysNothingButItsAnswers() {
