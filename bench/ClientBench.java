@@ -59,7 +59,7 @@ final class ClientBench {
 
     /** Builds it, and has its classes in an archive. */
     private void warm(List<String> command) throws IOException, InterruptedException {
-        for (int i = 0; i < 3; i++) timed(command);
+        for (int i = 0; i < size.times; i++) timed(command);
     }
 
     private void starts() throws IOException, InterruptedException {

@@ -24,8 +24,15 @@
 
 package sheaf.bench;
 
+import java.io.ByteArrayOutputStream;
+import java.io.FilterOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import sheaf.support.Chaos;
@@ -34,9 +41,10 @@ import sheaf.support.Kills;
 import sheaf.support.Project;
 
 /**
- * Runs the benchmark that the first argument names, or that of the server. Its alias is not bench, because JBang takes
- * a word for the folder of that name before it looks into the catalog.
+ * Runs the benchmark that the first argument names, or those of server and client. Its alias is not bench, because
+ * JBang takes a word for the folder of that name before it looks into the catalog.
  * <pre>
+ *     ./jbang benchmark                     server and client, into bench/RESULTS.md
  *     ./jbang benchmark server              lines, bytes, clients and memory
  *     ./jbang benchmark client 500000       starts, so many rows expanded, a tenth of them there and back; and Python
  *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
@@ -47,10 +55,10 @@ import sheaf.support.Project;
  */
 class RunBench {
     private static final String USAGE = """
-        Usage: benchmark [server|client ROWS|slow MB|kills N|chaos N|client-kills N]
+        Usage: benchmark [all|server|client ROWS|slow MB|kills N|chaos N|client-kills N]
         server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; slow uses a
         line of 1 Mbit/s; the others kill and disturb server and client so many times, and count what was lost or paid
-        twice. Without an argument: server.
+        twice. Without an argument, or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
 
     public static void main(String... args) throws Exception {
@@ -58,11 +66,12 @@ class RunBench {
             System.out.print(USAGE);
             return;
         }
-        var words = args.length == 0 ? List.of("server") : List.of(args);
+        var words = args.length == 0 ? List.of("all") : List.of(args);
         var folder = Files.createTempDirectory("sheaf-bench");
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
         switch (words.get(0)) {
+            case "all" -> all(folder);
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
@@ -72,12 +81,41 @@ class RunBench {
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
             default -> {
                 System.err.println("benchmark: none is called " + words.get(0)
-                    + "; there are: server, client, slow, kills, chaos, client-kills");
+                    + "; there are: all, server, client, slow, kills, chaos, client-kills");
                 System.exit(2);
             }
         }
         Project.deleteTree(folder);
         System.exit(0);        // whatever threads the clients left behind
+    }
+
+    /** Measures what can be compared, and keeps it with what it was measured on. */
+    private static void all(Path folder) throws Exception {
+        var table = new ByteArrayOutputStream();
+        var out = new PrintStream(new TeeOutputStream(table), true, StandardCharsets.UTF_8);
+        new ClientBench(folder, ClientBench.FULL, out).run();
+        out.println();
+        new ServerBench(folder, ServerBench.FULL).run(out);
+        Files.writeString(Project.root().resolve("bench/RESULTS.md"), "# What the benchmark measured\n\n"
+            + "`./jbang benchmark` wrote this on " + LocalDate.now() + ": " + System.getProperty("os.name") + " "
+            + System.getProperty("os.arch") + ", " + Runtime.getRuntime().availableProcessors() + " processors, JDK "
+            + System.getProperty("java.version") + ". Only ratios say something of another machine.\n\n```text\n"
+            + table.toString(StandardCharsets.UTF_8) + "```\n");
+    }
+
+    /** What is printed is kept too. */
+    private static final class TeeOutputStream extends FilterOutputStream {
+        private final OutputStream copy;
+
+        TeeOutputStream(OutputStream copy) {
+            super(System.out);
+            this.copy = copy;
+        }
+
+        @Override public void write(int b) throws IOException {
+            out.write(b);
+            copy.write(b);
+        }
     }
 
     private static void client(Path folder, int rows) throws Exception {

@@ -1,6 +1,6 @@
 //JAVA 17+
-// a client's settings, without a second compiler: scripts live for seconds, and half a million rows gain nothing by it
-//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
+// which says to ./jbang that classes may come from an archive
+//RUNTIME_OPTIONS -Xshare:auto
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
@@ -9,6 +9,9 @@
 //DEPS org.jline:jline-terminal:4.6.0
 //SOURCES client/Messages.java
 //SOURCES client/Lines.java
+//SOURCES client/Relay.java
+//SOURCES client/CsvLines.java
+//SOURCES client/Pieces.java
 //SOURCES client/Environment.java
 //SOURCES client/BaseUrl.java
 //SOURCES client/Wording.java
@@ -21,12 +24,14 @@
 //SOURCES client/Vocabulary.java
 //SOURCES client/Arguments.java
 //SOURCES client/AtomicFiles.java
+//SOURCES client/JsonText.java
 //SOURCES client/Proxies.java
 //SOURCES client/Certificates.java
 //SOURCES client/ExtraHeaders.java
 //SOURCES client/LineIndex.java
 //SOURCES client/Encoding.java
 //SOURCES client/InputFile.java
+//SOURCES client/Row.java
 //SOURCES client/CsvFile.java
 //SOURCES client/Terminal.java
 //SOURCES client/Graphemes.java
@@ -40,6 +45,7 @@
 //SOURCES client/Html.java
 //SOURCES client/Fault.java
 //SOURCES client/Content.java
+//SOURCES client/Form.java
 //SOURCES client/Rows.java
 //SOURCES client/Connection.java
 //SOURCES client/FolderLock.java
@@ -49,6 +55,7 @@
 //SOURCES client/Options.java
 //SOURCES client/BatchApi.java
 //SOURCES client/Manifest.java
+//SOURCES client/PlainAnswer.java
 //SOURCES client/Body.java
 //SOURCES client/Requests.java
 //SOURCES client/Download.java
@@ -645,7 +652,7 @@ public final class Sheaf extends Vocabulary {
         private Batch begin(BiConsumer<Watch, Progress> step) {
             showPreview();
             var settings = checkedSettings();
-            if (settings.out != null) checkOutput(settings.out);
+            if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
             Preparation.begin(settings, batch.watch, chosen::connection,
@@ -695,6 +702,7 @@ public final class Sheaf extends Vocabulary {
         private final BatchState state;
         private final Watch watch;
         private final Written written;                         // by whose name files are written; null: the batch's own
+        private volatile boolean isSaved;                      // where the command line says, once
 
         private Batch(Provider provider, Connection connection) { this(provider, connection, new Settings(), null); }
 
@@ -861,7 +869,8 @@ public final class Sheaf extends Vocabulary {
             var exchanges = repair.of(watch.collect());
             var results = written == null ? new Results(there(), exchanges)
                 : new Results(there(), exchanges, written);
-            if (settings.out != null) results.save(settings.out, settings.quiet);
+            if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
+            isSaved = true;
             return results;
         }
 

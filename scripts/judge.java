@@ -12,19 +12,22 @@ class Judge {
             .model("gpt-4.1-nano")
             .prompts("{{question}} Answer with the number alone.", jsonl("data/sums.jsonl"))
             .maxTokens(200)
-            .options(args)
+            .options(args)                                     // the student's
             .submit()
             .await();
 
-        batch()
+        var verdicts = batch()
             .provider(student.provider())
             .model(System.getenv().getOrDefault("JUDGE", "gpt-4.1"))
             .prompts(template("judge"), student.results().succeeded())
+            .checkOutput("verdicts.csv")
             .temperature(0)
             .maxTokens(200)
             .submit()
             .await()
-            .results()
-            .show();
+            .results();
+
+        verdicts.show();
+        verdicts.toCsv("verdicts.csv");
     }
 }

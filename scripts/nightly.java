@@ -10,15 +10,17 @@ import java.time.LocalDate;
 
 class Nightly {
     public static void main(String... args) {
+        var name = "tickets-" + LocalDate.now();               // the same day again is the same batch
         var batch = batch()
-            .name("tickets-" + LocalDate.now())                // the same day again is the same batch
+            .name(name)
             .model("gpt-4.1-mini")
             .prompts(template("ticket"), csv("data/tickets.csv"))
             .maxTokens(200)
             .options(args)
+            .checkOutput(name + ".csv")                        // before anything is paid
             .submit();
 
-        if (batch.status().isTerminal()) batch.results().toCsv(batch.name() + ".csv");
+        if (batch.status().isTerminal()) batch.results().toCsv(name + ".csv");
         System.exit(batch.exitCode().number());                // 75: it goes on, and the next run comes back
     }
 }

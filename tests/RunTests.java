@@ -16,6 +16,8 @@
 //SOURCES ../scripts/commands/steps.java
 //SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java
+//SOURCES ../bench/ClientBench.java
+//SOURCES ../bench/Timed.java
 //SOURCES ../lib/*.java
 
 package sheaf;

@@ -1,6 +1,7 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
@@ -11,13 +12,26 @@ final class Answer {
     /** Of an error inside of a success: the request is at fault, and will be the next time. */
     private static final String LASTING =
         "(?i)(invalid|unsupported|context|missing|bad.?request|permission|authentication).*|.*not.?found";
-    private final JsonNode line;
+    private final Optional<PlainAnswer> plain;
     private final Body body;
+    private JsonNode line;                                // of a plain one read when it is asked for
 
-    Answer(JsonNode line) {
-        this.line = line;
+    Answer(byte[] bytes) {
+        plain = PlainAnswer.read(bytes);
+        if (plain.isEmpty()) line = Json.lenient(bytes);
+        body = plain.map(Body::new).orElseGet(() -> new Body(said()));
+    }
+
+    /** Some send the body as a JSON text. */
+    private JsonNode said() {
         var said = line.at("/response/body");
-        body = new Body(said.isTextual() ? Json.lenient(said.asText()) : said);    // some send it as a JSON text
+        return said.isTextual() ? Json.lenient(said.asText()) : said;
+    }
+
+    /** Returns the id of the request that a line answers, "" if it has none; null if it is no object of JSON. */
+    static String id(Lines line) {
+        if (line.isUtf8()) return line.read((bytes, offset, length) -> Json.field("custom_id", bytes, offset, length));
+        return Json.lenient(line.text()).path("custom_id").asText("");
     }
 
     /** Returns how a request ended that no line came for, in a batch of this status. */
@@ -27,27 +41,34 @@ final class Answer {
         return batch.equals(Status.CANCELLED) ? Outcome.CANCELLED : Outcome.MISSING;
     }
 
-    JsonNode line() { return line; }
+    JsonNode line() {
+        if (line == null) line = plain.orElseThrow().whole();
+        return line;
+    }
 
     Body body() { return body; }
 
     Outcome outcome() { return isError() ? Ending.of(fault()) : body.outcome(); }
 
-    private boolean isError() { return isRefused() || status() == 0 || hasError() || body.error().isPresent(); }
+    private boolean isError() {
+        return plain.isEmpty() && (isRefused() || status() == 0 || hasError() || body.error().isPresent());
+    }
 
     private boolean isRefused() { return status() >= 300 || status() > 0 && status() < 200; }
 
-    private boolean hasError() { return Fault.isError(line.path("error")); }
+    private boolean hasError() { return Fault.isError(line().path("error")); }
 
-    private int status() { return line.at("/response/status_code").asInt(line.path("response").has("body") ? 200 : 0); }
+    private int status() {
+        return line().at("/response/status_code").asInt(line().path("response").has("body") ? 200 : 0);
+    }
 
     /** Returns what it says is wrong, the first that gives a reason; the words of all tell what kind it is. */
     private Fault fault() {
-        var response = line.path("response");
+        var response = line().path("response");
         boolean isNoAnswer = isRefused() || status() == 0;
         var inside = body.error().map(Fault::of)
             .orElseGet(() -> isNoAnswer ? Fault.ofRefusal(body.json()) : Fault.of(body.json()));
-        var faults = Stream.of(Fault.of(line.path("error")), inside, Fault.of(response.path("message")),
+        var faults = Stream.of(Fault.of(line().path("error")), inside, Fault.of(response.path("message")),
             Fault.of(isLegible() ? Json.MAPPER.nullNode() : response.path("body"))).toList();
         var words = faults.stream().flatMap(fault -> fault.words().stream()).toList();
         var first = faults.stream().filter(Fault::isExplained).findFirst().orElse(faults.get(0));

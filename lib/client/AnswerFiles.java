@@ -27,12 +27,14 @@ final class AnswerFiles {
     private final Progress progress;
     private final Consumer<String> note;
     private final ToLongFunction<String> requests;             // by id; -1: never asked
+    private final ToLongFunction<Part> indexed;                // answers, by the index, if that is of this look; or -1
     private final Retry looking;                               // for a file that cannot be read yet
     private int looks;
 
     AnswerFiles(Journal journal, BatchApi api, Progress progress, Consumer<String> note,
-                ToLongFunction<String> requests) {
+                ToLongFunction<String> requests, ToLongFunction<Part> indexed) {
         this.requests = requests;
+        this.indexed = indexed;
         this.journal = journal;
         this.api = api;
         this.progress = progress;
@@ -40,14 +42,13 @@ final class AnswerFiles {
         this.looking = Retry.ofCalls(api.connection().isLocal());
     }
 
-    /** Returns whether something came that was not here, so that the index of answers is to be made anew. */
-    boolean fetch() {
+    /** Fetches what is not here yet. If anything came, there is no index of answers, or one that knows it. */
+    void fetch() {
         boolean isNew = !Files.exists(journal.answersIndex());
         for (var part : journal.parts().toList()) isNew |= fetch(part);
         for (var part : journal.parts().toList())
             if (journal.isFetched(part) && (isNew || journal.isShort(part.number()))) isNew |= complete(part);
         if (journal.collected().count() == journal.partCount()) sweep();
-        return isNew || !Files.exists(journal.answersIndex());    // of a file that could not be fetched it went too
     }
 
     /** Once all has come, what a killed process had begun to fetch is of no use. */
@@ -180,7 +181,9 @@ final class AnswerFiles {
     }
 
     private long answersHere(Part part) {
-        return answersIn(part, Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
+        long answers = indexed.applyAsLong(part);
+        return answers >= 0 ? answers
+            : answersIn(part, Journal.KINDS.stream().map(kind -> journal.answerFile(part.number(), kind)));
     }
 
     /** Counts the requests of a part that are answered: a line that came twice, or answers none, makes up for none. */
@@ -193,7 +196,8 @@ final class AnswerFiles {
     private void addAnswered(Part part, Path file, BitSet answered) {
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) {
-                long request = requests.applyAsLong(Json.lenient(lines.text()).path("custom_id").asText());
+                var id = Answer.id(lines);
+                long request = id == null ? -1 : requests.applyAsLong(id);
                 if (request >= 0 && journal.requests().part(request) == part.number()) answered.set((int) request);
             }
         } catch (IOException e) {

@@ -3,11 +3,13 @@ package sheaf;
 import static sheaf.Messages.clip;
 import static sheaf.Messages.number;
 
-import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -24,21 +26,24 @@ final class Answers {
     private static final int SHOWN_ODDITIES = 10;
     private final Journal journal;
     private final SentRequests requests;
-    private final Consumer<String> note;
     private final LineIndex lines;                             // by request
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
     private Map<String, Long> ids;                             // of a file's own requests; made when first needed
-    private int oddities;
+    private final List<String> oddities = new ArrayList<>();   // the first of them
+    private long moreOddities;
+    private long[] answered;                                   // requests by part, if they were indexed by this look
 
     /** Fetches what is not here yet, and finds each request's line in it. */
     Answers(Journal journal, BatchApi api, Progress progress, Consumer<String> note) {
         this.journal = journal;
         this.requests = journal.requests();
-        this.note = note;
         try (var lock = FolderLock.on(journal.dir(), note)) {
-            if (new AnswerFiles(journal, api, progress, note, this::request).fetch()) writeIndex();
+            new AnswerFiles(journal, api, progress, note, this::request, this::indexed).fetch();
+            if (!Files.exists(journal.answersIndex())) writeIndex();
         }
+        oddities.forEach(note);
+        if (moreOddities > 0) note.accept("results: and " + number(moreOddities) + " more such lines");
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
@@ -47,19 +52,26 @@ final class Answers {
     Answers(Journal journal) {
         this.journal = journal;
         requests = journal.requests();
-        note = text -> {};
         lines = new LineIndex(journal.answersIndex(), this::file);
         collected = journal.collected().map(Part::number).collect(Collectors.toSet());
     }
 
     private void writeIndex() {
+        oddities.clear();
+        moreOddities = 0;
+        answered = new long[journal.partCount() + 1];
+        var requests = new BitSet();                           // that the files of their parts answer
         AtomicFiles.write("results", journal.answersIndex(), staged -> {
             try (var index = new LineIndex.AnyOrder(staged, count())) {
-                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index);
+                for (int file = 0; file <= 2 * journal.partCount(); file++) scan(file, index, requests);
             }
         });
-        if (oddities > SHOWN_ODDITIES)
-            note.accept("results: and " + number(oddities - SHOWN_ODDITIES) + " more such lines");
+    }
+
+    /** Returns how many requests of a part its files answer, as they were indexed by this look; -1 if they were not. */
+    private long indexed(Part part) {
+        if (!Files.exists(journal.answersIndex())) writeIndex();
+        return answered == null ? -1 : answered[part.number()];
     }
 
     /** Returns the file of a number in the index: of each part its output and its errors, then the reused answers. */
@@ -74,29 +86,32 @@ final class Answers {
         return ids;
     }
 
-    private void scan(int file, LineIndex.AnyOrder index) throws IOException {
+    private void scan(int file, LineIndex.AnyOrder index, BitSet ofTheirParts) throws IOException {
         var path = file(file);
         if (!Files.exists(path)) return;
         try (var lines = new Lines(Files.newInputStream(path))) {
             while (lines.advance())
-                if (!lines.isBlank()) join(file, path, lines, index);
+                if (!lines.isBlank()) join(file, path, lines, index, ofTheirParts);
         }
     }
 
     /** Finds the request that a line answers. */
-    private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index) {
-        var line = lines.isUtf8() ? Json.lenient(lines.text()) : MissingNode.getInstance();
-        var id = line.path("custom_id").asText("");
-        long request = request(id);
-        if (!line.isObject()) odd(path, lines, "is not a JSON object; its request counts as missing");
+    private void join(int file, Path path, Lines lines, LineIndex.AnyOrder index, BitSet ofTheirParts) {
+        var id = Answer.id(lines);
+        long request = id == null ? -1 : request(id);
+        if (request >= 0 && requests.part(request) == file / 2 + 1 && !ofTheirParts.get((int) request)) {
+            ofTheirParts.set((int) request);
+            answered[file / 2 + 1]++;
+        }
+        if (id == null || !lines.isUtf8()) odd(path, lines, "is not a JSON object; its request counts as missing");
         else if (request < 0) odd(path, lines, "answers \"" + clip(id, 60) + "\", which was never asked");
         else if (!index.put(request, file, lines.length(), lines.start()))
             odd(path, lines, "answers \"" + clip(id, 60) + "\" a second time; the first answer stands");
     }
 
     private void odd(Path path, Lines lines, String what) {
-        if (oddities++ < SHOWN_ODDITIES)
-            note.accept("results: " + path.getFileName() + " line " + lines.number() + " " + what);
+        if (oddities.size() == SHOWN_ODDITIES) moreOddities++;
+        else oddities.add("results: " + path.getFileName() + " line " + lines.number() + " " + what);
     }
 
     /** Returns the request of an id, or -1 if that was never asked. */
@@ -121,7 +136,10 @@ final class Answers {
     long count() { return requests.count(); }
 
     /** Returns the answer to a request, which counts from 0; empty if no line came for it. */
-    Optional<Answer> answer(long index) { return lines.line(index).map(Json::lenient).map(Answer::new); }
+    Optional<Answer> answer(long index) { return line(index).map(Answer::new); }
+
+    /** Returns the line that answers a request, as it came; empty if none did. */
+    Optional<byte[]> line(long index) { return lines.bytes(index); }
 
     /** Returns what the provider says of the whole batch; null if it says nothing, or not all was sent in it. */
     Usage batchUsage() {
@@ -147,7 +165,7 @@ final class Answers {
     private Part part(long index) { return journal.part(requests.part(index)); }
 
     /** Returns why a request of a part without answers has none. */
-    String batchError(long index) {
+    synchronized String batchError(long index) {
         var part = part(index);
         var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
         if (own != null) return own;

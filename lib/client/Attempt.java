@@ -12,7 +12,8 @@ import sheaf.Vocabulary.Usage;
 final class Attempt {
     private final Answers answers;
     private final long index;                             // of the request in its batch, from 0
-    private Optional<Answer> answer;                      // read when first asked for; empty: no line came
+    private Optional<byte[]> line;                        // read when first asked for; empty: none came
+    private Optional<Answer> answer;                      // likewise
     private Outcome outcome;
 
     Attempt(Answers answers, long index) {
@@ -23,14 +24,26 @@ final class Attempt {
     /** Returns all answers of the batch that it was sent in. */
     Answers batch() { return answers; }
 
+    /** Whether it was sent in an earlier batch, whose answer was taken over. */
+    boolean isReused() { return answers.requests().isReused(index); }
+
     boolean isSameAs(Attempt other) {
         return index == other.index && answers.journal().dir().equals(other.answers.journal().dir());
     }
 
     private Optional<Answer> answer() {
-        if (answer == null) answer = answers.answer(index);
+        if (answer == null) answer = line().map(Answer::new);
+        line = Optional.empty();
         return answer;
     }
+
+    private Optional<byte[]> line() {
+        if (line == null) line = answers.line(index);
+        return line;
+    }
+
+    /** Reads what came from the disk, so that another thread need not; returns how many bytes it is. */
+    int fetch() { return answer == null ? line().map(bytes -> bytes.length).orElse(0) : 0; }
 
     /** Returns how often the request had been sent by then, this time included. */
     int round() { return answers.requests().round(index); }
@@ -89,7 +102,7 @@ final class Attempt {
 
     String finishReason() { return body().finishReason(); }
 
-    Usage usage() { return Usage.of(json().path("usage")); }
+    Usage usage() { return body().usage(); }
 
     /** Returns why no whole answer came, in one sentence; "" if one did. */
     String error() {

@@ -62,13 +62,15 @@ record BaseUrl(String url, String apiVersion, String parameter) {
     private static URI uri(String given, String names) {
         try {
             var uri = URI.create(given);
-            if (uri.getUserInfo() != null)
-                throw new IllegalStateException("provider: the base URL of " + uri.getHost()
-                    + " holds a key; put it into SHEAF_API_KEY");
-            if (uri.getHost() != null && uri.getScheme() != null && uri.getScheme().matches("https?")) return uri;
+            boolean isHttp = uri.getHost() != null && String.valueOf(uri.getScheme()).matches("https?");
+            if (isHttp && uri.getUserInfo() == null) return uri;
         } catch (IllegalArgumentException e) {
             // told below
         }
+        if (given.matches("(?s)\\w+://.*@.*"))                 // one with marks of its own makes it no URL
+            throw new IllegalStateException("provider: the base URL of "
+                + given.replaceFirst("(?s).*@", "").replaceFirst("(?s)(:[0-9]+)?([/?#].*)?$", "")
+                + " holds a key; put it into SHEAF_API_KEY");
         throw new IllegalArgumentException("provider: \"" + given
             + "\" is neither a base URL like http://localhost:8080/v1 nor one of " + names);
     }

@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Usage;
 
 /**
  * The body of a response, of whatever endpoint, and of a provider who calls things otherwise: which answers stand in
@@ -17,8 +18,9 @@ import sheaf.Vocabulary.Outcome;
  */
 final class Body {
     static final Body NONE = new Body(MissingNode.getInstance());
-    private final JsonNode json;
+    private final PlainAnswer plain;                      // null: the answer is none
     private final List<Choice> choices;
+    private JsonNode json;                                // of a plain answer read when it is asked for
 
     /** One answer of those that a request asked for: what it says, and the word that it ended in. */
     private record Choice(Content content, String ending) {
@@ -40,7 +42,13 @@ final class Body {
         }
     }
 
+    Body(PlainAnswer plain) {
+        this.plain = plain;
+        choices = List.of(new Choice(Content.ofText(plain.text()), plain.ending()));
+    }
+
     Body(JsonNode json) {
+        plain = null;
         this.json = json.size() == 1 && json.isArray() ? json.get(0) : json;
         this.choices = choices(this.json);
     }
@@ -127,13 +135,20 @@ final class Body {
         return (results.size() == 1 ? results.get(0) : results).toString();
     }
 
-    JsonNode json() { return json; }
+    JsonNode json() {
+        if (json == null) json = plain.whole().at("/response/body");
+        return json;
+    }
 
     /** Returns the model that answered: what was asked for may be an alias, or taken for another. */
-    String model() { return json.path("model").asText("").strip(); }
+    String model() { return plain != null ? plain.model() : json.path("model").asText("").strip(); }
+
+    /** Returns what it says of its tokens. */
+    Usage usage() { return Usage.of(plain != null ? plain.usage() : json.path("usage")); }
 
     /** Returns what it says is wrong; empty where it is an answer. */
     Optional<JsonNode> error() {
+        if (plain != null) return Optional.empty();
         if (Fault.isError(json.path("error"))) return Optional.of(json);
         if (json.path("object").asText().equals("error") || json.path("type").asText().equals("error"))
             return Optional.of(json);
@@ -147,7 +162,7 @@ final class Body {
             .orElse(choices.isEmpty() ? Outcome.INVALID : Outcome.SUCCEEDED);
     }
 
-    private boolean isBlocked() { return !json.at("/promptFeedback/blockReason").asText("").isEmpty(); }
+    private boolean isBlocked() { return !json().at("/promptFeedback/blockReason").asText("").isEmpty(); }
 
     /** Returns the text of the first answer, whole or not; "" where there is none. */
     String text() { return texts().stream().findFirst().orElse(""); }
@@ -160,7 +175,7 @@ final class Body {
     /** Returns the words of who declined; some filters say theirs in the place of the text, and some only that. */
     String refusal() {
         return Stream.concat(choices.stream().map(choice -> choice.content.refusal()), Stream.of(
-                json.at("/promptFeedback/blockReasonMessage").asText(""), text(), finishReason()))
+                json().at("/promptFeedback/blockReasonMessage").asText(""), text(), finishReason()))
             .filter(text -> !text.isBlank()).findFirst().orElse("no reason given");
     }
 
@@ -168,7 +183,7 @@ final class Body {
     String finishReason() {
         return choices.stream().filter(choice -> choice.outcome() != Outcome.SUCCEEDED).findFirst()
             .or(() -> choices.stream().findFirst()).map(Choice::ending)
-            .orElse(json.at("/promptFeedback/blockReason").asText(""));
+            .orElseGet(() -> json().at("/promptFeedback/blockReason").asText(""));
     }
 
     /** Returns why it is no answer. */
@@ -176,7 +191,7 @@ final class Body {
         if (Ending.of(finishReason()).isEmpty())
             return "the answer ended in \"" + finishReason() + "\", and nobody knows whether it is whole";
         if (!reasoning().isEmpty()) return "the answer is only reasoning, and holds no text";
-        var said = Fault.of(json).message();
+        var said = Fault.of(json()).message();
         return "the answer holds no text" + (said.isEmpty() ? "" : ": " + Messages.clip(said, 200));
     }
 

@@ -172,7 +172,7 @@ final class Connection {
         var asked = expected.isTold() ? "the server that was asked before (" + expected + "); start that one"
             : "the one that was asked before, which said nothing of itself; start that one";
         throw new BatchException(step + ": " + baseUrl + " is answered by " + answering + ", and not by " + asked
-            + ", or set OPENAI_BASE_URL to where it listens", STRANGER, "", "");
+            + ", or " + Wording.OTHER_PLACE, STRANGER, "", "");
     }
 
     /** Returns what answers behind its server now, if that is not what it was. */
@@ -201,9 +201,11 @@ final class Connection {
 
     String withoutKey(String said) {
         var hidden = said;
-        for (var header : sentHeaders().entrySet())
-            if (isSecret(header.getValue()) && !header.getKey().startsWith("OpenAI-"))
-                hidden = hidden.replace(header.getValue(), "(the header " + header.getKey() + ")");
+        for (var header : sentHeaders().entrySet()) {
+            var value = header.getValue().replaceFirst("(?i)^(bearer|basic) +", "");      // servers repeat but this
+            if (isSecret(value) && !header.getKey().startsWith("OpenAI-"))
+                hidden = hidden.replace(value, "(the header " + header.getKey() + ")");
+        }
         return isSecret(key()) ? hidden.replace(key(), "(the key)") : hidden;
     }
 
@@ -231,7 +233,7 @@ final class Connection {
     private String remedy(boolean isProxied) {
         if (isProxied) return "check the proxy, or name the host in NO_PROXY, and run again";
         if (expected != null && expected.isTold())
-            return "start the server with the " + expected + " again, or set OPENAI_BASE_URL to where it listens";
+            return "start the server with the " + expected + " again, or " + Wording.OTHER_PLACE;
         if (baseUrl().equals(LOCAL_URL))
             return "start one with ./jbang serve or ./jbang local";
         return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";

@@ -56,7 +56,7 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
             texts(parts, part -> text(part.path("refusal"))), parts.stream().flatMap(Content::arguments).toList());
     }
 
-    private static Content ofText(String text) {
+    static Content ofText(String text) {
         var thinking = Thinking.of(text);
         return new Content(thinking.answer(), thinking.reasoning(), "", List.of());
     }

@@ -4,9 +4,6 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 import static sheaf.Messages.visible;
 
-import de.siegmar.fastcsv.writer.CsvWriter;
-import de.siegmar.fastcsv.writer.QuoteStrategies;
-import de.siegmar.fastcsv.writer.QuoteStrategy;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.util.ArrayList;
@@ -15,7 +12,9 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import sheaf.Vocabulary.CsvOption;
 
@@ -36,15 +35,10 @@ final class CsvExport {
     private static final String FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20";
     /** A number with its sign, or the sign alone: a spreadsheet shows it as it is, and whoever reads it calculates. */
     private static final Pattern SIGNED = Pattern.compile("[+-]([0-9.,]*[0-9]([eE][+-]?[0-9]+)?%?)?");
-    /** A line of nothing is no row to most readers, so a cell that is alone in its line stands in quotes. */
-    private static final QuoteStrategy ALONE = new QuoteStrategy() {
-        @Override public boolean quoteEmpty(int line, int place) { return true; }
-
-        @Override public boolean quoteValue(int line, int place, String value) { return value.isBlank(); }
-    };
     private final Exchanges exchanges;
     private final Set<CsvOption> options;
     private final Set<String> rowColumns;
+    private final boolean hasNamesOfResults;              // whether a row hides what an answer has
     private final int answersPerLine;
     private final List<Column> columns;
 
@@ -56,6 +50,7 @@ final class CsvExport {
         this.exchanges = exchanges;
         this.options = options;
         rowColumns = exchanges.rowColumns();
+        hasNamesOfResults = rowColumns.stream().anyMatch(name -> name.startsWith("result"));
         var manifest = exchanges.answers().manifest();
         boolean isWide = options.contains(CsvOption.WIDE) && manifest.rows() > 0 && manifest.requestsPerRow() > 1;
         answersPerLine = isWide ? manifest.requestsPerRow() : 1;
@@ -111,35 +106,69 @@ final class CsvExport {
 
     void writeTo(OutputStream out) throws IOException {
         if (options.contains(CsvOption.BOM)) out.write(BYTE_ORDER_MARK);
-        var quotes = columns.size() == 1 ? ALONE : QuoteStrategies.REQUIRED;
-        try (var csv = CsvWriter.builder().quoteStrategy(quotes).build(out)) {
-            csv.writeRecord(columns.stream().map(column -> guarded(column.name)).toList());
-            var line = new ArrayList<Map<String, Object>>();           // null where a filter left an answer out
-            long row = -1;
-            for (var i = exchanges.stream().iterator(); i.hasNext(); ) {
-                var exchange = i.next();
-                if (row >= 0 && exchange.index() / answersPerLine != row) flush(line, csv);
-                row = exchange.index() / answersPerLine;
-                while (line.size() < exchange.index() % answersPerLine) line.add(null);
-                line.add(exchange.joined());
+        out.write(csv(csv -> {
+            columns.forEach(column -> csv.add(guarded(column.name)));
+            csv.end();
+        }));
+        exchanges.inPieces(answersPerLine, this::lines, out::write);
+    }
+
+    private byte[] csv(Consumer<CsvLines> content) {
+        var csv = new CsvLines(columns.size() == 1);
+        content.accept(csv);
+        return csv.bytes();
+    }
+
+    private byte[] lines(List<Exchange> exchanges) {
+        return csv(csv -> {
+            for (int i = 0; i < exchanges.size(); ) {
+                var line = new ArrayList<Exchange>(answersPerLine);   // of a row; null where a filter left one out
+                long row = exchanges.get(i).index() / answersPerLine;
+                for (; i < exchanges.size() && exchanges.get(i).index() / answersPerLine == row; i++) {
+                    while (line.size() < exchanges.get(i).index() % answersPerLine) line.add(null);
+                    line.add(exchanges.get(i));
+                }
+                write(line, csv);
             }
-            if (row >= 0) flush(line, csv);
+        });
+    }
+
+    private void write(List<Exchange> line, CsvLines csv) {
+        var shared = line.stream().filter(Objects::nonNull).findFirst().orElseThrow();
+        for (var column : columns) {
+            boolean isHere = column.answer < line.size();
+            var exchange = column.answer < 0 || !isHere ? shared : line.get(column.answer);
+            var plain = isHere && column.answer < 0 ? plain(column.value, exchange) : null;
+            if (plain != null) csv.add(plain);
+            else csv.add(isHere && exchange != null ? cell(column, exchange) : "");
         }
+        csv.end();
     }
 
-    private void flush(List<Map<String, Object>> line, CsvWriter csv) {
-        int first = 0;
-        while (line.get(first) == null) first++;
-        var shared = line.get(first);
-        csv.writeRecord(columns.stream().map(column -> cell(column, line, shared)).toList());
-        line.clear();
+    /** Returns a cell of the row that is copied as it stands, for it begins with no formula; null if it is another. */
+    private static byte[] plain(String column, Exchange exchange) {
+        var cell = exchange.row() instanceof Row row ? row.utf8(column) : null;
+        return cell == null || cell.length > 0 && (cell[0] < ' ' || FORMULA_STARTS.indexOf(cell[0]) >= 0) ? null : cell;
     }
 
-    private String cell(Column column, List<Map<String, Object>> line, Map<String, Object> shared) {
-        if (column.answer >= line.size()) return "";
-        var joined = column.answer < 0 ? shared : line.get(column.answer);
-        if (joined == null) return "";
-        return guarded(writable(column.name, Json.cell(value(column.value, joined))));
+    private String cell(Column column, Exchange exchange) {
+        return guarded(writable(column.name, Json.cell(value(column.value, exchange))));
+    }
+
+    /** Returns what stands under this name in a row with its answer, which is only made if it is not to be had so. */
+    private Object value(String column, Exchange exchange) {
+        if (hasNamesOfResults) return value(column, exchange.joined());
+        return switch (column) {
+            case "result.customId" -> exchange.customId();
+            case "result.template" -> exchange.template();
+            case "result.model" -> exchange.model();
+            case "result.answeredBy" -> exchange.answeringModel();
+            case "result.outcome" -> exchange.outcome();
+            case "result.text" -> exchange.ok() ? exchange.text() : null;
+            case "result.error" -> exchange.ok() ? null : exchange.error();
+            default -> column.startsWith("result") ? value(column, exchange.joined())
+                : Templates.value(column, exchange.row());
+        };
     }
 
     private static Object value(String column, Map<String, Object> joined) {
@@ -161,7 +190,7 @@ final class CsvExport {
     }
 
     private static String writable(String column, String cell) {
-        if (cell.codePoints().noneMatch(Json::isHalf)) return cell;
+        if (!JsonText.hasHalf(cell)) return cell;
         throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
             + " holds half a character, a lone surrogate, which CSV cannot; " + Wording.TO_JSONL);
     }

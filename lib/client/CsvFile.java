@@ -13,8 +13,8 @@ import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.PushbackReader;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
@@ -23,19 +23,19 @@ import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashSet;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** A CSV file as people save it: its separator, its charset, who names its columns, and its rows. */
 record CsvFile(InputFile input, Character separator, Charset charset, List<String> names) {
     private static final Map<Character, String> SEPARATORS = Map.of(',', "comma", ';', "semicolon", '\t', "tab");
     private static final Pattern SEPARATOR_LINE = Pattern.compile("(?is)(\"?)sep=([^\"\r\n])\\1(?=[\r\n])");
-    private static final int SEPARATOR_LINE_LENGTH = 8;        // characters, with quotes and the first of its end
     private static final char NO_CHARACTER = '\uFFFF';
 
     /** Returns the file as it is read if nothing is said: by commas, in UTF-8, its first line naming the columns. */
@@ -58,7 +58,7 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             return new CsvFile(input, separator, Charset.forName(name.strip()), names);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("charset: \"" + clip(name, 40)
-                + "\" is none that Java knows; such as windows-1252, ISO-8859-1 or UTF-16", e);
+                + "\" is no charset that is known here; such as windows-1252, ISO-8859-1 or UTF-16", e);
         }
     }
 
@@ -89,11 +89,18 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }, e);
     }
 
-    /** The fields of one record, until the next one is read. */
+    /**
+     * The fields of one record, until the next one is read: their bytes in UTF-8, each as a char. What is made of them
+     * is made by others, for the parser's own loop is only compiled soon if little is done in it.
+     */
     private static final class Fields extends AbstractBaseCsvCallbackHandler<Fields> {
-        private String[] values = new String[16];
+        private final boolean isDecoded;               // else each char that comes is a byte of UTF-8
+        private char[] octets = new char[1 << 12];     // of one behind the other
+        private int[] ends = new int[16];              // of each in it
         private boolean isBlank;
         private boolean isQuoted;                      // at least one of them
+
+        Fields(boolean isDecoded) { this.isDecoded = isDecoded; }
 
         @Override protected void handleBegin(long line) {
             isBlank = true;
@@ -101,10 +108,31 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         @Override protected void handleField(int place, char[] chars, int offset, int length, boolean quoted) {
-            if (place == values.length) values = Arrays.copyOf(values, 2 * place);
-            values[place] = length == 0 ? "" : new String(chars, offset, length);
-            isBlank = isBlank && values[place].isBlank();
+            if (isDecoded) add(place, JsonText.octets(new String(chars, offset, length)));
+            else add(place, chars, offset, length);
             isQuoted = isQuoted || quoted;
+        }
+
+        private void add(int place, char[] field) { add(place, field, 0, field.length); }
+
+        private void add(int place, char[] chars, int offset, int length) {
+            int start = place == 0 ? 0 : ends[place - 1];
+            int end = Math.addExact(start, length);
+            if (place == ends.length) ends = Arrays.copyOf(ends, 2 * place);
+            if (end > octets.length) octets = Arrays.copyOf(octets, Math.max(end, 2 * octets.length));
+            System.arraycopy(chars, offset, octets, start, length);
+            ends[place] = end;
+            isBlank = isBlank && isBlank(start, end);
+        }
+
+        private boolean isBlank(int start, int end) {
+            for (int i = start; i < end; i++)
+                if (octets[i] > ' ' && octets[i] < 0x7F) return false;
+            return start == end || new String(utf8(start, end), StandardCharsets.UTF_8).isBlank();
+        }
+
+        private byte[] utf8(int start, int end) {
+            return new String(octets, start, end - start).getBytes(StandardCharsets.ISO_8859_1);
         }
 
         @Override protected Fields buildRecord() { return this; }
@@ -113,7 +141,14 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
 
         long line() { return getStartingLineNumber(); }
 
-        List<String> list() { return Arrays.asList(values).subList(0, count()); }
+        List<String> list() throws CharacterCodingException {
+            var list = new ArrayList<String>();
+            for (int place = 0; place < count(); place++) {
+                var utf8 = utf8(place == 0 ? 0 : ends[place - 1], ends[place]);
+                list.add(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8)).toString());
+            }
+            return list;
+        }
     }
 
     /** One reading from the first row to the last; it passes over rows and columns in which there is nothing. */
@@ -127,6 +162,9 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         private boolean looksLikeUtf8;                 // though another charset is given
         private Iterator<Fields> records;
         private String[] columns;                      // a name for each place, null where one is passed over
+        private Row.Columns named;                     // those that have a name
+        private int[] places;                          // of these in a record
+        private final Row.Maker maker = new Row.Maker();
         private long rows;
         private long emptyRows;
         private long firstEmptyLine;
@@ -140,10 +178,20 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         /** Returns the next row, or null at the end. */
-        Map<String, Object> read() throws IOException {
-            if (columns == null) columns = columns();
-            var record = next();
-            return record == null ? null : row(record);
+        Row read() throws IOException {
+            try {
+                if (columns == null) name(columns());
+                var record = next();
+                return record == null ? null : row(record);
+            } catch (CharacterCodingException e) {
+                throw file.notInCharset(e);
+            }
+        }
+
+        private void name(String[] columns) {
+            this.columns = columns;
+            places = IntStream.range(0, columns.length).filter(i -> columns[i] != null).toArray();
+            named = new Row.Columns(Stream.of(columns).filter(Objects::nonNull).toList());
         }
 
         private String[] columns() throws IOException {
@@ -162,32 +210,28 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         }
 
         private void begin() throws IOException {
-            try {
-                var encoding = new Encoding(in, file.charset);
-                looksLikeUtf8 = encoding.looksLikeUtf8();
-                var text = new PushbackReader(encoding.reader(), SEPARATOR_LINE_LENGTH);
-                passOverSeparatorLine(text);
-                if (file.separator != null) separator = file.separator;
-                records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
-                    .allowUnclosedQuote(false).skipEmptyLines(false)
-                    .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
-                    .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(), text).iterator();
-            } catch (CharacterCodingException e) {
-                throw file.notInCharset(e);
-            }
+            var encoding = new Encoding(in, file.charset);
+            looksLikeUtf8 = encoding.looksLikeUtf8();
+            int skipped = separatorLine(encoding.start());
+            if (file.separator != null) separator = file.separator;
+            boolean isDecoded = !encoding.isUtf8() || separator > 0x7F || skipped > 0;
+            var text = isDecoded ? encoding.reader() : encoding.octets();
+            text.skip(skipped);
+            records = CsvReader.builder().fieldSeparator(separator).commentCharacter(NO_CHARACTER)
+                .allowUnclosedQuote(false).skipEmptyLines(false)
+                .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+                .missingFieldStrategy(FieldMismatchStrategy.IGNORE).build(new Fields(isDecoded), text).iterator();
         }
 
-        /** To Excel a first line {@code sep=;} names the separator. Its end is read again, so that lines count on. */
-        private void passOverSeparatorLine(PushbackReader text) throws IOException {
-            var start = new char[SEPARATOR_LINE_LENGTH];
-            int length = 0;
-            for (int n = 0; n >= 0 && length < start.length; n = text.read(start, length, start.length - length))
-                length += n;
-            var line = SEPARATOR_LINE.matcher(new String(start, 0, length));
+        /**
+         * To Excel a first line {@code sep=;} names the separator. Returns how much of it is passed over; its end is
+         * read, so that lines count on.
+         */
+        private int separatorLine(String start) {
+            var line = SEPARATOR_LINE.matcher(start);
             hasSeparatorLine = line.lookingAt();
             if (hasSeparatorLine) separator = line.group(2).charAt(0);
-            int end = hasSeparatorLine ? line.end() : 0;
-            text.unread(start, end, length - end);
+            return hasSeparatorLine ? line.end() : 0;
         }
 
         /** A spreadsheet writes a column without a name wherever a cell was once touched. */
@@ -237,15 +281,12 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
             }
         }
 
-        private Map<String, Object> row(Fields record) {
+        private Row row(Fields record) throws CharacterCodingException {
             if (record.count() != columns.length) throw input.fault(record.line(), misfit(record.list()), null);
             if (rows++ == 0 && file.names.equals(record.list()))
                 throw input.fault(record.line(), "the header that " + Wording.HEADER
                     + " gives once more; leave it out", null);
-            var row = new LinkedHashMap<String, Object>(2 * columns.length);
-            for (int i = 0; i < columns.length; i++)
-                if (columns[i] != null) row.put(columns[i], record.values[i]);
-            return row;
+            return maker.row(named, record.octets, record.ends, places);
         }
 
         private String oneColumn(String header) {

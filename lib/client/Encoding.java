@@ -1,5 +1,6 @@
 package sheaf;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_16;
 import static java.nio.charset.StandardCharsets.UTF_16BE;
 import static java.nio.charset.StandardCharsets.UTF_16LE;
@@ -34,6 +35,7 @@ final class Encoding {
     private final Charset charset;                         // by which the bytes are read
     private final String family;                           // that the bytes themselves tell; "": they tell none
     private final boolean looksLikeUtf8;
+    private final String start;                            // of the text, as far as it was looked at
 
     private record Mark(Charset charset, int... bytes) {
         boolean begins(byte[] start) {
@@ -53,6 +55,7 @@ final class Encoding {
         charset = fits ? mark.get().charset : ordered(start);
         int skipped = fits ? mark.get().bytes.length : 0;
         looksLikeUtf8 = !asked.name().startsWith("UTF-") && isUtf8BeyondAscii(start);
+        this.start = new String(start, skipped, start.length - skipped, charset);
         this.in.unread(start, skipped, start.length - skipped);
     }
 
@@ -96,6 +99,17 @@ final class Encoding {
     Reader reader() throws IOException {
         if (isAnother()) throw new MalformedInputException(1);
         return new InputStreamReader(in, strict(charset));
+    }
+
+    /** Returns the start of the text, whether or not it is one in this charset. */
+    String start() { return start; }
+
+    boolean isUtf8() { return charset.equals(UTF_8); }
+
+    /** Returns each byte as a char: decoding costs as much as parsing, and who looks for ASCII needs none. */
+    Reader octets() throws IOException {
+        if (isAnother()) throw new MalformedInputException(1);
+        return new InputStreamReader(in, ISO_8859_1);
     }
 
     private static CharsetDecoder strict(Charset charset) {

@@ -21,7 +21,8 @@ final class Exchange {
     private final long index;                             // of the request, from 0
     private final List<Attempt> attempts;                 // the first, and then those of its retries that are known
     private final Attempt shown;                          // the one that counts
-    private Map<String, Object> row;
+    private byte[] rowLine;                               // read when first asked for
+    private Map<String, Object> row;                      // likewise
 
     Exchange(Answers answers, long index) { this(answers, index, List.of(new Attempt(answers, index)), null); }
 
@@ -53,10 +54,17 @@ final class Exchange {
 
     long index() { return index; }
 
+    /** Reads from the disk what came of it, and its row, so that another thread need not; returns how many bytes. */
+    long fetch() {
+        if (rowLine == null) rowLine = answers.requests().rowLine(index);
+        return shown.fetch() + rowLine.length;
+    }
+
     String customId() { return answers.requests().customId(index, this::row); }
 
     Map<String, Object> row() {
-        if (row == null) row = answers.requests().row(index);
+        if (rowLine == null) rowLine = answers.requests().rowLine(index);
+        if (row == null) row = answers.requests().row(rowLine);
         return row;
     }
 
@@ -187,6 +195,14 @@ final class Exchange {
 
     /** Returns the row with its answer: what a second batch and files see. An earlier answer moves inside. */
     Map<String, Object> joined() {
+        var result = result();
+        var joined = new LinkedHashMap<>(row());
+        if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
+        joined.put("result", result);
+        return joined;
+    }
+
+    private Map<String, Object> result() {
         var result = new LinkedHashMap<String, Object>();
         result.put("customId", customId());
         result.put("template", template());
@@ -198,10 +214,14 @@ final class Exchange {
         if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
         if (texts().size() > 1) result.put("texts", texts());
         if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
-        var joined = new LinkedHashMap<>(row());
-        if (joined.containsKey("result")) result.put("row", Map.of("result", joined.get("result")));
-        joined.put("result", result);
-        return joined;
+        return result;
+    }
+
+    /** Returns the row with its answer as JSON; a row of texts stands there as it does on disk. */
+    byte[] joinedAsJson() {
+        boolean isCopied = row() instanceof Row row && !row.containsKey("result");
+        return isCopied ? ((Row) row).lineWith("result", Json.bytes(Json.text(result())))
+            : Json.bytes(Json.text(joined()));
     }
 
     @Override public String toString() {

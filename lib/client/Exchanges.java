@@ -4,13 +4,16 @@ import static java.util.stream.Collectors.joining;
 import static sheaf.Messages.given;
 import static sheaf.Messages.number;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -18,6 +21,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.LongFunction;
@@ -30,6 +34,7 @@ import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
 final class Exchanges {
+    private static final int PIECE = 1 << 18;             // bytes on disk
     private static final int MOST_TEXTS = 128;            // that a provider sends
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
@@ -68,6 +73,33 @@ final class Exchanges {
         return indexes.mapToObj(at);
     }
 
+    /**
+     * Has several threads work on these, a few at once, which are read from the disk; what comes of it is taken in
+     * order.
+     * @param perRow how many requests a row makes, which are not parted
+     */
+    <T, E extends Exception> void inPieces(int perRow, Function<List<Exchange>, T> work, Pieces.Taker<T, E> taker)
+            throws E {
+        var rest = stream().iterator();
+        Pieces.inOrder(new Iterator<Callable<T>>() {
+            private Exchange next = rest.hasNext() ? rest.next() : null;
+
+            @Override public boolean hasNext() { return next != null; }
+
+            @Override public Callable<T> next() {
+                var some = new ArrayList<Exchange>();
+                long row = -1;
+                for (long bytes = 0; next != null && (bytes < PIECE || next.index() / perRow == row); ) {
+                    row = next.index() / perRow;
+                    bytes += next.fetch();
+                    some.add(next);
+                    next = rest.hasNext() ? rest.next() : null;
+                }
+                return () -> work.apply(some);
+            }
+        }, taker);
+    }
+
     long size() { return selected == null ? answers.count() : selected.cardinality(); }
 
     Map<Outcome, Long> counts() {
@@ -96,22 +128,47 @@ final class Exchanges {
     }
 
     private void tally() {
-        var tally = new EnumMap<Outcome, Long>(Outcome.class);
-        var models = new TreeMap<String, Set<String>>();
-        var paid = new HashMap<Path, Paid>();
-        for (var i = stream().iterator(); i.hasNext(); ) {
-            var exchange = i.next();
-            tally.merge(exchange.outcome(), 1L, Long::sum);
-            mostTexts = Math.max(mostTexts, exchange.texts().size());
-            if (!exchange.answeringModel().isEmpty())
-                models.computeIfAbsent(exchange.model(), model -> new TreeSet<>()).add(exchange.answeringModel());
-            for (var attempt : exchange.attempts())
-                paid.computeIfAbsent(attempt.batch().journal().dir(), batch -> new Paid(attempt.batch())).add(attempt);
+        var tally = new Tally();
+        inPieces(1, some -> new Tally().of(some, usage == null), tally::add);
+        counts = Collections.unmodifiableMap(tally.outcomes);
+        tally.models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
+        answeringModels = tally.models;
+        mostTexts = tally.mostTexts;
+        if (usage == null) usage = tally.paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
+    }
+
+    /** What became of some. */
+    private static final class Tally {
+        private final Map<Outcome, Long> outcomes = new EnumMap<>(Outcome.class);
+        private final Map<String, Set<String>> models = new TreeMap<>();
+        private final Map<Path, Paid> paid = new HashMap<>();
+        private int mostTexts;
+
+        Tally of(List<Exchange> exchanges, boolean isPaidCounted) {
+            for (var exchange : exchanges) {
+                outcomes.merge(exchange.outcome(), 1L, Long::sum);
+                mostTexts = Math.max(mostTexts, exchange.texts().size());
+                if (!exchange.answeringModel().isEmpty()) add(exchange.model(), Set.of(exchange.answeringModel()));
+                if (isPaidCounted)
+                    for (var attempt : exchange.attempts()) paid(attempt.batch()).add(1, attempt.usage());
+            }
+            return this;
         }
-        counts = Collections.unmodifiableMap(tally);
-        models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
-        answeringModels = models;
-        if (usage == null) usage = paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
+
+        void add(Tally other) {
+            other.outcomes.forEach((outcome, count) -> outcomes.merge(outcome, count, Long::sum));
+            other.models.forEach(this::add);
+            other.paid.values().forEach(more -> paid(more.batch).add(more.requests, more.sum));
+            mostTexts = Math.max(mostTexts, other.mostTexts);
+        }
+
+        private void add(String model, Set<String> answering) {
+            models.computeIfAbsent(model, any -> new TreeSet<>()).addAll(answering);
+        }
+
+        private Paid paid(Answers batch) {
+            return paid.computeIfAbsent(batch.journal().dir(), any -> new Paid(batch));
+        }
     }
 
     /** What was paid for requests of one batch. */
@@ -122,9 +179,9 @@ final class Exchanges {
 
         Paid(Answers batch) { this.batch = batch; }
 
-        void add(Attempt attempt) {
-            requests++;
-            sum = sum.plus(attempt.usage());
+        void add(long more, Usage usage) {
+            requests += more;
+            sum = sum.plus(usage);
         }
 
         /** Returns what the provider says, if that is of the same requests. */
@@ -232,8 +289,17 @@ final class Exchanges {
         return said + "; left out, for the same request would end the same: " + rest.outcomes();
     }
 
+    private static byte[] lines(List<Exchange> exchanges) {
+        var lines = new ByteArrayOutputStream();
+        for (var exchange : exchanges) {
+            lines.writeBytes(exchange.joinedAsJson());
+            lines.write('\n');
+        }
+        return lines.toByteArray();
+    }
+
     void writeJsonl(OutputStream out) throws IOException {
-        for (var i = stream().iterator(); i.hasNext(); ) out.write(Json.line(i.next().joined()));
+        inPieces(1, Exchanges::lines, out::write);
     }
 
     /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */

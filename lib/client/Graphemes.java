@@ -54,6 +54,9 @@ final class Graphemes {
         return isAscii(line) ? line.length() : of(line).stream().mapToInt(Graphemes::widthOfOne).sum();
     }
 
+    /** Whether its letter itself is wide; a narrow one may have marks that take room too. */
+    static boolean isWide(String grapheme) { return WCWidth.wcwidth(grapheme.codePointAt(0)) > 1; }
+
     /** What is joined to an emoji, a half of a flag and a skin tone take no room of their own. */
     private static int widthOfOne(String grapheme) {
         int width = 0;

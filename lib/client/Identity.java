@@ -28,6 +28,6 @@ record Identity(String store, String engine) {
 
     @Override public String toString() {
         var shortened = "store " + store.substring(0, Math.min(8, store.length()));
-        return engine.isEmpty() ? shortened : shortened + ", " + engine;
+        return engine.isEmpty() ? shortened : shortened + " and the engine " + engine;
     }
 }

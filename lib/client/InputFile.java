@@ -21,7 +21,8 @@ import java.util.function.UnaryOperator;
 record InputFile(String word, String name, Path path, URL resource) {
     static InputFile find(String word, String name) {
         return locate(word, name).orElseThrow(() -> new IllegalArgumentException(
-            word + ": no file " + name + " (looked at " + absolute(name) + " and on the class path)"));
+            word + ": " + (isPath(name) && Files.isDirectory(Path.of(name)) ? name + " is a folder; name a file in it"
+                : "no file " + name + " (looked at " + absolute(name) + ")")));
     }
 
     static Optional<InputFile> locate(String word, String name) {
@@ -64,6 +65,14 @@ record InputFile(String word, String name, Path path, URL resource) {
             throw notUtf8(e);
         } catch (IOException e) {
             throw cannotRead(e);
+        }
+    }
+
+    boolean isAt(Path other) {
+        try {
+            return path != null && Files.exists(other) && Files.isSameFile(path, other);
+        } catch (IOException unknown) {
+            return path.toAbsolutePath().normalize().equals(other.toAbsolutePath().normalize());
         }
     }
 

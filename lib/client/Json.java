@@ -4,6 +4,7 @@ import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -15,12 +16,14 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.DateTimeException;
@@ -53,6 +56,9 @@ final class Json {
     static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
     static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
+    static final ObjectReader NODES = MAPPER.readerFor(JsonNode.class)
+        .without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
     static Map<String, Object> object(String text) throws JsonProcessingException {
         return MAPPER.readValue(text, ROW);
     }
@@ -63,6 +69,26 @@ final class Json {
             return MAPPER.readTree(text);
         } catch (JsonProcessingException e) {
             return MissingNode.getInstance();
+        }
+    }
+
+    /** Bytes that are no UTF-8 are replaced, as text would have them. */
+    static JsonNode lenient(byte[] json) { return lenient(new String(json, StandardCharsets.UTF_8)); }
+
+    /** Returns a field of an object of JSON as text, "" if there is none; null if these bytes are no such object. */
+    static String field(String name, byte[] json, int offset, int length) {
+        try (var parser = MAPPER.createParser(json, offset, length)) {
+            if (parser.nextToken() != JsonToken.START_OBJECT) return null;
+            var text = "";
+            while (parser.nextToken() == JsonToken.FIELD_NAME) {
+                boolean isNamed = parser.currentName().equals(name);
+                var token = parser.nextToken();
+                if (isNamed) text = token.isScalarValue() && token != JsonToken.VALUE_NULL ? parser.getText() : "";
+                parser.skipChildren();
+            }
+            return parser.nextToken() == null ? text : null;
+        } catch (IOException e) {
+            return null;
         }
     }
 
@@ -78,31 +104,33 @@ final class Json {
         return object.isObject() ? MAPPER.convertValue(object, ROW) : Map.of();
     }
 
-    /** One line as it goes out. What would end the line for some reader, and what UTF-8 cannot say, is escaped. */
-    static byte[] line(Object value) {
+    /** One line as it goes out. */
+    static byte[] line(Object value) { return bytes(text(value) + "\n"); }
+
+    /** A value as it goes out: what would end the line for some reader, and what UTF-8 cannot say, is escaped. */
+    static String text(Object value) {
         try {
-            return (escaped(MAPPER.writeValueAsString(value)) + "\n").getBytes(StandardCharsets.UTF_8);
+            return escaped(MAPPER.writeValueAsString(value));
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException("submit: cannot be written as JSON: " + reason(e), e);
         }
     }
 
+    /** Returns the bytes of a text, in which no half of a character is left. */
+    static byte[] bytes(String text) { return text.getBytes(StandardCharsets.UTF_8); }
+
     static String escaped(String json) {
-        if (json.chars().noneMatch(c -> endsLine(c) || Character.isSurrogate((char) c))) return json;
+        boolean isPlain = true;
+        for (int i = 0; isPlain && i < json.length(); i++)
+            isPlain = !JsonText.endsLine(json.charAt(i)) && !Character.isSurrogate(json.charAt(i));
+        if (isPlain) return json;
         var out = new StringBuilder(json.length() + 16);
         json.codePoints().forEach(c -> {
-            if (isHalf(c) || endsLine(c)) out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
+            if (JsonText.isHalf(c) || JsonText.endsLine(c))
+                out.append("\\u").append(HexFormat.of().toHexDigits((char) c));
             else out.appendCodePoint(c);
         });
         return out.toString();
-    }
-
-    /** Whether some reader takes it for the end of a line, though JSON does not. */
-    private static boolean endsLine(int c) { return c == 0x85 || c == 0x2028 || c == 0x2029; }
-
-    /** Whether it is a lone surrogate: half a character, which UTF-8 cannot say. */
-    static boolean isHalf(int codePoint) {
-        return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
     }
 
     static byte[] pretty(Object value) throws IOException {
@@ -139,6 +167,9 @@ final class Json {
         void add(byte[] bytes) { sha256.update(bytes); }
 
         void add(byte[] bytes, int offset, int length) { sha256.update(bytes, offset, length); }
+
+        /** Returns a stream that adds what passes. */
+        OutputStream over(OutputStream out) { return new DigestOutputStream(out, sha256); }
 
         /** Returns the digest of all that was added as 64 hex digits, and begins anew. */
         String hex() { return HexFormat.of().formatHex(sha256.digest()); }

@@ -16,9 +16,9 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 
 /** Where lines stand: 16 bytes a line (file, length, offset), mapped, so that ten million lines need no heap. */
@@ -26,8 +26,7 @@ final class LineIndex {
     private static final int ENTRY = 16;
     private final ByteBuffer entries;
     private final Function<Integer, Path> files;
-    /** Closed by the garbage collector: results have no end that a script would tell. */
-    private final Map<Integer, FileChannel> open = new ConcurrentHashMap<>();
+    private final Map<Integer, Window> open = new HashMap<>();
 
     LineIndex(Path index, Function<Integer, Path> files) {
         this.files = files;
@@ -46,45 +45,72 @@ final class LineIndex {
     String text(long line) { return line(line).orElseThrow(); }
 
     /** Returns the line, or nothing if none has its entry here. */
-    Optional<String> line(long line) {
+    Optional<String> line(long line) { return bytes(line).map(bytes -> new String(bytes, StandardCharsets.UTF_8)); }
+
+    /** Returns the bytes of a line, or nothing if none has its entry here. Threads may ask at once. */
+    synchronized Optional<byte[]> bytes(long line) {
         int at = (int) line * ENTRY;
-        var bytes = ByteBuffer.allocate(entries.getInt(at + 4));
-        if (bytes.capacity() == 0) return Optional.empty();
+        int length = entries.getInt(at + 4);
+        if (length == 0) return Optional.empty();
         int file = entries.getInt(at);
         try {
-            while (!read(file, entries.getLong(at + 8), bytes.clear())) open.remove(file);
+            if (Thread.currentThread().isInterrupted()) throw new ClosedByInterruptException();
+            var bytes = read(file, entries.getLong(at + 8), length);
+            while (bytes == null) bytes = read(file, entries.getLong(at + 8), length);
+            return Optional.of(bytes);
         } catch (ClosedByInterruptException e) {
             throw new IllegalStateException("results: interrupted", e);
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
         }
-        return Optional.of(new String(bytes.array(), StandardCharsets.UTF_8));
     }
 
-    /** Returns false if the file was closed meanwhile, because a thread that read it too was interrupted. */
-    private boolean read(int file, long offset, ByteBuffer bytes) throws IOException {
+    /** Returns null if the file was closed, because a thread that read it was interrupted. */
+    private byte[] read(int file, long offset, int length) throws IOException {
         try {
-            readFully(open.computeIfAbsent(file, this::open), offset, bytes);
-            return true;
-        } catch (ClosedByInterruptException e) {
-            throw e;
+            return open.computeIfAbsent(file, this::open).read(offset, length);
         } catch (ClosedChannelException e) {
-            return false;
+            open.remove(file);
+            if (e instanceof ClosedByInterruptException) throw e;
+            return null;
         }
     }
 
-    private static void readFully(FileChannel channel, long offset, ByteBuffer bytes) throws IOException {
-        for (int read; bytes.hasRemaining(); offset += read) {
-            read = channel.read(bytes, offset);
-            if (read < 0) throw new EOFException("the file is shorter than its index says");
-        }
-    }
-
-    private FileChannel open(int file) {
+    private Window open(int file) {
         try {
-            return FileChannel.open(files.apply(file));
+            return new Window(FileChannel.open(files.apply(file)));
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
+        }
+    }
+
+    /** A file that is being read, and what was read of it last: lines in order are read many at once. */
+    private static final class Window {
+        private static final int AHEAD = 1 << 16;              // bytes
+        /** Closed by the garbage collector: results have no end that a script would tell. */
+        private final FileChannel channel;
+        private ByteBuffer bytes = ByteBuffer.allocate(0);
+        private long start;                                    // where in the file these begin
+
+        Window(FileChannel channel) { this.channel = channel; }
+
+        byte[] read(long offset, int length) throws IOException {
+            if (offset < start || offset + length > start + bytes.limit()) fill(offset, length);
+            var line = new byte[length];
+            bytes.get((int) (offset - start), line);
+            return line;
+        }
+
+        /** Whoever goes on where the last reading ended, or a little behind, goes on so. */
+        private void fill(long offset, int length) throws IOException {
+            boolean isNear = offset >= start && offset - start - bytes.limit() < AHEAD;
+            int size = isNear ? Math.max(AHEAD, length) : length;
+            if (bytes.capacity() != size) bytes = ByteBuffer.allocate(size);
+            bytes.clear();
+            start = offset;
+            while (bytes.hasRemaining() && channel.read(bytes, offset + bytes.position()) >= 0) continue;
+            bytes.flip();
+            if (bytes.limit() < length) throw new EOFException("the file is shorter than its index says");
         }
     }
 

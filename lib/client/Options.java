@@ -62,8 +62,9 @@ enum Options {
         return "Usage: " + name + " [OPTION]...\nWhat is given takes the place of what the script says.\n\n"
             + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  %s%n", option.shape,
                 option.description)).collect(Collectors.joining())
-            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if "
-            + "an option, the data or\nthe key is at fault, and nothing was sent.\n"
+            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an "
+            + "option, the data or\nthe key is at fault, and nothing was sent; where the script says so, as nightly "
+            + "does, 3 if rows lack an answer and 75\nif the batch goes on.\n"
             + "No key yet? Run ./jbang local, a small free model, in another terminal, and give --provider local.\n";
     }
 
@@ -139,6 +140,9 @@ enum Options {
             var option = named(word);
             var next = i + 1 < args.length ? args[i + 1] : "--";
             boolean isInside = word.length() < args[i].length();           // --name=films
+            if (isInside && option.takes == Takes.NOTHING)
+                throw new IllegalArgumentException("options: " + word
+                    + " takes no value; leave it out or write " + word);
             var value = isInside ? args[i].substring(word.length() + 1) : option.value(next);
             if (!isInside && option.takes(next)) i++;
             var given = values.computeIfAbsent(option, none -> new ArrayList<>());
@@ -161,7 +165,12 @@ enum Options {
     private static Options named(String word) {
         if (word.equals("-h")) return HELP;
         return Stream.of(values()).filter(option -> option.word().equals(word)).findFirst().orElseThrow(() ->
-            new IllegalArgumentException("options: \"" + clip(word, 60) + "\" is no option; there are: "
-                + Stream.of(values()).map(Options::word).collect(Collectors.joining(", "))));
+            new IllegalArgumentException("options: \"" + clip(word, 60) + "\" is no option; " + meant(word)));
+    }
+
+    private static String meant(String word) {
+        var words = Stream.of(values()).map(Options::word).toList();
+        return Messages.near(word, words).map(near -> "did you mean " + near + "?")
+            .orElse("there are: " + String.join(", ", words));
     }
 }

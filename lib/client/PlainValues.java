@@ -87,7 +87,7 @@ final class PlainValues {
 
     /** In a text half a character is escaped; in a name readers of JSON refuse it, and the row would be lost. */
     private static String name(String name) {
-        if (name.codePoints().noneMatch(Json::isHalf)) return name;
+        if (name.codePoints().noneMatch(JsonText::isHalf)) return name;
         throw new IllegalArgumentException("rows: the name \"" + clip(name, 40)
             + "\" holds half a character, a lone surrogate; rename it");
     }

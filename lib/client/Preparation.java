@@ -15,6 +15,8 @@ import sheaf.Vocabulary.Part;
 
 /** How a batch gets its journal: from a draft, or, if it was submitted elsewhere, from what its provider still has. */
 final class Preparation {
+    private static final int SHOWN = 1 << 16;              // bytes
+
     private Preparation() {}
 
     /**
@@ -38,10 +40,12 @@ final class Preparation {
             throws IOException {
         long bytes = 0;
         try (var lines = requests.open(note); var shown = progress.transfer("expanding the rows")) {
-            for (var i = lines.iterator(); i.hasNext(); shown.show(bytes, 0)) {
+            for (var i = lines.iterator(); i.hasNext(); ) {
                 var request = i.next();
                 staging.add(request);
+                long before = bytes;
                 bytes += request.line().length;
+                if (before / SHOWN != bytes / SHOWN) shown.show(bytes, 0);      // a look at the clock for many lines
             }
         }
     }

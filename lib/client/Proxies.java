@@ -32,6 +32,7 @@ final class Proxies extends ProxySelector implements Authenticator, Interceptor 
         Pattern.compile("(?:http://)?(?:(?<user>.*)@)?(?<host>\\[[^\\]]+\\]|[^:/@\\[]+)(?::(?<port>[0-9]{1,5}))?/*");
     private static final String WHO = "Proxy-Authorization";
     private static final int DEFAULT_PORT = 80;                // of a proxy at http://host
+    private static final int LAST_PORT = 65_535;
 
     /** One that the environment names. */
     record Named(String variable, String host, int port, String user) {
@@ -45,7 +46,11 @@ final class Proxies extends ProxySelector implements Authenticator, Interceptor 
         }
 
         private static String decoded(String text) {
-            return text.contains("%") ? URLDecoder.decode(text.replace("+", "%2B"), StandardCharsets.UTF_8) : text;
+            try {
+                return URLDecoder.decode(text.replace("+", "%2B"), StandardCharsets.UTF_8);
+            } catch (IllegalArgumentException aBarePercent) {
+                return text;
+            }
         }
     }
 
@@ -70,12 +75,12 @@ final class Proxies extends ProxySelector implements Authenticator, Interceptor 
     /** It may hold a password, so it is not shown. */
     private static Named named(String variable, String value) {
         var address = ADDRESS.matcher(value);
-        if (!address.matches())
+        var given = address.matches() ? Optional.ofNullable(address.group("port")) : Optional.of("0");
+        int port = given.map(Integer::parseInt).orElse(DEFAULT_PORT);
+        if (port < 1 || port > LAST_PORT)
             throw new IllegalStateException("provider: " + variable + " is no proxy that can be used; write it as "
                 + "http://host:port or http://user:password@host:port");
-        var port = address.group("port");
-        return new Named(variable, address.group("host"), port == null ? DEFAULT_PORT : Integer.parseInt(port),
-            address.group("user"));
+        return new Named(variable, address.group("host"), port, address.group("user"));
     }
 
     private static boolean isDirect(URI uri) {

@@ -89,8 +89,9 @@ final class Report {
         long unanswered = state.unansweredCount();
         if (unanswered == 0) return "";
         var status = state.status();
+        var remedy = Wording.isStep() ? Wording.RETRY.of(state.id()) : Wording.REPAIR.of();
         return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
-            + " unanswered, which " + Wording.REPAIR + " sends again";
+            + " unanswered, which " + remedy + " sends again";
     }
 
     /** Returns how to come back to a wait that was interrupted. */
@@ -104,7 +105,7 @@ final class Report {
         var reason = state.waitingCount() > 0 && !queue.reason().isEmpty() ? "; " + queue.reason() : "";
         return new StillRunningException("await: " + state.id() + " still " + state.status() + " after "
             + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: "
-            + Wording.AWAIT.of(state.id()));
+            + Wording.COME_BACK.of(state.id()));
     }
 
     BatchException failed() {

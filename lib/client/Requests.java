@@ -22,11 +22,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
@@ -54,6 +56,8 @@ final class Requests {
     private long row;
     private long number;
     private String customId;                               // that the user gave the row; null: none
+    private final Map<Text, Map<Text, Optional<Form>>> forms = new HashMap<>();      // by prompt and model
+    private Set<String> checked;                           // columns of the last row
 
     Requests(Settings settings, Connection provider) {
         this.settings = settings;
@@ -138,11 +142,12 @@ final class Requests {
 
     private Stream<Request> expand(Map<String, Object> values) {
         row++;
-        values.forEach(this::checkColumn);
+        if (values.keySet() != checked || !(values instanceof Row)) values.forEach(this::checkColumn);
+        checked = values.keySet();
         if (settings.customId != null) claim(customId = render(Wording.CUSTOM_ID.of(), settings.customId, values));
         var requests = new ArrayList<Request>(settings.prompts.size() * settings.models.size());
         for (var prompt : settings.prompts)
-            for (var model : settings.models) requests.add(request(prompt, render("model", model, values), values));
+            for (var model : settings.models) requests.add(request(prompt, model, values));
         return requests.stream();
     }
 
@@ -176,7 +181,7 @@ final class Requests {
         values.put("template", sent.template());
         values.put("row", sent.row());
         return new Request(number, values, body.path("model").asText(),
-            Request.fitting(Json.line(line), "retry: " + clip(sent.customId(), 60), provider));
+            Request.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60), provider));
     }
 
     /** A file's own ids may look like those of a later round. */
@@ -193,16 +198,37 @@ final class Requests {
         return LIMITS.stream().filter(body::has).findFirst().orElseGet(this::maxTokensField);
     }
 
-    private Request request(Text prompt, String model, Map<String, Object> values) {
-        if (model.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
+    private Request request(Text prompt, Text model, Map<String, Object> values) {
+        var name = render("model", model, values);
+        if (name.isBlank()) throw new IllegalArgumentException("model: row " + row + " gives an empty model");
         number++;
+        var form = forms.computeIfAbsent(prompt, any -> new HashMap<>())
+            .computeIfAbsent(model, any -> form(prompt, model)).orElse(null);
+        var filled = form == null ? null : form.filled(number, values);
+        var line = filled != null ? filled : line(ID + number, prompt, name, values);
+        return new Request(row, values, name, Request.fitting(line, this::where, provider));
+    }
+
+    private String where() {
+        return "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
+    }
+
+    /** Returns the line that any row of the data fills; empty if more is to be done than to copy its values. */
+    private Optional<Form> form(Text prompt, Text model) {
+        var texts = Stream.concat(Stream.of(settings.system, prompt), settings.examples.stream());
+        boolean isPlain = settings.data != null && settings.images.isEmpty() && !model.hasTags()
+            && texts.filter(Objects::nonNull).allMatch(Text::isPlain);
+        return isPlain ? Form.of((number, values) -> line(ID + number, prompt, model.text(), values))
+            : Optional.empty();
+    }
+
+    private byte[] line(String id, Text prompt, String model, Map<String, Object> values) {
         var line = Json.MAPPER.createObjectNode();
-        line.put("custom_id", ID + number);
+        line.put("custom_id", id);
         line.put("method", "POST");
         line.put("url", endpoint);
         line.set("body", body(prompt, model, values));
-        var where = "prompts: row " + row + " (" + (customId == null ? ID + number : clip(customId, 60)) + ")";
-        return new Request(row, values, model, Request.fitting(Json.line(line), where, provider));
+        return Json.line(line);
     }
 
     private ObjectNode body(Text prompt, String model, Map<String, Object> values) {
@@ -281,11 +307,11 @@ final class Requests {
         String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
 
         /** @throws IllegalArgumentException if the provider takes no such line, with the where that made it */
-        static byte[] fitting(byte[] line, String where, Connection provider) {
+        static byte[] fitting(byte[] line, Supplier<String> where, Connection provider) {
             if (line.length > provider.limits().bytes())
                 throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", where, line.length,
-                    provider.name(), provider.limits().bytes()));
+                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", where.get(),
+                    line.length, provider.name(), provider.limits().bytes()));
             return line;
         }
     }
@@ -325,9 +351,9 @@ final class Requests {
             var text = lines.text();
             var line = parse(text);
             check(line);
-            var where = "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")";
-            return new Request(lines.number(), null, line.at("/body/model").asText(),
-                Request.fitting(bytes(text), where, provider));
+            return new Request(lines.number(), null, line.at("/body/model").asText(), Request.fitting(bytes(text),
+                () -> "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")",
+                provider));
         }
 
         /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */

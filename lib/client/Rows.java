@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.NoSuchElementException;
@@ -62,7 +63,9 @@ final class Rows implements RowSource {
         return new Rows(name, objects, note -> objects.get().map(PlainValues::row));
     }
 
-    @Override public Stream<Map<String, Object>> open() { return open(none -> {}); }
+    @Override public Stream<Map<String, Object>> open() {
+        return open(none -> {}).map(row -> row instanceof Row kept ? kept.copy() : row);
+    }
 
     /** @param note told what is odd about the rows that were read, when the stream is closed */
     Stream<Map<String, Object>> open(Consumer<String> note) { return source.open(note); }
@@ -77,6 +80,13 @@ final class Rows implements RowSource {
         if (origin instanceof CsvFile file) return csv(change.apply(file));
         if (origin instanceof Limited limited) return limited.rows.csv(option, change).limit(limited.most);
         throw new IllegalArgumentException("options: " + option + " needs rows of a CSV file; these are " + name);
+    }
+
+    /** Whether they are read from this file. */
+    boolean areIn(Path file) {
+        if (origin instanceof Limited limited) return limited.rows.areIn(file);
+        var input = origin instanceof CsvFile csv ? csv.input() : origin;
+        return input instanceof InputFile own && own.isAt(file);
     }
 
     /** Returns what to do if a template names no column. */

@@ -1,19 +1,26 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Path;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Part;
+import sheaf.Vocabulary.Usage;
 
 /** What a run was: whom it asked what, and what came of it, as JSON for whoever keeps records. */
 final class RunReport {
     private static final List<String> ENDS = List.of("completed_at", "failed_at", "expired_at", "cancelled_at");
     private final Exchanges exchanges;
     private final Journal journal;
+    private final Map<Path, Journal> journals = new LinkedHashMap<>();
+    private final Map<String, Long> answeredBy = new TreeMap<>();
+    private long answeredBefore, sentAgain;
+    private Usage paid = Usage.NONE, paidBefore = Usage.NONE;
 
     RunReport(Exchanges exchanges) {
         this.exchanges = exchanges;
@@ -22,6 +29,7 @@ final class RunReport {
 
     /** Returns the fields in the order in which they are written; times are ISO 8601, absent where nobody says them. */
     Map<String, Object> fields() {
+        exchanges.stream().forEach(this::add);
         var manifest = journal.manifest();
         var fields = new LinkedHashMap<String, Object>();
         fields.put("name", journal.name());
@@ -31,16 +39,32 @@ final class RunReport {
         fields.put("settings", manifest.settings());
         fields.put("rows", manifest.rows());
         fields.put("requests", exchanges.size());
-        fields.put("answeredBefore", manifest.reused());
-        fields.put("sentAgain", exchanges.stream().mapToLong(Exchange::retries).sum());
+        fields.put("answeredBefore", answeredBefore);
+        fields.put("sentAgain", sentAgain);
         fields.put("outcomes", outcomes());
-        fields.put("answeredBy", exchanges.answeringModels());
-        fields.put("tokens", tokens());
+        fields.put("answeredBy", answeredBy);
+        fields.put("tokens", tokens(paid));
+        fields.put("tokensBefore", tokens(paidBefore));
         fields.put("submitted", journal.submittedAt().toString());
         ended().ifPresent(time -> fields.put("ended", time.toString()));
-        fields.put("batches", journal.parts().map(RunReport::batch).toList());
+        fields.put("batches", parts().map(RunReport::batch).toList());
         return fields;
     }
+
+    private void add(Exchange exchange) {
+        sentAgain += exchange.retries();
+        if (!exchange.answeringModel().isEmpty()) answeredBy.merge(exchange.answeringModel(), 1L, Long::sum);
+        boolean isReused = exchange.attempts().get(0).isReused();
+        if (isReused) answeredBefore++;
+        for (var attempt : exchange.attempts()) {
+            if (isReused && attempt == exchange.attempts().get(0)) paidBefore = paidBefore.plus(attempt.usage());
+            else paid = paid.plus(attempt.usage());
+            journals.putIfAbsent(attempt.batch().journal().dir(), attempt.batch().journal());
+        }
+    }
+
+    /** Those of repairs too, but not of batches whose answers were taken over. */
+    private Stream<Part> parts() { return journals.values().stream().flatMap(Journal::parts); }
 
     private Map<String, Long> outcomes() {
         var outcomes = new LinkedHashMap<String, Long>();
@@ -48,8 +72,7 @@ final class RunReport {
         return outcomes;
     }
 
-    private Map<String, Object> tokens() {
-        var usage = exchanges.usage();
+    private static Map<String, Object> tokens(Usage usage) {
         var tokens = new LinkedHashMap<String, Object>();
         tokens.put("input", usage.input());
         tokens.put("output", usage.output());
@@ -59,7 +82,7 @@ final class RunReport {
     }
 
     private Optional<Instant> ended() {
-        return journal.parts().map(Part::json).flatMap(RunReport::ends).max(Instant::compareTo);
+        return parts().map(Part::json).flatMap(RunReport::ends).max(Instant::compareTo);
     }
 
     private static Stream<Instant> ends(JsonNode batch) {

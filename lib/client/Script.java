@@ -68,12 +68,19 @@ final class Script {
             || System.getProperty("sheaf.trace") != null) return;
         Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
             if (error instanceof End) System.out.print(error.getMessage());
-            else if (isOurs(error)) System.err.println(error.getMessage());
+            else if (isOurs(error)) System.err.println(sentence(error));
             else printTrace(thread, error);
             boolean isScripts = thread.getName().equals("main") && name().isPresent();
             if (isScripts && error instanceof End) System.exit(0);
             if (isScripts && isOurs(error)) System.exit(ExitCode.of(error, hasSent).number());
         });
+    }
+
+    /** Whoever typed a script's name knows no words of Java. */
+    private static String sentence(Throwable error) {
+        var typed = Environment.get(Wording.TYPED);
+        return typed.isEmpty() ? error.getMessage() : error.getMessage()
+            .replaceFirst("^(await|parts|submit|requests|batch|options): ", typed + ": ");
     }
 
     private static boolean isOurs(Throwable error) {

@@ -24,16 +24,19 @@ final class SentRequests {
     static final int REUSED = -1;
     /** The field of an answer that was taken over which says what it answered first. */
     static final String SOURCE = "sheaf_from";
+    private static final byte[] NO_ROW = {};
     private final Path dir;
     private final Manifest manifest;
     private LineIndex lines;                               // opened when first needed
     private LineIndex rows;                                // likewise
     private LongBuffer hashes;                             // likewise
     private Text customId;                                 // likewise
+    private final Row.Columns columns;                     // that most rows have
 
     SentRequests(Path dir, Manifest manifest) {
         this.dir = dir;
         this.manifest = manifest;
+        columns = Row.Columns.of(manifest.rowColumns());
     }
 
     static Path inputFile(Path dir, int part) { return dir.resolve("part-" + part + ".jsonl"); }
@@ -42,13 +45,13 @@ final class SentRequests {
 
     static Path index(Path dir) { return dir.resolve("requests.idx"); }
 
-    private LineIndex lines() {
+    private synchronized LineIndex lines() {
         if (lines == null) lines = new LineIndex(index(dir),
             part -> part == REUSED ? reusedFile(dir) : inputFile(dir, part + 1));
         return lines;
     }
 
-    private LineIndex rows() {
+    private synchronized LineIndex rows() {
         if (rows == null) rows = new LineIndex(dir.resolve(manifest.rowsFile() + ".idx"),
             any -> dir.resolve(manifest.rowsFile() + ".jsonl"));
         return rows;
@@ -102,10 +105,22 @@ final class SentRequests {
     /** Returns what stands beside a request that was sent before: its row, its ids, its round. */
     private JsonNode beside(long index) { return Json.lenient(rows().text(index)); }
 
-    Map<String, Object> row(long index) {
-        if (manifest.isResend()) return Json.row(beside(index).path("row"));
-        if (!manifest.ownIds()) return Json.row(json(index).path("body"));
-        return manifest.rows() == 0 ? Map.of() : Json.row(Json.lenient(rows().text(index / manifest.requestsPerRow())));
+    Map<String, Object> row(long index) { return row(rowLine(index)); }
+
+    /** Returns the line that a request's row stands in. */
+    byte[] rowLine(long index) {
+        if (manifest.isResend()) return rows().bytes(index).orElseThrow();
+        if (!manifest.ownIds()) return lines().bytes(index).orElseThrow();
+        return manifest.rows() == 0 ? NO_ROW : rows().bytes(index / manifest.requestsPerRow()).orElseThrow();
+    }
+
+    /** Reads a row from the line that it stands in. */
+    Map<String, Object> row(byte[] line) {
+        if (manifest.isResend()) return Json.row(Json.lenient(line).path("row"));
+        if (!manifest.ownIds()) return Json.row(Json.lenient(line).path("body"));
+        if (line == NO_ROW) return Map.of();
+        return Row.read(columns, line).<Map<String, Object>>map(row -> row)
+            .orElseGet(() -> Json.row(Json.lenient(line)));
     }
 
     /** Returns the user's id of a request; {@code row} is asked for only if the id is made from it. */
@@ -113,8 +128,12 @@ final class SentRequests {
         if (manifest.isResend()) return beside(index).path("customId").asText();
         if (!manifest.ownIds()) return json(index).path("custom_id").asText();
         if (manifest.customId().isEmpty()) return Requests.ID + (index + 1);
+        return customId().render("customId", index / manifest.requestsPerRow() + 1, row.get());
+    }
+
+    private synchronized Text customId() {
         if (customId == null) customId = Text.compiled("customId", manifest.customId());
-        return customId.render("customId", index / manifest.requestsPerRow() + 1, row.get());
+        return customId;
     }
 
     /** Returns the id that a request had when it was first sent. */

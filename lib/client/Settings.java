@@ -168,7 +168,7 @@ final class Settings implements Cloneable {
         if (given("metadata", key).length() > 64 || given("metadata", value).length() > 512)
             throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                 + "\" is over 64 characters, or its value over 512");
-        if ((key + " " + value).codePoints().anyMatch(Json::isHalf))
+        if ((key + " " + value).codePoints().anyMatch(JsonText::isHalf))
             throw new IllegalArgumentException("metadata: \"" + clip(key, 80)
                 + "\" holds half a character, a lone surrogate; drop it");
         if (key.equals(METADATA_KEY))
@@ -322,6 +322,13 @@ final class Settings implements Cloneable {
         if (text.matches("\\S+\\.(csv|jsonl|json)"))
             throw new IllegalArgumentException("prompts: \"" + text + "\" is sent as a prompt; did you mean "
                 + Wording.ROWS.of(text.replaceFirst(".*\\.", ""), text) + "?");
+    }
+
+    /** Returns the file of the answers, which is not to take the place of the rows. */
+    Path checkedOut() {
+        if (data != null && data.areIn(out))
+            throw new IllegalArgumentException("out: " + out + " is what is read; give another name");
+        return out;
     }
 
     /** Returns a warning for each literal prompt that looks as if it were to be filled in. */

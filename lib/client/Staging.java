@@ -5,6 +5,9 @@ import java.io.BufferedOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,6 +32,8 @@ import sheaf.Vocabulary.Limits;
  */
 final class Staging implements Closeable {
     private static final int ENVELOPE = 100;                       // characters of a request besides its texts
+    private static final VarHandle EIGHT = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
+    private static final long HIGH_BITS = 0x8080808080808080L;      // of eight bytes
     private static final String PREFIX = ".staging-";
     private final Path dir;
     private final FolderLock lock;
@@ -38,6 +43,7 @@ final class Staging implements Closeable {
     private final String endpoint;
     private final String window;                                    // "" for what was sent already
     private final Json.Digest digest = new Json.Digest();
+    private Relay digested;                                         // every line that is added
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
     private final RowsFile rows;
@@ -75,6 +81,7 @@ final class Staging implements Closeable {
 
     /** The same lines are another batch elsewhere, or with another window. */
     private void digestSettings() {
+        digested = new Relay(digest.over(OutputStream.nullOutputStream()));
         for (var text : List.of(provider.name(), endpoint, window))
             digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
     }
@@ -107,17 +114,25 @@ final class Staging implements Closeable {
         if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part));
         requests.add(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
-        digest.add(line);
+        digested.write(line);
         models.merge(model, 1L, Long::sum);
     }
 
     /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
-    private static long tokens(byte[] line) {
-        long ascii = 0;
+    static long tokens(byte[] line) {
+        long ascii = line.length;
         long others = 0;
-        for (var b : line)
-            if (b >= 0) ascii++;
-            else if ((b & 0xC0) == 0xC0) others++;
+        int at = 0;
+        for (; at + Long.BYTES <= line.length; at += Long.BYTES) {       // eight bytes at once
+            long beyond = (long) EIGHT.get(line, at) & HIGH_BITS;
+            if (beyond == 0) continue;
+            ascii -= Long.bitCount(beyond);
+            others += Long.bitCount(beyond & (long) EIGHT.get(line, at) << 1);      // no byte that goes on with one
+        }
+        for (; at < line.length; at++) {
+            if (line[at] < 0) ascii--;
+            if ((line[at] & 0xC0) == 0xC0) others++;
+        }
         return Math.max(0, ascii - ENVELOPE) / 4 + others;
     }
 
@@ -274,6 +289,7 @@ final class Staging implements Closeable {
     }
 
     private void closeFiles() throws IOException {
+        digested.close();
         for (var part : parts) part.close();
         requests.close();
         rows.close();
@@ -293,9 +309,11 @@ final class Staging implements Closeable {
     private static final class RowsFile implements Closeable {
         private final Path dir;
         private final LineIndex.InOrder index;
-        private final OutputStream lines;
+        private final OutputStream file;
+        private final Relay lines;
         private final Json.Digest digest = new Json.Digest();
         private final Set<String> columns = new LinkedHashSet<>();  // that some row has
+        private Set<String> last;                                   // columns, which rows of a file share
         private long count;
         private long bytes;
         private String name;                                        // without its ending
@@ -303,16 +321,17 @@ final class Staging implements Closeable {
         RowsFile(Path dir) throws IOException {
             this.dir = dir;
             index = new LineIndex.InOrder(dir.resolve("rows.idx"));
-            lines = new BufferedOutputStream(Files.newOutputStream(dir.resolve("rows.jsonl")), 1 << 16);
+            file = Files.newOutputStream(dir.resolve("rows.jsonl"));
+            lines = new Relay(digest.over(file));
         }
 
         void add(Map<String, Object> values) throws IOException {
-            var line = Json.line(values);
-            columns.addAll(values.keySet());
+            var line = values instanceof Row row ? row.line() : Json.bytes(Json.text(values));
+            if (values.keySet() != last) columns.addAll(last = values.keySet());
             lines.write(line);
-            digest.add(line);
-            index.add(0, line.length - 1, bytes);
-            bytes += line.length;
+            lines.write('\n');
+            index.add(0, line.length, bytes);
+            bytes += line.length + 1;
             count++;
         }
 
@@ -323,8 +342,9 @@ final class Staging implements Closeable {
         }
 
         @Override public void close() throws IOException {
-            lines.close();
-            index.close();
+            try (file; index) {
+                lines.close();
+            }
         }
     }
 

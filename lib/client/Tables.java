@@ -169,6 +169,6 @@ final class Tables {
     private static boolean isBetweenWords(List<String> graphemes, int at) {
         var before = graphemes.get(at - 1);
         var after = graphemes.get(at);
-        return before.equals(" ") || after.equals(" ") || Graphemes.width(before) > 1 || Graphemes.width(after) > 1;
+        return before.equals(" ") || after.equals(" ") || Graphemes.isWide(before) || Graphemes.isWide(after);
     }
 }

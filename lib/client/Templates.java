@@ -114,6 +114,12 @@ final class Templates {
             code instanceof PartialCode || code instanceof DynamicPartialCode || hasPartial(code.getCodes()));
     }
 
+    /** Whether it writes texts and values and nothing else: no section, no name that only a section has. */
+    private static boolean isPlain(Mustache mustache) {
+        return Stream.of(mustache.getCodes()).allMatch(code -> code.getCodes() == null
+            && (code.getName() == null || code instanceof ValueCode && !code.getName().equals(".")));
+    }
+
     static Mustache compile(String name, String text) {
         try {
             char unused = unusedIn(text);
@@ -209,7 +215,7 @@ final class Templates {
             var paths = places(file);
             return located(paths).map(input -> compiled(nameOf(file), chomp(input.text())))
                 .orElseThrow(() -> new IllegalArgumentException("template: no file " + file + " (looked for "
-                    + String.join(", ", paths) + " at " + Path.of("").toAbsolutePath() + " and on the class path)"));
+                    + String.join(", ", paths) + " at " + Path.of("").toAbsolutePath() + ")"));
         }
 
         /** Whether a text is the name of a template. */
@@ -248,6 +254,9 @@ final class Templates {
         /** Returns every name that it looks up. */
         Set<String> names() { return Templates.names(compile()); }
 
+        /** Whether a value stands in it as it is wherever it is named. */
+        boolean isPlain() { return !hasTags() || Templates.isPlain(compile()); }
+
         boolean namesAny(Set<String> columns) {
             return names().stream().anyMatch(name ->
                 columns.contains(name) || columns.contains(name.replaceFirst("\\..*", "")));
@@ -255,6 +264,7 @@ final class Templates {
 
         /** @throws IllegalArgumentException if a name has no value, with the row and the template's line */
         String render(String word, long row, Map<String, Object> values) {
+            if (!hasTags()) return text;
             var missing = new LinkedHashMap<String, Integer>();
             var result = Templates.render(compile(), values, missing);
             if (missing.isEmpty()) return result;

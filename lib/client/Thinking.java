@@ -2,6 +2,7 @@ package sheaf;
 
 import java.util.List;
 import java.util.StringJoiner;
+import java.util.stream.Collectors;
 
 /**
  * A model's text, split into what it thought before it answered and the answer. It thinks between tags at the start of
@@ -19,11 +20,13 @@ record Thinking(String reasoning, String answer) {
         new Tags("<|start_thinking|>", "<|end_thinking|>"),
         new Tags("<|begin_of_thought|>", "<|end_of_thought|>"),
         new Tags("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"));
+    private static final String STARTS = TAGS.stream().map(tags -> tags.open.substring(0, 1)).distinct()
+        .collect(Collectors.joining());
     /** What gpt-oss writes around the parts of a message. */
     private static final String MARKS = "<\\|(start|end|return)\\|>(assistant)?";
 
     static Thinking of(String text) {
-        if (TAGS.stream().noneMatch(tags -> text.indexOf(tags.open.charAt(0)) >= 0)) return new Thinking("", text);
+        if (!hasAny(text)) return new Thinking("", text);
         var thoughts = new StringJoiner("\n");
         var rest = text;
         for (var tags = opening(rest); tags != null; tags = opening(rest)) {
@@ -33,6 +36,13 @@ record Thinking(String reasoning, String answer) {
             rest = end < 0 ? "" : after(inside, end, tags);
         }
         return rest.equals(text) ? ofEndAlone(text) : new Thinking(thoughts.toString(), rest);
+    }
+
+    /** Whether a tag may begin somewhere. */
+    private static boolean hasAny(String text) {
+        for (int i = 0; i < STARTS.length(); i++)
+            if (text.indexOf(STARTS.charAt(i)) >= 0) return true;
+        return false;
     }
 
     private static Tags opening(String text) {

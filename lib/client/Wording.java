@@ -17,6 +17,7 @@ enum Wording {
     PROVIDER("provider(\"%s\")", "--provider %s"),
     LOCAL("set SHEAF_PROVIDER=local", "give --provider local"),
     OTHER_SERVER("set OPENAI_BASE_URL", "give another --provider"),
+    OTHER_PLACE("set OPENAI_BASE_URL to where it listens", "give the URL where it listens by --provider"),
     NAME("name(...)", "--name"),
     SYSTEM("system(...)", "--system"),
     IMAGE("image(...)", "--image"),
@@ -25,6 +26,7 @@ enum Wording {
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),
     REPAIR("results().retry() or repair(1)", "--repair 1"),
+    RETRY("results().retry()", "./jbang eval 'batch(\"%s\").results().retry().submit()'"),
     RESEND_MISSING("resendMissing()", "--resend-missing"),
     SEPARATOR("separator('%s')", "--separator '%s'"),
     TAB("separator('\\t')", "--separator tab"),
@@ -36,6 +38,7 @@ enum Wording {
     RESULTS("batch(\"%s\").results()", "./jbang results %s"),
     BATCH("batch(\"%s\")", "./jbang results %s"),
     GOING_ON("await()", "this command"),
+    COME_BACK("batch(\"%s\").await()", "the same command comes back to it"),
     CANCEL("await() or cancel() it first", "./jbang cancel %s, or wait for it"),
     NEW_BATCH("; a new one is batch().model(\"%s\")", "; ./jbang batches lists what there is"),
     TO_CSV("toCsv(file) writes", "--out FILE.csv writes"),
@@ -59,6 +62,9 @@ enum Wording {
         this.inJava = inJava;
         this.asOption = asOption;
     }
+
+    /** Whether the command takes one step of a batch, and so has no option to send anything again. */
+    static boolean isStep() { return Environment.get(TYPED).equals("steps"); }
 
     static boolean isTyped() { return !Environment.get(TYPED).isEmpty(); }
 

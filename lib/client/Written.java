@@ -34,7 +34,9 @@ record Written(String name, String formerName, boolean overwrites) {
         try (var turn = new Turn(word)) {
             AtomicFiles.stream(word, target, out -> {
                 var copy = new Summed(out);
-                content.writeTo(copy);
+                try (var relay = new Relay(copy)) {        // digested and written beside whoever makes it
+                    content.writeTo(relay);
+                }
                 turn.begin();
                 claim(word, file, target, copy.sum());
             });

@@ -117,7 +117,8 @@ final class Metrics {
         }
 
         private Report report(String accepted) throws IOException {
-            var writer = formats.findWriter(accepted);
+            // of Prometheus' binary format, which a server may prefer, the library has no writer without another one
+            var writer = formats.findWriter(accepted == null ? null : accepted.replace("protobuf", ""));
             var text = new ByteArrayOutputStream();
             writer.write(text, registry.scrape());
             return new Report(writer.getContentType(), text.toByteArray());

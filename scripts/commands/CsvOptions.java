@@ -18,7 +18,8 @@ final class CsvOptions {
     private static final Pattern UNSEEN = Pattern.compile("[\\p{C}\\p{Z}&&[^ ]]");
 
     @Option(names = "--columns", paramLabel = "NAME", split = ",",
-        description = "the columns of the .csv file, such as id,text,result.text (default: all)")
+        description = "the columns of the .csv file, such as id,text,result.text (default: all); with --wide, "
+            + "result.text is a column for each prompt and model")
     List<String> columns = List.of();
 
     @Option(names = "--wide", description = "in the .csv file a line for each row, a column for each prompt and model")
@@ -58,7 +59,7 @@ final class CsvOptions {
         if (unknown.isEmpty()) return;
         known.addAll(Results.COLUMNS);
         throw new IllegalArgumentException("columns: there is no " + visible(unknown) + "; there are: "
-            + visible(known));
+            + visible(known) + (wide ? "; result.text gives one for each prompt and model" : ""));
     }
 
     private static String visible(Set<String> names) {

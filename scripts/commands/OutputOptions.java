@@ -79,7 +79,18 @@ final class OutputOptions {
 
     /** Refuses another's file; {@code owner} does, of those that it does not know. */
     void checkOwner(Consumer<Path> owner) {
-        if (!force) files().forEach(owner);
+        if (force) return;
+        if (isFile()) owner.accept(Path.of(out));
+        if (failed != null) named("failed", failed, owner);
+        if (report != null) named("report", report, owner);
+    }
+
+    private static void named(String word, String file, Consumer<Path> owner) {
+        try {
+            owner.accept(Path.of(file));
+        } catch (IllegalStateException another) {
+            throw new IllegalStateException(another.getMessage().replaceFirst("^out: ", word + ": "), another);
+        }
     }
 
     private static boolean isSame(Path file, Path other) throws IOException {

@@ -1,5 +1,7 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION List old batches kept here and leftover files at the provider; --delete removes them
+// a life of half a second has no use for the second compiler
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 //SOURCES ../../lib/Sheaf.java
 //SOURCES ProviderOption.java
 //SOURCES Typed.java

@@ -46,11 +46,12 @@ class explore {
         """;
 
     private static final String GREETING = """
-        Sheaf in JShell: batch(), csv(...), template(...) and the rest are there; Tab completes, /exit leaves.
+        Sheaf in JShell: batch(), csv(...), template(...) and the rest are there.
         %s
         To begin, paste   %s
-        A chain is one line, or has its dots at the ends of the lines: one that begins with a dot is an error here.
-        questions is data/questions.csv; batches(), models(), files() are tables. Ctrl-C ends a wait, and no batch.
+        A chain is one line, or has its dots at the ends of the lines.
+        questions is data/questions.csv; batches(), models(), files() are tables.
+        Tab completes, Ctrl-C ends a wait and no batch, /exit leaves.
 
         """;
 
@@ -88,7 +89,8 @@ class explore {
     private static int withProvider() throws IOException {
         try {
             var chosen = Provider.chosen();
-            if (chosen.hasKey() || isNamed()) return open("", "Answers come from " + chosen + (chosen.hasKey() ? ""
+            if (chosen.hasKey() || isNamed()) return open("", "Answers come from " + chosen.label()
+                + (chosen.hasKey() ? ""
                 : ", as soon as " + chosen.keyVariable() + " is set; leave and set it") + ".", "models()");
         } catch (IllegalStateException noKeyOrTwo) {
             if (!noKeyOrTwo.getMessage().startsWith("provider: no key; "))

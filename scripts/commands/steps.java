@@ -1,10 +1,13 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Take one step of a batch: upload, submit, status, results, batches, cancel, models or files
+// a life of half a second has no use for the second compiler
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 //SOURCES ../../lib/Sheaf.java
 //SOURCES NameOption.java
 //SOURCES OutputOptions.java
 //SOURCES ProviderOption.java
 //SOURCES Typed.java
+//SOURCES TimeConverter.java
 //DEPS info.picocli:picocli:4.7.7
 
 package sheaf.commands;
@@ -17,6 +20,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
@@ -185,13 +189,15 @@ class steps implements Runnable {
         description = {"Waits until a batch has ended, fetches its answers and prints the first as a table.", ""})
     int results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
+        @Option(names = "--wait", paramLabel = "TIME", converter = TimeConverter.class,
+            description = "waits at most so long, such as 10m (default: until the end)") Duration wait,
         @Option(names = "--resend-missing", description = "sends again, and pays for, what has no answer in the "
             + "provider's files or in files that are gone") boolean resendMissing,
         @Mixin OutputOptions output) throws IOException {
         output.check(List.of());                               // before a wait of hours
         var batch = batchOf("results", id);
         output.checkOwner(batch::checkOutput);
-        var results = batch.results();
+        var results = wait == null ? batch.results() : batch.results(wait);
         var missing = results.only(Outcome.MISSING);
         if (resendMissing && missing.size() > 0) results = results.merge(missing.retry().submit().results());
         output.write(results, true, () -> true);
@@ -216,14 +222,20 @@ class steps implements Runnable {
 
     @Command(name = "cancel", sortOptions = false, usageHelpWidth = 100, customSynopsis = "cancel ID [OPTION]...",
         description = {"Asks the provider to stop a batch; what has been answered by then stays.", ""})
-    void cancel(
+    int cancel(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id) {
         var batch = batchOf("cancel", id).cancel();
         var status = batch.status();
         if (status.isTerminal() && !status.equals(Status.CANCELLED))
-            throw new IllegalStateException("cancel: " + batch.id() + " is " + status + " already; " + Typed.launcher()
-                + " results " + batch.id() + again() + " fetches what there is");
+            return failed("cancel: " + batch.id() + " is " + status + " already; " + Typed.launcher() + " results "
+                + batch.id() + again() + " fetches what there is");
         System.out.println(batch.id() + " " + status);
+        return 0;
+    }
+
+    private static int failed(String sentence) {
+        System.err.println(sentence);
+        return ExitCode.FAILED.number();
     }
 
     private Batch batchOf(String step, String id) {

@@ -1,5 +1,7 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Print what lets Tab complete commands and options, in bash and zsh: eval "$(./jbang tab)"
+// a life of half a second has no use for the second compiler
+//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 //SOURCES ../../lib/Sheaf.java
 //SOURCES ask.java
 //SOURCES clean.java

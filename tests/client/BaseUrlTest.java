@@ -164,6 +164,13 @@ class BaseUrlTest {
             () -> Provider.of(url));
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"https://me:hunter2@h.test/v1", "https://me:hun@ter2@h.test:8080/v1",
+        "https://me:hun/ter2@h.test", "https://me:hun ter2@h.test?x"})
+    void aKeyInItIsRefusedAndNotShown(String url) {
+        assertSays("provider: the base URL of h.test holds a key; put it into SHEAF_API_KEY", () -> Provider.of(url));
+    }
+
     @Test void whatAnEarlierSheafKeptUnderSuchAUrlIsListedAllTheSame() throws IOException {
         System.setProperty("SHEAF_API_KEY", "azure-key");
         var batch = submitted(Provider.of("http://mine.openai.azure.com/openai/v1"));

@@ -201,7 +201,7 @@ class CsvFileTest {
 
         assertSays("separator: \";;\" is not one character, nor tab", () -> file.separator(";;"));
         assertSays("separator: a quote or the end of a line cannot separate columns", () -> file.separator('"'));
-        assertSays("charset: \"ansi\" is none that Java knows; such as windows-1252, ISO-8859-1 or UTF-16",
+        assertSays("charset: \"ansi\" is no charset that is known here; such as windows-1252, ISO-8859-1 or UTF-16",
             () -> file.charset("ansi"));
         assertSays("charset: the argument is null", () -> file.charset(null));
         assertSays("header: two columns are named \"a\"", () -> file.header("a", "b", "a"));

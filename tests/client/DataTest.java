@@ -104,7 +104,7 @@ class DataTest {
         var fault = assertThrows(IllegalArgumentException.class, () -> csv("nowhere/tickets.csv"));
 
         assertEquals("csv: no file nowhere/tickets.csv (looked at " + Path.of("nowhere/tickets.csv").toAbsolutePath()
-            + " and on the class path)", fault.getMessage());
+            + ")", fault.getMessage());
     }
 
     @Test void jsonLinesSplitOnNewlinesAlone() {

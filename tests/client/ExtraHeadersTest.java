@@ -132,6 +132,8 @@ class ExtraHeadersTest {
 
             assertSays("models: GET " + url + "/models: 403 (the header X-Secret) may not",
                 () -> Provider.of(url).header("X-Secret", "hunter2-hunter2").models());
+            assertSays("models: GET " + url + "/models: 403 (the header Authorization) may not",
+                () -> Provider.of(url).header("Authorization", "Bearer hunter2-hunter2").models());
         }
     }
 

@@ -120,7 +120,7 @@ class IdentityTest {
         try (var other = BatchServer.start()) {
             System.setProperty("OPENAI_BASE_URL", other.baseUrl());
             assertEquals("status: cannot reach " + server.baseUrl() + " (connection refused); start the server with "
-                + "the store STORE, echo again, or set OPENAI_BASE_URL to where it listens",
+                + "the store STORE and the engine echo again, or set OPENAI_BASE_URL to where it listens",
                 plain(assertThrows(RuntimeException.class, batch(slow.id())::status)));
         }
     }
@@ -132,8 +132,8 @@ class IdentityTest {
         server.close();
 
         try (var other = BatchServer.options().port(port).start()) {
-            assertEquals("status: " + other.baseUrl() + " is answered by another server (store STORE, echo), and not "
-                + "by the server that was asked before (store STORE, echo); start that one, or set OPENAI_BASE_URL to "
+            assertEquals("status: " + other.baseUrl() + " is answered by another server (store STORE and the engine echo), and not "
+                + "by the server that was asked before (store STORE and the engine echo); start that one, or set OPENAI_BASE_URL to "
                 + "where it listens", plain(assertThrows(BatchException.class, slow::status)));
             assertThrows(BatchException.class, batch(slow.id())::results);
             assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofSeconds(20)));

@@ -68,7 +68,8 @@ class OptionsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
-        "--modle x | options: \"--modle\" is no option; there are: --help, --preview, --provider, --model, --system, "
+        "--modle x | options: \"--modle\" is no option; did you mean --model?",
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --provider, --model, --system, "
             + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
             + "--with, --repair, --resend-missing, --out, --force, --quiet",
         "--model | options: --model has no value; write --model M[,M2]",
@@ -79,6 +80,7 @@ class OptionsTest {
         "--temperature hot | options: --temperature hot is no number",
         "--repair twice | options: --repair twice is no whole number",
         "--out answers.txt | options: --out answers.txt ends in neither .csv nor .jsonl",
+        "--force=false | options: --force takes no value; leave it out or write --force",
         "--with top_p | options: --with top_p is no FIELD=VALUE",
         "--data rows.xml | options: --data rows.xml ends in none of .csv, .jsonl and .json"})
     void aMistakeIsASentence(String args, String sentence) {
@@ -132,6 +134,32 @@ class OptionsTest {
             assertEquals("", Printed.stderr(() -> draft.options("--out", out.toString(), "--force", "--quiet").submit()
                 .results()));
             assertEquals(2, Files.readAllLines(out).size());
+        }
+    }
+
+    @Test void answersNeverTakeThePlaceOfTheRows() throws IOException {
+        var data = Files.writeString(dir.resolve("rows.csv"), "text\na\n");
+        var same = dir.resolve("x/../rows.csv");
+        Files.createDirectory(dir.resolve("x"));
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).model("m").prompts("{{text}}", csv(data))
+                .options("--limit", "1", "--force", "--out", same.toString());
+
+            assertEquals("out: " + same + " is what is read; give another name",
+                assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
+        }
+        assertEquals("text\na\n", Files.readString(data));
+    }
+
+    @Test void answersAreWrittenOnceHoweverOftenAScriptAsksForThem() {
+        try (var server = BatchServer.start()) {
+            var batch = batch().provider(server.baseUrl()).name("once").model("m").prompts("{{text}}",
+                rows(Map.of("text", "a"))).options("--out", dir.resolve("out.csv").toString()).submit();
+
+            assertEquals(1, Printed.stderr(() -> {
+                batch.results();
+                batch.exitCode();
+            }).lines().filter(line -> line.startsWith("wrote ")).count());
         }
     }
 

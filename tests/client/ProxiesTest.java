@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.net.Proxy;
 import java.net.URI;
 import java.nio.file.Path;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -81,6 +82,15 @@ class ProxiesTest {
         }
     }
 
+    @Test void aPasswordMayHaveAPercentThatEncodesNothing() throws IOException {
+        var who = "Basic " + Base64.getEncoder().encodeToString("me:50%off+1".getBytes());
+        try (var proxy = new ForwardProxy(Map.of("provider.test", port()), who)) {
+            System.setProperty("HTTP_PROXY", "http://me:50%off+1@" + proxy.address());
+
+            assertEquals(List.of("one", "two"), texts(submitted("http://provider.test/v1")));
+        }
+    }
+
     @Test void whoIsRefusedByTheProxyIsToldWhichOne() throws IOException {
         try (var proxy = new ForwardProxy(Map.of("provider.test", port()), "Basic bWU6c2VjcmV0")) {
             System.setProperty("HTTP_PROXY", "http://me:wrong@" + proxy.address());
@@ -110,7 +120,8 @@ class ProxiesTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"https://proxy:3128", "socks5://proxy:1080", "proxy:port", "http://", ":3128"})
+    @ValueSource(strings = {"https://proxy:3128", "socks5://proxy:1080", "proxy:port", "http://", ":3128",
+        "proxy:65536", "proxy:0"})
     void whatIsNoProxyIsRefusedAndNotShown(String value) {
         System.setProperty("HTTPS_PROXY", value);
 

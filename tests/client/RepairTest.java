@@ -227,7 +227,7 @@ class RepairTest {
             .submit().results());
 
         assertTrue(said.contains("repair 1 of 2: 1 of 2 failed requests; left out, for the same request would end the "
-            + "same: errored 1\n"), said);
+            + "same: 1 errored\n"), said);
         assertTrue(!said.contains("repair 2 of 2"), said);
     }
 

@@ -127,8 +127,14 @@ class ResumeTest {
         assertEquals(List.of("a", "b", "c"), asked.stream().sorted().toList());
     }
 
+    /** Requests run two at once. */
+    private static synchronized int numbered(List<String> asked) {
+        asked.add("");
+        return asked.size();
+    }
+
     @Test void theNthRepeatTakesTheNthAnswerOfAllBatchesTogether() {
-        server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
+        server.answer(body -> Reply.text("answer " + numbered(asked)));
         texts(ask("x"));
         var two = texts(ask("x", "x"));
 
@@ -206,7 +212,7 @@ class ResumeTest {
     }
 
     @Test void identicalRequestsAreReusedOnceEach() {
-        server.answer(body -> Reply.text("answer " + asked.size() + asked.add("")));
+        server.answer(body -> Reply.text("answer " + numbered(asked)));
         var before = texts(ask("a", "a"));
 
         var after = texts(ask("a", "a", "a"));

@@ -86,7 +86,7 @@ class TemplateTest {
 
         assertEquals("template: no file explane (looked for explane, explane.mustache, templates/explane, "
             + "templates/explane.mustache at "
-            + Path.of("").toAbsolutePath() + " and on the class path)", fault.getMessage());
+            + Path.of("").toAbsolutePath() + ")", fault.getMessage());
     }
 
     @Test void textIsNotTakenForAFileName() {

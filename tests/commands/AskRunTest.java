@@ -43,12 +43,13 @@ class AskRunTest {
 
         assertEquals(75, run.status());
         assertTrue(run.err().matches("(?s).*\nask: (batch_\\w+) still in_progress after 0ms \\(0/3\\); it goes on: "
-            + "./jbang results \\1\n"), run.err());
+            + "the same command comes back to it\n"), run.err());
         assertTrue(Files.notExists(dir.resolve("out.csv")));
         server.resume();
         assertEquals(0, ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--wait", "1m", "-o", at("out.csv"))
             .status());
-        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST ")).count(), "a file, a batch");
+        assertEquals(2, server.requests().stream().filter(request -> request.startsWith("POST ")).count(),
+            "a file, a batch");
     }
 
     @Test void aQuietRunSaysNothingButItsAnswers() {
@@ -95,6 +96,24 @@ class AskRunTest {
         assertTrue(report.path("submitted").asText().compareTo(report.path("ended").asText()) <= 0
             || report.path("ended").asText().startsWith(report.path("submitted").asText().substring(0, 10)));
         assertTrue(report.at("/batches/0/id").asText().startsWith("batch_"));
+    }
+
+    @Test void theReportTellsWhatWasPaidNowFromWhatWasPaidBefore() throws IOException {
+        var tries = new AtomicInteger();
+        server.answer(body -> body.toString().contains("bad") && tries.getAndIncrement() == 0
+            ? Reply.error(500, "x", "broken") : Reply.text("ok"));
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--limit", "1", "-o", at("out.csv"));
+
+        ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--repair", "1", "-o", at("out.csv"), "--report",
+            at("run.json"));
+
+        var report = new ObjectMapper().readTree(read("run.json"));
+        assertEquals("{\"succeeded\":3}", report.path("outcomes").toString());
+        assertEquals("{\"m\":3}", report.path("answeredBy").toString());
+        assertEquals(List.of(1, 1), List.of(report.path("answeredBefore").asInt(), report.path("sentAgain").asInt()));
+        assertEquals(List.of(2, 1), List.of(report.at("/tokens/output").asInt(),
+            report.at("/tokensBefore/output").asInt()));
+        assertEquals(2, report.path("batches").size(), "one of two rows, and its repair");
     }
 
     @Test void aServerOfThisMachineWithOneModelIsAskedByThat() throws IOException {

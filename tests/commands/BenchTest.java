@@ -10,8 +10,21 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The benchmarks, with next to nothing to do: they check what the server does, and print a table. */
+/** The benchmarks, with next to nothing to do: they check what is done, and print a table. */
+@Tag("apart")
 class BenchTest {
+
+    @Test void theClientsBenchMeasuresWholeProcessesBesidePythonsOrSaysThatThereIsNone(@TempDir Path folder)
+            throws Exception {
+        var out = new ByteArrayOutputStream();
+
+        new ClientBench(folder, new ClientBench.Size(40, 20, 1), new PrintStream(out)).run();
+
+        var table = out.toString().lines().toList();
+        assertEquals(6, table.size(), out::toString);
+        var row = " +[0-9.]+ +([0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+|none +[0-9.]+) .*";
+        for (var line : table.subList(1, 6)) assertTrue(line.matches("[a-z0-9].*?" + row), line);
+    }
 
     @Tag("S4") @Tag("S14") @Tag("S16")
     @Test void theServersBenchChecksAndPrintsWhatItMeasures(@TempDir Path folder) throws Exception {

@@ -82,13 +82,13 @@ class CommandsTest {
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
         var typo = run("quickstart", "--provider", "local", "--modle", "m");
         assertEquals(2, typo.status());
-        assertTrue(typo.err().startsWith("options: \"--modle\" is no option; there are: --help, "), typo.err());
+        assertTrue(typo.err().startsWith("quickstart: \"--modle\" is no option; did you mean --model?\n"), typo.err());
         assertEquals(new Run(2, "",
             "provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of openai, groq, nebius, "
             + "parasail, doubleword, deepinfra, together, kluster, local\n"),
             run("quickstart", "--provider", "gorq", "--model", "m"));
         assertEquals(new Run(1, "",
-            "submit: cannot reach http://localhost:9/v1 (connection refused); start a server or give another "
+            "quickstart: cannot reach http://localhost:9/v1 (connection refused); start a server or give another "
             + "--provider\n"),
             run("quickstart", "--provider", "http://localhost:9/v1", "--model", "m"));
     }

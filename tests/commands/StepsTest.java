@@ -51,6 +51,29 @@ class StepsTest {
         System.setProperty("OPENAI_BASE_URL", "");
     }
 
+    /** No step has an option that sends again what a cancelled batch left. */
+    @Test void whatIsLeftUnansweredIsSentAgainByWhatIsAdvised() throws IOException {
+        server.pause();
+        var id = steps("submit", guide()).line();
+        steps("cancel", id);
+        server.resume();
+        steps("results", id);
+
+        var err = steps("submit", guide()).err();
+
+        var advice = "batch(\"" + id + "\").results().retry().submit()";
+        assertTrue(err.contains("; it has cancelled with 3 requests unanswered, which ./jbang eval '" + advice
+            + "' sends again; "), err);
+        Printed.stderr(() -> Printed.stdout(() -> {
+            try {
+                assertEquals(0, eval.run(advice));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }));
+        assertEquals(2, sent("POST /v1/batches"));
+    }
+
     @ParameterizedTest(name = "{0}")
     @EnumSource(value = BatchServer.Dialect.class, names = {"OPENAI", "KLUSTER"})
     void theGuidesStepsRunOneAfterTheOther(BatchServer.Dialect dialect) {
@@ -273,7 +296,7 @@ class StepsTest {
 
     @Test void aFileThatIsNotThereIsToldWithItsPlace() {
         assertEquals(new Run(2, "", "submit: no file none.jsonl (looked at " + Path.of("none.jsonl").toAbsolutePath()
-            + " and on the class path)\n"), steps("submit", "none.jsonl"));
+            + ")\n"), steps("submit", "none.jsonl"));
     }
 
     @Test void withoutAKeyItSaysWhichWereLookedFor() {

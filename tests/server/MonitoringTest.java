@@ -149,6 +149,10 @@ class MonitoringTest {
         assertEquals("application/openmetrics-text; version=1.0.0; charset=utf-8",
             open.headers().firstValue("Content-Type").get());
         assertTrue(text(open).endsWith("# EOF\n"));
+        var binary = get("/metrics", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+            + "encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3");
+        assertEquals(200, binary.statusCode(), "who collects native histograms asks so");
+        assertTrue(text(binary).endsWith("# EOF\n"));
 
         restart(BatchServer.options().apiKey("secret"));
 

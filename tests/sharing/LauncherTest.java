@@ -39,6 +39,7 @@ class LauncherTest {
     Path launcher, folder;                                     // what is typed, and where; null: in the project
     Path jdk = Path.of(System.getProperty("java.home"));
     String path, stdin = "";
+    Map<String, String> variables = Map.of();                  // set besides
 
     record Run(int status, String out, String err) {}
 
@@ -49,8 +50,8 @@ class LauncherTest {
         path = bin.toString();
         Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
         assertTrue(project.resolve("jbang").toFile().setExecutable(true));
-        for (var tool : List.of("bash", "cat", "chmod", "cp", "dirname", "find", "mkdir", "mktemp", "mv", "readlink",
-                "rm", "sed", "sh", "sha256sum", "shasum", "touch"))
+        for (var tool : List.of("bash", "cat", "chmod", "cp", "df", "dirname", "find", "mkdir", "mktemp", "mv",
+                "readlink", "rm", "sed", "sh", "sha256sum", "shasum", "touch"))
             onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
     }
 
@@ -261,7 +262,7 @@ class LauncherTest {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
         for (var word : List.of("one", "other")) {
-            Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -XX:TieredStopAtLevel=1\n"
+            Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -Xshare:auto\n"
                 + "class Brief { public static void main(String... args) { System.out.println(\"" + word + "\"); } }");
             var archives = new ArrayList<List<Path>>();
             for (int run = 0; run < 4; run++) {
@@ -309,6 +310,60 @@ class LauncherTest {
         assertEquals("twox", jbang("show", "x").out(), "whatever time the file says it has");
     }
 
+    /** Some shells end where a redirection of theirs fails. */
+    @Test void aCloneThatCannotBeWrittenToRunsAllTheSame() throws IOException {
+        fakeJava("echo started");
+        var ran = Files.createDirectory(project.resolve(".jbang").resolve(JAR.replace(".jar", ".ran")));
+        assertTrue(ran.toFile().setLastModified(1_000_000_000_000L));      // nobody can write it, nor is it new
+
+        assertEquals(new Run(0, "started\n", ""), jbang("version"));
+    }
+
+    /** A Java that cannot write the archive it is to make ends with 1, whatever it has done. */
+    @Test void whereNoArchiveCanBeWrittenNoneIsMade() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        Files.writeString(project.resolve("Brief.java"), "//RUNTIME_OPTIONS -Xshare:auto\n"
+            + "class Brief { public static void main(String... args) { System.out.println(\"done\"); } }");
+        command(bin.resolve("df"), "echo names; echo '/dev/a disk 900000 850000 50000 95% /'");
+
+        for (int run = 0; run < 3; run++) assertEquals("done\n", jbang("Brief.java").out());
+        assertEquals(List.of(), archives(), "the disk is almost full");
+
+        command(bin.resolve("df"), "echo names; echo '/dev/a disk 900000 50000 850000 6% /'");
+        Path ran;
+        try (var files = Files.walk(home)) {
+            ran = files.filter(file -> file.endsWith("Brief.ran")).findFirst().orElseThrow();
+        }
+        Files.delete(ran);
+        Files.createDirectory(ran);                            // as in a folder where nothing can be written
+
+        assertEquals(new Run(0, "done\n", ""), jbang("Brief.java"));
+        assertEquals(List.of(), archives());
+    }
+
+    @Test void aJavaInAFolderWithABlankInItsNameStartsTheScript() throws IOException {
+        fakeJava("echo \"'$HOME/a java' -Xshare:auto -classpath x.jar Brief\"; exit 255");
+        command(home.resolve("a java"), RECORDS);
+
+        assertEquals(new Run(0, "[-Xshare:auto][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
+    }
+
+    /** Of two collectors Java takes none, and some machines name one for all that runs there. */
+    @Test void aCollectorThatTheMachineNamesIsTaken() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        var options = Files.readAllLines(Project.root().resolve("lib/Sheaf.java")).stream()
+            .filter(line -> line.startsWith("//RUNTIME_OPTIONS")).collect(Collectors.joining("\n"));
+        Files.writeString(project.resolve("Brief.java"), options + "\nclass Brief { public static void main(String... "
+            + "args) { System.out.println(\"done\"); } }");
+        variables = Map.of("JAVA_TOOL_OPTIONS", "-XX:+UseParallelGC");
+
+        var run = jbang("Brief.java");
+
+        assertEquals("done\n", run.out(), run.err());
+    }
+
     private List<Path> archives() throws IOException {
         try (var files = Files.walk(home)) {
             return files.filter(file -> file.getFileName().toString().matches("Brief-.*[.]jsa")).toList();
@@ -352,6 +407,7 @@ class LauncherTest {
             builder.environment().clear();
             builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
                 "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
+            builder.environment().putAll(variables);
             var process = builder.start();
             assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
             return new Run(process.exitValue(), Files.readString(out), Files.readString(err));

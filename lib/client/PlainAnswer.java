@@ -1,0 +1,159 @@
+package sheaf;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import java.io.IOException;
+import java.util.Optional;
+
+/**
+ * An answer as nearly all are: one choice of a chat, with a text, that ended in {@code stop} and has no error. It is
+ * read without a tree, and so several times as fast; a line that says anything else, or says it otherwise, is none.
+ */
+final class PlainAnswer {
+    private static final String ENDING = "stop";
+    private final byte[] line;
+    private final JsonParser json;
+    private int status;
+    private String model = "";
+    private String text;                                  // null: none yet
+    private boolean isStopped;
+    private int usage;                                    // where in the line it begins; 0: it has none
+
+    private interface Field {
+        /** Reads the value that the parser stands at; returns false if no plain answer has it. */
+        boolean isPlain(String name) throws IOException;
+    }
+
+    private PlainAnswer(byte[] line, JsonParser json) {
+        this.line = line;
+        this.json = json;
+    }
+
+    static Optional<PlainAnswer> read(byte[] line) {
+        try (var json = Json.MAPPER.createParser(line)) {
+            var answer = new PlainAnswer(line, json);
+            json.nextToken();
+            boolean isPlain = answer.fields(answer::ofLine) && json.nextToken() == null;
+            return isPlain && answer.status == 200 && answer.text != null && answer.isStopped ? Optional.of(answer)
+                : Optional.empty();
+        } catch (IOException other) {
+            return Optional.empty();
+        }
+    }
+
+    private boolean fields(Field field) throws IOException {
+        if (!json.hasToken(JsonToken.START_OBJECT)) return false;
+        while (json.nextToken() == JsonToken.FIELD_NAME) {
+            var name = json.currentName();
+            json.nextToken();
+            if (!field.isPlain(name)) return false;
+        }
+        return true;
+    }
+
+    private boolean ofLine(String name) throws IOException {
+        return switch (name) {
+            case "response" -> {
+                status = 0;                               // of a field that stands there twice the last one counts
+                yield isOfNewBody() && fields(this::ofResponse);
+            }
+            case "error" -> isNull();
+            default -> isPassedOver();
+        };
+    }
+
+    private boolean isOfNewBody() {
+        model = "";
+        usage = 0;
+        return isOfNewChoice();
+    }
+
+    private boolean isOfNewChoice() {
+        text = null;
+        isStopped = false;
+        return true;
+    }
+
+    private boolean ofResponse(String name) throws IOException {
+        return switch (name) {
+            case "status_code" -> {
+                status = json.hasToken(JsonToken.VALUE_NUMBER_INT) ? json.getIntValue() : 0;
+                yield status == 200;
+            }
+            case "body" -> isOfNewBody() && fields(this::ofBody);
+            default -> isPassedOver();
+        };
+    }
+
+    private boolean ofBody(String name) throws IOException {
+        return switch (name) {
+            case "choices" -> isOfNewChoice() && json.hasToken(JsonToken.START_ARRAY)
+                && json.nextToken() == JsonToken.START_OBJECT && fields(this::ofChoice)
+                && json.nextToken() == JsonToken.END_ARRAY;
+            case "model" -> {
+                model = json.getText().strip();
+                yield json.hasToken(JsonToken.VALUE_STRING);
+            }
+            case "usage" -> {
+                usage = (int) json.currentTokenLocation().getByteOffset();
+                yield isPassedOver();
+            }
+            case "error" -> isNull();
+            case "object", "type" -> json.hasToken(JsonToken.VALUE_STRING) && !json.getText().equals("error");
+            case "output" -> false;
+            default -> isPassedOver();
+        };
+    }
+
+    private boolean ofChoice(String name) throws IOException {
+        return switch (name) {
+            case "message" -> {
+                text = null;
+                yield fields(this::ofMessage);
+            }
+            case "finish_reason" -> isStopped = json.hasToken(JsonToken.VALUE_STRING) && json.getText().equals(ENDING);
+            case "error" -> isNull();
+            default -> isPassedOver();
+        };
+    }
+
+    /** What stands beside a text may say something, unless it is nothing. */
+    private boolean ofMessage(String name) throws IOException {
+        return switch (name) {
+            case "content" -> {
+                text = json.getText();
+                yield json.hasToken(JsonToken.VALUE_STRING);
+            }
+            case "role" -> isPassedOver();
+            default -> isNull() || json.hasToken(JsonToken.START_ARRAY) && json.nextToken() == JsonToken.END_ARRAY;
+        };
+    }
+
+    private boolean isNull() { return json.hasToken(JsonToken.VALUE_NULL); }
+
+    private boolean isPassedOver() throws IOException {
+        json.skipChildren();
+        return true;
+    }
+
+    String model() { return model; }
+
+    String text() { return text; }
+
+    String ending() { return ENDING; }
+
+    /** Returns what it says of its tokens, read when it is asked for; a missing node if it says nothing. */
+    JsonNode usage() {
+        if (usage == 0) return MissingNode.getInstance();
+        try {
+            return Json.NODES.readValue(line, usage, line.length - usage);
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** Returns the whole line. */
+    JsonNode whole() { return Json.lenient(line); }
+}
