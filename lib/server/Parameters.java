@@ -119,7 +119,7 @@ final class Parameters {
          */
         private static Content.Source inEvenPieces(Call call) {
             var pool = call.request().getComponents().getByteBufferPool();
-            return Content.Source.from(new ByteBufferPool.Sized(pool, false, 64 * 1024),
+            return Content.Source.from(new ByteBufferPool.Sized(pool, false, Call.PIECE),
                 new FilterInputStream(Content.Source.asInputStream(call.request())) {
                     @Override public int read(byte[] bytes, int offset, int length) throws IOException {
                         int read = in.readNBytes(bytes, offset, length);
