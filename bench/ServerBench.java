@@ -232,7 +232,7 @@ final class ServerBench {
         }
     }
 
-    /** Sends the head of a request. Files go by plain sockets, because the JDK's client takes longer than the server. */
+    /** Sends the head of a request. Files go by plain sockets: the JDK's client would take longer than the server. */
     private SocketChannel asked(String method, String path, String headers) throws IOException {
         var url = URI.create(server.url());
         var socket = SocketChannel.open(new InetSocketAddress(url.getHost(), url.getPort()));

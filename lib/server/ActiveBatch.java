@@ -229,7 +229,7 @@ final class ActiveBatch {
         }
     }
 
-    /** Finds the answer to each of these requests, and then writes them all. */
+    /** Finds the answer to each of these requests, and writes them all, together as far as they are small. */
     private void write(List<Unread> some, Answering answering) throws IOException, InterruptedException {
         var succeeded = new ResultFiles.Block(true);
         var failed = new ResultFiles.Block(false);
@@ -237,6 +237,9 @@ final class ActiveBatch {
             var request = Request.read(unread);
             var answer = answering.answer(request);
             if (answer != null) add(request, answer, answer.succeeded() ? succeeded : failed, failed);
+            if (succeeded.size() + failed.size() < TOGETHER_BYTES) continue;
+            append(succeeded);
+            append(failed);
         }
         append(succeeded);
         append(failed);
@@ -259,12 +262,15 @@ final class ActiveBatch {
             wait(Store.FULL_DISK_PAUSE.toMillis());
             checkUnbroken();
         }
-        for (var written : lines.written()) {
-            countLine(written);
-            var usage = BatchObject.usage(written);
-            shared.metrics.countRequest(BatchObject.outcome(written), BatchObject.inputTokens(usage),
-                BatchObject.outputTokens(usage));
-        }
+        lines.written().forEach(this::count);
+        lines.clear();
+    }
+
+    private void count(JsonNode written) {
+        countLine(written);
+        var usage = BatchObject.usage(written);
+        shared.metrics.countRequest(BatchObject.outcome(written), BatchObject.inputTokens(usage),
+            BatchObject.outputTokens(usage));
     }
 
     private void checkUnbroken() throws IOException {

@@ -107,6 +107,13 @@ final class ResultFiles implements Closeable {
             written.add(line);
         }
 
+        int size() { return bytes.size(); }
+
+        void clear() {
+            written.clear();
+            bytes.reset();
+        }
+
         boolean isEmpty() { return written.isEmpty(); }
 
         List<JsonNode> written() { return written; }

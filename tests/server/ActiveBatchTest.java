@@ -18,7 +18,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.BrokenBarrierException;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -95,6 +100,38 @@ class ActiveBatchTest {
         assertTrue(done.get("completed_at").asInt() >= done.get("finalizing_at").asInt() + 10);
         for (var never : List.of("failed_at", "expired_at", "cancelling_at", "cancelled_at"))
             assertTrue(done.get(never).isNull(), never);
+    }
+
+    @Tag("S16") @Tag("S21") @Test void requestsThatAreAnsweredTogetherEachGetTheirLineInTheirFile() {
+        var good = IntStream.range(0, 300).filter(i -> i % 3 != 0).mapToObj(i -> "request-" + i).toList();
+        var input = new StringBuilder();
+        for (int i = 0; i < 300; i++)
+            input.append(lines("text " + i).replace("request-1", "request-" + i)
+                .replace("\"messages\"", (i % 3 == 0 ? "\"temperature\":9," : "") + "\"messages\"")).append("\n");
+
+        var batch = client.finished(client.upload(input.toString()));
+
+        assertEquals("{\"total\":300,\"completed\":200,\"failed\":100}", batch.get("request_counts").toString());
+        assertEquals(good.stream().collect(Collectors.toMap(id -> id, id -> id.replace("request-", "text "))),
+            client.texts(batch));
+        assertEquals(100, client.output(batch, "error_file_id").stream()
+            .filter(line -> line.at("/response/body/error/param").asText().equals("temperature")).count());
+    }
+
+    @Tag("S21") @Test void anEngineThatTakesItsTimeIsAskedInAllTurnsAtOnce() {
+        var all = new CyclicBarrier(8);
+        server.reply(text -> {
+            try {
+                all.await(20, TimeUnit.SECONDS);
+                return text;
+            } catch (InterruptedException | BrokenBarrierException | TimeoutException e) {
+                throw new AssertionError(e);
+            }
+        });
+
+        var batch = client.finished(client.upload(lines("1", "2", "3", "4", "5", "6", "7", "8")));
+
+        assertEquals("{\"total\":8,\"completed\":8,\"failed\":0}", batch.get("request_counts").toString());
     }
 
     @Tag("S14") @Test void countsOnlyGrowAndEqualTheFilesAtTheEnd() {

@@ -25,6 +25,7 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -132,6 +133,17 @@ class DurabilityTest {
         assertEquals("The file could not be kept: File too large.", json(refused).at("/error/message").asText());
         assertEquals(List.of(), client.ids("/files"));
         assertEquals(List.of(), names(store().resolve("uploads")));
+    }
+
+    @Tag("S24")
+    @Test void manyLargeAnswersNeedLittleMemory() throws IOException {
+        process = ServerProcess.start(store(), "echo", "-Xmx48m");
+        var line = lines("long ".repeat(800)).replace("\"messages\"", "\"n\":128,\"messages\"");
+        var batch = client.finished(client.upload(IntStream.range(0, 128)
+            .mapToObj(i -> line.replace("request-1", "request-" + i)).collect(Collectors.joining())));
+
+        assertEquals("{\"total\":128,\"completed\":128,\"failed\":0}", batch.get("request_counts").toString());
+        assertFalse(process.stderr().contains("cannot be used"), process.stderr());
     }
 
     @Tag("S24")
