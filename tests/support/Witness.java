@@ -94,7 +94,8 @@ final class Witness {
         var intent = intents.get(intent(batch));
         if (intent.faulty) {             // and a cancel may come before the fault is found
             var status = batch.get("status").asText();
-            assertTrue(status.equals("failed") || cancelled.contains(id) && status.equals("cancelled"), batch::toString);
+            assertTrue(status.equals("failed") || status.equals("cancelled") && cancelled.contains(id),
+                batch::toString);
             return;
         }
         boolean whole = batch.get("status").asText().equals("completed");
