@@ -13,6 +13,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Base64;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
@@ -97,14 +98,21 @@ final class Webhooks {
     }
 
     private void sendNext() throws InterruptedException {
-        var next = database.select("SELECT * FROM event ORDER BY due_at, created_at LIMIT 1", Event::read)
-            .stream().findFirst();
+        var next = next();
         if (next.isEmpty())
             LockSupport.park();
         else if (next.get().dueAt > store.now())
             LockSupport.parkNanos(LOOK);
         else
             send(next.get());
+    }
+
+    /** Returns the event that is due first; woken amid the change that stores one, it waits until that is whole. */
+    private Optional<Event> next() {
+        synchronized (database) {
+            return database.select("SELECT * FROM event ORDER BY due_at, created_at LIMIT 1", Event::read)
+                .stream().findFirst();
+        }
     }
 
     private void send(Event event) throws InterruptedException {
