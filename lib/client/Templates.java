@@ -129,7 +129,8 @@ final class Templates {
             return mustache;
         } catch (MustacheException e) {
             var which = name.isEmpty() ? "\"" + clip(text, 40) + "\"" : name;
-            var why = text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)");
+            var why = text.contains("{{>") ? NO_PARTIALS : cause(e).replaceFirst(" @\\[.*:([0-9]+)]$", " (line $1)")
+                .replaceFirst("^Improperly closed variable", "a {{ is not closed by }}");
             throw new IllegalArgumentException("template: " + which + ": " + why, e);
         }
     }

@@ -77,6 +77,8 @@ final class DataOptions {
     }
 
     private Data file(String file, String format) {
+        if (Files.isDirectory(Path.of(file)))
+            throw new IllegalArgumentException("data: " + file + " is a folder; name a file in it");
         if (format.matches("jsonl?")) {
             csvOption().ifPresent(word -> {
                 throw new IllegalArgumentException(word + ": only CSV has one, and " + file + " is none");

@@ -31,7 +31,7 @@ class ExploreTest {
              var in = session.outputWriter(UTF_8)) {
             var greeting = new ArrayList<String>();
             for (var line = out.readLine(); line != null && !line.isBlank(); line = out.readLine()) greeting.add(line);
-            assertEquals(5, greeting.size(), () -> greeting + read(dir.resolve("stderr")));
+            assertEquals(6, greeting.size(), () -> greeting + read(dir.resolve("stderr")));
             assertTrue(greeting.stream().allMatch(line -> line.length() <= 125), greeting.toString());
             assertTrue(greeting.get(1).startsWith("No key is set, so an echo answers"), greeting.get(1));
             assertTrue(greeting.get(2).startsWith("To begin, paste   batch()"), greeting.get(2));
@@ -122,7 +122,7 @@ class ExploreTest {
 
         var out = ended(builder, "models()\n");
 
-        assertTrue(out.contains("\nAnswers come from Provider[groq https://api.groq.com/openai/v1], as soon as "
+        assertTrue(out.contains("\nAnswers come from groq, as soon as "
             + "GROQ_API_KEY is set; leave and set it.\nTo begin, paste   models()\n"), out);
         assertTrue(out.contains("|  Exception java.lang.IllegalStateException: provider: no key for groq; "
             + "set GROQ_API_KEY\n"), out);
