@@ -205,11 +205,12 @@ class PageTest {
 
         tab.click("#statuses [value=failed]");
         tab.awaitThat("document.querySelectorAll('#batches > li').length === 1");
-        assertEquals(refused, tab.text("#batches .id"));
+        tab.awaitText("#batches .id", refused);
         tab.click("#statuses [value='']");
+        tab.awaitThat("document.querySelectorAll('#batches > li').length === 2");
         type(tab, "batch-text", "TICK");
         tab.awaitThat("document.querySelectorAll('#batches > li').length === 1");
-        assertEquals(named, tab.text("#batches .id"));
+        tab.awaitText("#batches .id", named);
         assertEquals("#text=TICK", tab.value("location.hash").asText());
         type(tab, "batch-text", "nowhere");
         tab.awaitText("#no-match", "No batch is like that. All batches");
