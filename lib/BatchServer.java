@@ -2,7 +2,7 @@
 //DESCRIPTION Serve the OpenAI-compatible Files and Batches API on this machine
 //JAVA 17+
 // SQLite is native code, of which Java 24 and later would warn; the C1 compiler and the serial collector take half the
-// CPU and three quarters of the memory for the same work, and leave the rest to the engine
+// CPU and two thirds of the memory for the same work, and leave the rest to the engine
 //RUNTIME_OPTIONS --enable-native-access=ALL-UNNAMED -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 // JSON; first, because the parent POMs below manage other versions of it
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
