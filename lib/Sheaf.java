@@ -867,8 +867,7 @@ public final class Sheaf extends Vocabulary {
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
             var exchanges = repair.of(watch.collect());
-            var results = written == null ? new Results(there(), exchanges)
-                : new Results(there(), exchanges, written);
+            var results = new Results(there(), exchanges, written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
             return results;
@@ -900,14 +899,10 @@ public final class Sheaf extends Vocabulary {
         private final Exchanges exchanges;
         private final Written written;                         // by whose name files are written
 
-        private Results(Provider provider, Exchanges exchanges) {
-            this(provider, exchanges, new Written(exchanges.answers().journal().name()));
-        }
-
         private Results(Provider provider, Exchanges exchanges, Written written) {
             this.provider = provider;
             this.exchanges = exchanges;
-            this.written = written;
+            this.written = written == null ? new Written(exchanges.answers().journal().name()) : written;
         }
 
         private Results with(Exchanges exchanges) { return new Results(provider, exchanges, written); }
