@@ -1014,8 +1014,9 @@ public final class Sheaf extends Vocabulary {
 
         /** Writes the rows and their answers as CSV in another way. */
         public void toCsv(Path file, Set<CsvOption> options, String... columns) {
-            var export = new CsvExport(exchanges, given("toCsv", options), columns);
-            written.write(Wording.CSV.of(), given("toCsv", file), export::writeTo);
+            given("toCsv", file);
+            CsvExport.export(exchanges, given("toCsv", options), columns, export ->
+                written.write(Wording.CSV.of(), file, export::writeTo));
         }
 
         /**

@@ -41,6 +41,8 @@ final class CsvExport {
     private final boolean hasNamesOfResults;              // whether a row hides what an answer has
     private final int answersPerLine;
     private final List<Column> columns;
+    private final boolean isOfAll;                        // else the columns were named
+    private final int texts;                              // for which there are columns
 
     /** @param answer which one of the line, from 0; -1 for what all of them share */
     private record Column(String name, String value, int answer) {}
@@ -54,6 +56,8 @@ final class CsvExport {
         var manifest = exchanges.answers().manifest();
         boolean isWide = options.contains(CsvOption.WIDE) && manifest.rows() > 0 && manifest.requestsPerRow() > 1;
         answersPerLine = isWide ? manifest.requestsPerRow() : 1;
+        isOfAll = columns.length == 0;
+        texts = Math.max(1, exchanges.textsPerAnswer());
         var wanted = wanted(isWide ? OWN_COLUMNS_IF_WIDE : OWN_COLUMNS, columns);
         this.columns = isWide ? wide(wanted, manifest.answerLabels())
             : wanted.stream().map(column -> new Column(column, column, -1)).toList();
@@ -70,7 +74,7 @@ final class CsvExport {
         for (var column : ownColumns) {
             all.add(column);
             if (column.equals("result.text"))
-                for (int number = 2; number <= exchanges.textsPerAnswer(); number++) all.add(column + number);
+                for (int number = 2; number <= texts; number++) all.add(column + number);
         }
         if (options.contains(CsvOption.RAW)) all.add(RAW_TEXT);
         return all;
@@ -110,8 +114,20 @@ final class CsvExport {
             columns.forEach(column -> csv.add(guarded(column.name)));
             csv.end();
         }));
-        exchanges.inPieces(answersPerLine, this::lines, out::write);
+        exchanges.write(answersPerLine, this::lines, out);
+        if (isOfAll && exchanges.textsPerAnswer() > texts) throw new MoreTexts();
     }
+
+    /** Only who has read all answers knows how many texts they have: once more, if that are more than were asked for. */
+    static void export(Exchanges exchanges, Set<CsvOption> options, String[] columns, Consumer<CsvExport> writer) {
+        try {
+            writer.accept(new CsvExport(exchanges, options, columns));
+        } catch (MoreTexts counted) {
+            writer.accept(new CsvExport(exchanges, options, columns));
+        }
+    }
+
+    private static final class MoreTexts extends RuntimeException {}
 
     private byte[] csv(Consumer<CsvLines> content) {
         var csv = new CsvLines(columns.size() == 1);

@@ -130,6 +130,26 @@ final class Exchanges {
     private void tally() {
         var tally = new Tally();
         inPieces(1, some -> new Tally().of(some, usage == null), tally::add);
+        take(tally);
+    }
+
+    /** Writes what work makes of these, and counts them on the way, for they are read but once. */
+    void write(int perRow, Function<List<Exchange>, byte[]> work, OutputStream out) throws IOException {
+        var tally = new Tally();
+        boolean isCounted = counts != null;
+        inPieces(perRow, some -> {
+            var counted = isCounted ? tally : new Tally().of(some, usage == null);
+            return new Piece(work.apply(some), counted);
+        }, piece -> {
+            out.write(piece.bytes);
+            if (!isCounted) tally.add(piece.tally);
+        });
+        if (!isCounted) take(tally);
+    }
+
+    private record Piece(byte[] bytes, Tally tally) {}
+
+    private void take(Tally tally) {
         counts = Collections.unmodifiableMap(tally.outcomes);
         tally.models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
         answeringModels = tally.models;
@@ -311,11 +331,10 @@ final class Exchanges {
     }
 
     /**
-     * Returns how many texts an answer has: as many as were asked for, whatever came. A server may send more, and what
-     * a file of requests asks for is its own.
+     * Returns how many texts an answer has, as far as is known: as many as were asked for, whatever came. A server may
+     * send more, and what a file of requests asks for is its own: that is known once they are counted.
      */
     int textsPerAnswer() {
-        counts();
         return Math.max(mostTexts, Math.min(MOST_TEXTS, answers.manifest().settings().path("n").asInt()));
     }
 

@@ -367,6 +367,21 @@ class ResultsTest {
             () -> ask("a").submit().results().iterator().next().vector()).getMessage());
     }
 
+    /** It is known only once they have been read; the header stands before them. */
+    @Test void moreAnswersThanWereAskedForHaveAColumnEachToo() throws Exception {
+        server.rewrite(lines -> lines.stream().map(line -> line.contains("request-2") ? line.replaceAll(
+            "\\{\"index\":0.*?(?=]),?", "{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
+                + "{\"message\":{\"content\":\"two\"},\"finish_reason\":\"stop\"}") : line).toList());
+        var results = ask("a", "b").submit().results();
+
+        results.toCsv(home.resolve("more.csv"));
+
+        assertEquals(List.of("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,"
+            + "result.text,result.text2,result.error", "a,request-1,prompt-1,echo,echo,succeeded,a,,",
+            "b,request-2,prompt-1,echo,echo,succeeded,one,two,"), Files.readAllLines(home.resolve("more.csv")));
+        assertEquals(Map.of(Outcome.SUCCEEDED, 2L), results.counts());
+    }
+
     @Test void eachOfSeveralAnswersHasAColumn() throws Exception {
         server.rewrite(lines -> lines.stream().map(line -> line.replaceAll("\\{\"index\":0.*?(?=]),?",
             "{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
