@@ -810,7 +810,7 @@ public final class Sheaf extends Vocabulary {
          * @throws BatchException if the batch failed before any request ran, or the provider no longer lets it be seen
          * @throws IllegalStateException if it was only uploaded
          */
-        public Batch await() { return await(Watch.FOREVER); }
+        public Batch await() { return await(Deadline.FOREVER); }
 
         /**
          * Waits at most so long.
@@ -850,7 +850,7 @@ public final class Sheaf extends Vocabulary {
         }
 
         /** Returns one result for each request, in input order; waits if need be, then fetches the files once. */
-        public Results results() { return results(Watch.FOREVER); }
+        public Results results() { return results(Deadline.FOREVER); }
 
         /**
          * Waits at most so long, for what is sent again too.

@@ -283,7 +283,7 @@ final class Settings implements Cloneable {
     }
 
     private Stream<String> messages() {
-        return Stream.of(word(Wording.SYSTEM, system != null), word(Wording.EXAMPLE, !examples.isEmpty()),
+        return Stream.of(word(Wording.SYSTEM, system != null), word("example(...)", !examples.isEmpty()),
             word(Wording.IMAGE, !images.isEmpty())).flatMap(words -> words);
     }
 

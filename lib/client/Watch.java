@@ -21,7 +21,6 @@ import sheaf.Vocabulary.Status;
 
 /** Looks after a batch at its provider: submits what a journal holds, asks how it stands, waits, cancels, collects. */
 final class Watch {
-    static final Duration FOREVER = Deadline.FOREVER;
     private static final Duration MOMENT = Duration.ofMillis(1);          // a sleep is counted in whole ones
     private static final int MOST_LATE_POLLS = 5;
     private final BatchState state;

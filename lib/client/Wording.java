@@ -21,7 +21,6 @@ enum Wording {
     NAME("name(...)", "--name"),
     SYSTEM("system(...)", "--system"),
     IMAGE("image(...)", "--image"),
-    EXAMPLE("example(...)", "example(...)"),
     MAX_TOKENS("maxTokens(...)", "--max-tokens"),
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),

@@ -41,7 +41,7 @@ final class Typed {
 
     /** The library's sentence may begin with a step of its own; here it is the command that was typed. */
     private static String named(String command, String sentence) {
-        return sentence.replaceFirst("^(await|parts|submit|requests|batch|completionWindow): ", command + ": ");
+        return sentence.replaceFirst("^(await|parts|submit|requests|batch): ", command + ": ");
     }
 
     private static int misused(ParameterException e) {
