@@ -18,48 +18,17 @@
 // keeps Jetty silent
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
-//SOURCES server/ActiveBatch.java
-//SOURCES server/AnnouncedFiles.java
-//SOURCES server/Attempt.java
-//SOURCES server/BatchEndpoints.java
-//SOURCES server/BatchObject.java
-//SOURCES server/Browsers.java
-//SOURCES server/Call.java
-//SOURCES server/Concurrency.java
-//SOURCES server/Database.java
-//SOURCES server/Dialects.java
-//SOURCES server/Echo.java
-//SOURCES server/EchoReply.java
-//SOURCES server/EchoRequest.java
-//SOURCES server/Engine.java
-//SOURCES server/EngineEndpoints.java
-//SOURCES server/FileEndpoints.java
-//SOURCES server/HeldFolder.java
-//SOURCES server/Identity.java
-//SOURCES server/Json.java
-//SOURCES server/Manners.java
-//SOURCES server/Metrics.java
-//SOURCES server/Monitoring.java
-//SOURCES server/PageEndpoints.java
-//SOURCES server/Parameters.java
-//SOURCES server/PatternSample.java
-//SOURCES server/Refusal.java
-//SOURCES server/ResultFiles.java
-//SOURCES server/Router.java
+//SOURCES server/Json.java server/HeldFolder.java server/PatternSample.java server/Transcript.java
+//SOURCES server/Refusal.java server/BatchObject.java server/Database.java
+//SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/Metrics.java
 //SOURCES server/RowIndex.java
-//SOURCES server/RowSearch.java
-//SOURCES server/Runner.java
-//SOURCES server/SchemaInstance.java
-//SOURCES server/Script.java
-//SOURCES server/Serve.java
-//SOURCES server/Service.java
-//SOURCES server/Settings.java
-//SOURCES server/Store.java
-//SOURCES server/Transcript.java
-//SOURCES server/Uploads.java
-//SOURCES server/Upstream.java
-//SOURCES server/Validation.java
-//SOURCES server/Webhooks.java
+//SOURCES server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java server/RowSearch.java
+//SOURCES server/EchoReply.java server/Settings.java server/Store.java server/Concurrency.java server/Parameters.java
+//SOURCES server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java server/Webhooks.java
+//SOURCES server/Identity.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
+//SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
+//SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
+//SOURCES server/Service.java server/Serve.java
 
 package sheaf.server;
 

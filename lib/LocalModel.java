@@ -8,20 +8,9 @@
 // the command line of main
 //DEPS info.picocli:picocli:4.7.7
 // the rooms, lowest floor first
-//SOURCES model/ChatTemplate.java
-//SOURCES model/Generation.java
-//SOURCES model/Machine.java
-//SOURCES model/Serve.java
-//SOURCES model/Download.java
-//SOURCES model/Gguf.java
-//SOURCES model/Http.java
-//SOURCES model/ResponseFormat.java
-//SOURCES model/Weights.java
-//SOURCES model/CompletionRequest.java
-//SOURCES model/Worker.java
-//SOURCES model/EngineProcess.java
-//SOURCES model/Engine.java
-//SOURCES model/Gateway.java
+//SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java model/Serve.java
+//SOURCES model/Http.java model/Download.java model/Gguf.java model/Weights.java model/ResponseFormat.java
+//SOURCES model/CompletionRequest.java model/Worker.java model/EngineProcess.java model/Engine.java model/Gateway.java
 
 package sheaf.model;
 

@@ -7,81 +7,24 @@
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
 //DEPS org.jline:jline-terminal:4.6.0
-//SOURCES client/Messages.java
-//SOURCES client/Lines.java
-//SOURCES client/Relay.java
-//SOURCES client/CsvLines.java
-//SOURCES client/Pieces.java
-//SOURCES client/Environment.java
-//SOURCES client/BaseUrl.java
-//SOURCES client/Wording.java
-//SOURCES client/Script.java
-//SOURCES client/DefaultName.java
-//SOURCES client/HeldFile.java
-//SOURCES client/Identity.java
-//SOURCES client/Thinking.java
-//SOURCES client/Json.java
-//SOURCES client/Vocabulary.java
-//SOURCES client/Arguments.java
-//SOURCES client/AtomicFiles.java
-//SOURCES client/JsonText.java
-//SOURCES client/Proxies.java
-//SOURCES client/Certificates.java
-//SOURCES client/ExtraHeaders.java
-//SOURCES client/LineIndex.java
-//SOURCES client/Encoding.java
-//SOURCES client/InputFile.java
-//SOURCES client/Row.java
-//SOURCES client/CsvFile.java
-//SOURCES client/Terminal.java
-//SOURCES client/Graphemes.java
-//SOURCES client/Tables.java
-//SOURCES client/Deadline.java
-//SOURCES client/Retry.java
-//SOURCES client/ProviderClient.java
-//SOURCES client/Progress.java
-//SOURCES client/PlainValues.java
-//SOURCES client/Templates.java
-//SOURCES client/Html.java
-//SOURCES client/Fault.java
-//SOURCES client/Content.java
-//SOURCES client/Form.java
-//SOURCES client/Rows.java
-//SOURCES client/Connection.java
-//SOURCES client/FolderLock.java
-//SOURCES client/Ending.java
-//SOURCES client/Written.java
-//SOURCES client/Settings.java
-//SOURCES client/Options.java
-//SOURCES client/BatchApi.java
-//SOURCES client/Manifest.java
-//SOURCES client/PlainAnswer.java
-//SOURCES client/Body.java
-//SOURCES client/Requests.java
-//SOURCES client/Download.java
-//SOURCES client/Answer.java
-//SOURCES client/SentRequests.java
-//SOURCES client/Journal.java
-//SOURCES client/Staging.java
-//SOURCES client/UploadedFile.java
-//SOURCES client/Submission.java
-//SOURCES client/AnswerFiles.java
-//SOURCES client/Answers.java
-//SOURCES client/BatchSearch.java
-//SOURCES client/BatchState.java
-//SOURCES client/Report.java
-//SOURCES client/Leftovers.java
-//SOURCES client/Attempt.java
-//SOURCES client/Exchange.java
-//SOURCES client/Exchanges.java
-//SOURCES client/CsvExport.java
-//SOURCES client/RunReport.java
-//SOURCES client/Watch.java
-//SOURCES client/Grid.java
-//SOURCES client/Reuse.java
-//SOURCES client/Repair.java
-//SOURCES client/Preparation.java
-//SOURCES client/Estimation.java
+//SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
+//SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
+//SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java
+//SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/InputFile.java
+//SOURCES client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java client/Arguments.java
+//SOURCES client/ExtraHeaders.java client/Row.java
+//SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
+//SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
+//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
+//SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
+//SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
+//SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
+//SOURCES client/SentRequests.java client/Journal.java
+//SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
+//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
+//SOURCES client/Exchange.java client/Exchanges.java
+//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
+//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
 
 package sheaf;
 

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import sheaf.Sheaf;
 import sheaf.support.Project;
+import sheaf.support.Sources;
 
 /** The floors of lib/, as lib/README.md has them and as the compiled classes keep them. */
 class HouseTest {
@@ -118,10 +119,9 @@ class HouseTest {
     @Test void aDoorNamesEachRoomOnce() throws IOException {
         for (var part : DOORS.keySet()) {
             var door = LIB.resolve(DOORS.get(part).replaceFirst(".*\\.", "") + ".java");
-            var named = Files.readAllLines(door).stream().filter(line -> line.startsWith("//SOURCES ")).toList();
 
-            assertEquals(rooms(part).stream().map(room -> "//SOURCES " + part + "/" + room + ".java").toList(),
-                named.stream().sorted().toList(), door.toString());
+            assertEquals(rooms(part).stream().map(room -> part + "/" + room + ".java").toList(),
+                Sources.words(door, "SOURCES").stream().sorted().toList(), door.toString());
         }
     }
 
