@@ -54,7 +54,9 @@ final class Ending {
      * success. Some say more behind a colon.
      */
     static Optional<Outcome> of(String reason) {
-        if (reason.isBlank() || reason.equals("stop")) return Optional.of(Outcome.SUCCEEDED);
+        if (reason.isBlank()) return Optional.of(Outcome.SUCCEEDED);
+        var known = OF_ANSWERS.get(reason);               // as nearly all are written
+        if (known != null) return Optional.of(known);
         return Stream.of(reason, reason.replaceFirst(":.*", "")).map(Ending::key).filter(OF_ANSWERS::containsKey)
             .findFirst().map(OF_ANSWERS::get);
     }

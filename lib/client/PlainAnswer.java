@@ -6,19 +6,20 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.util.Optional;
+import java.util.Set;
 
 /**
- * An answer as nearly all are: one choice of a chat, with a text, that ended in {@code stop} and has no error. It is
- * read without a tree, and so several times as fast; a line that says anything else, or says it otherwise, is none.
+ * An answer as nearly all are: one choice of a chat, with a text, that was whole or cut, and has no error. It is read
+ * without a tree, and so several times as fast; a line that says anything else, or says it otherwise, is none.
  */
 final class PlainAnswer {
-    private static final String ENDING = "stop";
+    private static final Set<String> ENDINGS = Set.of("stop", "length");
     private final byte[] line;
     private final JsonParser json;
     private int status;
     private String model = "";
     private String text;                                  // null: none yet
-    private boolean isStopped;
+    private String ending;                                // null: none yet, or another
     private int usage;                                    // where in the line it begins; 0: it has none
 
     private interface Field {
@@ -36,7 +37,7 @@ final class PlainAnswer {
             var answer = new PlainAnswer(line, json);
             json.nextToken();
             boolean isPlain = answer.fields(answer::ofLine) && json.nextToken() == null;
-            return isPlain && answer.status == 200 && answer.text != null && answer.isStopped ? Optional.of(answer)
+            return isPlain && answer.status == 200 && answer.text != null && answer.ending != null ? Optional.of(answer)
                 : Optional.empty();
         } catch (IOException other) {
             return Optional.empty();
@@ -72,7 +73,7 @@ final class PlainAnswer {
 
     private boolean isOfNewChoice() {
         text = null;
-        isStopped = false;
+        ending = null;
         return true;
     }
 
@@ -113,7 +114,10 @@ final class PlainAnswer {
                 text = null;
                 yield fields(this::ofMessage);
             }
-            case "finish_reason" -> isStopped = json.hasToken(JsonToken.VALUE_STRING) && json.getText().equals(ENDING);
+            case "finish_reason" -> {
+                ending = json.getText();
+                yield json.hasToken(JsonToken.VALUE_STRING) && ENDINGS.contains(ending);
+            }
             case "error" -> isNull();
             default -> isPassedOver();
         };
@@ -142,7 +146,7 @@ final class PlainAnswer {
 
     String text() { return text; }
 
-    String ending() { return ENDING; }
+    String ending() { return ending; }
 
     /** Returns what it says of its tokens, read when it is asked for; a missing node if it says nothing. */
     JsonNode usage() {

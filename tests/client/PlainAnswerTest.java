@@ -27,6 +27,18 @@ class PlainAnswerTest {
         assertEquals("small", plain.model());
         assertEquals("a \u00e9\n", plain.text());
         assertEquals(7, plain.usage().path("total_tokens").asInt());
+        assertEquals("stop", plain.ending());
+    }
+
+    @Test void aCutLineIsPlainToo() {
+        var plain = PlainAnswer.read(LINE.replace("stop", "length").getBytes(UTF_8)).orElseThrow();
+
+        assertEquals("length", plain.ending());
+        assertEquals("truncated", new Body(plain).outcome().toString());
+    }
+
+    @Test void aFilteredLineIsNone() {
+        assertTrue(PlainAnswer.read(LINE.replace("stop", "content_filter").getBytes(UTF_8)).isEmpty());
     }
 
     @Test void everyAnswerKnownIsReadAlike() throws IOException {
