@@ -15,8 +15,10 @@
 //SOURCES client/ExtraHeaders.java client/Row.java
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
-//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
+//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
+//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java
 //SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
+//SOURCES client/AnswerFormat.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/SentRequests.java client/Journal.java
@@ -50,6 +52,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -375,6 +378,35 @@ public final class Sheaf extends Vocabulary {
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) { return with(settings.field(field, value)); }
 
+        /** Returns a draft whose answers are JSON of this record: {@code result.value} in files, {@code as(type)} here. */
+        public Draft returning(Class<?> type) { return with(settings.format(AnswerFormat.of(type))); }
+
+        /** Returns a draft whose answers are JSON of a schema: its JSON as a text or a map, or the Path of a file. */
+        public Draft returning(String name, Object schema) {
+            return with(settings.format(AnswerFormat.of(name, schema)));
+        }
+
+        /** Returns a draft whose answers are one of these labels, {@code result.choice}; any other is INVALID. */
+        public Draft choice(String first, String... more) {
+            var labels = Stream.concat(Stream.of(given("choice", first)), Stream.of(given("choice", more))).toList();
+            return with(settings.format(AnswerFormat.choice(labels)));
+        }
+
+        /** Returns a draft whose answers are yes or no. */
+        public Draft yesNo() { return with(settings.format(AnswerFormat.yesNo())); }
+
+        /** Returns a draft whose answers are a whole number of this scale, both ends of it included. */
+        public Draft score(int from, int to) { return with(settings.format(AnswerFormat.score(from, to))); }
+
+        /** Returns a draft that asks how sure the model is of each label, where the provider gives logprobs. */
+        public Draft confidence() { return with(s -> s.confidence = true); }
+
+        /** Returns a draft in which an answer of which this does not hold is INVALID; {@code why} says what is wrong. */
+        public Draft validate(String why, Predicate<Result> check) {
+            given("validate", check);
+            return with(settings.check(why, exchange -> check.test(new Result((Exchange) exchange))));
+        }
+
         /**
          * Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider
          * has.
@@ -412,7 +444,7 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
+         * the limit of tokens; those that do not fit what was asked for with what is wrong as a turn more. What may be answered in a file that has not come, or not whole, is not sent again, and
          * what earlier runs have sent again counts. Each round is a batch of its own, that is paid; with no rounds, 0,
          * nothing is sent, and what earlier runs have sent again still counts. If not called, none is sent again.
          */
@@ -654,7 +686,7 @@ public final class Sheaf extends Vocabulary {
             this.settings = settings;
             this.written = written;
             state = new BatchState(connection);
-            watch = new Watch(state, settings.quiet);
+            watch = new Watch(state, settings.quiet, settings.checks);
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
@@ -890,6 +922,13 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
+         * Returns what is to be asked of a better model, by {@code below(0.8).retry().model(...)} and {@link #merge}:
+         * answers that are less sure than that of their label, 0 to 1, and those that do not fit.
+         * @throws IllegalStateException if no answer says how sure the model was
+         */
+        public Results below(double confidence) { return with(exchanges.below(confidence)); }
+
+        /**
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
          * whatever their outcome. Settings of the request body can be given anew; ids follow from the first,
@@ -902,8 +941,8 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns these results with those of a {@link #retry} in the place of those that failed. What came of an
-         * answer is only replaced by a whole one.
+         * Returns these results with those of a {@link #retry} in their place. What came of an answer is only replaced
+         * by a whole one.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) { return with(exchanges.merge(given("merge", later).exchanges)); }
@@ -919,11 +958,8 @@ public final class Sheaf extends Vocabulary {
             return groups;
         }
 
-        /**
-         * Returns every answer read as JSON into this class; fails at the first that has none: use {@code
-         * succeeded().as(...)}.
-         */
-        public <T> Stream<T> as(Class<T> type) { return stream().map(result -> result.as(type)); }
+        /** Returns the whole answers, read as JSON into this class; those that do not fit are left out, and counted. */
+        public <T> Stream<T> as(Class<T> type) { return exchanges.as(given("as", type)); }
 
         /** Prints the first 20 rows as a table as wide as the terminal, with what became of all of them. */
         public void show() { show(SHOWN); }
@@ -1070,10 +1106,16 @@ public final class Sheaf extends Vocabulary {
         public JsonNode json() { return exchange.json(); }
 
         /**
-         * Returns the answer read as JSON into this class; a fence of Markdown around it is ignored.
+         * Returns the answer read as JSON into this class, whatever stands around that.
          * @throws IllegalStateException if no whole answer came, or it does not fit
          */
         public <T> T as(Class<T> type) { return exchange.as(type); }
+
+        /** Returns the label that the answer is, of a draft with labels; throws like {@link #text} if there is none. */
+        public String choice() { return exchange.choice(); }
+
+        /** Returns how sure the model was of the label, 0 to 1; empty if the provider does not say. */
+        public OptionalDouble confidence() { return exchange.confidence(); }
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() { return exchange.error(); }
@@ -1096,6 +1138,7 @@ public final class Sheaf extends Vocabulary {
         private static final long MB = 1_000_000;
         private static final Dialect STRICT = new Dialect(false, "max_completion_tokens");
         private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
+        private static final Dialect KLUSTERS = MIXED.withoutResponseFormat();
         private static final Dialect VLLM = new Dialect(false, "max_tokens");
         private static final Dialect MIXED_VLLM = new Dialect(true, "max_tokens");
         private static final Dialect TOGETHERS = new Dialect(false, "max_tokens", "/files/upload", "batch-api");
@@ -1108,7 +1151,7 @@ public final class Sheaf extends Vocabulary {
          * service has closed.
          */
         public static final Provider KLUSTER = new Provider("kluster", "https://api.kluster.ai/v1",
-            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
+            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), KLUSTERS);
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
         public static final Provider GROQ = new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);
