@@ -501,6 +501,9 @@ public final class Sheaf extends Vocabulary {
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
+                case CHOICE -> choice(given.first(), given.rest());
+                case RETURNING -> with(settings.format(AnswerFormat.of(Path.of(given.value()))));
+                case CONFIDENCE -> confidence();
                 case WITH -> with(given.field(), given.fieldValue());
                 case REPAIR -> repair(given.whole());
                 case RESEND_MISSING -> resendMissing();

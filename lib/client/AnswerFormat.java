@@ -45,6 +45,12 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
         return checked(name, schema(name, given("returning", schema)));
     }
 
+    /** Has JSON that fits the schema in a file, which has the file's name. */
+    static AnswerFormat of(Path file) {
+        var name = file.getFileName().toString().replaceFirst("[.].*", "").replaceAll("[^A-Za-z0-9_-]", "_");
+        return of(name.isEmpty() ? "answer" : name.substring(0, Math.min(64, name.length())), file);
+    }
+
     private static JsonNode schema(String name, Object schema) {
         if (schema instanceof JsonNode json) return json;
         if (!(schema instanceof Path || schema instanceof String))

@@ -71,7 +71,7 @@ class OptionsTest {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
         "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --provider, --model, --system, "
             + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
-            + "--with, --repair, --resend-missing, --out, --force, --quiet",
+            + "--choice, --returning, --confidence, --with, --repair, --resend-missing, --out, --force, --quiet",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
@@ -81,6 +81,7 @@ class OptionsTest {
         "--repair twice | options: --repair twice is no whole number",
         "--out answers.txt | options: --out answers.txt ends in neither .csv nor .jsonl",
         "--force=false | options: --force takes no value; leave it out or write --force",
+        "--choice happy | choice: one label leaves nothing to choose; give two or more",
         "--with top_p | options: --with top_p is no FIELD=VALUE",
         "--data rows.xml | options: --data rows.xml ends in none of .csv, .jsonl and .json"})
     void aMistakeIsASentence(String args, String sentence) {
