@@ -2,13 +2,17 @@ package sheaf;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 
 /** The JSON that stands in a text of a model: alone, in a fence of Markdown, or between what it says besides. */
 final class JsonInText {
+    private static final ObjectReader VALUES = Json.MAPPER.readerFor(JsonNode.class)
+        .without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
     private static final int TRIES = 1_000;                // braces that open something else
 
     private JsonInText() {}
@@ -25,7 +29,7 @@ final class JsonInText {
     /** Returns where what begins there ends, or the next character if it is no JSON. */
     private static int addFrom(String text, int at, List<JsonNode> found) {
         try (JsonParser json = Json.MAPPER.createParser(text.substring(at))) {
-            found.add(Json.NODES.readTree(json));
+            found.add(VALUES.readTree(json));
             return at + (int) json.currentLocation().getCharOffset();
         } catch (IOException e) {
             return at + 1;
