@@ -152,6 +152,11 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
 
     private String again() { return hasLabels() ? ". " + task() : ", with JSON alone that fits the schema."; }
 
+    /** Returns an answer of an example as it is to be: a label stands in its field. */
+    String example(String text, boolean isKnown) {
+        return isKnown && labels.contains(text) ? Json.MAPPER.createObjectNode().put(name, text).toString() : text;
+    }
+
     /** Reads an answer; whatever stands around it in it. */
     Reading read(String text) { return hasLabels() ? label(text) : value(text); }
 

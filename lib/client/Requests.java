@@ -287,12 +287,18 @@ final class Requests {
             .filter(part -> !part.isBlank()).collect(Collectors.joining("\n\n"));
         if (!system.isEmpty()) message(messages, "system", system);
         for (int i = 0; i < settings.examples.size(); i++)
-            message(messages, i % 2 == 0 ? "user" : "assistant", render("example", settings.examples.get(i), values));
+            message(messages, i % 2 == 0 ? "user" : "assistant", example(i, values));
         var urls = settings.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
             .toList();
         if (urls.isEmpty()) message(messages, "user", text);
         else messages.addObject().put("role", "user").set("content", parts(text, urls));
         return messages;
+    }
+
+    private String example(int turn, Map<String, Object> values) {
+        var text = render("example", settings.examples.get(turn), values);
+        return turn % 2 == 0 || settings.format() == null ? text
+            : settings.format().example(text, provider.dialect().responseFormat());
     }
 
     private static void message(ArrayNode messages, String role, String content) {

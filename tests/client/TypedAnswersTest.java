@@ -202,6 +202,15 @@ class TypedAnswersTest {
         assertTrue(body(ask("a").confidence().choice("a", "b")).path("logprobs").asBoolean());
     }
 
+    @Test void theAnswerOfAnExampleIsInTheForm() {
+        var there = Provider.of(server.baseUrl());
+        var draft = ask("a").example("x", "happy").choice("happy", "mixed");
+
+        assertEquals("{\"choice\":\"happy\"}", body(draft).at("/messages/2/content").asText());
+        assertEquals("happy", body(draft.provider(there.dialect(there.dialect().withoutResponseFormat())))
+            .at("/messages/2/content").asText());
+    }
+
     @Test void aLabelIsReadFromJsonAndFromABareWord() {
         server.reply(text -> text);
 
