@@ -106,14 +106,10 @@ public final class Sheaf extends Vocabulary {
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName); }
 
-    /**
-     * Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}, newest first. They print as a table.
-     */
+    /** Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}. They print as a table. */
     public static Listing<Batch> batches() { return batches(NEWEST); }
 
-    /**
-     * Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table.
-     */
+    /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen, as a table; asks nobody. */
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
@@ -297,9 +293,7 @@ public final class Sheaf extends Vocabulary {
             return with(s -> s.system = template);
         }
 
-        /**
-         * Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer.
-         */
+        /** Returns a draft that adds a turn before the prompt: what a user may say, and what to answer. */
         public Draft example(String user, String assistant) {
             var turns = Stream.of(Text.of("example", user), Text.of("example", assistant));
             return with(s -> s.examples = Stream.concat(s.examples.stream(), turns).toList());
@@ -341,10 +335,7 @@ public final class Sheaf extends Vocabulary {
             }).toList();
         }
 
-        /**
-         * Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over
-         * the row.
-         */
+        /** Returns a draft that adds an image to each prompt: a URL or a local file, a template over the row. */
         public Draft image(String url) {
             var image = Text.of("image", url);
             return with(s -> s.images = Stream.concat(s.images.stream(), Stream.of(image)).toList());
@@ -378,39 +369,33 @@ public final class Sheaf extends Vocabulary {
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) { return with(settings.field(field, value)); }
 
-        /** Returns a draft whose answers are JSON of this record: {@code result.value} in files, {@code as(type)} here. */
-        public Draft returning(Class<?> type) { return with(settings.format(AnswerFormat.of(type))); }
+        /** Returns a draft whose answers are JSON of this record: {@code result.value}, in Java {@code as(type)}. */
+        public Draft returning(Class<?> type) { return form(AnswerFormat.of(type)); }
 
         /** Returns a draft whose answers are JSON of a schema: its JSON as a text or a map, or the Path of a file. */
-        public Draft returning(String name, Object schema) {
-            return with(settings.format(AnswerFormat.of(name, schema)));
-        }
+        public Draft returning(String name, Object schema) { return form(AnswerFormat.of(name, schema)); }
 
         /** Returns a draft whose answers are one of these labels, {@code result.choice}; any other is INVALID. */
-        public Draft choice(String first, String... more) {
-            var labels = Stream.concat(Stream.of(given("choice", first)), Stream.of(given("choice", more))).toList();
-            return with(settings.format(AnswerFormat.choice(labels)));
-        }
+        public Draft choice(String first, String... more) { return form(AnswerFormat.choice(first, more)); }
 
         /** Returns a draft whose answers are yes or no. */
-        public Draft yesNo() { return with(settings.format(AnswerFormat.yesNo())); }
+        public Draft yesNo() { return form(AnswerFormat.yesNo()); }
 
         /** Returns a draft whose answers are a whole number of this scale, both ends of it included. */
-        public Draft score(int from, int to) { return with(settings.format(AnswerFormat.score(from, to))); }
+        public Draft score(int from, int to) { return form(AnswerFormat.score(from, to)); }
+
+        private Draft form(AnswerFormat format) { return with(settings.format(format)); }
 
         /** Returns a draft that asks how sure the model is of each label, where the provider gives logprobs. */
         public Draft confidence() { return with(s -> s.confidence = true); }
 
-        /** Returns a draft in which an answer of which this does not hold is INVALID; {@code why} says what is wrong. */
+        /** Returns a draft in which an answer that this does not hold of is INVALID; {@code why} is its error. */
         public Draft validate(String why, Predicate<Result> check) {
             given("validate", check);
             return with(settings.check(why, exchange -> check.test(new Result((Exchange) exchange))));
         }
 
-        /**
-         * Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider
-         * has.
-         */
+        /** Returns a draft for this time limit. If not called, {@code 24h}, which every provider has. */
         public Draft completionWindow(String window) { return with(settings.completionWindow(window)); }
 
         /**
@@ -419,10 +404,7 @@ public final class Sheaf extends Vocabulary {
          */
         public Draft outputExpiresAfter(Duration time) { return with(settings.outputExpiresAfter(time)); }
 
-        /**
-         * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
-         * long.
-         */
+        /** Returns a draft that adds a pair to the batch's metadata: at most 15, of 64 and 512 characters. */
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
@@ -444,9 +426,10 @@ public final class Sheaf extends Vocabulary {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens; those that do not fit what was asked for with what is wrong as a turn more. What may be answered in a file that has not come, or not whole, is not sent again, and
-         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid; with no rounds, 0,
-         * nothing is sent, and what earlier runs have sent again still counts. If not called, none is sent again.
+         * the limit of tokens; unfit ones with the answer and what is wrong with it. What may be answered in a file
+         * that has not come, or not whole, is not sent again, and what earlier runs have sent again counts. Each round
+         * is a batch of its own, that is paid; with no rounds, 0, nothing is sent, and what earlier runs have sent
+         * again still counts. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -502,7 +485,7 @@ public final class Sheaf extends Vocabulary {
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case CHOICE -> choice(given.first(), given.rest());
-                case RETURNING -> with(settings.format(AnswerFormat.of(Path.of(given.value()))));
+                case RETURNING -> form(AnswerFormat.of(Path.of(given.value())));
                 case CONFIDENCE -> confidence();
                 case WITH -> with(given.field(), given.fieldValue());
                 case REPAIR -> repair(given.whole());
@@ -924,11 +907,7 @@ public final class Sheaf extends Vocabulary {
             return with(exchanges.only(EnumSet.of(given("only", first), more)));
         }
 
-        /**
-         * Returns what is to be asked of a better model, by {@code below(0.8).retry().model(...)} and {@link #merge}:
-         * answers that are less sure than that of their label, 0 to 1, and those that do not fit.
-         * @throws IllegalStateException if no answer says how sure the model was
-         */
+        /** Returns the answers less sure of their label, 0 to 1, or unfit: {@code below(0.8).retry().model(...)}. */
         public Results below(double confidence) { return with(exchanges.below(confidence)); }
 
         /**
@@ -1141,7 +1120,6 @@ public final class Sheaf extends Vocabulary {
         private static final long MB = 1_000_000;
         private static final Dialect STRICT = new Dialect(false, "max_completion_tokens");
         private static final Dialect MIXED = new Dialect(true, "max_completion_tokens");
-        private static final Dialect KLUSTERS = MIXED.withoutResponseFormat();
         private static final Dialect VLLM = new Dialect(false, "max_tokens");
         private static final Dialect MIXED_VLLM = new Dialect(true, "max_tokens");
         private static final Dialect TOGETHERS = new Dialect(false, "max_tokens", "/files/upload", "batch-api");
@@ -1154,7 +1132,7 @@ public final class Sheaf extends Vocabulary {
          * service has closed.
          */
         public static final Provider KLUSTER = new Provider("kluster", "https://api.kluster.ai/v1",
-            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), KLUSTERS);
+            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED.withoutResponseFormat());
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
         public static final Provider GROQ = new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);

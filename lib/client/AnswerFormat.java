@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * What an answer is to be, JSON of a schema or one of some labels: how that is said to a provider and to a model, and
@@ -31,9 +32,10 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
 
     /** Has JSON that fits a record. */
     static AnswerFormat of(Class<?> type) {
-        boolean isPlain = given("returning", type).isPrimitive() || type.isArray() || type.getName().startsWith("java.");
-        if (isPlain) throw new IllegalArgumentException("returning: " + type.getSimpleName()
-            + " has no fields; give a record");
+        boolean hasFields = !given("returning", type).isPrimitive() && !type.isArray();
+        if (!hasFields || type.getName().startsWith("java."))
+            throw new IllegalArgumentException("returning: " + type.getSimpleName()
+                + " has no fields; give a record");
         return checked(type.getSimpleName(), RecordSchema.of(type));
     }
 
@@ -69,18 +71,19 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
         return new AnswerFormat(name, schema, List.of(), false);
     }
 
-    static AnswerFormat choice(List<String> labels) {
-        labels.forEach(label -> given("choice", label));
+    static AnswerFormat choice(String first, String... more) {
+        var labels = Stream.concat(Stream.of(given("choice", first)), Stream.of(given("choice", more)))
+            .map(label -> given("choice", label)).toList();
         var checked = Labels.checked("choice", labels);
         return labelled("choice", "string", checked, Json.MAPPER.valueToTree(checked.all()));
     }
 
-    static AnswerFormat yesNo() { return choice(YES_NO); }
+    static AnswerFormat yesNo() { return choice("yes", "no"); }
 
     static AnswerFormat score(int from, int to) {
         if (from >= to || (long) to - from >= MOST_SCORES)
-            throw new IllegalArgumentException("score: " + from + " to " + to + " is no scale; give the lowest and then "
-                + "the highest, at most " + (MOST_SCORES - 1) + " apart");
+            throw new IllegalArgumentException("score: " + from + " to " + to + " is no scale; give the lowest and "
+                + "then the highest, at most " + (MOST_SCORES - 1) + " apart");
         var scores = IntStream.rangeClosed(from, to).boxed().toList();
         return labelled("score", "integer", new Labels(scores.stream().map(String::valueOf).toList()),
             Json.MAPPER.valueToTree(scores));
@@ -174,11 +177,12 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
         var said = JsonInText.all(text, '{').stream().map(object -> object.path(name))
             .filter(value -> !value.isMissingNode()).reduce((first, last) -> last);
         var label = said.isPresent() ? said.flatMap(this::ofField) : new Labels(labels).of(unscaled(text));
-        return label.map(found -> new Reading(isScore() ? Json.MAPPER.getNodeFactory().numberNode(Integer.valueOf(found))
-                : Json.MAPPER.getNodeFactory().textNode(found), ""))
-            .orElseGet(() -> new Reading(null, said.map(value -> "$." + name + " is " + clip(value.toString(), 60))
-                .orElseGet(() -> "the answer is \"" + clip(text, 60) + "\"") + ", not one of "
-                + (isScore() ? first() + " to " + last() : Schema.oneOf(labels.stream()))));
+        if (label.isPresent())
+            return new Reading(Json.MAPPER.valueToTree(isScore() ? Integer.valueOf(label.get()) : label.get()), "");
+        var is = said.map(value -> "$." + name + " is " + clip(value.toString(), 60))
+            .orElseGet(() -> "the answer is \"" + clip(text, 60) + "\"");
+        return new Reading(null, is + ", not one of "
+            + (isScore() ? first() + " to " + last() : Schema.oneOf(labels.stream())));
     }
 
     private Optional<String> ofField(JsonNode value) {

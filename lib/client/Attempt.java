@@ -18,7 +18,7 @@ final class Attempt {
     private Optional<byte[]> line;                        // read when first asked for; empty: none came
     private Optional<Answer> answer;                      // likewise
     private Outcome outcome;
-    private final Supplier<String> check;                 // what the user finds wrong with a whole answer; "" if nothing
+    private final Supplier<String> check;                 // what the user finds wrong with a whole one; "": nothing
     private String misfit;                                // of a whole answer; read when first asked for
     private JsonNode value;                               // likewise; null if it has none
 
@@ -112,7 +112,7 @@ final class Attempt {
         };
     }
 
-    /** Whether the request may end better next time, as it was, with room for a longer answer or with what was wrong. */
+    /** Whether the request may end better next time, as it was, with more room or with what was wrong. */
     boolean isRepairable() {
         return switch (outcome()) {
             case TRUNCATED -> tokenLimit() > 0;

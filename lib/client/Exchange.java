@@ -182,7 +182,7 @@ final class Exchange {
 
     OptionalDouble confidence() { return shown.confidence(); }
 
-    /** Whether it was answered, and is not sure enough by what its provider says, or does not fit what was asked for. */
+    /** Whether its answer is less sure than that, by what its provider says, or is none that was asked for. */
     boolean isBelow(double confidence) {
         if (outcome() == Outcome.INVALID) return true;
         return confidence().isPresent() && confidence().getAsDouble() < confidence;

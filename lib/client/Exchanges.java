@@ -276,7 +276,8 @@ final class Exchanges {
         return new Exchanges(answers, index -> {
             var before = at(index);
             var later = retried.get(before.firstId());
-            return later == null || !isRetried.test(before, later) ? before : before.retriedAs(retry.at(later), isReplacing);
+            return later == null || !isRetried.test(before, later) ? before
+                : before.retriedAs(retry.at(later), isReplacing);
         }, selected, isChosen, name, checks);
     }
 

@@ -14,7 +14,8 @@ record Labels(List<String> all) {
     /** What stands before a label: a word or a few, and a colon or a verb. */
     private static final Pattern LEAD = Pattern.compile("(?i)^[\\p{L} *_-]{1,40}?(?:[*_]*[:=][*_]*| is| are)\\s+(.+)$");
     /** A label that a reason follows. */
-    private static final Pattern REASONED = Pattern.compile("(?s)^(.+?)[*_\"]*\\s*(?:[.,;:!]\\s|\\s[-\u2013\u2014]\\s)(.+)$");
+    private static final Pattern REASONED =
+        Pattern.compile("(?s)^(.+?)[*_\"]*\\s*(?:[.,;:!]\\s|\\s[-\u2013\u2014]\\s)(.+)$");
     private static final String AROUND = "[\\s\"'`*_()\\[\\]{}<>\u201c\u201d\u2018\u2019.,;:!]+";
 
     /** @throws IllegalArgumentException if they could not be told apart */

@@ -31,7 +31,8 @@ final class Logprobs {
     }
 
     private static OptionalDouble of(JsonNode tokens, int[] ends, String text, String label) {
-        var word = Pattern.compile("(?iu)(?<![\\p{L}\\p{N}])" + Pattern.quote(label) + "(?![\\p{L}\\p{N}])").matcher(text);
+        var word = Pattern.compile("(?iu)(?<![\\p{L}\\p{N}])" + Pattern.quote(label) + "(?![\\p{L}\\p{N}])")
+            .matcher(text);
         if (!word.find()) return OptionalDouble.empty();
         int start = size(text.substring(0, word.start()));
         int end = start + size(word.group());

@@ -36,8 +36,8 @@ final class Schema {
     private static final Set<String> SCHEMAS_BY_NAME = Set.of("properties", "$defs", "definitions");
     private static final Set<String> NUMBERS = Set.of("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
         "multipleOf", "minItems", "maxItems", "minLength", "maxLength");
-    private static final Set<String> OTHERS =
-        Set.of("type", "$ref", "anyOf", "items", "additionalProperties", "required", "enum", "const", "pattern", "format");
+    private static final Set<String> OTHERS = Set.of("type", "$ref", "anyOf", "items", "additionalProperties",
+        "required", "enum", "const", "pattern", "format");
     /** Those of strict mode; a hostname is nearly any text, and what is meant by an email nobody agrees on. */
     private static final Map<String, Consumer<String>> FORMATS = Map.of("date-time", OffsetDateTime::parse,
         "date", LocalDate::parse, "time", OffsetTime::parse, "duration", Duration::parse, "uuid", UUID::fromString,
@@ -143,7 +143,8 @@ final class Schema {
     private static boolean isStrict(JsonNode schema) {
         boolean isObject = schema.has("properties") || type(schema).contains("object");
         var required = stream(schema.path("required")).map(JsonNode::asText).collect(Collectors.toSet());
-        if (isObject && !(isClosed(schema) && names(schema.path("properties")).allMatch(required::contains))) return false;
+        boolean isWhole = names(schema.path("properties")).allMatch(required::contains);
+        if (isObject && !(isClosed(schema) && isWhole)) return false;
         return Stream.concat(SCHEMAS_BY_NAME.stream().flatMap(keyword -> stream(schema.path(keyword))),
                 Stream.concat(stream(schema.path("anyOf")), Stream.of(schema.path("items"))))
             .filter(JsonNode::isObject).allMatch(Schema::isStrict);
@@ -251,7 +252,8 @@ final class Schema {
     private String faultOfObject(String at, JsonNode value, JsonNode schema) {
         if (!value.isObject()) return "";
         var properties = schema.path("properties");
-        var missing = stream(schema.path("required")).map(JsonNode::asText).filter(name -> !value.has(name)).findFirst();
+        var missing = stream(schema.path("required")).map(JsonNode::asText).filter(name -> !value.has(name))
+            .findFirst();
         if (missing.isPresent()) return at + "." + missing.get() + " is missing";
         return value.properties().stream().map(field -> {
             var here = at + "." + field.getKey();

@@ -298,7 +298,8 @@ final class Settings implements Cloneable {
             throw new IllegalStateException("endpoint: " + endpoint + " is not held to a schema or to labels; drop "
                 + Wording.FORMAT);
         AnswerFormat.fields().stream().filter(body::containsKey).findFirst().ifPresent(field -> {
-            throw new IllegalStateException("with: " + field + " is what " + Wording.FORMAT + " sets; drop one of them");
+            throw new IllegalStateException("with: " + field + " is what " + Wording.FORMAT
+                + " sets; drop one of them");
         });
     }
 

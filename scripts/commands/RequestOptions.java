@@ -53,7 +53,8 @@ final class RequestOptions {
 
     Draft setOn(Draft draft) {
         if (schema != null && !labels.isEmpty())
-            throw new IllegalArgumentException("choice: an answer is a label or fits a schema; give --choice or --returning");
+            throw new IllegalArgumentException("choice: an answer is a label or fits a schema; give --choice or "
+                + "--returning");
         if (id != null) draft = draft.customId(id);
         if (endpoint != null) draft = draft.endpoint(endpoint);
         if (maxTokens != null) draft = draft.maxTokens(maxTokens);

@@ -62,7 +62,8 @@ class ConfidenceTest {
 
     /** A token may end within a character; an endpoint of responses has the tokens without a content. */
     @Test void bytesCountBeforeTexts() throws IOException {
-        var response = Json.MAPPER.readTree("{\"output\":[{\"content\":[{\"logprobs\":[{\"token\":\"gr\",\"bytes\":null,"
+        var response = Json.MAPPER.readTree("{\"output\":[{\"content\":[{\"logprobs\":[{\"token\":\"gr\",\"bytes\":"
+            + "null,"
             + "\"logprob\":-1},{\"token\":\"?\",\"bytes\":[195],\"logprob\":-1},{\"token\":\"?\",\"bytes\":[188,110],"
             + "\"logprob\":-1}]}]}]}");
 
@@ -113,7 +114,8 @@ class ConfidenceTest {
     @Test void whereNothingIsKnownNothingIsChosen() {
         var fault = assertThrows(IllegalStateException.class, () -> ask("happy").submit().results().below(0.8));
 
-        assertEquals("below: no answer says how sure the model was; ask for it by confidence(), of a provider and a model "
+        assertEquals("below: no answer says how sure the model was; ask for it by confidence(), of a provider and a "
+            + "model "
             + "that give logprobs", fault.getMessage());
     }
 
@@ -125,9 +127,10 @@ class ConfidenceTest {
                 : body.at("/messages/1/content").asText().replaceFirst(" .*", ""));
         });
         for (int i = 0; i < texts.length; i++)
-            if (texts[i].contains(" ")) said.put("request-" + (i + 1), Double.valueOf(texts[i].replaceFirst(".* ", "")));
-        return batch().provider(Provider.of(server.baseUrl())).quiet().model("echo").choice("happy", "mixed").confidence()
-            .prompts("{{value}}", rows(List.of(texts)));
+            if (texts[i].contains(" ")) said.put("request-" + (i + 1),
+                Double.valueOf(texts[i].replaceFirst(".* ", "")));
+        return batch().provider(Provider.of(server.baseUrl())).quiet().model("echo").choice("happy", "mixed")
+            .confidence().prompts("{{value}}", rows(List.of(texts)));
     }
 
     /** An answer of the first model is as sure as its prompt says: "happy 0.9". */

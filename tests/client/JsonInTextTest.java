@@ -12,9 +12,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 class JsonInTextTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
-        "{'a':1} | [{'a':1}]", "~```json\n{'a':1}\n```~ | [{'a':1}]", "~Sure!\n```\n{'a':1}\n```\nAnything else?~ | [{'a':1}]",
+        "{'a':1} | [{'a':1}]", "~```json\n{'a':1}\n```~ | [{'a':1}]", "~Sure!\n```\n{'a':1}\n```\nAnything else?~ | "
+            + "[{'a':1}]",
         "Here: {'a':{'b':2}} Good? | [{'a':{'b':2}}]", "{'a':1}{'a':2} | [{'a':1}, {'a':2}]", "{a} {'a':1} | [{'a':1}]",
-        "{'a':'}'} | [{'a':'}'}]", "none | []", "{'a':1 | []", "~{'a': '\u00e4\ud83d\ude00{'} {'b':2}~ | [{'a':'\u00e4\ud83d\ude00{'}, {'b':2}]"})
+        "{'a':'}'} | [{'a':'}'}]", "none | []", "{'a':1 | []", "~{'a': '\u00e4\ud83d\ude00{'} {'b':2}~ | [{'a':"
+            + "'\u00e4\ud83d\ude00{'}, {'b':2}]"})
     void objectsAreFoundWhole(String text, String found) {
         assertEquals(SchemaTest.json(found), JsonInText.all(SchemaTest.json(text), '{').toString());
     }

@@ -18,7 +18,8 @@ class LabelsTest {
         "**happy** | happy", "`unhappy` | unhappy", "(unhappy) | unhappy", "\u201cunhappy\u201d | unhappy",
         "very  Happy | very happy", "sci/tech | Sci/Tech", "c++ | C++", "Answer: happy | happy",
         "**Answer:** unhappy. | unhappy", "The sentiment is happy. | happy", "Label = unhappy | unhappy",
-        "~Answer:\nhappy~ | happy", "~Let me see.\n\nunhappy\n~ | unhappy", "~happy\n\nThey praise the kettle.~ | happy",
+        "~Answer:\nhappy~ | happy", "~Let me see.\n\nunhappy\n~ | unhappy", "~happy\n\nThey praise the kettle.~ | "
+            + "happy",
         "Very happy. They praise it. | very happy", "Happy, because it boils | happy", "Unhappy - it leaked | unhappy"})
     void aLabelIsReadAsItIsMeant(String said, String label) {
         assertEquals(label, LABELS.of(said.replace("\\n", "\n")).orElse(""));
@@ -32,13 +33,15 @@ class LabelsTest {
 
     @Test void labelsThatCannotBeToldApartAreRefused() {
         assertEquals("choice: one label leaves nothing to choose; give two or more", refusal("one"));
-        assertEquals("choice: \"Yes\" and \"yes.\" are read as the same label; rename one", refusal("Yes", "yes.", "no"));
+        assertEquals("choice: \"Yes\" and \"yes.\" are read as the same label; rename one",
+            refusal("Yes", "yes.", "no"));
         assertEquals("choice: \"a b\" is no label; one is a word, or a few on one line", refusal("a\nb", "c"));
         assertEquals(List.of("a", "b"), Labels.checked("choice", List.of("a", " b")).all());
         assertEquals("choice: \"\" is no label; one is a word, or a few on one line", refusal("", "b"));
     }
 
     static String refusal(String... labels) {
-        return assertThrows(IllegalArgumentException.class, () -> Labels.checked("choice", List.of(labels))).getMessage();
+        return assertThrows(IllegalArgumentException.class, () -> Labels.checked("choice",
+            List.of(labels))).getMessage();
     }
 }

@@ -30,7 +30,7 @@ class ManifestTest {
         RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
         List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"),
-        AnswerFormat.choice(List.of("bug", "other")).confidence(true));
+        AnswerFormat.choice("bug", "other").confidence(true));
     private static final String LEAST = "{\"version\":1,\"name\":\"tickets\",\"digest\":\"d\",\"provider\":"
         + "{\"name\":\"local\",\"base_url\":\"http://localhost/v1\",\"requests\":2,\"bytes\":300}}";
     @TempDir Path folder;

@@ -60,19 +60,23 @@ class SchemaTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
         "{'type':'string'} | x: an answer is an object with fields; put what it shall be into a field of one",
-        "{'type':'object','properties':{'a':{'oneOf':[]}}} | x: \"oneOf\" at #/properties/a cannot be checked; leave it "
+        "{'type':'object','properties':{'a':{'oneOf':[]}}} | x: \"oneOf\" at #/properties/a cannot be checked; leave "
+            + "it "
             + "out, or say it by type, enum, anyOf, pattern or a limit",
-        "{'type':'object','properties':{'a':{'type':'text'}}} | x: the value at #/properties/a/type is none that can be "
+        "{'type':'object','properties':{'a':{'type':'text'}}} | x: the value at #/properties/a/type is none that can "
+            + "be "
             + "checked",
         "{'type':'object','properties':{'a':{'$ref':'#/$defs/b'}}} | x: the value at #/properties/a/$ref is none that "
             + "can be checked",
         "{'type':'object','properties':{'a':{'format':'colour'}}} | x: the value at #/properties/a/format is none that "
             + "can be checked",
         "{'type':'object','properties':{'a':7}} | x: the schema at #/properties/a is no object",
-        "{'type':'object','properties':{'a':{'$ref':'#/properties/a'}}} | x: the schema at #/properties/a leads back to "
+        "{'type':'object','properties':{'a':{'$ref':'#/properties/a'}}} | x: the schema at #/properties/a leads back "
+            + "to "
             + "itself"})
     void aSchemaThatCannotBeCheckedIsRefusedByItsPlace(String schema, String message) {
-        assertEquals(message, assertThrows(IllegalArgumentException.class, () -> schema(schema).check("x")).getMessage());
+        assertEquals(message, assertThrows(IllegalArgumentException.class,
+            () -> schema(schema).check("x")).getMessage());
     }
 
     @Test void aSchemaThatHoldsItselfIsCheckedAsDeepAsTheValueIs() {

@@ -60,7 +60,8 @@ class TypedAnswersTest {
     }
 
     @Test void anAnswerIsTheRecordAgain() {
-        server.reply(text -> "Sure:\n```json\n{\"title\":\"M\",\"year\":1931,\"mood\":\"quite sad\",\"genres\":[\"crime\"],"
+        server.reply(text -> "Sure:\n```json\n{\"title\":\"M\",\"year\":1931,\"mood\":\"quite sad\",\"genres\":"
+            + "[\"crime\"],"
             + "\"director\":{\"name\":\"Lang\",\"born\":null},\"run_time\":117.5,\"day\":\"1931-05-11\"}\n```\nDone.");
 
         var results = ask("a").returning(Film.class).submit().results();
@@ -93,7 +94,8 @@ class TypedAnswersTest {
     }
 
     @Test void valuesAreColumnsOfFilesTablesAndTheNextPrompt() throws IOException {
-        server.reply(text -> text.startsWith("next") ? text : "{\"who\":{\"name\":\"" + text + "\"},\"tags\":[\"a\",\"b\"]}");
+        server.reply(text -> text.startsWith("next") ? text : "{\"who\":{\"name\":\"" + text + "\"},\"tags\":"
+            + "[\"a\",\"b\"]}");
         var results = ask("Lang", "Ozu").returning("people", Map.of("type", "object", "properties", Map.of(
             "who", Map.of("type", "object", "properties", Map.of("name", Map.of("type", "string", "maxLength", 3))),
             "tags", Map.of("type", "array")))).submit().results();
@@ -106,7 +108,8 @@ class TypedAnswersTest {
             + "Lang,,,\"$.who.name has 4 characters, more than 3\"\r\nOzu,Ozu,\"[\"\"a\"\",\"\"b\"\"]\",\r\n",
             Files.readString(home.resolve("out.csv")));
         assertEquals("value,result.customId,result.template,result.model,result.answeredBy,result.outcome,result.text,"
-            + "result.value.tags,result.value.who.name,result.error", Files.readAllLines(home.resolve("all.csv")).get(0));
+            + "result.value.tags,result.value.who.name,result.error",
+            Files.readAllLines(home.resolve("all.csv")).get(0));
         assertEquals("{\"who\":{\"name\":\"Ozu\"},\"tags\":[\"a\",\"b\"]}", Json.lenient(Files.readAllLines(
             home.resolve("out.jsonl")).get(1)).at("/result/value").toString());
         assertEquals("next Ozu", here("next {{result.value.who.name}}", results.succeeded()).submit().results()
@@ -165,7 +168,8 @@ class TypedAnswersTest {
 
         assertEquals(Map.of(Outcome.SUCCEEDED, 1L), draft.submit().results().counts());
         assertFalse(body(draft).has("response_format"));
-        assertEquals("You rate.\n\nAnswer with JSON alone, which fits this JSON schema: {\"type\":\"object\",\"properties\":"
+        assertEquals("You rate.\n\nAnswer with JSON alone, which fits this JSON schema: "
+            + "{\"type\":\"object\",\"properties\":"
             + "{\"mood\":{\"type\":\"string\",\"enum\":[\"HAPPY\",\"quite sad\"]},\"year\":{\"type\":\"integer\"}},"
             + "\"required\":[\"mood\",\"year\"],\"additionalProperties\":false}",
             body(draft).at("/messages/0/content").asText());
@@ -193,8 +197,10 @@ class TypedAnswersTest {
     @Test void aChoiceIsAnEnumAndTheModelIsToldTheLabels() {
         var body = body(ask("a").choice("happy", "not happy"));
 
-        assertEquals("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"choice\",\"strict\":true,\"schema\":{\"type\":"
-            + "\"object\",\"properties\":{\"choice\":{\"type\":\"string\",\"enum\":[\"happy\",\"not happy\"]}},\"required\":"
+        assertEquals("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"choice\",\"strict\":true,\"schema\":"
+            + "{\"type\":"
+            + "\"object\",\"properties\":{\"choice\":{\"type\":\"string\",\"enum\":[\"happy\",\"not "
+            + "happy\"]}},\"required\":"
             + "[\"choice\"],\"additionalProperties\":false}}}", body.path("response_format").toString());
         assertEquals("Choose one of these labels:\nhappy\nnot happy", body.at("/messages/0/content").asText());
         assertEquals("a", body.at("/messages/1/content").asText());
@@ -254,7 +260,8 @@ class TypedAnswersTest {
     @Test void whatGoesNotTogetherIsRefused() {
         assertEquals("with: response_format is what returning(...) or choice(...) sets; drop one of them",
             refusal(() -> ask("a").with("response_format", Map.of()).yesNo().submit()));
-        assertEquals("endpoint: /v1/embeddings is not held to a schema or to labels; drop returning(...) or choice(...)",
+        assertEquals("endpoint: /v1/embeddings is not held to a schema or to labels; drop returning(...) or "
+            + "choice(...)",
             refusal(() -> ask("a").endpoint("/v1/embeddings").yesNo().submit()));
         assertEquals("confidence: it is of a label, and there are none; give choice(...), yesNo() or score(...)",
             refusal(() -> ask("a").confidence().submit()));
@@ -263,7 +270,8 @@ class TypedAnswersTest {
     }
 
     @Test void anAnswerThatFailsACheckOfTheUsersIsInvalidWithItsWhy() {
-        var results = ask("a", "bb").validate("it is too long", result -> result.text().length() < 2).submit().results();
+        var results = ask("a", "bb").validate("it is too long",
+            result -> result.text().length() < 2).submit().results();
 
         assertEquals(List.of("", "it is too long"), results.stream().map(Result::error).toList());
         assertEquals(Map.of(Outcome.SUCCEEDED, 1L, Outcome.INVALID, 1L), results.counts());
@@ -272,7 +280,8 @@ class TypedAnswersTest {
     @Test void aCheckThatFailsItselfFindsNothingWrong() {
         var results = ask("a").validate("odd", result -> result.row("no such").isEmpty()).submit().results();
 
-        assertEquals("validate: the check \"odd\" failed at request-1 (java.lang.IllegalArgumentException: row: no column "
+        assertEquals("validate: the check \"odd\" failed at request-1 (java.lang.IllegalArgumentException: row: no "
+            + "column "
             + "no such; it has: value)", assertThrows(IllegalStateException.class, results::counts).getMessage());
     }
 

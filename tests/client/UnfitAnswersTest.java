@@ -40,8 +40,10 @@ class UnfitAnswersTest {
 
         assertEquals("happy", results.iterator().next().choice());
         assertEquals(2, bodies.size());
-        assertEquals("[system: Choose one of these labels:\nhappy\nmixed, user: a, assistant: purple, user: This does not "
-            + "fit: the answer is \"purple\", not one of happy, mixed. Answer again. Choose one of these labels:\nhappy\n"
+        assertEquals("[system: Choose one of these labels:\nhappy\nmixed, user: a, assistant: purple, user: This "
+            + "does not "
+            + "fit: the answer is \"purple\", not one of happy, mixed. Answer again. Choose one of these "
+            + "labels:\nhappy\n"
             + "mixed]", messages(bodies.get(1)).toString());
         assertEquals(bodies.get(0).path("response_format"), bodies.get(1).path("response_format"));
     }
@@ -49,12 +51,15 @@ class UnfitAnswersTest {
     @Test void eachRoundAddsItsOwnTurns() {
         answering("{\"n\":0}", "{\"n\":\"x\"}", "{\"n\":2}");
 
-        var results = ask("a").returning("n", "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":1}}}")
+        var results = ask("a").returning("n", "{\"type\":\"object\",\"properties\":{\"n\":"
+            + "{\"type\":\"integer\",\"minimum\":1}}}")
             .repair(3).submit().results();
 
         assertEquals("{\"n\":2}", results.iterator().next().text());
-        assertEquals(List.of("user: a", "assistant: {\"n\":0}", "user: This does not fit: $.n is 0, less than 1. Answer "
-            + "again, with JSON alone that fits the schema.", "assistant: {\"n\":\"x\"}", "user: This does not fit: $.n is "
+        assertEquals(List.of("user: a", "assistant: {\"n\":0}", "user: This does not fit: $.n is 0, less than 1. "
+            + "Answer "
+            + "again, with JSON alone that fits the schema.", "assistant: {\"n\":\"x\"}", "user: This does not fit: "
+            + "$.n is "
             + "\"x\", not an integer. Answer again, with JSON alone that fits the schema."), messages(bodies.get(2)));
     }
 
@@ -107,7 +112,8 @@ class UnfitAnswersTest {
 
         assertEquals("s", draft.submit().results().iterator().next().text());
         assertEquals("s", draft.submit().results().iterator().next().text());
-        assertEquals(List.of("user: a", "assistant: long", "user: This does not fit: more than one letter. Answer again."),
+        assertEquals(List.of("user: a", "assistant: long", "user: This does not fit: more than one letter. Answer "
+            + "again."),
             messages(bodies.get(1)));
         assertEquals(2, bodies.size());
     }

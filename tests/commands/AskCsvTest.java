@@ -57,7 +57,8 @@ class AskCsvTest {
     @Test void aLabelAndHowSureItIsAreColumns() {
         server.reply(text -> text.contains("stayed") ? "Neutral." : "purple");
         var run = ask("-m", "a", "-p", "{{text}}", "-d", given("oldmac.csv"), "--charset", "latin1", "--header",
-            "label,text", "-o", out(), "--columns", "label,result.choice,result.confidence", "--choice", "happy, neutral",
+            "label,text", "-o", out(), "--columns", "label,result.choice,result.confidence", "--choice", "happy, "
+                + "neutral",
             "--confidence", "--limit", "1");
 
         assertEquals(0, run.status(), run.err());
@@ -67,7 +68,8 @@ class AskCsvTest {
     @Test void theFieldsOfASchemaAreColumns() throws IOException {
         server.reply(text -> "{\"who\":{\"name\":\"" + text + "\"}}");
         var rows = Files.writeString(dir.resolve("in.csv"), "q\nOzu\n").toString();
-        var schema = Files.writeString(dir.resolve("people.json"), "{\"type\":\"object\",\"properties\":{\"who\":{\"type\":"
+        var schema = Files.writeString(dir.resolve("people.json"), "{\"type\":\"object\",\"properties\":{\"who\":"
+            + "{\"type\":"
             + "\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}}}").toString();
 
         var run = ask("-m", "a", "-p", "{{q}}", "-d", rows, "-o", out(), "--columns", "q,result.value.who.name",

@@ -150,7 +150,8 @@ class SharingTest {
             var schema = body.at("/response_format/json_schema");
             if (schema.path("name").asText().equals("choice"))
                 return BatchServer.Reply.text(schema.at("/schema/properties/choice/enum/0").asText());
-            if (schema.path("name").asText().equals("Plot")) return BatchServer.Reply.text("{\"genre\":\"CRIME\",\"places\":"
+            if (schema.path("name").asText().equals("Plot"))
+                return BatchServer.Reply.text("{\"genre\":\"CRIME\",\"places\":"
                 + "[\"Porto\"],\"hero\":{\"name\":\"Ana\",\"trade\":null},\"happyEnd\":null}");
             return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
         });
@@ -167,7 +168,8 @@ class SharingTest {
     /** The first topic is never a sure one. */
     private static String unsure(String line) {
         return line.replace("\"finish_reason\":", line.contains("\"content\":\"World\"")
-            ? "\"logprobs\":{\"content\":[{\"token\":\"World\",\"logprob\":-0.7}]},\"finish_reason\":" : "\"finish_reason\":");
+            ? "\"logprobs\":{\"content\":[{\"token\":\"World\",\"logprob\":"
+            + "-0.7}]},\"finish_reason\":" : "\"finish_reason\":");
     }
 
     @AfterAll static void close() {
