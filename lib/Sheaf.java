@@ -16,7 +16,7 @@
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
 //SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
-//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java
+//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
 //SOURCES client/AnswerFormat.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java

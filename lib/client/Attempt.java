@@ -97,7 +97,7 @@ final class Attempt {
 
     /** Returns what is said to the model of an answer that did not fit, after that: both turns; else nothing. */
     List<String> turns() {
-        if (misfit().isEmpty() || !Requests.turns(request().path("body")).isArray()) return List.of();
+        if (misfit().isEmpty() || !Turns.of(request().path("body")).isArray()) return List.of();
         return List.of(rawText(), AnswerFormat.correction(answers.manifest().format(), misfit()));
     }
 

@@ -128,7 +128,7 @@ final class CsvExport {
         if (isOfAll && exchanges.textsPerAnswer() > texts) throw new MoreTexts();
     }
 
-    /** Only who has read all answers knows how many texts they have: once more, if that are more than were asked for. */
+    /** Only who has read all answers knows how many texts they have: once more, if more than were asked for. */
     static void export(Exchanges exchanges, Set<CsvOption> options, String[] columns, Consumer<CsvExport> writer) {
         try {
             writer.accept(new CsvExport(exchanges, options, columns));

@@ -192,24 +192,12 @@ final class Requests {
      */
     private int repaired(ObjectNode body, Settings.Sent sent) {
         if (!settings.resend.isRepair()) {
-            withoutTurns(body, sent.turns());
+            Turns.takeBack(body, sent.turns());
             return 0;
         }
         if (sent.isTruncated()) body.put(limitField(body), 2 * sent.tokenLimit());
-        for (int i = 0; i < sent.nextTurns().size(); i++)
-            message((ArrayNode) turns(body), i % 2 == 0 ? "assistant" : "user", sent.nextTurns().get(i));
+        Turns.goOn(body, sent.nextTurns());
         return sent.turns() + sent.nextTurns().size();
-    }
-
-    /** Returns the messages of a request; a missing node if it has none. */
-    static JsonNode turns(JsonNode body) {
-        return Stream.of("messages", "input").map(body::path).filter(JsonNode::isArray).findFirst()
-            .orElseGet(() -> body.path("messages"));
-    }
-
-    /** Takes the last messages from a request. */
-    static void withoutTurns(JsonNode body, int turns) {
-        for (int i = 0; i < turns; i++) ((ArrayNode) turns(body)).remove(turns(body).size() - 1);
     }
 
     /** A file's own ids may look like those of a later round. */
@@ -285,12 +273,12 @@ final class Requests {
         var system = Stream.of(settings.system == null ? "" : render("system", settings.system, values),
                 settings.format() == null ? "" : settings.format().instruction(provider.dialect().responseFormat()))
             .filter(part -> !part.isBlank()).collect(Collectors.joining("\n\n"));
-        if (!system.isEmpty()) message(messages, "system", system);
+        if (!system.isEmpty()) Turns.add(messages, "system", system);
         for (int i = 0; i < settings.examples.size(); i++)
-            message(messages, i % 2 == 0 ? "user" : "assistant", example(i, values));
+            Turns.add(messages, i % 2 == 0 ? "user" : "assistant", example(i, values));
         var urls = settings.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
             .toList();
-        if (urls.isEmpty()) message(messages, "user", text);
+        if (urls.isEmpty()) Turns.add(messages, "user", text);
         else messages.addObject().put("role", "user").set("content", parts(text, urls));
         return messages;
     }
@@ -299,10 +287,6 @@ final class Requests {
         var text = render("example", settings.examples.get(turn), values);
         return turn % 2 == 0 || settings.format() == null ? text
             : settings.format().example(text, provider.dialect().responseFormat());
-    }
-
-    private static void message(ArrayNode messages, String role, String content) {
-        messages.addObject().put("role", role).put("content", content);
     }
 
     private ArrayNode parts(String text, List<String> urls) {

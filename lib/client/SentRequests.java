@@ -94,7 +94,7 @@ final class SentRequests {
     /** Returns what a request asks, without its id, how long the answer may be and what a repair has added. */
     JsonNode question(long index) {
         var body = json(index).path("body");
-        Requests.withoutTurns(body, turns(index));
+        Turns.takeBack(body, turns(index));
         return body instanceof ObjectNode fields ? fields.without(Requests.LIMITS) : body;
     }
 

@@ -129,6 +129,15 @@ class ResultsTest {
         assertEquals(List.of(new Label("bug", 2), new Label("x", 3)), results.as(Label.class).toList());
     }
 
+    @Test void whatIsNoRecordIsLeftOutAndCounted() {
+        server.reply(text -> text.equals("bad") ? "{\"kind\":[]}" : "Here: {\"kind\":\"bug\",\"score\":2}. Bye.");
+        var results = ask("a", "bad").submit().results();
+
+        var said = Printed.stderr(() -> assertEquals(List.of(new Label("bug", 2)), results.as(Label.class).toList()));
+
+        assertEquals("as: request-2 is no Label: it is something else; it says: {\"kind\":[]}; 1 of 2 left out\n", said);
+    }
+
     @Test void anAnswerThatIsNoRecordSaysWhatItIs() {
         server.reply(text -> "no json");
 
