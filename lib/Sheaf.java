@@ -7,6 +7,8 @@
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
 //DEPS org.jline:jline-terminal:4.6.0
+// what models cost
+//FILES data/prices.csv=../data/prices.csv
 //SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
 //SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java
@@ -16,7 +18,8 @@
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
 //SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
-//SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
+//SOURCES client/Prices.java client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java
+//SOURCES client/Form.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/SentRequests.java client/Journal.java
