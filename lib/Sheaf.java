@@ -6,6 +6,7 @@
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS com.knuddels:jtokkit:1.1.0
 //DEPS org.jline:jline-terminal:4.6.0
 // what models cost
 //FILES data/prices.csv=../data/prices.csv
@@ -18,11 +19,11 @@
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
 //SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
-//SOURCES client/Prices.java client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java
-//SOURCES client/Form.java
+//SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
+//SOURCES client/Ending.java client/Form.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/SentRequests.java client/Journal.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java
 //SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
 //SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
 //SOURCES client/Exchange.java client/Exchanges.java
@@ -62,7 +63,6 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import sheaf.Requests.Request;
 import sheaf.Templates.Text;
 
 /**
@@ -89,7 +89,7 @@ import sheaf.Templates.Text;
  * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
-public final class Sheaf extends Vocabulary {
+public final class Sheaf extends Outlook {
     private static final int NEWEST = 20;
 
     static { Script.showUncaught(); }
@@ -412,6 +412,12 @@ public final class Sheaf extends Vocabulary {
         /** Returns a draft of an existing JSON Lines file of request lines. */
         public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
+        /** Returns a draft that knows what its models cost: dollars for a million tokens, in and out. */
+        public Draft price(double in, double out) { return with(settings.price(in, out)); }
+
+        /** Returns a draft that sends identical requests once; each row gets the answer. If not called, each is. */
+        public Draft distinct() { return with(s -> s.distinct = true); }
+
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
@@ -460,6 +466,7 @@ public final class Sheaf extends Vocabulary {
             return switch (given.option()) {
                 case HELP -> throw new Script.End(Options.help());
                 case PREVIEW -> with(s -> s.previewed = given.whole());
+                case ESTIMATE -> with(s -> s.isEstimated = true);
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -473,6 +480,8 @@ public final class Sheaf extends Vocabulary {
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
+                case DISTINCT -> distinct();
+                case PRICE -> price(given.pair()[0], given.pair()[1]);
                 case REPAIR -> repair(given.whole());
                 case RESEND_MISSING -> resendMissing();
                 case OUT -> with(s -> s.out = given.output());
@@ -491,23 +500,19 @@ public final class Sheaf extends Vocabulary {
          * It reads all rows and sends nothing: of earlier batches what is under {@code ~/.sheaf} counts.
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
-        public Preview preview(int n) {
-            notNegative("preview", n);
+        public Preview preview(int n) { return estimation().preview(notNegative("preview", n), note()); }
+
+        /**
+         * Returns what submitting all requests would send and cost: a table. Tokens are counted, and nothing is sent.
+         * @throws IllegalArgumentException if a setting or a row is at fault
+         */
+        public Estimate estimate() { return estimation().estimate(note()); }
+
+        private Estimation estimation() {
             var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
             var known = chosen.orElse(Provider.OPENAI);
-            var connection = known.connection();
-            var requests = new Requests(settings, connection);
-            List<String> lines;
-            try (var first = requests.open()) {
-                lines = first.limit(n).map(Request::text).toList();
-            }
-            try {
-                var estimation = new Estimation(settings, connection, chosen.isPresent(), known::connection);
-                return new Preview(lines, estimation.estimate(requests, note()), "");
-            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
-                return new Preview(lines, null, fault.getMessage());
-            }
+            return new Estimation(settings, known.connection(), chosen.isPresent(), known::connection);
         }
 
         /**
@@ -554,8 +559,9 @@ public final class Sheaf extends Vocabulary {
             return settled;
         }
 
-        /** Ends the script that was asked for a preview, where it would send. */
+        /** Ends the script that was asked for a preview or an estimate, where it would send. */
         private void showPreview() {
+            if (settings.isEstimated) throw new Script.End(estimate() + "\n");
             if (settings.previewed == null) return;
             var preview = preview(settings.previewed);
             preview.lines().forEach(System.out::println);
@@ -607,38 +613,6 @@ public final class Sheaf extends Vocabulary {
         }
 
         @Override public String toString() { return settings.toString(); }
-    }
-
-    /**
-     * The first request lines of a draft, and what submitting all of them would send.
-     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
-     */
-    public record Preview(List<String> lines, Estimate estimate, String fault) {
-        /**
-         * Returns what submitting the draft would send.
-         * @throws IllegalStateException if a row is at fault
-         */
-        @Override public Estimate estimate() {
-            if (!fault.isEmpty()) throw new IllegalStateException(fault);
-            return estimate;
-        }
-
-        /** Returns the estimate in a line, or what is wrong. */
-        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
-
-        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
-        public void show() {
-            lines.forEach(System.out::println);
-            System.err.println(summary());
-        }
-
-        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
-
-        /** Returns the lines, and the summary below them. */
-        @Override public String toString() {
-            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
-        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -811,7 +785,7 @@ public final class Sheaf extends Vocabulary {
             await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
-                new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+                new Draft(there(), settings.passedTo(resend)).submit().watch);
             var exchanges = repair.of(watch.collect());
             var results = new Results(there(), exchanges, written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);

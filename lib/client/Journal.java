@@ -138,7 +138,7 @@ final class Journal {
         }
     }
 
-    long sentCount() { return manifest.requests() - manifest.reused(); }
+    long sentCount() { return manifest.requests() - manifest.reused() - manifest.repeats(); }
 
     Path inputFile(int part) { return SentRequests.inputFile(dir, part); }
 

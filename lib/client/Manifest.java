@@ -32,6 +32,7 @@ record Manifest(
     @JsonProperty("cut") List<Long> partRequests,         // how many requests each part has
     @JsonProperty("tokens") List<Long> partTokens,        // as estimated
     long reused,                                          // requests that were answered before, and are not sent
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) long repeats,   // whose answer is that of one before them
     @JsonProperty("sent") String sentDigest,              // of what is sent, where that is not all
     String rowsFile,                                      // without its ending
     boolean ownIds,                                       // request-1, request-2, ... on the wire

@@ -66,11 +66,15 @@ final class Preparation {
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
             fill(staging, requests, progress, watch::note);
             meet(watch);
-            staging.complete();
+            staging.complete(settings.distinct);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);
-            if (!isBegun(target)) Reuse.takeOver(named, staging, provider, connect, watch::note);
+            if (!isBegun(target)) {
+                Reuse.takeOver(named, staging, provider, connect, watch::note);
+                staging.leaveOutRepeats();
+                if (!staging.repeatNote().isEmpty()) watch.note(staging.repeatNote());
+            }
             try (var lock = FolderLock.on(target, watch::note)) {
                 watch.state().setJournal(staging.settle(named, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);

@@ -22,6 +22,7 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
+import sheaf.Prices.Price;
 import sheaf.Templates.Text;
 
 /**
@@ -60,6 +61,9 @@ final class Settings implements Cloneable {
     boolean resendsMissing;
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
     boolean quiet;
+    Price price;                                          // of whatever model; null: as tables know it
+    boolean distinct;                                     // repeats are sent once
+    boolean isEstimated;                                  // and not sent
     Integer previewed;                                    // null: it is sent, else so many lines are shown
     Path out;                                             // null: results are written where the script says
     boolean overwrites;
@@ -148,6 +152,25 @@ final class Settings implements Cloneable {
         var fields = new TreeMap<>(body);
         fields.put(field, PlainValues.of(value));
         return with(s -> s.body = Collections.unmodifiableMap(fields));
+    }
+
+    Settings price(double in, double out) {
+        var price = Price.given(in, out);
+        return with(s -> s.price = price);
+    }
+
+    /** Has a repair of this draft keep to what this one was told beside its requests. */
+    Settings passedTo(Settings repair) {
+        return repair.with(s -> {
+            s.quiet = quiet;
+            s.price = price;
+            s.distinct = distinct;
+        });
+    }
+
+    /** Returns what a model costs at this provider, if anybody says. */
+    Optional<Price> price(Connection provider, String model) {
+        return price != null ? Optional.of(price) : Prices.of(provider.name(), model);
     }
 
     Settings completionWindow(String window) {

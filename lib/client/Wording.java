@@ -22,6 +22,8 @@ enum Wording {
     SYSTEM("system(...)", "--system"),
     IMAGE("image(...)", "--image"),
     MAX_TOKENS("maxTokens(...)", "--max-tokens"),
+    PRICE("price(in, out) or SHEAF_PRICES gives one", "--price IN,OUT or SHEAF_PRICES gives one"),
+    DISTINCT("distinct()", "--distinct"),
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),
     REPAIR("results().retry() or repair(1)", "--repair 1"),

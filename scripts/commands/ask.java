@@ -6,6 +6,7 @@
 //SOURCES OutputOptions.java
 //SOURCES RequestOptions.java
 //SOURCES SendingOptions.java
+//SOURCES SpendingOptions.java
 //SOURCES ProviderOption.java
 //SOURCES Typed.java
 //SOURCES TimeConverter.java
@@ -59,6 +60,7 @@ class ask implements Callable<Integer> {
         description = "prints the first N request lines (default: 3) and, on stderr, what all would be; sends nothing")
     Integer preview;
 
+    @Mixin SpendingOptions spending;
     @Mixin RequestOptions request;
     @Mixin SendingOptions sending;
     @Mixin ProviderOption provider;
@@ -81,8 +83,12 @@ class ask implements Callable<Integer> {
 
     @Override public Integer call() throws IOException {
         checkPrompts();
-        if (preview == null) output.check(inputs());
+        if (preview == null && !spending.estimate) output.check(inputs());
         var draft = draft();
+        if (spending.estimate) {
+            draft.estimate().show();
+            return 0;
+        }
         if (preview != null) {
             var first = draft.preview(preview);
             first.show();
@@ -110,7 +116,7 @@ class ask implements Callable<Integer> {
 
     private Draft draft() throws IOException {
         var draft = data.isGiven() ? overRows() : withoutRows();
-        return request.setOn(sending.setOn(provider.setOn(draft)));
+        return request.setOn(spending.setOn(sending.setOn(provider.setOn(draft))));
     }
 
     private Draft overRows() throws IOException {

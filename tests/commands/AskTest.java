@@ -141,6 +141,22 @@ class AskTest {
             + "prompts\n", run.err());
     }
 
+    @Test void estimateIsATableOnStdoutAndSendsNothing() {
+        var run = ask("-m", "gpt-4.1-mini", "-p", "{{q}}?", "-d", file("rows.csv", "q\na\nb\na\n"), "--estimate",
+            "--price", "1,2", "--max-tokens", "1000000", "-o", at("no/x.csv"), "--distinct");
+
+        assertEquals(new Run(0, """
+            model         requests  tokens in  most out   price in   price at most
+            ------------  --------  ---------  ---------  ---------  -------------
+            gpt-4.1-mini  2         18         2,000,000  $0.000018  $4.00
+
+            3 requests (2 to send, 1 repeat left out) in 1 part; up to $4.00
+            tokens: o200k_base
+            price: price(1.0, 2.0)
+            """, ""), run);
+        assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
+    }
+
     @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
         var run = ask("-m", "m", "-p", "{{q}}", "-d", file("rows.jsonl", "{\"q\":1}\n{\"p\":2}\n"), "--preview", "1");
 

@@ -1,0 +1,23 @@
+package sheaf.commands;
+
+import picocli.CommandLine.Option;
+import sheaf.Sheaf.Draft;
+
+/** What is to be known of the price before all is sent, and what is sent but once. */
+final class SpendingOptions {
+    @Option(names = "--estimate",
+        description = "prints what all would send and cost: tokens, counted, and prices from a table; sends nothing")
+    boolean estimate;
+
+    @Option(names = "--price", paramLabel = "IN,OUT",
+        description = "what the models cost: dollars for a million tokens, in and out (default: from a table)")
+    String price;
+
+    @Option(names = "--distinct", description = "sends identical requests once; each row gets the answer")
+    boolean distinct;
+
+    Draft setOn(Draft draft) {
+        if (price != null) draft = draft.options("--price", price);
+        return distinct ? draft.distinct() : draft;
+    }
+}
