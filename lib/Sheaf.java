@@ -25,8 +25,8 @@
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java
 //SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
-//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
-//SOURCES client/Exchange.java client/Exchanges.java
+//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
+//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
 //SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
 
@@ -415,6 +415,12 @@ public final class Sheaf extends Outlook {
         /** Returns a draft that knows what its models cost: dollars for a million tokens, in and out. */
         public Draft price(double in, double out) { return with(settings.price(in, out)); }
 
+        /**
+         * Returns a draft that may cost so many dollars, with all batches of its name and what {@link #repair} sends
+         * again: {@link #submit} refuses what could pass it, and what has no price or no limit of tokens.
+         */
+        public Draft budget(double dollars) { return with(settings.budget(dollars)); }
+
         /** Returns a draft that sends identical requests once; each row gets the answer. If not called, each is. */
         public Draft distinct() { return with(s -> s.distinct = true); }
 
@@ -482,6 +488,7 @@ public final class Sheaf extends Outlook {
                 case WITH -> with(given.field(), given.fieldValue());
                 case DISTINCT -> distinct();
                 case PRICE -> price(given.pair()[0], given.pair()[1]);
+                case BUDGET -> budget(given.number());
                 case REPAIR -> repair(given.whole());
                 case RESEND_MISSING -> resendMissing();
                 case OUT -> with(s -> s.out = given.output());

@@ -100,15 +100,11 @@ final class Estimation {
     /** Of a batch that was begun only those parts are still to be sent that never were, or that never ran. */
     private Estimate ofBegun(Journal journal, Repeats repeats) {
         var manifest = journal.manifest();
-        var waiting = journal.partNumbers().filter(part -> !isSent(journal, part)).boxed().collect(Collectors.toSet());
+        var waiting = journal.partNumbers().filter(part -> !journal.isSent(part)).boxed().collect(Collectors.toSet());
         long toSend = waiting.stream().mapToLong(part -> manifest.partRequests().get(part - 1)).sum();
         var requests = journal.requests();
         return estimate(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(), repeats,
-            i -> waiting.contains(requests.part(i)) && !requests.isRepeat(i), requests::text);
-    }
-
-    private static boolean isSent(Journal journal, int part) {
-        return journal.isCreateUnsure(part) || journal.hasBatch(part) && journal.part(part).hasRun();
+            i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text);
     }
 
     private Estimate estimate(long all, long answered, long submitted, int parts, Repeats repeats,

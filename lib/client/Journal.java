@@ -208,6 +208,9 @@ final class Journal {
     /** Returns the key of a create whose answer never came. */
     String createKey(int part) { return state(part).createKey; }
 
+    /** Whether a part may have been paid: it ran, runs, or was sent and never answered. */
+    boolean isSent(int part) { return isCreateUnsure(part) || hasBatch(part) && part(part).hasRun(); }
+
     boolean hasSentCreate(int part) { return state(part).hasSentCreate; }
 
     boolean isCalled(String idOrName) {

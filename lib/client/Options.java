@@ -36,6 +36,7 @@ enum Options {
     WITH("--with FIELD=VALUE", Takes.A_VALUE, "any other field of the request; may be repeated"),
     DISTINCT("--distinct", Takes.NOTHING, "sends identical requests once; each row gets the answer"),
     PRICE("--price IN,OUT", Takes.A_VALUE, "what the models cost: dollars for a million tokens, in and out"),
+    BUDGET("--budget DOLLARS", Takes.A_VALUE, "refuses what could cost more, with all that was sent before"),
     REPAIR("--repair N", Takes.A_VALUE, "sends again, at most N times, what may end better"),
     RESEND_MISSING("--resend-missing", Takes.NOTHING, "sends again, and pays for, what is missing"),
     OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv or .jsonl file too"),
@@ -87,7 +88,8 @@ enum Options {
 
         /** Returns two numbers, such as dollars for tokens in and out. */
         double[] pair() {
-            if (value.matches("[0-9.]+,[0-9.]+")) return Stream.of(value.split(",")).mapToDouble(this::number).toArray();
+            var two = value.split(",");
+            if (value.matches("[0-9.]+,[0-9.]+")) return Stream.of(two).mapToDouble(this::number).toArray();
             throw fault(" is no IN,OUT, such as 0.2,0.8", null);
         }
 

@@ -75,13 +75,30 @@ final class Preparation {
                 staging.leaveOutRepeats();
                 if (!staging.repeatNote().isEmpty()) watch.note(staging.repeatNote());
             }
-            try (var lock = FolderLock.on(target, watch::note)) {
+            var budget = settings.budget == null ? null : new Budget(named, provider);
+            try (var purse = budget == null ? null : budget.lock(watch::note);
+                 var lock = FolderLock.on(target, watch::note)) {
+                if (budget != null) check(budget, staging, target);
                 watch.state().setJournal(staging.settle(named, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
                 step.run();
             }
         } catch (IOException e) {
             throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
+    /** Of a batch that was begun only what waits is still to be paid. */
+    private static void check(Budget budget, Staging staging, Path target) {
+        if (isBegun(target)) {
+            var journal = new Journal(target);
+            var requests = journal.requests();
+            budget.check(requests.count(), i -> requests.isInAPart(i) && !journal.isSent(requests.part(i)),
+                requests::text, true);
+        } else {
+            var lines = staging.requests();
+            budget.check(lines.size(), i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text,
+                true);
         }
     }
 

@@ -119,6 +119,9 @@ final class SentRequests {
 
     boolean isReused(long index) { return lines().file(index) == REUSED; }
 
+    /** Whether it stands in a part itself: it was not answered before, nor with one before it. */
+    boolean isInAPart(long index) { return !isReused(index) && !isRepeat(index); }
+
     /** Returns what stands beside a request that was sent before: its row, its ids, its round. */
     private JsonNode beside(long index) { return Json.lenient(rows().text(index)); }
 

@@ -62,6 +62,7 @@ final class Settings implements Cloneable {
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
     boolean quiet;
     Price price;                                          // of whatever model; null: as tables know it
+    Double budget;                                        // dollars, for all rounds; null: whatever it costs
     boolean distinct;                                     // repeats are sent once
     boolean isEstimated;                                  // and not sent
     Integer previewed;                                    // null: it is sent, else so many lines are shown
@@ -159,11 +160,18 @@ final class Settings implements Cloneable {
         return with(s -> s.price = price);
     }
 
+    Settings budget(double dollars) {
+        if (!(dollars > 0 && Double.isFinite(dollars)))
+            throw new IllegalArgumentException("budget: " + dollars + " is no amount of dollars");
+        return with(s -> s.budget = dollars);
+    }
+
     /** Has a repair of this draft keep to what this one was told beside its requests. */
     Settings passedTo(Settings repair) {
         return repair.with(s -> {
             s.quiet = quiet;
             s.price = price;
+            s.budget = budget;
             s.distinct = distinct;
         });
     }

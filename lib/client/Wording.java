@@ -24,6 +24,8 @@ enum Wording {
     MAX_TOKENS("maxTokens(...)", "--max-tokens"),
     PRICE("price(in, out) or SHEAF_PRICES gives one", "--price IN,OUT or SHEAF_PRICES gives one"),
     DISTINCT("distinct()", "--distinct"),
+    BUDGET("budget(...)", "--budget"),
+    LIMIT("limit(%s) of the data", "--limit %s"),
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),
     REPAIR("results().retry() or repair(1)", "--repair 1"),

@@ -13,11 +13,16 @@ final class SpendingOptions {
         description = "what the models cost: dollars for a million tokens, in and out (default: from a table)")
     String price;
 
+    @Option(names = "--budget", paramLabel = "DOLLARS",
+        description = "refuses what could cost more, with all that was sent before under the same name")
+    Double budget;
+
     @Option(names = "--distinct", description = "sends identical requests once; each row gets the answer")
     boolean distinct;
 
     Draft setOn(Draft draft) {
         if (price != null) draft = draft.options("--price", price);
+        if (budget != null) draft = draft.budget(budget);
         return distinct ? draft.distinct() : draft;
     }
 }
