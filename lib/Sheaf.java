@@ -28,7 +28,7 @@
 //SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
-//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
+//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -473,6 +473,7 @@ public final class Sheaf extends Outlook {
                 case HELP -> throw new Script.End(Options.help());
                 case PREVIEW -> with(s -> s.previewed = given.whole());
                 case ESTIMATE -> with(s -> s.isEstimated = true);
+                case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -566,9 +567,13 @@ public final class Sheaf extends Outlook {
             return settled;
         }
 
-        /** Ends the script that was asked for a preview or an estimate, where it would send. */
+        /** Ends the script that was asked for a preview, an estimate or a sample, where it would send. */
         private void showPreview() {
             if (settings.isEstimated) throw new Script.End(estimate() + "\n");
+            if (settings.sampled != null) {
+                with(s -> s.sampled = null).sample(settings.sampled).show();
+                throw new Script.End("");
+            }
             if (settings.previewed == null) return;
             var preview = preview(settings.previewed);
             preview.lines().forEach(System.out::println);
@@ -597,6 +602,20 @@ public final class Sheaf extends Outlook {
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
         public Batch submit() { return begin(Watch::submitOrAttach); }
+
+        /**
+         * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
+         * price of that; they are kept, so that {@link #submit} takes them over and sends only the rest.
+         * @throws IllegalStateException if a setting or some row is at fault, or the budget does not hold it
+         */
+        public Results sample(int rows) {
+            showPreview();
+            var chosen = provider == null ? Provider.chosen() : provider;
+            var settings = checkedSettings();
+            var batch = new Batch(chosen, chosen.connection(), settings.asSample(), written());
+            new Sample(settings, batch.watch, chosen::connection).ask(rows);
+            return batch.results();
+        }
 
         /**
          * Expands the rows and uploads the input files, but creates no batch: {@link #submit} of the same draft does,

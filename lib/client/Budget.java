@@ -24,8 +24,6 @@ import sheaf.Vocabulary.Usage;
  * others.
  */
 final class Budget {
-    /** The completion window of what was asked one by one, as {@code draft.json} has it. */
-    static final String AT_ONCE = "now";
     private static final double CENT = 1e-9;              // that sums of fractions may be off
     private final Settings settings;
     private final Connection provider;
@@ -96,7 +94,7 @@ final class Budget {
     private double spent(Journal journal) {
         var requests = journal.requests();
         var there = journal.manifest().provider().name();
-        boolean isBatch = !journal.manifest().completionWindow().equals(AT_ONCE);
+        boolean isBatch = !journal.manifest().isAtOnce();
         var answers = Files.exists(journal.answersIndex()) ? Optional.of(new Answers(journal))
             : Optional.<Answers>empty();
         double known = LongStream.range(0, requests.count()).filter(i -> isSent(journal, i))

@@ -46,6 +46,8 @@ record Manifest(
     List<String> promptColumns,
     List<String> rowColumns) {
     static final int VERSION = 1;
+    /** The completion window of what was asked one by one, in no batch. */
+    static final String AT_ONCE = "now";
 
     Manifest {
         endpoint = text(endpoint);
@@ -84,6 +86,9 @@ record Manifest(
         }
         return List.copyOf(labels);
     }
+
+    /** Whether it was asked one by one, at the price of that. */
+    boolean isAtOnce() { return completionWindow.equals(AT_ONCE); }
 
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }

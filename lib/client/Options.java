@@ -21,6 +21,7 @@ enum Options {
     PREVIEW("--preview [N]", Takes.A_NUMBER_OR_NOTHING,
         "prints the first N request lines (default: 3) and what all would be; sends nothing"),
     ESTIMATE("--estimate", Takes.NOTHING, "prints what all would send and cost; sends nothing"),
+    SAMPLE("--sample N", Takes.A_VALUE, "asks N rows now, one by one, and shows them; without it the rest is sent"),
     PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
     MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
     SYSTEM("--system TEXT", Takes.A_VALUE, "the system prompt, over the rows"),

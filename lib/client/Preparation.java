@@ -51,7 +51,7 @@ final class Preparation {
     }
 
     /** Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. */
-    private static void meet(Watch watch) {
+    static void meet(Watch watch) {
         try {
             watch.api().meet("submit");
         } catch (UncheckedIOException nobody) {

@@ -25,6 +25,7 @@ enum Wording {
     PRICE("price(in, out) or SHEAF_PRICES gives one", "--price IN,OUT or SHEAF_PRICES gives one"),
     DISTINCT("distinct()", "--distinct"),
     BUDGET("budget(...)", "--budget"),
+    WITHOUT_SAMPLE("submit()", "the same without --sample"),
     LIMIT("limit(%s) of the data", "--limit %s"),
     CUSTOM_ID("customId", "id"),
     REQUESTS("requests(file) has whole lines", "./jbang submit FILE sends a file of requests"),

@@ -1,5 +1,6 @@
 package sheaf.commands;
 
+import java.util.List;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
 
@@ -8,6 +9,11 @@ final class SpendingOptions {
     @Option(names = "--estimate",
         description = "prints what all would send and cost: tokens, counted, and prices from a table; sends nothing")
     boolean estimate;
+
+    @Option(names = "--sample", paramLabel = "N",
+        description = "asks N rows now, evenly spread and one by one, and shows their answers; the same command "
+            + "without it sends only the rest")
+    Integer sample;
 
     @Option(names = "--price", paramLabel = "IN,OUT",
         description = "what the models cost: dollars for a million tokens, in and out (default: from a table)")
@@ -19,6 +25,20 @@ final class SpendingOptions {
 
     @Option(names = "--distinct", description = "sends identical requests once; each row gets the answer")
     boolean distinct;
+
+    /** Returns the command that sends the rest after a sample. */
+    static String withoutSample(List<String> args) {
+        var rest = new StringBuilder(Typed.launcher() + " ask");
+        for (int i = 0; i < args.size(); i++) {
+            if (args.get(i).equals("--sample")) i++;
+            else if (!args.get(i).startsWith("--sample=")) rest.append(' ').append(quoted(args.get(i)));
+        }
+        return rest.toString();
+    }
+
+    private static String quoted(String arg) {
+        return arg.matches("[\\w@%+=:,./-]+") ? arg : "'" + arg.replace("'", "'\\''") + "'";
+    }
 
     Draft setOn(Draft draft) {
         if (price != null) draft = draft.options("--price", price);

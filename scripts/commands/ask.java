@@ -30,6 +30,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 @Command(name = "ask", sortOptions = false, usageHelpWidth = 100,
     customSynopsis = "ask --model MODEL [OPTION]... [PROMPT]...",
@@ -41,6 +42,7 @@ import picocli.CommandLine.Option;
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
         "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' -d data/questions.csv -o out.csv",
+        "  ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d data/reviews.csv --sample 5",
         "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
         "",
         "No key yet? Run ./jbang local in another window, a small free model, and give --provider local here.",
@@ -67,6 +69,8 @@ class ask implements Callable<Integer> {
 
     @Option(names = {"-h", "--help"}, usageHelp = true, order = 9, description = "shows this text")
     boolean help;
+
+    @Spec CommandSpec spec;
 
     private final IntPredicate terminal;                       // whether this stream, 0 or 1, is one
     private boolean isSent;
@@ -97,9 +101,19 @@ class ask implements Callable<Integer> {
             return first.fault().isEmpty() ? 0 : 2;
         }
         output.checkOwner(draft::checkOutput);
+        if (spending.sample != null) return sample(draft);
         var batch = draft.submit();
         isSent = true;
         return write(sending.wait == null ? batch.results() : batch.results(sending.wait));
+    }
+
+    private int sample(Draft draft) {
+        var results = draft.sample(spending.sample);
+        isSent = true;
+        results.show();
+        var command = SpendingOptions.withoutSample(spec.commandLine().getParseResult().originalArgs());
+        if (!sending.quiet) System.err.println("ask: for the rest: " + command);
+        return results.exitCode().number();
     }
 
     private void checkPrompts() {

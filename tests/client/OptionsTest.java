@@ -69,7 +69,7 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --provider, --model, --system, "
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --model, --system, "
             + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
             + "--with, --distinct, --price, --budget, --repair, "
             + "--resend-missing, --out, --force, --quiet",
@@ -117,6 +117,20 @@ class OptionsTest {
 
         assertEquals(script.price(1, 2).maxTokens(1_000_000).distinct().estimate() + "\n",
             assertThrows(Script.End.class, draft::submit).getMessage());
+    }
+
+    @Test void aSampleIsAskedAndShownWhereAllWouldBeSent() {
+        System.setProperty("SHEAF_HOME", dir.toString());
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).model("echo").quiet()
+                .prompts("{{text}}", rows(List.of(Map.of("text", "a"), Map.of("text", "b")))).options("--sample", "1");
+
+            var out = Printed.stdout(() -> assertThrows(Script.End.class, draft::submit));
+
+            assertTrue(out.endsWith("1 succeeded; 1 tokens in, 1 out\n"), out);
+            assertTrue(server.requests().contains("POST /v1/chat/completions"));
+            assertTrue(!server.requests().contains("POST /v1/batches"));
+        }
     }
 
     @Test void aPreviewOfAFaultyRowIsItsFault() {

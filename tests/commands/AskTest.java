@@ -157,6 +157,22 @@ class AskTest {
         assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
     }
 
+    @Test void aSampleIsShownWithTheCommandForTheRest() {
+        var rows = file("rows.csv", "q\na\nb\nc\nd\n");
+        var run = ask("-m", "echo", "-p", "What's {{q}}?", "-d", rows, "--sample", "2", "-o", at("out.csv"));
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("What's a?") && run.out().contains("What's c?"), run.out());
+        assertTrue(run.err().endsWith("ask: for the rest: ./jbang ask -m echo -p 'What'\\''s {{q}}?' -d " + rows
+            + " -o " + at("out.csv") + "\n"), run.err());
+        assertTrue(Files.notExists(dir.resolve("out.csv")));
+
+        var rest = ask("-m", "echo", "-p", "What's {{q}}?", "-d", rows, "-o", at("out.csv"));
+
+        assertTrue(rest.err().contains(": 4 requests; 2 answered before, 2 sent"), rest.err());
+        assertEquals(5, text("out.csv").lines().count());
+    }
+
     @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
         var run = ask("-m", "m", "-p", "{{q}}", "-d", file("rows.jsonl", "{\"q\":1}\n{\"p\":2}\n"), "--preview", "1");
 
@@ -514,13 +530,14 @@ class AskTest {
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
-                "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report"))
+                "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report",
+                "--estimate", "--sample", "--price", "--budget", "--distinct"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
     @Test void theExamplesOfTheHelpWork() {
         var examples = ask("--help").out().lines().filter(line -> line.contains("./jbang ask ")).toList();
-        assertEquals(3, examples.size());
+        assertEquals(4, examples.size());
         for (var example : examples) {
             var words = Pattern.compile("'([^']*)'|(\\S+)").matcher(example.replaceFirst(".*/jbang ask ", "")
                 .replaceFirst(" > .*", "")).results().map(word -> word.group(1) == null ? word.group(2)
