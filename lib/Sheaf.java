@@ -618,6 +618,15 @@ public final class Sheaf extends Outlook {
         }
 
         /**
+         * Returns the results of the whole run at a server of {@code ./jbang serve}: the same parts and files, invented
+         * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
+         */
+        public Results rehearse(String serverUrl) {
+            var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings)).submit().results();
+        }
+
+        /**
          * Expands the rows and uploads the input files, but creates no batch: {@link #submit} of the same draft does,
          * in this process or another, and uploads nothing again. So does {@link Batch#submit} of the returned batch,
          * whose parts wait and have the ids of their input files. If the draft was submitted before, it is that batch.
@@ -1249,6 +1258,11 @@ public final class Sheaf extends Outlook {
         private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
+
+        /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
+        private Provider servedAt(String url) {
+            return new Provider(name, of(url).baseUrl, "SHEAF_API_KEY", limits, dialect.served());
+        }
 
         private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect, headers); }
 

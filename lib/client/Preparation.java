@@ -156,6 +156,26 @@ final class Preparation {
     /** Returns the name that a batch is kept under that was submitted elsewhere. */
     static String nameOf(String id) { return DefaultName.plainName(id, 64); }
 
+    /** Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it. */
+    static Settings rehearsal(Settings settings) {
+        var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
+        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(name + "-retry"))
+            .forEach(Preparation::delete);
+        return settings.with(s -> {
+            s.name = name;
+            s.out = null;
+            s.budget = null;
+        });
+    }
+
+    private static void delete(Journal journal) {
+        try {
+            journal.delete();
+        } catch (IOException e) {
+            throw Messages.cannotWrite("rehearse", journal.dir(), e);
+        }
+    }
+
     /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
     static void adopt(Watch watch) {
         var part = watch.state().part(1);

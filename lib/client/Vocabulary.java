@@ -236,6 +236,9 @@ public class Vocabulary {
             this(mixedModels, maxTokensField, "/files", "batch");
         }
 
+        /** Those of a server of ours that stands in for this provider: what shapes requests stays. */
+        Dialect served() { return new Dialect(mixedModels, maxTokensField, "/files", "batch", ""); }
+
         Dialect apiVersion(String version) {
             return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version);
         }

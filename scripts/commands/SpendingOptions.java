@@ -15,6 +15,11 @@ final class SpendingOptions {
             + "without it sends only the rest")
     Integer sample;
 
+    @Option(names = "--rehearse",
+        description = "does all of it at a server on this machine that has faults and invents the answers: the same "
+            + "parts and files, and nothing is paid; then shows the answers")
+    boolean rehearse;
+
     @Option(names = "--price", paramLabel = "IN,OUT",
         description = "what the models cost: dollars for a million tokens, in and out (default: from a table)")
     String price;
@@ -26,12 +31,12 @@ final class SpendingOptions {
     @Option(names = "--distinct", description = "sends identical requests once; each row gets the answer")
     boolean distinct;
 
-    /** Returns the command that sends the rest after a sample. */
-    static String withoutSample(List<String> args) {
+    /** Returns the command as it was given, without an option and its value. */
+    static String without(String option, List<String> args) {
         var rest = new StringBuilder(Typed.launcher() + " ask");
         for (int i = 0; i < args.size(); i++) {
-            if (args.get(i).equals("--sample")) i++;
-            else if (!args.get(i).startsWith("--sample=")) rest.append(' ').append(quoted(args.get(i)));
+            if (args.get(i).equals(option)) i += option.equals("--sample") ? 1 : 0;
+            else if (!args.get(i).startsWith(option + "=")) rest.append(' ').append(quoted(args.get(i)));
         }
         return rest.toString();
     }

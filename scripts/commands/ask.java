@@ -73,19 +73,24 @@ class ask implements Callable<Integer> {
     @Spec CommandSpec spec;
 
     private final IntPredicate terminal;                       // whether this stream, 0 or 1, is one
+    private String rehearsal;                                  // where all is done instead; null: at the provider
     private boolean isSent;
 
     ask(IntPredicate terminal) { this.terminal = terminal; }
 
     public static void main(String... args) { System.exit(run(ask::isTerminal, args)); }
 
-    static int run(IntPredicate terminal, String... args) {
+    static int run(IntPredicate terminal, String... args) { return run(terminal, null, args); }
+
+    static int run(IntPredicate terminal, String rehearsal, String... args) {
         var command = new ask(terminal);
+        command.rehearsal = rehearsal;
         return Typed.run(new CommandLine(command).setExpandAtFiles(false),     // a prompt may begin with @
             () -> command.isSent, args);
     }
 
     @Override public Integer call() throws IOException {
+        if (spending.rehearse && rehearsal == null) return rehearse();
         checkPrompts();
         if (preview == null && !spending.estimate) output.check(inputs());
         var draft = draft();
@@ -101,19 +106,33 @@ class ask implements Callable<Integer> {
             return first.fault().isEmpty() ? 0 : 2;
         }
         output.checkOwner(draft::checkOutput);
-        if (spending.sample != null) return sample(draft);
+        if (rehearsal != null) return shown(draft.rehearse(rehearsal), "--rehearse", "for the real run");
+        if (spending.sample != null) return shown(draft.sample(spending.sample), "--sample", "for the rest");
         var batch = draft.submit();
         isSent = true;
         return write(sending.wait == null ? batch.results() : batch.results(sending.wait));
     }
 
-    private int sample(Draft draft) {
-        var results = draft.sample(spending.sample);
+    /** Shows what is not all, or not the real thing, and says the command for that. */
+    private int shown(Results results, String option, String what) {
         isSent = true;
         results.show();
-        var command = SpendingOptions.withoutSample(spec.commandLine().getParseResult().originalArgs());
-        if (!sending.quiet) System.err.println("ask: for the rest: " + command);
+        if (!sending.quiet) System.err.println("ask: " + what + ": " + SpendingOptions.without(option, given()));
         return results.exitCode().number();
+    }
+
+    private List<String> given() { return spec.commandLine().getParseResult().originalArgs(); }
+
+    /** The server is no part of this command, for it weighs more than all the rest. */
+    private int rehearse() throws IOException {
+        var launched = Stream.concat(Stream.of(Typed.launcher(), "rehearse"), given().stream()
+            .filter(arg -> !arg.equals("--rehearse"))).toList();
+        try {
+            return new ProcessBuilder(launched).inheritIO().start().waitFor();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return 1;
+        }
     }
 
     private void checkPrompts() {
@@ -156,7 +175,7 @@ class ask implements Callable<Integer> {
     }
 
     /** Java itself knows only whether all streams are a terminal, and rows may come by a pipe. */
-    private static boolean isTerminal(int stream) {
+    static boolean isTerminal(int stream) {
         try {
             return new ProcessBuilder("test", "-t", String.valueOf(stream)).inheritIO().start().waitFor() == 0;
         } catch (IOException noSuchProgram) {

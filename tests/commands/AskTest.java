@@ -1,5 +1,6 @@
 package sheaf.commands;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -171,6 +172,34 @@ class AskTest {
 
         assertTrue(rest.err().contains(": 4 requests; 2 answered before, 2 sent"), rest.err());
         assertEquals(5, text("out.csv").lines().count());
+    }
+
+    @Test void aRehearsalAsksNobodyElseAndWritesNoFile() {
+        var out = new String[1];
+        var status = new AtomicInteger();
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(rehearse.run(stream -> false, "-m", "m",
+            "-p", "{{q}}", "-d", file("rows.csv", "q\na\nb\n"), "-o", at("out.csv"), "--provider", "groq"))));
+
+        assertEquals(0, status.get(), err);
+        assertTrue(out[0].contains("succeeded"), out[0]);
+        assertTrue(err.endsWith("ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + at("rows.csv") + " -o "
+            + at("out.csv") + " --provider groq\n"), err);
+        assertTrue(Files.notExists(dir.resolve("out.csv")));
+        assertEquals(List.of(), server.requests());
+    }
+
+    /** The server weighs more than all the rest of the command, so another one has it. */
+    @Test void theOptionStartsTheCommandThatHasTheServer() throws Exception {
+        var launcher = dir.resolve("launcher");
+        Files.writeString(launcher, "#!/bin/sh\nprintf '[%s]' \"$@\"\nexit 3\n");
+        assertTrue(launcher.toFile().setExecutable(true));
+        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "sheaf.commands.ask", "-m", "m", "--rehearse", "a b");
+        builder.environment().put("SHEAF_LAUNCHER", launcher.toString());
+        var process = builder.start();
+
+        assertEquals("[rehearse][-m][m][a b]", new String(process.getInputStream().readAllBytes(), UTF_8));
+        assertEquals(3, process.waitFor());
     }
 
     @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
@@ -531,7 +560,7 @@ class AskTest {
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
                 "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report",
-                "--estimate", "--sample", "--price", "--budget", "--distinct"))
+                "--estimate", "--sample", "--rehearse", "--price", "--budget", "--distinct"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
