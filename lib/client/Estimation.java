@@ -76,40 +76,43 @@ final class Estimation {
             try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
                 Preparation.fill(staging, requests, progress, note);
                 staging.complete(settings.distinct);
-                return estimate(staging);
+                return estimate(staging, progress);
             } catch (IOException e) {
                 throw Messages.cannotWrite("preview", Environment.home(), e);
             }
         });
     }
 
-    private Estimate estimate(Staging staging) throws IOException {
+    private Estimate estimate(Staging staging, Progress progress) throws IOException {
         var repeats = staging.repeats();
         Predicate<Journal> isHere = old -> old.isAt(provider);
         var named = Preparation.named(settings, staging, isHere);
         var target = Preparation.target(staging, named.batchName(), isHere);
-        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats);
+        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats, progress);
         long all = staging.requests().size();
         long submitted = isChosen ? Reuse.leaveOut(named, staging, provider, connect) : 0;
         staging.leaveOutRepeats();
         var lines = staging.requests();
         return estimate(all, staging.reused() - submitted, submitted, staging.partCount(), repeats,
-            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text);
+            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text, progress);
     }
 
     /** Of a batch that was begun only those parts are still to be sent that never were, or that never ran. */
-    private Estimate ofBegun(Journal journal, Repeats repeats) {
+    private Estimate ofBegun(Journal journal, Repeats repeats, Progress progress) {
         var manifest = journal.manifest();
         var waiting = journal.partNumbers().filter(part -> !journal.isSent(part)).boxed().collect(Collectors.toSet());
         long toSend = waiting.stream().mapToLong(part -> manifest.partRequests().get(part - 1)).sum();
         var requests = journal.requests();
         return estimate(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(), repeats,
-            i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text);
+            i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text, progress);
     }
 
     private Estimate estimate(long all, long answered, long submitted, int parts, Repeats repeats,
-                              LongPredicate isToSend, LongFunction<String> line) {
-        var counts = Tokens.byModel(all, isToSend, line);
+                              LongPredicate isToSend, LongFunction<String> line, Progress progress) {
+        Map<String, Count> counts;
+        try (var shown = progress.transfer("counting tokens")) {
+            counts = Tokens.byModel(all, isToSend, line, characters -> shown.show(characters, 0));
+        }
         var ofRepeats = repeats.count() == 0 ? Map.<String, Count>of()
             : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line);
         var models = counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue())).toList();

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.LongConsumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
 import java.util.function.ToLongFunction;
@@ -56,22 +57,41 @@ final class Tokens {
 
     /** Counts what requests have that are wanted, by model, in the order of the first of each; on several threads. */
     static Map<String, Count> byModel(long requests, LongPredicate isWanted, LongFunction<String> line) {
-        var counts = new LinkedHashMap<String, Count>();
-        var pieces = LongStream.iterate(0, from -> from < requests, from -> from + PIECE)
-            .<Callable<Map<String, Count>>>mapToObj(from -> () ->
-                byModel(LongStream.range(from, Math.min(requests, from + PIECE)).filter(isWanted).mapToObj(line)));
-        Pieces.inOrder(pieces.iterator(), some -> some.forEach((model, count) ->
-            counts.merge(model, count, Count::plus)));
-        return counts;
+        return byModel(requests, isWanted, line, bytes -> {});
     }
 
-    private static Map<String, Count> byModel(Stream<String> lines) {
-        var counts = new LinkedHashMap<String, Count>();
-        lines.map(Json::lenient).forEach(line -> {
-            var model = line.at("/body/model").asText();
-            counts.merge(model, of(model).count(line), Count::plus);
+    /** @param read told how many characters were counted */
+    static Map<String, Count> byModel(long requests, LongPredicate isWanted, LongFunction<String> line,
+                                      LongConsumer read) {
+        var all = new Piece();
+        var pieces = LongStream.iterate(0, from -> from < requests, from -> from + PIECE)
+            .<Callable<Piece>>mapToObj(from -> () -> new Piece().of(
+                LongStream.range(from, Math.min(requests, from + PIECE)).filter(isWanted).mapToObj(line)));
+        Pieces.inOrder(pieces.iterator(), piece -> {
+            all.add(piece);
+            read.accept(all.length);
         });
-        return counts;
+        return all.counts;
+    }
+
+    private static final class Piece {
+        private final Map<String, Count> counts = new LinkedHashMap<>();
+        private long length;
+
+        Piece of(Stream<String> lines) {
+            lines.forEach(text -> {
+                var line = Json.lenient(text);
+                var model = line.at("/body/model").asText();
+                counts.merge(model, Tokens.of(model).count(line), Count::plus);
+                length += text.length();
+            });
+            return this;
+        }
+
+        void add(Piece other) {
+            other.counts.forEach((model, count) -> counts.merge(model, count, Count::plus));
+            length += other.length;
+        }
     }
 
     /** Counts what a request sends, and the most that its answer may have. */
