@@ -23,9 +23,9 @@
 //SOURCES client/Ending.java client/Form.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java
-//SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
-//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
+//SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
+//SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
 //SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
@@ -412,7 +412,10 @@ public final class Sheaf extends Outlook {
         /** Returns a draft of an existing JSON Lines file of request lines. */
         public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
-        /** Returns a draft that knows what its models cost: dollars for a million tokens, in and out. */
+        /**
+         * Returns a draft whose models cost so many dollars for a million tokens, in and out. If not called, what the
+         * file that {@code SHEAF_PRICES} names or data/prices.csv says: columns model, input, output and more.
+         */
         public Draft price(double in, double out) { return with(settings.price(in, out)); }
 
         /**

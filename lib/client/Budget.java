@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Files;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
@@ -97,10 +98,11 @@ final class Budget {
         boolean isBatch = !journal.manifest().isAtOnce();
         var answers = Files.exists(journal.answersIndex()) ? Optional.of(new Answers(journal))
             : Optional.<Answers>empty();
+        var asked = isBatch ? Set.<String>of() : new SingleCalls(journal).ids();
         double known = LongStream.range(0, requests.count()).filter(i -> isSent(journal, i))
             .mapToDouble(i -> known(there, requests.model(i), usage(answers, i), isBatch)).sum();
         return known + most(there, Tokens.byModel(requests.count(), i -> isSent(journal, i)
-            && mayCost(journal, answers, i), requests::text), isBatch);
+            && mayCost(journal, answers, asked, i), requests::text), isBatch);
     }
 
     private static boolean isSent(Journal journal, long request) {
@@ -116,10 +118,11 @@ final class Budget {
     }
 
     /** Whether nobody has said what a request that was sent costs: it runs, or its answer is not here or says none. */
-    private static boolean mayCost(Journal journal, Optional<Answers> answers, long request) {
+    private static boolean mayCost(Journal journal, Optional<Answers> answers, Set<String> asked, long request) {
         var answer = answers.flatMap(all -> all.answer(request));
         if (answer.isPresent())
             return usage(answers, request).total() == 0 && answer.get().outcome() != Outcome.ERRORED;
+        if (journal.manifest().isAtOnce()) return asked.contains(journal.requests().firstId(request));
         var part = journal.part(journal.requests().part(request));
         boolean isOver = part.status().isTerminal() && journal.isFetched(part);
         return !isOver || part.status().equals(Status.COMPLETED);

@@ -127,7 +127,9 @@ final class Sample {
     private void ask(Journal journal, Set<Long> unanswered, Progress progress) throws IOException {
         watch.note(announcement(journal, unanswered));
         begin(journal);
-        var asked = unanswered.stream().sorted().<Callable<Boolean>>map(i -> () -> isAnswered(journal, i)).toList();
+        var calls = new SingleCalls(journal);
+        var asked = unanswered.stream().sorted()
+            .<Callable<Boolean>>map(i -> () -> isAnswered(journal, calls, i)).toList();
         var counts = new long[2];                              // answered, and not
         try {
             Script.hasSent();
@@ -188,9 +190,9 @@ final class Sample {
     }
 
     /** Asks one; returns whether a line answers it, which is on disk then. */
-    private boolean isAnswered(Journal journal, long request) {
+    private boolean isAnswered(Journal journal, SingleCalls calls, long request) {
         var line = Json.lenient(journal.requests().text(request));
-        var said = said(line);
+        var said = said(calls, line);
         if (said.isEmpty()) return false;
         var answer = Json.MAPPER.createObjectNode();
         answer.set("custom_id", line.path("custom_id"));
@@ -207,29 +209,33 @@ final class Sample {
      * sent and never answered may be paid, and is not sent a second time.
      * @throws BatchException if any request would be refused so
      */
-    private Optional<Connection.Said> said(JsonNode line) {
+    private Optional<Connection.Said> said(SingleCalls calls, JsonNode line) {
         var path = Settings.route(line.path("url").asText());
+        var id = line.path("custom_id").asText();
         var pauses = Retry.ofCalls(provider.isLocal());
         for (int attempt = 1; ; attempt++) {
+            calls.sending(id);
             try {
                 var said = provider.post(STEP, path, Json.bytes(Json.text(line.path("body"))));
                 boolean isAnswer = said.status() < 300 && said.body().isObject();
                 if (isAnswer || isOfRequest(said.status())) return Optional.of(said);
                 throw provider.refusal(STEP, path, said);
             } catch (BatchException e) {
+                if (!e.isGarbled()) calls.refused(id);
                 if (!Retry.isTransient(e)) throw e;
-                if (e.isGarbled() || attempt > Retry.ATTEMPTS) return lost(line, e);
+                if (e.isGarbled() || attempt > Retry.ATTEMPTS) return lost(id, e);
                 pauses.pause(STEP, e);
             } catch (UncheckedIOException e) {
-                if (!isUnsent(e)) return lost(line, e);
+                if (!isUnsent(e)) return lost(id, e);
+                calls.refused(id);
                 if (Retry.isUntrusted(e) || attempt > Retry.ATTEMPTS) throw e;
                 pauses.pause(STEP, e);
             }
         }
     }
 
-    private Optional<Connection.Said> lost(JsonNode line, RuntimeException e) {
-        watch.note(e.getMessage() + "; " + line.path("custom_id").asText() + " has no answer");
+    private Optional<Connection.Said> lost(String id, RuntimeException e) {
+        watch.note(e.getMessage() + "; " + id + " has no answer");
         return Optional.empty();
     }
 

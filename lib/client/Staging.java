@@ -15,12 +15,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.UUID;
 import java.util.function.Function;
 import sheaf.Requests.Request;
@@ -47,7 +45,7 @@ final class Staging implements Closeable {
     private Relay digested;                                         // every line that is added
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
-    private final RowsFile rows;
+    private final StagedRows rows;
     private final Repeats.Counter sent = new Repeats.Counter();
     private LineIndex.InOrder requests;
     private String oldDigest;                                         // as it was while a name told servers apart
@@ -79,7 +77,7 @@ final class Staging implements Closeable {
         lock = FolderLock.on(dir, note -> {});
         AtomicFiles.privateFolder(dir);
         requests = new LineIndex.InOrder(SentRequests.index(dir));
-        rows = new RowsFile(dir);
+        rows = new StagedRows(dir);
         digestSettings();
     }
 
@@ -106,7 +104,7 @@ final class Staging implements Closeable {
     }
 
     void add(Request request) throws IOException {
-        if (request.hasRow() && request.row() > rows.count) rows.add(request.values());
+        if (request.hasRow() && request.row() > rows.count()) rows.add(request.values());
         add(request.model(), request.line());
     }
 
@@ -290,7 +288,7 @@ final class Staging implements Closeable {
             AtomicFiles.forceAll(dir);
             Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
             AtomicFiles.force(Journal.folder());
-        } else if (rows.count > 0 || before.manifest().rows() == 0) {
+        } else if (rows.count() > 0 || before.manifest().rows() == 0) {
             renew(settings, target, before.manifest());
         }
         var journal = new Journal(target);
@@ -301,10 +299,10 @@ final class Staging implements Closeable {
     private void renew(Settings settings, Path target, Manifest before) throws IOException {
         write(manifest(settings, before));
         AtomicFiles.forceAll(dir);
-        for (var file : List.of(rows.name + ".jsonl", rows.name + ".idx", Journal.MANIFEST))
+        for (var file : List.of(rows.name() + ".jsonl", rows.name() + ".idx", Journal.MANIFEST))
             Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                 StandardCopyOption.ATOMIC_MOVE);
-        removeRows(target, List.of(rows.name, before.rowsFile()));
+        removeRows(target, List.of(rows.name(), before.rowsFile()));
     }
 
     /** Removes rows of long ago; those that were the last until now may be being read. */
@@ -329,17 +327,17 @@ final class Staging implements Closeable {
             Manifest.Address.of(provider),
             endpoint, window, settings.outputSeconds, settings.metadata, settings.shape(),
             reused + leftOut() + parts.stream().mapToLong(part -> part.requests).sum(),
-            rows.count,
+            rows.count(),
             before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),
             before != null ? before.partTokens() : parts.stream().map(part -> part.tokens).toList(),
             before != null ? before.reused() : reused, before != null ? before.repeats() : leftOut(),
             before != null ? before.sentDigest() : sentDigest,
-            rows.name, settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
+            rows.name(), settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
             resend == null ? "" : resend.origin(), settings.prompts.stream().map(Text::name).toList(),
             Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
-            resend == null ? List.copyOf(rows.columns) : resend.rowColumns());
+            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns());
     }
 
     private void closeFiles() throws IOException {
@@ -356,49 +354,6 @@ final class Staging implements Closeable {
             if (Files.exists(dir)) AtomicFiles.deleteFolder(dir);
             lock.close();
             Files.deleteIfExists(FolderLock.file(dir));
-        }
-    }
-
-    /** The rows that the requests came from, under a name that tells what is in them. */
-    private static final class RowsFile implements Closeable {
-        private final Path dir;
-        private final LineIndex.InOrder index;
-        private final OutputStream file;
-        private final Relay lines;
-        private final Json.Digest digest = new Json.Digest();
-        private final Set<String> columns = new LinkedHashSet<>();  // that some row has
-        private Set<String> last;                                   // columns, which rows of a file share
-        private long count;
-        private long bytes;
-        private String name;                                        // without its ending
-
-        RowsFile(Path dir) throws IOException {
-            this.dir = dir;
-            index = new LineIndex.InOrder(dir.resolve("rows.idx"));
-            file = Files.newOutputStream(dir.resolve("rows.jsonl"));
-            lines = new Relay(digest.over(file));
-        }
-
-        void add(Map<String, Object> values) throws IOException {
-            var line = values instanceof Row row ? row.line() : Json.bytes(Json.text(values));
-            if (values.keySet() != last) columns.addAll(last = values.keySet());
-            lines.write(line);
-            lines.write('\n');
-            index.add(0, line.length, bytes);
-            bytes += line.length + 1;
-            count++;
-        }
-
-        void complete() throws IOException {
-            name = "rows-" + Json.Digest.shortened(digest.hex());
-            Files.move(dir.resolve("rows.jsonl"), dir.resolve(name + ".jsonl"));
-            Files.move(dir.resolve("rows.idx"), dir.resolve(name + ".idx"));
-        }
-
-        @Override public void close() throws IOException {
-            try (file; index) {
-                lines.close();
-            }
         }
     }
 

@@ -187,6 +187,25 @@ class SampleTest {
         assertEquals(10, draft.budget(44).submit().results().size());
     }
 
+    @Test void anAnswerThatWasLostMayBePaidAndCounts() {
+        server.on("POST /v1/chat/completions", Fault.lost());
+        var draft = ask(1).price(0, 1_000_000).maxTokens(5);
+        draft.budget(5).sample(1);
+
+        assertEquals("budget: 1 request may cost $5.00, $5.00 is spent or under way as letters, and $9.00 is given; "
+            + "not even the first row fits", assertThrows(IllegalStateException.class, () -> draft.budget(9).submit())
+            .getMessage());
+        assertEquals(1, draft.budget(10).submit().results().succeeded().size());
+    }
+
+    @Test void whatWasRefusedCostNothing() {
+        server.on("POST /v1/chat/completions", Fault.status(401));
+        var draft = ask(1).price(0, 1_000_000).maxTokens(5).budget(5);
+
+        assertThrows(BatchException.class, () -> draft.sample(1));
+        assertEquals(1, draft.submit().results().succeeded().size());
+    }
+
     @Test void whatHasNoRowsOrNoNameIsRefused() throws IOException {
         var file = home.resolve("requests.jsonl");
         ask(2).toJsonl(file);
