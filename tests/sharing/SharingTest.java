@@ -95,6 +95,8 @@ class SharingTest {
             use("multitask", " succeeded; "),
             use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
             use("judge", " succeeded; "),
+            use("film", "(?m)^Nine Keys: CRIME, Ana in Porto$"),
+            use("cascade", "(?m)^25% by the small model, 25% with 16 of 16 asked again$"),
             images("images", "gpt-4.1-mini"),
             use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
             use("nightly", "^$"),
@@ -146,8 +148,15 @@ class SharingTest {
             asked.add(body.toString());
             var prompt = body.path("messages").path(body.path("messages").size() - 1).path("content");
             var text = prompt.isArray() ? prompt.path(0).path("text").asText() : prompt.asText();
+            var schema = body.at("/response_format/json_schema");
+            if (schema.path("name").asText().equals("choice"))
+                return BatchServer.Reply.text(schema.at("/schema/properties/choice/enum/0").asText());
+            if (schema.path("name").asText().equals("Plot"))
+                return BatchServer.Reply.text("{\"genre\":\"CRIME\",\"places\":"
+                + "[\"Porto\"],\"hero\":{\"name\":\"Ana\",\"trade\":null},\"happyEnd\":null}");
             return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
         });
+        server.rewrite(lines -> lines.stream().map(SharingTest::unsure).toList());
         paused = BatchServer.start().pause();
         going = new RawClient(() -> paused.baseUrl()).create(RawClient.lines("hi"));
         catalog = new Catalog();
@@ -155,6 +164,13 @@ class SharingTest {
         Files.writeString(temp.resolve("requests.jsonl"), Guide.LINE + "\n");
         Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
         Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
+    }
+
+    /** The first topic is never a sure one. */
+    private static String unsure(String line) {
+        return line.replace("\"finish_reason\":", line.contains("\"content\":\"World\"")
+            ? "\"logprobs\":{\"content\":[{\"token\":\"World\",\"logprob\":"
+            + "-0.7}]},\"finish_reason\":" : "\"finish_reason\":");
     }
 
     @AfterAll static void close() {
