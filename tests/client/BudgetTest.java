@@ -118,6 +118,15 @@ class BudgetTest {
         ask(2).name("others").budget(20).submit();
     }
 
+    @Test void whatAServerHereHasTriedOutCostsNothingElsewhere() {
+        ask(1).submit().results();
+        var elsewhere = Provider.of(server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+            .header("Authorization", "Bearer k");
+
+        assertRefused("budget: 1 request may cost $10.00, and $9.00 is given; not even the first row fits",
+            ask(1).provider(elsewhere).budget(9));
+    }
+
     private void assertRefused(String sentence, Draft draft) {
         long before = posts();
         assertEquals(sentence, assertThrows(IllegalStateException.class, draft::submit).getMessage());
