@@ -124,6 +124,7 @@ class SharingTest {
             use("files", "(?m)^file-\\S+ "),
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
+            use("rehearse", "(?m)^request-1  Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
@@ -297,7 +298,8 @@ class SharingTest {
 
         assertPrinted("^$", visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "-Dmodel=echo", "my.java"));
         var library = Sources.closure(PROJECT.resolve("lib/Sheaf.java"));
-        assertEquals(Stream.concat(Stream.of("my.java", "prompt.mustache", "questions.csv"), library.stream()
+        var beside = Stream.of("my.java", "prompt.mustache", "questions.csv", "data/prices.csv");
+        assertEquals(Stream.concat(beside, library.stream()
             .map(source -> PROJECT.relativize(source).toString())).collect(Collectors.toSet()), files(folder));
         for (var source : library)
             assertEquals(-1, Files.mismatch(source, folder.resolve(PROJECT.relativize(source))), source.toString());
