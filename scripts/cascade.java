@@ -9,25 +9,28 @@ import static sheaf.Sheaf.*;
 class Cascade {
     public static void main(String... args) {
         var better = System.getenv().getOrDefault("BETTER", "gpt-4.1");
-        var results = batch()
+        var news = batch()
             .model("gpt-4.1-nano")
             .prompts(template("topic"), csv("data/news.csv"))
             .choice("World", "Sports", "Business", "Sci/Tech")
             .confidence()
             .temperature(0)
             .maxTokens(50)
-            .options(args)
-            .submit()
-            .await()
-            .results();
+            .options(args);
+        System.err.println("by the small model: " + news.estimate().summary());
+        System.err.println("by " + better + " alone: " + news.model(better).estimate().summary());
 
+        var results = news.submit().await().results();
         var unsure = results.below(0.8);
-        var all = unsure.size() == 0 ? results
-            : results.merge(unsure.retry().model(better).submit().await().results());
+        var all = results;
+        if (unsure.size() > 0) {
+            var again = unsure.retry().model(better);
+            System.err.println("and by " + better + " what is unsure: " + again.estimate().summary());
+            all = results.merge(again.submit().await().results());
+        }
 
         all.show();
         System.out.printf("%.0f%% by the small model, %.0f%% with %d of %d asked again%n",
             100 * results.accuracy("label"), 100 * all.accuracy("label"), unsure.size(), all.size());
-        all.by(Result::model).forEach((model, answers) -> System.out.println(model + ": " + answers.usage()));
     }
 }
