@@ -11,7 +11,6 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.LongFunction;
-import java.util.stream.IntStream;
 
 /** Which requests say the same as one before them, their ids aside. */
 final class Repeats {
@@ -59,21 +58,53 @@ final class Repeats {
     /** Returns the first request that says the same: it itself, if none before it does. */
     long first(long request) { return firsts.getOrDefault(request, request); }
 
-    /** Counts those of requests that come one after another, by a hash that takes next to no time. */
+    /**
+     * Counts those of requests that come one after another, by a hash that takes next to no time. It knows the first
+     * million that differ: of more there may be repeats that it does not see.
+     */
     static final class Counter {
         private static final VarHandle EIGHT = MethodHandles.byteArrayViewVarHandle(long[].class, LITTLE_ENDIAN);
         private static final byte[] OWN_ID = ("{\"custom_id\":\"" + Requests.ID).getBytes(US_ASCII);
         private static final long ODD = 0x9E3779B97F4A7C15L;          // mixes well: 2^64 by the golden ratio
-        private long[] hashes = new long[64];
+        private final int most;
+        private long[] hashes;                                        // each from the place that it names; 0: none
         private int size;
+        private long count;
+        private boolean hasMore;
+
+        Counter() { this(1 << 20); }
+
+        /** @param most how many that differ are known */
+        Counter(int most) {
+            this.most = most;
+            clear();
+        }
 
         /** Ids that are not our own stand anywhere in a line, so these are not compared. */
         void add(byte[] line) {
             if (!Arrays.equals(line, 0, Math.min(line.length, OWN_ID.length), OWN_ID, 0, OWN_ID.length)) return;
             int at = OWN_ID.length;
             while (line[at] != '"') at++;
-            if (size == hashes.length) hashes = Arrays.copyOf(hashes, 2 * size);
-            hashes[size++] = hash(line, at);
+            long hash = Math.max(1, hash(line, at) >>> 1);
+            int place = place(hash);
+            if (hashes[place] == hash) count++;
+            else if (size == most) hasMore = true;
+            else put(place, hash);
+        }
+
+        private int place(long hash) {
+            int place = (int) (hash >>> 24) & hashes.length - 1;
+            while (hashes[place] != 0 && hashes[place] != hash) place = place + 1 & hashes.length - 1;
+            return place;
+        }
+
+        private void put(int place, long hash) {
+            hashes[place] = hash;
+            if (++size <= hashes.length / 2) return;
+            var fewer = hashes;
+            hashes = new long[2 * fewer.length];
+            for (long one : fewer)
+                if (one != 0) hashes[place(one)] = one;
         }
 
         private static long hash(byte[] line, int from) {
@@ -86,11 +117,17 @@ final class Repeats {
 
         private static long mixed(long hash) { return (hash ^ hash >>> 32) * ODD; }
 
-        void clear() { size = 0; }
-
-        long count() {
-            Arrays.sort(hashes, 0, size);
-            return IntStream.range(1, size).filter(i -> hashes[i] == hashes[i - 1]).count();
+        void clear() {
+            hashes = new long[128];
+            size = 0;
+            count = 0;
+            hasMore = false;
         }
+
+        /** Returns how many there are at least. */
+        long count() { return count; }
+
+        /** Whether there may be more. */
+        boolean isAtLeast() { return hasMore; }
     }
 }
