@@ -6,7 +6,7 @@
 //RUNTIME_OPTIONS --enable-native-access=ALL-UNNAMED -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 // JSON; first, because the parent POMs below manage other versions of it
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
-// HTTP; its multipart parser streams an upload of any size to disk
+// HTTP
 //DEPS org.eclipse.jetty:jetty-server:12.1.14
 // files and batches that outlive the process
 //DEPS org.xerial:sqlite-jdbc:3.54.1.0
@@ -24,8 +24,9 @@
 //SOURCES server/RowIndex.java
 //SOURCES server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java server/RowSearch.java
 //SOURCES server/EchoReply.java server/Settings.java server/Store.java server/Concurrency.java server/Parameters.java
-//SOURCES server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java server/Webhooks.java
-//SOURCES server/Identity.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
+//SOURCES server/Arrival.java server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java
+//SOURCES server/Webhooks.java server/Identity.java
+//SOURCES server/Form.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
 //SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
 //SOURCES server/Service.java server/Serve.java
