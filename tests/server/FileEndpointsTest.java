@@ -211,8 +211,10 @@ class FileEndpointsTest {
     }
 
     @Tag("S5") @ParameterizedTest(name = "{0}")
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"form-data; name=\"file\"; filename=\"a b.txt\" | a b.txt",
-        "form-data; filename=plain.txt; name=file | plain.txt", "FORM-DATA;NAME=\"file\";FILENAME=\"a;b.txt\" | a;b.txt",
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "form-data; name=\"file\"; filename=\"a b.txt\" | a b.txt",
+        "form-data; filename=plain.txt; name=file | plain.txt",
+        "FORM-DATA;NAME=\"file\";FILENAME=\"a;b.txt\" | a;b.txt",
         "form-data; name=\"file\"; filename=\"a\\\"b.txt\" | a\"b.txt", "form-data; name=\"file\" | upload.jsonl",
         "form-data; name=\"file\"; filename*=utf-8''gr%C3%BC%C3%9Fe+.txt | gr\u00fc\u00dfe+.txt"})
     void aFileIsCalledAsTheFormSays(String disposition, String name) {
@@ -221,7 +223,8 @@ class FileEndpointsTest {
     }
 
     @Tag("S5") @ParameterizedTest(name = "{1}")
-    @CsvSource({"no boundary at all, unexpected EOF", "--sheafx\\n, bad boundary", "--sheaf\\nnothing\\n, invalid header",
+    @CsvSource({"no boundary at all, unexpected EOF", "--sheafx\\n, bad boundary",
+        "--sheaf\\nnothing\\n, invalid header",
         "--sheaf\\nContent-Disposition: form-data; name=purpose\\n\\nuser_data, unexpected EOF"})
     void aMalformedFormIsRefused(String form, String why) {
         var refused = RawClient.send(client.request("/files")
