@@ -1,12 +1,15 @@
 //JAVA 17+
-// which says to ./jbang that classes may come from an archive
-//RUNTIME_OPTIONS -Xshare:auto
+// which says to ./jbang that classes may come from an archive; and rows only pass, so the heap begins small
+//RUNTIME_OPTIONS -Xshare:auto -XX:InitialRAMPercentage=0.3
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS com.knuddels:jtokkit:1.1.0
 //DEPS org.jline:jline-terminal:4.6.0
+// what models cost
+//FILES data/prices.csv=../data/prices.csv
 //SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
 //SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java
@@ -15,16 +18,18 @@
 //SOURCES client/ExtraHeaders.java client/Row.java
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
-//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
-//SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
+//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
+//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java
+//SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
+//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/SentRequests.java client/Journal.java
-//SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
-//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
-//SOURCES client/Exchange.java client/Exchanges.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
+//SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
+//SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
+//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
-//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
+//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -50,6 +55,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -59,7 +65,6 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import sheaf.Requests.Request;
 import sheaf.Templates.Text;
 
 /**
@@ -86,7 +91,7 @@ import sheaf.Templates.Text;
  * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
-public final class Sheaf extends Vocabulary {
+public final class Sheaf extends Outlook {
     private static final int NEWEST = 20;
 
     static { Script.showUncaught(); }
@@ -103,14 +108,10 @@ public final class Sheaf extends Vocabulary {
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName); }
 
-    /**
-     * Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}, newest first. They print as a table.
-     */
+    /** Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}. They print as a table. */
     public static Listing<Batch> batches() { return batches(NEWEST); }
 
-    /**
-     * Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table.
-     */
+    /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen, as a table; asks nobody. */
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
@@ -294,9 +295,7 @@ public final class Sheaf extends Vocabulary {
             return with(s -> s.system = template);
         }
 
-        /**
-         * Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer.
-         */
+        /** Returns a draft that adds a turn before the prompt: what a user may say, and what to answer. */
         public Draft example(String user, String assistant) {
             var turns = Stream.of(Text.of("example", user), Text.of("example", assistant));
             return with(s -> s.examples = Stream.concat(s.examples.stream(), turns).toList());
@@ -338,10 +337,7 @@ public final class Sheaf extends Vocabulary {
             }).toList();
         }
 
-        /**
-         * Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over
-         * the row.
-         */
+        /** Returns a draft that adds an image to each prompt: a URL or a local file, a template over the row. */
         public Draft image(String url) {
             var image = Text.of("image", url);
             return with(s -> s.images = Stream.concat(s.images.stream(), Stream.of(image)).toList());
@@ -375,10 +371,33 @@ public final class Sheaf extends Vocabulary {
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) { return with(settings.field(field, value)); }
 
-        /**
-         * Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider
-         * has.
-         */
+        /** Returns a draft whose answers are JSON of this record: {@code result.value}, in Java {@code as(type)}. */
+        public Draft returning(Class<?> type) { return form(AnswerFormat.of(type)); }
+
+        /** Returns a draft whose answers are JSON of a schema: its JSON as a text or a map, or the Path of a file. */
+        public Draft returning(String name, Object schema) { return form(AnswerFormat.of(name, schema)); }
+
+        /** Returns a draft whose answers are one of these labels, {@code result.choice}; any other is INVALID. */
+        public Draft choice(String first, String... more) { return form(AnswerFormat.choice(first, more)); }
+
+        /** Returns a draft whose answers are yes or no. */
+        public Draft yesNo() { return form(AnswerFormat.yesNo()); }
+
+        /** Returns a draft whose answers are a whole number of this scale, both ends of it included. */
+        public Draft score(int from, int to) { return form(AnswerFormat.score(from, to)); }
+
+        private Draft form(AnswerFormat format) { return with(settings.format(format)); }
+
+        /** Returns a draft that asks how sure the model is of each label, where the provider gives logprobs. */
+        public Draft confidence() { return with(s -> s.confidence = true); }
+
+        /** Returns a draft in which an answer that this does not hold of is INVALID; {@code why} is its error. */
+        public Draft validate(String why, Predicate<Result> check) {
+            given("validate", check);
+            return with(settings.check(why, exchange -> check.test(new Result((Exchange) exchange))));
+        }
+
+        /** Returns a draft for this time limit. If not called, {@code 24h}, which every provider has. */
         public Draft completionWindow(String window) { return with(settings.completionWindow(window)); }
 
         /**
@@ -387,10 +406,7 @@ public final class Sheaf extends Vocabulary {
          */
         public Draft outputExpiresAfter(Duration time) { return with(settings.outputExpiresAfter(time)); }
 
-        /**
-         * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
-         * long.
-         */
+        /** Returns a draft that adds a pair to the batch's metadata: at most 15, of 64 and 512 characters. */
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
@@ -410,11 +426,27 @@ public final class Sheaf extends Vocabulary {
         public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
         /**
+         * Returns a draft whose models cost so many dollars for a million tokens, in and out. If not called, what the
+         * file that {@code SHEAF_PRICES} names or data/prices.csv says: columns model, input, output and more.
+         */
+        public Draft price(double in, double out) { return with(settings.price(in, out)); }
+
+        /**
+         * Returns a draft that may cost so many dollars, with all batches of its name and what {@link #repair} sends
+         * again: {@link #submit} refuses what could pass it, and what has no price or no limit of tokens.
+         */
+        public Draft budget(double dollars) { return with(settings.budget(dollars)); }
+
+        /** Returns a draft that sends identical requests once; each row gets the answer. If not called, each is. */
+        public Draft distinct() { return with(s -> s.distinct = true); }
+
+        /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
-         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid; with no rounds, 0,
-         * nothing is sent, and what earlier runs have sent again still counts. If not called, none is sent again.
+         * the limit of tokens; unfit ones with the answer and what is wrong with it. What may be answered in a file
+         * that has not come, or not whole, is not sent again, and what earlier runs have sent again counts. Each round
+         * is a batch of its own, that is paid; with no rounds, 0, nothing is sent, and what earlier runs have sent
+         * again still counts. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -457,6 +489,8 @@ public final class Sheaf extends Vocabulary {
             return switch (given.option()) {
                 case HELP -> throw new Script.End(Options.help());
                 case PREVIEW -> with(s -> s.previewed = given.whole());
+                case ESTIMATE -> with(s -> s.isEstimated = true);
+                case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -469,7 +503,13 @@ public final class Sheaf extends Vocabulary {
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
+                case CHOICE -> choice(given.first(), given.rest());
+                case RETURNING -> form(AnswerFormat.of(Path.of(given.value())));
+                case CONFIDENCE -> confidence();
                 case WITH -> with(given.field(), given.fieldValue());
+                case DISTINCT -> distinct();
+                case PRICE -> price(given.pair()[0], given.pair()[1]);
+                case BUDGET -> budget(given.number());
                 case REPAIR -> repair(given.whole());
                 case RESEND_MISSING -> resendMissing();
                 case OUT -> with(s -> s.out = given.output());
@@ -488,23 +528,19 @@ public final class Sheaf extends Vocabulary {
          * It reads all rows and sends nothing: of earlier batches what is under {@code ~/.sheaf} counts.
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
-        public Preview preview(int n) {
-            notNegative("preview", n);
+        public Preview preview(int n) { return estimation().preview(notNegative("preview", n), note()); }
+
+        /**
+         * Returns what submitting all requests would send and cost: a table. Tokens are counted, and nothing is sent.
+         * @throws IllegalArgumentException if a setting or a row is at fault
+         */
+        public Estimate estimate() { return estimation().estimate(note()); }
+
+        private Estimation estimation() {
             var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
             var known = chosen.orElse(Provider.OPENAI);
-            var connection = known.connection();
-            var requests = new Requests(settings, connection);
-            List<String> lines;
-            try (var first = requests.open()) {
-                lines = first.limit(n).map(Request::text).toList();
-            }
-            try {
-                var estimation = new Estimation(settings, connection, chosen.isPresent(), known::connection);
-                return new Preview(lines, estimation.estimate(requests, note()), "");
-            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
-                return new Preview(lines, null, fault.getMessage());
-            }
+            return new Estimation(settings, known.connection(), chosen.isPresent(), known::connection);
         }
 
         /**
@@ -551,8 +587,13 @@ public final class Sheaf extends Vocabulary {
             return settled;
         }
 
-        /** Ends the script that was asked for a preview, where it would send. */
+        /** Ends the script that was asked for a preview, an estimate or a sample, where it would send. */
         private void showPreview() {
+            if (settings.isEstimated) throw new Script.End(estimate() + "\n");
+            if (settings.sampled != null) {
+                with(s -> s.sampled = null).sample(settings.sampled).show();
+                throw new Script.End("");
+            }
             if (settings.previewed == null) return;
             var preview = preview(settings.previewed);
             preview.lines().forEach(System.out::println);
@@ -583,6 +624,29 @@ public final class Sheaf extends Vocabulary {
         public Batch submit() { return begin(Watch::submitOrAttach); }
 
         /**
+         * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
+         * price of that; they are kept, so that {@link #submit} takes them over and sends only the rest.
+         * @throws IllegalStateException if a setting or some row is at fault, or the budget does not hold it
+         */
+        public Results sample(int rows) {
+            showPreview();
+            var chosen = provider == null ? Provider.chosen() : provider;
+            var settings = checkedSettings();
+            var batch = new Batch(chosen, chosen.connection(), settings.asSample(), written());
+            new Sample(settings, batch.watch, chosen::connection).ask(rows);
+            return batch.results();
+        }
+
+        /**
+         * Returns the results of the whole run at a server of {@code ./jbang serve}: the same parts and files, invented
+         * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
+         */
+        public Results rehearse(String serverUrl) {
+            var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings)).submit().results();
+        }
+
+        /**
          * Expands the rows and uploads the input files, but creates no batch: {@link #submit} of the same draft does,
          * in this process or another, and uploads nothing again. So does {@link Batch#submit} of the returned batch,
          * whose parts wait and have the ids of their input files. If the draft was submitted before, it is that batch.
@@ -606,38 +670,6 @@ public final class Sheaf extends Vocabulary {
         @Override public String toString() { return settings.toString(); }
     }
 
-    /**
-     * The first request lines of a draft, and what submitting all of them would send.
-     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
-     */
-    public record Preview(List<String> lines, Estimate estimate, String fault) {
-        /**
-         * Returns what submitting the draft would send.
-         * @throws IllegalStateException if a row is at fault
-         */
-        @Override public Estimate estimate() {
-            if (!fault.isEmpty()) throw new IllegalStateException(fault);
-            return estimate;
-        }
-
-        /** Returns the estimate in a line, or what is wrong. */
-        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
-
-        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
-        public void show() {
-            lines.forEach(System.out::println);
-            System.err.println(summary());
-        }
-
-        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
-
-        /** Returns the lines, and the summary below them. */
-        @Override public String toString() {
-            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
-        }
-    }
-
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
     public static final class Batch {
         private final Provider provider;
@@ -654,7 +686,7 @@ public final class Sheaf extends Vocabulary {
             this.settings = settings;
             this.written = written;
             state = new BatchState(connection);
-            watch = new Watch(state, settings.quiet);
+            watch = new Watch(state, settings.quiet, settings.checks);
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
@@ -808,7 +840,7 @@ public final class Sheaf extends Vocabulary {
             await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
-                new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+                new Draft(there(), settings.passedTo(resend)).submit().watch);
             var exchanges = repair.of(watch.collect());
             var results = new Results(there(), exchanges, written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
@@ -889,6 +921,9 @@ public final class Sheaf extends Vocabulary {
             return with(exchanges.only(EnumSet.of(given("only", first), more)));
         }
 
+        /** Returns the answers less sure of their label, 0 to 1, or unfit: {@code below(0.8).retry().model(...)}. */
+        public Results below(double confidence) { return with(exchanges.below(confidence)); }
+
         /**
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
@@ -902,8 +937,8 @@ public final class Sheaf extends Vocabulary {
         }
 
         /**
-         * Returns these results with those of a {@link #retry} in the place of those that failed. What came of an
-         * answer is only replaced by a whole one.
+         * Returns these results with those of a {@link #retry} in their place. What came of an answer is only replaced
+         * by a whole one.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) { return with(exchanges.merge(given("merge", later).exchanges)); }
@@ -919,11 +954,8 @@ public final class Sheaf extends Vocabulary {
             return groups;
         }
 
-        /**
-         * Returns every answer read as JSON into this class; fails at the first that has none: use {@code
-         * succeeded().as(...)}.
-         */
-        public <T> Stream<T> as(Class<T> type) { return stream().map(result -> result.as(type)); }
+        /** Returns the whole answers, read as JSON into this class; those that do not fit are left out, and counted. */
+        public <T> Stream<T> as(Class<T> type) { return exchanges.as(given("as", type)); }
 
         /** Prints the first 20 rows as a table as wide as the terminal, with what became of all of them. */
         public void show() { show(SHOWN); }
@@ -1070,10 +1102,16 @@ public final class Sheaf extends Vocabulary {
         public JsonNode json() { return exchange.json(); }
 
         /**
-         * Returns the answer read as JSON into this class; a fence of Markdown around it is ignored.
+         * Returns the answer read as JSON into this class, whatever stands around that.
          * @throws IllegalStateException if no whole answer came, or it does not fit
          */
         public <T> T as(Class<T> type) { return exchange.as(type); }
+
+        /** Returns the label that the answer is, of a draft with labels; throws like {@link #text} if there is none. */
+        public String choice() { return exchange.choice(); }
+
+        /** Returns how sure the model was of the label, 0 to 1; empty if the provider does not say. */
+        public OptionalDouble confidence() { return exchange.confidence(); }
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() { return exchange.error(); }
@@ -1108,7 +1146,7 @@ public final class Sheaf extends Vocabulary {
          * service has closed.
          */
         public static final Provider KLUSTER = new Provider("kluster", "https://api.kluster.ai/v1",
-            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
+            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED.withoutResponseFormat());
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
         public static final Provider GROQ = new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);
@@ -1246,6 +1284,11 @@ public final class Sheaf extends Vocabulary {
         private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
+
+        /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
+        private Provider servedAt(String url) {
+            return new Provider(name, of(url).baseUrl, "SHEAF_API_KEY", limits, dialect.served());
+        }
 
         private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect, headers); }
 

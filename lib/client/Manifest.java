@@ -32,6 +32,7 @@ record Manifest(
     @JsonProperty("cut") List<Long> partRequests,         // how many requests each part has
     @JsonProperty("tokens") List<Long> partTokens,        // as estimated
     long reused,                                          // requests that were answered before, and are not sent
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) long repeats,   // whose answer is that of one before them
     @JsonProperty("sent") String sentDigest,              // of what is sent, where that is not all
     String rowsFile,                                      // without its ending
     boolean ownIds,                                       // request-1, request-2, ... on the wire
@@ -43,8 +44,11 @@ record Manifest(
     List<String> models,                                  // empty: each row names its own
     String customId,                                      // a template over the row; "": the id on the wire
     List<String> promptColumns,
-    List<String> rowColumns) {
+    List<String> rowColumns,
+    AnswerFormat format) {                                // null: an answer may be any text
     static final int VERSION = 1;
+    /** The completion window of what was asked one by one, in no batch. */
+    static final String AT_ONCE = "now";
 
     Manifest {
         endpoint = text(endpoint);
@@ -84,6 +88,9 @@ record Manifest(
         return List.copyOf(labels);
     }
 
+    /** Whether it was asked one by one, at the price of that. */
+    boolean isAtOnce() { return completionWindow.equals(AT_ONCE); }
+
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }
 
@@ -95,7 +102,8 @@ record Manifest(
                    Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String apiVersion,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String store,
-                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine) {
+                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine,
+                   @JsonInclude(JsonInclude.Include.NON_NULL) Boolean responseFormat) {
         Address {
             apiVersion = text(apiVersion);                // that of the calls, and no part of who it is
             store = text(store);                          // no server has said, or none was asked in the first days
@@ -108,7 +116,7 @@ record Manifest(
             return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
                 limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
                 dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(),
-                provider.identity().engine());
+                provider.identity().engine(), dialect.responseFormat() ? null : false);
         }
 
         Identity identity() { return new Identity(store, engine); }
@@ -133,7 +141,7 @@ record Manifest(
 
         Dialect dialect() {
             return new Dialect(mixedModels, maxTokensField, uploadPath == null ? "/files" : uploadPath,
-                purpose == null ? "batch" : purpose, apiVersion);
+                purpose == null ? "batch" : purpose, apiVersion, responseFormat == null || responseFormat);
         }
     }
 }
