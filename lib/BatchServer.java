@@ -6,7 +6,7 @@
 //RUNTIME_OPTIONS --enable-native-access=ALL-UNNAMED -XX:TieredStopAtLevel=1 -XX:+NeverActAsServerClassMachine
 // JSON; first, because the parent POMs below manage other versions of it
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
-// HTTP; its multipart parser streams an upload of any size to disk
+// HTTP
 //DEPS org.eclipse.jetty:jetty-server:12.1.14
 // files and batches that outlive the process
 //DEPS org.xerial:sqlite-jdbc:3.54.1.0
@@ -20,12 +20,14 @@
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/Json.java server/HeldFolder.java server/PatternSample.java server/Transcript.java
 //SOURCES server/Refusal.java server/BatchObject.java server/Database.java
-//SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/Metrics.java
-//SOURCES server/RowIndex.java
-//SOURCES server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java server/RowSearch.java
+//SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/SchemaFit.java
+//SOURCES server/Moderation.java server/Choice.java server/Metrics.java server/RowIndex.java
+//SOURCES server/Logprobs.java server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java
+//SOURCES server/RowSearch.java
 //SOURCES server/EchoReply.java server/Settings.java server/Store.java server/Concurrency.java server/Parameters.java
-//SOURCES server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java server/Webhooks.java
-//SOURCES server/Identity.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
+//SOURCES server/Arrival.java server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java
+//SOURCES server/Webhooks.java server/Identity.java
+//SOURCES server/Form.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
 //SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
 //SOURCES server/Service.java server/Serve.java
@@ -52,8 +54,10 @@ import java.util.stream.Stream;
  * }</pre>
  *
  * An uploaded file goes to disk, a batch over it is validated, and its requests go to an engine, some at a time.
- * The engine is any OpenAI-compatible URL, or {@code echo}, which answers with the user's own words, or an instance of
- * the JSON schema that a request has, and refuses what a real model's server refuses.
+ * The engine is any OpenAI-compatible URL, or {@code echo}, which answers with the user's own words, and refuses what a
+ * real model's server refuses. Where a request has a JSON schema, that is an instance of it, or the prompt if that is
+ * JSON that fits; of an enum, or an object with no other field, the label that stands first in the prompt, whose
+ * {@code logprobs} say 0.9, else the first label, which is one guess out of all.
  * Each answer is appended to the batch's output or error file at once, and these two files are the only record of
  * what has run: after a crash the next server on the same store goes on with the requests that they lack.
  * A test can also say what the server answers, shows and does wrong: the methods for that return the server itself.

@@ -1,9 +1,12 @@
 package sheaf.server;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import sheaf.server.Engine.Answer;
@@ -79,16 +82,26 @@ final class Echo implements Engine {
 
     /** Returns a text in the format that a request wants: as it is, or within JSON. */
     private static String formatted(EchoRequest request, String text) {
-        if (request.schema().isObject())
-            return SchemaInstance.of(request.schema(), text, request.formatParam()).toString();
+        if (request.schema().isObject()) return fitting(request, text).toString();
         return request.wantsObject() && !isObject(text) ? Json.object().put("text", text).toString() : text;
     }
 
-    private static boolean isObject(String text) {
+    /** Returns the label of a choice, or the text itself if it is JSON that fits the schema, or else an instance. */
+    private static JsonNode fitting(EchoRequest request, String text) {
+        var schema = request.schema();
+        var instance = SchemaInstance.of(schema, text, request.formatParam());     // which refuses what is no schema
+        var choice = request.choice();
+        if (choice.isPresent()) return choice.get().said(schema);
+        return json(text).filter(said -> SchemaFit.fits(said, schema)).orElse(instance);
+    }
+
+    private static boolean isObject(String text) { return json(text).filter(JsonNode::isObject).isPresent(); }
+
+    private static Optional<JsonNode> json(String text) {
         try {
-            return Json.MAPPER.readTree(text).isObject();
-        } catch (JsonProcessingException | NumberFormatException notJson) {
-            return false;
+            return Optional.of(Json.parsed(text.getBytes(UTF_8)));
+        } catch (IOException | NumberFormatException notJson) {
+            return Optional.empty();
         }
     }
 

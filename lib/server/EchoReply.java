@@ -2,6 +2,7 @@ package sheaf.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.NullNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -43,6 +44,7 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
         return error.isPresent() ? error.get().error : Answer.ok(switch (request.endpoint()) {
             case "/v1/embeddings" -> embeddings(request);
             case "/v1/completions" -> completion(request, replies);
+            case "/v1/moderations" -> Moderation.of(request.model(), request.prompts());
             case "/v1/responses" -> response(request, replies.get(0));
             default -> chatCompletion(request, replies);
         });
@@ -56,9 +58,15 @@ record EchoReply(String text, String finishReason, String refusal, Answer error)
             var choice = choices.addObject().put("index", choices.size() - 1);
             choice.putObject("message").put("role", "assistant")
                 .put("content", reply.refusal == null ? reply.text : null).put("refusal", reply.refusal);
-            choice.putNull("logprobs").put("finish_reason", reply.finishReason);
+            choice.set("logprobs", reply.logprobs(request));
+            choice.put("finish_reason", reply.finishReason);
         }
         return body.set("usage", usage(request, said, "prompt", "completion"));
+    }
+
+    private JsonNode logprobs(EchoRequest request) {
+        if (refusal != null || request.logprobs().isEmpty()) return NullNode.getInstance();
+        return Logprobs.of(text, request.choice(), request.logprobs().get());
     }
 
     private static ObjectNode completion(EchoRequest request, List<EchoReply> replies) {

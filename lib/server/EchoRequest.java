@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.StringTokenizer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -21,7 +22,7 @@ import java.util.stream.Stream;
 record EchoRequest(String endpoint, JsonNode body) {
     private static final int MAX_INPUTS = 2_048;    // https://platform.openai.com/docs/api-reference/embeddings/create
     private static final Map<String, String> CONTENT = Map.of("/v1/chat/completions", "messages",
-        "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input");
+        "/v1/completions", "prompt", "/v1/embeddings", "input", "/v1/responses", "input", "/v1/moderations", "input");
     private static final List<String> LIMITS = List.of("max_completion_tokens", "max_tokens", "max_output_tokens");
     private static final Map<String, Bounds> NUMBERS = Stream.of(
         Bounds.whole("max_completion_tokens", 1, Integer.MAX_VALUE), Bounds.whole("max_tokens", 1, Integer.MAX_VALUE),
@@ -165,6 +166,15 @@ record EchoRequest(String endpoint, JsonNode body) {
     /** Returns the JSON schema to which the answer is held, or what is missing if there is none. */
     JsonNode schema() { return named(format()).path("schema"); }
 
+    /** Returns the choice that the schema asks for, if that is all it asks, as the prompt decides it. */
+    Optional<Choice> choice() { return schema().isObject() ? Choice.of(schema(), prompts().get(0)) : Optional.empty(); }
+
+    /** Returns how many tokens the logprobs show for each place, or nothing if none are wanted. */
+    Optional<Integer> logprobs() {
+        return body.path("logprobs").asBoolean(false) ? Optional.of(body.path("top_logprobs").asInt(0))
+            : Optional.empty();
+    }
+
     /** Returns whether the answer shall be a JSON object, whatever that holds. */
     boolean wantsObject() { return format().path("type").asText().equals("json_object"); }
 
@@ -180,7 +190,7 @@ record EchoRequest(String endpoint, JsonNode body) {
     /** Returns each text that is asked about: all prompts, or the last that the user said. */
     List<String> prompts() {
         if (isText(content())) return List.of(text(content()));
-        if (endpoint.equals("/v1/completions") || isEmbedding())
+        if (List.of("/v1/completions", "/v1/moderations").contains(endpoint) || isEmbedding())
             return content().valueStream().map(EchoRequest::text).toList();
         return List.of(content().valueStream().filter(message -> message.path("role").asText("user").equals("user"))
             .reduce((earlier, later) -> later).map(EchoRequest::text).orElse(""));

@@ -12,7 +12,6 @@ import java.util.Set;
 import java.util.UUID;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.Content;
-import sheaf.server.Parameters.Form;
 import sheaf.server.Parameters.Listing;
 
 /**
@@ -53,13 +52,13 @@ final class FileEndpoints {
 
     void create(Call call) throws IOException {
         store.deleteExpiredFiles();
-        try (var form = Form.read(call, store.incoming(), limits.maxBytes(), tooLarge())) {
+        try (var form = Form.read(call, store, limits.maxBytes(), tooLarge())) {
             var content = form.part("file");
             var purpose = purpose(form);
             if (dialect.wantsFileName() && form.field("file_name") == null) throw Refusal.missing("file_name");
-            var seconds = Parameters.seconds(form, "expires_after", dialect.minExpiry());
-            var name = Parameters.baseName(content.getFileName());
-            call.send(dialect.file(keep(Json.newId("file-"), content::writeTo, name, purpose, seconds)));
+            var seconds = form.seconds("expires_after", dialect.minExpiry());
+            var name = Parameters.baseName(content.fileName());
+            call.send(dialect.file(keep(Json.newId("file-"), content.content()::moveTo, name, purpose, seconds)));
         }
     }
 
@@ -67,7 +66,7 @@ final class FileEndpoints {
         return new Refusal(413, "File is too large: at most " + limits.maxBytes() + " bytes.", "file", null);
     }
 
-    private String purpose(Form form) {
+    private String purpose(Form form) throws IOException {
         var purpose = form.field("purpose");
         if (purpose == null) throw Refusal.missing("purpose");
         var purposes = PURPOSES.contains(dialect.purpose()) ? PURPOSES : List.of(dialect.purpose());
@@ -94,7 +93,7 @@ final class FileEndpoints {
 
     /** Answers where the content of a file is to be put, of which a form says only the name and the purpose. */
     void announce(Call call) throws IOException {
-        try (var form = Form.read(call, store.incoming(), limits.maxBytes(), tooLarge())) {
+        try (var form = Form.read(call, store, limits.maxBytes(), tooLarge())) {
             var purpose = purpose(form);
             if (form.field("file_name") == null) throw Refusal.missing("file_name");
             var id = announced.announce(Parameters.baseName(form.field("file_name")), purpose);
@@ -186,10 +185,10 @@ final class FileEndpoints {
         long room = uploads.room(call.id());
         if (room == 0 || call.request().getLength() > room + Parameters.MAX_BODY)
             throw Uploads.tooLarge(Math.min(room, Uploads.MAX_PART));
-        try (var form = Form.read(call, store.incoming(), Uploads.MAX_PART, Uploads.tooLarge(Uploads.MAX_PART))) {
+        try (var form = Form.read(call, store, Uploads.MAX_PART, Uploads.tooLarge(Uploads.MAX_PART))) {
             var part = form.part("data");
-            call.send(uploads.add(call.id(), part));
-            metrics.countUpload(part.getLength());
+            call.send(uploads.add(call.id(), part.content()));
+            metrics.countUpload(part.content().length());
         }
     }
 

@@ -47,7 +47,8 @@ class Manners {
     boolean wantsFileName() { return false; }
 
     List<String> endpoints() {
-        return List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses");
+        return List.of("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses",
+            "/v1/moderations");
     }
 
     /** Returns the completion windows: a number with h or d each. */

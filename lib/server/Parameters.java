@@ -5,22 +5,13 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.EOFException;
-import java.io.FilterInputStream;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.Function;
-import org.eclipse.jetty.http.MultiPart;
-import org.eclipse.jetty.http.MultiPartConfig;
-import org.eclipse.jetty.http.MultiPartFormData;
-import org.eclipse.jetty.io.ByteBufferPool;
-import org.eclipse.jetty.io.Content;
 
 /**
- * What a client asks for, checked: fields of a JSON body, multipart forms, and pages of a list. It knows no endpoint,
- * and neither files nor batches.
+ * What a client asks for, checked: fields of a JSON body, and pages of a list. It knows no endpoint, and neither files
+ * nor batches.
  */
 final class Parameters {
     static final int MAX_BODY = 1024 * 1024;                // bytes of a JSON body
@@ -55,21 +46,18 @@ final class Parameters {
             + " to " + most + ", but got '" + value + "' instead.");
     }
 
-    /** Returns the seconds of an {@code expires_after} in a form: a field for each of its keys, or one with both. */
-    static Long seconds(Form form, String param, int least) throws IOException {
-        var whole = form.field(param);
-        if (whole == null)
-            return seconds(param, form.field(param + "[anchor]"), form.field(param + "[seconds]"), least);
+    /** Returns the seconds of an {@code expires_after} in a form, which has it as one field of JSON. */
+    static Long seconds(String param, String json, int least) throws IOException {
         try {
-            return seconds(Json.object().set(param, Json.parsed(whole.getBytes(UTF_8))), param, least);
+            return seconds(Json.object().set(param, Json.parsed(json.getBytes(UTF_8))), param, least);
         } catch (JsonProcessingException notJson) {
             throw Refusal.invalid(param, "invalid_type", "Invalid type for '" + param
-                + "': expected an object, but got " + Refusal.quoted(whole) + " instead.");
+                + "': expected an object, but got " + Refusal.quoted(json) + " instead.");
         }
     }
 
     /** Returns after how many seconds a file shall expire, or null if a client does not say. */
-    private static Long seconds(String param, String anchor, String seconds, int least) {
+    static Long seconds(String param, String anchor, String seconds, int least) {
         if (anchor == null && seconds == null) return null;
         if (!"created_at".equals(anchor)) throw Refusal.unsupported(param + ".anchor", anchor, List.of("created_at"));
         return integer(param + ".seconds", seconds, least, MAX_EXPIRY);
@@ -87,72 +75,6 @@ final class Parameters {
     static String baseName(String fileName) {
         if (fileName == null) return "upload.jsonl";
         return fileName.substring(Math.max(fileName.lastIndexOf('/'), fileName.lastIndexOf('\\')) + 1);
-    }
-
-    /** A multipart form, read to disk as it comes, whatever its parts are for. */
-    static final class Form implements AutoCloseable {
-        private static final int MAX_PARTS = 16;
-
-        private final MultiPartFormData.Parts parts;
-
-        private Form(MultiPartFormData.Parts parts) { this.parts = parts; }
-
-        /** Reads a form into a folder; one with more than {@code most} bytes in a part is refused as given. */
-        static Form read(Call call, Path folder, long most, Refusal tooLarge) {
-            var type = call.header("Content-Type");
-            if (type == null || !type.toLowerCase(Locale.ROOT).startsWith("multipart/form-data"))
-                throw Refusal.invalid(null, null, "Invalid Content-Type header; expected multipart/form-data.");
-            if (call.request().getLength() > most + MAX_BODY) throw tooLarge;
-            var config = new MultiPartConfig.Builder().location(folder).maxParts(MAX_PARTS)
-                .maxMemoryPartSize(MAX_FIELD).maxPartSize(most).maxSize(most + MAX_BODY)
-                .useFilesForPartsWithoutFileName(true).build();
-            try {
-                return new Form(MultiPartFormData.getParts(inEvenPieces(call), call.request(), type, config));
-            } catch (RuntimeException malformed) {   // Jetty has no narrower type for it
-                throw refusal(malformed, tooLarge);
-            }
-        }
-
-        /**
-         * Returns the body in pieces of one size. Jetty's parser takes a piece that is only the beginning of a
-         * boundary, such as a hyphen, for one byte more where it is the first of a part.
-         */
-        private static Content.Source inEvenPieces(Call call) {
-            var pool = call.request().getComponents().getByteBufferPool();
-            return Content.Source.from(new ByteBufferPool.Sized(pool, false, Call.PIECE),
-                new FilterInputStream(Content.Source.asInputStream(call.request())) {
-                    @Override public int read(byte[] bytes, int offset, int length) throws IOException {
-                        int read = in.readNBytes(bytes, offset, length);
-                        return read == 0 && length > 0 ? -1 : read;
-                    }
-                });
-        }
-
-        private static Refusal refusal(RuntimeException e, Refusal tooLarge) {
-            var cause = e.getCause() == null ? e : e.getCause();
-            var why = Refusal.reason(cause);
-            if (!(cause instanceof RuntimeException || cause instanceof EOFException))   // a full disk, or a stop
-                return new Refusal(500, "The file could not be kept: " + why + ".", null, null);
-            if (why.contains("exceeded")) return tooLarge;
-            return Refusal.invalid(null, null, "Could not parse multipart form: " + why + ".");
-        }
-
-        /** Returns a part that must be there. */
-        MultiPart.Part part(String name) {
-            var part = parts.getFirst(name);
-            if (part == null) throw Refusal.missing(name);
-            return part;
-        }
-
-        /** Returns the text of a part, or null if there is none. */
-        String field(String name) {
-            var part = parts.getFirst(name);
-            if (part != null && part.getLength() > MAX_FIELD)
-                throw Refusal.invalid(name, "invalid_value", "Value of '" + name + "' is too long.");
-            return part == null ? null : part.getContentAsString(UTF_8);
-        }
-
-        @Override public void close() { parts.close(); }
     }
 
     /** Lists of files or batches, a page at a time, as the dialect has them. */

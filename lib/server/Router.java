@@ -26,7 +26,8 @@ import sheaf.server.Concurrency.Permits;
  * shape. It knows paths and methods, but not what an endpoint does.
  */
 final class Router extends Handler.Abstract {
-    private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses");
+    private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses",
+        "moderations");
     private static final Set<String> WRITING = Set.of("POST", "PUT");
     private static final String HEALTH = "/health";
     private static final String ROUTE = "sheaf.route";    // where a request bears the name of its route

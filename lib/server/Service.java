@@ -162,7 +162,7 @@ final class Service {
         http.setUriCompliance(UriCompliance.DEFAULT.with("slashes in model names",
             UriCompliance.Violation.AMBIGUOUS_PATH_SEPARATOR));
         var connection = new HttpConnectionFactory(http);
-        connection.setInputBufferSize(Call.PIECE);      // with Jetty's own 8 KB an upload takes eight times the reads
+        connection.setInputBufferSize(Form.WINDOW);     // with Jetty's own 8 KB an upload takes many times the reads
         var connector = new ServerConnector(server, 1, 1, connection);
         connector.setHost(listening.host());
         connector.setPort(listening.port());

@@ -151,6 +151,11 @@ final class Store {
         }
     }
 
+    /** Brings to the disk what a file holds so far, but not its name. */
+    void forceContent(FileChannel file) throws IOException {
+        if (!held.isTemporary) file.force(false);
+    }
+
     /** Says on stderr, once a minute at most, why batches do not go on. */
     synchronized void complain(Exception e) {
         if (System.nanoTime() - silentUntil < 0) return;

@@ -18,7 +18,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
-import org.eclipse.jetty.http.MultiPart;
 
 /**
  * Uploads, and their parts on disk. A part is there once the database has it; a file in the folder of parts that the
@@ -156,11 +155,11 @@ final class Uploads {
         return new Refusal(413, "Part is too large: " + limit, "data", null);
     }
 
-    ObjectNode add(String upload, MultiPart.Part data) throws IOException {
+    ObjectNode add(String upload, Arrival data) throws IOException {
         var id = Json.newId("part_");
         var path = folder.resolve(id);
         try {
-            data.writeTo(path);
+            data.moveTo(path);
             force(path);
             record(id, upload, Files.size(path));
         } catch (IOException | RuntimeException e) {

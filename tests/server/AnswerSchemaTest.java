@@ -111,7 +111,8 @@ class AnswerSchemaTest {
             + "'parallel_tool_calls':false,'text':{'verbosity':'low'},'reasoning':{'effort':'low'}}",
         "Response | /responses | {'input':'a','id':7,'status':'x','output':[],'usage':null,'error':{},'object':'o'}",
         "Error | /chat/completions | {'messages':[]}",
-        "Error | /moderations | {'input':'a'}"})
+        "Error | /images/generations | {'prompt':'a'}",
+        "Moderations | /moderations | {'input':['a','violence']}"})
     void anEnginesAnswerIsAsTheSchemaHasIt(String name, String path, String body) throws IOException {
         speak(Dialect.OPENAI);
 

@@ -43,7 +43,7 @@ class BatchEndpointsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "{\"endpoint\": \"/v1/x\"} | endpoint | Invalid value: '/v1/x'. Supported values are: '/v1/chat/completions', "
-            + "'/v1/embeddings', '/v1/completions', '/v1/responses'.",
+            + "'/v1/embeddings', '/v1/completions', '/v1/responses', '/v1/moderations'.",
         "{\"completion_window\": \"7d\"} | completion_window | Invalid value: '7d'. Supported values are: '24h'.",
         "{\"input_file_id\": null} | input_file_id | Missing required parameter: 'input_file_id'.",
         "{\"metadata\": {\"tags\": []}} | metadata.tags | "

@@ -222,6 +222,92 @@ class EchoTest {
             answer.at(isChat ? "/choices/0/message/content" : "/output/0/content/0/text").asText());
     }
 
+    static final String MOOD = "{'type':'object','properties':{'mood':{'enum':['sad','very happy','happy',3]}}}";
+
+    @ParameterizedTest(name = "{0}: {1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "nothing of them | {\"mood\":\"sad\"}", "I am Happy, not SAD | {\"mood\":\"happy\"}",
+        "unhappy and saddened | {\"mood\":\"sad\"}", "very happy | {\"mood\":\"very happy\"}",
+        "34 of 3 | {\"mood\":3}", "sad? | {\"mood\":\"sad\"}"})
+    void aChoiceIsTheLabelThatStandsFirstInThePrompt(String prompt, String choice) {
+        assertEquals(choice, content(held(prompt, MOOD)));
+        assertEquals(choice, json(client.send("POST", "/responses", bytes("{'model':'m','input':'" + prompt
+            + "','text':{'format':{'type':'json_schema','name':'mood','schema':" + MOOD + "}}}")))
+            .at("/output/0/content/0/text").asText());
+    }
+
+    @Test void aBareEnumIsAChoiceToo() {
+        assertEquals("\"bug\"", content(held("a Bug", "{'enum':['billing','bug']}")));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "{^year^:1994,^tags^:[^a^]} | {^year^:1994,^tags^:[^a^]}",
+        "{^year^:1994.5,^tags^:[]} | {^year^:0,^tags^:[^TEXT^]}",
+        "{^year^:1994} | {^year^:0,^tags^:[^TEXT^]}",
+        "{^year^:1994,^tags^:[^a^],^more^:1} | {^year^:0,^tags^:[^TEXT^]}",
+        "{^year^:-1,^tags^:[]} | {^year^:0,^tags^:[^TEXT^]}", "{^year^:1,^tags^:[7]} | {^year^:0,^tags^:[^TEXT^]}"})
+    void aPromptThatFitsTheSchemaIsTheAnswer(String prompt, String answer) {
+        var schema = "{'type':'object','properties':{'year':{'type':'integer','minimum':0},'tags':{'type':'array',"
+            + "'items':{'$ref':'#/$defs/tag'}}},'required':['year','tags'],'additionalProperties':false,"
+            + "'$defs':{'tag':{'type':'string'}}}";
+        var said = prompt.replace("^", "\"");
+
+        assertEquals(answer.replace("TEXT", said.replace("\"", "\\\"")).replace("^", "\""),
+            content(held(said.replace("\"", "\\\""), schema)));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"so sad, 0.9, 3", "nothing, 0.25, 3"})
+    void aChoiceIsAsLikelyAsThePromptMakesIt(String prompt, double likelihood, int others) {
+        var asked = held(prompt, MOOD).replaceFirst("\\{", "{'logprobs':true,'top_logprobs':4,");
+
+        var choice = json(client.send("POST", "/chat/completions", bytes(asked))).at("/choices/0");
+
+        var tokens = choice.at("/logprobs/content");
+        assertEquals(choice.at("/message/content").asText(),
+            tokens.valueStream().map(token -> token.get("token").asText()).collect(Collectors.joining()));
+        var label = tokens.valueStream().filter(token -> token.get("token").asText().equals("sad")).findFirst().get();
+        assertEquals(likelihood, Math.exp(label.get("logprob").asDouble()), 1e-9);
+        assertEquals("[115,97,100]", label.get("bytes").toString());
+        assertEquals(1 + others, label.get("top_logprobs").size());
+        assertEquals(1, label.get("top_logprobs").valueStream()
+            .mapToDouble(token -> Math.exp(token.get("logprob").asDouble())).sum(), 1e-9);
+    }
+
+    @Test void noLogprobsComeUnasked() {
+        var choice = json(client.send("POST", "/chat/completions", bytes(held("so sad", MOOD)))).at("/choices/0");
+
+        assertTrue(choice.get("logprobs").isNull(), choice::toString);
+    }
+
+    @Test void logprobsWithoutAChoiceAreThoseOfWordsThatAreCertain() {
+        var answer = json(client.send("POST", "/chat/completions",
+            bytes("{'model':'m','messages':[{'role':'user','content':'hi,  gr\u00fc\u00dfe you'}],'logprobs':true}")));
+
+        var tokens = answer.at("/choices/0/logprobs/content");
+        assertEquals(List.of("hi", ",", "  gr\u00fc\u00dfe", " you"),
+            tokens.valueStream().map(token -> token.get("token").asText()).toList());
+        assertEquals("[0.0, 0.0, 0.0, 0.0]",
+            tokens.valueStream().map(token -> token.get("logprob").asText()).toList().toString());
+        assertEquals("[]", tokens.get(0).get("top_logprobs").toString());
+    }
+
+    @Test void aTextIsFlaggedForTheCategoriesThatItNames() {
+        var answer = json(client.send("POST", "/moderations", 
+            bytes("{'model':'m','input':['hello','pure Violence']}")));
+
+        assertEquals("[false, true]", answer.get("results").findValuesAsText("flagged").toString());
+        assertEquals("false true 0.9", Stream.of("categories/hate", "categories/violence", "category_scores/violence")
+            .map(path -> answer.at("/results/1/" + path).asText()).collect(Collectors.joining(" ")));
+    }
+
+    /** A request whose answer is held to a schema. */
+    static String held(String prompt, String schema) {
+        return "{'model':'m','messages':[{'role':'user','content':'" + prompt + "'}],'response_format':{'type':"
+            + "'json_schema','json_schema':{'name':'x','schema':" + schema + "}}}";
+    }
+
     @Test void aJsonObjectIsAnsweredWithOne() {
         var asked = "{'model':'m','messages':[{'role':'user','content':'TEXT'}],'response_format':{'type':"
             + "'json_object'}}";

@@ -14,6 +14,8 @@ import static sheaf.support.RawClient.status;
 import java.io.IOException;
 import java.net.Socket;
 import java.net.URI;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -193,6 +195,52 @@ class FileEndpointsTest {
 
         var id = client.ids("/files").get(0);
         assertEquals(content, new String(client.get("/files/" + id + "/content").body(), UTF_8));
+    }
+
+    /** Around where one window of the reader ends and the next begins. */
+    @Tag("S5") @Test void aFormIsReadWhereverItIsCut() {
+        var decoy = "\r\n--shea\n\r\r\n--sheaf".replace("sheaf", "shear");
+        for (int bytes = Form.WINDOW - 400; bytes < Form.WINDOW + 60; bytes += 7) {
+            var content = "x".repeat(bytes) + decoy + "\r";
+
+            var file = json(form("form-data; name=\"file\"; filename=\"a\"", "\r\n", content));
+
+            assertArrayEquals(content.getBytes(UTF_8),
+                client.get("/files/" + file.get("id").asText() + "/content").body(), bytes + " bytes");
+        }
+    }
+
+    @Tag("S5") @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "form-data; name=\"file\"; filename=\"a b.txt\" | a b.txt",
+        "form-data; filename=plain.txt; name=file | plain.txt",
+        "FORM-DATA;NAME=\"file\";FILENAME=\"a;b.txt\" | a;b.txt",
+        "form-data; name=\"file\"; filename=\"a\\\"b.txt\" | a\"b.txt", "form-data; name=\"file\" | upload.jsonl",
+        "form-data; name=\"file\"; filename*=utf-8''gr%C3%BC%C3%9Fe+.txt | gr\u00fc\u00dfe+.txt"})
+    void aFileIsCalledAsTheFormSays(String disposition, String name) {
+        assertEquals(name, json(form(disposition, "\r\n", "hello")).path("filename").asText());
+        assertEquals(name, json(form(disposition, "\n", "hello")).path("filename").asText());
+    }
+
+    @Tag("S5") @ParameterizedTest(name = "{1}")
+    @CsvSource({"no boundary at all, unexpected EOF", "--sheafx\\n, bad boundary",
+        "--sheaf\\nnothing\\n, invalid header",
+        "--sheaf\\nContent-Disposition: form-data; name=purpose\\n\\nuser_data, unexpected EOF"})
+    void aMalformedFormIsRefused(String form, String why) {
+        var refused = RawClient.send(client.request("/files")
+            .header("Content-Type", "multipart/form-data; boundary=\"sheaf\"")
+            .POST(BodyPublishers.ofString(form.replace("\\n", "\n"))));
+
+        assertEquals("400 Could not parse multipart form: " + why + ".",
+            refused.statusCode() + " " + json(refused).at("/error/message").asText());
+    }
+
+    /** Uploads a form whose lines end so, and whose file is said to be this. */
+    HttpResponse<byte[]> form(String disposition, String end, String content) {
+        var form = String.join(end, "--sheaf", "Content-Disposition: form-data; name=\"purpose\"", "", "user_data",
+            "--sheaf", "Content-Disposition: " + disposition, "", content, "--sheaf--", "");
+        return RawClient.send(client.request("/files").header("Content-Type", "multipart/form-data; boundary=sheaf")
+            .POST(BodyPublishers.ofString(form)));
     }
 
     @Tag("S5") @Test void fieldsMayComeInAnyOrder() {

@@ -79,17 +79,18 @@ class RouterTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"/moderations", "/images/generations", "/audio/speech"})
+    @ValueSource(strings = {"/images/generations", "/audio/speech"})
     void anEndpointThatIsNotThereNamesThoseThatAre(String path) {
         var refused = client.post(path, body("hi"));
         var file = client.upload(lines("one"));
         var batch = json(client.create(batch(file).put("endpoint", "/v1" + path)));
 
         assertEquals("unknown_url Unknown request URL: POST /v1" + path + ". The engine is asked by POST at"
-            + " /v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses.",
+            + " /v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses, /v1/moderations.",
             refused.at("/error/code").asText() + " " + refused.at("/error/message").asText());
         assertEquals("Invalid value: '/v1" + path + "'. Supported values are: '/v1/chat/completions',"
-            + " '/v1/embeddings', '/v1/completions', '/v1/responses'.", batch.at("/error/message").asText());
+            + " '/v1/embeddings', '/v1/completions', '/v1/responses', '/v1/moderations'.",
+            batch.at("/error/message").asText());
     }
 
     @Tag("S1") @Test void everyRouteAnswersWithATrailingSlashToo() {
