@@ -23,7 +23,7 @@
 //SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
 //SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
 //SOURCES client/Exchange.java client/Exchanges.java
-//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
+//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
 
 package sheaf;
@@ -937,6 +937,14 @@ public final class Sheaf extends Vocabulary {
         /** Returns the first rows as an HTML table, with what became of all of them. */
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
 
+        /** Writes a page that opens from the disk: all rows, to be searched, compared and rated, with their figures. */
+        public void toHtml(String file) { toHtml(Path.of(given("toHtml", file))); }
+
+        /** Writes a page that opens from the disk. */
+        public void toHtml(Path file) {
+            written.write(Wording.HTML.of(), given("toHtml", file), new ResultsPage(exchanges)::writeTo);
+        }
+
         /**
          * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
          * cell that a spreadsheet would take for a formula begins with an apostrophe; a number never does. A file that
@@ -994,7 +1002,9 @@ public final class Sheaf extends Vocabulary {
         }
 
         private void save(Path file, boolean isQuiet) {
-            if (file.toString().toLowerCase(Locale.ROOT).endsWith(".csv")) toCsv(file);
+            var name = file.toString().toLowerCase(Locale.ROOT);
+            if (name.endsWith(".csv")) toCsv(file);
+            else if (name.endsWith(".html")) toHtml(file);
             else toJsonl(file);
             if (!isQuiet) System.err.println("wrote " + file + " (" + exchanges.summary() + ")");
         }

@@ -175,11 +175,16 @@ final class Exchange {
         return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
     }
 
+    /** Returns all that the request says to the model: its messages, in an array, or one text. */
+    JsonNode said() {
+        var body = shown.request().path("body");
+        return Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
+            .findFirst().orElse(body);
+    }
+
     /** Returns the last thing that the request says to the model. */
     String prompt() {
-        var body = shown.request().path("body");
-        var said = Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
-            .findFirst().orElse(body);
+        var said = said();
         var last = said.isArray() ? said.path(said.size() - 1) : said;
         return Content.plain(last.has("content") ? last.path("content") : last);
     }

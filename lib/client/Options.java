@@ -35,7 +35,7 @@ enum Options {
     WITH("--with FIELD=VALUE", Takes.A_VALUE, "any other field of the request; may be repeated"),
     REPAIR("--repair N", Takes.A_VALUE, "sends again, at most N times, what may end better"),
     RESEND_MISSING("--resend-missing", Takes.NOTHING, "sends again, and pays for, what is missing"),
-    OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv or .jsonl file too"),
+    OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv, .jsonl or .html file too"),
     FORCE("--force", Takes.NOTHING, "writes over files, whoever wrote them"),
     QUIET("--quiet", Takes.NOTHING, "shows no progress and no notes");
 
@@ -92,8 +92,8 @@ enum Options {
 
         /** Returns the file of the answers, by its ending of a kind that can be written. */
         Path output() {
-            if (value.matches("(?is).+[.](csv|jsonl)") && InputFile.isPath(value)) return Path.of(value);
-            throw fault(" ends in neither .csv nor .jsonl", null);
+            if (value.matches("(?is).+[.](csv|jsonl|html)") && InputFile.isPath(value)) return Path.of(value);
+            throw fault(" ends in none of .csv, .jsonl and .html", null);
         }
 
         Rows rows() {

@@ -339,7 +339,7 @@ class AskTest {
         faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
 
         assertEquals(Stream.of("old.csv exists, and no batch named rows wrote it; give another name, or --force",
-                "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
+                "new.txt ends in none of .csv, .jsonl and .html", "new ends in none of .csv, .jsonl and .html",
                 "no folder no; make it first", "folder.csv is a folder; name a file in it",
                 "no folder rows.csv; make it first",
                 "rows.csv is what is read; give another name")
