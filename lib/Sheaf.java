@@ -1,6 +1,6 @@
 //JAVA 17+
-// which says to ./jbang that classes may come from an archive
-//RUNTIME_OPTIONS -Xshare:auto
+// the first says to ./jbang that classes may come from an archive, the others keep memory low where rows only pass
+//RUNTIME_OPTIONS -Xshare:auto -XX:+UseSerialGC -XX:InitialRAMPercentage=0.3
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4

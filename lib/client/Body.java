@@ -144,7 +144,7 @@ final class Body {
     String model() { return plain != null ? plain.model() : json.path("model").asText("").strip(); }
 
     /** Returns what it says of its tokens. */
-    Usage usage() { return Usage.of(plain != null ? plain.usage() : json.path("usage")); }
+    Usage usage() { return plain != null ? plain.usage() : Usage.of(json.path("usage")); }
 
     /** Returns what it says is wrong; empty where it is an answer. */
     Optional<JsonNode> error() {

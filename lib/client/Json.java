@@ -56,9 +56,6 @@ final class Json {
     static final TypeReference<LinkedHashMap<String, Object>> ROW = new TypeReference<>() {};
     static final ObjectReader ROWS = MAPPER.readerFor(ROW).without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
-    static final ObjectReader NODES = MAPPER.readerFor(JsonNode.class)
-        .without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
-
     static Map<String, Object> object(String text) throws JsonProcessingException {
         return MAPPER.readValue(text, ROW);
     }

@@ -3,10 +3,10 @@ package sheaf;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.Set;
+import sheaf.Vocabulary.Usage;
 
 /**
  * An answer as nearly all are: one choice of a chat, with a text, that was whole or cut, and has no error. It is read
@@ -20,7 +20,7 @@ final class PlainAnswer {
     private String model = "";
     private String text;                                  // null: none yet
     private String ending;                                // null: none yet, or another
-    private int usage;                                    // where in the line it begins; 0: it has none
+    private long input, output, cached, reasoning;        // tokens
 
     private interface Field {
         /** Reads the value that the parser stands at; returns false if no plain answer has it. */
@@ -67,8 +67,12 @@ final class PlainAnswer {
 
     private boolean isOfNewBody() {
         model = "";
-        usage = 0;
-        return isOfNewChoice();
+        return isOfNewChoice() && isOfNewUsage();
+    }
+
+    private boolean isOfNewUsage() {
+        input = output = cached = reasoning = 0;
+        return true;
     }
 
     private boolean isOfNewChoice() {
@@ -97,10 +101,7 @@ final class PlainAnswer {
                 model = json.getText().strip();
                 yield json.hasToken(JsonToken.VALUE_STRING);
             }
-            case "usage" -> {
-                usage = (int) json.currentTokenLocation().getByteOffset();
-                yield isPassedOver();
-            }
+            case "usage" -> isOfNewUsage() && (isNull() || fields(this::ofUsage));
             case "error" -> isNull();
             case "object", "type" -> json.hasToken(JsonToken.VALUE_STRING) && !json.getText().equals("error");
             case "output" -> false;
@@ -135,6 +136,31 @@ final class PlainAnswer {
         };
     }
 
+    private boolean ofUsage(String name) throws IOException {
+        return switch (name) {
+            case "prompt_tokens" -> (input = tokens()) >= 0;
+            case "completion_tokens" -> (output = tokens()) >= 0;
+            case "prompt_tokens_details" -> {
+                cached = 0;
+                yield isNull() || fields(detail -> !detail.equals("cached_tokens") ? isPassedOver()
+                    : (cached = tokens()) >= 0);
+            }
+            case "completion_tokens_details" -> {
+                reasoning = 0;
+                yield isNull() || fields(detail -> !detail.equals("reasoning_tokens") ? isPassedOver()
+                    : (reasoning = tokens()) >= 0);
+            }
+            case "total_tokens" -> isPassedOver();
+            default -> isNull();
+        };
+    }
+
+    /** Returns a number of tokens; -1 if it is none. */
+    private int tokens() throws IOException {
+        if (!json.hasToken(JsonToken.VALUE_NUMBER_INT)) return -1;
+        return json.getNumberType() == JsonParser.NumberType.INT ? json.getIntValue() : -1;
+    }
+
     private boolean isNull() { return json.hasToken(JsonToken.VALUE_NULL); }
 
     private boolean isPassedOver() throws IOException {
@@ -148,15 +174,7 @@ final class PlainAnswer {
 
     String ending() { return ending; }
 
-    /** Returns what it says of its tokens, read when it is asked for; a missing node if it says nothing. */
-    JsonNode usage() {
-        if (usage == 0) return MissingNode.getInstance();
-        try {
-            return Json.NODES.readValue(line, usage, line.length - usage);
-        } catch (IOException e) {
-            throw new AssertionError(e);
-        }
-    }
+    Usage usage() { return new Usage(input, output, cached, reasoning); }
 
     /** Returns the whole line. */
     JsonNode whole() { return Json.lenient(line); }

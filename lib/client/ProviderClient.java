@@ -1,6 +1,9 @@
 package sheaf;
 
+import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.TextNode;
+import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import com.openai.azure.AzureUrlPathMode;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
@@ -35,6 +38,10 @@ final class ProviderClient {
     /** The whole of a large file may take long; a silent peer may not. */
     private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
         .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+    /** As openai-java's own, but for its module for Kotlin, which takes longer to start than a call. */
+    private static final JsonMapper MAPPER = JsonMapper.builder().addModule(new Jdk8Module())
+        .disable(MapperFeature.AUTO_DETECT_CREATORS, MapperFeature.AUTO_DETECT_FIELDS, MapperFeature.AUTO_DETECT_GETTERS,
+            MapperFeature.AUTO_DETECT_IS_GETTERS, MapperFeature.AUTO_DETECT_SETTERS).build();
     private static final MediaType JSON = MediaType.get("application/json");
     private static final long LONGEST_ERROR = 100_000;     // bytes
     private static final String AUTHORIZATION = "Authorization";
@@ -61,6 +68,7 @@ final class ProviderClient {
     /** Makes a client without retries of its own: it would send POST /batches three times. */
     private OpenAIClient made() {
         var made = OpenAIOkHttpClient.builder().okHttpClient(http()).baseUrl(baseUrl).apiKey(key).maxRetries(0)
+            .jsonMapper(MAPPER)
             .timeout(PATIENT).azureUrlPathMode(AzureUrlPathMode.UNIFIED)
             .addInterceptor(chain -> legible(chain.proceed(adapted(chain.request()))));
         if (!dialect.apiVersion().isEmpty()) made.putQueryParam("api-version", dialect.apiVersion());

@@ -17,17 +17,26 @@ class PlainAnswerTest {
         + "{\"status_code\":200,\"request_id\":\"r\",\"body\":{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":"
         + "\" small \",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"a \\u00e9\\n\","
         + "\"refusal\":null,\"tool_calls\":[]},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":"
-        + "{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}}}";
+        + "{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7,\"prompt_tokens_details\":"
+        + "{\"cached_tokens\":2},\"completion_tokens_details\":{\"reasoning_tokens\":1}}}}}";
     private static final List<String> VALUES = List.of("null", "\"\"", "\"error\"", "\"x\"", "0", "200", "500", "[]",
-        "[{}]", "{}", "true", "{\"message\":\"m\"}", "{\"content\":\"c\"}", "\"<think>t</think>b\"", "\"length\"");
+        "[{}]", "{}", "true", "{\"message\":\"m\"}", "{\"content\":\"c\"}", "\"<think>t</think>b\"", "\"length\"", "-1",
+        "2.5", "\"7\"", "99999999999", "{\"cached_tokens\":9}", "{\"input_tokens\":9}");
 
     @Test void aLineAsNearlyAllAreIsPlain() {
         var plain = PlainAnswer.read(LINE.getBytes(UTF_8)).orElseThrow();
 
         assertEquals("small", plain.model());
         assertEquals("a \u00e9\n", plain.text());
-        assertEquals(7, plain.usage().path("total_tokens").asInt());
+        assertEquals(7, plain.usage().total());
         assertEquals("stop", plain.ending());
+    }
+
+    /** Anthropic's names for tokens, and whatever else may count some, are read with a tree. */
+    @Test void aLineThatCountsOtherwiseIsNone() {
+        assertTrue(PlainAnswer.read(LINE.replace("prompt_tokens\"", "input_tokens\"").getBytes(UTF_8)).isEmpty());
+        assertTrue(PlainAnswer.read(LINE.replace("\"total_tokens", "\"cache_read_input_tokens").getBytes(UTF_8))
+            .isEmpty());
     }
 
     @Test void aCutLineIsPlainToo() {
