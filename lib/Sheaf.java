@@ -6,7 +6,10 @@
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
 //DEPS com.github.spullara.mustache.java:compiler:0.9.14
 //DEPS de.siegmar:fastcsv:4.4.0
+//DEPS com.knuddels:jtokkit:1.1.0
 //DEPS org.jline:jline-terminal:4.6.0
+// what models cost
+//FILES data/prices.csv=../data/prices.csv
 //SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
 //SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java
@@ -16,15 +19,16 @@
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
 //SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
-//SOURCES client/Rows.java client/Connection.java client/FolderLock.java client/Ending.java client/Form.java
+//SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
+//SOURCES client/Ending.java client/Form.java
 //SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
 //SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/SentRequests.java client/Journal.java
-//SOURCES client/Staging.java client/BatchSearch.java client/AnswerFiles.java client/BatchState.java
-//SOURCES client/Leftovers.java client/Submission.java client/Answers.java client/Report.java client/Attempt.java
-//SOURCES client/Exchange.java client/Exchanges.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
+//SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
+//SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
+//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
-//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java
+//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -59,7 +63,6 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import sheaf.Requests.Request;
 import sheaf.Templates.Text;
 
 /**
@@ -86,7 +89,7 @@ import sheaf.Templates.Text;
  * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
-public final class Sheaf extends Vocabulary {
+public final class Sheaf extends Outlook {
     private static final int NEWEST = 20;
 
     static { Script.showUncaught(); }
@@ -410,6 +413,21 @@ public final class Sheaf extends Vocabulary {
         public Draft requests(Path file) { return requests(given("requests", file).toString()); }
 
         /**
+         * Returns a draft whose models cost so many dollars for a million tokens, in and out. If not called, what the
+         * file that {@code SHEAF_PRICES} names or data/prices.csv says: columns model, input, output and more.
+         */
+        public Draft price(double in, double out) { return with(settings.price(in, out)); }
+
+        /**
+         * Returns a draft that may cost so many dollars, with all batches of its name and what {@link #repair} sends
+         * again: {@link #submit} refuses what could pass it, and what has no price or no limit of tokens.
+         */
+        public Draft budget(double dollars) { return with(settings.budget(dollars)); }
+
+        /** Returns a draft that sends identical requests once; each row gets the answer. If not called, each is. */
+        public Draft distinct() { return with(s -> s.distinct = true); }
+
+        /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
          * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
@@ -457,6 +475,8 @@ public final class Sheaf extends Vocabulary {
             return switch (given.option()) {
                 case HELP -> throw new Script.End(Options.help());
                 case PREVIEW -> with(s -> s.previewed = given.whole());
+                case ESTIMATE -> with(s -> s.isEstimated = true);
+                case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -470,6 +490,9 @@ public final class Sheaf extends Vocabulary {
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
                 case WITH -> with(given.field(), given.fieldValue());
+                case DISTINCT -> distinct();
+                case PRICE -> price(given.pair()[0], given.pair()[1]);
+                case BUDGET -> budget(given.number());
                 case REPAIR -> repair(given.whole());
                 case RESEND_MISSING -> resendMissing();
                 case OUT -> with(s -> s.out = given.output());
@@ -488,23 +511,19 @@ public final class Sheaf extends Vocabulary {
          * It reads all rows and sends nothing: of earlier batches what is under {@code ~/.sheaf} counts.
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
-        public Preview preview(int n) {
-            notNegative("preview", n);
+        public Preview preview(int n) { return estimation().preview(notNegative("preview", n), note()); }
+
+        /**
+         * Returns what submitting all requests would send and cost: a table. Tokens are counted, and nothing is sent.
+         * @throws IllegalArgumentException if a setting or a row is at fault
+         */
+        public Estimate estimate() { return estimation().estimate(note()); }
+
+        private Estimation estimation() {
             var settings = checkedSettings();
             var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
             var known = chosen.orElse(Provider.OPENAI);
-            var connection = known.connection();
-            var requests = new Requests(settings, connection);
-            List<String> lines;
-            try (var first = requests.open()) {
-                lines = first.limit(n).map(Request::text).toList();
-            }
-            try {
-                var estimation = new Estimation(settings, connection, chosen.isPresent(), known::connection);
-                return new Preview(lines, estimation.estimate(requests, note()), "");
-            } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
-                return new Preview(lines, null, fault.getMessage());
-            }
+            return new Estimation(settings, known.connection(), chosen.isPresent(), known::connection);
         }
 
         /**
@@ -551,8 +570,13 @@ public final class Sheaf extends Vocabulary {
             return settled;
         }
 
-        /** Ends the script that was asked for a preview, where it would send. */
+        /** Ends the script that was asked for a preview, an estimate or a sample, where it would send. */
         private void showPreview() {
+            if (settings.isEstimated) throw new Script.End(estimate() + "\n");
+            if (settings.sampled != null) {
+                with(s -> s.sampled = null).sample(settings.sampled).show();
+                throw new Script.End("");
+            }
             if (settings.previewed == null) return;
             var preview = preview(settings.previewed);
             preview.lines().forEach(System.out::println);
@@ -583,6 +607,29 @@ public final class Sheaf extends Vocabulary {
         public Batch submit() { return begin(Watch::submitOrAttach); }
 
         /**
+         * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
+         * price of that; they are kept, so that {@link #submit} takes them over and sends only the rest.
+         * @throws IllegalStateException if a setting or some row is at fault, or the budget does not hold it
+         */
+        public Results sample(int rows) {
+            showPreview();
+            var chosen = provider == null ? Provider.chosen() : provider;
+            var settings = checkedSettings();
+            var batch = new Batch(chosen, chosen.connection(), settings.asSample(), written());
+            new Sample(settings, batch.watch, chosen::connection).ask(rows);
+            return batch.results();
+        }
+
+        /**
+         * Returns the results of the whole run at a server of {@code ./jbang serve}: the same parts and files, invented
+         * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
+         */
+        public Results rehearse(String serverUrl) {
+            var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
+            return new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings)).submit().results();
+        }
+
+        /**
          * Expands the rows and uploads the input files, but creates no batch: {@link #submit} of the same draft does,
          * in this process or another, and uploads nothing again. So does {@link Batch#submit} of the returned batch,
          * whose parts wait and have the ids of their input files. If the draft was submitted before, it is that batch.
@@ -604,38 +651,6 @@ public final class Sheaf extends Vocabulary {
         }
 
         @Override public String toString() { return settings.toString(); }
-    }
-
-    /**
-     * The first request lines of a draft, and what submitting all of them would send.
-     * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
-     */
-    public record Preview(List<String> lines, Estimate estimate, String fault) {
-        /**
-         * Returns what submitting the draft would send.
-         * @throws IllegalStateException if a row is at fault
-         */
-        @Override public Estimate estimate() {
-            if (!fault.isEmpty()) throw new IllegalStateException(fault);
-            return estimate;
-        }
-
-        /** Returns the estimate in a line, or what is wrong. */
-        public String summary() { return fault.isEmpty() ? estimate.toString() : fault; }
-
-        /** Prints the lines to stdout, as JSON Lines, and the summary to stderr. */
-        public void show() {
-            lines.forEach(System.out::println);
-            System.err.println(summary());
-        }
-
-        /** Returns the lines and the summary as HTML, for a page or a notebook; they are escaped. */
-        public String toHtml() { return Html.lines(String.join("\n", lines)) + Html.lines(summary()); }
-
-        /** Returns the lines, and the summary below them. */
-        @Override public String toString() {
-            return lines.stream().map(line -> line + "\n").collect(Collectors.joining()) + summary();
-        }
     }
 
     /** A batch that was submitted: a live handle. Its text shows what was last seen, without asking again. */
@@ -808,7 +823,7 @@ public final class Sheaf extends Vocabulary {
             await(timeout);
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
-                new Draft(there(), resend.with(s -> s.quiet = settings.quiet)).submit().watch);
+                new Draft(there(), settings.passedTo(resend)).submit().watch);
             var exchanges = repair.of(watch.collect());
             var results = new Results(there(), exchanges, written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
@@ -1256,6 +1271,11 @@ public final class Sheaf extends Vocabulary {
         private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
 
         private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
+
+        /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
+        private Provider servedAt(String url) {
+            return new Provider(name, of(url).baseUrl, "SHEAF_API_KEY", limits, dialect.served());
+        }
 
         private Provider at(String url) { return new Provider(name, url, keyVariable, limits, dialect, headers); }
 

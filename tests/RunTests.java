@@ -13,6 +13,7 @@
 //SOURCES ../scripts/commands/ask.java
 //SOURCES ../scripts/commands/clean.java
 //SOURCES ../scripts/commands/eval.java
+//SOURCES ../scripts/commands/rehearse.java
 //SOURCES ../scripts/commands/steps.java
 //SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java

@@ -139,7 +139,7 @@ final class Answers {
     Optional<Answer> answer(long index) { return line(index).map(Answer::new); }
 
     /** Returns the line that answers a request, as it came; empty if none did. */
-    Optional<byte[]> line(long index) { return lines.bytes(index); }
+    Optional<byte[]> line(long index) { return lines.bytes(requests.first(index)); }
 
     /** Returns what the provider says of the whole batch; null if it says nothing, or not all was sent in it. */
     Usage batchUsage() {
@@ -167,7 +167,7 @@ final class Answers {
     /** Returns why a request of a part without answers has none. */
     synchronized String batchError(long index) {
         var part = part(index);
-        var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(index);
+        var own = faults.computeIfAbsent(part.number(), number -> byRequest(part)).get(requests.first(index));
         if (own != null) return own;
         var first = Fault.of(part).stream().findFirst().map(fault -> ": " + fault.describe()).orElse("");
         if (part.id().isEmpty()) return "never submitted" + (first.isEmpty() ? "; the batch was cancelled" : first);

@@ -82,7 +82,7 @@ final class Attempt {
     long tokenLimit() {
         var body = request().path("body");
         return Requests.LIMITS.stream().mapToLong(field -> body.path(field).asLong()).filter(limit -> limit > 0)
-            .findFirst().orElseGet(() -> usage().output());
+            .findFirst().orElseGet(() -> body().usage().output());
     }
 
     /** Whether a line answered it, well or not; what expired or was cancelled has none, whatever a file says of it. */
@@ -102,13 +102,14 @@ final class Attempt {
 
     String finishReason() { return body().finishReason(); }
 
-    Usage usage() { return body().usage(); }
+    /** Returns the tokens that were paid for it: none, if its answer is that of one before it. */
+    Usage usage() { return answers.requests().isRepeat(index) ? Usage.NONE : body().usage(); }
 
     /** Returns why no whole answer came, in one sentence; "" if one did. */
     String error() {
         return switch (outcome()) {
             case SUCCEEDED -> "";
-            case TRUNCATED -> "cut off after " + usage().output() + " tokens; raise " + Wording.MAX_TOKENS;
+            case TRUNCATED -> "cut off after " + body().usage().output() + " tokens; raise " + Wording.MAX_TOKENS;
             case REFUSED -> clip("the model declined: " + answer().map(Answer::refusal).orElse(""), 300);
             case INVALID -> body().invalidity();
             case MISSING -> answers.missingError(index);

@@ -45,7 +45,7 @@ final class Connection {
     private volatile Identity expected;                    // null: whoever answers
     private volatile Identity told;                        // by the last answer; null: none came yet
     private String key;                                    // null: not yet needed
-    private OpenAIClient client;                           // null: not yet needed
+    private ProviderClient client;                         // null: not yet needed
 
     /** @param mark by which the batches of this URL are told from others', if no server there says who it is */
     Connection(String name, String mark, String baseUrl, String keyVariable, Limits limits, Dialect dialect,
@@ -123,7 +123,9 @@ final class Connection {
     /** Whether it is on this machine, where asking often costs nothing and no key is needed. */
     boolean isLocal() { return BaseUrl.isLoopback(URI.create(baseUrl)); }
 
-    synchronized OpenAIClient client() {
+    OpenAIClient client() { return providerClient().client(); }
+
+    private synchronized ProviderClient providerClient() {
         if (client == null) client = ProviderClient.of(baseUrl, key(), dialect, sentHeaders());
         return client;
     }
@@ -145,6 +147,34 @@ final class Connection {
             throw new BatchException(step + ": " + method + " " + baseUrl() + path + ": " + status
                 + " but no JSON; is this the base URL of an OpenAI-compatible API?", status, "", "");
         });
+    }
+
+    /** What a provider answered at once: an answer or a refusal. */
+    record Said(int status, JsonNode body, Duration retryAfter) {}
+
+    /**
+     * Posts a body as it stands, and once.
+     * @throws UncheckedIOException if no answer came, whatever became of the request
+     */
+    Said post(String step, String path, byte[] body) {
+        try (var response = providerClient().post(path, body)) {
+            var headers = Headers.builder();
+            response.headers().toMultimap().forEach(headers::put);
+            hear(step, response.code(), headers.build());
+            return new Said(response.code(), Json.lenient(response.body().string()),
+                Retry.after(response.headers("retry-after-ms"), response.headers("retry-after")));
+        } catch (IOException e) {
+            throw unreachable(step, e);
+        }
+    }
+
+    /** Returns the refusal in a call that was answered at once. */
+    BatchException refusal(String step, String path, Said said) {
+        var fault = Fault.ofRefusal(said.body);
+        var message = withoutKey(fault.message());
+        return new BatchException(step + ": POST " + baseUrl() + path + ": " + said.status
+            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(said.status, path),
+            said.status, fault.code(), fault.param(), said.retryAfter, fault.isExplained(), null);
     }
 
     /** Makes a call whose answer is read as it comes. */

@@ -2,17 +2,25 @@ package sheaf;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongFunction;
+import java.util.function.LongPredicate;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import java.util.stream.LongStream;
+import sheaf.Outlook.Estimate;
+import sheaf.Outlook.ModelEstimate;
+import sheaf.Outlook.Preview;
+import sheaf.Prices.Price;
+import sheaf.Requests.Request;
+import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
-import sheaf.Vocabulary.Estimate;
+import sheaf.Vocabulary.Usage;
 
 /**
  * What submitting a draft would send: it is expanded and cut into parts by the same way, in a folder that goes at once.
@@ -22,6 +30,7 @@ import sheaf.Vocabulary.Estimate;
 final class Estimation {
     private final Settings settings;
     private final Connection provider;                     // its limits and its dialect
+    private final Requests requests;
     private final boolean isChosen;                        // else nothing was sent there before
     private final Function<Manifest.Address, Connection> connect;
 
@@ -32,7 +41,7 @@ final class Estimation {
         this.provider = provider;
         this.isChosen = isChosen;
         this.connect = connect;
-        if (isChosen && provider.isLocal()) meet();
+        requests = new Requests(settings, provider);
     }
 
     /** Which server of this machine it is decides what was answered before; who is not there is who always was. */
@@ -44,61 +53,97 @@ final class Estimation {
         }
     }
 
+    /** Returns the first lines, and what all are or what is wrong with them. */
+    Preview preview(long shown, Consumer<String> note) {
+        List<String> lines;
+        try (var first = requests.open()) {
+            lines = first.limit(shown).map(Request::text).toList();
+        }
+        try {
+            return new Preview(lines, estimate(note), "");
+        } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
+            return new Preview(lines, null, fault.getMessage());
+        }
+    }
+
     /**
      * @param note told what is odd about the rows
      * @throws IllegalArgumentException if the data, a template or a setting is at fault, in whatever row
      */
-    Estimate estimate(Requests requests, Consumer<String> note) {
+    Estimate estimate(Consumer<String> note) {
+        if (isChosen && provider.isLocal()) meet();
         return new Progress(settings.quiet).during(() -> "", progress -> {
             try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
                 Preparation.fill(staging, requests, progress, note);
-                staging.complete();
-                return estimate(staging);
+                staging.complete(settings.distinct);
+                return estimate(staging, progress);
             } catch (IOException e) {
                 throw Messages.cannotWrite("preview", Environment.home(), e);
             }
         });
     }
 
-    private Estimate estimate(Staging staging) throws IOException {
-        long repeats = repeats(staging.requests());
+    private Estimate estimate(Staging staging, Progress progress) throws IOException {
+        var repeats = staging.repeats();
         Predicate<Journal> isHere = old -> old.isAt(provider);
         var named = Preparation.named(settings, staging, isHere);
         var target = Preparation.target(staging, named.batchName(), isHere);
-        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats);
+        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats, progress);
         long all = staging.requests().size();
         long submitted = isChosen ? Reuse.leaveOut(named, staging, provider, connect) : 0;
-        return new Estimate(all, staging.reused() - submitted, submitted, repeats, staging.partCount(),
-            staging.models(), staging.tokens());
-    }
-
-    /** Counts requests that are the same as one before them; two of one hash are taken for the same here. */
-    private static long repeats(LineIndex requests) {
-        var hashes = LongStream.range(0, requests.size())
-            .map(i -> Json.Digest.hash(SentRequests.body(requests.text(i)))).sorted().toArray();
-        return IntStream.range(1, hashes.length).filter(i -> hashes[i] == hashes[i - 1]).count();
+        staging.leaveOutRepeats();
+        var lines = staging.requests();
+        return estimate(all, staging.reused() - submitted, submitted, staging.partCount(), repeats,
+            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text, progress);
     }
 
     /** Of a batch that was begun only those parts are still to be sent that never were, or that never ran. */
-    private static Estimate ofBegun(Journal journal, long repeats) {
+    private Estimate ofBegun(Journal journal, Repeats repeats, Progress progress) {
         var manifest = journal.manifest();
-        var waiting = journal.partNumbers().filter(part -> !isSent(journal, part)).boxed().collect(Collectors.toSet());
+        var waiting = journal.partNumbers().filter(part -> !journal.isSent(part)).boxed().collect(Collectors.toSet());
         long toSend = waiting.stream().mapToLong(part -> manifest.partRequests().get(part - 1)).sum();
-        long tokens = waiting.stream().filter(part -> part <= manifest.partTokens().size())
-            .mapToLong(part -> manifest.partTokens().get(part - 1)).sum();
-        return new Estimate(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, repeats,
-            waiting.size(), models(journal.requests(), waiting), tokens);
+        var requests = journal.requests();
+        return estimate(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(), repeats,
+            i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text, progress);
     }
 
-    private static boolean isSent(Journal journal, int part) {
-        return journal.isCreateUnsure(part) || journal.hasBatch(part) && journal.part(part).hasRun();
+    private Estimate estimate(long all, long answered, long submitted, int parts, Repeats repeats,
+                              LongPredicate isToSend, LongFunction<String> line, Progress progress) {
+        Map<String, Count> counts;
+        try (var shown = progress.transfer("counting tokens")) {
+            counts = Tokens.byModel(all, isToSend, line, characters -> shown.show(characters, 0));
+        }
+        var ofRepeats = repeats.count() == 0 ? Map.<String, Count>of()
+            : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line);
+        var models = counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue())).toList();
+        var saved = ofRepeats.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue()).mostDollars())
+            .reduce(OptionalDouble.of(0), Estimation::sum);
+        return new Estimate(all, answered, submitted, repeats.count(), saved, parts, models,
+            counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct, provider.isLocal());
     }
 
-    private static Map<String, Long> models(SentRequests requests, Set<Integer> parts) {
-        var models = new LinkedHashMap<String, Long>();
-        if (parts.isEmpty()) return models;
-        for (long i = 0; i < requests.count(); i++)
-            if (parts.contains(requests.part(i))) models.merge(requests.model(i), 1L, Long::sum);
-        return models;
+    private static OptionalDouble sum(OptionalDouble one, OptionalDouble other) {
+        return one.isEmpty() || other.isEmpty() ? OptionalDouble.empty()
+            : OptionalDouble.of(one.getAsDouble() + other.getAsDouble());
+    }
+
+    private ModelEstimate ofModel(String model, Count count) {
+        var tokens = Tokens.of(model);
+        var price = settings.price(provider, model);
+        var input = price.map(known -> known.of(new Usage(count.input(), 0, 0, 0), true));
+        var most = price.filter(known -> count.unlimited() == 0)
+            .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), true));
+        return new ModelEstimate(model, count.requests(), count.input(),
+            count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), tokens.encoding(),
+            !tokens.isKnown(), optional(input), optional(most), price.map(Estimation::source).orElse(""));
+    }
+
+    private static OptionalDouble optional(Optional<Double> amount) {
+        return amount.map(OptionalDouble::of).orElse(OptionalDouble.empty());
+    }
+
+    private static String source(Price price) {
+        return price.source()
+            + (price.saysBatch() ? "" : ", of requests one by one, for nobody says what a batch costs");
     }
 }

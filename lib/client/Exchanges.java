@@ -287,7 +287,8 @@ final class Exchanges {
             manifest.rowColumns(), manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
-            if (!manifest.completionWindow().isEmpty()) settings.completionWindow = manifest.completionWindow();
+            boolean hasWindow = !manifest.completionWindow().isEmpty() && !manifest.isAtOnce();
+            if (hasWindow) settings.completionWindow = manifest.completionWindow();
             settings.outputSeconds = manifest.outputSeconds();
             settings.metadata = manifest.metadata();
             settings.note = leftOut(failed, word);

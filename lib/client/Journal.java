@@ -72,7 +72,7 @@ final class Journal {
         }
     }
 
-    /** Returns the newest batch of this id, name or folder name; one that was submitted here goes first. */
+    /** Returns the newest batch of this id, name or folder name; one that was submitted here goes before a sample. */
     static Optional<Journal> find(String idOrName) { return find(idOrName, journal -> true); }
 
     /** Returns the newest such batch that is at this provider. */
@@ -83,6 +83,7 @@ final class Journal {
     private static Optional<Journal> find(String idOrName, Predicate<Journal> kind) {
         return all().filter(journal -> journal.isCalled(idOrName)).filter(kind)
             .max(Comparator.comparing((Journal journal) -> !journal.manifest.isAdopted())
+                .thenComparing(journal -> !journal.manifest.isAtOnce())
                 .thenComparing(journal -> journal.submittedAt));
     }
 
@@ -138,7 +139,7 @@ final class Journal {
         }
     }
 
-    long sentCount() { return manifest.requests() - manifest.reused(); }
+    long sentCount() { return manifest.requests() - manifest.reused() - manifest.repeats(); }
 
     Path inputFile(int part) { return SentRequests.inputFile(dir, part); }
 
@@ -207,6 +208,9 @@ final class Journal {
 
     /** Returns the key of a create whose answer never came. */
     String createKey(int part) { return state(part).createKey; }
+
+    /** Whether a part may have been paid: it ran, runs, or was sent and never answered. */
+    boolean isSent(int part) { return isCreateUnsure(part) || hasBatch(part) && part(part).hasRun(); }
 
     boolean hasSentCreate(int part) { return state(part).hasSentCreate; }
 

@@ -32,6 +32,7 @@ record Manifest(
     @JsonProperty("cut") List<Long> partRequests,         // how many requests each part has
     @JsonProperty("tokens") List<Long> partTokens,        // as estimated
     long reused,                                          // requests that were answered before, and are not sent
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) long repeats,   // whose answer is that of one before them
     @JsonProperty("sent") String sentDigest,              // of what is sent, where that is not all
     String rowsFile,                                      // without its ending
     boolean ownIds,                                       // request-1, request-2, ... on the wire
@@ -45,6 +46,8 @@ record Manifest(
     List<String> promptColumns,
     List<String> rowColumns) {
     static final int VERSION = 1;
+    /** The completion window of what was asked one by one, in no batch. */
+    static final String AT_ONCE = "now";
 
     Manifest {
         endpoint = text(endpoint);
@@ -83,6 +86,9 @@ record Manifest(
         }
         return List.copyOf(labels);
     }
+
+    /** Whether it was asked one by one, at the price of that. */
+    boolean isAtOnce() { return completionWindow.equals(AT_ONCE); }
 
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.nio.channels.ClosedByInterruptException;
@@ -49,6 +51,12 @@ final class Messages {
 
     /** Returns a number as all that people read has it: 200,000. */
     static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
+
+    /** Returns an amount of dollars in cents, and one below a dime in two digits that tell: $1,204.50, $0.0073. */
+    static String dollars(double amount) {
+        if (amount >= 0.1 || amount == 0) return String.format(Locale.ROOT, "$%,.2f", amount);
+        return "$" + new BigDecimal(amount).round(new MathContext(2)).toPlainString();
+    }
 
     /** Returns the start of a text, on one line. */
     static String clip(String text, int most) {

@@ -20,6 +20,8 @@ enum Options {
     HELP("--help", Takes.NOTHING, "shows this text"),
     PREVIEW("--preview [N]", Takes.A_NUMBER_OR_NOTHING,
         "prints the first N request lines (default: 3) and what all would be; sends nothing"),
+    ESTIMATE("--estimate", Takes.NOTHING, "prints what all would send and cost; sends nothing"),
+    SAMPLE("--sample N", Takes.A_VALUE, "asks N rows now, one by one, and shows them; without it the rest is sent"),
     PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
     MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
     SYSTEM("--system TEXT", Takes.A_VALUE, "the system prompt, over the rows"),
@@ -33,6 +35,9 @@ enum Options {
     MAX_TOKENS("--max-tokens N", Takes.A_VALUE, "ends each answer after N tokens"),
     TEMPERATURE("--temperature X", Takes.A_VALUE, "0 is the most predictable"),
     WITH("--with FIELD=VALUE", Takes.A_VALUE, "any other field of the request; may be repeated"),
+    DISTINCT("--distinct", Takes.NOTHING, "sends identical requests once; each row gets the answer"),
+    PRICE("--price IN,OUT", Takes.A_VALUE, "what the models cost: dollars for a million tokens, in and out"),
+    BUDGET("--budget DOLLARS", Takes.A_VALUE, "refuses what could cost more, with all that was sent before"),
     REPAIR("--repair N", Takes.A_VALUE, "sends again, at most N times, what may end better"),
     RESEND_MISSING("--resend-missing", Takes.NOTHING, "sends again, and pays for, what is missing"),
     OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv, .jsonl or .html file too"),
@@ -82,7 +87,16 @@ enum Options {
             throw fault(" is no whole number", null);
         }
 
-        double number() {
+        /** Returns two numbers, such as dollars for tokens in and out. */
+        double[] pair() {
+            var two = value.split(",");
+            if (value.matches("[0-9.]+,[0-9.]+")) return Stream.of(two).mapToDouble(this::number).toArray();
+            throw fault(" is no IN,OUT, such as 0.2,0.8", null);
+        }
+
+        double number() { return number(value); }
+
+        private double number(String value) {
             try {
                 return Double.parseDouble(value);
             } catch (NumberFormatException e) {

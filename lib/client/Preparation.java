@@ -51,7 +51,7 @@ final class Preparation {
     }
 
     /** Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. */
-    private static void meet(Watch watch) {
+    static void meet(Watch watch) {
         try {
             watch.api().meet("submit");
         } catch (UncheckedIOException nobody) {
@@ -66,18 +66,39 @@ final class Preparation {
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
             fill(staging, requests, progress, watch::note);
             meet(watch);
-            staging.complete();
+            staging.complete(settings.distinct);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);
-            if (!isBegun(target)) Reuse.takeOver(named, staging, provider, connect, watch::note);
-            try (var lock = FolderLock.on(target, watch::note)) {
+            if (!isBegun(target)) {
+                Reuse.takeOver(named, staging, provider, connect, watch::note);
+                staging.leaveOutRepeats();
+                if (!staging.repeatNote().isEmpty()) watch.note(staging.repeatNote());
+            }
+            var budget = settings.budget == null ? null : new Budget(named, provider);
+            try (var purse = budget == null ? null : budget.lock(watch::note);
+                 var lock = FolderLock.on(target, watch::note)) {
+                if (budget != null) check(budget, staging, target);
                 watch.state().setJournal(staging.settle(named, target));
                 if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
                 step.run();
             }
         } catch (IOException e) {
             throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
+    /** Of a batch that was begun only what waits is still to be paid. */
+    private static void check(Budget budget, Staging staging, Path target) {
+        if (isBegun(target)) {
+            var journal = new Journal(target);
+            var requests = journal.requests();
+            budget.check(requests.count(), i -> requests.isInAPart(i) && !journal.isSent(requests.part(i)),
+                requests::text, true);
+        } else {
+            var lines = staging.requests();
+            budget.check(lines.size(), i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text,
+                true);
         }
     }
 
@@ -134,6 +155,26 @@ final class Preparation {
 
     /** Returns the name that a batch is kept under that was submitted elsewhere. */
     static String nameOf(String id) { return DefaultName.plainName(id, 64); }
+
+    /** Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it. */
+    static Settings rehearsal(Settings settings) {
+        var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
+        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(name + "-retry"))
+            .forEach(Preparation::delete);
+        return settings.with(s -> {
+            s.name = name;
+            s.out = null;
+            s.budget = null;
+        });
+    }
+
+    private static void delete(Journal journal) {
+        try {
+            journal.delete();
+        } catch (IOException e) {
+            throw Messages.cannotWrite("rehearse", journal.dir(), e);
+        }
+    }
 
     /** Makes a journal of a batch that was submitted elsewhere: of its input file or, if that is gone, its answers. */
     static void adopt(Watch watch) {

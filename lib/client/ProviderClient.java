@@ -34,10 +34,13 @@ import sheaf.Vocabulary.Dialect;
  */
 final class ProviderClient {
     /** One client for each address and key, under the same settings: a client has threads of its own. */
-    private static final Map<List<Object>, OpenAIClient> CLIENTS = new ConcurrentHashMap<>();
+    private static final Map<List<Object>, ProviderClient> CLIENTS = new ConcurrentHashMap<>();
     /** The whole of a large file may take long; a silent peer may not. */
-    private static final Timeout PATIENT = Timeout.builder().connect(Duration.ofSeconds(30))
-        .write(Duration.ofSeconds(60)).read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
+    private static final Duration CONNECT = Duration.ofSeconds(30);
+    private static final Duration WRITE = Duration.ofSeconds(60);
+    private static final Duration ANSWER = Duration.ofMinutes(10);      // of one that a model thinks about
+    private static final Timeout PATIENT = Timeout.builder().connect(CONNECT).write(WRITE)
+        .read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
     /** As openai-java's own, but for its module for Kotlin, which takes longer to start than a call. */
     private static final JsonMapper MAPPER = JsonMapper.builder().addModule(new Jdk8Module())
         .disable(MapperFeature.AUTO_DETECT_CREATORS, MapperFeature.AUTO_DETECT_FIELDS, MapperFeature.AUTO_DETECT_GETTERS,
@@ -49,25 +52,41 @@ final class ProviderClient {
     private final String key;
     private final Dialect dialect;
     private final Map<String, String> headers;
+    private final OkHttpClient http;
+    private final OpenAIClient client;
 
     private ProviderClient(String baseUrl, String key, Dialect dialect, Map<String, String> headers) {
         this.baseUrl = baseUrl;
         this.key = key;
         this.dialect = dialect;
         this.headers = headers;
+        http = http();
+        client = made();
+    }
+
+    OpenAIClient client() { return client; }
+
+    /** Posts a body as it stands, and once: nobody but the caller sends it again. An answer may take long. */
+    Response post(String path, byte[] body) throws IOException {
+        var url = HttpUrl.get(baseUrl + path).newBuilder();
+        if (!dialect.apiVersion().isEmpty()) url.addQueryParameter("api-version", dialect.apiVersion());
+        var request = new Request.Builder().url(url.build()).header(AUTHORIZATION, "Bearer " + key)
+            .post(new Once(RequestBody.create(body, JSON))).build();
+        return http.newBuilder().connectTimeout(CONNECT).writeTimeout(WRITE).readTimeout(ANSWER)
+            .retryOnConnectionFailure(false).build().newCall(request).execute();
     }
 
     /** @throws IllegalStateException if the environment names no proxy or file of certificates that can be used */
-    static OpenAIClient of(String baseUrl, String key, Dialect dialect, Map<String, String> headers) {
+    static ProviderClient of(String baseUrl, String key, Dialect dialect, Map<String, String> headers) {
         Proxies.of(URI.create(baseUrl));                   // refuses what is none, before OkHttp would
         return CLIENTS.computeIfAbsent(
             List.of(baseUrl, key, dialect, headers, Proxies.settings(), Certificates.file()),
-            any -> new ProviderClient(baseUrl, key, dialect, headers).made());
+            any -> new ProviderClient(baseUrl, key, dialect, headers));
     }
 
     /** Makes a client without retries of its own: it would send POST /batches three times. */
     private OpenAIClient made() {
-        var made = OpenAIOkHttpClient.builder().okHttpClient(http()).baseUrl(baseUrl).apiKey(key).maxRetries(0)
+        var made = OpenAIOkHttpClient.builder().okHttpClient(http).baseUrl(baseUrl).apiKey(key).maxRetries(0)
             .jsonMapper(MAPPER)
             .timeout(PATIENT).azureUrlPathMode(AzureUrlPathMode.UNIFIED)
             .addInterceptor(chain -> legible(chain.proceed(adapted(chain.request()))));

@@ -50,6 +50,8 @@ final class Repair {
             for (int round = 1; round <= rounds; )
                 if (isDone(round, first)) round++;
             for (boolean isOver = !resendsMissing; !isOver; ) isOver = isMissingResent(first);
+        } catch (Budget.Exceeded e) {
+            watch.note("repair: " + e.getMessage());
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
             watch.note("repair: " + e.getMessage());       // what was answered before is not lost for it

@@ -73,6 +73,7 @@ final class Report {
         return count(manifest.requests(), "request")
             + (manifest.reused() == 0 ? ""
                 : String.format(Locale.ROOT, ", %,d of them answered before", manifest.reused()))
+            + (manifest.repeats() == 0 ? "" : ", " + count(manifest.repeats(), "repeat") + " left out")
             + (partCount() < 2 ? "" : ", in " + partCount() + " parts");
     }
 

@@ -51,7 +51,8 @@ final class Reuse {
         for (int batch = 0; batch < earlier.size(); batch++) {
             var requests = earlier.get(batch).journal.requests();
             for (long i = 0; i < requests.count(); i++) {
-                if (Arrays.binarySearch(wanted, requests.hash(i) >>> NUMBER_BITS) < 0) continue;
+                boolean isAsked = !requests.isRepeat(i);  // an answer that stands for several is one
+                if (!isAsked || Arrays.binarySearch(wanted, requests.hash(i) >>> NUMBER_BITS) < 0) continue;
                 hashes.add(requests.hash(i) >>> NUMBER_BITS);
                 places.add((long) batch << Integer.SIZE | i);
                 earlier.get(batch).wanted++;

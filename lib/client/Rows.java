@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Spliterator;
 import java.util.Spliterators;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
@@ -71,6 +72,20 @@ final class Rows implements RowSource {
     Stream<Map<String, Object>> open(Consumer<String> note) { return source.open(note); }
 
     Rows limit(long most) { return new Rows(name, new Limited(this, most), note -> source.open(note).limit(most)); }
+
+    /** Returns so many of these rows, of which there are {@code all}, evenly spread from the first on. */
+    Rows spread(long few, long all) {
+        return new Rows(name, origin, note -> {
+            var number = new AtomicLong();
+            return source.open(note).filter(row -> isOfSpread(number.getAndIncrement(), few, all));
+        });
+    }
+
+    /** Whether a row, counted from 0, is one of few of all that are evenly spread: the k-th is all * k / few. */
+    static boolean isOfSpread(long row, long few, long all) {
+        long k = (row * few + all - 1) / all;
+        return k < few && k * all / few == row;
+    }
 
     /**
      * Returns the same rows of a CSV file that is read in another way.

@@ -30,6 +30,7 @@ final class SentRequests {
     private LineIndex lines;                               // opened when first needed
     private LineIndex rows;                                // likewise
     private LongBuffer hashes;                             // likewise
+    private LongBuffer firsts;                             // likewise, where repeats are sent once
     private Text customId;                                 // likewise
     private final Row.Columns columns;                     // that most rows have
 
@@ -79,12 +80,28 @@ final class SentRequests {
             var data = new DataOutputStream(out);
             for (long i = 0; i < count(); i++) data.writeLong(Json.Digest.hash(body(text(i))));
         });
+        return numbers(file);
+    }
+
+    private static LongBuffer numbers(Path file) {
         try (var channel = FileChannel.open(file)) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).asLongBuffer();
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
         }
     }
+
+    static Path repeatsFile(Path dir) { return dir.resolve("repeats.idx"); }
+
+    /** Returns the request that was sent for this one too: it itself, unless it repeats one and those are sent once. */
+    synchronized long first(long index) {
+        if (manifest.repeats() == 0) return index;
+        if (firsts == null) firsts = numbers(repeatsFile(dir));
+        return firsts.get((int) index);
+    }
+
+    /** Whether its answer is that of one before it. */
+    boolean isRepeat(long index) { return first(index) != index; }
 
     /** Returns a request's line; {@code index} counts from 0. */
     String text(long index) { return lines().text(index); }
@@ -101,6 +118,9 @@ final class SentRequests {
     int part(long index) { return lines().file(index) + 1; }
 
     boolean isReused(long index) { return lines().file(index) == REUSED; }
+
+    /** Whether it stands in a part itself: it was not answered before, nor with one before it. */
+    boolean isInAPart(long index) { return !isReused(index) && !isRepeat(index); }
 
     /** Returns what stands beside a request that was sent before: its row, its ids, its round. */
     private JsonNode beside(long index) { return Json.lenient(rows().text(index)); }
@@ -162,7 +182,7 @@ final class SentRequests {
         var found = new HashMap<Long, Long>();
         long line = 0;
         for (long i = 0; i < count() && found.size() < wanted.size(); i++)
-            if (part(i) == part && wanted.contains(++line)) found.put(line, i);
+            if (part(i) == part && !isRepeat(i) && wanted.contains(++line)) found.put(line, i);
         return found;
     }
 

@@ -21,7 +21,9 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import sheaf.Prices.Price;
 import sheaf.Templates.Text;
 
 /**
@@ -60,6 +62,11 @@ final class Settings implements Cloneable {
     boolean resendsMissing;
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
     boolean quiet;
+    Price price;                                          // of whatever model; null: as tables know it
+    Double budget;                                        // dollars, for all rounds; null: whatever it costs
+    boolean distinct;                                     // repeats are sent once
+    boolean isEstimated;                                  // and not sent
+    Integer sampled;                                      // null: it is sent, else so many rows are asked and shown
     Integer previewed;                                    // null: it is sent, else so many lines are shown
     Path out;                                             // null: results are written where the script says
     boolean overwrites;
@@ -148,6 +155,53 @@ final class Settings implements Cloneable {
         var fields = new TreeMap<>(body);
         fields.put(field, PlainValues.of(value));
         return with(s -> s.body = Collections.unmodifiableMap(fields));
+    }
+
+    Settings price(double in, double out) {
+        var price = Price.given(in, out);
+        return with(s -> s.price = price);
+    }
+
+    Settings budget(double dollars) {
+        if (!(dollars > 0 && Double.isFinite(dollars)))
+            throw new IllegalArgumentException("budget: " + dollars + " is no amount of dollars");
+        return with(s -> s.budget = dollars);
+    }
+
+    /**
+     * Has as many rows, or prompts where there are none, as a sample is to have, evenly spread.
+     * @param all of them
+     */
+    Settings spread(long few, long all) {
+        return with(s -> {
+            if (data != null) s.data = data.spread(few, all);
+            else s.prompts = IntStream.range(0, prompts.size()).filter(i -> Rows.isOfSpread(i, few, all))
+                .mapToObj(prompts::get).toList();
+        });
+    }
+
+    /** Has nothing sent again and no file written, for these are not all. */
+    Settings asSample() {
+        return with(s -> {
+            s.repairs = 0;
+            s.resendsMissing = s.takesRetries = false;
+            s.out = null;
+        });
+    }
+
+    /** Has a repair of this draft keep to what this one was told beside its requests. */
+    Settings passedTo(Settings repair) {
+        return repair.with(s -> {
+            s.quiet = quiet;
+            s.price = price;
+            s.budget = budget;
+            s.distinct = distinct;
+        });
+    }
+
+    /** Returns what a model costs at this provider, if anybody says. */
+    Optional<Price> price(Connection provider, String model) {
+        return price != null ? Optional.of(price) : Prices.of(provider.name(), model);
     }
 
     Settings completionWindow(String window) {

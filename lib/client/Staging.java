@@ -3,6 +3,7 @@ package sheaf;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedOutputStream;
 import java.io.Closeable;
+import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.invoke.MethodHandles;
@@ -14,12 +15,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.UUID;
 import java.util.function.Function;
 import sheaf.Requests.Request;
@@ -46,13 +45,16 @@ final class Staging implements Closeable {
     private Relay digested;                                         // every line that is added
     private final Map<String, PartFile> open = new HashMap<>();     // by model, where a file may hold only one
     private final List<PartFile> parts = new ArrayList<>();
-    private final RowsFile rows;
-    private final Map<String, Long> models = new LinkedHashMap<>(); // how many requests each is sent
+    private final StagedRows rows;
+    private final Repeats.Counter sent = new Repeats.Counter();
     private LineIndex.InOrder requests;
     private String oldDigest;                                         // as it was while a name told servers apart
     private String wholeDigest;                                       // of all requests, once they are complete
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
+    private Repeats repeats;                                        // that are left out; null: none is
+    private Place last;                                             // where the line stands that was added last
+    private boolean hasLeftOut;
 
     Staging(Connection provider, String endpoint, String window) throws IOException {
         this(provider, provider.limits(), provider.dialect().mixedModels(), endpoint, window);
@@ -75,7 +77,7 @@ final class Staging implements Closeable {
         lock = FolderLock.on(dir, note -> {});
         AtomicFiles.privateFolder(dir);
         requests = new LineIndex.InOrder(SentRequests.index(dir));
-        rows = new RowsFile(dir);
+        rows = new StagedRows(dir);
         digestSettings();
     }
 
@@ -102,7 +104,7 @@ final class Staging implements Closeable {
     }
 
     void add(Request request) throws IOException {
-        if (request.hasRow() && request.row() > rows.count) rows.add(request.values());
+        if (request.hasRow() && request.row() > rows.count()) rows.add(request.values());
         add(request.model(), request.line());
     }
 
@@ -112,10 +114,10 @@ final class Staging implements Closeable {
         var part = open.get(key);
         long tokens = tokens(line);
         if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part));
-        requests.add(part.number - 1, line.length - 1, part.bytes);
+        index(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
         digested.write(line);
-        models.merge(model, 1L, Long::sum);
+        sent.add(line);
     }
 
     /** Estimates: four ASCII characters are a token, or one of any other script; what is around the prompt is none. */
@@ -148,12 +150,24 @@ final class Staging implements Closeable {
     Path scratch() { return dir.resolve("download"); }
 
     /** Ends the adding: all requests are known by now. */
-    void complete() throws IOException {
+    void complete() throws IOException { complete(false); }
+
+    /** @param isDistinct whether those that say the same as one before them are to be left out */
+    void complete(boolean isDistinct) throws IOException {
         if (parts.isEmpty()) next(null);
         closeFiles();
         oldDigest = digest.hex();
+        if (isDistinct) repeats = repeats();
+        if (repeats != null && repeats.count() > 0) oldDigest = Json.Digest.hex(oldDigest + " distinct");
         wholeDigest = marked(oldDigest);
         rows.complete();
+    }
+
+    /** Returns which of all requests say the same as one before them. */
+    Repeats repeats() {
+        if (repeats != null) return repeats;
+        var all = requests();
+        return new Repeats(all.size(), i -> SentRequests.body(all.text(i)));
     }
 
     /** Returns the folder that they belong into under this name, once they are complete. */
@@ -177,7 +191,8 @@ final class Staging implements Closeable {
     }
 
     /**
-     * Leaves out of the parts what was answered before, and writes those answers beside them.
+     * Leaves out of the parts what was answered before, and writes those answers beside them; repeats too, if they are
+     * to be left out.
      * @param answers gives the line that answered a request like this one
      */
     void leaveOut(Function<String, Optional<ObjectNode>> answers) throws IOException {
@@ -186,27 +201,60 @@ final class Staging implements Closeable {
         var all = new LineIndex(dir.resolve("all.idx"), part -> dir.resolve("all-" + (part + 1) + ".jsonl"));
         parts.clear();
         open.clear();
-        models.clear();
+        sent.clear();
         digestSettings();
         requests = new LineIndex.InOrder(SentRequests.index(dir));
+        var places = new HashMap<Long, Place>();            // of those that are repeated
         try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
              var answered = new PartFile(0, dir.resolve("reused.output.jsonl"))) {
             for (long i = 0; i < all.size(); i++) {
-                var text = all.text(i);
-                var answer = answers.apply(text);
-                if (answer.isPresent()) reuse(text, answer.get(), lines, answered);
+                var text = isRepeat(i) ? "" : all.text(i);
+                var answer = isRepeat(i) ? Optional.<ObjectNode>empty() : answers.apply(text);
+                if (isRepeat(i)) index(places.get(repeats.first(i)));
+                else if (answer.isPresent()) reuse(text, answer.get(), lines, answered);
                 else add(Json.lenient(text).at("/body/model").asText(), bytes(text));
+                if (repeats != null && repeats.isRepeated(i)) places.put(i, last);
             }
         }
         closeFiles();
+        hasLeftOut = true;
+        writeFirsts(all.size());
         sentDigest = marked(digest.hex());
         Files.delete(dir.resolve("all.idx"));
         for (int part = 1; Files.deleteIfExists(dir.resolve("all-" + part + ".jsonl")); ) part++;
     }
 
+    /** Leaves out the repeats that are to be, unless that was done with what was answered before. */
+    void leaveOutRepeats() throws IOException {
+        if (repeats != null && repeats.count() > 0 && !hasLeftOut) leaveOut(none -> Optional.empty());
+    }
+
+    /** Whether a request is left out, for its answer is that of one before it. */
+    boolean isRepeat(long request) { return repeats != null && repeats.isRepeat(request); }
+
+    private void writeFirsts(long requests) throws IOException {
+        if (leftOut() == 0) return;
+        try (var out = new DataOutputStream(new BufferedOutputStream(Files.newOutputStream(
+            SentRequests.repeatsFile(dir))))) {
+            for (long i = 0; i < requests; i++) out.writeLong(repeats.first(i));
+        }
+    }
+
+    private long leftOut() { return hasLeftOut && repeats != null ? repeats.count() : 0; }
+
+    /** Where a line stands. */
+    private record Place(int file, int length, long offset) {}
+
+    private void index(int file, int length, long offset) throws IOException { index(new Place(file, length, offset)); }
+
+    private void index(Place place) throws IOException {
+        requests.add(place.file, place.length, place.offset);
+        last = place;
+    }
+
     private void reuse(String text, ObjectNode answer, PartFile lines, PartFile answered) throws IOException {
         var line = bytes(text);
-        requests.add(SentRequests.REUSED, line.length - 1, lines.bytes);
+        index(SentRequests.REUSED, line.length - 1, lines.bytes);
         lines.write(line, 0);
         answered.write(Json.line(answer.set("custom_id", Json.lenient(text).path("custom_id"))), 0);
         reused++;
@@ -218,11 +266,14 @@ final class Staging implements Closeable {
 
     int partCount() { return parts.size(); }
 
-    /** Returns the models in the order of their first requests, each with how many it is sent. */
-    Map<String, Long> models() { return models; }
-
-    /** Returns how many tokens all prompts have that are sent, as estimated. */
-    long tokens() { return parts.stream().mapToLong(part -> part.tokens).sum(); }
+    /** Says how many of the requests to send say the same as one of them before; "" if none does. */
+    String repeatNote() {
+        long repeats = sent.count();
+        long all = parts.stream().mapToLong(part -> part.requests).sum();
+        return repeats == 0 ? "" : String.format(Locale.ROOT, "submit: %,d of %s say the same as one before %s, and "
+            + "each is paid; %s sends each once", repeats, Messages.count(all, "request"), repeats == 1 ? "it" : "them",
+            Wording.DISTINCT);
+    }
 
     /**
      * Becomes the folder, or renews one that is there: the same request lines, so what was sent of them stays, and the
@@ -237,7 +288,7 @@ final class Staging implements Closeable {
             AtomicFiles.forceAll(dir);
             Files.move(dir, target, StandardCopyOption.ATOMIC_MOVE);
             AtomicFiles.force(Journal.folder());
-        } else if (rows.count > 0 || before.manifest().rows() == 0) {
+        } else if (rows.count() > 0 || before.manifest().rows() == 0) {
             renew(settings, target, before.manifest());
         }
         var journal = new Journal(target);
@@ -248,10 +299,10 @@ final class Staging implements Closeable {
     private void renew(Settings settings, Path target, Manifest before) throws IOException {
         write(manifest(settings, before));
         AtomicFiles.forceAll(dir);
-        for (var file : List.of(rows.name + ".jsonl", rows.name + ".idx", Journal.MANIFEST))
+        for (var file : List.of(rows.name() + ".jsonl", rows.name() + ".idx", Journal.MANIFEST))
             Files.move(dir.resolve(file), target.resolve(file), StandardCopyOption.REPLACE_EXISTING,
                 StandardCopyOption.ATOMIC_MOVE);
-        removeRows(target, List.of(rows.name, before.rowsFile()));
+        removeRows(target, List.of(rows.name(), before.rowsFile()));
     }
 
     /** Removes rows of long ago; those that were the last until now may be being read. */
@@ -275,17 +326,18 @@ final class Staging implements Closeable {
         return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : wholeDigest,
             Manifest.Address.of(provider),
             endpoint, window, settings.outputSeconds, settings.metadata, settings.shape(),
-            reused + parts.stream().mapToLong(part -> part.requests).sum(),
-            rows.count,
+            reused + leftOut() + parts.stream().mapToLong(part -> part.requests).sum(),
+            rows.count(),
             before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),
             before != null ? before.partTokens() : parts.stream().map(part -> part.tokens).toList(),
-            before != null ? before.reused() : reused, before != null ? before.sentDigest() : sentDigest,
-            rows.name, settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
+            before != null ? before.reused() : reused, before != null ? before.repeats() : leftOut(),
+            before != null ? before.sentDigest() : sentDigest,
+            rows.name(), settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
             resend == null ? "" : resend.origin(), settings.prompts.stream().map(Text::name).toList(),
             Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
-            resend == null ? List.copyOf(rows.columns) : resend.rowColumns());
+            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns());
     }
 
     private void closeFiles() throws IOException {
@@ -302,49 +354,6 @@ final class Staging implements Closeable {
             if (Files.exists(dir)) AtomicFiles.deleteFolder(dir);
             lock.close();
             Files.deleteIfExists(FolderLock.file(dir));
-        }
-    }
-
-    /** The rows that the requests came from, under a name that tells what is in them. */
-    private static final class RowsFile implements Closeable {
-        private final Path dir;
-        private final LineIndex.InOrder index;
-        private final OutputStream file;
-        private final Relay lines;
-        private final Json.Digest digest = new Json.Digest();
-        private final Set<String> columns = new LinkedHashSet<>();  // that some row has
-        private Set<String> last;                                   // columns, which rows of a file share
-        private long count;
-        private long bytes;
-        private String name;                                        // without its ending
-
-        RowsFile(Path dir) throws IOException {
-            this.dir = dir;
-            index = new LineIndex.InOrder(dir.resolve("rows.idx"));
-            file = Files.newOutputStream(dir.resolve("rows.jsonl"));
-            lines = new Relay(digest.over(file));
-        }
-
-        void add(Map<String, Object> values) throws IOException {
-            var line = values instanceof Row row ? row.line() : Json.bytes(Json.text(values));
-            if (values.keySet() != last) columns.addAll(last = values.keySet());
-            lines.write(line);
-            lines.write('\n');
-            index.add(0, line.length, bytes);
-            bytes += line.length + 1;
-            count++;
-        }
-
-        void complete() throws IOException {
-            name = "rows-" + Json.Digest.shortened(digest.hex());
-            Files.move(dir.resolve("rows.jsonl"), dir.resolve(name + ".jsonl"));
-            Files.move(dir.resolve("rows.idx"), dir.resolve(name + ".idx"));
-        }
-
-        @Override public void close() throws IOException {
-            try (file; index) {
-                lines.close();
-            }
         }
     }
 

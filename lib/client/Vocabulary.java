@@ -5,14 +5,10 @@ import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.time.Duration;
-import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** The words that the door and its rooms share: plain values in OpenAI's terms, which {@code Sheaf} passes on. */
@@ -83,48 +79,6 @@ public class Vocabulary {
         @Override public String toString() {
             return number(completed + failed) + "/" + number(total)
                 + (failed == 0 ? "" : ", " + number(failed) + " failed");
-        }
-    }
-
-    /**
-     * What submitting a draft would send, by what this disk knows.
-     * @param answered requests that earlier batches have answered, whose answers would be taken over
-     * @param submitted requests that were sent before, in this very batch or an earlier one, and would not be again
-     * @param repeats requests whose body is that of one before them: each is paid
-     * @param parts input files that are still to be sent, each a batch at the provider
-     * @param models the models, with how many of the requests to send go to each
-     * @param tokens of the prompts to send: four ASCII characters, or one other, are one
-     */
-    public record Estimate(long requests, long answered, long submitted, long repeats, int parts,
-                           Map<String, Long> models, long tokens) {
-        private static final int SHOWN_MODELS = 5;
-
-        public Estimate { models = Collections.unmodifiableMap(new LinkedHashMap<>(models)); }
-
-        /** Returns how many requests are to be sent, and paid. */
-        public long toSend() { return requests - answered - submitted; }
-
-        @Override public String toString() {
-            var kinds = Stream.of(toSend() < requests ? String.format(Locale.ROOT, "%,d to send", toSend()) : "",
-                    kind(answered, "%,d answered before"), kind(submitted, "%,d submitted before"),
-                    repeats == 0 ? "" : count(repeats, "repeat"))
-                .filter(text -> !text.isEmpty()).collect(Collectors.joining(", "));
-            var all = count(requests, "request") + (kinds.isEmpty() ? "" : " (" + kinds + ")");
-            return toSend() == 0 ? all : all + " in " + count(parts, "part") + "; " + names() + "; about "
-                + count(tokens, "token") + " of prompts";
-        }
-
-        private static String kind(long number, String text) {
-            return number == 0 ? "" : String.format(Locale.ROOT, text, number);
-        }
-
-        private String names() {
-            if (models.size() == 1) return models.keySet().iterator().next();
-            var shown = models.entrySet().stream().limit(SHOWN_MODELS)
-                .map(model -> String.format(Locale.ROOT, "%s (%,d)", model.getKey(), model.getValue()))
-                .collect(Collectors.joining(", "));
-            int more = models.size() - SHOWN_MODELS;
-            return shown + (more > 0 ? " and " + count(more, "more model") : "");
         }
     }
 
@@ -281,6 +235,9 @@ public class Vocabulary {
         public Dialect(boolean mixedModels, String maxTokensField) {
             this(mixedModels, maxTokensField, "/files", "batch");
         }
+
+        /** Those of a server of ours that stands in for this provider: what shapes requests stays. */
+        Dialect served() { return new Dialect(mixedModels, maxTokensField, "/files", "batch", ""); }
 
         Dialect apiVersion(String version) {
             return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version);

@@ -12,7 +12,8 @@ import java.util.List;
 import java.util.function.Function;
 import jdk.jshell.EvalException;
 import sheaf.Sheaf.Listing;
-import sheaf.Sheaf.Preview;
+import sheaf.Outlook.Estimate;
+import sheaf.Outlook.Preview;
 import sheaf.Sheaf.Results;
 
 /** JShell for Jupyter, with Sheaf imported, its tables as HTML, and what goes to stderr in a quiet block. */
@@ -27,6 +28,7 @@ final class NotebookKernel extends JavaKernel {
         html(Results.class, Results::toHtml);
         html(Listing.class, listing -> listing.toHtml());
         html(Preview.class, Preview::toHtml);
+        html(Estimate.class, Estimate::toHtml);
     }
 
     private <T> void html(Class<T> type, Function<T, String> toHtml) {

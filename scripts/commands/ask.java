@@ -6,6 +6,7 @@
 //SOURCES OutputOptions.java
 //SOURCES RequestOptions.java
 //SOURCES SendingOptions.java
+//SOURCES SpendingOptions.java
 //SOURCES ProviderOption.java
 //SOURCES Typed.java
 //SOURCES TimeConverter.java
@@ -29,6 +30,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 @Command(name = "ask", sortOptions = false, usageHelpWidth = 100,
     customSynopsis = "ask --model MODEL [OPTION]... [PROMPT]...",
@@ -40,6 +42,7 @@ import picocli.CommandLine.Option;
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
         "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' -d data/questions.csv -o out.csv",
+        "  ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d data/reviews.csv --sample 5",
         "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
         "",
         "No key yet? Run ./jbang local in another window, a small free model, and give --provider local here.",
@@ -59,6 +62,7 @@ class ask implements Callable<Integer> {
         description = "prints the first N request lines (default: 3) and, on stderr, what all would be; sends nothing")
     Integer preview;
 
+    @Mixin SpendingOptions spending;
     @Mixin RequestOptions request;
     @Mixin SendingOptions sending;
     @Mixin ProviderOption provider;
@@ -66,23 +70,34 @@ class ask implements Callable<Integer> {
     @Option(names = {"-h", "--help"}, usageHelp = true, order = 9, description = "shows this text")
     boolean help;
 
+    @Spec CommandSpec spec;
+
     private final IntPredicate terminal;                       // whether this stream, 0 or 1, is one
+    private String rehearsal;                                  // where all is done instead; null: at the provider
     private boolean isSent;
 
     ask(IntPredicate terminal) { this.terminal = terminal; }
 
     public static void main(String... args) { System.exit(run(ask::isTerminal, args)); }
 
-    static int run(IntPredicate terminal, String... args) {
+    static int run(IntPredicate terminal, String... args) { return run(terminal, null, args); }
+
+    static int run(IntPredicate terminal, String rehearsal, String... args) {
         var command = new ask(terminal);
+        command.rehearsal = rehearsal;
         return Typed.run(new CommandLine(command).setExpandAtFiles(false),     // a prompt may begin with @
             () -> command.isSent, args);
     }
 
     @Override public Integer call() throws IOException {
+        if (spending.rehearse && rehearsal == null) return rehearse();
         checkPrompts();
-        if (preview == null) output.check(inputs());
+        if (preview == null && !spending.estimate) output.check(inputs());
         var draft = draft();
+        if (spending.estimate) {
+            draft.estimate().show();
+            return 0;
+        }
         if (preview != null) {
             var first = draft.preview(preview);
             first.show();
@@ -91,9 +106,33 @@ class ask implements Callable<Integer> {
             return first.fault().isEmpty() ? 0 : 2;
         }
         output.checkOwner(draft::checkOutput);
+        if (rehearsal != null) return shown(draft.rehearse(rehearsal), "--rehearse", "for the real run");
+        if (spending.sample != null) return shown(draft.sample(spending.sample), "--sample", "for the rest");
         var batch = draft.submit();
         isSent = true;
         return write(sending.wait == null ? batch.results() : batch.results(sending.wait));
+    }
+
+    /** Shows what is not all, or not the real thing, and says the command for that. */
+    private int shown(Results results, String option, String what) {
+        isSent = true;
+        results.show();
+        if (!sending.quiet) System.err.println("ask: " + what + ": " + SpendingOptions.without(option, given()));
+        return results.exitCode().number();
+    }
+
+    private List<String> given() { return spec.commandLine().getParseResult().originalArgs(); }
+
+    /** The server is no part of this command, for it weighs more than all the rest. */
+    private int rehearse() throws IOException {
+        var launched = Stream.concat(Stream.of(Typed.launcher(), "rehearse"), given().stream()
+            .filter(arg -> !arg.equals("--rehearse"))).toList();
+        try {
+            return new ProcessBuilder(launched).inheritIO().start().waitFor();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return 1;
+        }
     }
 
     private void checkPrompts() {
@@ -110,7 +149,7 @@ class ask implements Callable<Integer> {
 
     private Draft draft() throws IOException {
         var draft = data.isGiven() ? overRows() : withoutRows();
-        return request.setOn(sending.setOn(provider.setOn(draft)));
+        return request.setOn(spending.setOn(sending.setOn(provider.setOn(draft))));
     }
 
     private Draft overRows() throws IOException {
@@ -136,7 +175,7 @@ class ask implements Callable<Integer> {
     }
 
     /** Java itself knows only whether all streams are a terminal, and rows may come by a pipe. */
-    private static boolean isTerminal(int stream) {
+    static boolean isTerminal(int stream) {
         try {
             return new ProcessBuilder("test", "-t", String.valueOf(stream)).inheritIO().start().waitFor() == 0;
         } catch (IOException noSuchProgram) {

@@ -27,7 +27,7 @@ class ManifestTest {
         new Manifest.Address("groq", "https://example.com/v1", "GROQ_API_KEY", 2, 300, 4L, 500L, true, "max_tokens",
             "/files/upload", "batch-api", "2024-10-21", "5f0c", "echo"),
         "/v1/chat/completions", "24h", 7_200L, Map.of("who", "me"),
-        RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2,
+        RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2, 4,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
         List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"));
     private static final String LEAST = "{\"version\":1,\"name\":\"tickets\",\"digest\":\"d\",\"provider\":"
@@ -45,7 +45,7 @@ class ManifestTest {
     @Test void theNamesOnTheDiskAreTheseAndStay() throws IOException {
         assertEquals(Set.of("version", "name", "digest", "provider", "endpoint", "completion_window",
             "output_expires_after", "metadata",
-            "settings", "requests", "rows", "cut", "tokens", "reused", "sent", "rows_file", "own_ids", "again",
+            "settings", "requests", "rows", "cut", "tokens", "reused", "repeats", "sent", "rows_file", "own_ids", "again",
             "adopted", "again_of", "templates", "models_per_row", "models", "custom_id", "prompt_columns",
             "row_columns"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",

@@ -69,9 +69,12 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --provider, --model, --system, "
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --model, --system, "
             + "--template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
-            + "--with, --repair, --resend-missing, --out, --force, --quiet",
+            + "--with, --distinct, --price, --budget, --repair, "
+            + "--resend-missing, --out, --force, --quiet",
+        "--price 3 | options: --price 3 is no IN,OUT, such as 0.2,0.8",
+        "--price 1.2.3,4 | options: --price 1.2.3,4 is no number",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
@@ -107,6 +110,27 @@ class OptionsTest {
         var three = script.options("--preview", "--model", "n");
         assertEquals(2, Printed.stdout(() -> assertThrows(Script.End.class, () -> three.toJsonl("no-such/x.jsonl")))
             .lines().count());
+    }
+
+    @Test void anEstimateIsShownWhereItWouldBeSent() {
+        var draft = script.options("--estimate", "--price", "1,2", "--max-tokens", "1000000", "--distinct");
+
+        assertEquals(script.price(1, 2).maxTokens(1_000_000).distinct().estimate() + "\n",
+            assertThrows(Script.End.class, draft::submit).getMessage());
+    }
+
+    @Test void aSampleIsAskedAndShownWhereAllWouldBeSent() {
+        System.setProperty("SHEAF_HOME", dir.toString());
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).model("echo").quiet()
+                .prompts("{{text}}", rows(List.of(Map.of("text", "a"), Map.of("text", "b")))).options("--sample", "1");
+
+            var out = Printed.stdout(() -> assertThrows(Script.End.class, draft::submit));
+
+            assertTrue(out.endsWith("1 succeeded; 1 tokens in, 1 out\n"), out);
+            assertTrue(server.requests().contains("POST /v1/chat/completions"));
+            assertTrue(!server.requests().contains("POST /v1/batches"));
+        }
     }
 
     @Test void aPreviewOfAFaultyRowIsItsFault() {

@@ -1,5 +1,6 @@
 package sheaf.commands;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -139,6 +140,66 @@ class AskTest {
         assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
         assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 18 tokens of "
             + "prompts\n", run.err());
+    }
+
+    @Test void estimateIsATableOnStdoutAndSendsNothing() {
+        var run = ask("-m", "gpt-4.1-mini", "-p", "{{q}}?", "-d", file("rows.csv", "q\na\nb\na\n"), "--estimate",
+            "--price", "1,2", "--max-tokens", "1000000", "-o", at("no/x.csv"), "--distinct");
+
+        assertEquals(new Run(0, """
+            model         requests  tokens in  most out   price in   price at most
+            ------------  --------  ---------  ---------  ---------  -------------
+            gpt-4.1-mini  2         18         2,000,000  $0.000018  $4.00
+
+            3 requests (2 to send, 1 repeat left out) in 1 part; up to $4.00
+            tokens: o200k_base
+            price: price(1.0, 2.0)
+            """, ""), run);
+        assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
+    }
+
+    @Test void aSampleIsShownWithTheCommandForTheRest() {
+        var rows = file("rows.csv", "q\na\nb\nc\nd\n");
+        var run = ask("-m", "echo", "-p", "What's {{q}}?", "-d", rows, "--sample", "2", "-o", at("out.csv"));
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("What's a?") && run.out().contains("What's c?"), run.out());
+        assertTrue(run.err().endsWith("ask: for the rest: ./jbang ask -m echo -p 'What'\\''s {{q}}?' -d " + rows
+            + " -o " + at("out.csv") + "\n"), run.err());
+        assertTrue(Files.notExists(dir.resolve("out.csv")));
+
+        var rest = ask("-m", "echo", "-p", "What's {{q}}?", "-d", rows, "-o", at("out.csv"));
+
+        assertTrue(rest.err().contains(": 4 requests; 2 answered before, 2 sent"), rest.err());
+        assertEquals(5, text("out.csv").lines().count());
+    }
+
+    @Test void aRehearsalAsksNobodyElseAndWritesNoFile() {
+        var out = new String[1];
+        var status = new AtomicInteger();
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(rehearse.run(stream -> false, "-m", "m",
+            "-p", "{{q}}", "-d", file("rows.csv", "q\na\nb\n"), "-o", at("out.csv"), "--provider", "groq"))));
+
+        assertEquals(0, status.get(), err);
+        assertTrue(out[0].contains("succeeded"), out[0]);
+        assertTrue(err.endsWith("ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + at("rows.csv") + " -o "
+            + at("out.csv") + " --provider groq\n"), err);
+        assertTrue(Files.notExists(dir.resolve("out.csv")));
+        assertEquals(List.of(), server.requests());
+    }
+
+    /** The server weighs more than all the rest of the command, so another one has it. */
+    @Test void theOptionStartsTheCommandThatHasTheServer() throws Exception {
+        var launcher = dir.resolve("launcher");
+        Files.writeString(launcher, "#!/bin/sh\nprintf '[%s]' \"$@\"\nexit 3\n");
+        assertTrue(launcher.toFile().setExecutable(true));
+        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "sheaf.commands.ask", "-m", "m", "--rehearse", "a b");
+        builder.environment().put("SHEAF_LAUNCHER", launcher.toString());
+        var process = builder.start();
+
+        assertEquals("[rehearse][-m][m][a b]", new String(process.getInputStream().readAllBytes(), UTF_8));
+        assertEquals(3, process.waitFor());
     }
 
     @Test void previewShowsTheFirstLinesAlsoIfALaterRowIsAtFault() {
@@ -498,13 +559,14 @@ class AskTest {
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
-                "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report"))
+                "--formulas", "--raw", "--endpoint", "--resend-missing", "--wait", "--quiet", "--failed", "--report",
+                "--estimate", "--sample", "--rehearse", "--price", "--budget", "--distinct"))
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
     @Test void theExamplesOfTheHelpWork() {
         var examples = ask("--help").out().lines().filter(line -> line.contains("./jbang ask ")).toList();
-        assertEquals(3, examples.size());
+        assertEquals(4, examples.size());
         for (var example : examples) {
             var words = Pattern.compile("'([^']*)'|(\\S+)").matcher(example.replaceFirst(".*/jbang ask ", "")
                 .replaceFirst(" > .*", "")).results().map(word -> word.group(1) == null ? word.group(2)

@@ -47,7 +47,7 @@ class CompletionTest {
     @CsvSource(delimiter = '|', value = {
         "./jbang cle* | clean",
         "jbang cle* | clean",
-        "jbang ask --pr* | --prompt --preview --provider",
+        "jbang ask --pr* | --prompt --preview --price --provider",
         "/any/where/jbang clean --de* | --delete",
         "./jbang --quiet run ask --fo* | --force --formulas",
         "./jbang ask --provider g* | groq",

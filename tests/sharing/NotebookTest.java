@@ -23,7 +23,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Listing;
-import sheaf.Sheaf.Preview;
+import sheaf.Outlook.Preview;
 import sheaf.Sheaf.Results;
 import sheaf.support.Printed;
 

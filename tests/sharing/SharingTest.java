@@ -122,6 +122,7 @@ class SharingTest {
             use("files", "(?m)^file-\\S+ "),
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
+            use("rehearse", "(?m)^Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),

@@ -1,0 +1,48 @@
+package sheaf;
+
+import static sheaf.Messages.reason;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
+
+/**
+ * Which requests of a journal were sent as calls of their own: each is written down before it is, and after it if it
+ * was refused, so that one whose answer was lost is known to be paid, or maybe.
+ */
+final class SingleCalls {
+    private final Path file;
+
+    SingleCalls(Journal journal) { file = journal.dir().resolve("calls.jsonl"); }
+
+    /** A call begins. */
+    void sending(String id) { write(id, false); }
+
+    /** A call was refused, or never got there: it cost nothing. */
+    void refused(String id) { write(id, true); }
+
+    private synchronized void write(String id, boolean isRefused) {
+        var line = Json.MAPPER.createObjectNode().put("custom_id", id).put("refused", isRefused);
+        AtomicFiles.append(file, Json.line(line));
+    }
+
+    /** Returns the ids of those that were sent and not refused. */
+    Set<String> ids() {
+        var ids = new HashSet<String>();
+        if (!Files.exists(file)) return ids;
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            while (lines.advance()) {
+                var line = Json.lenient(lines.text());
+                var id = line.path("custom_id").asText();
+                if (line.path("refused").asBoolean()) ids.remove(id);
+                else ids.add(id);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+        }
+        return ids;
+    }
+}

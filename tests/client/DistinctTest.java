@@ -1,0 +1,148 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
+import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.Outcome;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
+
+/** Identical requests are sent once where a draft says so, and each row gets the answer. */
+class DistinctTest {
+    final AtomicInteger answers = new AtomicInteger();
+    final BatchServer server = BatchServer.start().answer(body ->
+        Reply.text(body.at("/messages/0/content").asText() + " #" + answers.incrementAndGet()));
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
+
+    @AfterEach void stop() { server.close(); }
+
+    @Test void eachRowGetsTheAnswerOfTheFirstAndOneIsSent() {
+        var results = ask("a", "b", "a", "a").distinct().submit().results();
+
+        assertEquals(2, answers.get());
+        assertEquals(4, results.size());
+        assertEquals(List.of("a", "b", "a", "a"), rowsOf(results));
+        assertEquals(1, texts(results, "a").stream().distinct().count());
+        assertEquals(Map.of(Outcome.SUCCEEDED, 4L), results.counts());
+    }
+
+    @Test void withoutTheWordEachIsSentAndThatIsSaid() {
+        var said = Printed.stderr(() -> loud("a", "b", "a", "a").submit().results());
+
+        assertEquals(4, answers.get());
+        assertTrue(said.contains("submit: 2 of 4 requests say the same as one before them, and each is paid; distinct()"
+            + " sends each once\n"), said);
+        assertTrue(!Printed.stderr(() -> loud("a", "b").name("none").submit().results()).contains("distinct"));
+    }
+
+    @Test void theTokensOfAnAnswerThatStandsForSeveralArePaidOnce() {
+        var once = ask("a").name("once").submit().results().usage();
+        var results = ask("a", "a", "a").distinct().submit().results();
+
+        assertEquals(once, results.usage());
+        assertEquals(once, results.stream().map(Result::usage).reduce(new Vocabulary.Usage(0, 0, 0, 0),
+            Vocabulary.Usage::plus));
+    }
+
+    @Test void theSameScriptRunAgainPaysNothing() {
+        ask("a", "a", "b").distinct().submit().results();
+
+        var again = ask("a", "a", "b").distinct().submit().results();
+
+        assertEquals(2, answers.get());
+        assertEquals(List.of("a", "a", "b"), rowsOf(again));
+    }
+
+    @Test void withoutTheWordAnAnswerThatStandsForSeveralIsOne() {
+        ask("a", "a", "b").distinct().submit().results();
+
+        var each = ask("a", "a", "b").submit().results();
+
+        assertEquals(3, answers.get(), "the second a is asked");
+        assertEquals(2, texts(each, "a").stream().distinct().count());
+    }
+
+    @Test void answersOfBeforeAreTakenAndOnlyOnePerRequestIsNeeded() {
+        ask("a", "b").submit().results();
+
+        var results = ask("a", "a", "b", "c", "c").distinct().submit().results();
+
+        assertEquals(3, answers.get());
+        assertEquals(List.of("a", "a", "b", "c", "c"), rowsOf(results));
+        assertEquals(1, texts(results, "c").stream().distinct().count());
+        assertEquals(5, results.succeeded().size());
+    }
+
+    @Test void allMayHaveBeenAnsweredBefore() {
+        ask("a", "b").submit().results();
+
+        assertEquals(3, ask("a", "b", "a").distinct().submit().results().succeeded().size());
+        assertEquals(2, answers.get());
+    }
+
+    @Test void aRepairSendsARepeatOnceToo() {
+        var broken = Collections.synchronizedList(new ArrayList<>(List.of("a")));
+        server.answer(body -> {
+            answers.incrementAndGet();
+            return broken.remove(body.at("/messages/0/content").asText()) ? Reply.error(500, "x", "broke")
+                : Reply.text("ok");
+        });
+
+        var results = ask("a", "a", "b", "a").distinct().repair(1).submit().results();
+
+        assertEquals(4, results.succeeded().size(), results.counts().toString());
+        assertEquals(3, answers.get());
+    }
+
+    @Test void twoPartsAndManyRepeatsAreJoined() {
+        var values = IntStream.range(0, 500).mapToObj(i -> "v" + i % 7).toArray(String[]::new);
+
+        var results = ask(values).provider(Provider.of(server.baseUrl()).limits(3, 100_000_000)).distinct().submit()
+            .results();
+
+        assertEquals(7, answers.get());
+        assertEquals(500, results.succeeded().size());
+        assertTrue(results.stream().allMatch(result -> result.text().startsWith(result.row("value") + " #")));
+    }
+
+    @Test void whatDiffersInAnythingIsNoRepeat() {
+        ask("a", "A", "a ", "a").model("one", "two").distinct().submit().results();
+
+        assertEquals(6, answers.get());
+    }
+
+    private static List<String> rowsOf(Results results) {
+        return results.stream().map(result -> result.row("value")).toList();
+    }
+
+    private static List<String> texts(Results results, String value) {
+        return results.stream().filter(result -> result.row("value").equals(value)).map(Result::text).toList();
+    }
+
+    private Draft ask(String... values) { return loud(values).quiet(); }
+
+    private Draft loud(String... values) {
+        return batch().model("m").provider(Provider.of(server.baseUrl())).name("letters")
+            .prompts("{{value}}", rows(List.of(values)));
+    }
+}
