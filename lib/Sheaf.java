@@ -21,8 +21,9 @@
 //SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java
-//SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
-//SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
+//SOURCES client/Findings.java client/Written.java client/Settings.java client/Options.java client/BatchApi.java
+//SOURCES client/Manifest.java client/Body.java
+//SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
@@ -89,7 +90,7 @@ import sheaf.Templates.Text;
  * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
-public final class Sheaf extends Outlook {
+public final class Sheaf extends Findings {
     private static final int NEWEST = 20;
 
     static { Script.showUncaught(); }
@@ -893,6 +894,9 @@ public final class Sheaf extends Outlook {
          */
         public double accuracy(String column) { return exchanges.accuracy(column); }
 
+        /** Returns which answers came for each value of this column, and how many are right, how surely. */
+        public Confusion confusion(String column) { return exchanges.confusion(column); }
+
         /** Returns the results with a whole answer. */
         public Results succeeded() { return with(exchanges.filtered(Exchange::ok, "succeeded")); }
 
@@ -925,10 +929,10 @@ public final class Sheaf extends Outlook {
 
         /**
          * Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first
-         * appearance.
+         * appearance; the map prints as bars.
          */
         public <K> Map<K, Results> by(Function<Result, K> property) {
-            var groups = new LinkedHashMap<K, Results>();
+            var groups = new Groups<K, Results>(Results::size);
             exchanges.by(exchange -> property.apply(new Result(exchange))).forEach((key, group) ->
                 groups.put(key, with(group)));
             return groups;

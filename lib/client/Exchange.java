@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -142,6 +143,12 @@ final class Exchange {
     boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
+
+    /** Returns the answer as a label is told by it, or else how it ended: {@code (errored)}. */
+    String verdict() { return ok() ? folded(text()) : "(" + outcome() + ")"; }
+
+    /** Returns a label in the one way in which all that is the same label is written. */
+    static String folded(String label) { return bare(label).toLowerCase(Locale.ROOT); }
 
     JsonNode json() { return shown.json(); }
 

@@ -15,6 +15,8 @@ import sheaf.Sheaf.Listing;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.Preview;
 import sheaf.Sheaf.Results;
+import sheaf.Sheaf.Confusion;
+import sheaf.Sheaf.Groups;
 
 /** JShell for Jupyter, with Sheaf imported, its tables as HTML, and what goes to stderr in a quiet block. */
 final class NotebookKernel extends JavaKernel {
@@ -28,6 +30,8 @@ final class NotebookKernel extends JavaKernel {
         html(Results.class, Results::toHtml);
         html(Listing.class, listing -> listing.toHtml());
         html(Preview.class, Preview::toHtml);
+        html(Confusion.class, Confusion::toHtml);
+        html(Groups.class, groups -> groups.toHtml());
         html(Estimate.class, Estimate::toHtml);
     }
 
