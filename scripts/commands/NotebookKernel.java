@@ -11,12 +11,12 @@ import java.io.PrintStream;
 import java.util.List;
 import java.util.function.Function;
 import jdk.jshell.EvalException;
-import sheaf.Sheaf.Listing;
+import sheaf.Findings.Confusion;
+import sheaf.Findings.Groups;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.Preview;
+import sheaf.Sheaf.Listing;
 import sheaf.Sheaf.Results;
-import sheaf.Sheaf.Confusion;
-import sheaf.Sheaf.Groups;
 
 /** JShell for Jupyter, with Sheaf imported, its tables as HTML, and what goes to stderr in a quiet block. */
 final class NotebookKernel extends JavaKernel {

@@ -355,8 +355,8 @@ class ResultsTest {
 
         var groups = ask("a", "b", "c", "d").submit().results().by(Result::text);
 
-        assertEquals("\u6f22             " + "\u2588".repeat(40) + "  2 (50.0%)\nsad            " + "\u2588".repeat(20)
-            + "  1 (25.0%)\nit depends on  " + "\u2588".repeat(20) + "  1 (25.0%)", groups.toString());
+        assertEquals("\u6f22             " + "\u2588".repeat(23) + "  2 (50.0%)\nsad            " + "\u2588".repeat(12)
+            + "  1 (25.0%)\nit depends on  " + "\u2588".repeat(12) + "  1 (25.0%)", groups.toString());
         assertEquals(2, groups.get("\u6f22").size());
     }
 
