@@ -1,6 +1,6 @@
 //JAVA 17+
-// the first says to ./jbang that classes may come from an archive, the others keep memory low where rows only pass
-//RUNTIME_OPTIONS -Xshare:auto -XX:+UseSerialGC -XX:InitialRAMPercentage=0.3
+// which says to ./jbang that classes may come from an archive; and rows only pass, so the heap begins small
+//RUNTIME_OPTIONS -Xshare:auto -XX:InitialRAMPercentage=0.3
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
@@ -18,9 +18,10 @@
 //SOURCES client/ExtraHeaders.java client/Row.java
 //SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
 //SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
-//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java
+//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
+//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
-//SOURCES client/Ending.java client/Form.java
+//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/Options.java client/BatchApi.java
 //SOURCES client/Manifest.java client/Body.java
 //SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
@@ -55,6 +56,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -107,14 +109,10 @@ public final class Sheaf extends Findings {
      */
     public static Batch batch(String idOrName) { return Batch.find(idOrName); }
 
-    /**
-     * Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}, newest first. They print as a table.
-     */
+    /** Returns the 20 newest batches, at the provider and under {@code ~/.sheaf}. They print as a table. */
     public static Listing<Batch> batches() { return batches(NEWEST); }
 
-    /**
-     * Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen; asks nobody. They print as a table.
-     */
+    /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen, as a table; asks nobody. */
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
@@ -298,9 +296,7 @@ public final class Sheaf extends Findings {
             return with(s -> s.system = template);
         }
 
-        /**
-         * Returns a draft that adds a turn before the prompt: what a user may say, and what the model should answer.
-         */
+        /** Returns a draft that adds a turn before the prompt: what a user may say, and what to answer. */
         public Draft example(String user, String assistant) {
             var turns = Stream.of(Text.of("example", user), Text.of("example", assistant));
             return with(s -> s.examples = Stream.concat(s.examples.stream(), turns).toList());
@@ -342,10 +338,7 @@ public final class Sheaf extends Findings {
             }).toList();
         }
 
-        /**
-         * Returns a draft that adds an image to each prompt: an http(s) or data URL or a local file, a template over
-         * the row.
-         */
+        /** Returns a draft that adds an image to each prompt: a URL or a local file, a template over the row. */
         public Draft image(String url) {
             var image = Text.of("image", url);
             return with(s -> s.images = Stream.concat(s.images.stream(), Stream.of(image)).toList());
@@ -379,10 +372,33 @@ public final class Sheaf extends Findings {
         /** Returns a draft that sends any other field in every request body: {@code with("top_p", 0.9)}. */
         public Draft with(String field, Object value) { return with(settings.field(field, value)); }
 
-        /**
-         * Returns a draft for this time limit, such as {@code 24h}. If not called, {@code 24h}, which every provider
-         * has.
-         */
+        /** Returns a draft whose answers are JSON of this record: {@code result.value}, in Java {@code as(type)}. */
+        public Draft returning(Class<?> type) { return form(AnswerFormat.of(type)); }
+
+        /** Returns a draft whose answers are JSON of a schema: its JSON as a text or a map, or the Path of a file. */
+        public Draft returning(String name, Object schema) { return form(AnswerFormat.of(name, schema)); }
+
+        /** Returns a draft whose answers are one of these labels, {@code result.choice}; any other is INVALID. */
+        public Draft choice(String first, String... more) { return form(AnswerFormat.choice(first, more)); }
+
+        /** Returns a draft whose answers are yes or no. */
+        public Draft yesNo() { return form(AnswerFormat.yesNo()); }
+
+        /** Returns a draft whose answers are a whole number of this scale, both ends of it included. */
+        public Draft score(int from, int to) { return form(AnswerFormat.score(from, to)); }
+
+        private Draft form(AnswerFormat format) { return with(settings.format(format)); }
+
+        /** Returns a draft that asks how sure the model is of each label, where the provider gives logprobs. */
+        public Draft confidence() { return with(s -> s.confidence = true); }
+
+        /** Returns a draft in which an answer that this does not hold of is INVALID; {@code why} is its error. */
+        public Draft validate(String why, Predicate<Result> check) {
+            given("validate", check);
+            return with(settings.check(why, exchange -> check.test(new Result((Exchange) exchange))));
+        }
+
+        /** Returns a draft for this time limit. If not called, {@code 24h}, which every provider has. */
         public Draft completionWindow(String window) { return with(settings.completionWindow(window)); }
 
         /**
@@ -391,10 +407,7 @@ public final class Sheaf extends Findings {
          */
         public Draft outputExpiresAfter(Duration time) { return with(settings.outputExpiresAfter(time)); }
 
-        /**
-         * Returns a draft that adds a pair to the batch's metadata at the provider: at most 15, 64 and 512 characters
-         * long.
-         */
+        /** Returns a draft that adds a pair to the batch's metadata: at most 15, of 64 and 512 characters. */
         public Draft metadata(String key, String value) { return with(settings.metadata(key, value)); }
 
         /**
@@ -431,9 +444,10 @@ public final class Sheaf extends Findings {
         /**
          * Returns a draft whose {@link Batch#results} send again, up to so many times, the requests that may succeed
          * next time: expired, cancelled, missing, or broken at the provider, as they were; truncated ones with twice
-         * the limit of tokens. What may be answered in a file that has not come, or not whole, is not sent again, and
-         * what earlier runs have sent again counts. Each round is a batch of its own, that is paid; with no rounds, 0,
-         * nothing is sent, and what earlier runs have sent again still counts. If not called, none is sent again.
+         * the limit of tokens; unfit ones with the answer and what is wrong with it. What may be answered in a file
+         * that has not come, or not whole, is not sent again, and what earlier runs have sent again counts. Each round
+         * is a batch of its own, that is paid; with no rounds, 0, nothing is sent, and what earlier runs have sent
+         * again still counts. If not called, none is sent again.
          */
         public Draft repair(int rounds) {
             notNegative("repair", rounds);
@@ -490,6 +504,9 @@ public final class Sheaf extends Findings {
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());
+                case CHOICE -> choice(given.first(), given.rest());
+                case RETURNING -> form(AnswerFormat.of(Path.of(given.value())));
+                case CONFIDENCE -> confidence();
                 case WITH -> with(given.field(), given.fieldValue());
                 case DISTINCT -> distinct();
                 case PRICE -> price(given.pair()[0], given.pair()[1]);
@@ -670,7 +687,7 @@ public final class Sheaf extends Findings {
             this.settings = settings;
             this.written = written;
             state = new BatchState(connection);
-            watch = new Watch(state, settings.quiet);
+            watch = new Watch(state, settings.quiet, settings.checks);
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
@@ -908,6 +925,9 @@ public final class Sheaf extends Findings {
             return with(exchanges.only(EnumSet.of(given("only", first), more)));
         }
 
+        /** Returns the answers less sure of their label, 0 to 1, or unfit: {@code below(0.8).retry().model(...)}. */
+        public Results below(double confidence) { return with(exchanges.below(confidence)); }
+
         /**
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
@@ -921,8 +941,8 @@ public final class Sheaf extends Findings {
         }
 
         /**
-         * Returns these results with those of a {@link #retry} in the place of those that failed. What came of an
-         * answer is only replaced by a whole one.
+         * Returns these results with those of a {@link #retry} in their place. What came of an answer is only replaced
+         * by a whole one.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) { return with(exchanges.merge(given("merge", later).exchanges)); }
@@ -938,11 +958,8 @@ public final class Sheaf extends Findings {
             return groups;
         }
 
-        /**
-         * Returns every answer read as JSON into this class; fails at the first that has none: use {@code
-         * succeeded().as(...)}.
-         */
-        public <T> Stream<T> as(Class<T> type) { return stream().map(result -> result.as(type)); }
+        /** Returns the whole answers, read as JSON into this class; those that do not fit are left out, and counted. */
+        public <T> Stream<T> as(Class<T> type) { return exchanges.as(given("as", type)); }
 
         /** Prints the first 20 rows as a table as wide as the terminal, with what became of all of them. */
         public void show() { show(SHOWN); }
@@ -1099,10 +1116,16 @@ public final class Sheaf extends Findings {
         public JsonNode json() { return exchange.json(); }
 
         /**
-         * Returns the answer read as JSON into this class; a fence of Markdown around it is ignored.
+         * Returns the answer read as JSON into this class, whatever stands around that.
          * @throws IllegalStateException if no whole answer came, or it does not fit
          */
         public <T> T as(Class<T> type) { return exchange.as(type); }
+
+        /** Returns the label that the answer is, of a draft with labels; throws like {@link #text} if there is none. */
+        public String choice() { return exchange.choice(); }
+
+        /** Returns how sure the model was of the label, 0 to 1; empty if the provider does not say. */
+        public OptionalDouble confidence() { return exchange.confidence(); }
 
         /** Returns why no whole answer came, in one sentence; "" if one did. */
         public String error() { return exchange.error(); }
@@ -1137,7 +1160,7 @@ public final class Sheaf extends Findings {
          * service has closed.
          */
         public static final Provider KLUSTER = new Provider("kluster", "https://api.kluster.ai/v1",
-            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED);
+            "KLUSTERAI_API_KEY", new Limits(999, 100 * MB), MIXED.withoutResponseFormat());
         /** 50,000 requests, 100 MB: https://console.groq.com/docs/batch */
         public static final Provider GROQ = new Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);

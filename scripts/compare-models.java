@@ -12,6 +12,7 @@ class CompareModels {
             .name("compare-models")
             .model("gpt-4.1-mini", "gpt-4.1-nano")
             .prompts(template("topic"), csv("data/news.csv"))
+            .choice("World", "Sports", "Business", "Sci/Tech")
             .temperature(0)
             .maxTokens(200)
             .options(args)

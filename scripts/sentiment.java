@@ -11,6 +11,7 @@ class Sentiment {
         var results = batch()
             .model("gpt-4.1-mini")
             .prompts(template("sentiment"), csv("data/reviews.csv"))
+            .choice("positive", "negative", "neutral")
             .temperature(0)
             .maxTokens(200)
             .options(args)
@@ -19,7 +20,7 @@ class Sentiment {
             .results();
 
         results.show();
-        results.succeeded().by(result -> result.text().strip().toLowerCase())
+        results.succeeded().by(Result::choice)
             .forEach((sentiment, reviews) -> System.out.println(sentiment + ": " + reviews.size()));
     }
 }

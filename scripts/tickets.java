@@ -16,6 +16,7 @@ class Tickets {
             .model("gpt-4.1-mini")
             .prompts(template("ticket"), csv("data/tickets.csv"))
             .customId("{{id}}")
+            .returning(Ticket.class)
             .temperature(0)
             .maxTokens(200)
             .options(args)

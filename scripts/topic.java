@@ -14,6 +14,7 @@ class Topic {
             .example("Swimmer wins her fourth title\nShe led from the first turn.", "Sports")
             .example("Battery made of salt\nIt charges in six minutes and does not burn.", "Sci/Tech")
             .prompts(template("topic"), csv("data/news.csv"))
+            .choice("World", "Sports", "Business", "Sci/Tech")
             .temperature(0)
             .maxTokens(200)
             .options(args)

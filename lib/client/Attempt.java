@@ -4,7 +4,10 @@ import static sheaf.Messages.clip;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.function.Supplier;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 
@@ -15,10 +18,14 @@ final class Attempt {
     private Optional<byte[]> line;                        // read when first asked for; empty: none came
     private Optional<Answer> answer;                      // likewise
     private Outcome outcome;
+    private final Supplier<String> check;                 // what the user finds wrong with a whole one; "": nothing
+    private String misfit;                                // of a whole answer; read when first asked for
+    private JsonNode value;                               // likewise; null if it has none
 
-    Attempt(Answers answers, long index) {
+    Attempt(Answers answers, long index, Supplier<String> check) {
         this.answers = answers;
         this.index = index;
+        this.check = check;
     }
 
     /** Returns all answers of the batch that it was sent in. */
@@ -54,9 +61,44 @@ final class Attempt {
     String model() { return answers.requests().model(index); }
 
     Outcome outcome() {
-        if (outcome == null) outcome = answer().map(Answer::outcome)
-            .orElseGet(() -> Answer.missing(answers.batchStatus(index)));
+        if (outcome == null) outcome = misfit().isEmpty() ? ending() : Outcome.INVALID;
         return outcome;
+    }
+
+    /** How it ended, whatever the answer says. */
+    private Outcome ending() {
+        return answer().map(Answer::outcome).orElseGet(() -> Answer.missing(answers.batchStatus(index)));
+    }
+
+    /** Returns where and why a whole answer is not what was asked for; "" if it is, or is no whole one. */
+    String misfit() {
+        if (misfit == null) misfit = ending() == Outcome.SUCCEEDED ? read() : "";
+        return misfit;
+    }
+
+    private String read() {
+        var format = answers.manifest().format();
+        if (format == null) return check.get();
+        var readings = body().texts().stream().map(format::read).toList();
+        value = readings.get(0).value();
+        return readings.stream().map(AnswerFormat.Reading::fault).filter(fault -> !fault.isEmpty()).findFirst()
+            .orElseGet(check);
+    }
+
+    /** Returns what a whole answer says in the form that was asked for, the first of several; null if in none. */
+    JsonNode value() { return ok() ? value : null; }
+
+    /** Returns how sure the model was of its label; empty where there is none, or the provider does not say. */
+    OptionalDouble confidence() {
+        var format = answers.manifest().format();
+        boolean isAsked = format != null && format.confidence() && value() != null;
+        return isAsked ? Logprobs.of(json(), value.asText()) : OptionalDouble.empty();
+    }
+
+    /** Returns what is said to the model of an answer that did not fit, after that: both turns; else nothing. */
+    List<String> turns() {
+        if (misfit().isEmpty() || !Requests.turns(request().path("body")).isArray()) return List.of();
+        return List.of(rawText(), AnswerFormat.correction(answers.manifest().format(), misfit()));
     }
 
     boolean ok() { return outcome() == Outcome.SUCCEEDED; }
@@ -70,10 +112,17 @@ final class Attempt {
         };
     }
 
-    /** Whether the request may end better next time, as it was or with room for a longer answer. */
+    /** Whether the request may end better next time, as it was, with more room or with what was wrong. */
     boolean isRepairable() {
-        return outcome() == Outcome.TRUNCATED ? tokenLimit() > 0 : outcome() != Outcome.INVALID && isRetryable();
+        return switch (outcome()) {
+            case TRUNCATED -> tokenLimit() > 0;
+            case INVALID -> !turns().isEmpty();
+            default -> isRetryable();
+        };
     }
+
+    /** Returns how many messages the request has more than it had at first. */
+    int addedTurns() { return answers.requests().turns(index); }
 
     /** Whether its answer may be in a file that has not come, or not whole. */
     boolean mayBeAnswered() { return answer().isEmpty() && !answers.isCollected(index); }
@@ -111,7 +160,7 @@ final class Attempt {
             case SUCCEEDED -> "";
             case TRUNCATED -> "cut off after " + body().usage().output() + " tokens; raise " + Wording.MAX_TOKENS;
             case REFUSED -> clip("the model declined: " + answer().map(Answer::refusal).orElse(""), 300);
-            case INVALID -> body().invalidity();
+            case INVALID -> misfit().isEmpty() ? body().invalidity() : misfit();
             case MISSING -> answers.missingError(index);
             case ERRORED, EXPIRED, CANCELLED -> answer().map(Answer::error)
                 .orElseGet(() -> answers.batchError(index));

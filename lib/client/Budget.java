@@ -5,6 +5,7 @@ import static sheaf.Messages.dollars;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.net.URI;
 import java.nio.file.Files;
 import java.util.Map;
 import java.util.Optional;
@@ -89,7 +90,11 @@ final class Budget {
         return most(provider.name(), model, Tokens.of(model).count(line), isBatch);
     }
 
-    private boolean isOfDraft(Journal journal) { return root(journal.name()).equals(name) && journal.mayHaveRun(); }
+    /** What a server on this machine has tried out before costs nothing at a provider elsewhere. */
+    private boolean isOfDraft(Journal journal) {
+        boolean wasHere = BaseUrl.isLoopback(URI.create(journal.manifest().provider().baseUrl()));
+        return root(journal.name()).equals(name) && journal.mayHaveRun() && (provider.isLocal() || !wasHere);
+    }
 
     /** Returns what was spent in a batch and is under way in it, in dollars. */
     private double spent(Journal journal) {

@@ -42,6 +42,7 @@ final class CsvExport {
     private final int answersPerLine;
     private final List<Column> columns;
     private final boolean isOfAll;                        // else the columns were named
+    private final List<String> formColumns;               // of an answer in a form that was asked for
     private final int texts;                              // for which there are columns
 
     /** @param answer which one of the line, from 0; -1 for what all of them share */
@@ -58,6 +59,7 @@ final class CsvExport {
         answersPerLine = isWide ? manifest.requestsPerRow() : 1;
         isOfAll = columns.length == 0;
         texts = Math.max(1, exchanges.textsPerAnswer());
+        formColumns = manifest.format() == null ? List.of() : manifest.format().columns();
         var wanted = wanted(isWide ? OWN_COLUMNS_IF_WIDE : OWN_COLUMNS, columns);
         this.columns = isWide ? wide(wanted, manifest.answerLabels())
             : wanted.stream().map(column -> new Column(column, column, -1)).toList();
@@ -73,8 +75,9 @@ final class CsvExport {
         var all = new LinkedHashSet<>(rowColumns);
         for (var column : ownColumns) {
             all.add(column);
-            if (column.equals("result.text"))
-                for (int number = 2; number <= texts; number++) all.add(column + number);
+            if (!column.equals("result.text")) continue;
+            for (int number = 2; number <= texts; number++) all.add(column + number);
+            all.addAll(formColumns);
         }
         if (options.contains(CsvOption.RAW)) all.add(RAW_TEXT);
         return all;
@@ -82,12 +85,13 @@ final class CsvExport {
 
     private void checkKnown(String column) {
         if (rowColumns.contains(column) || isOfAResult(column) || column.startsWith("result.row.")) return;
+        if (isInside(column)) return;
         throw new IllegalArgumentException("toCsv: no column " + visible(column) + "; there are: "
             + visible(all(OWN_COLUMNS)));
     }
 
     /** What each answer has of its own stands once for each, under its label, which may be the name of a column. */
-    private static List<Column> wide(Collection<String> wanted, List<String> labels) {
+    private List<Column> wide(Collection<String> wanted, List<String> labels) {
         var names = new HashSet<>(wanted);
         var columns = new ArrayList<Column>();
         for (var value : wanted) {
@@ -100,12 +104,18 @@ final class CsvExport {
         return columns;
     }
 
-    private static boolean isOfAnAnswer(String column) {
-        return isOfAResult(column) && !column.equals("result.customId");
+    private boolean isOfAnAnswer(String column) {
+        return (isOfAResult(column) || isInside(column)) && !column.equals("result.customId");
     }
 
     private static boolean isOfAResult(String column) {
         return OWN_COLUMNS.contains(column) || FURTHER_COLUMN.matcher(column).matches();
+    }
+
+    /** Whether it is a column of an answer's form, or holds some of them. */
+    private boolean isInside(String column) {
+        return column.startsWith("result.")
+            && formColumns.stream().anyMatch(form -> form.equals(column) || form.startsWith(column + "."));
     }
 
     void writeTo(OutputStream out) throws IOException {

@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
@@ -25,7 +26,26 @@ final class Exchange {
     private byte[] rowLine;                               // read when first asked for
     private Map<String, Object> row;                      // likewise
 
-    Exchange(Answers answers, long index) { this(answers, index, List.of(new Attempt(answers, index)), null); }
+    /** @param checks what the user wants of a whole answer */
+    Exchange(Answers answers, long index, List<Settings.Check> checks) {
+        this(answers, index, List.of(new Attempt(answers, index, () -> fault(answers, index, checks))), null);
+    }
+
+    private static String fault(Answers answers, long index, List<Settings.Check> checks) {
+        if (checks.isEmpty()) return "";
+        var whole = new Exchange(answers, index, List.of());
+        return checks.stream().filter(check -> !whole.holds(check)).findFirst().map(Settings.Check::why).orElse("");
+    }
+
+    /** A check that fails finds nothing wrong with an answer, which repair would pay for again. */
+    private boolean holds(Settings.Check check) {
+        try {
+            return check.holds().test(this);
+        } catch (RuntimeException e) {
+            throw new IllegalStateException("validate: the check \"" + clip(check.why(), 60) + "\" failed at "
+                + customId() + " (" + e + ")", e);
+        }
+    }
 
     private Exchange(Answers answers, long index, List<Attempt> attempts, Attempt shown) {
         this.answers = answers;
@@ -37,12 +57,13 @@ final class Exchange {
     /**
      * Returns the request as it was, with what came of it later; what came is only replaced by a whole answer. Rounds
      * tell what is later, for clocks jump.
+     * @param isReplacing whether a whole answer is replaced by a later one too
      */
-    Exchange retriedAs(Exchange retry) {
+    Exchange retriedAs(Exchange retry, boolean isReplacing) {
         var more = retry.attempts.stream().filter(later -> attempts.stream().noneMatch(later::isSameAs)).toList();
         if (more.isEmpty()) return this;
         boolean isLater = retry.shown.round() > shown.round();
-        boolean isBetter = !ok() && (retry.ok() || isLater && rawText().isEmpty());
+        boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isLater && rawText().isEmpty();
         return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
             isBetter ? retry.shown : shown);
     }
@@ -118,8 +139,12 @@ final class Exchange {
     }
 
     String text() {
-        if (!ok()) throw new IllegalStateException("text: " + customId() + " " + outcome() + ": " + error());
+        requireWhole("text");
         return rawText();
+    }
+
+    private void requireWhole(String word) {
+        if (!ok()) throw new IllegalStateException(word + ": " + customId() + " " + outcome() + ": " + error());
     }
 
     String rawText() { return shown.rawText(); }
@@ -140,12 +165,34 @@ final class Exchange {
     }
 
     /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
-    boolean says(String label) { return ok() && bare(text()).equalsIgnoreCase(bare(label)); }
+    boolean says(String label) { return ok() && bare(label()).equalsIgnoreCase(bare(label)); }
+
+    private String label() { return hasLabels() ? choice() : text(); }
+
+    boolean hasLabels() { return format() != null && format().hasLabels(); }
+
+    private AnswerFormat format() { return answers.manifest().format(); }
+
+    /** Returns the label that a whole answer is. */
+    String choice() {
+        if (!hasLabels()) throw new IllegalStateException("choice: " + customId() + " was given no labels; ask with "
+            + Wording.CHOICE);
+        requireWhole("choice");
+        return shown.value().asText();
+    }
+
+    OptionalDouble confidence() { return shown.confidence(); }
+
+    /** Whether its answer is less sure than that, by what its provider says, or is none that was asked for. */
+    boolean isBelow(double confidence) {
+        if (outcome() == Outcome.INVALID) return true;
+        return confidence().isPresent() && confidence().getAsDouble() < confidence;
+    }
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
 
     /** Returns the answer as a label is told by it, or else how it ended: {@code (errored)}. */
-    String verdict() { return ok() ? folded(text()) : "(" + outcome() + ")"; }
+    String verdict() { return ok() ? folded(label()) : "(" + outcome() + ")"; }
 
     /** Returns a label in the one way in which all that is the same label is written. */
     static String folded(String label) { return bare(label).toLowerCase(Locale.ROOT); }
@@ -153,12 +200,12 @@ final class Exchange {
     JsonNode json() { return shown.json(); }
 
     <T> T as(Class<T> type) {
-        var json = text().strip().replaceFirst("(?s)^```[a-z]*\\s*(.*?)\\s*```$", "$1");
+        requireWhole("as");
         try {
-            return Json.MAPPER.readValue(json, type);
+            return shown.value() != null ? Json.as(shown.value(), type) : JsonInText.as(text(), type);
         } catch (JsonProcessingException e) {
             throw new IllegalStateException("as: " + customId() + " is no " + type.getSimpleName() + ": " + reason(e)
-                + "; it says: " + clip(json, 80), e);
+                + "; it says: " + clip(JsonInText.unfenced(text()), 80), e);
         }
     }
 
@@ -202,7 +249,7 @@ final class Exchange {
         if (!(last.request() instanceof ObjectNode line && line.path("body").isObject()))
             throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
         return new Settings.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
-            last.tokenLimit(), customId(), template(), row());
+            last.tokenLimit(), last.addedTurns(), last.turns(), customId(), template(), row());
     }
 
     /** Returns the row with its answer: what a second batch and files see. An earlier answer moves inside. */
@@ -225,6 +272,8 @@ final class Exchange {
         else result.put("error", error());
         if (!ok() && !rawText().isEmpty()) result.put("rawText", rawText());
         if (texts().size() > 1) result.put("texts", texts());
+        if (ok() && format() != null) result.put(hasLabels() ? "choice" : "value", PlainValues.of(shown.value()));
+        confidence().ifPresent(sure -> result.put("confidence", PlainValues.of(sure)));
         if (!reasoning().isEmpty()) result.put("reasoning", reasoning());
         return result;
     }

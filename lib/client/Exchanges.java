@@ -42,22 +42,25 @@ final class Exchanges {
     private final BitSet selected;                            // the requests that a filter left; null: all
     private final boolean isChosen;                       // by only(...): then retry() takes them all
     private final String name;
+    private final List<Settings.Check> checks;            // of their answers, by the user
     private Map<Outcome, Long> counts;
     private Map<String, Set<String>> answeringModels;      // by the model that was asked for
     private int mostTexts;                                // that one of them has
     private Usage usage;                                  // of all; null: not yet summed up
 
-    Exchanges(Answers answers) {
-        this(answers, index -> new Exchange(answers, index), null, false, answers.journal().name());
+    Exchanges(Answers answers, List<Settings.Check> checks) {
+        this(answers, index -> new Exchange(answers, index, checks), null, false, answers.journal().name(), checks);
         usage = answers.batchUsage();
     }
 
-    private Exchanges(Answers answers, LongFunction<Exchange> at, BitSet selected, boolean isChosen, String name) {
+    private Exchanges(Answers answers, LongFunction<Exchange> at, BitSet selected, boolean isChosen, String name,
+                      List<Settings.Check> checks) {
         this.answers = answers;
         this.at = at;
         this.selected = selected;
         this.isChosen = isChosen;
         this.name = name;
+        this.checks = checks;
     }
 
     String name() { return name; }
@@ -238,12 +241,23 @@ final class Exchanges {
         return filtered(exchange -> outcomes.contains(exchange.outcome()), "only", true);
     }
 
+    /**
+     * Returns those that are not sure enough of their label, or do not fit; a retry takes all of them.
+     * @throws IllegalStateException if none says how sure it is, for then it is not known which those are
+     */
+    Exchanges below(double confidence) {
+        if (stream().noneMatch(exchange -> exchange.confidence().isPresent()))
+            throw new IllegalStateException("below: no answer says how sure the model was; ask for it by "
+                + Wording.CONFIDENCE + ", of a provider and a model that give logprobs");
+        return filtered(exchange -> exchange.isBelow(confidence), "below", true);
+    }
+
     Exchanges failed() { return filtered(exchange -> !exchange.ok(), "failed"); }
 
     private Exchanges filtered(Predicate<Exchange> filter, String word, boolean isChosen) {
         var matching = new BitSet();
         stream().filter(filter).forEach(exchange -> matching.set((int) exchange.index()));
-        return new Exchanges(answers, at, matching, isChosen, name + "-" + word);
+        return new Exchanges(answers, at, matching, isChosen, name + "-" + word, checks);
     }
 
     <K> Map<K, Exchanges> by(Function<Exchange, K> property) {
@@ -252,32 +266,33 @@ final class Exchanges {
             .set((int) exchange.index()));
         var exchanges = new LinkedHashMap<K, Exchanges>();
         groups.forEach((key, group) ->
-            exchanges.put(key, new Exchanges(answers, at, group, isChosen, name + "-" + key)));
+            exchanges.put(key, new Exchanges(answers, at, group, isChosen, name + "-" + key, checks)));
         return exchanges;
     }
 
-    /** Returns these with a retry's answers instead of failed ones; what came is only replaced by a whole answer. */
+    /** Returns these with a retry's answers instead of their own; what came is only replaced by a whole answer. */
     Exchanges merge(Exchanges retry) {
         var origin = answers.manifest().origin();
         if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
             throw new IllegalArgumentException("merge: " + retry.name + " is no retry of " + name
                 + "; merge takes what retry() brought");
-        return merge(retry, (before, index) -> true);
+        return merge(retry, (before, index) -> true, true);
     }
 
     /** Returns these with what a retry brought of the same requests. */
     Exchanges mergeSame(Exchanges retry) {
-        return merge(retry, (before, index) -> before.isRepeatedBy(retry.answers.requests(), index));
+        return merge(retry, (before, index) -> before.isRepeatedBy(retry.answers.requests(), index), false);
     }
 
-    private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried) {
+    private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried, boolean isReplacing) {
         var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
         retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
         return new Exchanges(answers, index -> {
             var before = at(index);
             var later = retried.get(before.firstId());
-            return later == null || !isRetried.test(before, later) ? before : before.retriedAs(retry.at(later));
-        }, selected, isChosen, name);
+            return later == null || !isRetried.test(before, later) ? before
+                : before.retriedAs(retry.at(later), isReplacing);
+        }, selected, isChosen, name, checks);
     }
 
     /** Returns what retry() sends: those that may succeed next time, or all that only(...) chose. */
@@ -294,11 +309,12 @@ final class Exchanges {
      * Returns a draft's settings that send these once more.
      * @param failed those that these were chosen from
      * @param word says which retry it is
+     * @param isRepair whether what went wrong with each is said with it
      */
-    Settings resend(Exchanges failed, String word, boolean isGrowing) {
+    Settings resend(Exchanges failed, String word, boolean isRepair) {
         var manifest = answers.manifest();
         var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
-            manifest.rowColumns(), manifest.promptColumns(), size(), isGrowing, () -> stream().map(Exchange::sent));
+            manifest.rowColumns(), manifest.promptColumns(), size(), isRepair, () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
             boolean hasWindow = !manifest.completionWindow().isEmpty() && !manifest.isAtOnce();
@@ -306,6 +322,8 @@ final class Exchanges {
             settings.outputSeconds = manifest.outputSeconds();
             settings.metadata = manifest.metadata();
             settings.note = leftOut(failed, word);
+            settings.format = manifest.format();
+            settings.checks = checks;
         });
     }
 
@@ -335,6 +353,24 @@ final class Exchanges {
 
     void writeJsonl(OutputStream out) throws IOException {
         inPieces(1, Exchanges::lines, out::write);
+    }
+
+    /** Returns the whole answers as values of a class; says at the end how many others do not fit it. */
+    <T> Stream<T> as(Class<T> type) {
+        var unfit = new ArrayList<String>();
+        var fitting = stream().filter(Exchange::ok).flatMap(exchange -> {
+            try {
+                return Stream.of(exchange.as(type));
+            } catch (IllegalStateException e) {
+                unfit.add(e.getMessage());
+                return Stream.of();
+            }
+        });
+        return Stream.concat(fitting, Stream.of(unfit).flatMap(all -> {
+            if (!all.isEmpty()) System.err.println(all.get(0) + "; " + number(all.size()) + " of " + number(size())
+                + " left out");
+            return Stream.of();
+        }));
     }
 
     /** Returns the columns of the rows. Rows of JSON need not have the same ones, so all are asked. */

@@ -44,7 +44,7 @@ final class Grid {
     static String text(Exchanges exchanges, int limit) {
         var grid = new Grid(exchanges, limit);
         var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line),
-            line.stream().map(Grid::answer)).toList()).toList();
+            line.stream().flatMap(grid::answers)).toList()).toList();
         var columns = Stream.concat(
             grid.columns.stream().map(column -> new Tables.Column(column.label, column.isWhole)),
             grid.answerLabels().stream().map(label -> new Tables.Column(label, false))).toList();
@@ -55,14 +55,15 @@ final class Grid {
     /** Returns the colour of each cell: what has no answer stands out. */
     private List<List<String>> inks() {
         return lines().stream().map(line -> Stream.concat(columns.stream().map(column -> ""),
-            line.stream().map(exchange -> INKS.getOrDefault(exchange.outcome(), ""))).toList()).toList();
+            line.stream().flatMap(exchange -> answers(exchange)
+                .map(cell -> INKS.getOrDefault(exchange.outcome(), "")))).toList()).toList();
     }
 
     /** Draws the first rows as HTML. */
     static String html(Exchanges exchanges, int limit) {
         var grid = new Grid(exchanges, limit);
         var lines = grid.lines().stream().map(line -> Stream.concat(grid.cells(line).map(Html::cell),
-            line.stream().map(Grid::htmlAnswer)).toList()).toList();
+            line.stream().flatMap(grid::htmlAnswers)).toList()).toList();
         return Html.drawn(grid.header(), lines) + Html.lines(grid.summary());
     }
 
@@ -108,14 +109,36 @@ final class Grid {
         return Stream.concat(columns.stream().map(Column::label), answerLabels().stream()).toList();
     }
 
-    private List<String> answerLabels() { return isWide ? manifest.answerLabels() : List.of("result"); }
+    private List<String> answerLabels() {
+        if (isWide) return manifest.answerLabels();
+        return manifest.format() == null ? List.of("result") : manifest.format().columns();
+    }
 
     private Stream<String> cells(List<Exchange> line) {
         return columns.stream().map(column -> column.cell().apply(line.get(0)));
     }
 
-    private static String answer(Exchange exchange) {
-        return exchange.ok() ? texts(exchange) : exchange.outcome() + why(exchange);
+    private Stream<String> answers(Exchange exchange) {
+        return exchange.ok() ? values(exchange) : first(exchange.outcome() + why(exchange));
+    }
+
+    private Stream<String> htmlAnswers(Exchange exchange) {
+        return exchange.ok() ? values(exchange).map(Html::cell)
+            : first(Html.failed(exchange.outcome().toString(), why(exchange)));
+    }
+
+    /** Of an answer that has columns, what went wrong stands in the first. */
+    private Stream<String> first(String cell) {
+        int others = isWide ? 0 : answerLabels().size() - 1;
+        return Stream.concat(Stream.of(cell), Stream.generate(() -> "").limit(others));
+    }
+
+    private Stream<String> values(Exchange exchange) {
+        var format = manifest.format();
+        if (format == null || isWide && !format.hasLabels()) return Stream.of(texts(exchange));
+        if (isWide) return Stream.of(exchange.choice());
+        var joined = exchange.joined();
+        return format.columns().stream().map(column -> Json.cell(Templates.value(column, joined)));
     }
 
     /** Returns the text, or where several were asked for each with its number. */
@@ -124,11 +147,6 @@ final class Grid {
         if (texts.size() < 2) return exchange.text();
         return IntStream.range(0, texts.size()).mapToObj(i -> i + 1 + ": " + texts.get(i))
             .collect(Collectors.joining("\n"));
-    }
-
-    private static String htmlAnswer(Exchange exchange) {
-        return exchange.ok() ? Html.cell(texts(exchange))
-            : Html.failed(exchange.outcome().toString(), why(exchange));
     }
 
     private static String why(Exchange exchange) {

@@ -15,6 +15,7 @@ import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
+import com.fasterxml.jackson.datatype.jsr310.JavaTimeModule;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -87,6 +88,16 @@ final class Json {
         } catch (IOException e) {
             return null;
         }
+    }
+
+    /** Reads a value into a class of the user's. */
+    static <T> T as(JsonNode value, Class<T> type) throws JsonProcessingException {
+        return Records.MAPPER.treeToValue(value, type);
+    }
+
+    /** A record may have a date; what reads one is only loaded where somebody asks for a record. */
+    private static final class Records {
+        static final JsonMapper MAPPER = Json.MAPPER.rebuild().addModule(new JavaTimeModule()).build();
     }
 
     static <T> T read(Path file, Class<T> type) {

@@ -44,7 +44,8 @@ record Manifest(
     List<String> models,                                  // empty: each row names its own
     String customId,                                      // a template over the row; "": the id on the wire
     List<String> promptColumns,
-    List<String> rowColumns) {
+    List<String> rowColumns,
+    AnswerFormat format) {                                // null: an answer may be any text
     static final int VERSION = 1;
     /** The completion window of what was asked one by one, in no batch. */
     static final String AT_ONCE = "now";
@@ -101,7 +102,8 @@ record Manifest(
                    Long tokens, boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String apiVersion,
                    @JsonInclude(JsonInclude.Include.NON_EMPTY) String store,
-                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine) {
+                   @JsonInclude(JsonInclude.Include.NON_EMPTY) String engine,
+                   @JsonInclude(JsonInclude.Include.NON_NULL) Boolean responseFormat) {
         Address {
             apiVersion = text(apiVersion);                // that of the calls, and no part of who it is
             store = text(store);                          // no server has said, or none was asked in the first days
@@ -114,7 +116,7 @@ record Manifest(
             return new Address(provider.name(), provider.baseUrl(), provider.keyVariable(), limits.requests(),
                 limits.bytes(), limits.batches(), limits.tokens(), dialect.mixedModels(), dialect.maxTokensField(),
                 dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(),
-                provider.identity().engine());
+                provider.identity().engine(), dialect.responseFormat() ? null : false);
         }
 
         Identity identity() { return new Identity(store, engine); }
@@ -139,7 +141,7 @@ record Manifest(
 
         Dialect dialect() {
             return new Dialect(mixedModels, maxTokensField, uploadPath == null ? "/files" : uploadPath,
-                purpose == null ? "batch" : purpose, apiVersion);
+                purpose == null ? "batch" : purpose, apiVersion, responseFormat == null || responseFormat);
         }
     }
 }

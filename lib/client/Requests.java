@@ -29,6 +29,7 @@ import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
@@ -172,7 +173,7 @@ final class Requests {
         var id = sent.firstId().matches(SHORT_ID) ? sent.firstId() : ID + number;
         line.put("custom_id", unused(id + "-r" + round));
         if (!settings.models.isEmpty()) body.put("model", settings.models.get(0).text());
-        if (settings.resend.growing() && sent.isTruncated()) body.put(limitField(body), 2 * sent.tokenLimit());
+        int turns = repaired(body, sent);
         addFields(body);
         var values = new LinkedHashMap<String, Object>();
         values.put("first", sent.firstId());
@@ -180,8 +181,35 @@ final class Requests {
         values.put("customId", sent.customId());
         values.put("template", sent.template());
         values.put("row", sent.row());
+        if (turns > 0) values.put("turns", turns);
         return new Request(number, values, body.path("model").asText(),
             Request.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60), provider));
+    }
+
+    /**
+     * Gives a truncated one more room, and has an unfit one see its answer and what was wrong with it; what is not
+     * repaired is asked as it was at first. Returns how many messages it has more than then.
+     */
+    private int repaired(ObjectNode body, Settings.Sent sent) {
+        if (!settings.resend.isRepair()) {
+            withoutTurns(body, sent.turns());
+            return 0;
+        }
+        if (sent.isTruncated()) body.put(limitField(body), 2 * sent.tokenLimit());
+        for (int i = 0; i < sent.nextTurns().size(); i++)
+            message((ArrayNode) turns(body), i % 2 == 0 ? "assistant" : "user", sent.nextTurns().get(i));
+        return sent.turns() + sent.nextTurns().size();
+    }
+
+    /** Returns the messages of a request; a missing node if it has none. */
+    static JsonNode turns(JsonNode body) {
+        return Stream.of("messages", "input").map(body::path).filter(JsonNode::isArray).findFirst()
+            .orElseGet(() -> body.path("messages"));
+    }
+
+    /** Takes the last messages from a request. */
+    static void withoutTurns(JsonNode body, int turns) {
+        for (int i = 0; i < turns; i++) ((ArrayNode) turns(body)).remove(turns(body).size() - 1);
     }
 
     /** A file's own ids may look like those of a later round. */
@@ -236,10 +264,13 @@ final class Requests {
         var text = render("prompts", prompt, values);
         if (PLAIN_INPUT.contains(route)) body.put("input", text);
         else if (route.equals("/completions")) body.put("prompt", text);
-        else body.set(route.equals("/responses") ? "input" : "messages", messages(text, values));
+        else body.set(isResponse() ? "input" : "messages", messages(text, values));
+        if (settings.format() != null) settings.format().addTo(body, isResponse(), provider.dialect().responseFormat());
         addFields(body);
         return body;
     }
+
+    private boolean isResponse() { return route.equals("/responses"); }
 
     private String maxTokensField() {
         return switch (route) {
@@ -251,15 +282,23 @@ final class Requests {
 
     private ArrayNode messages(String text, Map<String, Object> values) {
         var messages = Json.MAPPER.createArrayNode();
-        var system = settings.system == null ? "" : render("system", settings.system, values);
-        if (!system.isBlank()) message(messages, "system", system);
+        var system = Stream.of(settings.system == null ? "" : render("system", settings.system, values),
+                settings.format() == null ? "" : settings.format().instruction(provider.dialect().responseFormat()))
+            .filter(part -> !part.isBlank()).collect(Collectors.joining("\n\n"));
+        if (!system.isEmpty()) message(messages, "system", system);
         for (int i = 0; i < settings.examples.size(); i++)
-            message(messages, i % 2 == 0 ? "user" : "assistant", render("example", settings.examples.get(i), values));
+            message(messages, i % 2 == 0 ? "user" : "assistant", example(i, values));
         var urls = settings.images.stream().map(image -> render("image", image, values)).filter(url -> !url.isBlank())
             .toList();
         if (urls.isEmpty()) message(messages, "user", text);
         else messages.addObject().put("role", "user").set("content", parts(text, urls));
         return messages;
+    }
+
+    private String example(int turn, Map<String, Object> values) {
+        var text = render("example", settings.examples.get(turn), values);
+        return turn % 2 == 0 || settings.format() == null ? text
+            : settings.format().example(text, provider.dialect().responseFormat());
     }
 
     private static void message(ArrayNode messages, String role, String content) {
@@ -268,7 +307,7 @@ final class Requests {
 
     private ArrayNode parts(String text, List<String> urls) {
         var parts = Json.MAPPER.createArrayNode();
-        boolean responses = route.equals("/responses");
+        boolean responses = isResponse();
         parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
         for (var url : urls) {
             var part = parts.addObject().put("type", responses ? "input_image" : "image_url");

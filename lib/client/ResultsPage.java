@@ -108,6 +108,7 @@ final class ResultsPage {
     private static void putAnswer(Exchange exchange, Map<String, Object> row) {
         if (exchange.ok() || !exchange.rawText().isEmpty()) row.put("a", exchange.rawText());
         if (!exchange.ok()) row.put("e", exchange.error());
+        if (exchange.ok() && exchange.hasLabels()) row.put("c", exchange.choice());
         if (exchange.texts().size() > 1) row.put("s", exchange.texts());
         if (!exchange.reasoning().isEmpty()) row.put("th", exchange.reasoning());
         if (!exchange.answeringModel().isEmpty()) row.put("by", exchange.answeringModel());

@@ -33,7 +33,8 @@ import java.util.stream.Stream;
 final class Reuse {
     private static final int NUMBER_BITS = 28;            // of an entry: its number; the rest is a hash
     private static final Map<String, String> CHANGES = Map.of("system", "the system prompt changed", "prompts",
-        "the prompts changed", "example", "the examples changed", "image", "the images changed");
+        "the prompts changed", "example", "the examples changed", "image", "the images changed", "returning",
+        "what an answer is to be changed");
     private final List<Earlier> earlier;                  // oldest first
     private final long[] entries;                         // requests that may be asked for again, sorted: hash, number
     private final long[] found;                           // by number: which of the earlier ones, and the index in it
@@ -118,7 +119,8 @@ final class Reuse {
             .filter(journal -> !journal.dir().equals(staging.folder(journal.name())))     // this one, at work elsewhere
             .filter(journal -> journal.mayHaveRun() || note.isPresent() && hasBegunMeanwhile(journal, note.get()))
             .sorted(Comparator.comparing(Journal::submittedAt))
-            .map(journal -> new Earlier(journal, provider, kept, connect, note.isPresent())).toList();
+            .map(journal -> new Earlier(journal, provider, kept, connect, note.isPresent(), settings.checks))
+            .toList();
     }
 
     /** Whether a process that is at work on it, which is waited for, creates something. */
@@ -230,14 +232,14 @@ final class Reuse {
         private Optional<Exchanges> exchanges;            // null: not yet looked for; empty: none is here
 
         Earlier(Journal journal, Connection provider, List<Journal> all,
-                Function<Manifest.Address, Connection> connect, boolean mayAsk) {
+                Function<Manifest.Address, Connection> connect, boolean mayAsk, List<Settings.Check> checks) {
             this.journal = journal;
             this.mayAsk = mayAsk;
-            this.watch = Watch.of(journal, provider, false);
+            this.watch = Watch.of(journal, provider, false, checks);
             this.retries = all.stream().filter(later -> later.isRetryOf(journal))
                 .sorted(Comparator.comparing(Journal::submittedAt))
                 .map(later -> Watch.of(later, later.isAt(provider) ? provider
-                    : connect.apply(later.manifest().provider()), false)).toList();
+                    : connect.apply(later.manifest().provider()), false, checks)).toList();
         }
 
         /** What is being answered would be paid twice. */

@@ -90,7 +90,7 @@ final class Sample {
         staging.complete(settings.distinct);
         var named = Preparation.named(chosen, staging, old -> old.isAt(provider));
         var target = staging.folder(named.batchName());
-        if (!Files.exists(target)) {
+        if (!Preparation.isBegun(target)) {
             Reuse.takeOver(named, staging, provider, connect, watch::note);
             staging.leaveOutRepeats();
         }

@@ -108,11 +108,15 @@ final class SentRequests {
 
     JsonNode json(long index) { return Json.lenient(text(index)); }
 
-    /** Returns what a request asks, without its id and how long the answer may be. */
+    /** Returns what a request asks, without its id, how long the answer may be and what a repair has added. */
     JsonNode question(long index) {
         var body = json(index).path("body");
+        Requests.withoutTurns(body, turns(index));
         return body instanceof ObjectNode fields ? fields.without(Requests.LIMITS) : body;
     }
+
+    /** Returns how many messages repairs have added to a request. */
+    int turns(long index) { return manifest.isResend() ? beside(index).path("turns").asInt() : 0; }
 
     /** Returns the number of the part that it is in, from 1; 0 if it was answered before. */
     int part(long index) { return lines().file(index) + 1; }

@@ -19,6 +19,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
@@ -38,6 +39,7 @@ final class Settings implements Cloneable {
     /** The endpoints whose requests are made of prompts. */
     private static final List<String> ROUTES =
         List.of("/chat/completions", "/responses", "/completions", "/embeddings", "/moderations");
+    private static final Set<String> MESSAGES = Set.of("/chat/completions", "/responses");
     private static final Duration SHORTEST_LIFE = Duration.ofHours(1);   // of a file that is to expire, at OpenAI
     private static final Duration LONGEST_LIFE = Duration.ofDays(30);
     private static final int PAIRS = 15;                  // of metadata; OpenAI takes 16, of which one is ours
@@ -51,6 +53,9 @@ final class Settings implements Cloneable {
     Text customId;                                // null: the id on the wire
     Map<String, Object> body = Map.of();                  // fields that every request body shares
     Integer maxTokens;                                    // null: the provider's own limit
+    AnswerFormat format;                                  // null: an answer may be any text
+    boolean confidence;                                   // of which it is asked how sure the model was
+    List<Check> checks = List.of();                       // of answers that came, by the user
     String endpoint = CHAT;
     String completionWindow = "24h";
     Long outputSeconds;                                   // after which answers expire; null: as the provider has it
@@ -204,6 +209,21 @@ final class Settings implements Cloneable {
         return price != null ? Optional.of(price) : Prices.of(provider.name(), model);
     }
 
+    /** @throws IllegalStateException if the requests are made already */
+    Settings format(AnswerFormat format) {
+        if (resend != null) throw new IllegalStateException(
+            "retry: the requests are made already; " + Wording.FORMAT + " would be ignored");
+        return with(s -> s.format = format);
+    }
+
+    /** Returns what an answer is to be; null if it may be any text. */
+    AnswerFormat format() { return format == null || resend != null ? format : format.confidence(confidence); }
+
+    Settings check(String why, Predicate<Object> holds) {
+        if (given("validate", why).isBlank()) throw new IllegalArgumentException("validate: say what is wrong then");
+        return with(s -> s.checks = Stream.concat(checks.stream(), Stream.of(new Check(why, holds))).toList());
+    }
+
     Settings completionWindow(String window) {
         if (!given("completionWindow", window).matches("[1-9][0-9]*[hd]"))
             throw new IllegalArgumentException(Wording.WINDOW + ": \"" + window
@@ -289,6 +309,7 @@ final class Settings implements Cloneable {
         shape.put("prompts", prompts.stream().map(prompt -> List.of(prompt.name(), prompt.text())).toList());
         shape.put("image", texts(images));
         if (maxTokens != null) shape.put("maxTokens", maxTokens);
+        if (format() != null) shape.put("returning", format());
         shape.put("endpoint", endpoint);
         shape.put("completionWindow", completionWindow);
         shape.putAll(body);
@@ -316,10 +337,24 @@ final class Settings implements Cloneable {
             throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + ", and "
                 + Wording.MODELS + " lists them");
         if (data == null) checkLiterals();
-        if (!Set.of("/chat/completions", "/responses").contains(route(endpoint)))
+        checkFormat();
+        if (!MESSAGES.contains(route(endpoint)))
             messages().findFirst().ifPresent(word -> {
                 throw new IllegalStateException("endpoint: " + endpoint + " takes no messages; drop " + word);
             });
+    }
+
+    private void checkFormat() {
+        if (confidence && (format == null || !format.hasLabels()))
+            throw new IllegalStateException("confidence: it is of a label, and there are none; give " + Wording.CHOICE);
+        if (format == null) return;
+        if (!MESSAGES.contains(route(endpoint)))
+            throw new IllegalStateException("endpoint: " + endpoint + " is not held to a schema or to labels; drop "
+                + Wording.FORMAT);
+        AnswerFormat.fields().stream().filter(body::containsKey).findFirst().ifPresent(field -> {
+            throw new IllegalStateException("with: " + field + " is what " + Wording.FORMAT
+                + " sets; drop one of them");
+        });
     }
 
     private static void refuse(String why, Stream<String> words) {
@@ -346,6 +381,7 @@ final class Settings implements Cloneable {
     private Stream<String> fields() {
         return Stream.of(models.stream().limit(1).map(model -> "model(\"" + model.text() + "\")"),
             word("maxTokens(" + maxTokens + ")", maxTokens != null),
+            word(Wording.FORMAT, format != null),
             body.keySet().stream().limit(1).map(field -> "with(\"" + field + "\", ...)"))
             .flatMap(words -> words);
     }
@@ -410,10 +446,10 @@ final class Settings implements Cloneable {
      * @param origin the digest of the batch in which these requests were first sent
      * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
      *     by folder
-     * @param growing whether truncated ones get twice the limit of tokens
+     * @param isRepair whether truncated ones get twice the limit of tokens, and unfit ones two more turns
      */
     record Resend(String title, String batchName, String origin, Map<Path, List<String>> batchIds, String endpoint,
-                  List<String> rowColumns, List<String> promptColumns, long size, boolean growing,
+                  List<String> rowColumns, List<String> promptColumns, long size, boolean isRepair,
                   Supplier<Stream<Sent>> requests) {}
 
     /**
@@ -421,7 +457,15 @@ final class Settings implements Cloneable {
      * @param firstId the id that it had when it was first sent
      * @param round how often it has been sent
      * @param tokenLimit where a truncated answer was cut; 0 if nobody says
+     * @param turns how many messages earlier repairs have added to it
+     * @param nextTurns what a repair adds: an answer that did not fit, and what is said to that; empty if it did
      */
-    record Sent(ObjectNode line, String firstId, int round, boolean isTruncated, long tokenLimit, String customId,
-                String template, Map<String, Object> row) {}
+    record Sent(ObjectNode line, String firstId, int round, boolean isTruncated, long tokenLimit, int turns,
+                List<String> nextTurns, String customId, String template, Map<String, Object> row) {}
+
+    /**
+     * What the user wants of an answer that came.
+     * @param holds is given what a room on a higher floor knows the answer as
+     */
+    record Check(String why, Predicate<Object> holds) {}
 }

@@ -337,7 +337,7 @@ final class Staging implements Closeable {
             Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
-            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns());
+            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns(), settings.format());
     }
 
     private void closeFiles() throws IOException {

@@ -149,7 +149,10 @@ public class Vocabulary {
          * input file.
          */
         ERRORED,
-        /** The answer holds no text, only reasoning, or ended in a word that nobody knows: it may not be whole. */
+        /**
+         * The answer does not fit what was asked for, holds no text, only reasoning, or ended in a word that nobody
+         * knows: it may not be whole.
+         */
         INVALID,
         /** The answer was cut at the token limit. */
         TRUNCATED,
@@ -223,9 +226,16 @@ public class Vocabulary {
      * What a provider does in its own way: whether one file may hold several models, what it calls the token limit,
      * where it takes an input file, and what it calls the purpose of one.
      * @param apiVersion that Azure asks for in each call, which then bears the key as {@code api-key}; "" for none
+     * @param responseFormat whether it holds an answer to a schema in {@code response_format}; else the prompt asks
      */
     public record Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
-                          String apiVersion) {
+                          String apiVersion, boolean responseFormat) {
+        /** Has a {@code response_format}. */
+        public Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose,
+                       String apiVersion) {
+            this(mixedModels, maxTokensField, uploadPath, purpose, apiVersion, true);
+        }
+
         /** Has no versions. */
         public Dialect(boolean mixedModels, String maxTokensField, String uploadPath, String purpose) {
             this(mixedModels, maxTokensField, uploadPath, purpose, "");
@@ -237,10 +247,17 @@ public class Vocabulary {
         }
 
         /** Those of a server of ours that stands in for this provider: what shapes requests stays. */
-        Dialect served() { return new Dialect(mixedModels, maxTokensField, "/files", "batch", ""); }
+        Dialect served() {
+            return new Dialect(mixedModels, maxTokensField, "/files", "batch", "", responseFormat);
+        }
 
         Dialect apiVersion(String version) {
-            return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version);
+            return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, version, responseFormat);
+        }
+
+        /** Returns a copy that has no {@code response_format}: what an answer is to be stands in the prompt. */
+        public Dialect withoutResponseFormat() {
+            return new Dialect(mixedModels, maxTokensField, uploadPath, purpose, apiVersion, false);
         }
     }
 

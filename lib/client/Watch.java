@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -27,27 +28,29 @@ final class Watch {
     private final Retry.QueuePauses queue;
     private final Report report;
     private final boolean isQuiet;
+    private final List<Settings.Check> checks;                            // of the answers, by the user
     /** How often a part said that it has ended and named no file, by its number. */
     private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
     private BatchApi api;                                                 // opened when first needed
     private Submission submission;                                        // likewise, of a batch that is kept
 
-    Watch(BatchState state, boolean isQuiet) {
+    Watch(BatchState state, boolean isQuiet, List<Settings.Check> checks) {
         this.state = state;
         this.queue = new Retry.QueuePauses(state.provider().isLocal());
         this.report = new Report(state, queue);
         this.isQuiet = isQuiet;
+        this.checks = checks;
     }
 
     /** Looks after a batch that is kept here. */
-    static Watch of(Journal journal, Connection provider, boolean isQuiet) {
+    static Watch of(Journal journal, Connection provider, boolean isQuiet, List<Settings.Check> checks) {
         var state = new BatchState(provider);
         state.attach(journal);
-        return new Watch(state, isQuiet);
+        return new Watch(state, isQuiet, checks);
     }
 
     /** Looks after another one, as quietly. */
-    Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet); }
+    Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet, checks); }
 
     BatchState state() { return state; }
 
@@ -273,7 +276,7 @@ final class Watch {
         state.parts().stream().filter(part -> part.status().isTerminal()).forEach(journal::ended);
         boolean isAllHere = journal.collected().count() == journal.partCount();
         var exchanges = new Exchanges(progress().during(() -> Messages.GO_ON,
-            progress -> new Answers(journal, api(), progress, this::note)));
+            progress -> new Answers(journal, api(), progress, this::note)), checks);
         if (!isAllHere) api().connection().otherEngine().ifPresent(other -> {
             journal.markOtherEngine();
             note("results: " + other + " answers there now, and " + journal.folderName() + " was begun with another "
@@ -285,7 +288,7 @@ final class Watch {
     /** Returns what was fetched of it before, which may not be all; nothing if that is none. Asks nobody. */
     Optional<Exchanges> fetched() {
         return Files.exists(state.journal().answersIndex())
-            ? Optional.of(new Exchanges(new Answers(state.journal()))) : Optional.empty();
+            ? Optional.of(new Exchanges(new Answers(state.journal()), checks)) : Optional.empty();
     }
 
     /** How long to wait before asking again, and which faults a wait survives. */

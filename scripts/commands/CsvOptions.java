@@ -45,11 +45,14 @@ final class CsvOptions {
         });
     }
 
-    /** Refuses a column that no row has, while nothing has been sent. */
-    void checkColumns(Data rows) {
+    /**
+     * Refuses a column that no row has, while nothing has been sent.
+     * @param form matches those that an answer has by what it is asked to be
+     */
+    void checkColumns(Data rows, String form) {
         var unknown = new LinkedHashSet<>(columns);
         unknown.removeIf(column -> Results.COLUMNS.contains(column)
-            || column.matches("result[.](row[.].*|rawText|reasoning|text[0-9]+)"));
+            || column.matches("result[.](row[.].*|rawText|reasoning|text[0-9]+)") || column.matches(form));
         if (unknown.isEmpty()) return;
         var known = new LinkedHashSet<String>();
         try (var all = rows.open()) {

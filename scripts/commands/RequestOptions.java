@@ -12,6 +12,18 @@ final class RequestOptions {
     @Option(names = "--temperature", paramLabel = "X", description = "0 is the most predictable")
     Double temperature;
 
+    @Option(names = "--choice", paramLabel = "LABEL", split = ",",
+        description = "an answer is one of these labels, in the column result.choice: --choice happy,unhappy,mixed")
+    List<String> labels = List.of();
+
+    @Option(names = "--returning", paramLabel = "FILE.json",
+        description = "an answer is JSON that fits the schema in this file, in columns such as result.value.year")
+    String schema;
+
+    @Option(names = "--confidence",
+        description = "with --choice: how sure the model is, 0 to 1, in the column result.confidence")
+    boolean confidence;
+
     @Option(names = "--with", paramLabel = "FIELD=VALUE",
         description = "any other field of the request, its value as JSON or text: --with top_p=0.9; may be repeated")
     List<String> fields = List.of();
@@ -33,12 +45,24 @@ final class RequestOptions {
         if (id != null) throw new IllegalArgumentException("id: there are no rows to name; give --data FILE");
     }
 
+    /** Returns what matches the columns that an answer has by what it is asked to be. */
+    String formColumns() {
+        if (schema != null) return "result[.]value([.].+)?";
+        return "result[.](" + (labels.isEmpty() ? "" : "choice") + (confidence ? "|confidence" : "") + ")";
+    }
+
     Draft setOn(Draft draft) {
+        if (schema != null && !labels.isEmpty())
+            throw new IllegalArgumentException("choice: an answer is a label or fits a schema; give --choice or "
+                + "--returning");
         if (id != null) draft = draft.customId(id);
         if (endpoint != null) draft = draft.endpoint(endpoint);
         if (maxTokens != null) draft = draft.maxTokens(maxTokens);
         if (temperature != null) draft = draft.temperature(temperature);
         for (var image : images) draft = draft.image(image);
+        if (!labels.isEmpty()) draft = draft.options("--choice", String.join(",", labels));
+        if (schema != null) draft = draft.options("--returning", schema);
+        if (confidence) draft = draft.confidence();
         for (var field : fields) draft = draft.options("--with", field);
         return draft;
     }

@@ -15,7 +15,8 @@ final class SendingOptions {
     @Mixin NameOption name;
 
     @Option(names = "--repair", paramLabel = "N",
-        description = "sends again, at most N times, what may end better: cut off, expired, broken or missing")
+        description = "sends again, at most N times, what may end better: cut off, expired, broken, missing or "
+            + "not what was asked for")
     Integer repair;
 
     @Option(names = "--resend-missing",

@@ -21,7 +21,8 @@ final class SpendingOptions {
     boolean rehearse;
 
     @Option(names = "--price", paramLabel = "IN,OUT",
-        description = "what the models cost: dollars for a million tokens, in and out (default: from a table)")
+        description = "what the models cost: dollars for a million tokens, in and out (default: as the file says that "
+            + "SHEAF_PRICES names, or a table of list prices)")
     String price;
 
     @Option(names = "--budget", paramLabel = "DOLLARS",

@@ -154,12 +154,13 @@ class ask implements Callable<Integer> {
 
     private Draft overRows() throws IOException {
         var rows = data.rows(() -> terminal.test(0));
-        output.csv.checkColumns(rows);
+        output.csv.checkColumns(rows, request.formColumns());
         return prompt.over(rows);
     }
 
     private Draft withoutRows() {
-        output.csv.checkColumns(rows(prompt.templates.isEmpty() ? Map.of("prompt", "") : Map.of()));
+        output.csv.checkColumns(rows(prompt.templates.isEmpty() ? Map.of("prompt", "") : Map.of()),
+            request.formColumns());
         return prompt.withoutRows();
     }
 

@@ -60,8 +60,8 @@ class tab {
         """;
     private static final List<String> RECIPE = List.of("--provider", "--model", "--system", "--template", "--data",
         "--separator", "--charset", "--header", "--limit", "--name", "--max-tokens", "--temperature", "--with",
-        "--distinct", "--price", "--budget", "--repair", "--resend-missing", "--out", "--force", "--quiet", "--preview",
-        "--estimate", "--sample", "--help");
+        "--choice", "--returning", "--confidence", "--distinct", "--price", "--budget", "--repair", "--resend-missing",
+        "--out", "--force", "--quiet", "--preview", "--estimate", "--sample", "--help");
     private static final List<Provider> PROVIDERS = List.of(Provider.OPENAI, Provider.GROQ, Provider.NEBIUS,
         Provider.PARASAIL, Provider.DOUBLEWORD, Provider.DEEPINFRA, Provider.TOGETHER, Provider.KLUSTER,
         Provider.LOCAL);

@@ -67,8 +67,8 @@ class BudgetTest {
         long spent = first.usage().output();
 
         assertEquals(5, ask(5).budget(spent + 20).submit().results().size());
-        assertRefused("budget: 1 request may cost $10.00, $" + (5 * spent / 3) + ".00 is spent or under way as letters, "
-            + "and $" + (5 * spent / 3 + 9) + ".00 is given; the first 5 rows fit, by limit(5) of the data",
+        assertRefused("budget: 1 request may cost $10.00, $" + (5 * spent / 3) + ".00 is spent or under way as letters"
+            + ", and $" + (5 * spent / 3 + 9) + ".00 is given; the first 5 rows fit, by limit(5) of the data",
             ask(6).budget(5 * spent / 3 + 9));
     }
 
@@ -116,6 +116,15 @@ class BudgetTest {
 
         assertThrows(IllegalStateException.class, () -> ask(2).with("seed", 1).budget(20).submit());
         ask(2).name("others").budget(20).submit();
+    }
+
+    @Test void whatAServerHereHasTriedOutCostsNothingElsewhere() {
+        ask(1).submit().results();
+        var elsewhere = Provider.of(server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+            .header("Authorization", "Bearer k");
+
+        assertRefused("budget: 1 request may cost $10.00, and $9.00 is given; not even the first row fits",
+            ask(1).with("seed", 1).provider(elsewhere).budget(9));
     }
 
     private void assertRefused(String sentence, Draft draft) {

@@ -25,11 +25,12 @@ import sheaf.support.RawClient;
 class ManifestTest {
     private static final Manifest WHOLE = new Manifest(Manifest.VERSION, "tickets", "d".repeat(64),
         new Manifest.Address("groq", "https://example.com/v1", "GROQ_API_KEY", 2, 300, 4L, 500L, true, "max_tokens",
-            "/files/upload", "batch-api", "2024-10-21", "5f0c", "echo"),
+            "/files/upload", "batch-api", "2024-10-21", "5f0c", "echo", null),
         "/v1/chat/completions", "24h", 7_200L, Map.of("who", "me"),
         RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2, 4,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
-        List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"));
+        List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"),
+        AnswerFormat.choice("bug", "other").confidence(true));
     private static final String LEAST = "{\"version\":1,\"name\":\"tickets\",\"digest\":\"d\",\"provider\":"
         + "{\"name\":\"local\",\"base_url\":\"http://localhost/v1\",\"requests\":2,\"bytes\":300}}";
     @TempDir Path folder;
@@ -47,7 +48,7 @@ class ManifestTest {
             "output_expires_after", "metadata",
             "settings", "requests", "rows", "cut", "tokens", "reused", "repeats", "sent", "rows_file", "own_ids", "again",
             "adopted", "again_of", "templates", "models_per_row", "models", "custom_id", "prompt_columns",
-            "row_columns"), RawClient.names(tree(written(WHOLE))));
+            "row_columns", "format"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",
             "mixed_models", "max_tokens_field", "upload_path", "purpose", "api_version", "store", "engine"),
             RawClient.names(tree(written(WHOLE)).path("provider")));

@@ -63,6 +63,13 @@ class RehearsalTest {
             results.stream().map(Result::text).map(text -> text.replaceAll("\\s", "")).toList());
     }
 
+    @Test void ofLabelsOneIsInvented() {
+        var results = Rehearsal.of(ask(3).choice("glad", "sad"));
+
+        assertEquals(3, results.succeeded().size());
+        assertTrue(results.stream().allMatch(result -> result.choice().equals("glad")), results.toString());
+    }
+
     @Test void nothingOfItCountsLaterAndTheLastOneIsKept() {
         Rehearsal.of(ask(3));
         Rehearsal.of(ask(3));

@@ -117,6 +117,33 @@ class SampleTest {
         assertEquals(4, asked.size());
     }
 
+    @Test void oneThatWasKilledBeforeItAskedTakesOverWhatWasAnsweredBefore() throws IOException {
+        ask(4).submit().results();
+        ask(10).sample(10);
+        var folder = Journal.all().filter(journal -> journal.manifest().isAtOnce()).findFirst().orElseThrow().dir();
+        for (var file : List.of("steps.jsonl", "part-1.output.jsonl", "calls.jsonl", "answers.idx"))
+            Files.delete(folder.resolve(file));
+        asked.clear();
+
+        assertEquals(10, ask(10).sample(10).succeeded().size());
+        assertEquals(6, asked.size());
+    }
+
+    @Test void aSubmitWaitsForTheProcessThatIsStillAsking() throws Exception {
+        ask(6).sample(3);
+        var folder = Journal.all().findFirst().orElseThrow().dir();
+        Thread submit;
+        try (var asking = FolderLock.on(folder, none -> {})) {
+            submit = new Thread(() -> ask(6).submit().results());
+            submit.start();
+            submit.join(500);
+            assertEquals(0, posts("/batches"));
+        }
+        submit.join();
+
+        assertEquals(6, asked.size());
+    }
+
     @Test void whatOneRequestDidWrongIsItsResultAndTheOthersAreAsked() {
         server.answer(body -> body.at("/messages/0/content").asText().equals("3")
             ? Reply.error(400, "invalid_value", "not this one") : Reply.text("ok"));

@@ -54,6 +54,40 @@ class AskCsvTest {
         assertEquals("label,a,b\nneutral,Sales stayed as they were .,Sales stayed as they were .\n", written());
     }
 
+    @Test void aLabelAndHowSureItIsAreColumns() {
+        server.reply(text -> text.contains("stayed") ? "Neutral." : "purple");
+        var run = ask("-m", "a", "-p", "{{text}}", "-d", given("oldmac.csv"), "--charset", "latin1", "--header",
+            "label,text", "-o", out(), "--columns", "label,result.choice,result.confidence", "--choice", "happy, "
+                + "neutral",
+            "--confidence", "--limit", "1");
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("label,result.choice,result.confidence\nneutral,neutral,\n", written());
+    }
+
+    @Test void theFieldsOfASchemaAreColumns() throws IOException {
+        server.reply(text -> "{\"who\":{\"name\":\"" + text + "\"}}");
+        var rows = Files.writeString(dir.resolve("in.csv"), "q\nOzu\n").toString();
+        var schema = Files.writeString(dir.resolve("people.json"), "{\"type\":\"object\",\"properties\":{\"who\":"
+            + "{\"type\":"
+            + "\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}}}").toString();
+
+        var run = ask("-m", "a", "-p", "{{q}}", "-d", rows, "-o", out(), "--columns", "q,result.value.who.name",
+            "--returning", schema);
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("q,result.value.who.name\nOzu,Ozu\n", written());
+    }
+
+    @Test void aColumnThatNoAnswerHasIsRefusedBeforeAnythingIsSent() throws IOException {
+        var rows = Files.writeString(dir.resolve("in.csv"), "q\nOzu\n").toString();
+
+        var run = ask("-m", "a", "-p", "{{q}}", "-d", rows, "-o", out(), "--columns", "result.choice");
+
+        assertEquals(2, run.status());
+        assertEquals(0, server.requests().stream().filter(request -> request.startsWith("POST")).count());
+    }
+
     @Test void noCellIsAFormulaUnlessItIsAskedFor() throws IOException {
         var rows = Files.writeString(dir.resolve("in.csv"), "q\n=1+1\n-5\n").toString();
 

@@ -346,7 +346,7 @@ class LauncherTest {
         fakeJava("echo \"'$HOME/a java' -Xshare:auto -classpath x.jar Brief\"; exit 255");
         command(home.resolve("a java"), RECORDS);
 
-        assertEquals(new Run(0, "[-Xshare:auto][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
+        assertEquals(new Run(0, "[-XX:+UseSerialGC][-Xshare:auto][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
     }
 
     /** Of two collectors Java takes none, and some machines name one for all that runs there. */
@@ -357,11 +357,13 @@ class LauncherTest {
             .filter(line -> line.startsWith("//RUNTIME_OPTIONS")).collect(Collectors.joining("\n"));
         Files.writeString(project.resolve("Brief.java"), options + "\nclass Brief { public static void main(String... "
             + "args) { System.out.println(\"done\"); } }");
-        variables = Map.of("JAVA_TOOL_OPTIONS", "-XX:+UseParallelGC");
+        assertEquals("done\n", jbang("Brief.java").out());
 
-        var run = jbang("Brief.java");
-
-        assertEquals("done\n", run.out(), run.err());
+        for (var name : List.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")) {
+            variables = Map.of(name, "-XX:+UseParallelGC");
+            var run = jbang("Brief.java");
+            assertEquals("done\n", run.out(), run.err());
+        }
     }
 
     private List<Path> archives() throws IOException {

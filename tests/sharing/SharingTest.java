@@ -95,6 +95,8 @@ class SharingTest {
             use("multitask", " succeeded; "),
             use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
             use("judge", " succeeded; "),
+            use("film", "(?m)^Nine Keys: CRIME, Ana in Porto$"),
+            use("cascade", "(?m)^25% by the small model, 25% with 16 of 16 asked again$"),
             images("images", "gpt-4.1-mini"),
             use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
             use("nightly", "^$"),
@@ -122,7 +124,7 @@ class SharingTest {
             use("files", "(?m)^file-\\S+ "),
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
-            use("rehearse", "(?m)^Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
+            use("rehearse", "(?m)^request-1  Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
@@ -146,8 +148,15 @@ class SharingTest {
             asked.add(body.toString());
             var prompt = body.path("messages").path(body.path("messages").size() - 1).path("content");
             var text = prompt.isArray() ? prompt.path(0).path("text").asText() : prompt.asText();
+            var schema = body.at("/response_format/json_schema");
+            if (schema.path("name").asText().equals("choice"))
+                return BatchServer.Reply.text(schema.at("/schema/properties/choice/enum/0").asText());
+            if (schema.path("name").asText().equals("Plot"))
+                return BatchServer.Reply.text("{\"genre\":\"CRIME\",\"places\":"
+                + "[\"Porto\"],\"hero\":{\"name\":\"Ana\",\"trade\":null},\"happyEnd\":null}");
             return BatchServer.Reply.text(text.contains("JSON") ? "{\"kind\": \"BUG\", \"urgent\": false}" : text);
         });
+        server.rewrite(lines -> lines.stream().map(SharingTest::unsure).toList());
         paused = BatchServer.start().pause();
         going = new RawClient(() -> paused.baseUrl()).create(RawClient.lines("hi"));
         catalog = new Catalog();
@@ -155,6 +164,13 @@ class SharingTest {
         Files.writeString(temp.resolve("requests.jsonl"), Guide.LINE + "\n");
         Files.writeString(temp.resolve("my.csv"), "title,text\nOne,Two\n");
         Files.writeString(temp.resolve("my.mustache"), "In short: {{text}}");
+    }
+
+    /** The first topic is never a sure one. */
+    private static String unsure(String line) {
+        return line.replace("\"finish_reason\":", line.contains("\"content\":\"World\"")
+            ? "\"logprobs\":{\"content\":[{\"token\":\"World\",\"logprob\":"
+            + "-0.7}]},\"finish_reason\":" : "\"finish_reason\":");
     }
 
     @AfterAll static void close() {
@@ -282,7 +298,8 @@ class SharingTest {
 
         assertPrinted("^$", visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "-Dmodel=echo", "my.java"));
         var library = Sources.closure(PROJECT.resolve("lib/Sheaf.java"));
-        assertEquals(Stream.concat(Stream.of("my.java", "prompt.mustache", "questions.csv"), library.stream()
+        var beside = Stream.of("my.java", "prompt.mustache", "questions.csv", "data/prices.csv");
+        assertEquals(Stream.concat(beside, library.stream()
             .map(source -> PROJECT.relativize(source).toString())).collect(Collectors.toSet()), files(folder));
         for (var source : library)
             assertEquals(-1, Files.mismatch(source, folder.resolve(PROJECT.relativize(source))), source.toString());

@@ -1,0 +1,57 @@
+package sheaf;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The JSON that stands in a text of a model: alone, in a fence of Markdown, or between what it says besides. */
+final class JsonInText {
+    private static final ObjectReader VALUES = Json.MAPPER.readerFor(JsonNode.class)
+        .without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+    private static final int TRIES = 1_000;                // braces that open something else
+
+    private JsonInText() {}
+
+    /** Returns what begins with this brace or bracket and stands in nothing else that does, in the text's order. */
+    static List<JsonNode> all(String text, char open) {
+        var found = new ArrayList<JsonNode>();
+        int tries = 0;
+        for (int at = text.indexOf(open); at >= 0 && tries < TRIES; tries++)
+            at = text.indexOf(open, addFrom(text, at, found));
+        return found;
+    }
+
+    /** Returns where what begins there ends, or the next character if it is no JSON. */
+    private static int addFrom(String text, int at, List<JsonNode> found) {
+        try (JsonParser json = Json.MAPPER.createParser(text.substring(at))) {
+            found.add(VALUES.readTree(json));
+            return at + (int) json.currentLocation().getCharOffset();
+        } catch (IOException e) {
+            return at + 1;
+        }
+    }
+
+    /**
+     * Reads a text into a class: all of it, else the last of what stands in it.
+     * @throws JsonProcessingException if that does not fit, or there is none
+     */
+    static <T> T as(String text, Class<T> type) throws JsonProcessingException {
+        try {
+            return Json.as(Json.MAPPER.readTree(unfenced(text)), type);
+        } catch (JsonProcessingException e) {
+            var found = all(text, '{');
+            if (found.isEmpty()) throw e;
+            return Json.as(found.get(found.size() - 1), type);
+        }
+    }
+
+    /** Returns the text without the fence of Markdown around it, if it has one. */
+    static String unfenced(String text) {
+        return text.strip().replaceFirst("(?s)^```[a-zA-Z]*\\s*(.*?)\\s*```$", "$1");
+    }
+}

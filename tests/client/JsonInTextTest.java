@@ -1,0 +1,27 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.time.Duration;
+import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** JSON is found in whatever a model says around it. */
+class JsonInTextTest {
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
+        "{'a':1} | [{'a':1}]", "~```json\n{'a':1}\n```~ | [{'a':1}]", "~Sure!\n```\n{'a':1}\n```\nAnything else?~ | "
+            + "[{'a':1}]",
+        "Here: {'a':{'b':2}} Good? | [{'a':{'b':2}}]", "{'a':1}{'a':2} | [{'a':1}, {'a':2}]", "{a} {'a':1} | [{'a':1}]",
+        "{'a':'}'} | [{'a':'}'}]", "none | []", "{'a':1 | []", "~{'a': '\u00e4\ud83d\ude00{'} {'b':2}~ | [{'a':"
+            + "'\u00e4\ud83d\ude00{'}, {'b':2}]"})
+    void objectsAreFoundWhole(String text, String found) {
+        assertEquals(SchemaTest.json(found), JsonInText.all(SchemaTest.json(text), '{').toString());
+    }
+
+    @Test void aTextOfBracesIsGivenUpOnSoon() {
+        Assertions.assertTimeout(Duration.ofSeconds(10), () -> JsonInText.all("{".repeat(200_000), '{'));
+    }
+}
