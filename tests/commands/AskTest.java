@@ -55,6 +55,15 @@ class AskTest {
         System.setProperty("SHEAF_SCRIPT", "");
     }
 
+    @Test void aPageIsWrittenToAnHtmlFile() throws Exception {
+        var run = ask("-m", "echo", "-p", "one", "-p", "<two>", "-o", at("out.html"));
+
+        assertEquals(0, run.status(), run.err());
+        var page = Files.readString(Path.of(at("out.html")));
+        assertTrue(run.err().contains("wrote " + at("out.html") + " (2 succeeded; "), run.err());
+        assertTrue(page.startsWith("<!DOCTYPE html>") && page.contains("\"p\":\"\\u003ctwo>\""), page);
+    }
+
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
         var run = ask("-m", "echo", "What is {{umami}}?", "@home, \"really\"", "-o", at("out.csv"));
 
