@@ -22,13 +22,14 @@
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
-//SOURCES client/Written.java client/Settings.java client/Options.java client/BatchApi.java client/Manifest.java
-//SOURCES client/Body.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
+//SOURCES client/Findings.java client/Written.java client/Settings.java client/Options.java client/BatchApi.java
+//SOURCES client/Manifest.java client/Body.java
+//SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
-//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java
+//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
 
 package sheaf;
@@ -91,7 +92,7 @@ import sheaf.Templates.Text;
  * kept under {@code ~/.sheaf}, so the same script attaches to the same batch when it runs again, and pays nothing.
  * @see <a href="https://platform.openai.com/docs/guides/batch">OpenAI's batch guide</a>
  */
-public final class Sheaf extends Outlook {
+public final class Sheaf extends Findings {
     private static final int NEWEST = 20;
 
     static { Script.showUncaught(); }
@@ -910,6 +911,9 @@ public final class Sheaf extends Outlook {
          */
         public double accuracy(String column) { return exchanges.accuracy(column); }
 
+        /** Returns which answers came for each value of this column, and how many are right, how surely. */
+        public Confusion confusion(String column) { return exchanges.confusion(column); }
+
         /** Returns the results with a whole answer. */
         public Results succeeded() { return with(exchanges.filtered(Exchange::ok, "succeeded")); }
 
@@ -945,10 +949,10 @@ public final class Sheaf extends Outlook {
 
         /**
          * Returns the results grouped by a property, such as {@code by(Result::model)}, in the order of first
-         * appearance.
+         * appearance; the map prints as bars.
          */
         public <K> Map<K, Results> by(Function<Result, K> property) {
-            var groups = new LinkedHashMap<K, Results>();
+            var groups = new Groups<K, Results>(Results::size);
             exchanges.by(exchange -> property.apply(new Result(exchange))).forEach((key, group) ->
                 groups.put(key, with(group)));
             return groups;
@@ -968,6 +972,14 @@ public final class Sheaf extends Outlook {
 
         /** Returns the first rows as an HTML table, with what became of all of them. */
         public String toHtml(int rows) { return Grid.html(exchanges, (int) notNegative("toHtml", rows)); }
+
+        /** Writes a page that opens from the disk: all rows, to be searched, compared and rated, with their figures. */
+        public void toHtml(String file) { toHtml(Path.of(given("toHtml", file))); }
+
+        /** Writes a page that opens from the disk. */
+        public void toHtml(Path file) {
+            written.write(Wording.HTML.of(), given("toHtml", file), new ResultsPage(exchanges)::writeTo);
+        }
 
         /**
          * Writes the rows and their answers as CSV: the columns given, else all of the input's and {@link #COLUMNS}. A
@@ -1026,7 +1038,9 @@ public final class Sheaf extends Outlook {
         }
 
         private void save(Path file, boolean isQuiet) {
-            if (file.toString().toLowerCase(Locale.ROOT).endsWith(".csv")) toCsv(file);
+            var name = file.toString().toLowerCase(Locale.ROOT);
+            if (name.endsWith(".csv")) toCsv(file);
+            else if (name.endsWith(".html")) toHtml(file);
             else toJsonl(file);
             if (!isQuiet) System.err.println("wrote " + file + " (" + exchanges.summary() + ")");
         }

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -168,7 +169,7 @@ final class Exchange {
 
     private String label() { return hasLabels() ? choice() : text(); }
 
-    private boolean hasLabels() { return format() != null && format().hasLabels(); }
+    boolean hasLabels() { return format() != null && format().hasLabels(); }
 
     private AnswerFormat format() { return answers.manifest().format(); }
 
@@ -189,6 +190,12 @@ final class Exchange {
     }
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
+
+    /** Returns the answer as a label is told by it, or else how it ended: {@code (errored)}. */
+    String verdict() { return ok() ? folded(label()) : "(" + outcome() + ")"; }
+
+    /** Returns a label in the one way in which all that is the same label is written. */
+    static String folded(String label) { return bare(label).toLowerCase(Locale.ROOT); }
 
     JsonNode json() { return shown.json(); }
 
@@ -222,11 +229,16 @@ final class Exchange {
         return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
     }
 
+    /** Returns all that the request says to the model: its messages, in an array, or one text. */
+    JsonNode said() {
+        var body = shown.request().path("body");
+        return Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
+            .findFirst().orElse(body);
+    }
+
     /** Returns the last thing that the request says to the model. */
     String prompt() {
-        var body = shown.request().path("body");
-        var said = Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
-            .findFirst().orElse(body);
+        var said = said();
         var last = said.isArray() ? said.path(said.size() - 1) : said;
         return Content.plain(last.has("content") ? last.path("content") : last);
     }

@@ -28,6 +28,7 @@ import java.util.function.LongFunction;
 import java.util.function.Predicate;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import sheaf.Findings.Confusion;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
@@ -215,9 +216,22 @@ final class Exchanges {
     }
 
     double accuracy(String column) {
-        if (size() == 0) throw new IllegalStateException("accuracy: there are no results");
-        given("accuracy", column);
+        checkRightAnswers("accuracy", column);
         return (double) stream().filter(exchange -> exchange.says(exchange.row(column))).count() / size();
+    }
+
+    /** @param word asks for what this column says is right */
+    private void checkRightAnswers(String word, String column) {
+        if (size() == 0) throw new IllegalStateException(word + ": there are no results");
+        given(word, column);
+    }
+
+    Confusion confusion(String column) {
+        checkRightAnswers("confusion", column);
+        var counts = new TreeMap<String, Map<String, Long>>();
+        stream().forEach(exchange -> counts.computeIfAbsent(Exchange.folded(exchange.row(column)),
+            any -> new TreeMap<>()).merge(exchange.verdict(), 1L, Long::sum));
+        return new Confusion(column, counts);
     }
 
     Exchanges filtered(Predicate<Exchange> filter, String word) { return filtered(filter, word, isChosen); }

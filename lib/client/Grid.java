@@ -4,11 +4,13 @@ import static sheaf.Messages.number;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import sheaf.Vocabulary.Outcome;
 
 /** Results as a table, of text or HTML: of each row the cells of its columns, then its answers; and a summary. */
 final class Grid {
@@ -16,6 +18,10 @@ final class Grid {
     private static final int NAMED_MODELS = 4;
     /** A name, a number, an address or a path, which a broken line would spoil; a longer word is data. */
     private static final Pattern WORD = Pattern.compile("[!-~]{0,200}");
+    /** Red for what went wrong, yellow for what was cut short, bright black for what never ran. */
+    private static final Map<Outcome, String> INKS = Map.of(Outcome.ERRORED, "31", Outcome.INVALID, "31",
+        Outcome.REFUSED, "31", Outcome.TRUNCATED, "33", Outcome.EXPIRED, "33", Outcome.CANCELLED, "90",
+        Outcome.MISSING, "90");
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final boolean isWide;                          // a row's answers stand side by side
@@ -42,7 +48,15 @@ final class Grid {
         var columns = Stream.concat(
             grid.columns.stream().map(column -> new Tables.Column(column.label, column.isWhole)),
             grid.answerLabels().stream().map(label -> new Tables.Column(label, false))).toList();
-        return Tables.draw(columns, lines, CELL_LINES) + grid.summary();
+        var inks = Terminal.isColoured() ? grid.inks() : List.<List<String>>of();
+        return Tables.draw(columns, lines, inks, CELL_LINES) + grid.summary();
+    }
+
+    /** Returns the colour of each cell: what has no answer stands out. */
+    private List<List<String>> inks() {
+        return lines().stream().map(line -> Stream.concat(columns.stream().map(column -> ""),
+            line.stream().flatMap(exchange -> answers(exchange)
+                .map(cell -> INKS.getOrDefault(exchange.outcome(), "")))).toList()).toList();
     }
 
     /** Draws the first rows as HTML. */

@@ -49,7 +49,7 @@ final class Html {
         return "<td " + CELL + FAILED + "\">" + text + "</td>";
     }
 
-    private static String escaped(String text) {
+    static String escaped(String text) {
         var cut = text.length() <= CELL_CHARACTERS ? text
             : text.substring(0, text.offsetByCodePoints(CELL_CHARACTERS - 1, 1)) + "\u2026";
         return cut.strip().lines().map(Graphemes::printable).collect(Collectors.joining("\n"))

@@ -43,7 +43,7 @@ enum Options {
     BUDGET("--budget DOLLARS", Takes.A_VALUE, "refuses what could cost more, with all that was sent before"),
     REPAIR("--repair N", Takes.A_VALUE, "sends again, at most N times, what may end better"),
     RESEND_MISSING("--resend-missing", Takes.NOTHING, "sends again, and pays for, what is missing"),
-    OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv or .jsonl file too"),
+    OUT("--out FILE", Takes.A_VALUE, "writes the answers to a .csv, .jsonl or .html file too"),
     FORCE("--force", Takes.NOTHING, "writes over files, whoever wrote them"),
     QUIET("--quiet", Takes.NOTHING, "shows no progress and no notes");
 
@@ -109,8 +109,8 @@ enum Options {
 
         /** Returns the file of the answers, by its ending of a kind that can be written. */
         Path output() {
-            if (value.matches("(?is).+[.](csv|jsonl)") && InputFile.isPath(value)) return Path.of(value);
-            throw fault(" ends in neither .csv nor .jsonl", null);
+            if (value.matches("(?is).+[.](csv|jsonl|html)") && InputFile.isPath(value)) return Path.of(value);
+            throw fault(" ends in none of .csv, .jsonl and .html", null);
         }
 
         Rows rows() {

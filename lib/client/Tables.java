@@ -25,6 +25,7 @@ final class Tables {
     private List<List<Integer>> bands;                         // of columns that stand side by side
     private final int width = Terminal.width();
     private boolean isLive;                                    // the cursor can be moved to where a column begins
+    private List<String> inks = List.of();                     // of the row that is drawn; none: it has no colours
     private final StringBuilder out = new StringBuilder();
 
     /** What stands in whole, such as an id or an address, is never broken, for people copy it; texts wrap. */
@@ -47,11 +48,19 @@ final class Tables {
 
     /** Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines. */
     static String draw(List<Column> columns, List<List<String>> rows, int cellLines) {
+        return draw(columns, rows, List.of(), cellLines);
+    }
+
+    /** @param inks the colour of each cell, as {@code 31} is a terminal's red, or "": of all rows, or of none */
+    static String draw(List<Column> columns, List<List<String>> rows, List<List<String>> inks, int cellLines) {
         var table = new Tables(columns, rows);
         table.isLive = !rows.stream().flatMap(List::stream).allMatch(Graphemes::isAscii) && Terminal.isLive();
         table.drawRow(columns.stream().map(Column::label).toList(), HEADER_LINES);
         table.drawRule();
-        for (var row : rows) table.drawRow(row, cellLines);
+        for (int row = 0; row < rows.size(); row++) {
+            table.inks = inks.isEmpty() ? List.of() : inks.get(row);
+            table.drawRow(rows.get(row), cellLines);
+        }
         return table.out.toString();
     }
 
@@ -115,10 +124,15 @@ final class Tables {
             var gap = column == 0 ? "" : GAP;
             end += gap.length() + widths[column];
             var piece = line < wrapped.get(i).size() ? wrapped.get(i).get(line) : "";
-            text.append(gap).append(piece);
+            text.append(gap).append(inked(piece, column));
             if (i < band.size() - 1) text.append(toEnd(end, widths[column], piece));
         }
         out.append(text.toString().stripTrailing()).append('\n');
+    }
+
+    private String inked(String piece, int column) {
+        var ink = inks.isEmpty() || piece.isBlank() ? "" : inks.get(column);
+        return ink.isEmpty() ? piece : "\u001b[" + ink + "m" + piece + "\u001b[0m";
     }
 
     /** Terminals differ in how wide an emoji is, but not in where a column is. */

@@ -143,8 +143,13 @@ final class Templates {
 
     static String render(Mustache mustache, Map<String, Object> row, Map<String, Integer> missing) {
         var out = new StringWriter();
-        mustache.execute(out, new Object[] {Map.of(MISSING, missing), row});
+        write(mustache, row, missing, out);
         return out.toString();
+    }
+
+    /** Writes a rendering as it is made: a section's values may come one by one, from an iterator. */
+    static void write(Mustache mustache, Map<String, Object> row, Map<String, Integer> missing, Writer out) {
+        mustache.execute(out, new Object[] {Map.of(MISSING, missing), row});
     }
 
     /** Returns every name that the template looks up, sections included. */

@@ -24,6 +24,9 @@ final class Terminal {
     /** Whether what is printed is drawn by one, which knows how to move its cursor. */
     static boolean isLive() { return !Environment.get("TERM").equals("dumb") && !size().isEmpty(); }
 
+    /** Whether colours are seen and wanted. @see <a href="https://no-color.org">NO_COLOR</a> */
+    static boolean isColoured() { return Environment.get("NO_COLOR").isEmpty() && isLive(); }
+
     /** Returns its rows and columns, as it says itself; "" where standard output is none, or nobody can ask. */
     private static String size() {
         var terminal = Environment.get(PROPERTY);

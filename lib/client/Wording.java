@@ -52,6 +52,7 @@ enum Wording {
     TO_JSONL("use toJsonl(...)", "give --out FILE.jsonl"),
     CSV("toCsv", "out"),
     JSONL("toJsonl", "out"),
+    HTML("toHtml", "out"),
     REPORT("toReport", "report"),
     WINDOW("completionWindow", "window"),
     OUTPUT("checkOutput", "out"),

@@ -11,9 +11,11 @@ import java.io.PrintStream;
 import java.util.List;
 import java.util.function.Function;
 import jdk.jshell.EvalException;
-import sheaf.Sheaf.Listing;
+import sheaf.Findings.Confusion;
+import sheaf.Findings.Groups;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.Preview;
+import sheaf.Sheaf.Listing;
 import sheaf.Sheaf.Results;
 
 /** JShell for Jupyter, with Sheaf imported, its tables as HTML, and what goes to stderr in a quiet block. */
@@ -28,6 +30,8 @@ final class NotebookKernel extends JavaKernel {
         html(Results.class, Results::toHtml);
         html(Listing.class, listing -> listing.toHtml());
         html(Preview.class, Preview::toHtml);
+        html(Confusion.class, Confusion::toHtml);
+        html(Groups.class, groups -> groups.toHtml());
         html(Estimate.class, Estimate::toHtml);
     }
 

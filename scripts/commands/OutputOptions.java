@@ -25,7 +25,8 @@ import picocli.CommandLine.Option;
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
-        description = "where the answers go: a .csv or .jsonl file; - for JSON Lines on standard output")
+        description = "where the answers go: a .csv or .jsonl file, or an .html page to look at; - for JSON Lines on "
+            + "standard output")
     String out;
 
     @Option(names = "--force", description = "overwrites the file of --out, whoever wrote it (default: only one that a "
@@ -49,7 +50,7 @@ final class OutputOptions {
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
         csv.check(out);
-        if (isFile()) check("out", out, inputs, "csv", "jsonl");
+        if (isFile()) check("out", out, inputs, "csv", "jsonl", "html");
         if (failed != null) check("failed", failed, inputs, "csv");
         if (report != null) check("report", report, inputs, "json");
         var files = files().map(file -> file.toAbsolutePath().normalize()).toList();
@@ -60,7 +61,7 @@ final class OutputOptions {
     private static void check(String word, String name, List<String> inputs, String... endings) throws IOException {
         var fault = List.of(endings).contains(FileFormat.ending(name))
             ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs)
-            : name + (endings.length == 1 ? " does not end in ." + endings[0] : " ends in neither .csv nor .jsonl");
+            : name + (endings.length == 1 ? " does not end in ." + endings[0] : " ends in none of .csv, .jsonl and .html");
         if (!fault.isEmpty()) throw new IllegalArgumentException(word + ": " + fault);
     }
 
@@ -121,8 +122,11 @@ final class OutputOptions {
     /** Writes all answers to the file. */
     void save(Results results) {
         var writing = force ? results.overwriting() : results;
-        if (FileFormat.ending(out).equals("csv")) csv.write(writing, out);
-        else writing.toJsonl(out);
+        switch (FileFormat.ending(out)) {
+            case "csv" -> csv.write(writing, out);
+            case "html" -> writing.toHtml(out);
+            default -> writing.toJsonl(out);
+        }
     }
 
     static String text(Map<Outcome, Long> counts) {

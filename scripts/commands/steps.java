@@ -53,7 +53,7 @@ class steps implements Runnable {
                 {"provider", "who is asked: a name, such as openai, or a base URL (default: as in a script, "
                     + "SHEAF_PROVIDER, OPENAI_BASE_URL or the only key that is set)"},
                 {"name", "what it is kept and found under (default: the file's)"},
-                {"out", "writes them all to a file instead: .csv or .jsonl"},
+                {"out", "writes them all to a file instead: .csv, .jsonl or .html"},
                 {"force", "writes over files, whoever wrote them"}};
         }
     };

@@ -82,7 +82,7 @@ class OptionsTest {
         "--limit many | options: --limit many is no whole number",
         "--temperature hot | options: --temperature hot is no number",
         "--repair twice | options: --repair twice is no whole number",
-        "--out answers.txt | options: --out answers.txt ends in neither .csv nor .jsonl",
+        "--out answers.txt | options: --out answers.txt ends in none of .csv, .jsonl and .html",
         "--force=false | options: --force takes no value; leave it out or write --force",
         "--choice happy | choice: one label leaves nothing to choose; give two or more",
         "--with top_p | options: --with top_p is no FIELD=VALUE",

@@ -333,6 +333,42 @@ class ResultsTest {
             () -> results.only(Outcome.EXPIRED).accuracy("label")).getMessage());
     }
 
+    @Test void confusionCountsEachAnswerByWhatIsRight() {
+        server.answer(body -> switch (body.at("/messages/0/content").asText()) {
+            case "a" -> BatchServer.Reply.text("Happy.");
+            case "d" -> BatchServer.Reply.text("no idea");
+            case "e" -> BatchServer.Reply.error(500, "x", "broke");
+            default -> BatchServer.Reply.text("sad");
+        });
+        var labels = Map.of("a", "happy", "b", "happy", "c", "sad", "d", "Sad", "e", "sad");
+        var results = batch().provider(here()).quiet().model("m").prompts("{{q}}",
+            rows(labels.entrySet().stream().sorted(Map.Entry.comparingByKey())
+                .map(row -> Map.of("q", row.getKey(), "label", row.getValue())).toList())).submit().results();
+
+        var confusion = results.confusion("label");
+
+        assertEquals("""
+            label  happy  sad  (errored)  no idea
+            -----  -----  ---  ---------  -------
+            happy  1      1    .          .
+            sad    .      1    1          1
+            right: 0.400 (95%: 0.118 to 0.769), 2 of 5""", confusion.toString());
+        assertEquals(results.accuracy("label"), confusion.accuracy().value());
+        assertTrue(confusion.toHtml().contains(">no idea<"), confusion.toHtml());
+        assertEquals("confusion: there are no results", assertThrows(IllegalStateException.class,
+            () -> results.only(Outcome.EXPIRED).confusion("label")).getMessage());
+    }
+
+    @Test void groupsPrintAsBars() {
+        server.reply(text -> text.matches("[ab]") ? "\u6f22" : text.equals("c") ? "sad" : "it depends on");
+
+        var groups = ask("a", "b", "c", "d").submit().results().by(Result::text);
+
+        assertEquals("\u6f22             " + "\u2588".repeat(23) + "  2 (50.0%)\nsad            " + "\u2588".repeat(12)
+            + "  1 (25.0%)\nit depends on  " + "\u2588".repeat(12) + "  1 (25.0%)", groups.toString());
+        assertEquals(2, groups.get("\u6f22").size());
+    }
+
     @Test void showSaysHowManyMoreThereAre() {
         var text = Printed.stdout(() -> ask("a", "b", "c").submit().results().show(1));
 

@@ -1,6 +1,9 @@
 package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
 
 import java.nio.file.Path;
 import java.util.List;
@@ -8,7 +11,9 @@ import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Provider;
 import sheaf.Vocabulary.RequestCounts;
+import sheaf.server.BatchServer;
 import sheaf.support.PseudoTerminal;
 
 @Tag("apart")
@@ -35,6 +40,19 @@ class TerminalTest {
         }
     }
 
+    /** A table of results, one of which went wrong. */
+    static class Shown {
+        public static void main(String... args) throws Exception {
+            System.setProperty("SHEAF_HOME", args[0]);
+            try (var server = BatchServer.start()) {
+                server.answer(body -> body.toString().contains("two") ? BatchServer.Reply.error(400, "x", "No.")
+                    : BatchServer.Reply.text("errored: not"));
+                batch().provider(Provider.of(server.baseUrl())).quiet().model("m")
+                    .prompts("{{value}}", rows("one", "two")).submit().results().show();
+            }
+        }
+    }
+
     /** A wait for a batch with a long name. */
     static class Wait {
         public static void main(String... args) {
@@ -49,6 +67,18 @@ class TerminalTest {
         assertEquals("\r\u001b[K" + "\u65e5\u672c ".repeat(9) + "in_progres\u2026"
             + "\r\u001b[Kreviews in_progress 42,000/200,000, 1,000 failed\r\u001b[Kdone\n",
             shown(Map.of(), java(Wait.class)));
+    }
+
+    @Test void whatWentWrongHasAColourUnlessNobodySeesItOrWantsIt() throws Exception {
+        var plain = "request-2  two    errored: 400 No.\n";
+        var show = java(Shown.class) + " " + dir;
+
+        var shown = shown(Map.of(), show);
+        assertTrue(shown.contains("request-1  one    errored: not\n"), shown);
+        assertTrue(shown.contains("request-2  two    \u001b[31merrored: 400 No.\u001b[0m\n"), shown);
+        assertTrue(shown(Map.of("NO_COLOR", "1"), show).contains(plain));
+        assertTrue(shown(Map.of("TERM", "dumb"), show).contains(plain));
+        assertTrue(shown(Map.of(), show + " | cat").contains(plain));
     }
 
     @Test void itIsAskedEachTimeForPeopleResizeIt() throws Exception {

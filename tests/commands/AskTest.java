@@ -55,6 +55,15 @@ class AskTest {
         System.setProperty("SHEAF_SCRIPT", "");
     }
 
+    @Test void aPageIsWrittenToAnHtmlFile() throws Exception {
+        var run = ask("-m", "echo", "-p", "one", "-p", "<two>", "-o", at("out.html"));
+
+        assertEquals(0, run.status(), run.err());
+        var page = Files.readString(Path.of(at("out.html")));
+        assertTrue(run.err().contains("wrote " + at("out.html") + " (2 succeeded; "), run.err());
+        assertTrue(page.startsWith("<!DOCTYPE html>") && page.contains("\"p\":\"\\u003ctwo>\""), page);
+    }
+
     @Test void promptsWithoutRowsAreSentAsTheyStandAndStandBesideTheirAnswers() {
         var run = ask("-m", "echo", "What is {{umami}}?", "@home, \"really\"", "-o", at("out.csv"));
 
@@ -400,7 +409,7 @@ class AskTest {
         faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
 
         assertEquals(Stream.of("old.csv exists, and no batch named rows wrote it; give another name, or --force",
-                "new.txt ends in neither .csv nor .jsonl", "new ends in neither .csv nor .jsonl",
+                "new.txt ends in none of .csv, .jsonl and .html", "new ends in none of .csv, .jsonl and .html",
                 "no folder no; make it first", "folder.csv is a folder; name a file in it",
                 "no folder rows.csv; make it first",
                 "rows.csv is what is read; give another name")

@@ -271,7 +271,7 @@ class StepsTest {
         "2 | submit file-1 | submit: there is no file file-1 here, and no upload of this id is known here; give the "
             + "file itself: ./jbang submit requests.jsonl",
         "2 | results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
-        "2 | results x -o answers.txt | out: answers.txt ends in neither .csv nor .jsonl",
+        "2 | results x -o answers.txt | out: answers.txt ends in none of .csv, .jsonl and .html",
         "2 | results x --report x.txt | report: x.txt does not end in .json",
         "2 | results x -o a.csv --failed ./a.csv | out: two files of one name; give each its own",
         "1 | batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection "

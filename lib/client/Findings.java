@@ -1,0 +1,130 @@
+package sheaf;
+
+import static sheaf.Messages.clip;
+import static sheaf.Messages.number;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.ToLongFunction;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** What results show, as plain values that the door passes on and that print as a table or as bars. */
+public class Findings extends Outlook {
+    private static final int MOST_ANSWERS = 12;           // beside the right ones, that a table has a column for
+    private static final int LABEL = 30;                  // characters
+    private static final String OTHER = "(other)";
+
+    Findings() {}
+
+    /** A part of a whole, each of which was right or wrong, alike or not. */
+    public record Share(long part, long whole) {
+        private static final double Z = 1.959964;         // of 95%
+
+        public double value() { return (double) part / whole; }
+
+        /** Returns the least that the share of all that there might be is, with 95% confidence, by Wilson. */
+        public double low() { return Math.max(0, middle() - half()); }
+
+        /** Returns the most that the share of all that there might be is, with 95% confidence, by Wilson. */
+        public double high() { return Math.min(1, middle() + half()); }
+
+        private double wide() { return 1 + Z * Z / whole; }
+
+        private double middle() { return (value() + Z * Z / (2 * whole)) / wide(); }
+
+        private double half() {
+            return Z / wide() * Math.sqrt(value() * (1 - value()) / whole + Z * Z / (4.0 * whole * whole));
+        }
+
+        @Override public String toString() {
+            return String.format(Locale.ROOT, "%.3f (95%%: %.3f to %.3f), %,d of %,d", value(), low(), high(), part,
+                whole);
+        }
+    }
+
+    /**
+     * How often each answer came for each value of a column. Letter case, white space around it and a final full stop
+     * do not count; a request without a whole answer stands under its outcome, {@code (errored)}.
+     * @param counts by the value of the column, then by the answer
+     */
+    public record Confusion(String column, Map<String, Map<String, Long>> counts) {
+        /** Returns how many answers are what the column says. */
+        public Share accuracy() {
+            return new Share(counts.entrySet().stream().mapToLong(right ->
+                right.getValue().getOrDefault(right.getKey(), 0L)).sum(), sum(counts.values().stream()));
+        }
+
+        private static long sum(Stream<Map<String, Long>> counts) {
+            return counts.flatMap(row -> row.values().stream()).mapToLong(Long::longValue).sum();
+        }
+
+        /** Returns the answers that have a column: the right ones, then others, the most frequent first. */
+        private List<String> answers() {
+            var others = new LinkedHashMap<String, Long>();
+            counts.values().forEach(row -> row.forEach((answer, count) -> others.merge(answer, count, Long::sum)));
+            others.keySet().removeAll(counts.keySet());
+            var shown = others.entrySet().stream().sorted(Map.Entry.<String, Long>comparingByValue().reversed())
+                .limit(MOST_ANSWERS).map(Map.Entry::getKey);
+            var answers = new LinkedHashSet<>(counts.keySet());
+            shown.forEach(answers::add);
+            if (others.size() > MOST_ANSWERS) answers.add(OTHER);
+            return List.copyOf(answers);
+        }
+
+        private List<String> header() {
+            return Stream.concat(Stream.of(column), answers().stream().map(name -> clip(name, LABEL))).toList();
+        }
+
+        private List<List<String>> lines() {
+            var answers = answers();
+            return counts.entrySet().stream().map(right -> Stream.concat(Stream.of(clip(right.getKey(), LABEL)),
+                answers.stream().map(answer -> cell(right.getValue(), answer, answers))).toList()).toList();
+        }
+
+        private static String cell(Map<String, Long> row, String answer, Collection<String> answers) {
+            long count = !answer.equals(OTHER) ? row.getOrDefault(answer, 0L)
+                : row.entrySet().stream().filter(each -> !answers.contains(each.getKey()))
+                    .mapToLong(Map.Entry::getValue).sum();
+            return count == 0 ? "." : number(count);
+        }
+
+        private String summary() { return "right: " + accuracy(); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() { return Html.table(header(), lines()) + Html.lines(summary()); }
+
+        /** Returns a line for each value of the column, a column for each answer, and how many are right. */
+        @Override public String toString() { return Tables.draw(header(), lines()) + summary(); }
+    }
+
+    /** What a property tells apart, in the order of first appearance; it prints as bars. */
+    public static final class Groups<K, V> extends LinkedHashMap<K, V> {
+        private final transient ToLongFunction<V> size;
+
+        Groups(ToLongFunction<V> size) { this.size = size; }
+
+        /** Returns the bars for a page or a notebook; texts are escaped. */
+        public String toHtml() { return Html.lines(toString()); }
+
+        /** Returns a bar for each group, as wide as the terminal at most, with how many are in it. */
+        @Override public String toString() {
+            var names = keySet().stream().map(key -> Graphemes.printable(clip(String.valueOf(key), LABEL))).toList();
+            var sizes = new ArrayList<>(values().stream().map(size::applyAsLong).toList());
+            long all = sizes.stream().mapToLong(Long::longValue).sum();
+            long most = sizes.stream().mapToLong(Long::longValue).max().orElse(1);
+            int wide = names.stream().mapToInt(Graphemes::width).max().orElse(0);
+            int room = Math.max(1, Math.min(40, Terminal.width() - wide - 24));
+            return Stream.iterate(0, i -> i < sizes.size(), i -> i + 1).map(i -> names.get(i)
+                + " ".repeat(wide - Graphemes.width(names.get(i))) + "  "
+                + "\u2588".repeat((int) Math.ceil((double) room * sizes.get(i) / Math.max(1, most)))
+                + String.format(Locale.ROOT, "  %,d (%.1f%%)", sizes.get(i), 100.0 * sizes.get(i) / Math.max(1, all)))
+                .collect(Collectors.joining("\n"));
+        }
+    }
+}
