@@ -45,7 +45,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -1450,48 +1449,5 @@ public final class Sheaf extends Findings {
         }
 
         @Override public String toString() { return "Provider[" + name + " " + baseUrl + "]"; }
-    }
-
-    /** A list that prints as a table. */
-    public static final class Listing<T> extends AbstractList<T> {
-        private final List<T> items;
-        private final List<String> columns;
-        private final Function<T, List<String>> cells;
-        private final Function<List<T>, String> sum;           // the line below the table; "" for none
-
-        private Listing(List<T> items, List<String> columns, Function<T, List<String>> cells) {
-            this(items, columns, cells, all -> "");
-        }
-
-        private Listing(List<T> items, List<String> columns, Function<T, List<String>> cells,
-                        Function<List<T>, String> sum) {
-            this.items = items;
-            this.columns = columns;
-            this.cells = cells;
-            this.sum = sum;
-        }
-
-        @Override public T get(int index) { return items.get(index); }
-
-        @Override public int size() { return items.size(); }
-
-        /** Returns those of this kind; they print as a table too. */
-        public Listing<T> only(Predicate<? super T> kind) {
-            return new Listing<>(items.stream().filter(kind).toList(), columns, cells, sum);
-        }
-
-        /** Prints the table to stdout. */
-        public void show() { System.out.println(this); }
-
-        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
-        public String toHtml() {
-            return items.isEmpty() ? Html.lines("(none)")
-                : Html.table(columns, items.stream().map(cells).toList()) + Html.lines(sum.apply(items));
-        }
-
-        @Override public String toString() {
-            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
-                + sum.apply(items)).stripTrailing();
-        }
     }
 }

@@ -3,6 +3,7 @@ package sheaf;
 import static sheaf.Messages.clip;
 import static sheaf.Messages.number;
 
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -10,11 +11,13 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** What results show, as plain values that the door passes on and that print as a table or as bars. */
+/** What results and lists show, as plain values that the door passes on and that print as a table or as bars. */
 public class Findings extends Outlook {
     private static final int MOST_ANSWERS = 12;           // beside the right ones, that a table has a column for
     private static final int LABEL = 30;                  // characters
@@ -125,6 +128,49 @@ public class Findings extends Outlook {
                 + "\u2588".repeat((int) Math.ceil((double) room * sizes.get(i) / Math.max(1, most)))
                 + String.format(Locale.ROOT, "  %,d (%.1f%%)", sizes.get(i), 100.0 * sizes.get(i) / Math.max(1, all)))
                 .collect(Collectors.joining("\n"));
+        }
+    }
+
+    /** A list that prints as a table. */
+    public static final class Listing<T> extends AbstractList<T> {
+        private final List<T> items;
+        private final List<String> columns;
+        private final Function<T, List<String>> cells;
+        private final Function<List<T>, String> sum;           // the line below the table; "" for none
+
+        Listing(List<T> items, List<String> columns, Function<T, List<String>> cells) {
+            this(items, columns, cells, all -> "");
+        }
+
+        Listing(List<T> items, List<String> columns, Function<T, List<String>> cells,
+                        Function<List<T>, String> sum) {
+            this.items = items;
+            this.columns = columns;
+            this.cells = cells;
+            this.sum = sum;
+        }
+
+        @Override public T get(int index) { return items.get(index); }
+
+        @Override public int size() { return items.size(); }
+
+        /** Returns those of this kind; they print as a table too. */
+        public Listing<T> only(Predicate<? super T> kind) {
+            return new Listing<>(items.stream().filter(kind).toList(), columns, cells, sum);
+        }
+
+        /** Prints the table to stdout. */
+        public void show() { System.out.println(this); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() {
+            return items.isEmpty() ? Html.lines("(none)")
+                : Html.table(columns, items.stream().map(cells).toList()) + Html.lines(sum.apply(items));
+        }
+
+        @Override public String toString() {
+            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
+                + sum.apply(items)).stripTrailing();
         }
     }
 }

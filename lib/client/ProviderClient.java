@@ -43,8 +43,9 @@ final class ProviderClient {
         .read(Duration.ofMinutes(5)).request(Duration.ZERO).build();
     /** As openai-java's own, but for its module for Kotlin, which takes longer to start than a call. */
     private static final JsonMapper MAPPER = JsonMapper.builder().addModule(new Jdk8Module())
-        .disable(MapperFeature.AUTO_DETECT_CREATORS, MapperFeature.AUTO_DETECT_FIELDS, MapperFeature.AUTO_DETECT_GETTERS,
-            MapperFeature.AUTO_DETECT_IS_GETTERS, MapperFeature.AUTO_DETECT_SETTERS).build();
+        .disable(MapperFeature.AUTO_DETECT_CREATORS, MapperFeature.AUTO_DETECT_FIELDS,
+            MapperFeature.AUTO_DETECT_GETTERS, MapperFeature.AUTO_DETECT_IS_GETTERS, MapperFeature.AUTO_DETECT_SETTERS)
+        .build();
     private static final MediaType JSON = MediaType.get("application/json");
     private static final long LONGEST_ERROR = 100_000;     // bytes
     private static final String AUTHORIZATION = "Authorization";
