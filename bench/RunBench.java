@@ -70,6 +70,7 @@ class RunBench {
         var folder = Files.createTempDirectory("sheaf-bench");
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
+        System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
         switch (words.get(0)) {
             case "all" -> all(folder);
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);

@@ -3,6 +3,7 @@ package sheaf.bench;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
 import static sheaf.support.RawClient.HTTP;
 import static sheaf.support.RawClient.JSON;
 import static sheaf.support.RawClient.json;
@@ -30,7 +31,10 @@ import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import sheaf.Sheaf.Provider;
+import sheaf.server.BatchServer;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
 import sheaf.support.ServerProcess;
@@ -45,6 +49,7 @@ final class ServerBench {
     private static final String[] JAVA = {HEAP, "-XX:TieredStopAtLevel=1", "-XX:+NeverActAsServerClassMachine"};
     private static final String BOUNDARY = "6f1d0c3b9a8e4f27b5c1d2e3f4a5b6c7";     // as long as that of Python's httpx
     private static final int BATCH = 50_000;               // lines: more a batch may not have
+    private static final int ENDS = 10;                    // batches that are waited for
     private static final int MEGABYTE = 1_000_000;
 
     /** How much is measured: lines, megabytes of one file, clients at once, and megabytes of each one's file. */
@@ -70,6 +75,7 @@ final class ServerBench {
         with(this::lines);
         with(this::file);
         with(this::clients);
+        end();
         out.printf(Locale.ROOT, "%-34s %10s  %-8s  %s%n", "server, " + HEAP, "measured", "unit", "compared");
         rows.forEach(out::println);
     }
@@ -281,6 +287,27 @@ final class ServerBench {
         var id = uploaded(file, "user_data");
         var back = HTTP.send(content(id), HttpResponse.BodyHandlers.ofByteArray()).body();
         assertTrue(MessageDigest.isEqual(Files.readAllBytes(file), back), "the file has changed");
+    }
+
+    /** How long a script that waits for a batch of this machine takes to have its results, once the last is answered. */
+    private void end() {
+        var random = new Random(7);
+        var answered = new AtomicLong();
+        var millis = new ArrayList<Double>();
+        try (var slow = BatchServer.start().reply(text -> {
+            LockSupport.parkNanos(Duration.ofMillis(random.nextInt(200, 700)).toNanos());
+            answered.set(System.nanoTime());
+            return text;
+        })) {
+            for (int i = 0; i < ENDS; i++) {
+                batch().provider(Provider.of(slow.baseUrl())).quiet().model("m").prompts("hi " + System.nanoTime())
+                    .submit().results();
+                millis.add((System.nanoTime() - answered.get()) / 1e6);
+            }
+        }
+        Collections.sort(millis);
+        row("end of a local batch to results", millis.get(ENDS / 2), "ms",
+            String.format(Locale.ROOT, "the slowest of %d took %.0f ms", ENDS, millis.get(ENDS - 1)));
     }
 
     private void atOnce(Work work) throws Exception {

@@ -42,9 +42,9 @@ final class Retry {
         return new Retry(Duration.ofMillis(isLocal ? 20 : 500), Duration.ofMinutes(10), 2);
     }
 
-    /** Between looks at a batch: 30 seconds, growing to two minutes; on this machine 25 ms, growing to 100 a part. */
+    /** Between looks at a batch: 30 seconds, growing to two minutes; on this machine 10 ms, growing to 40 a part. */
     static Retry ofPolls(boolean isLocal, int parts) {
-        return isLocal ? new Retry(Duration.ofMillis(25), Duration.ofMillis(Math.min(2_000, 100L * parts)), 1.5)
+        return isLocal ? new Retry(Duration.ofMillis(10), Duration.ofMillis(Math.min(2_000, 40L * parts)), 1.5)
             : new Retry(Duration.ofSeconds(30), Duration.ofSeconds(120), 1.5);
     }
 

@@ -33,7 +33,9 @@ class BenchTest {
         new ServerBench(folder, new ServerBench.Size(50, 1, 4, 1)).run(new PrintStream(out));
 
         var table = out.toString().lines().toList();
-        assertEquals(9, table.size(), out::toString);
+        assertEquals(10, table.size(), out::toString);
+        assertTrue(table.get(9).matches("end of a local batch to results +[0-9.]+  ms +the slowest of 10 took .*"),
+            table.get(9));
         assertTrue(table.get(1).matches("lines through the echo engine +[0-9.]+  lines/s +[0-9.]+ of .*"),
             table.get(1));
     }
