@@ -13,9 +13,9 @@ import java.util.function.Function;
 import jdk.jshell.EvalException;
 import sheaf.Findings.Confusion;
 import sheaf.Findings.Groups;
+import sheaf.Findings.Listing;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.Preview;
-import sheaf.Sheaf.Listing;
 import sheaf.Sheaf.Results;
 
 /** JShell for Jupyter, with Sheaf imported, its tables as HTML, and what goes to stderr in a quiet block. */

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Sheaf.Listing;
+import sheaf.Findings.Listing;
 import sheaf.Outlook.Preview;
 import sheaf.Sheaf.Results;
 import sheaf.support.Printed;
