@@ -17,7 +17,6 @@ import sheaf.Outlook.Estimate;
 import sheaf.Outlook.ModelEstimate;
 import sheaf.Outlook.Preview;
 import sheaf.Prices.Price;
-import sheaf.Requests.Request;
 import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Usage;
