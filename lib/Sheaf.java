@@ -28,7 +28,7 @@
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
-//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
+//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java client/Spending.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
 
@@ -901,6 +901,9 @@ public final class Sheaf extends Findings {
          * provider summed them up, else as the answers say.
          */
         public Usage usage() { return exchanges.usage(); }
+
+        /** Returns what these cost by the prices known, sent again or sampled too; what earlier batches paid is apart. */
+        public Cost cost() { return Spending.of(exchanges.stream()); }
 
         /**
          * Returns the share of the requests, 0 to 1, whose answer is what this column of the row says: letter case,

@@ -222,12 +222,8 @@ final class Exchange {
             .reduce((one, other) -> other).map(Attempt::answerLine);
     }
 
-    /** Returns which request was answered first, in whatever batch: one that was taken over tells that. */
-    String source() {
-        var own = answers.journal().folderName() + "#" + answers.requests().firstId(index);
-        if (!answers.requests().isReused(index)) return own;
-        return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
-    }
+    /** Returns which request was answered first, in whatever batch. */
+    String source() { return attempts.get(0).source(); }
 
     /** Returns all that the request says to the model: its messages, in an array, or one text. */
     JsonNode said() {
