@@ -30,7 +30,8 @@
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java client/Spending.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
-//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
+//SOURCES client/Pairing.java client/Reuse.java client/Repair.java client/Preparation.java
+//SOURCES client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -125,6 +126,17 @@ public final class Sheaf extends Findings {
 
     /** Returns the newest batches, newest first, at most so many. They print as a table. */
     public static Listing<Batch> batches(int limit) { return Provider.chosen().batches(limit); }
+
+    /** Returns in how many rows two results have the same answer, which differ, and what both cost: a table. */
+    public static Comparison compare(Results first, Results second) {
+        return Pairing.of(given("compare", first).exchanges, given("compare", second).exchanges, null);
+    }
+
+    /** Returns also which of the two is right more often, and how surely, by what this column of the rows says. */
+    public static Comparison compare(Results first, Results second, String column) {
+        given("compare", column);
+        return Pairing.of(given("compare", first).exchanges, given("compare", second).exchanges, column);
+    }
 
     /** Returns the provider's models. They print as a table. */
     public static Listing<Map<String, Object>> models() { return Provider.chosen().models(); }

@@ -12,6 +12,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -23,6 +24,8 @@ import java.util.stream.Stream;
 public class Findings extends Outlook {
     private static final int MOST_ANSWERS = 12;           // beside the right ones, that a table has a column for
     private static final int LABEL = 30;                  // characters
+    private static final int CELL = 200;                  // characters of an answer beside another
+    private static final int SHOWN = 20;                  // rows of a comparison
     private static final String OTHER = "(other)";
 
     Findings() {}
@@ -206,6 +209,95 @@ public class Findings extends Outlook {
 
         @Override public String toString() {
             return (models.isEmpty() ? "" : Tables.draw(header(), cells()) + "\n") + below();
+        }
+    }
+
+    /** A row whose two answers differ, or came only once: {@code (errored)}; {@code right} is "" where nobody says. */
+    public record Change(String id, String first, String second, String right) {
+        private List<String> cells(boolean hasRight) {
+            var cells = hasRight ? Stream.of(id, right, first, second) : Stream.of(id, first, second);
+            return cells.map(cell -> clip(cell, CELL)).toList();
+        }
+    }
+
+    /**
+     * One of two results that are compared.
+     * @param right how many of its answers are right; empty if no column says what is
+     * @param alone how many are right where the other's is not
+     */
+    public record Side(String name, Optional<Share> right, long alone, Cost cost) {
+        private String summary() {
+            var known = Stream.of(right.map(share -> "right: " + share).orElse(""),
+                cost.models().isEmpty() ? "" : cost.summary()).filter(text -> !text.isEmpty());
+            return name + ": " + known.collect(Collectors.joining("; "));
+        }
+    }
+
+    /**
+     * The answers of two results to the same rows. It prints as a table of those that differ.
+     * @param agreement in how many rows both have the same whole answer; letter case and a final full stop do not count
+     * @param changes the other rows
+     * @param unpaired results whose row the other side does not have
+     */
+    public record Comparison(Side first, Side second, Share agreement, List<Change> changes, long unpaired) {
+        /** Returns which of them is right more often; empty where nobody says what is right, or in a draw. */
+        public Optional<Side> winner() {
+            if (first.alone == second.alone) return Optional.empty();
+            return Optional.of(first.alone > second.alone ? first : second);
+        }
+
+        /** Returns whether chance makes such a difference less than once in twenty times, or thereabouts. */
+        public boolean isSure() {
+            return winner().filter(side -> new Share(side.alone, first.alone + second.alone).low() > 0.5).isPresent();
+        }
+
+        private List<String> header() {
+            return Stream.concat(hasRight() ? Stream.of("id", "right") : Stream.of("id"),
+                Stream.of(first.name, second.name)).toList();
+        }
+
+        private boolean hasRight() { return first.right.isPresent(); }
+
+        private List<List<String>> cells() {
+            return changes.stream().limit(SHOWN).map(change -> change.cells(hasRight())).toList();
+        }
+
+        private String below() {
+            int more = changes.size() - SHOWN;
+            return Stream.of(more > 0 ? "and " + count(more, "more row") + " with other answers" : "",
+                    "the same answer: " + agreement,
+                    unpaired == 0 ? "" : "left out: " + count(unpaired, "result") + " of a row that only one has",
+                    first.summary(), second.summary(), hasRight() ? verdict() : "")
+                .filter(line -> !line.isEmpty()).collect(Collectors.joining("\n"));
+        }
+
+        private String verdict() {
+            if (winner().isEmpty()) return "neither wins: each alone is right in " + count(first.alone, "row");
+            var best = winner().get();
+            var other = best == first ? second : first;
+            return best.name + " wins" + price(best, other) + ": it alone is right in " + count(best.alone, "row")
+                + ", " + other.name + " alone in " + number(other.alone) + (isSure() ? "" : ", which may be chance");
+        }
+
+        /** Says for how much more or less it wins, if both prices are known. */
+        private static String price(Side best, Side other) {
+            var paid = Stream.of(best, other).map(side -> side.cost.dollars()).toList();
+            boolean isKnown = paid.stream().allMatch(OptionalDouble::isPresent);
+            double more = isKnown ? paid.get(0).getAsDouble() - paid.get(1).getAsDouble() : 0;
+            if (more == 0) return "";
+            return " for " + Messages.dollars(Math.abs(more)) + (more > 0 ? " more" : " less");
+        }
+
+        /** Prints it to stdout. */
+        public void show() { System.out.println(this); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() {
+            return (changes.isEmpty() ? "" : Html.table(header(), cells())) + Html.lines(below());
+        }
+
+        @Override public String toString() {
+            return (changes.isEmpty() ? "" : Tables.draw(header(), cells()) + "\n") + below();
         }
     }
 
