@@ -29,9 +29,10 @@
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
-//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java
+//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java client/Spending.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
-//SOURCES client/Reuse.java client/Repair.java client/Preparation.java client/Estimation.java client/Sample.java
+//SOURCES client/Pairing.java client/Reuse.java client/Repair.java client/Preparation.java
+//SOURCES client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -126,6 +127,17 @@ public final class Sheaf extends Findings {
 
     /** Returns the newest batches, newest first, at most so many. They print as a table. */
     public static Listing<Batch> batches(int limit) { return Provider.chosen().batches(limit); }
+
+    /** Returns in how many rows two results have the same answer, which differ, and what both cost: a table. */
+    public static Comparison compare(Results first, Results second) {
+        return Pairing.of(given("compare", first).exchanges, given("compare", second).exchanges, null);
+    }
+
+    /** Returns also which of the two is right more often, and how surely, by what this column of the rows says. */
+    public static Comparison compare(Results first, Results second, String column) {
+        given("compare", column);
+        return Pairing.of(given("compare", first).exchanges, given("compare", second).exchanges, column);
+    }
 
     /** Returns the provider's models. They print as a table. */
     public static Listing<Map<String, Object>> models() { return Provider.chosen().models(); }
@@ -902,6 +914,9 @@ public final class Sheaf extends Findings {
          * provider summed them up, else as the answers say.
          */
         public Usage usage() { return exchanges.usage(); }
+
+        /** Returns what these cost by the prices known, sent again or sampled too; what earlier batches paid is apart. */
+        public Cost cost() { return Spending.of(exchanges.stream()); }
 
         /**
          * Returns the share of the requests, 0 to 1, whose answer is what this column of the row says: letter case,

@@ -32,5 +32,6 @@ class Cascade {
         all.show();
         System.out.printf("%.0f%% by the small model, %.0f%% with %d of %d asked again%n",
             100 * results.accuracy("label"), 100 * all.accuracy("label"), unsure.size(), all.size());
+        all.cost().show();
     }
 }

@@ -1,10 +1,12 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Compare two models by their accuracy on labelled news
+//DESCRIPTION Compare two models by their accuracy on labelled news, and by what they cost
 //SOURCES ../lib/Sheaf.java
 //FILES data/news.csv=../data/news.csv
 //FILES templates/topic.mustache=../templates/topic.mustache
 
 import static sheaf.Sheaf.*;
+
+import java.util.List;
 
 class CompareModels {
     public static void main(String... args) {
@@ -28,7 +30,10 @@ class CompareModels {
             System.exit(1);
         });
 
-        results.by(Result::model).forEach((model, answers) ->
+        var models = results.by(Result::model);
+        models.forEach((model, answers) ->
             System.out.printf("%s: %.0f%% of %d%n", model, 100 * answers.accuracy("label"), answers.size()));
+        var two = List.copyOf(models.values());
+        if (two.size() == 2) compare(two.get(0), two.get(1), "label").show();
     }
 }

@@ -34,6 +34,18 @@ final class Attempt {
     /** Whether it was sent in an earlier batch, whose answer was taken over. */
     boolean isReused() { return answers.requests().isReused(index); }
 
+    /** Whether its answer is that of one before it, and was paid with that. */
+    boolean isRepeat() { return answers.requests().isRepeat(index); }
+
+    /** Returns the folder and the id of what was answered first, in whatever batch: one taken over tells that. */
+    String source() {
+        var own = answers.journal().folderName() + "#" + firstId();
+        if (!isReused()) return own;
+        return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
+    }
+
+    String firstId() { return answers.requests().firstId(index); }
+
     boolean isSameAs(Attempt other) {
         return index == other.index && answers.journal().dir().equals(other.answers.journal().dir());
     }
@@ -152,7 +164,7 @@ final class Attempt {
     String finishReason() { return body().finishReason(); }
 
     /** Returns the tokens that were paid for it: none, if its answer is that of one before it. */
-    Usage usage() { return answers.requests().isRepeat(index) ? Usage.NONE : body().usage(); }
+    Usage usage() { return isRepeat() ? Usage.NONE : body().usage(); }
 
     /** Returns why no whole answer came, in one sentence; "" if one did. */
     String error() {

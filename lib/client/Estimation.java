@@ -16,7 +16,6 @@ import java.util.stream.Collectors;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.ModelEstimate;
 import sheaf.Outlook.Preview;
-import sheaf.Prices.Price;
 import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Usage;
@@ -139,15 +138,10 @@ final class Estimation {
             .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), true));
         return new ModelEstimate(model, count.requests(), count.input(),
             count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), counted.encoding(),
-            !counted.isKnown(), optional(input), optional(most), price.map(Estimation::source).orElse(""));
+            !counted.isKnown(), optional(input), optional(most), price.map(known -> known.source(true)).orElse(""));
     }
 
     private static OptionalDouble optional(Optional<Double> amount) {
         return amount.map(OptionalDouble::of).orElse(OptionalDouble.empty());
-    }
-
-    private static String source(Price price) {
-        return price.source()
-            + (price.saysBatch() ? "" : ", of requests one by one, for nobody says what a batch costs");
     }
 }

@@ -90,6 +90,9 @@ final class Exchange {
         return row;
     }
 
+    /** Whether it was made from a row of the user's. */
+    boolean hasRow() { return answers.manifest().rows() > 0 && !answers.manifest().isAdopted() && !row().isEmpty(); }
+
     /** @throws IllegalArgumentException if the row has no such column */
     String row(String column) {
         if (!row().containsKey(column))
@@ -167,7 +170,10 @@ final class Exchange {
     /** Whether the answer is this label; letter case, white space around it and a final full stop do not count. */
     boolean says(String label) { return ok() && bare(label()).equalsIgnoreCase(bare(label)); }
 
-    private String label() { return hasLabels() ? choice() : text(); }
+    private String label() {
+        if (hasLabels()) return choice();
+        return format() == null ? text() : Json.text(shown.value());
+    }
 
     boolean hasLabels() { return format() != null && format().hasLabels(); }
 
@@ -191,8 +197,11 @@ final class Exchange {
 
     private static String bare(String text) { return text.strip().replaceFirst("\\.$", ""); }
 
-    /** Returns the answer as a label is told by it, or else how it ended: {@code (errored)}. */
-    String verdict() { return ok() ? folded(label()) : "(" + outcome() + ")"; }
+    /** Returns the label or the text that a whole answer is, or else how it ended: {@code (errored)}. */
+    String answer() { return ok() ? label() : "(" + outcome() + ")"; }
+
+    /** Returns that in the one way in which all that is the same label is written. */
+    String verdict() { return ok() ? folded(label()) : answer(); }
 
     /** Returns a label in the one way in which all that is the same label is written. */
     static String folded(String label) { return bare(label).toLowerCase(Locale.ROOT); }
@@ -222,16 +231,13 @@ final class Exchange {
             .reduce((one, other) -> other).map(Attempt::answerLine);
     }
 
-    /** Returns which request was answered first, in whatever batch: one that was taken over tells that. */
-    String source() {
-        var own = answers.journal().folderName() + "#" + answers.requests().firstId(index);
-        if (!answers.requests().isReused(index)) return own;
-        return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
-    }
+    /** Returns which request was answered first, in whatever batch. */
+    String source() { return attempts.get(0).source(); }
 
     /** Returns all that the request says to the model: its messages, in an array, or one text. */
-    JsonNode said() {
-        var body = shown.request().path("body");
+    JsonNode said() { return said(shown.request().path("body")); }
+
+    static JsonNode said(JsonNode body) {
         return Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
             .findFirst().orElse(body);
     }

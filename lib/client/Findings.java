@@ -1,6 +1,7 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
+import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
 import java.util.AbstractList;
@@ -11,6 +12,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.ToLongFunction;
@@ -21,6 +24,8 @@ import java.util.stream.Stream;
 public class Findings extends Outlook {
     private static final int MOST_ANSWERS = 12;           // beside the right ones, that a table has a column for
     private static final int LABEL = 30;                  // characters
+    private static final int CELL = 200;                  // characters of an answer beside another
+    private static final int SHOWN = 20;                  // rows of a comparison
     private static final String OTHER = "(other)";
 
     Findings() {}
@@ -104,6 +109,196 @@ public class Findings extends Outlook {
 
         /** Returns a line for each value of the column, a column for each answer, and how many are right. */
         @Override public String toString() { return Tables.draw(header(), lines()) + summary(); }
+    }
+
+    /**
+     * What was paid to one model for the requests of one template.
+     * @param requests that were sent and paid, or may be: one that was sent again counts each time
+     * @param usage tokens of those that tell them
+     * @param unmeasured how many of the requests tell no tokens
+     * @param dollars for those that tell them; empty: no price is known, or none tells them
+     */
+    public record ModelCost(String model, String template, long requests, Usage usage, long unmeasured,
+                            OptionalDouble dollars) {
+        private boolean isWhole() { return dollars.isPresent() && unmeasured == 0; }
+
+        private boolean isUnpriced() { return dollars.isEmpty() && unmeasured < requests; }
+
+        private List<String> cells(boolean hasTemplates) {
+            var names = hasTemplates ? Stream.of(model, template) : Stream.of(model);
+            boolean isMeasured = unmeasured < requests;
+            return Stream.concat(names, Stream.of(number(requests), isMeasured ? number(usage.input()) : "?",
+                isMeasured ? number(usage.output()) : "?",
+                price())).toList();
+        }
+
+        /** Returns what is known of the dollars. */
+        String price() {
+            if (dollars.isEmpty()) return "?";
+            return (isWhole() ? "" : "over ") + Messages.dollars(dollars.getAsDouble());
+        }
+    }
+
+    /**
+     * What results have cost, with every time that a request was sent again and what a sample of the draft had asked.
+     * It prints as a table.
+     * @param models in the order of their first requests, by model and then template
+     * @param priceSources who says the prices, and since when
+     * @param before answers that were taken over from earlier batches: they were paid there, and are in no other figure
+     * @param dollarsBefore for those; empty: nobody knows
+     */
+    public record Cost(List<ModelCost> models, List<String> priceSources, long before, OptionalDouble dollarsBefore) {
+        /** Returns the dollars of all; empty where a price or the tokens of a request are not known. */
+        public OptionalDouble dollars() {
+            return models.stream().allMatch(ModelCost::isWhole) ? OptionalDouble.of(known()) : OptionalDouble.empty();
+        }
+
+        private double known() { return models.stream().mapToDouble(model -> model.dollars.orElse(0)).sum(); }
+
+        private boolean hasTemplates() { return models.stream().map(ModelCost::template).distinct().count() > 1; }
+
+        /** Returns what tells the requests of a line from others. */
+        String nameOf(ModelCost line) { return hasTemplates() ? line.model + ", " + line.template : line.model; }
+
+        private List<String> header() {
+            var names = hasTemplates() ? Stream.of("model", "template") : Stream.of("model");
+            return Stream.concat(names, Stream.of("requests", "tokens in", "out", "price")).toList();
+        }
+
+        private List<List<String>> cells() {
+            boolean hasTemplates = hasTemplates();
+            return models.stream().map(model -> model.cells(hasTemplates)).toList();
+        }
+
+        /** Returns the dollars in a few words, or that nobody knows them. */
+        public String summary() {
+            if (models.isEmpty()) return "nothing was paid";
+            if (dollars().isPresent()) return Messages.dollars(known());
+            boolean isKnownInPart = models.stream().anyMatch(model -> model.dollars.isPresent());
+            return isKnownInPart ? "more than " + Messages.dollars(known()) : "price unknown";
+        }
+
+        /** Returns what is to be known of the numbers, a line each. */
+        List<String> notes() {
+            var notes = new ArrayList<String>();
+            priceSources.forEach(source -> notes.add("price: " + source));
+            var unpriced = models.stream().filter(ModelCost::isUnpriced).map(ModelCost::model).distinct().toList();
+            if (!unpriced.isEmpty())
+                notes.add("price: none is known for " + String.join(", ", unpriced) + "; " + Wording.PRICE);
+            long unmeasured = models.stream().mapToLong(ModelCost::unmeasured).sum();
+            if (unmeasured > 0) notes.add("tokens: " + count(unmeasured, "request") + " may be paid and "
+                + (unmeasured == 1 ? "tells none, so what it cost is" : "tell none, so what they cost is")
+                + " not counted");
+            if (before > 0) notes.add("before: " + count(before, "answer") + " of earlier batches, paid there"
+                + (dollarsBefore.isEmpty() ? "" : " with " + Messages.dollars(dollarsBefore.getAsDouble()))
+                + " and not counted here");
+            return notes;
+        }
+
+        /** Prints it to stdout as a table. */
+        public void show() { System.out.println(this); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() { return (models.isEmpty() ? "" : Html.table(header(), cells())) + Html.lines(below()); }
+
+        private String below() {
+            long requests = models.stream().mapToLong(ModelCost::requests).sum();
+            var sum = summary() + (models.isEmpty() ? "" : " for " + count(requests, "request"));
+            return Stream.concat(Stream.of(sum), notes().stream()).collect(Collectors.joining("\n"));
+        }
+
+        @Override public String toString() {
+            return (models.isEmpty() ? "" : Tables.draw(header(), cells()) + "\n") + below();
+        }
+    }
+
+    /** A row whose two answers differ, or came only once: {@code (errored)}; {@code right} is "" where nobody says. */
+    public record Change(String id, String first, String second, String right) {
+        private List<String> cells(boolean hasRight) {
+            var cells = hasRight ? Stream.of(id, right, first, second) : Stream.of(id, first, second);
+            return cells.map(cell -> clip(cell, CELL)).toList();
+        }
+    }
+
+    /**
+     * One of two results that are compared.
+     * @param right how many of its answers are right; empty if no column says what is
+     * @param alone how many are right where the other's is not
+     */
+    public record Side(String name, Optional<Share> right, long alone, Cost cost) {
+        private String summary() {
+            var known = Stream.of(right.map(share -> "right: " + share).orElse(""),
+                cost.models().isEmpty() ? "" : cost.summary()).filter(text -> !text.isEmpty());
+            return name + ": " + known.collect(Collectors.joining("; "));
+        }
+    }
+
+    /**
+     * The answers of two results to the same rows. It prints as a table of those that differ.
+     * @param agreement in how many rows both have the same whole answer; letter case and a final full stop do not count
+     * @param changes the other rows
+     * @param unpaired results whose row the other side does not have
+     */
+    public record Comparison(Side first, Side second, Share agreement, List<Change> changes, long unpaired) {
+        /** Returns which of them is right more often; empty where nobody says what is right, or in a draw. */
+        public Optional<Side> winner() {
+            if (first.alone == second.alone) return Optional.empty();
+            return Optional.of(first.alone > second.alone ? first : second);
+        }
+
+        /** Returns whether chance makes such a difference less than once in twenty times, or thereabouts. */
+        public boolean isSure() {
+            return winner().filter(side -> new Share(side.alone, first.alone + second.alone).low() > 0.5).isPresent();
+        }
+
+        private List<String> header() {
+            return Stream.concat(hasRight() ? Stream.of("id", "right") : Stream.of("id"),
+                Stream.of(first.name, second.name)).toList();
+        }
+
+        private boolean hasRight() { return first.right.isPresent(); }
+
+        private List<List<String>> cells() {
+            return changes.stream().limit(SHOWN).map(change -> change.cells(hasRight())).toList();
+        }
+
+        private String below() {
+            int more = changes.size() - SHOWN;
+            return Stream.of(more > 0 ? "and " + count(more, "more row") + " with other answers" : "",
+                    "the same answer: " + agreement,
+                    unpaired == 0 ? "" : "left out: " + count(unpaired, "result") + " of a row that only one has",
+                    first.summary(), second.summary(), hasRight() ? verdict() : "")
+                .filter(line -> !line.isEmpty()).collect(Collectors.joining("\n"));
+        }
+
+        private String verdict() {
+            if (winner().isEmpty()) return "neither wins: each alone is right in " + count(first.alone, "row");
+            var best = winner().get();
+            var other = best == first ? second : first;
+            return best.name + " wins" + price(best, other) + ": it alone is right in " + count(best.alone, "row")
+                + ", " + other.name + " alone in " + number(other.alone) + (isSure() ? "" : ", which may be chance");
+        }
+
+        /** Says for how much more or less it wins, if both prices are known. */
+        private static String price(Side best, Side other) {
+            var paid = Stream.of(best, other).map(side -> side.cost.dollars()).toList();
+            boolean isKnown = paid.stream().allMatch(OptionalDouble::isPresent);
+            double more = isKnown ? paid.get(0).getAsDouble() - paid.get(1).getAsDouble() : 0;
+            if (more == 0) return "";
+            return " for " + Messages.dollars(Math.abs(more)) + (more > 0 ? " more" : " less");
+        }
+
+        /** Prints it to stdout. */
+        public void show() { System.out.println(this); }
+
+        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
+        public String toHtml() {
+            return (changes.isEmpty() ? "" : Html.table(header(), cells())) + Html.lines(below());
+        }
+
+        @Override public String toString() {
+            return (changes.isEmpty() ? "" : Tables.draw(header(), cells()) + "\n") + below();
+        }
     }
 
     /** What a property tells apart, in the order of first appearance; it prints as bars. */

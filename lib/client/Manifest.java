@@ -9,8 +9,10 @@ import com.fasterxml.jackson.databind.node.MissingNode;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import sheaf.Prices.Price;
 import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
 
@@ -45,7 +47,8 @@ record Manifest(
     String customId,                                      // a template over the row; "": the id on the wire
     List<String> promptColumns,
     List<String> rowColumns,
-    AnswerFormat format) {                                // null: an answer may be any text
+    AnswerFormat format,                                  // null: an answer may be any text
+    List<Double> price) {                                 // dollars for a million tokens in, and out; empty: not given
     static final int VERSION = 1;
     /** The completion window of what was asked one by one, in no batch. */
     static final String AT_ONCE = "now";
@@ -66,6 +69,7 @@ record Manifest(
         customId = text(customId);
         promptColumns = list(promptColumns);
         rowColumns = list(rowColumns);
+        price = list(price);
     }
 
     private static String text(String text) { return text == null ? "" : text; }
@@ -90,6 +94,12 @@ record Manifest(
 
     /** Whether it was asked one by one, at the price of that. */
     boolean isAtOnce() { return completionWindow.equals(AT_ONCE); }
+
+    /** Returns what a model costs where this was sent, by the draft or by a table; empty if neither says. */
+    Optional<Price> price(String model) {
+        return price.size() == 2 ? Optional.of(Price.given(price.get(0), price.get(1)))
+            : Prices.of(provider.name(), model);
+    }
 
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }

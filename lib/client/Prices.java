@@ -109,6 +109,12 @@ final class Prices {
 
         boolean saysBatch() { return batch != null; }
 
+        /** Returns who says so, and of what, where nobody says what a batch costs. */
+        String source(boolean isBatch) {
+            return source + (saysBatch() || !isBatch ? "" : ", of requests one by one, for nobody says what a batch "
+                + "costs");
+        }
+
         /** Returns how many dollars these tokens cost. */
         double of(Usage usage, boolean isBatch) { return rates(isBatch).of(usage); }
 

@@ -1,4 +1,4 @@
-//FILES sheaf/report.mustache=../../templates/report.mustache
+//FILES sheaf/results-page.mustache=../../templates/results-page.mustache
 
 package sheaf;
 
@@ -9,22 +9,29 @@ import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.OutputStreamWriter;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 
 /** Results as one page that opens from a disk: a template, and in it the rows as JSON, which its script draws. */
 final class ResultsPage {
-    private static final String TEMPLATE = "sheaf/report.mustache";
+    private static final String TEMPLATE = "sheaf/results-page.mustache";
     private final Exchanges exchanges;
     private final Manifest manifest;
     private final Numbers outcomes = new Numbers();
     private final Numbers models = new Numbers();
     private final Numbers templates = new Numbers();
     private final LinkedHashSet<String> columns = new LinkedHashSet<>();
+    private final Spending spending = new Spending();
+    private final Map<Path, Answers> sent = new LinkedHashMap<>();     // by folder
     private List<List<String>> before;                    // the prompt of the first request, which most share
 
     ResultsPage(Exchanges exchanges) {
@@ -72,6 +79,8 @@ final class ResultsPage {
         head.put("key", exchanges.answers().journal().folderName());
         head.put("provider", manifest.provider().name());
         head.put("submitted", exchanges.answers().journal().submittedAt().toString());
+        took().ifPresent(took -> head.put("took", took));
+        costs().ifPresent(costs -> head.put("costs", costs));
         head.put("outcomes", outcomes.numbers.keySet());
         head.put("models", models.numbers.keySet());
         head.put("templates", templates.numbers.keySet());
@@ -80,8 +89,28 @@ final class ResultsPage {
         return head;
     }
 
+    /** Returns how long it took from the submit to the end of what was sent last; providers count in seconds. */
+    private Optional<String> took() {
+        var begin = exchanges.answers().journal().submittedAt().truncatedTo(ChronoUnit.SECONDS);
+        return sent.values().stream().flatMap(Answers::ends).max(Instant::compareTo)
+            .map(end -> Duration.between(begin, end))
+            .map(took -> took.toSeconds() < 1 ? "less than a second" : Progress.text(took));
+    }
+
+    /** Returns what is known of the cost; nothing where no dollar is. */
+    private Optional<Map<String, Object>> costs() {
+        var cost = spending.cost();
+        var parts = cost.models().stream().filter(model -> model.dollars().isPresent())
+            .map(model -> Map.of("name", cost.nameOf(model), "dollars", model.dollars().getAsDouble(), "said",
+                model.price())).toList();
+        return parts.isEmpty() ? Optional.empty() : Optional.of(Map.of("total", cost.summary(), "parts", parts, "notes",
+            cost.notes()));
+    }
+
     /** Returns one row by short names, what is empty left out; index, id, template, model, outcome, prompt, answer. */
     private Map<String, Object> row(Exchange exchange) {
+        spending.add(exchange);
+        exchange.attempts().forEach(attempt -> sent.putIfAbsent(attempt.batch().journal().dir(), attempt.batch()));
         var row = new LinkedHashMap<String, Object>();
         row.put("i", exchange.index());
         row.put("id", exchange.customId());

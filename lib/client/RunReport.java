@@ -1,23 +1,23 @@
 package sheaf;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import sheaf.Findings.Cost;
+import sheaf.Findings.ModelCost;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
 
 /** What a run was: whom it asked what, and what came of it, as JSON for whoever keeps records. */
 final class RunReport {
-    private static final List<String> ENDS = List.of("completed_at", "failed_at", "expired_at", "cancelled_at");
     private final Exchanges exchanges;
     private final Journal journal;
-    private final Map<Path, Journal> journals = new LinkedHashMap<>();
+    private final Map<Path, Answers> sent = new LinkedHashMap<>();
+    private final Spending spending = new Spending();
     private final Map<String, Long> answeredBy = new TreeMap<>();
     private long answeredBefore, sentAgain;
     private Usage paid = Usage.NONE, paidBefore = Usage.NONE;
@@ -45,6 +45,7 @@ final class RunReport {
         fields.put("answeredBy", answeredBy);
         fields.put("tokens", tokens(paid));
         fields.put("tokensBefore", tokens(paidBefore));
+        putCost(fields, spending.cost());
         fields.put("submitted", journal.submittedAt().toString());
         ended().ifPresent(time -> fields.put("ended", time.toString()));
         fields.put("batches", parts().map(RunReport::batch).toList());
@@ -52,6 +53,7 @@ final class RunReport {
     }
 
     private void add(Exchange exchange) {
+        spending.add(exchange);
         sentAgain += exchange.retries();
         if (!exchange.answeringModel().isEmpty()) answeredBy.merge(exchange.answeringModel(), 1L, Long::sum);
         boolean isReused = exchange.attempts().get(0).isReused();
@@ -59,17 +61,35 @@ final class RunReport {
         for (var attempt : exchange.attempts()) {
             if (isReused && attempt == exchange.attempts().get(0)) paidBefore = paidBefore.plus(attempt.usage());
             else paid = paid.plus(attempt.usage());
-            journals.putIfAbsent(attempt.batch().journal().dir(), attempt.batch().journal());
+            sent.putIfAbsent(attempt.batch().journal().dir(), attempt.batch());
         }
     }
 
     /** Those of repairs too, but not of batches whose answers were taken over. */
-    private Stream<Part> parts() { return journals.values().stream().flatMap(Journal::parts); }
+    private Stream<Part> parts() { return sent.values().stream().map(Answers::journal).flatMap(Journal::parts); }
 
     private Map<String, Long> outcomes() {
         var outcomes = new LinkedHashMap<String, Long>();
         exchanges.counts().forEach((outcome, count) -> outcomes.put(outcome.toString(), count));
         return outcomes;
+    }
+
+    /** Dollars are absent where they are not known, in all or of a model. */
+    private static void putCost(Map<String, Object> fields, Cost cost) {
+        cost.dollars().ifPresent(dollars -> fields.put("dollars", dollars));
+        if (cost.before() > 0) cost.dollarsBefore().ifPresent(dollars -> fields.put("dollarsBefore", dollars));
+        fields.put("cost", cost.models().stream().map(RunReport::cost).toList());
+    }
+
+    private static Map<String, Object> cost(ModelCost cost) {
+        var model = new LinkedHashMap<String, Object>();
+        model.put("model", cost.model());
+        model.put("template", cost.template());
+        model.put("paid", cost.requests());
+        model.put("tokens", tokens(cost.usage()));
+        if (cost.unmeasured() > 0) model.put("unmeasured", cost.unmeasured());
+        cost.dollars().ifPresent(dollars -> model.put("dollars", dollars));
+        return model;
     }
 
     private static Map<String, Object> tokens(Usage usage) {
@@ -82,12 +102,7 @@ final class RunReport {
     }
 
     private Optional<Instant> ended() {
-        return parts().map(Part::json).flatMap(RunReport::ends).max(Instant::compareTo);
-    }
-
-    private static Stream<Instant> ends(JsonNode batch) {
-        return ENDS.stream().map(batch::path).filter(time -> !time.isMissingNode() && !time.isNull())
-            .flatMap(time -> Json.instant(time).stream());
+        return sent.values().stream().flatMap(Answers::ends).max(Instant::compareTo);
     }
 
     private static Map<String, Object> batch(Part part) {

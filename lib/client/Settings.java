@@ -165,6 +165,11 @@ final class Settings implements Cloneable {
         return with(s -> s.price = price);
     }
 
+    /** Returns the price that the user gave, in and out; empty if none. */
+    List<Double> givenPrice() {
+        return price == null ? List.of() : List.of(price.here().input(), price.here().output());
+    }
+
     Settings budget(double dollars) {
         if (!(dollars > 0 && Double.isFinite(dollars)))
             throw new IllegalArgumentException("budget: " + dollars + " is no amount of dollars");

@@ -345,7 +345,8 @@ final class Staging implements Closeable {
             Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
-            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns(), settings.format());
+            resend == null ? List.copyOf(rows.columns()) : resend.rowColumns(), settings.format(),
+            settings.price != null || before == null ? settings.givenPrice() : before.price());
     }
 
     private void closeFiles() throws IOException {

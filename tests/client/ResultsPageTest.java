@@ -154,6 +154,25 @@ class ResultsPageTest {
         assertFalse(tab.text("#figures").contains("Tokens"), tab.text("#figures"));
     }
 
+    @Test void whatItCostAndHowLongItTookStandThereIfTheyAreKnown() {
+        var results = ask("one", "two").model("x", "y").price(0, 1_000_000).submit().results();
+
+        var tab = opened(results);
+
+        awaitWords(tab, "#figures", "Cost, all $4.00");
+        assertEquals("x: $2.00\ny: $2.00", tab.value("[...document.querySelectorAll('[aria-label=Cost] title')]"
+            + ".map(each => each.textContent).join('\\n')").asText());
+        awaitWords(tab, "#figures", "price: price(0.0, 1000000.0)");
+        assertTrue(tab.text("#facts").matches("(?s).* took (less than a second|[0-9]+s)"), tab.text("#facts"));
+        assertEquals(List.of(), tab.complaints);
+    }
+
+    @Test void aCostThatNobodyKnowsIsNotShown() {
+        var tab = opened(ask("one").submit().results());
+
+        assertFalse(tab.text("#figures").contains("Cost"), tab.text("#figures"));
+    }
+
     @Test void ratingsAreKeptAndAreDataForTheNextDraft() throws Exception {
         server.answer(body -> Reply.text(said(body).contains("one") ? "=1+1" : "a \"b\",\nc"));
         var results = ask("one", "two", "three").submit().results();

@@ -298,7 +298,8 @@ class SharingTest {
 
         assertPrinted("^$", visitor.jbang(folder, "init", "-t", visitor.at("sheaf"), "-Dmodel=echo", "my.java"));
         var library = Sources.closure(PROJECT.resolve("lib/Sheaf.java"));
-        var beside = Stream.of("my.java", "prompt.mustache", "questions.csv", "data/prices.csv");
+        var beside = Stream.of("my.java", "prompt.mustache", "questions.csv", "data/prices.csv",
+            "templates/results-page.mustache");
         assertEquals(Stream.concat(beside, library.stream()
             .map(source -> PROJECT.relativize(source).toString())).collect(Collectors.toSet()), files(folder));
         for (var source : library)
