@@ -21,7 +21,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Function;
-import sheaf.Requests.Request;
 import sheaf.Templates.Text;
 import sheaf.Vocabulary.Limits;
 
