@@ -7,6 +7,8 @@ import static sheaf.Messages.number;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.net.URI;
 import java.nio.file.Files;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -30,6 +32,7 @@ final class Budget {
     private final Settings settings;
     private final Connection provider;
     private final String name;                            // of the draft, and of its rounds
+    private final Map<List<String>, Price> prices = new HashMap<>();      // by provider and model
 
     Budget(Settings settings, Connection provider) {
         this.settings = settings;
@@ -148,7 +151,12 @@ final class Budget {
         return price(there, model).of(new Usage(count.mostInput(), count.mostOutput(), 0, 0), isBatch);
     }
 
+    /** A table of the user's own is read anew each time that it is asked. */
     private Price price(String there, String model) {
+        return prices.computeIfAbsent(List.of(there, model), key -> asked(there, model));
+    }
+
+    private Price asked(String there, String model) {
         return Optional.ofNullable(settings.price).or(() -> Prices.of(there, model)).orElseThrow(() ->
             new Exceeded("no price is known for " + model + " at " + there + "; " + Wording.PRICE));
     }

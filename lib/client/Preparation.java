@@ -3,6 +3,7 @@ package sheaf;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -156,10 +157,14 @@ final class Preparation {
     /** Returns the name that a batch is kept under that was submitted elsewhere. */
     static String nameOf(String id) { return DefaultName.plainName(id, 64); }
 
-    /** Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it. */
+    /**
+     * Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it: on this
+     * machine, for a batch elsewhere of that name was paid.
+     */
     static Settings rehearsal(Settings settings) {
         var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
         Journal.all().filter(former -> former.name().equals(name) || former.name().equals(name + "-retry"))
+            .filter(former -> BaseUrl.isLoopback(URI.create(former.manifest().provider().baseUrl())))
             .forEach(Preparation::delete);
         return settings.with(s -> {
             s.name = name;

@@ -30,6 +30,7 @@ import sheaf.Vocabulary.Usage;
  */
 final class Sample {
     private static final String STEP = "sample";
+    private static final Set<Integer> TOO_LATE = Set.of(504, 524);     // says a gateway, and the model may answer yet
     private final Settings settings;                           // of the whole draft
     private final Watch watch;
     private final Connection provider;
@@ -221,9 +222,10 @@ final class Sample {
                 if (isAnswer || isOfRequest(said.status())) return Optional.of(said);
                 throw provider.refusal(STEP, path, said);
             } catch (BatchException e) {
-                if (!e.isGarbled()) calls.refused(id);
+                boolean mayBePaid = e.isGarbled() || TOO_LATE.contains(e.status());
+                if (!mayBePaid) calls.refused(id);
                 if (!Retry.isTransient(e)) throw e;
-                if (e.isGarbled() || attempt > Retry.ATTEMPTS) return lost(id, e);
+                if (mayBePaid || attempt > Retry.ATTEMPTS) return lost(id, e);
                 pauses.pause(STEP, e);
             } catch (UncheckedIOException e) {
                 if (!isUnsent(e)) return lost(id, e);

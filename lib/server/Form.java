@@ -52,7 +52,11 @@ final class Form implements AutoCloseable {
 
         /** Returns a name as RFC 5987 writes it: utf-8''gr%C3%BC%C3%9Fe.jsonl. */
         private static String decoded(String value) {
-            return URLDecoder.decode(value.replaceFirst("^[^']*'[^']*'", "").replace("+", "%2B"), UTF_8);
+            try {
+                return URLDecoder.decode(value.replaceFirst("^[^']*'[^']*'", "").replace("+", "%2B"), UTF_8);
+            } catch (IllegalArgumentException e) {
+                throw malformed("invalid filename*");
+            }
         }
     }
 

@@ -83,6 +83,19 @@ class RehearsalTest {
         }
     }
 
+    @Test void whatWasPaidElsewhereUnderItsNameStays() {
+        try (var server = BatchServer.start()) {
+            var elsewhere = Provider.of(server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+                .header("Authorization", "Bearer k");
+            var paid = ask(2).name("rehearsal-letters").provider(elsewhere).submit().results();
+
+            Rehearsal.of(ask(2));
+
+            assertEquals(2, Journal.all().count());
+            assertEquals(2, paid.succeeded().size());
+        }
+    }
+
     private static Draft ask(int rows) {
         return batch().provider(Provider.GROQ).model("m").name("letters").quiet().prompts("{{value}}",
             rows(IntStream.rangeClosed(1, rows).mapToObj(String::valueOf).toList()));

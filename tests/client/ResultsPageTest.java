@@ -55,13 +55,14 @@ class ResultsPageTest {
     @Test void aPromptAndItsAnswerStandSideBySide() {
         server.answer(body -> said(body).contains("two") ? Reply.error(429, "busy", "Slow down.") : Reply.text("fine"));
 
-        var tab = opened(ask("one", "two").system("Be kind.").submit().results());
+        var tab = opened(ask("one", "two").system("Be kind.").example("q1", "a1").example("q2", "a2").submit()
+            .results());
 
         awaitWords(tab, "article:nth-child(1)", "succeeded\nrequest-1\none\nfine");
         awaitWords(tab, "article:nth-child(2)", "errored\nrequest-2\ntwo\n429 Slow down.");
         assertEquals("All 2 rows", tab.text("#count"));
         tab.click("article summary");
-        awaitWords(tab, "article .row", "system\nBe kind.\ntokens");
+        awaitWords(tab, "article .row", "system\nBe kind.\nuser\nq1\nassistant\na1\nuser\nq2\nassistant\na2\ntokens");
         assertEquals(List.of(), tab.complaints);
     }
 

@@ -225,6 +225,16 @@ class SampleTest {
         assertEquals(1, draft.budget(10).submit().results().succeeded().size());
     }
 
+    /** A gateway waits less long than a model thinks. */
+    @Test void aRequestThatAGatewayGaveUpIsNotAskedForTwiceAndMayBePaid() {
+        server.on("POST /v1/chat/completions", Fault.status(504));
+        var draft = ask(1).price(0, 1_000_000).maxTokens(5);
+
+        assertEquals(Map.of(Outcome.CANCELLED, 1L), draft.budget(5).sample(1).counts());
+        assertEquals(1, posts("/chat/completions"));
+        assertThrows(IllegalStateException.class, () -> draft.budget(9).submit());
+    }
+
     @Test void whatWasRefusedCostNothing() {
         server.on("POST /v1/chat/completions", Fault.status(401));
         var draft = ask(1).price(0, 1_000_000).maxTokens(5).budget(5);

@@ -225,6 +225,7 @@ class FileEndpointsTest {
     @Tag("S5") @ParameterizedTest(name = "{1}")
     @CsvSource({"no boundary at all, unexpected EOF", "--sheafx\\n, bad boundary",
         "--sheaf\\nnothing\\n, invalid header",
+        "--sheaf\\nContent-Disposition: form-data; name=file; filename*=utf-8''%zz\\n\\n, invalid filename*",
         "--sheaf\\nContent-Disposition: form-data; name=purpose\\n\\nuser_data, unexpected EOF"})
     void aMalformedFormIsRefused(String form, String why) {
         var refused = RawClient.send(client.request("/files")
