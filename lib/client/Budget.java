@@ -143,8 +143,8 @@ final class Budget {
     /** @throws Exceeded if nobody knows what these cost at most */
     private double most(String there, String model, Count count, boolean isBatch) {
         if (count.uncounted() > 0)
-            throw new Exceeded("what images and other parts that are no text cost only the provider knows; leave out "
-                + Wording.BUDGET);
+            throw new Exceeded("what images, hosted tools and other parts that are no text cost only the "
+                + "provider knows; leave out " + Wording.BUDGET);
         if (count.unlimited() > 0)
             throw new Exceeded(count(count.unlimited(), "answer") + " of " + model + " may be of any length; "
                 + Wording.MAX_TOKENS + " limits " + (count.unlimited() == 1 ? "it" : "them"));

@@ -16,6 +16,7 @@ import java.util.function.LongPredicate;
 import java.util.function.ToLongFunction;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 
 /**
  * How many tokens requests have, as a tokenizer of OpenAI's splits them: its own models exactly, others as an estimate;
@@ -117,12 +118,21 @@ final class Tokens {
         body.properties().stream().filter(field -> READ.contains(field.getKey()))
             .forEach(field -> counting.read(field.getValue()));
         if (body.has("messages")) counting.tokens += AROUND;
+        if (isReadElsewhere(body)) counting.parts++;
         long most = isKnown ? counting.tokens : counting.bytes + MOST_AROUND * (1 + counting.messages);
         long limit = limit(body);
         boolean isAnswered = !UNANSWERED.contains(Settings.route(line.path("url").asText()));
         boolean isUnlimited = isAnswered && limit == 0;
         long mostOutput = isAnswered ? limit * answers(body) : 0;
         return new Count(1, counting.tokens, most, mostOutput, isUnlimited ? 1 : 0, counting.parts);
+    }
+
+    /** What the provider keeps, and tools that it runs itself, bring tokens that are in no request. */
+    private static boolean isReadElsewhere(JsonNode body) {
+        boolean isKept = Stream.of("previous_response_id", "conversation").anyMatch(body::hasNonNull)
+            || body.path("prompt").has("id");
+        return isKept || StreamSupport.stream(body.path("tools").spliterator(), false)
+            .anyMatch(tool -> !tool.path("type").asText("function").matches("function|custom"));
     }
 
     private static long limit(JsonNode body) {

@@ -54,7 +54,8 @@ class BudgetTest {
             unpriced(1).maxTokens(10).budget(5));
         assertRefused("budget: 2 answers of m may be of any length; maxTokens(...) limits them",
             unpriced(2).price(0, 1).budget(5));
-        assertRefused("budget: what images and other parts that are no text cost only the provider knows; leave out "
+        assertRefused("budget: what images, hosted tools and other parts that are no text cost only the provider "
+            + "knows; leave out "
             + "budget(...)", ask(1).image("https://example.com/a.png").budget(99));
         for (var wrong : List.of(0.0, -1.0, Double.NaN)) {
             var fault = assertThrows(IllegalArgumentException.class, () -> ask(1).budget(wrong));

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Tokens.Count;
 
 /** How many tokens a request has. */
@@ -55,6 +56,15 @@ class TokensTest {
 
         assertEquals(5, Tokens.byLength().count(line).input());
         assertEquals("four characters each", Tokens.byLength().encoding());
+    }
+
+    /** What they bring in is paid, and stands in no request. */
+    @ParameterizedTest
+    @ValueSource(strings = {"\"previous_response_id\":\"resp_1\"", "\"conversation\":\"conv_1\"",
+        "\"prompt\":{\"id\":\"pmpt_1\"}", "\"tools\":[{\"type\":\"function\"},{\"type\":\"web_search\"}]"})
+    void whatTheProviderReadsElsewhereIsNotCounted(String field) {
+        assertEquals(1, count("gpt-4.1", "/v1/responses", "{\"input\":\"hi\"," + field + "}").uncounted());
+        assertEquals(0, count("gpt-4.1", "/v1/responses", "{\"input\":\"hi\"}").uncounted());
     }
 
     @Test void noTokenizerMakesMoreOfATextThanTheMostThatIsSaid() {
