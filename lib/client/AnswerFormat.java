@@ -61,8 +61,9 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
         try {
             return Json.MAPPER.readTree(text);
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("returning: the schema " + name + " is no JSON ("
-                + Messages.reason(e) + "); of a file, give its Path", e);
+            var fault = " is no JSON (" + Messages.reason(e) + ")";
+            throw new IllegalArgumentException("returning: the schema "
+                + (schema instanceof Path ? schema + fault : name + fault + "; of a file, give its Path"), e);
         }
     }
 

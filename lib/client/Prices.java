@@ -104,7 +104,7 @@ final class Prices {
                 throw new IllegalArgumentException("price: " + input + " and " + output
                     + " are no dollars for a million tokens, in and out");
             var rates = new Rates(input, input, output);
-            return new Price(rates, rates, "price(" + input + ", " + output + ")");
+            return new Price(rates, rates, Wording.GIVEN_PRICE.of(input, output));
         }
 
         boolean saysBatch() { return batch != null; }

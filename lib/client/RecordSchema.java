@@ -21,9 +21,13 @@ import java.util.stream.Stream;
  * null, and no others are permitted. Names and remarks are Jackson's.
  */
 final class RecordSchema {
+    /** Of SLF4J 2: what it says itself. The generator would log, and mostly nobody has given it where to. */
+    private static final String LOGGER_SAYS = "slf4j.internal.verbosity";
+
     private RecordSchema() {}
 
     static JsonNode of(Class<?> type) {
+        if (System.getProperty(LOGGER_SAYS) == null) System.setProperty(LOGGER_SAYS, "ERROR");
         var config = new SchemaGeneratorConfigBuilder(SchemaVersion.DRAFT_2020_12, OptionPreset.PLAIN_JSON)
             .without(Option.SCHEMA_VERSION_INDICATOR)
             .with(Option.FORBIDDEN_ADDITIONAL_PROPERTIES_BY_DEFAULT, Option.FLATTENED_OPTIONALS)

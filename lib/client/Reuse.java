@@ -86,8 +86,8 @@ final class Reuse {
         var last = earlier.stream().map(batch -> batch.journal).filter(journal -> journal.name().equals(name))
             .reduce((former, later) -> later);
         if (last.isEmpty() && staging.reused() == 0) return;      // others were called so too, before scripts counted
-        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d sent%s", name,
-            count(total, "request"), staging.reused(), total - staging.reused(),
+        note.accept(String.format(Locale.ROOT, "%s: %s; %,d answered before, %,d to send%s", name,
+            count(total, "request"), staging.reused(), total - staging.reused() - staging.repeatCount(),
             last.map(journal -> changes(journal, settings.shape())).orElse("")));
     }
 

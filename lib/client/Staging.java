@@ -226,11 +226,14 @@ final class Staging implements Closeable {
 
     /** Leaves out the repeats that are to be, unless that was done with what was answered before. */
     void leaveOutRepeats() throws IOException {
-        if (repeats != null && repeats.count() > 0 && !hasLeftOut) leaveOut(none -> Optional.empty());
+        if (repeatCount() > 0 && !hasLeftOut) leaveOut(none -> Optional.empty());
     }
 
     /** Whether a request is left out, for its answer is that of one before it. */
     boolean isRepeat(long request) { return repeats != null && repeats.isRepeat(request); }
+
+    /** Returns how many requests are left out so, or are to be. */
+    long repeatCount() { return repeats == null ? 0 : repeats.count(); }
 
     private void writeFirsts(long requests) throws IOException {
         if (leftOut() == 0) return;
@@ -240,7 +243,7 @@ final class Staging implements Closeable {
         }
     }
 
-    private long leftOut() { return hasLeftOut && repeats != null ? repeats.count() : 0; }
+    private long leftOut() { return hasLeftOut ? repeatCount() : 0; }
 
     /** Where a line stands. */
     private record Place(int file, int length, long offset) {}

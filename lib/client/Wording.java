@@ -23,6 +23,7 @@ enum Wording {
     IMAGE("image(...)", "--image"),
     MAX_TOKENS("maxTokens(...)", "--max-tokens"),
     PRICE("price(in, out) or SHEAF_PRICES gives one", "--price IN,OUT or SHEAF_PRICES gives one"),
+    GIVEN_PRICE("price(%s, %s)", "--price %s,%s"),
     DISTINCT("distinct()", "--distinct"),
     BUDGET("budget(...)", "--budget"),
     WITHOUT_SAMPLE("submit()", "the same without --sample"),

@@ -21,7 +21,7 @@ final class RequestOptions {
     String schema;
 
     @Option(names = "--confidence",
-        description = "with --choice: how sure the model is, 0 to 1, in the column result.confidence")
+        description = "with --choice: in the column result.confidence how sure the model is, 0 to 1")
     boolean confidence;
 
     @Option(names = "--with", paramLabel = "FIELD=VALUE",

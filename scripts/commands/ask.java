@@ -107,7 +107,7 @@ class ask implements Callable<Integer> {
         }
         output.checkOwner(draft::checkOutput);
         if (rehearsal != null) return shown(draft.rehearse(rehearsal), "--rehearse", "for the real run");
-        if (spending.sample != null) return shown(draft.sample(spending.sample), "--sample", "for the rest");
+        if (spending.sample != null) return shown(draft.sample(spending.sample), "--sample", "for all");
         var batch = draft.submit();
         isSent = true;
         return write(sending.wait == null ? batch.results() : batch.results(sending.wait));

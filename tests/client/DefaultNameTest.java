@@ -115,7 +115,7 @@ class DefaultNameTest {
         said("sentiment", literals("a", "b"));
 
         assertTrue(said("sentiment", literals("a", "b", "c")).startsWith(
-            "sentiment: 3 requests; 2 answered before, 1 sent; the prompts changed\n"));
+            "sentiment: 3 requests; 2 answered before, 1 to send; the prompts changed\n"));
         assertTrue(said("", literals("a", "b", "c", "d")).startsWith("submitted "), "nobody's prompts");
     }
 
@@ -163,7 +163,7 @@ class DefaultNameTest {
         var same = said("sentiment", ask("{{title}}", "Heat", "Up", "Alien").model("small"));
 
         assertTrue(said.startsWith("submitted "), said);
-        assertTrue(same.startsWith("sentiment-films: 3 requests; 2 answered before, 1 sent; temperature is not given, "
+        assertTrue(same.startsWith("sentiment-films: 3 requests; 2 answered before, 1 to send; temperature is not given, "
             + "was 0.0\n"), same);
         assertEquals(List.of("Heat", "Up", "Alien"), ask("{{title}}", "Heat", "Up", "Alien").model("small").submit()
             .results().stream().map(Result::text).toList());

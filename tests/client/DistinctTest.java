@@ -84,6 +84,14 @@ class DistinctTest {
         assertEquals(2, texts(each, "a").stream().distinct().count());
     }
 
+    @Test void whatIsLeftOutIsNotSaidToBeSent() {
+        loud("a", "b").submit().results();
+
+        var said = Printed.stderr(() -> loud("a", "a", "b", "c", "c").distinct().submit().results());
+
+        assertTrue(said.contains(": 5 requests; 2 answered before, 1 to send"), said);
+    }
+
     @Test void answersOfBeforeAreTakenAndOnlyOnePerRequestIsNeeded() {
         ask("a", "b").submit().results();
 

@@ -59,7 +59,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a", "b").system("Be brief.").submit());
 
-        assertTrue(said.matches("(?s)tickets: 2 requests; 0 answered before, 2 sent; the system prompt changed\n"
+        assertTrue(said.matches("(?s)tickets: 2 requests; 0 answered before, 2 to send; the system prompt changed\n"
             + "submitted batch_\\w+ to " + server.baseUrl() + " \\(2 requests\\); kept in .*"), said);
     }
 
@@ -68,7 +68,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("new", "a", "b").submit());
 
-        assertTrue(said.startsWith("tickets: 3 requests; 2 answered before, 1 sent\n"), said);
+        assertTrue(said.startsWith("tickets: 3 requests; 2 answered before, 1 to send\n"), said);
     }
 
     @Test void settingsAreNamedWithBothValues() {
@@ -76,7 +76,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a").temperature(0.2).model("large").maxTokens(9).submit());
 
-        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 sent; model is large, was echo; "
+        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 to send; model is large, was echo; "
             + "temperature is 0.2, was 0.0; maxTokens is 9, was not given\n"), said);
     }
 
@@ -85,7 +85,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask().prompts(template("t", "New {{value}}"), rows("a")).submit());
 
-        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 sent; the prompts changed\n"), said);
+        assertTrue(said.startsWith("tickets: 1 request; 0 answered before, 1 to send; the prompts changed\n"), said);
     }
 
     @Test void anotherNameOrNothingBeforeSaysNothingOfChanges() {
@@ -100,7 +100,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a", "x", "c", "d", "y").submit().await());
 
-        assertTrue(said.startsWith("tickets: 5 requests; 3 answered before, 2 sent\n"), said);
+        assertTrue(said.startsWith("tickets: 5 requests; 3 answered before, 2 to send\n"), said);
         assertEquals(List.of("x", "y"), asked.stream().sorted().toList());
         assertEquals(List.of("1 a", "1 x", "1 c", "1 d", "1 y"), texts(ask("a", "x", "c", "d", "y")));
         assertEquals(2, sent("POST /v1/batches"));
@@ -196,7 +196,7 @@ class ResumeTest {
 
         var said = Printed.stderr(() -> ask("a", "c").model("new").submit().await());
 
-        assertTrue(said.startsWith("tickets: 2 requests; 1 answered before, 1 sent\n"), said);
+        assertTrue(said.startsWith("tickets: 2 requests; 1 answered before, 1 to send\n"), said);
         assertEquals(List.of("c"), asked);
     }
 

@@ -10,6 +10,7 @@ import static sheaf.Sheaf.rows;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonPropertyDescription;
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,6 +18,8 @@ import java.time.LocalDate;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -140,6 +143,33 @@ class TypedAnswersTest {
         assertEquals("returning: the schema x is no JSON (Unrecognized token 'schema': was expecting (JSON String, "
             + "Number, Array, Object or token 'null', 'true' or 'false')); of a file, give its Path",
             refusal(() -> ask("a").returning("x", "schema.json")));
+    }
+
+    @Test void aFileThatIsNoJsonIsNamed() throws IOException {
+        var file = Files.writeString(home.resolve("s.json"), "{");
+
+        var said = refusal(() -> ask("a").returning("s", file));
+
+        assertTrue(said.startsWith("returning: the schema " + file + " is no JSON (Unexpected end-of-input"), said);
+        assertTrue(said.endsWith(")"), said);
+    }
+
+    @Test void aRecordIsReadWithoutAWordOfTheLoggerBelow(@TempDir Path dir) throws Exception {
+        var said = dir.resolve("said.txt");
+        var classes = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
+            .filter(path -> !path.contains("slf4j-nop")).collect(Collectors.joining(File.pathSeparator));
+        var child = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            classes, Reader.class.getName()).redirectErrorStream(true).redirectOutput(said.toFile()).start();
+
+        assertEquals(0, child.waitFor());
+        assertEquals("[\"mood\",\"year\"]", Files.readString(said));
+    }
+
+    /** A script that has the library, and no logger. */
+    static final class Reader {
+        public static void main(String... args) {
+            System.out.print(RecordSchema.of(Short.class).path("required"));
+        }
     }
 
     record Tree(Map<String, Integer> m) {}

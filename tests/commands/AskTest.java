@@ -162,7 +162,7 @@ class AskTest {
 
             3 requests (2 to send, 1 repeat left out) in 1 part; up to $4.00
             tokens: o200k_base
-            price: price(1.0, 2.0)
+            price: --price 1.0,2.0
             """, ""), run);
         assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
     }
@@ -173,13 +173,13 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("What's a?") && run.out().contains("What's c?"), run.out());
-        assertTrue(run.err().endsWith("ask: for the rest: ./jbang ask -m echo -p 'What'\\''s {{q}}?' -d " + rows
+        assertTrue(run.err().endsWith("ask: for all: ./jbang ask -m echo -p 'What'\\''s {{q}}?' -d " + rows
             + " -o " + at("out.csv") + "\n"), run.err());
         assertTrue(Files.notExists(dir.resolve("out.csv")));
 
         var rest = ask("-m", "echo", "-p", "What's {{q}}?", "-d", rows, "-o", at("out.csv"));
 
-        assertTrue(rest.err().contains(": 4 requests; 2 answered before, 2 sent"), rest.err());
+        assertTrue(rest.err().contains(": 4 requests; 2 answered before, 2 to send"), rest.err());
         assertEquals(5, text("out.csv").lines().count());
     }
 
@@ -396,7 +396,7 @@ class AskTest {
         var run = ask(given.toArray(String[]::new));
 
         assertEquals(3, run.out().lines().count());
-        assertTrue(run.err().startsWith("rows: 3 requests; 1 answered before, 2 sent\n"), run.err());
+        assertTrue(run.err().startsWith("rows: 3 requests; 1 answered before, 2 to send\n"), run.err());
     }
 
     @Test void afterAFaultOfTheFileNothingHasBeenSent() throws IOException {
