@@ -12,7 +12,8 @@
 //FILES data/prices.csv=../data/prices.csv
 //SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
-//SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java
+//SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java client/Request.java
+//SOURCES client/Resend.java
 //SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/InputFile.java
 //SOURCES client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java client/Arguments.java
 //SOURCES client/ExtraHeaders.java client/Row.java
@@ -22,8 +23,8 @@
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
-//SOURCES client/Findings.java client/Written.java client/Settings.java client/Options.java client/BatchApi.java
-//SOURCES client/Manifest.java client/Body.java
+//SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
+//SOURCES client/BatchApi.java client/Manifest.java client/Body.java
 //SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java

@@ -187,7 +187,8 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
 
     private Optional<String> ofField(JsonNode value) {
         if (value.isBoolean() && labels.equals(YES_NO)) return Optional.of(value.asBoolean() ? "yes" : "no");
-        return new Labels(labels).same(value.isNumber()
+        boolean isShort = value.isNumber() && Math.abs((long) value.decimalValue().scale()) < MOST_SCORES;
+        return new Labels(labels).same(isShort
             ? value.decimalValue().stripTrailingZeros().toPlainString() : value.asText());
     }
 

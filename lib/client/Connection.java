@@ -15,6 +15,7 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -80,6 +81,15 @@ final class Connection {
     String baseUrl() { return baseUrl; }
 
     String keyVariable() { return keyVariable; }
+
+    /** @throws IllegalArgumentException if the provider takes no such line, with the where that made it */
+    byte[] fitting(byte[] line, Supplier<String> where) {
+        if (line.length > limits.bytes())
+            throw new IllegalArgumentException(String.format(Locale.ROOT,
+                "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", where.get(),
+                line.length, name, limits.bytes()));
+        return line;
+    }
 
     Limits limits() { return limits; }
 

@@ -16,7 +16,6 @@ import java.util.stream.Collectors;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.ModelEstimate;
 import sheaf.Outlook.Preview;
-import sheaf.Requests.Request;
 import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Usage;
@@ -32,6 +31,7 @@ final class Estimation {
     private final Requests requests;
     private final boolean isChosen;                        // else nothing was sent there before
     private final Function<Manifest.Address, Connection> connect;
+    private Function<String, Tokens> tokens = Tokens::of;
 
     /** @param connect makes the connection of an earlier batch, by which nobody is asked */
     Estimation(Settings settings, Connection provider, boolean isChosen,
@@ -52,8 +52,12 @@ final class Estimation {
         }
     }
 
-    /** Returns the first lines, and what all are or what is wrong with them. */
+    /**
+     * Returns the first lines, and what all are or what is wrong with them. Of a model without a price tokens are
+     * counted by length: a preview is to be there at once.
+     */
     Preview preview(long shown, Consumer<String> note) {
+        tokens = model -> settings.price(provider, model).isPresent() ? Tokens.of(model) : Tokens.byLength();
         List<String> lines;
         try (var first = requests.open()) {
             lines = first.limit(shown).map(Request::text).toList();
@@ -110,10 +114,10 @@ final class Estimation {
                               LongPredicate isToSend, LongFunction<String> line, Progress progress) {
         Map<String, Count> counts;
         try (var shown = progress.transfer("counting tokens")) {
-            counts = Tokens.byModel(all, isToSend, line, characters -> shown.show(characters, 0));
+            counts = Tokens.byModel(all, isToSend, line, tokens, characters -> shown.show(characters, 0));
         }
         var ofRepeats = repeats.count() == 0 ? Map.<String, Count>of()
-            : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line);
+            : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line, tokens, characters -> {});
         var models = counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue())).toList();
         var saved = ofRepeats.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue()).mostDollars())
             .reduce(OptionalDouble.of(0), Estimation::sum);
@@ -127,14 +131,14 @@ final class Estimation {
     }
 
     private ModelEstimate ofModel(String model, Count count) {
-        var tokens = Tokens.of(model);
+        var counted = tokens.apply(model);
         var price = settings.price(provider, model);
         var input = price.map(known -> known.of(new Usage(count.input(), 0, 0, 0), true));
         var most = price.filter(known -> count.unlimited() == 0)
             .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), true));
         return new ModelEstimate(model, count.requests(), count.input(),
-            count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), tokens.encoding(),
-            !tokens.isKnown(), optional(input), optional(most), price.map(known -> known.source(true)).orElse(""));
+            count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), counted.encoding(),
+            !counted.isKnown(), optional(input), optional(most), price.map(known -> known.source(true)).orElse(""));
     }
 
     private static OptionalDouble optional(Optional<Double> amount) {

@@ -250,11 +250,11 @@ final class Exchange {
     }
 
     /** Returns what it takes to send the request once more, as it was sent last. */
-    Settings.Sent sent() {
+    Resend.Sent sent() {
         var last = last();
         if (!(last.request() instanceof ObjectNode line && line.path("body").isObject()))
             throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
-        return new Settings.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
+        return new Resend.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
             last.tokenLimit(), last.addedTurns(), last.turns(), customId(), template(), row());
     }
 

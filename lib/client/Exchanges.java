@@ -313,7 +313,7 @@ final class Exchanges {
      */
     Settings resend(Exchanges failed, String word, boolean isRepair) {
         var manifest = answers.manifest();
-        var resend = new Settings.Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
+        var resend = new Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
             manifest.rowColumns(), manifest.promptColumns(), size(), isRepair, () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;

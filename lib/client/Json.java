@@ -65,7 +65,7 @@ final class Json {
     static JsonNode lenient(String text) {
         try {
             return MAPPER.readTree(text);
-        } catch (JsonProcessingException e) {
+        } catch (JsonProcessingException | NumberFormatException e) {      // an exponent that no number of Java's has
             return MissingNode.getInstance();
         }
     }

@@ -31,7 +31,7 @@ final class JsonInText {
         try (JsonParser json = Json.MAPPER.createParser(text.substring(at))) {
             found.add(VALUES.readTree(json));
             return at + (int) json.currentLocation().getCharOffset();
-        } catch (IOException e) {
+        } catch (IOException | NumberFormatException e) {      // an exponent that no number of Java's has
             return at + 1;
         }
     }

@@ -15,8 +15,8 @@ record Labels(List<String> all) {
     private static final Pattern LEAD = Pattern.compile("(?i)^[\\p{L} *_-]{1,40}?(?:[*_]*[:=][*_]*| is| are)\\s+(.+)$");
     /** A label that a reason follows. */
     private static final Pattern REASONED =
-        Pattern.compile("(?s)^(.+?)[*_\"]*\\s*(?:[.,;:!]\\s|\\s[-\u2013\u2014]\\s)(.+)$");
-    private static final String AROUND = "[\\s\"'`*_()\\[\\]{}<>\u201c\u201d\u2018\u2019.,;:!]+";
+        Pattern.compile("(?s)^(.{1,500}?)[*_\"]*\\s*(?:[.,;:!]\\s|\\s[-\u2013\u2014]\\s)(.+)$");
+    private static final String AROUND = "\"'`*_()[]{}<>\u201c\u201d\u2018\u2019.,;:!";
 
     /** @throws IllegalArgumentException if they could not be told apart */
     static Labels checked(String word, List<String> given) {
@@ -70,7 +70,11 @@ record Labels(List<String> all) {
     }
 
     private static String bare(String text) {
-        return text.strip().replaceAll("^" + AROUND + "|" + AROUND + "$", "").replaceAll("\\s+", " ")
-            .toLowerCase(Locale.ROOT);
+        int from = 0, to = text.length();
+        while (from < to && isAround(text.charAt(from))) from++;
+        while (from < to && isAround(text.charAt(to - 1))) to--;
+        return text.substring(from, to).replaceAll("\\s+", " ").toLowerCase(Locale.ROOT);
     }
+
+    private static boolean isAround(char one) { return Character.isWhitespace(one) || AROUND.indexOf(one) >= 0; }
 }

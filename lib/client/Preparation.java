@@ -137,7 +137,7 @@ final class Preparation {
      * What failed may be at the provider anew by now, by another process; then it is not sent again here. Whoever
      * comes later finds the batch begun that is to send it, for its lock is held.
      */
-    private static void checkUnchanged(Settings.Resend resend, Consumer<String> note) {
+    private static void checkUnchanged(Resend resend, Consumer<String> note) {
         resend.batchIds().forEach((folder, ids) -> {
             try (var lock = FolderLock.on(folder, note)) {
                 checkUnchanged(folder, ids);

@@ -4,18 +4,15 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.reason;
 import static sheaf.Messages.visible;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -28,7 +25,6 @@ import java.util.Set;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -69,7 +65,7 @@ final class Requests {
 
     private static String endpoint(Settings settings, Connection provider) {
         if (settings.resend != null) return settings.resend.endpoint();
-        if (settings.requests != null) return RequestFile.endpoint(settings.requests, provider);
+        if (settings.requests != null) return RequestFile.endpoint(settings.requests, provider).orElse(Settings.CHAT);
         boolean isShort = provider.hasOlderPaths() && settings.endpoint.equals(Settings.CHAT);
         return isShort ? "/chat/completions" : settings.endpoint;
     }
@@ -165,7 +161,7 @@ final class Requests {
     }
 
     /** The same request under its next id, and what the draft says anew; what stays here travels beside it. */
-    private Request resent(Settings.Sent sent) {
+    private Request resent(Resend.Sent sent) {
         number++;
         var line = sent.line();
         var body = (ObjectNode) line.get("body");
@@ -183,14 +179,14 @@ final class Requests {
         values.put("row", sent.row());
         if (turns > 0) values.put("turns", turns);
         return new Request(number, values, body.path("model").asText(),
-            Request.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60), provider));
+            provider.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60)));
     }
 
     /**
      * Gives a truncated one more room, and has an unfit one see its answer and what was wrong with it; what is not
      * repaired is asked as it was at first. Returns how many messages it has more than then.
      */
-    private int repaired(ObjectNode body, Settings.Sent sent) {
+    private int repaired(ObjectNode body, Resend.Sent sent) {
         if (!settings.resend.isRepair()) {
             Turns.takeBack(body, sent.turns());
             return 0;
@@ -222,7 +218,7 @@ final class Requests {
             .computeIfAbsent(model, any -> form(prompt, model)).orElse(null);
         var filled = form == null ? null : form.filled(number, values);
         var line = filled != null ? filled : line(ID + number, prompt, name, values);
-        return new Request(row, values, name, Request.fitting(line, this::where, provider));
+        return new Request(row, values, name, provider.fitting(line, this::where));
     }
 
     private String where() {
@@ -317,107 +313,5 @@ final class Requests {
         } catch (IOException e) {
             throw new UncheckedIOException("image: cannot read " + file + " (" + reason(e) + ")", e);
         }
-    }
-
-    /** One request as it goes out: its line, and what stays here to join the answer to its row. */
-    record Request(long row, Map<String, Object> values, String model, byte[] line) {
-        /** What a literal prompt has for a row; an empty row of the user's is another one. */
-        static final Map<String, Object> NO_ROW = Collections.unmodifiableMap(new LinkedHashMap<>());
-
-        /** Whether it came from a row that nobody else has written down; {@code requests(file)} has none. */
-        boolean hasRow() { return values != null && values != NO_ROW; }
-
-        String text() { return new String(line, 0, line.length - 1, StandardCharsets.UTF_8); }
-
-        /** @throws IllegalArgumentException if the provider takes no such line, with the where that made it */
-        static byte[] fitting(byte[] line, Supplier<String> where, Connection provider) {
-            if (line.length > provider.limits().bytes())
-                throw new IllegalArgumentException(String.format(Locale.ROOT,
-                    "%s makes a request of %,d bytes; %s takes %,d in one file; shorten the row", where.get(),
-                    line.length, provider.name(), provider.limits().bytes()));
-            return line;
-        }
-    }
-
-    /** The lines of an existing file of requests, each checked, its bytes unchanged. */
-    private static final class RequestFile extends Rows.Reader<Request> {
-        private final InputFile input;
-        private final Connection provider;                     // its limits
-        private final Lines lines;
-        private final Map<String, Long> ids = new HashMap<>();  // the line of each
-        private String url;                                    // of the lines so far; null before the first
-
-        RequestFile(InputFile input, Connection provider) {
-            this.input = input;
-            this.provider = provider;
-            lines = new Lines(input.open());
-        }
-
-        /** Returns the endpoint of the first line. */
-        static String endpoint(InputFile input, Connection provider) {
-            try (var file = new RequestFile(input, provider)) {
-                return file.hasNext() ? file.url : Settings.CHAT;
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }
-
-        @Override Request read() throws IOException {
-            while (lines.advance())
-                if (!lines.isBlank()) return request();
-            if (url == null) throw new IllegalArgumentException("requests: " + input.name() + " has no lines");
-            return null;
-        }
-
-        private Request request() throws IOException {
-            if (!lines.isUtf8()) throw fault("not UTF-8; save the file as UTF-8");
-            var text = lines.text();
-            var line = parse(text);
-            check(line);
-            return new Request(lines.number(), null, line.at("/body/model").asText(), Request.fitting(bytes(text),
-                () -> "requests: line " + lines.number() + " (" + clip(line.path("custom_id").asText(), 60) + ")",
-                provider));
-        }
-
-        /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
-        private static byte[] bytes(String text) {
-            return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
-        }
-
-        private JsonNode parse(String text) {
-            try {
-                return Json.MAPPER.readTree(text);
-            } catch (JsonProcessingException e) {
-                throw fault("not JSON (" + reason(e) + ")");
-            }
-        }
-
-        private void check(JsonNode line) {
-            var id = line.path("custom_id").asText();
-            if (line.path("custom_id").isNumber())
-                throw fault("custom_id " + id + " is a number; write \"" + id + "\"");
-            if (!line.path("custom_id").isTextual() || id.isBlank())
-                throw fault("no custom_id; each line needs its own");
-            var earlier = ids.putIfAbsent(id, lines.number());
-            if (earlier != null)
-                throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");
-            if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
-            checkUrl(line.path("url").asText());
-            if (!line.path("body").isObject()) throw fault("no body; it holds the request");
-            if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
-            if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
-        }
-
-        private void checkUrl(String found) {
-            if (!found.startsWith("/"))
-                throw fault("url \"" + clip(found, 60) + "\" is not a path like /v1/chat/completions");
-            if (url == null) url = found;
-            if (!url.equals(found))
-                throw fault("url " + found + " differs from " + url + " above; a batch has one endpoint");
-        }
-
-        private IllegalArgumentException fault(String what) { return input.fault(lines.number(), what, null); }
-
-        @Override public void close() throws IOException { lines.close(); }
     }
 }

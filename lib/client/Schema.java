@@ -6,7 +6,6 @@ import static sheaf.Messages.count;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.math.BigDecimal;
 import java.time.DateTimeException;
-import java.time.Duration;
 import java.time.LocalDate;
 import java.time.OffsetDateTime;
 import java.time.OffsetTime;
@@ -38,12 +37,17 @@ final class Schema {
         "multipleOf", "minItems", "maxItems", "minLength", "maxLength");
     private static final Set<String> OTHERS = Set.of("type", "$ref", "anyOf", "items", "additionalProperties",
         "required", "enum", "const", "pattern", "format");
+    /** Of ISO 8601, with years, months and weeks, which Java's own has not. */
+    private static final String DURATION = "P(?!$)([0-9]+W|([0-9]+Y)?([0-9]+M)?([0-9]+D)?"
+        + "(T(?!$)([0-9]+H)?([0-9]+M)?([0-9]+([.,][0-9]+)?S)?)?)";
     /** Those of strict mode; a hostname is nearly any text, and what is meant by an email nobody agrees on. */
     private static final Map<String, Consumer<String>> FORMATS = Map.of("date-time", OffsetDateTime::parse,
-        "date", LocalDate::parse, "time", OffsetTime::parse, "duration", Duration::parse, "uuid", UUID::fromString,
+        "date", LocalDate::parse, "time", OffsetTime::parse, "duration", text -> match(DURATION, text),
+        "uuid", UUID::fromString,
         "email", text -> match("[^@\\s]+@[^@\\s]+", text), "hostname", text -> match("[^\\s/]+", text),
         "ipv4", text -> match("([0-9]{1,3}[.]){3}[0-9]{1,3}", text),
         "ipv6", text -> match("[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", text), "uri", text -> match("\\w[\\w+.-]*:\\S+", text));
+    private static final int MOST_PLACES = 1_000;          // between two numbers that are divided
     private static final int SHOWN = 60;                   // characters of a value, or of what it may be
     private final JsonNode root;
 
@@ -186,7 +190,13 @@ final class Schema {
     }
 
     /** Returns which place of a value does not fit and why, the first; "" if it fits. */
-    String fault(JsonNode value) { return fault("$", value, root); }
+    String fault(JsonNode value) {
+        try {
+            return fault("$", value, root);
+        } catch (StackOverflowError tooDeep) {
+            return "$ is nested too deeply";
+        }
+    }
 
     private String fault(String at, JsonNode value, JsonNode schema) {
         if (schema.has("$ref")) return fault(at, value, target(schema.path("$ref").asText()));
@@ -287,12 +297,21 @@ final class Schema {
         if (!value.isTextual()) return "";
         var text = value.asText();
         var is = at + " is " + shown(value);
-        if (schema.has("pattern") && !Pattern.compile(schema.get("pattern").asText()).matcher(text).find())
+        if (schema.has("pattern") && !isMatch(schema.get("pattern").asText(), text))
             return is + ", which does not match " + schema.get("pattern").asText();
         if (schema.has("format") && !isFormatted(schema.get("format").asText(), text))
             return is + ", no " + schema.get("format").asText();
         return faultOfSize(at, text.codePointCount(0, text.length()), "character", schema.path("minLength"),
             schema.path("maxLength"));
+    }
+
+    /** What is too long for this pattern is not known to be wrong, and a repair would pay for it. */
+    private static boolean isMatch(String pattern, String text) {
+        try {
+            return Pattern.compile(pattern).matcher(text).find();
+        } catch (StackOverflowError tooLong) {
+            return true;
+        }
     }
 
     private static boolean isFormatted(String format, String text) {
@@ -327,7 +346,9 @@ final class Schema {
 
     private static boolean isMultiple(BigDecimal number, JsonNode schema) {
         var step = schema.path("multipleOf").isNumber() ? schema.get("multipleOf").decimalValue() : BigDecimal.ZERO;
-        return step.signum() == 0 || number.remainder(step).signum() == 0;
+        if (step.signum() == 0 || number.signum() == 0) return true;
+        long places = (long) step.scale() - number.scale();      // 1e999999999 would take a gigabyte to divide
+        return Math.abs(places) > MOST_PLACES ? places > 0 : number.remainder(step).signum() == 0;
     }
 
     private static String shown(JsonNode value) { return clip(value.toString(), SHOWN); }

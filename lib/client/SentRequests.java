@@ -25,12 +25,14 @@ final class SentRequests {
     /** The field of an answer that was taken over which says what it answered first. */
     static final String SOURCE = "sheaf_from";
     private static final byte[] NO_ROW = {};
+    private static final String OWN_ID = "{\"custom_id\":\"" + Requests.ID;
     private final Path dir;
     private final Manifest manifest;
     private LineIndex lines;                               // opened when first needed
     private LineIndex rows;                                // likewise
     private LongBuffer hashes;                             // likewise
     private LongBuffer firsts;                             // likewise, where repeats are sent once
+    private Map<Long, String> repeatIds;                   // likewise, where ids are a file's own
     private Text customId;                                 // likewise
     private final Row.Columns columns;                     // that most rows have
 
@@ -62,9 +64,8 @@ final class SentRequests {
 
     /** Returns a request without its id: the same body is the same question. */
     static String body(String line) {
-        boolean isOurs = line.startsWith("{\"custom_id\":\"" + Requests.ID);
-        int rest = isOurs ? line.indexOf("\",\"method\"") : -1;
-        if (rest > 0) return line.substring(rest);
+        int end = line.startsWith(OWN_ID) ? line.indexOf('"', OWN_ID.length()) : -1;
+        if (end > 0 && line.startsWith("\",\"method\":", end)) return line.substring(end);
         return Json.lenient(line) instanceof ObjectNode object ? object.without("custom_id").toString() : line;
     }
 
@@ -90,6 +91,9 @@ final class SentRequests {
             throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
         }
     }
+
+    /** Holds the ids of the repeats whose ids are a file's own, by the number of the request, from 0. */
+    static Path repeatIdsFile(Path dir) { return dir.resolve("repeats.jsonl"); }
 
     static Path repeatsFile(Path dir) { return dir.resolve("repeats.idx"); }
 
@@ -150,7 +154,7 @@ final class SentRequests {
     /** Returns the user's id of a request; {@code row} is asked for only if the id is made from it. */
     String customId(long index, Supplier<Map<String, Object>> row) {
         if (manifest.isResend()) return beside(index).path("customId").asText();
-        if (!manifest.ownIds()) return json(index).path("custom_id").asText();
+        if (!manifest.ownIds()) return fileId(index);
         if (manifest.customId().isEmpty()) return Requests.ID + (index + 1);
         return customId().render("customId", index / manifest.requestsPerRow() + 1, row.get());
     }
@@ -163,7 +167,27 @@ final class SentRequests {
     /** Returns the id that a request had when it was first sent. */
     String firstId(long index) {
         if (manifest.isResend()) return beside(index).path("first").asText();
-        return manifest.ownIds() ? Requests.ID + (index + 1) : json(index).path("custom_id").asText();
+        return manifest.ownIds() ? Requests.ID + (index + 1) : fileId(index);
+    }
+
+    /** Returns the id that a file of requests gives; the line of a repeat is not here. */
+    private String fileId(long index) {
+        return isRepeat(index) ? repeatIds().getOrDefault(index, Requests.ID + (index + 1))
+            : json(index).path("custom_id").asText();
+    }
+
+    private synchronized Map<Long, String> repeatIds() {
+        if (repeatIds != null) return repeatIds;
+        var ids = new HashMap<Long, String>();
+        try (var lines = new Lines(Files.newInputStream(repeatIdsFile(dir)))) {
+            while (lines.advance()) {
+                var line = Json.lenient(lines.text());
+                ids.put(line.path("request").asLong(), line.path("custom_id").asText());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("journal: cannot read " + repeatIdsFile(dir) + " (" + reason(e) + ")", e);
+        }
+        return repeatIds = ids;
     }
 
     /** Returns how often a request has been sent, this time included. */

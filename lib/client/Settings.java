@@ -5,7 +5,6 @@ import static sheaf.Messages.count;
 import static sheaf.Messages.given;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -20,7 +19,6 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
-import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -443,30 +441,6 @@ final class Settings implements Cloneable {
         return "Draft[" + String.join(", ", texts(models)) + (models.isEmpty() ? "" : ", ") + prompts.size()
             + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data.name()) + "]";
     }
-
-    /**
-     * Requests of an earlier batch that are sent once more: which they are, and what that batch has to say of them.
-     * @param title what the user chose, such as {@code films-retry}
-     * @param batchName the earlier batch's name
-     * @param origin the digest of the batch in which these requests were first sent
-     * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
-     *     by folder
-     * @param isRepair whether truncated ones get twice the limit of tokens, and unfit ones two more turns
-     */
-    record Resend(String title, String batchName, String origin, Map<Path, List<String>> batchIds, String endpoint,
-                  List<String> rowColumns, List<String> promptColumns, long size, boolean isRepair,
-                  Supplier<Stream<Sent>> requests) {}
-
-    /**
-     * One request as it was sent last.
-     * @param firstId the id that it had when it was first sent
-     * @param round how often it has been sent
-     * @param tokenLimit where a truncated answer was cut; 0 if nobody says
-     * @param turns how many messages earlier repairs have added to it
-     * @param nextTurns what a repair adds: an answer that did not fit, and what is said to that; empty if it did
-     */
-    record Sent(ObjectNode line, String firstId, int round, boolean isTruncated, long tokenLimit, int turns,
-                List<String> nextTurns, String customId, String template, Map<String, Object> row) {}
 
     /**
      * What the user wants of an answer that came.

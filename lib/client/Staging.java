@@ -21,7 +21,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Function;
-import sheaf.Requests.Request;
 import sheaf.Templates.Text;
 import sheaf.Vocabulary.Limits;
 
@@ -206,11 +205,12 @@ final class Staging implements Closeable {
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         var places = new HashMap<Long, Place>();            // of those that are repeated
         try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
-             var answered = new PartFile(0, dir.resolve("reused.output.jsonl"))) {
+             var answered = new PartFile(0, dir.resolve("reused.output.jsonl"));
+             var ids = new PartFile(0, SentRequests.repeatIdsFile(dir))) {
             for (long i = 0; i < all.size(); i++) {
-                var text = isRepeat(i) ? "" : all.text(i);
+                var text = all.text(i);
                 var answer = isRepeat(i) ? Optional.<ObjectNode>empty() : answers.apply(text);
-                if (isRepeat(i)) index(places.get(repeats.first(i)));
+                if (isRepeat(i)) repeat(i, text, places.get(repeats.first(i)), ids);
                 else if (answer.isPresent()) reuse(text, answer.get(), lines, answered);
                 else add(Json.lenient(text).at("/body/model").asText(), bytes(text));
                 if (repeats != null && repeats.isRepeated(i)) places.put(i, last);
@@ -252,6 +252,14 @@ final class Staging implements Closeable {
         last = place;
     }
 
+    /** Leaves out a repeat of the request that stands there; an id that tells no number is kept. */
+    private void repeat(long request, String text, Place first, PartFile ids) throws IOException {
+        index(first);
+        if (text.startsWith("{\"custom_id\":\"" + Requests.ID + (request + 1) + "\"")) return;
+        var id = Json.MAPPER.createObjectNode().put("request", request);
+        ids.write(Json.line(id.set("custom_id", Json.lenient(text).path("custom_id"))), 0);
+    }
+
     private void reuse(String text, ObjectNode answer, PartFile lines, PartFile answered) throws IOException {
         var line = bytes(text);
         index(SentRequests.REUSED, line.length - 1, lines.bytes);
@@ -271,8 +279,8 @@ final class Staging implements Closeable {
         long repeats = sent.count();
         long all = parts.stream().mapToLong(part -> part.requests).sum();
         return repeats == 0 ? "" : String.format(Locale.ROOT, "submit: %s%,d of %s say the same as one before %s, "
-            + "and each is paid; %s sends each once", sent.isAtLeast() ? "at least " : "", repeats, Messages.count(all, "request"), repeats == 1 ? "it" : "them",
-            Wording.DISTINCT);
+            + "and each is paid; %s sends each once", sent.isAtLeast() ? "at least " : "", repeats,
+            Messages.count(all, "request"), repeats == 1 ? "it" : "them", Wording.DISTINCT);
     }
 
     /**

@@ -2,7 +2,6 @@ package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.knuddels.jtokkit.Encodings;
-import com.knuddels.jtokkit.api.Encoding;
 import com.knuddels.jtokkit.api.EncodingRegistry;
 import com.knuddels.jtokkit.api.EncodingType;
 import java.nio.charset.StandardCharsets;
@@ -10,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.Function;
 import java.util.function.LongConsumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
@@ -18,8 +18,8 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /**
- * How many tokens requests have, as a tokenizer of OpenAI's splits them: its own models exactly, others as an estimate.
- * Who counts has the encoding loaded, which takes half a second. It knows no price.
+ * How many tokens requests have, as a tokenizer of OpenAI's splits them: its own models exactly, others as an estimate;
+ * or by their length alone, for who has no half a second until an encoding is loaded. It knows no price.
  */
 final class Tokens {
     /** Around a message besides its role and name, and before an answer: OpenAI's cookbook, "How to count tokens". */
@@ -32,9 +32,13 @@ final class Tokens {
     private static final String NO_TEXT = "(input_)?(image|image_url|audio|file|video|video_url)";
     private static final Set<String> UNANSWERED = Set.of("/embeddings", "/moderations");
     private static final int PIECE = 256;                 // requests
-    private static final EncodingRegistry ENCODINGS = Encodings.newLazyEncodingRegistry();
-    private final EncodingType type;
+    private final EncodingType type;                      // null: by length
     private final boolean isKnown;                        // else it is assumed
+
+    /** Loads what is asked for, and itself no sooner. */
+    private static final class Tokenizer {
+        private static final EncodingRegistry ENCODINGS = Encodings.newLazyEncodingRegistry();
+    }
 
     private Tokens(EncodingType type, boolean isKnown) {
         this.type = type;
@@ -50,23 +54,35 @@ final class Tokens {
         return new Tokens(EncodingType.O200K_BASE, false);
     }
 
-    String encoding() { return type.getName(); }
+    /** Four ASCII characters are a token, or one of any other script. */
+    static Tokens byLength() { return new Tokens(null, false); }
+
+    String encoding() { return type == null ? "four characters each" : type.getName(); }
+
+    private long count(String text) {
+        if (type != null) return Tokenizer.ENCODINGS.getEncoding(type).countTokensOrdinary(text);
+        long others = text.codePoints().filter(character -> character > 127).count();
+        return (text.codePointCount(0, text.length()) - others + 3) / 4 + others;
+    }
 
     /** Whether the model is known to split texts so. */
     boolean isKnown() { return isKnown; }
 
     /** Counts what requests have that are wanted, by model, in the order of the first of each; on several threads. */
     static Map<String, Count> byModel(long requests, LongPredicate isWanted, LongFunction<String> line) {
-        return byModel(requests, isWanted, line, bytes -> {});
+        return byModel(requests, isWanted, line, Tokens::of, characters -> {});
     }
 
-    /** @param read told how many characters were counted */
+    /**
+     * @param tokens those of a model
+     * @param read told how many characters were counted
+     */
     static Map<String, Count> byModel(long requests, LongPredicate isWanted, LongFunction<String> line,
-                                      LongConsumer read) {
+                                      Function<String, Tokens> tokens, LongConsumer read) {
         var all = new Piece();
         var pieces = LongStream.iterate(0, from -> from < requests, from -> from + PIECE)
             .<Callable<Piece>>mapToObj(from -> () -> new Piece().of(
-                LongStream.range(from, Math.min(requests, from + PIECE)).filter(isWanted).mapToObj(line)));
+                LongStream.range(from, Math.min(requests, from + PIECE)).filter(isWanted).mapToObj(line), tokens));
         Pieces.inOrder(pieces.iterator(), piece -> {
             all.add(piece);
             read.accept(all.length);
@@ -78,11 +94,11 @@ final class Tokens {
         private final Map<String, Count> counts = new LinkedHashMap<>();
         private long length;
 
-        Piece of(Stream<String> lines) {
+        Piece of(Stream<String> lines, Function<String, Tokens> tokens) {
             lines.forEach(text -> {
                 var line = Json.lenient(text);
                 var model = line.at("/body/model").asText();
-                counts.merge(model, Tokens.of(model).count(line), Count::plus);
+                counts.merge(model, tokens.apply(model).count(line), Count::plus);
                 length += text.length();
             });
             return this;
@@ -97,7 +113,7 @@ final class Tokens {
     /** Counts what a request sends, and the most that its answer may have. */
     Count count(JsonNode line) {
         var body = line.path("body");
-        var counting = new Counting(ENCODINGS.getEncoding(type)::countTokensOrdinary);
+        var counting = new Counting(this::count);
         body.properties().stream().filter(field -> READ.contains(field.getKey()))
             .forEach(field -> counting.read(field.getValue()));
         if (body.has("messages")) counting.tokens += AROUND;

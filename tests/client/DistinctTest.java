@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -129,6 +131,44 @@ class DistinctTest {
         ask("a", "A", "a ", "a").model("one", "two").distinct().submit().results();
 
         assertEquals(6, answers.get());
+    }
+
+    /** Ids are the file's own there, and the line of a repeat is not sent. */
+    @Test void theRequestsOfAFileKeepTheirIds() throws IOException {
+        var broken = Collections.synchronizedList(new ArrayList<>(List.of("a")));
+        server.answer(body -> broken.remove(body.at("/messages/0/content").asText())
+            ? Reply.error(500, "x", "broke") : Reply.text("re " + body.at("/messages/0/content").asText()));
+        var file = file(request("x", "a", ""), request("y", "b", ""), request("z", "a", ""));
+
+        var results = batch().requests(file).provider(Provider.of(server.baseUrl())).quiet().distinct().repair(1)
+            .submit().results();
+
+        assertEquals(List.of("x re a", "y re b", "z re a"),
+            results.stream().map(result -> result.customId() + " " + result.text()).toList());
+    }
+
+    /** An id may look like ours, and a word like the one behind ours. */
+    @Test void linesOfAFileInAnyOrderAreToldApart() throws IOException {
+        var metadata = "\"metadata\":{\"app\":\"x\",\"method\":\"y\"},";
+        var file = file(request("request-1", "a", metadata), request("request-2", "b", metadata),
+            request("request-3", "a", metadata));
+
+        var results = batch().requests(file).provider(Provider.of(server.baseUrl())).quiet().distinct().submit()
+            .results();
+
+        assertEquals(2, answers.get());
+        assertEquals(List.of("request-1", "request-2", "request-3"),
+            results.stream().map(Result::customId).toList());
+        assertEquals(results.stream().toList().get(0).text(), results.stream().toList().get(2).text());
+    }
+
+    private Path file(String... lines) throws IOException {
+        return Files.writeString(home.resolve("requests.jsonl"), String.join("\n", lines));
+    }
+
+    private static String request(String id, String content, String fields) {
+        return "{\"custom_id\":\"" + id + "\",\"body\":{" + fields + "\"model\":\"m\",\"messages\":[{\"role\":\"user\","
+            + "\"content\":\"" + content + "\"}]},\"method\":\"POST\",\"url\":\"/v1/chat/completions\"}";
     }
 
     private static List<String> rowsOf(Results results) {

@@ -21,6 +21,11 @@ class JsonInTextTest {
         assertEquals(SchemaTest.json(found), JsonInText.all(SchemaTest.json(text), '{').toString());
     }
 
+    @Test void aNumberBeyondAllNumbersIsNoJson() {
+        assertEquals("[]", JsonInText.all("{\"a\":1e9999999999}", '{').toString());
+        assertEquals("", Json.lenient("{\"a\":1e9999999999}").toString());
+    }
+
     @Test void aTextOfBracesIsGivenUpOnSoon() {
         Assertions.assertTimeout(Duration.ofSeconds(10), () -> JsonInText.all("{".repeat(200_000), '{'));
     }

@@ -2,7 +2,9 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 
+import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,6 +32,12 @@ class LabelsTest {
         "purple", "not happy", "The answer is not happy", "happy or unhappy", "~happy\nunhappy~", "I am happy to help",
         "Happy, but also unhappy", "happily", "~.~", "C", "happy unhappy"})
     void whatNamesNoneOrTwoMeansNone(String said) { assertEquals("", LABELS.of(said).orElse("")); }
+
+    /** A model that does not come to an end says the same sign over and over. */
+    @Test void aLongAnswerIsReadSoon() {
+        for (var said : List.of("-" + "( ".repeat(20_000) + "x", "a" + "**".repeat(10_000) + "x"))
+            assertTimeout(Duration.ofSeconds(5), () -> assertEquals("", LABELS.of(said).orElse("")));
+    }
 
     @Test void labelsThatCannotBeToldApartAreRefused() {
         assertEquals("choice: one label leaves nothing to choose; give two or more", refusal("one"));

@@ -32,6 +32,12 @@ class SchemaTest {
         "{'type':'string','format':'date'} | 'tomorrow' | $.a is \"tomorrow\", no date",
         "{'type':'string','format':'date'} | '2026-02-30' | $.a is \"2026-02-30\", no date",
         "{'type':'string','format':'date'} | '2026-02-28' | ~~",
+        "{'type':'string','format':'duration'} | 'P1Y6M4DT12H30M5.5S' | ~~",
+        "{'type':'string','format':'duration'} | 'P2W' | ~~",
+        "{'type':'string','format':'duration'} | 'PT' | $.a is \"PT\", no duration",
+        "{'type':'string','format':'duration'} | 'P' | $.a is \"P\", no duration",
+        "{'type':'number','multipleOf':0.01} | 1e999999999 | ~~",
+        "{'type':'number','multipleOf':0.01} | 1e-999999999 | $.a is 1E-999999999, no multiple of 0.01",
         "{'type':'integer','minimum':1} | 0 | $.a is 0, less than 1",
         "{'type':'integer','exclusiveMinimum':1} | 1 | $.a is 1, not more than 1",
         "{'type':'integer','maximum':5} | 6 | $.a is 6, more than 5",
@@ -87,6 +93,16 @@ class SchemaTest {
         assertEquals("$.next.next.a is 1, not a string",
             schema.fault(Json.lenient("{\"a\":\"x\",\"next\":{\"next\":{\"a\":1}}}")));
         assertEquals(List.of("a", "next.a", "next.next"), schema.leaves());
+    }
+
+    /** What a model says in a loop is no reason to show no row at all. */
+    @Test void whatIsTooMuchForTheCheckEndsNoResults() {
+        var tree = schema("{'type':'object','properties':{'a':{'$ref':'#'}}}");
+        assertEquals("$ is nested too deeply",
+            tree.fault(Json.lenient("{\"a\":".repeat(900) + "{}" + "}".repeat(900))));
+
+        var words = schema("{'type':'object','properties':{'a':{'pattern':'^(a|b| )*$'}}}");
+        assertEquals("", words.fault(Json.lenient("{\"a\":\"" + "ab ".repeat(20_000) + "\"}")));
     }
 
     @Test void onlyAClosedSchemaOfRequiredFieldsIsStrict() {

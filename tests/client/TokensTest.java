@@ -49,6 +49,14 @@ class TokensTest {
         assertEquals("cl100k_base", Tokens.of("text-embedding-3-small").encoding());
     }
 
+    /** Twelve letters are three tokens, and each character of another script is one. */
+    @Test void byLengthNoEncodingIsNeeded() {
+        var line = Json.lenient("{\"url\":\"/v1/responses\",\"body\":{\"input\":\"abcdefghijkl\u4f60\u597d\"}}");
+
+        assertEquals(5, Tokens.byLength().count(line).input());
+        assertEquals("four characters each", Tokens.byLength().encoding());
+    }
+
     @Test void noTokenizerMakesMoreOfATextThanTheMostThatIsSaid() {
         var text = "\u4f60\u597d \ud83d\ude00 na\u00efve \ud83d\udc68\u200d\ud83d\udc69";
         var body = "{\"messages\":[{\"role\":\"user\",\"content\":\"" + text + "\"}]}";

@@ -237,6 +237,8 @@ class TypedAnswersTest {
             .results().stream().map(Result::choice).toList());
         assertEquals(List.of("4", "4", "5", "1"), ask("4/5", "{\"score\":4}", "Score: 5", "1 out of 5").score(1, 5)
             .submit().results().stream().map(Result::choice).toList());
+        assertEquals("$.score is 1E+999999999, not one of 1 to 5",
+            AnswerFormat.score(1, 5).read("{\"score\":1e999999999}").fault());
         assertEquals("$.score is 9, not one of 1 to 5", ask("{\"score\":9}").score(1, 5).submit().results().iterator()
             .next().error());
         assertEquals("score: 5 to 1 is no scale; give the lowest and then the highest, at most 100 apart",

@@ -62,7 +62,7 @@ class AskCsvTest {
             "--confidence", "--limit", "1");
 
         assertEquals(0, run.status(), run.err());
-        assertEquals("label,result.choice,result.confidence\nneutral,neutral,\n", written());
+        assertEquals("label,result.choice,result.confidence\nneutral,neutral,1.0\n", written());
     }
 
     @Test void theFieldsOfASchemaAreColumns() throws IOException {

@@ -147,7 +147,7 @@ class AskTest {
 
         assertEquals(0, run.status());
         assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
-        assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 18 tokens of "
+        assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 16 tokens of "
             + "prompts\n", run.err());
     }
 

@@ -11,9 +11,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The benchmarks, with next to nothing to do: they check what is done, and print a table. */
-@Tag("apart")
 class BenchTest {
-
+    @Tag("apart")
     @Test void theClientsBenchMeasuresWholeProcessesBesidePythonsOrSaysThatThereIsNone(@TempDir Path folder)
             throws Exception {
         var out = new ByteArrayOutputStream();
