@@ -1,5 +1,5 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Compare two models by their accuracy on labelled news, and by what they cost
+//DESCRIPTION Compare two models by their accuracy on labelled news
 //SOURCES ../lib/Sheaf.java
 //FILES data/news.csv=../data/news.csv
 //FILES templates/topic.mustache=../templates/topic.mustache

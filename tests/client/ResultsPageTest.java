@@ -155,6 +155,29 @@ class ResultsPageTest {
         assertFalse(tab.text("#figures").contains("Tokens"), tab.text("#figures"));
     }
 
+    @Test void anAnswerThatIsALabelStandsThereAsThat() {
+        server.answer(body -> Reply.text(!said(body).contains("two") ? "{\"choice\":\"happy\"}" : "Answer: SAD."));
+
+        var tab = opened(ask("one", "two").choice("happy", "sad").submit().results());
+
+        awaitWords(tab, "article:nth-child(1)", "succeeded\nrequest-1\none\nhappy");
+        awaitWords(tab, "article:nth-child(2)", "succeeded\nrequest-2\ntwo\nsad");
+        tab.click("article:nth-child(2) summary");
+        awaitWords(tab, "article:nth-child(2) .row", "as it came\nAnswer: SAD.");
+        assertEquals("happy: 1 (50.0%)\nsad: 1 (50.0%)", tab.value(
+            "[...document.querySelectorAll('[aria-label=Answers] "
+            + "title')].map(each => each.textContent).join('\\n')").asText());
+    }
+
+    @Test void theOptionOutWritesThePageToo() throws IOException {
+        var file = home.resolve("x.html");
+
+        ask("one").options("--out", file.toString()).submit().results();
+
+        assertTrue(Files.readString(file).startsWith("<!DOCTYPE html>"), Files.readString(file));
+        assertTrue(Files.readString(file).contains("\"id\":\"request-1\""), Files.readString(file));
+    }
+
     @Test void whatItCostAndHowLongItTookStandThereIfTheyAreKnown() {
         var results = ask("one", "two").model("x", "y").price(0, 1_000_000).submit().results();
 

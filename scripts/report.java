@@ -1,0 +1,26 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Label news, set the labels against the right ones, and write a page to search, compare and rate
+//SOURCES ../lib/Sheaf.java
+//FILES data/news.csv=../data/news.csv
+//FILES templates/topic.mustache=../templates/topic.mustache
+
+import static sheaf.Sheaf.*;
+
+class Report {
+    public static void main(String... args) {
+        var results = batch()
+            .model("gpt-4.1-mini")
+            .prompts(template("topic"), csv("data/news.csv"))
+            .choice("World", "Sports", "Business", "Sci/Tech")
+            .temperature(0)
+            .maxTokens(50)
+            .checkOutput("report.html")                        // before anything is paid
+            .options(args)
+            .submit()
+            .await()
+            .results();
+
+        System.out.println(results.confusion("label"));
+        results.toHtml("report.html");                         // opens from the disk
+    }
+}
