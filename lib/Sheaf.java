@@ -915,7 +915,7 @@ public final class Sheaf extends Findings {
          */
         public Usage usage() { return exchanges.usage(); }
 
-        /** Returns what these cost by the prices known, sent again or sampled too; what earlier batches paid is apart. */
+        /** Returns what these cost by the prices known, sent again or sampled too; what was paid before is apart. */
         public Cost cost() { return Spending.of(exchanges.stream()); }
 
         /**

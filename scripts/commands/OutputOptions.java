@@ -61,7 +61,8 @@ final class OutputOptions {
     private static void check(String word, String name, List<String> inputs, String... endings) throws IOException {
         var fault = List.of(endings).contains(FileFormat.ending(name))
             ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs)
-            : name + (endings.length == 1 ? " does not end in ." + endings[0] : " ends in none of .csv, .jsonl and .html");
+            : name + (endings.length == 1 ? " does not end in ." + endings[0]
+                : " ends in none of .csv, .jsonl and .html");
         if (!fault.isEmpty()) throw new IllegalArgumentException(word + ": " + fault);
     }
 

@@ -102,7 +102,8 @@ class CompareTest {
         var large = ask(2).model("large").submit().results();
         var said = compare(large, large, "even").toString();
 
-        assertTrue(said.startsWith("the same answer: 1.000 (95%: 0.342 to 1.000), 2 of 2\nthe first: right: 1.000"), said);
+        assertTrue(said.startsWith("the same answer: 1.000 (95%: 0.342 to 1.000), 2 of 2\n"
+            + "the first: right: 1.000"), said);
         assertTrue(said.endsWith("\nneither wins: each alone is right in 0 rows"));
     }
 

@@ -135,7 +135,8 @@ class ResultsTest {
 
         var said = Printed.stderr(() -> assertEquals(List.of(new Label("bug", 2)), results.as(Label.class).toList()));
 
-        assertEquals("as: request-2 is no Label: it is something else; it says: {\"kind\":[]}; 1 of 2 left out\n", said);
+        assertEquals("as: request-2 is no Label: it is something else; it says: {\"kind\":[]}; 1 of 2 left out\n",
+            said);
     }
 
     @Test void anAnswerThatIsNoRecordSaysWhatItIs() {

@@ -84,7 +84,8 @@ class TokensTest {
     }
 
     @Test void anImageIsNoTextAndIsToldApart() {
-        var image = "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64," + "A".repeat(9000) + "\"}}";
+        var image = "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64," + "A".repeat(9000)
+            + "\"}}";
         var body = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Why?\"}," + image
             + "]}]}";
 
