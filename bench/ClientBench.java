@@ -47,7 +47,7 @@ final class ClientBench {
             out.printf(Locale.ROOT, "%-34s %9s %9s %6s  %9s %9s  %7s  %s%n", "work, whole processes", "Sheaf s",
                 "Python s", "ratio", "CPU s", "CPU s", "MB", "Sheaf is held up by");
             warm(sheaf("models", "--provider", url));
-            warm(sheaf("ask", "--help"));
+            warm(preview());
             warm(work("-R-Xmx128m", "expand", rows(10), folder.resolve("sheaf.jsonl")));
             starts();
             expansion();
@@ -64,9 +64,12 @@ final class ClientBench {
 
     private void starts() throws IOException, InterruptedException {
         compare("models(), warm", size.times, sheaf("models", "--provider", url), python("models.py", url));
-        var rows = rows(10);
-        compare("ask --preview, warm; import openai", size.times, sheaf("ask", "--preview", "-m", "echo", "-p",
-            "{{text}}", "-d", rows.toString(), "--provider", url), List.of("python3", "-c", "import openai"));
+        compare("ask --preview, warm; import openai", size.times, preview(),
+            List.of("python3", "-c", "import openai"));
+    }
+
+    private List<String> preview() throws IOException {
+        return sheaf("ask", "--preview", "-m", "echo", "-p", "{{text}}", "-d", rows(10).toString(), "--provider", url);
     }
 
     private void expansion() throws IOException, InterruptedException {
