@@ -28,7 +28,7 @@ import sheaf.Vocabulary.Usage;
  * others.
  */
 final class Budget {
-    private static final double CENT = 1e-9;              // that sums of fractions may be off
+    private static final double ROUNDING = 1e-9;              // that sums of fractions may be off
     private final Settings settings;
     private final Connection provider;
     private final String name;                            // of the draft, and of its rounds
@@ -64,7 +64,7 @@ final class Budget {
         double spent = Journal.all().filter(this::isOfDraft).mapToDouble(this::spent).sum();
         double left = settings.budget - spent;
         double most = most(provider.name(), counts, isBatch);
-        if (most <= left + CENT) return;
+        if (most <= left + ROUNDING) return;
         var fits = fitting(LongStream.range(0, requests), isToSend, line, left, isBatch);
         throw new Exceeded(count(counts.values().stream().mapToLong(Count::requests).sum(), "request") + " may cost "
             + dollars(most) + ", " + (spent == 0 ? "" : dollars(spent) + " is spent or under way as " + name + ", ")
@@ -76,11 +76,11 @@ final class Budget {
                            boolean isBatch) {
         double sum = 0;
         long fits = 0;
-        for (var i = requests.iterator(); i.hasNext() && sum <= left + CENT; fits++) {
+        for (var i = requests.iterator(); i.hasNext() && sum <= left + ROUNDING; fits++) {
             long next = i.next();
             if (isToSend.test(next)) sum += most(Json.lenient(line.apply(next)), isBatch);
         }
-        if (sum > left + CENT) fits--;
+        if (sum > left + ROUNDING) fits--;
         if (settings.data == null) return fits == 0 ? "none fits" : "the first " + number(fits) + " fit";
         long rows = fits / (settings.prompts.size() * settings.models.size());
         if (rows == 0) return "not even the first row fits";

@@ -150,8 +150,8 @@ final class PlainAnswer {
                 yield isNull() || fields(detail -> !detail.equals("reasoning_tokens") ? isPassedOver()
                     : (reasoning = tokens()) >= 0);
             }
-            case "total_tokens" -> isPassedOver();
-            default -> isNull();
+            case "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details" -> isNull();
+            default -> isPassedOver();                    // some say here how long it took
         };
     }
 

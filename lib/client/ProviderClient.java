@@ -88,8 +88,7 @@ final class ProviderClient {
     /** Makes a client without retries of its own: it would send POST /batches three times. */
     private OpenAIClient made() {
         var made = OpenAIOkHttpClient.builder().okHttpClient(http).baseUrl(baseUrl).apiKey(key).maxRetries(0)
-            .jsonMapper(MAPPER)
-            .timeout(PATIENT).azureUrlPathMode(AzureUrlPathMode.UNIFIED)
+            .jsonMapper(MAPPER).timeout(PATIENT).azureUrlPathMode(AzureUrlPathMode.UNIFIED)
             .addInterceptor(chain -> legible(chain.proceed(adapted(chain.request()))));
         if (!dialect.apiVersion().isEmpty()) made.putQueryParam("api-version", dialect.apiVersion());
         return made.build();

@@ -7,8 +7,8 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
 /**
- * Whether a value fits a JSON schema, as far as {@link SchemaInstance} knows schemas; what neither knows, nothing fits.
- * It makes no value.
+ * Whether a value fits a JSON schema, as far as {@link SchemaInstance} knows schemas, which refuses others before. It
+ * makes no value.
  */
 final class SchemaFit {
     private static final int MAX_DEPTH = 100;                    // of references and schemas within each other

@@ -35,8 +35,16 @@ class PlainAnswerTest {
     /** Anthropic's names for tokens, and whatever else may count some, are read with a tree. */
     @Test void aLineThatCountsOtherwiseIsNone() {
         assertTrue(PlainAnswer.read(LINE.replace("prompt_tokens\"", "input_tokens\"").getBytes(UTF_8)).isEmpty());
-        assertTrue(PlainAnswer.read(LINE.replace("\"total_tokens", "\"cache_read_input_tokens").getBytes(UTF_8))
-            .isEmpty());
+        assertTrue(PlainAnswer.read(LINE.replace("completion_tokens_details", "output_tokens_details")
+            .getBytes(UTF_8)).isEmpty());
+    }
+
+    /** Groq's times, and what DeepSeek found in its cache. */
+    @Test void whatElseStandsBesideTheTokensIsPassedOver() {
+        var beside = "\"total_time\":0.25,\"prompt_cache_hit_tokens\":2,\"x\":{\"y\":[1]},\"total_tokens\"";
+        var plain = PlainAnswer.read(LINE.replace("\"total_tokens\"", beside).getBytes(UTF_8)).orElseThrow();
+
+        assertEquals(7, plain.usage().total());
     }
 
     @Test void aCutLineIsPlainToo() {
