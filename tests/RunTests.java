@@ -1,6 +1,7 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
 //DESCRIPTION Run the tests: all, those of a room such as client, or those whose Class#method contains an argument
 //JAVA 17+
+//RUNTIME_OPTIONS -XX:ReservedCodeCacheSize=192m
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
 //SOURCES client/*.java
@@ -21,6 +22,7 @@
 //SOURCES ../bench/Timed.java
 //SOURCES ../lib/*.java
 
+// The server's options leave 48 MB for compiled code, which the thousands of tests fill.
 package sheaf;
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectPackage;
