@@ -919,12 +919,12 @@ public final class Sheaf extends Findings {
         public Cost cost() { return Spending.of(exchanges.stream()); }
 
         /**
-         * Returns the share of the requests, 0 to 1, whose answer is what this column of the row says: letter case,
-         * white space around it and a final full stop do not count. A request without a whole answer is a wrong one.
+         * Returns the share of the requests whose answer is what this column of the row says, and how surely: letter
+         * case, white space around it and a final full stop do not count. One without a whole answer is wrong.
          * @throws IllegalArgumentException if a row has no such column
          * @throws IllegalStateException if there are no results
          */
-        public double accuracy(String column) { return exchanges.accuracy(column); }
+        public Share accuracy(String column) { return exchanges.accuracy(column); }
 
         /** Returns which answers came for each value of this column, and how many are right, how surely. */
         public Confusion confusion(String column) { return exchanges.confusion(column); }

@@ -30,8 +30,8 @@ class Cascade {
         }
 
         all.show();
-        System.out.printf("%.0f%% by the small model, %.0f%% with %d of %d asked again%n",
-            100 * results.accuracy("label"), 100 * all.accuracy("label"), unsure.size(), all.size());
+        System.out.println("right by the small model: " + results.accuracy("label"));
+        System.out.println("with " + unsure.size() + " asked again: " + all.accuracy("label"));
         all.cost().show();
     }
 }

@@ -31,8 +31,7 @@ class CompareModels {
         });
 
         var models = results.by(Result::model);
-        models.forEach((model, answers) ->
-            System.out.printf("%s: %.0f%% of %d%n", model, 100 * answers.accuracy("label"), answers.size()));
+        models.forEach((model, answers) -> System.out.println(model + ": " + answers.accuracy("label")));
         var two = List.copyOf(models.values());
         if (two.size() == 2) compare(two.get(0), two.get(1), "label").show();
     }

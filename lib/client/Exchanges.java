@@ -29,6 +29,7 @@ import java.util.function.Predicate;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import sheaf.Findings.Confusion;
+import sheaf.Findings.Share;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
@@ -215,9 +216,9 @@ final class Exchanges {
         }
     }
 
-    double accuracy(String column) {
+    Share accuracy(String column) {
         checkRightAnswers("accuracy", column);
-        return (double) stream().filter(exchange -> exchange.says(exchange.row(column))).count() / size();
+        return new Share(stream().filter(exchange -> exchange.says(exchange.row(column))).count(), size());
     }
 
     /** @param word asks for what this column says is right */

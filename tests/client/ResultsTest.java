@@ -327,7 +327,8 @@ class ResultsTest {
                 Map.of("q", "c?", "label", "World"), Map.of("q", "d?", "label", "World"))))
             .submit().results();
 
-        assertEquals(0.5, results.accuracy("label"));
+        assertEquals("0.500 (95%: 0.150 to 0.850), 2 of 4", results.accuracy("label").toString());
+        assertEquals(0.5, results.accuracy("label").value());
         assertEquals("row: no column lable; it has: label, q",
             assertThrows(IllegalArgumentException.class, () -> results.accuracy("lable")).getMessage());
         assertEquals("accuracy: there are no results", assertThrows(IllegalStateException.class,
@@ -354,7 +355,7 @@ class ResultsTest {
             happy  1      1    .          .
             sad    .      1    1          1
             right: 0.400 (95%: 0.118 to 0.769), 2 of 5""", confusion.toString());
-        assertEquals(results.accuracy("label"), confusion.accuracy().value());
+        assertEquals(results.accuracy("label"), confusion.accuracy());
         assertTrue(confusion.toHtml().contains(">no idea<"), confusion.toHtml());
         assertEquals("confusion: there are no results", assertThrows(IllegalStateException.class,
             () -> results.only(Outcome.EXPIRED).confusion("label")).getMessage());
@@ -403,7 +404,7 @@ class ResultsTest {
             rows(Map.of("a", "four", "label", "Four"), Map.of("a", "five", "label", "six"))).submit().results();
 
         assertEquals(List.of(new Label("bug", 2)), json.as(Label.class).toList());
-        assertEquals(0.5, sums.accuracy("label"));
+        assertEquals(0.5, sums.accuracy("label").value());
         assertTrue(batch().model("m").prompts("{{result.text}}!", sums).preview(1).toString().contains("\"four!\""));
         assertEquals("{\"kind\": \"x\"}, or so?", sums.iterator().next().reasoning());
     }

@@ -285,7 +285,7 @@ class TypedAnswersTest {
         assertEquals("so happy", here("so {{result.choice}}", results.succeeded()).submit().results().iterator().next()
             .text());
         assertEquals(0.5, here("{{value}}", rows(results.stream().map(Result::row).toList())).choice("happy", "mixed")
-            .submit().results().accuracy("value"));
+            .submit().results().accuracy("value").value());
         assertEquals("request-1  happy  happy", Printed.stdout(results::show).lines().toList().get(2).strip());
     }
 

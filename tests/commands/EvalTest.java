@@ -39,6 +39,13 @@ class EvalTest {
         System.clearProperty("COLUMNS");
     }
 
+    @Test void accuracySaysHowSureItIs() {
+        var run = eval("batch().model(\"echo\").prompts(\"{{a}}\", rows(Map.of(\"a\", \"x\", \"label\", \"X\"), "
+            + "Map.of(\"a\", \"y\", \"label\", \"z\"))).submit().results().accuracy(\"label\")");
+
+        assertEquals("0.500 (95%: 0.095 to 0.905), 1 of 2\n", run.out(), run.err());
+    }
+
     @Test void resultsAreShownAsATableWhereverTheDotsStand() {
         var run = eval("""
             batch()

@@ -97,7 +97,7 @@ class SharingTest {
             use("judge", "(?m)^first .* 24 \\(100.0%\\)\nundecided: 4 of 4$"),
             use("report", "(?m)^label +business +sci/tech +sports +world$"),
             use("film", "(?m)^Nine Keys: CRIME, Ana in Porto$"),
-            use("cascade", "(?m)^25% by the small model, 25% with 16 of 16 asked again$"),
+            use("cascade", "(?m)^right by the small model: 0.250 .*, 4 of 16\nwith 16 asked again: 0.250 .*, 4 of 16$"),
             images("images", "gpt-4.1-mini"),
             use("tickets", "(?m)^4711 Ticket\\[kind=BUG, urgent=false]$"),
             use("nightly", "^$"),
