@@ -602,11 +602,14 @@ public final class Sheaf extends Findings {
 
         /** Ends the script that was asked for a preview, an estimate or a sample, where it would send. */
         private void showPreview() {
+            showOutlook();
+            if (settings.sampled == null) return;
+            sample(settings.sampled).show();
+            throw new Script.End("");
+        }
+
+        private void showOutlook() {
             if (settings.isEstimated) throw new Script.End(estimate() + "\n");
-            if (settings.sampled != null) {
-                with(s -> s.sampled = null).sample(settings.sampled).show();
-                throw new Script.End("");
-            }
             if (settings.previewed == null) return;
             var preview = preview(settings.previewed);
             preview.lines().forEach(System.out::println);
@@ -642,7 +645,7 @@ public final class Sheaf extends Findings {
          * @throws IllegalStateException if a setting or some row is at fault, or the budget does not hold it
          */
         public Results sample(int rows) {
-            showPreview();
+            with(s -> s.sampled = rows).showOutlook();
             var chosen = provider == null ? Provider.chosen() : provider;
             var settings = checkedSettings();
             var batch = new Batch(chosen, chosen.connection(), settings.asSample(), written());
@@ -656,7 +659,8 @@ public final class Sheaf extends Findings {
          */
         public Results rehearse(String serverUrl) {
             var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
-            return new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings)).submit().results();
+            var there = new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings));
+            return settings.sampled == null ? there.submit().results() : there.sample(settings.sampled);
         }
 
         /**

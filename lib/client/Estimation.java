@@ -9,6 +9,7 @@ import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongConsumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
 import java.util.function.Predicate;
@@ -21,26 +22,31 @@ import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Usage;
 
 /**
- * What submitting a draft would send: it is expanded and cut into parts by the same way, in a folder that goes at once.
- * Nothing is sent, and a server on this machine is only asked who it is: what was sent and answered before is what this
- * disk knows.
+ * What submitting a draft, or asking a sample of it, would send: it is expanded and cut into parts by the same way, in
+ * a folder that goes at once. Nothing is sent, and a server on this machine is only asked who it is: what was sent and
+ * answered before is what this disk knows.
  */
 final class Estimation {
-    private final Settings settings;
+    private final Settings settings;                       // of all, or of the rows of the sample
     private final Connection provider;                     // its limits and its dialect
     private final Requests requests;
+    private final long sampleOf;                           // requests of the whole draft; 0: these are all
     private final boolean isChosen;                        // else nothing was sent there before
     private final Function<Manifest.Address, Connection> connect;
-    private Function<String, Tokens> tokens = Tokens::of;
 
-    /** @param connect makes the connection of an earlier batch, by which nobody is asked */
-    Estimation(Settings settings, Connection provider, boolean isChosen,
-               Function<Manifest.Address, Connection> connect) {
-        this.settings = settings;
+    /**
+     * @param connect makes the connection of an earlier batch, by which nobody is asked
+     * @throws IllegalArgumentException if there is to be a sample, and some row is at fault
+     */
+    Estimation(Settings draft, Connection provider, boolean isChosen, Function<Manifest.Address, Connection> connect) {
+        var sampled = draft.sampled == null ? new Requests.Sampled(draft, 0)
+            : new Requests(draft, provider).sample(draft.sampled);
+        sampleOf = sampled.all();
+        settings = sampled.settings();
+        requests = new Requests(settings, provider);
         this.provider = provider;
         this.isChosen = isChosen;
         this.connect = connect;
-        requests = new Requests(settings, provider);
     }
 
     /** Which server of this machine it is decides what was answered before; who is not there is who always was. */
@@ -57,13 +63,13 @@ final class Estimation {
      * counted by length: a preview is to be there at once.
      */
     Preview preview(long shown, Consumer<String> note) {
-        tokens = model -> settings.price(provider, model).isPresent() ? Tokens.of(model) : Tokens.byLength();
         List<String> lines;
         try (var first = requests.open()) {
             lines = first.limit(shown).map(Request::text).toList();
         }
         try {
-            return new Preview(lines, estimate(note), "");
+            return new Preview(lines, estimate(note, model -> settings.price(provider, model).isPresent()
+                ? Tokens.of(model) : Tokens.byLength()), "");
         } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
             return new Preview(lines, null, fault.getMessage());
         }
@@ -73,56 +79,81 @@ final class Estimation {
      * @param note told what is odd about the rows
      * @throws IllegalArgumentException if the data, a template or a setting is at fault, in whatever row
      */
-    Estimate estimate(Consumer<String> note) {
+    Estimate estimate(Consumer<String> note) { return estimate(note, Tokens::of); }
+
+    /** @param tokens counts those of a model */
+    private Estimate estimate(Consumer<String> note, Function<String, Tokens> tokens) {
         if (isChosen && provider.isLocal()) meet();
+        var window = sampleOf > 0 ? Manifest.AT_ONCE : settings.completionWindow;
         return new Progress(settings.quiet).during(() -> "", progress -> {
-            try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
+            try (var staging = new Staging(provider, requests.endpoint(), window)) {
                 Preparation.fill(staging, requests, progress, note);
                 staging.complete(settings.distinct);
-                return estimate(staging, progress);
+                return estimate(sending(staging), tokens, progress);
             } catch (IOException e) {
                 throw Messages.cannotWrite("preview", Environment.home(), e);
             }
         });
     }
 
-    private Estimate estimate(Staging staging, Progress progress) throws IOException {
+    /** All requests: those that are to be sent, and what became of the others. */
+    private record Sending(long all, long answered, long submitted, int parts, Repeats repeats, LongPredicate isToSend,
+                           LongFunction<String> line) {
+        /** Returns what is to be sent to each model. */
+        Map<String, Count> counts(Function<String, Tokens> tokens, LongConsumer characters) {
+            return Tokens.byModel(all, isToSend, line, tokens, characters);
+        }
+
+        Map<String, Count> repeatCounts(Function<String, Tokens> tokens) {
+            return repeats.count() == 0 ? Map.of()
+                : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line, tokens, none -> {});
+        }
+    }
+
+    private Sending sending(Staging staging) throws IOException {
         var repeats = staging.repeats();
         Predicate<Journal> isHere = old -> old.isAt(provider);
         var named = Preparation.named(settings, staging, isHere);
         var target = Preparation.target(staging, named.batchName(), isHere);
-        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats, progress);
+        if (isChosen && Preparation.isBegun(target)) return ofBegun(new Journal(target), repeats);
         long all = staging.requests().size();
         long submitted = isChosen ? Reuse.leaveOut(named, staging, provider, connect) : 0;
         staging.leaveOutRepeats();
         var lines = staging.requests();
-        return estimate(all, staging.reused() - submitted, submitted, staging.partCount(), repeats,
-            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text, progress);
+        return new Sending(all, staging.reused() - submitted, submitted, staging.partCount(), repeats,
+            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text);
     }
 
     /** Of a batch that was begun only those parts are still to be sent that never were, or that never ran. */
-    private Estimate ofBegun(Journal journal, Repeats repeats, Progress progress) {
+    private Sending ofBegun(Journal journal, Repeats repeats) {
+        if (sampleOf > 0) return ofBegunSample(journal, repeats);
         var manifest = journal.manifest();
         var waiting = journal.partNumbers().filter(part -> !journal.isSent(part)).boxed().collect(Collectors.toSet());
         long toSend = waiting.stream().mapToLong(part -> manifest.partRequests().get(part - 1)).sum();
         var requests = journal.requests();
-        return estimate(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(), repeats,
-            i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text, progress);
+        return new Sending(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(),
+            repeats, i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text);
     }
 
-    private Estimate estimate(long all, long answered, long submitted, int parts, Repeats repeats,
-                              LongPredicate isToSend, LongFunction<String> line, Progress progress) {
+    private static Sending ofBegunSample(Journal journal, Repeats repeats) {
+        var manifest = journal.manifest();
+        var unanswered = new SingleCalls(journal).unanswered();
+        long answered = manifest.partRequests().stream().mapToLong(Long::longValue).sum() - unanswered.size();
+        return new Sending(manifest.requests(), manifest.reused() + answered, 0, 0, repeats, unanswered::contains,
+            journal.requests()::text);
+    }
+
+    private Estimate estimate(Sending sending, Function<String, Tokens> tokens, Progress progress) {
         Map<String, Count> counts;
         try (var shown = progress.transfer("counting tokens")) {
-            counts = Tokens.byModel(all, isToSend, line, tokens, characters -> shown.show(characters, 0));
+            counts = sending.counts(tokens, characters -> shown.show(characters, 0));
         }
-        var ofRepeats = repeats.count() == 0 ? Map.<String, Count>of()
-            : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line, tokens, characters -> {});
-        var models = counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue())).toList();
-        var saved = ofRepeats.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue()).mostDollars())
+        var models = ofModels(counts, tokens);
+        var saved = ofModels(sending.repeatCounts(tokens), tokens).stream().map(ModelEstimate::mostDollars)
             .reduce(OptionalDouble.of(0), Estimation::sum);
-        return new Estimate(all, answered, submitted, repeats.count(), saved, parts, models,
-            counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct, provider.isLocal());
+        return new Estimate(sending.all, sending.answered, sending.submitted, sending.repeats.count(), saved,
+            sending.parts, models, counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct,
+            provider.isLocal(), sampleOf);
     }
 
     private static OptionalDouble sum(OptionalDouble one, OptionalDouble other) {
@@ -130,15 +161,20 @@ final class Estimation {
             : OptionalDouble.of(one.getAsDouble() + other.getAsDouble());
     }
 
-    private ModelEstimate ofModel(String model, Count count) {
-        var counted = tokens.apply(model);
+    private List<ModelEstimate> ofModels(Map<String, Count> counts, Function<String, Tokens> tokens) {
+        return counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue(),
+            tokens.apply(count.getKey()))).toList();
+    }
+
+    private ModelEstimate ofModel(String model, Count count, Tokens counted) {
         var price = settings.price(provider, model);
-        var input = price.map(known -> known.of(new Usage(count.input(), 0, 0, 0), true));
+        boolean isBatch = sampleOf == 0;
+        var input = price.map(known -> known.of(new Usage(count.input(), 0, 0, 0), isBatch));
         var most = price.filter(known -> count.unlimited() == 0)
-            .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), true));
+            .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), isBatch));
         return new ModelEstimate(model, count.requests(), count.input(),
             count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), counted.encoding(),
-            !counted.isKnown(), optional(input), optional(most), price.map(known -> known.source(true)).orElse(""));
+            !counted.isKnown(), optional(input), optional(most), price.map(known -> known.source(isBatch)).orElse(""));
     }
 
     private static OptionalDouble optional(Optional<Double> amount) {

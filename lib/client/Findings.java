@@ -117,9 +117,10 @@ public class Findings extends Outlook {
      * @param usage tokens of those that tell them
      * @param unmeasured how many of the requests tell no tokens
      * @param dollars for those that tell them; empty: no price is known, or none tells them
+     * @param local whether all were sent to a server on this machine, of which nobody need know a price
      */
     public record ModelCost(String model, String template, long requests, Usage usage, long unmeasured,
-                            OptionalDouble dollars) {
+                            OptionalDouble dollars, boolean local) {
         private boolean isWhole() { return dollars.isPresent() && unmeasured == 0; }
 
         private boolean isUnpriced() { return dollars.isEmpty() && unmeasured < requests; }
@@ -174,17 +175,17 @@ public class Findings extends Outlook {
         public String summary() {
             if (models.isEmpty()) return "nothing was paid";
             if (dollars().isPresent()) return Messages.dollars(known());
-            boolean isKnownInPart = models.stream().anyMatch(model -> model.dollars.isPresent());
-            return isKnownInPart ? "more than " + Messages.dollars(known()) : "price unknown";
+            if (models.stream().anyMatch(model -> model.dollars.isPresent()))
+                return "more than " + Messages.dollars(known());
+            return models.stream().allMatch(line -> line.isUnpriced() && line.local) ? NO_PRICE_HERE : "price unknown";
         }
 
         /** Returns what is to be known of the numbers, a line each. */
         List<String> notes() {
             var notes = new ArrayList<String>();
             priceSources.forEach(source -> notes.add("price: " + source));
-            var unpriced = models.stream().filter(ModelCost::isUnpriced).map(ModelCost::model).distinct().toList();
-            if (!unpriced.isEmpty())
-                notes.add("price: none is known for " + String.join(", ", unpriced) + "; " + Wording.PRICE);
+            unpriced(models.stream().filter(line -> line.isUnpriced() && !line.local).map(ModelCost::model),
+                models.stream().anyMatch(line -> line.isUnpriced() && line.local)).forEach(notes::add);
             long unmeasured = models.stream().mapToLong(ModelCost::unmeasured).sum();
             if (unmeasured > 0) notes.add("tokens: " + count(unmeasured, "request") + " may be paid and "
                 + (unmeasured == 1 ? "tells none, so what it cost is" : "tell none, so what they cost is")

@@ -15,7 +15,20 @@ import java.util.stream.Stream;
 
 /** What a draft would send and cost, as plain values that the door passes on; they know no table of prices. */
 public class Outlook extends Vocabulary {
+    /** Instead of dollars: a model of its own costs nothing there, and nobody knows whom else the server may ask. */
+    static final String NO_PRICE_HERE = "no price on this machine";
+
     Outlook() {}
+
+    /** Says of which models no price is known, and how to give one. */
+    static List<String> unpriced(Stream<String> models, boolean isAnyLocal) {
+        var notes = new ArrayList<String>();
+        var elsewhere = models.distinct().toList();
+        if (!elsewhere.isEmpty())
+            notes.add("price: none is known for " + String.join(", ", elsewhere) + "; " + Wording.PRICE);
+        if (isAnyLocal) notes.add("price: a server on this machine asks none; " + Wording.PRICE);
+        return notes;
+    }
 
     /**
      * The first request lines of a draft, and what submitting all of them would send.
@@ -84,9 +97,11 @@ public class Outlook extends Vocabulary {
      * @param uncounted images and other parts of prompts that are no text; their tokens are not counted
      * @param distinct whether repeats are left out, for their answer is that of the first
      * @param local whether a server on this machine answers, of which nobody need know a price
+     * @param sampleOf requests of the whole draft, where these are a sample, sent one by one; 0: these are all
      */
     public record Estimate(long requests, long answered, long submitted, long repeats, OptionalDouble repeatDollars,
-                           int parts, List<ModelEstimate> models, long uncounted, boolean distinct, boolean local) {
+                           int parts, List<ModelEstimate> models, long uncounted, boolean distinct, boolean local,
+                           long sampleOf) {
         private static final int SHOWN_MODELS = 5;
         private static final List<String> COLUMNS = List.of("model", "requests", "tokens in", "most out", "price in",
             "price at most");
@@ -114,17 +129,19 @@ public class Outlook extends Vocabulary {
         /** Returns it in a line. */
         public String summary() {
             if (toSend() == 0) return kinds();
-            var price = price();
-            return kinds() + " in " + count(parts, "part") + "; " + names() + "; about " + count(tokens(), "token")
-                + " of prompts" + (price.isEmpty() ? "" : "; " + price);
+            return kinds() + way() + "; " + names() + "; about " + count(tokens(), "token") + " of prompts; " + price();
         }
+
+        /** Says how they are sent. */
+        private String way() { return sampleOf > 0 ? " now, one by one" : " in " + count(parts, "part"); }
 
         private String kinds() {
             var kinds = Stream.of(toSend() < requests ? String.format(Locale.ROOT, "%,d to send", toSend()) : "",
                     kind(answered, "%,d answered before"), kind(submitted, "%,d submitted before"),
                     repeats == 0 ? "" : count(repeats, "repeat") + (distinct ? " left out" : ""))
                 .filter(text -> !text.isEmpty()).collect(Collectors.joining(", "));
-            return count(requests, "request") + (kinds.isEmpty() ? "" : " (" + kinds + ")");
+            return (sampleOf > 0 ? "a sample of " + number(requests) + " of " : "")
+                + count(Math.max(requests, sampleOf), "request") + (kinds.isEmpty() ? "" : " (" + kinds + ")");
         }
 
         private static String kind(long number, String text) {
@@ -140,13 +157,13 @@ public class Outlook extends Vocabulary {
             return shown + (more > 0 ? " and " + count(more, "more model") : "");
         }
 
-        /** Says what all costs, or why nobody knows; "" of a server on this machine that has no price. */
+        /** Says what all costs, or why nobody knows. */
         private String price() {
             if (mostDollars().isPresent()) return "up to " + dollars(mostDollars().getAsDouble());
             if (unpriced().isEmpty() && uncounted > 0) return unread();
             if (unpriced().isEmpty())
                 return dollars(inputDollars().getAsDouble()) + " and what the answers cost, which have no limit";
-            return local ? "" : "no price is known for " + String.join(", ", unpriced());
+            return local ? NO_PRICE_HERE : "no price is known for " + String.join(", ", unpriced());
         }
 
         private List<String> unpriced() {
@@ -165,8 +182,8 @@ public class Outlook extends Vocabulary {
                 + encoding + assumedOf(encoding)));
             models.stream().map(ModelEstimate::priceSource).filter(source -> !source.isEmpty()).distinct()
                 .forEach(source -> notes.add("price: " + source));
-            if (!unpriced().isEmpty() && !models.isEmpty())
-                notes.add("price: none is known for " + String.join(", ", unpriced()) + "; " + Wording.PRICE);
+            notes.addAll(Outlook.unpriced(local ? Stream.empty() : unpriced().stream(),
+                local && !unpriced().isEmpty()));
             if (models.stream().anyMatch(model -> model.mostOutput.isEmpty()))
                 notes.add("most out: the answers have no limit; " + Wording.MAX_TOKENS + " sets one");
             if (uncounted > 0) notes.add("tokens: " + unread());
@@ -187,8 +204,7 @@ public class Outlook extends Vocabulary {
         }
 
         private String total() {
-            return kinds() + (toSend() == 0 ? "" : " in " + count(parts, "part")
-                + (price().isEmpty() ? "" : "; " + price()));
+            return kinds() + (toSend() == 0 ? "" : way() + "; " + price());
         }
 
         /** Prints it to stdout as a table. */

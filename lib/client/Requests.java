@@ -91,6 +91,28 @@ final class Requests {
         }
     }
 
+    /**
+     * A draft of a few rows.
+     * @param all requests that all of the rows make
+     */
+    record Sampled(Settings settings, long all) {}
+
+    /**
+     * Returns a draft of so many rows, evenly spread; where there are no rows, of so many prompts. All rows are read,
+     * so that a fault of a later one is known before any is paid.
+     */
+    Sampled sample(long few) {
+        if (few < 1) throw new IllegalArgumentException("sample: " + few + " is less than 1");
+        if (!settings.hasOwnIds())
+            throw new IllegalStateException("sample: " + (settings.requests != null ? "a file of requests" : "a retry")
+                + " has no rows of which a few could be chosen");
+        try (var requests = open()) {
+            long all = requests.count();
+            long rows = all / (settings.models.size() * (settings.data == null ? 1L : settings.prompts.size()));
+            return new Sampled(few < rows ? settings.spread(few, rows) : settings, all);
+        }
+    }
+
     /** An optional section may name a column that the first rows lack, so many are asked. */
     private Stream<Map<String, Object>> checked(Iterator<Map<String, Object>> rows) {
         if (!rows.hasNext())

@@ -47,43 +47,27 @@ final class Sample {
 
     /** Asks so many rows; {@link Watch#collect} then has what came. */
     void ask(long few) {
-        check(few);
         watch.sending(progress -> {
-            all = expanded();
-            long rows = all / perRow();
-            var chosen = few < rows ? settings.spread(few, rows) : settings;
-            try (var staging = new Staging(provider, new Requests(chosen, provider).endpoint(), Manifest.AT_ONCE)) {
-                Preparation.fill(staging, new Requests(chosen, provider), progress, watch::note);
-                ask(chosen, staging, progress);
+            var sampled = new Requests(settings, provider).sample(few);
+            all = sampled.all();
+            check();
+            var requests = new Requests(sampled.settings(), provider);
+            try (var staging = new Staging(provider, requests.endpoint(), Manifest.AT_ONCE)) {
+                Preparation.fill(staging, requests, progress, watch::note);
+                ask(sampled.settings(), staging, progress);
             } catch (IOException e) {
                 throw Messages.cannotWrite(STEP, Environment.home(), e);
             }
         });
     }
 
-    private void check(long few) {
-        if (few < 1) throw new IllegalArgumentException("sample: " + few + " is less than 1");
-        if (!settings.hasOwnIds())
-            throw new IllegalStateException("sample: " + (settings.requests != null ? "a file of requests" : "a retry")
-                + " has no rows of which a few could be chosen");
+    private void check() {
         if (!settings.isNamed())
             throw new IllegalStateException("sample: the draft has no name under which " + Wording.WITHOUT_SAMPLE
                 + " would find the answers; give it one by " + Wording.NAME);
         if (provider.hasOlderPaths())
             throw new IllegalStateException("sample: Azure answers single requests as OpenAI does only below "
                 + "/openai/v1; give that base URL");
-    }
-
-    /** Reads all rows, so that a fault of a later one is known before any is paid. */
-    private long expanded() {
-        try (var requests = new Requests(settings, provider).open()) {
-            return requests.count();
-        }
-    }
-
-    /** Where there are no rows, each prompt is one. */
-    private long perRow() {
-        return settings.models.size() * (settings.data == null ? 1L : settings.prompts.size());
     }
 
     private void ask(Settings chosen, Staging staging, Progress progress) throws IOException {
@@ -100,32 +84,21 @@ final class Sample {
              var lock = FolderLock.on(target, watch::note)) {
             var journal = staging.settle(named, target);
             watch.state().setJournal(journal);
-            var unanswered = unanswered(journal);
+            var unanswered = new SingleCalls(journal).unanswered();
             if (budget != null)
                 budget.check(journal.requests().count(), unanswered::contains, journal.requests()::text, false);
-            if (!unanswered.isEmpty()) ask(journal, unanswered, progress);
+            if (unanswered.isEmpty()) watch.note(nothingToAsk(journal.requests().count()));
+            else ask(journal, unanswered, progress);
             watch.state().takeParts();
         }
     }
 
-    /** Returns the requests that no line answers yet. */
-    private static Set<Long> unanswered(Journal journal) throws IOException {
-        var requests = journal.requests();
-        var answered = new HashSet<String>();
-        for (int part = 1; part <= journal.partCount(); part++) {
-            var file = journal.answerFile(part, "output");
-            if (!Files.exists(file)) continue;
-            try (var lines = new Lines(Files.newInputStream(file))) {
-                while (lines.advance()) answered.add(String.valueOf(Answer.id(lines)));
-            }
-        }
-        var unanswered = new HashSet<Long>();
-        LongStream.range(0, requests.count()).filter(requests::isInAPart)
-            .filter(i -> !answered.contains(Requests.ID + (i + 1))).forEach(unanswered::add);
-        return unanswered;
+    private static String nothingToAsk(long answers) {
+        return "sample: " + count(answers, "answer") + (answers == 1 ? " is" : " are") + " here already; nothing is "
+            + "asked";
     }
 
-    private void ask(Journal journal, Set<Long> unanswered, Progress progress) throws IOException {
+    private void ask(Journal journal, Set<Long> unanswered, Progress progress) {
         watch.note(announcement(journal, unanswered));
         begin(journal);
         var calls = new SingleCalls(journal);
@@ -172,9 +145,9 @@ final class Sample {
         }
     }
 
-    private static void end(Journal journal) throws IOException {
+    private static void end(Journal journal) {
         var left = new HashMap<Integer, Long>();               // without an answer, by part
-        unanswered(journal).forEach(i -> left.merge(journal.requests().part(i), 1L, Long::sum));
+        new SingleCalls(journal).unanswered().forEach(i -> left.merge(journal.requests().part(i), 1L, Long::sum));
         for (int part = 1; part <= journal.partCount(); part++) {
             long missing = left.getOrDefault(part, 0L);
             long answers = journal.manifest().partRequests().get(part - 1) - missing;

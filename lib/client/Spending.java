@@ -1,5 +1,6 @@
 package sheaf;
 
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,9 +42,11 @@ final class Spending {
         private long requests, unmeasured, priced;
         private Usage usage = Usage.NONE;
         private double dollars;
+        private boolean isLocal = true;
 
-        void add(Usage more, Optional<Double> price) {
+        void add(Usage more, Optional<Double> price, boolean isHere) {
             requests++;
+            isLocal &= isHere;
             if (more.total() == 0) unmeasured++;
             usage = usage.plus(more);
             if (more.total() > 0 && price.isPresent()) priced++;
@@ -68,7 +71,8 @@ final class Spending {
             any -> manifest.price(model));
         boolean isBefore = attempt.isReused() && !isAtOnce;
         var line = isBefore ? before : lines.computeIfAbsent(List.of(model, template), any -> new Line());
-        line.add(attempt.usage(), price.map(known -> known.of(attempt.usage(), !isAtOnce)));
+        line.add(attempt.usage(), price.map(known -> known.of(attempt.usage(), !isAtOnce)),
+            BaseUrl.isLoopback(URI.create(manifest.provider().baseUrl())));
         boolean isCounted = !isBefore && attempt.usage().total() > 0;
         if (isCounted) price.map(known -> known.source(!isAtOnce)).ifPresent(priceSources::add);
     }
@@ -99,7 +103,7 @@ final class Spending {
     Cost cost() {
         var models = new ArrayList<ModelCost>();
         lines.forEach((key, line) -> models.add(new ModelCost(key.get(0), key.get(1), line.requests, line.usage,
-            line.unmeasured, line.dollars())));
+            line.unmeasured, line.dollars(), line.isLocal)));
         boolean isWhole = before.unmeasured == 0;
         return new Cost(models, List.copyOf(priceSources), before.requests,
             isWhole ? before.dollars() : OptionalDouble.empty());

@@ -45,7 +45,20 @@ final class OutputOptions {
 
     boolean isGiven() { return out != null; }
 
-    boolean isFile() { return isGiven() && !out.equals("-"); }
+    boolean isFile() { return isGiven() && !isPiped(); }
+
+    boolean isPiped() { return isGiven() && out.equals("-"); }
+
+    /** From now on each file has a name by which nobody takes what is in it for answers: films.rehearsal.csv. */
+    void isRehearsed() {
+        if (isFile()) out = rehearsed(out);
+        failed = rehearsed(failed);
+        report = rehearsed(report);
+    }
+
+    private static String rehearsed(String file) {
+        return file == null ? null : file.replaceFirst("(?=\\.[^./]*$)", ".rehearsal");
+    }
 
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
@@ -101,9 +114,13 @@ final class OutputOptions {
 
     /** Writes all answers, or shows the first on a terminal. */
     void write(Results results, boolean saysSo, BooleanSupplier isTerminal) throws IOException {
+        if (isPiped() || !isGiven() && !isTerminal.getAsBoolean()) print(results);
+        else if (!isGiven()) results.show();
+        writeFiles(results, saysSo);
+    }
+
+    void writeFiles(Results results, boolean saysSo) {
         if (isFile()) save(results);
-        else if (isGiven() || !isTerminal.getAsBoolean()) print(results);
-        else results.show();
         if (isFile() && saysSo)
             System.err.println("wrote " + out + " (" + text(results.counts()) + "; " + results.usage() + ")");
         var writing = force ? results.overwriting() : results;
@@ -138,7 +155,7 @@ final class OutputOptions {
     /** Returns a number as all that people read has it. */
     static String number(long number) { return String.format(Locale.ROOT, "%,d", number); }
 
-    private static void print(Results results) throws IOException {
+    static void print(Results results) throws IOException {
         var lines = new BufferedOutputStream(System.out, 1 << 16);
         results.toJsonl(lines);
         lines.flush();

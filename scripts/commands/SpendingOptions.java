@@ -17,7 +17,7 @@ final class SpendingOptions {
 
     @Option(names = "--rehearse",
         description = "does all of it at a server on this machine that has faults and invents the answers: the same "
-            + "parts and files, and nothing is paid; then shows the answers")
+            + "parts and files (FILE.csv is FILE.rehearsal.csv), and nothing is paid; then shows the answers")
     boolean rehearse;
 
     @Option(names = "--price", paramLabel = "IN,OUT",
@@ -49,6 +49,7 @@ final class SpendingOptions {
     Draft setOn(Draft draft) {
         if (price != null) draft = draft.options("--price", price);
         if (budget != null) draft = draft.budget(budget);
+        if (sample != null) draft = draft.options("--sample", String.valueOf(sample));
         return distinct ? draft.distinct() : draft;
     }
 }

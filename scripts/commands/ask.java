@@ -91,6 +91,7 @@ class ask implements Callable<Integer> {
 
     @Override public Integer call() throws IOException {
         if (spending.rehearse && rehearsal == null) return rehearse();
+        if (rehearsal != null) output.isRehearsed();
         checkPrompts();
         if (preview == null && !spending.estimate) output.check(inputs());
         var draft = draft();
@@ -105,18 +106,25 @@ class ask implements Callable<Integer> {
                 System.err.println("ask: what is sent again, and paid, is known only once all answers are here");
             return first.fault().isEmpty() ? 0 : 2;
         }
-        output.checkOwner(draft::checkOutput);
-        if (rehearsal != null) return shown(draft.rehearse(rehearsal), "--rehearse", "for the real run");
-        if (spending.sample != null) return shown(draft.sample(spending.sample), "--sample", "for all");
+        if (rehearsal == null) output.checkOwner(draft::checkOutput);
+        if (rehearsal != null) return rehearsed(draft.rehearse(rehearsal));
+        if (spending.sample != null) return shown(draft.sample(spending.sample), true, "--sample", "for all");
         var batch = draft.submit();
         isSent = true;
         return write(sending.wait == null ? batch.results() : batch.results(sending.wait));
     }
 
+    /** Shows what was invented, and writes the files as the real run would. */
+    private int rehearsed(Results results) throws IOException {
+        if (output.isPiped()) output.print(results);
+        output.writeFiles(results, !sending.quiet);
+        return shown(results, !output.isPiped(), "--rehearse", "for the real run");
+    }
+
     /** Shows what is not all, or not the real thing, and says the command for that. */
-    private int shown(Results results, String option, String what) {
+    private int shown(Results results, boolean isTable, String option, String what) {
         isSent = true;
-        results.show();
+        if (isTable) results.show();
         if (!sending.quiet) System.err.println("ask: " + what + ": " + SpendingOptions.without(option, given()));
         return results.exitCode().number();
     }

@@ -110,6 +110,18 @@ class CostTest {
         assertEquals(List.of(OptionalDouble.empty()), cost.models().stream().map(Findings.ModelCost::dollars).toList());
         assertTrue(cost.toString().endsWith("""
 
+            no price on this machine for 2 requests
+            price: a server on this machine asks none; price(in, out) or SHEAF_PRICES gives one"""), cost.toString());
+    }
+
+    @Test void elsewhereItNamesTheModelsThatHaveNone() {
+        var elsewhere = Provider.of(server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))
+            .header("Authorization", "Bearer k");
+
+        var cost = ask(2).provider(elsewhere).submit().results().cost();
+
+        assertTrue(cost.toString().endsWith("""
+
             price unknown for 2 requests
             price: none is known for m; price(in, out) or SHEAF_PRICES gives one"""), cost.toString());
     }

@@ -64,6 +64,24 @@ class EstimateTest {
         assertEquals(OptionalLong.empty(), estimate.models().get(0).mostOutput());
     }
 
+    @Test void aModelOnThisMachineHasNotThePriceOfItsNameElsewhere() {
+        var here = draft("gpt-4.1-mini", 2).maxTokens(100).provider(Provider.of(server.baseUrl()));
+
+        assertEquals("""
+            model         requests  tokens in  most out  price in  price at most
+            ------------  --------  ---------  --------  --------  -------------
+            gpt-4.1-mini  2         28         200       ?         ?
+
+            2 requests in 1 part; no price on this machine
+            tokens: o200k_base
+            price: a server on this machine asks none; price(in, out) or SHEAF_PRICES gives one""",
+            here.estimate().toString());
+        assertEquals("2 requests in 1 part; gpt-4.1-mini; about 28 tokens of prompts; no price on this machine",
+            here.estimate().summary());
+        assertEquals("2 requests in 1 part; up to $0.00020", here.price(0, 1).estimate().toString().lines().toList()
+            .get(4));
+    }
+
     @Test void aPriceThatIsGivenGoesFirst() {
         var estimate = draft("gpt-4.1-mini", 1).maxTokens(1_000_000).provider(Provider.OPENAI).price(0, 3).estimate();
 

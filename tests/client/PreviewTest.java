@@ -28,6 +28,7 @@ import sheaf.support.Printed;
 
 /** What a preview says that submitting would send, held against what submitting then does send. */
 class PreviewTest {
+    static final String HERE = "; no price on this machine";
     final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
@@ -39,14 +40,14 @@ class PreviewTest {
         var preview = ask(30).preview(2);
 
         assertEquals(2, preview.lines().size());
-        assertEquals("30 requests in 1 part; echo; about 381 tokens of prompts", preview.summary());
+        assertEquals("30 requests in 1 part; echo; about 381 tokens of prompts" + HERE, preview.summary());
         assertSent(ask(30));
     }
 
     @Test void ofAFewAnsweredBeforeTheRestIsSent() {
         ask(5).submit().results();
 
-        assertEquals("30 requests (25 to send, 5 answered before) in 1 part; echo; about 321 tokens of prompts",
+        assertEquals("30 requests (25 to send, 5 answered before) in 1 part; echo; about 321 tokens of prompts" + HERE,
             ask(30).preview(1).summary());
         assertSent(ask(30));
     }
@@ -55,12 +56,12 @@ class PreviewTest {
         var limited = here().limits(4, 100_000_000);
         ask(5).submit().results();
 
-        assertEquals("11 requests (6 to send, 5 answered before) in 2 parts; echo; about 74 tokens of prompts",
+        assertEquals("11 requests (6 to send, 5 answered before) in 2 parts; echo; about 74 tokens of prompts" + HERE,
             ask(11).provider(limited).preview(0).summary());
         assertSent(ask(11).provider(limited));
 
         var models = ask(3).model("small", "large").name("models");
-        assertEquals("6 requests in 2 parts; small (3), large (3); about 72 tokens of prompts",
+        assertEquals("6 requests in 2 parts; small (3), large (3); about 72 tokens of prompts" + HERE,
             models.preview(0).summary());
         assertSent(models);
     }
@@ -69,15 +70,16 @@ class PreviewTest {
         var rows = rows(IntStream.rangeClosed(1, 7).mapToObj(n -> Map.of("m", "m" + n, "q", "Why?")).toList());
 
         assertEquals("7 requests in 7 parts; m1 (1), m2 (1), m3 (1), m4 (1), m5 (1) and 2 more models; about 56 tokens "
-            + "of prompts", batch().provider(here()).model("{{m}}").prompts("{{q}}", rows).preview(0).summary());
+            + "of prompts" + HERE, batch().provider(here()).model("{{m}}").prompts("{{q}}", rows).preview(0).summary());
     }
 
     @Test void repeatsAreCountedAndPaid() {
         ask("a", "b").submit().results();
 
-        assertEquals("5 requests (3 to send, 2 answered before, 2 repeats) in 1 part; echo; about 36 tokens of prompts",
+        assertEquals("5 requests (3 to send, 2 answered before, 2 repeats) in 1 part; echo; about 36 tokens of prompts"
+            + HERE,
             ask("a", "a", "a", "b", "c").preview(0).summary());
-        assertEquals("2 requests (1 repeat) in 1 part; echo; about 24 tokens of prompts",
+        assertEquals("2 requests (1 repeat) in 1 part; echo; about 24 tokens of prompts" + HERE,
             ask("x", "x").preview(0).summary());
         assertSent(ask("a", "a", "a", "b", "c"));
     }
@@ -96,7 +98,7 @@ class PreviewTest {
     @Test void aBatchThatOnlyItsFileWasUploadedOfIsStillToBeSent() {
         ask(3).upload();
 
-        assertEquals("3 requests in 1 part; echo; about 36 tokens of prompts", ask(3).preview(0).summary());
+        assertEquals("3 requests in 1 part; echo; about 36 tokens of prompts" + HERE, ask(3).preview(0).summary());
         assertSent(ask(3));
     }
 
@@ -105,7 +107,7 @@ class PreviewTest {
         server.pause();
         var earlier = ask("a", "b", "c").provider(two).submit();
 
-        assertEquals("4 requests (1 to send, 3 submitted before) in 1 part; echo; about 12 tokens of prompts",
+        assertEquals("4 requests (1 to send, 3 submitted before) in 1 part; echo; about 12 tokens of prompts" + HERE,
             ask("a", "b", "c", "d").preview(0).summary());
         server.resume();
         earlier.await();
@@ -187,7 +189,7 @@ class PreviewTest {
         assertEquals(line + "\n", Printed.stdout(() -> err[0] = Printed.stderr(preview::show)));
         assertEquals(preview.summary() + "\n", err[0]);
         assertEquals(line + "\n" + preview.summary(), preview.toString());
-        assertTrue(preview.toHtml().contains("echo; about 24 tokens of prompts</pre>"), preview.toHtml());
+        assertTrue(preview.toHtml().contains("echo; about 24 tokens of prompts" + HERE + "</pre>"), preview.toHtml());
     }
 
     @Test void aFileOfRequestsAndARetryAreCountedToo() throws IOException {
@@ -196,8 +198,9 @@ class PreviewTest {
         server.loseLine("request-2");
 
         var draft = batch().provider(here()).requests(file);
-        assertEquals("3 requests (1 repeat) in 1 part; echo; about 36 tokens of prompts", draft.preview(1).summary());
-        assertEquals("1 request in 1 part; echo; about 12 tokens of prompts",
+        assertEquals("3 requests (1 repeat) in 1 part; echo; about 36 tokens of prompts" + HERE,
+            draft.preview(1).summary());
+        assertEquals("1 request in 1 part; echo; about 12 tokens of prompts" + HERE,
             draft.submit().results().retry().preview(1).summary());
     }
 

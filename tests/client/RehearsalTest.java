@@ -70,6 +70,15 @@ class RehearsalTest {
         assertTrue(results.stream().allMatch(result -> result.choice().equals("glad")), results.toString());
     }
 
+    @Test void aSampleIsRehearsedAsOne() {
+        try (var server = BatchServer.start()) {
+            var results = ask(9).options("--sample", "3").rehearse(server.baseUrl());
+
+            assertEquals(List.of("1", "4", "7"), results.stream().map(result -> result.row("value")).toList());
+            assertEquals(0, server.requests().stream().filter("POST /v1/batches"::equals).count());
+        }
+    }
+
     @Test void nothingOfItCountsLaterAndTheLastOneIsKept() {
         Rehearsal.of(ask(3));
         Rehearsal.of(ask(3));

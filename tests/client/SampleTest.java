@@ -83,6 +83,44 @@ class SampleTest {
         assertEquals(6, asked.stream().distinct().count());
     }
 
+    @Test void aSecondOneSaysThatNothingWasAsked() {
+        ask(10).sample(3);
+
+        assertEquals("sample: 3 answers are here already; nothing is asked\n",
+            Printed.stderr(() -> loud(10).sample(3)));
+        assertTrue(Printed.stderr(() -> loud(10).sample(6)).startsWith("letters: 6 requests; "));
+        assertEquals(6, asked.size());
+    }
+
+    @Test void itsPreviewAndEstimateAreOfTheRowsThatItWouldAsk() {
+        var sampled = ask(10).price(0, 1_000_000).maxTokens(5).options("--sample", "3");
+
+        var preview = sampled.preview(2);
+
+        assertEquals(List.of("1", "4"), preview.lines().stream().map(line -> Json.lenient(line)
+            .at("/body/messages/0/content").asText()).toList());
+        assertEquals("a sample of 3 of 10 requests now, one by one; m; about 24 tokens of prompts; up to $15.00",
+            preview.summary());
+        assertEquals("a sample of 3 of 10 requests now, one by one; up to $15.00", sampled.estimate().toString().lines()
+            .toList().get(4));
+        assertEquals(0, posts("/chat/completions"));
+
+        ask(10).maxTokens(5).sample(3);
+        assertEquals("a sample of 3 of 10 requests (0 to send, 3 answered before)", sampled.preview(2).summary());
+        assertEquals("a sample of 6 of 10 requests (3 to send, 3 answered before) now, one by one; up to $15.00",
+            ask(10).price(0, 1_000_000).maxTokens(5).options("--sample", "6").estimate().toString().lines().toList()
+            .get(4));
+    }
+
+    @Test void aPreviewOfASampleAsksNothing() {
+        var out = Printed.stdout(() -> assertThrows(Script.End.class,
+            () -> ask(4).options("--preview", "1", "--sample", "2").submit()));
+        assertEquals(1, out.lines().count(), out);
+        assertThrows(Script.End.class, () -> ask(4).options("--estimate").sample(2));
+
+        assertEquals(List.of(), asked);
+    }
+
     @Test void aSampleOfAllRowsIsTakenOverWhole() {
         ask(3).sample(3);
 

@@ -148,7 +148,7 @@ class AskTest {
         assertEquals(0, run.status());
         assertTrue(run.out().matches("\\{\"custom_id\":\"request-1\".*\\}\n"), run.out());
         assertEquals("3 requests (2 to send, 1 answered before, 1 repeat) in 1 part; echo; about 16 tokens of "
-            + "prompts\n", run.err());
+            + "prompts; no price on this machine\n", run.err());
     }
 
     @Test void estimateIsATableOnStdoutAndSendsNothing() {
@@ -183,18 +183,48 @@ class AskTest {
         assertEquals(5, text("out.csv").lines().count());
     }
 
-    @Test void aRehearsalAsksNobodyElseAndWritesNoFile() {
+    @Test void aRehearsalAsksNobodyElseAndWritesFilesThatNobodyTakesForAnswers() {
+        var given = new String[] {"-m", "m", "-p", "{{q}}", "-d", file("rows.csv", "q\na\nb\n"), "-o", at("out.csv"),
+            "--report", at("run.json"), "--provider", "groq"};
+        var run = rehearsed(given);
+
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("succeeded"), run.out());
+        assertTrue(run.err().endsWith("wrote " + at("out.rehearsal.csv") + " (2 succeeded; 2 tokens in, 2 out)\n"
+            + "ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + at("rows.csv") + " -o " + at("out.csv")
+            + " --report " + at("run.json") + " --provider groq\n"), run.err());
+        assertTrue(Files.notExists(dir.resolve("out.csv")) && Files.exists(dir.resolve("run.rehearsal.json")));
+        assertEquals(3, text("out.rehearsal.csv").lines().count());
+        assertEquals(List.of(), server.requests());
+        assertEquals(0, rehearsed(given).status(), "the file is its own");
+    }
+
+    @Test void aRehearsalTakesASampleAndAPipeAsTheRealRunDoes() {
+        var rows = file("rows.csv", "q\na\nb\nc\nd\n");
+        var sample = rehearsed("-m", "m", "-p", "{{q}}", "-d", rows, "--sample", "2", "--provider", "groq");
+        var piped = rehearsed("-m", "m", "-p", "{{q}}", "-d", rows, "-o", "-", "--provider", "groq");
+
+        assertTrue(sample.out().contains("\n2 succeeded; "), sample.out());
+        assertTrue(sample.err().endsWith("for the real run: ./jbang ask -m m -p '{{q}}' -d " + rows + " --sample 2 "
+            + "--provider groq\n"), sample.err());
+        assertEquals(4, piped.out().lines().filter(line -> line.startsWith("{\"q\":")).count(), piped.out());
+    }
+
+    private static Run rehearsed(String... args) {
         var out = new String[1];
         var status = new AtomicInteger();
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(rehearse.run(stream -> false, "-m", "m",
-            "-p", "{{q}}", "-d", file("rows.csv", "q\na\nb\n"), "-o", at("out.csv"), "--provider", "groq"))));
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(rehearse.run(stream -> false, args))));
+        return new Run(status.get(), out[0], err);
+    }
 
-        assertEquals(0, status.get(), err);
-        assertTrue(out[0].contains("succeeded"), out[0]);
-        assertTrue(err.endsWith("ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + at("rows.csv") + " -o "
-            + at("out.csv") + " --provider groq\n"), err);
-        assertTrue(Files.notExists(dir.resolve("out.csv")));
-        assertEquals(List.of(), server.requests());
+    @Test void aPreviewOfASampleSaysWhatThatWouldSend() {
+        var rows = file("rows.csv", "q\na\nb\nc\nd\n");
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", rows, "--preview", "--sample", "2");
+
+        assertEquals(2, run.out().lines().count(), run.out());
+        assertEquals("a sample of 2 of 4 requests now, one by one; m; about 16 tokens of prompts; no price on this "
+            + "machine\n", run.err());
+        assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
     }
 
     /** The server weighs more than all the rest of the command, so another one has it. */
@@ -246,7 +276,8 @@ class AskTest {
         isTerminal = true;
 
         assertTrue(piping("q\nx\n", "-m", "m", "-p", "{{q}}", "-d", "-", "--preview").err()
-            .equals("data: type the rows, and then Ctrl-D\n1 request in 1 part; m; about 8 tokens of prompts\n"));
+            .equals("data: type the rows, and then Ctrl-D\n1 request in 1 part; m; about 8 tokens of prompts; "
+                + "no price on this machine\n"));
     }
 
     @Test void aTableIsForATerminalAndJsonLinesAreForAPipe() {
