@@ -3,10 +3,13 @@ package sheaf.server;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.FilterInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.TimeoutException;
 import java.util.regex.Pattern;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.ByteBufferPool;
@@ -23,6 +26,9 @@ import org.eclipse.jetty.util.URIUtil;
 record Call(Request request, Response response, Callback callback, String path, String id) {
     static final int PIECE = 64 * 1024;                    // bytes of a file that are read or written at once
     static final long MAX_SKIPPED = 1024L * 1024 * 1024;   // bytes that are read to let the client hear why
+
+    private static final Refusal SILENT = new Refusal(408, "The request timed out: no more of its body came.", null,
+        null);
 
     /** Which bytes of a file are wanted, both ends included (RFC 9110, section 14). */
     record Range(boolean partial, long first, long last) {
@@ -59,8 +65,22 @@ record Call(Request request, Response response, Callback callback, String path, 
         return value == null ? otherwise : value;
     }
 
+    /** Returns the body as it comes; a client that says no more before its end is refused. */
+    InputStream content() {
+        return new FilterInputStream(Content.Source.asInputStream(request)) {
+            @Override public int read(byte[] bytes, int from, int most) throws IOException {
+                try {
+                    return super.read(bytes, from, most);
+                } catch (IOException e) {
+                    if (e.getCause() instanceof TimeoutException) throw SILENT;
+                    throw e;
+                }
+            }
+        };
+    }
+
     byte[] body(int limit) throws IOException {
-        var body = Content.Source.asInputStream(request).readNBytes(limit + 1);
+        var body = content().readNBytes(limit + 1);
         if (body.length > limit)
             throw new Refusal(413, "Request body is too large: at most " + limit + " bytes.", null, null);
         return body;

@@ -11,7 +11,6 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.UUID;
 import org.eclipse.jetty.http.HttpHeader;
-import org.eclipse.jetty.io.Content;
 import sheaf.server.Parameters.Listing;
 
 /**
@@ -109,8 +108,7 @@ final class FileEndpoints {
     void putContent(Call call) throws IOException {
         announced.find(call.id());
         if (call.request().getLength() > limits.maxBytes()) throw tooLarge();
-        var bytes = Content.Source.asInputStream(call.request());
-        if (announced.put(call.id(), bytes, limits.maxBytes()) > limits.maxBytes()) throw tooLarge();
+        if (announced.put(call.id(), call.content(), limits.maxBytes()) > limits.maxBytes()) throw tooLarge();
         call.send(Json.object());
     }
 

@@ -13,7 +13,6 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.regex.Pattern;
 import org.eclipse.jetty.http.MultiPart;
-import org.eclipse.jetty.io.Content;
 
 /**
  * A multipart form, read as it comes, whatever its parts are for. It stands here because Jetty's parser takes a file
@@ -35,7 +34,7 @@ final class Form implements AutoCloseable {
     /** One part: its name, the name of its file or null, and its content. */
     record Part(String name, String fileName, Arrival content) {
         private static Part of(String disposition, Arrival content) {
-            String name = null, fileName = null;
+            String name = null, fileName = null, extended = null;
             var parameters = PARAMETER.matcher(disposition);
             while (parameters.find()) {
                 var value = parameters.group(2) == null ? parameters.group(3).strip()
@@ -43,11 +42,11 @@ final class Form implements AutoCloseable {
                 switch (parameters.group(1).toLowerCase(Locale.ROOT)) {
                     case "name" -> name = value;
                     case "filename" -> fileName = value;
-                    case "filename*" -> fileName = decoded(value);
+                    case "filename*" -> extended = decoded(value);
                     default -> { }
                 }
             }
-            return new Part(name, fileName, content);
+            return new Part(name, extended == null ? fileName : extended, content);   // RFC 6266, section 4.3
         }
 
         /** Returns a name as RFC 5987 writes it: utf-8''gr%C3%BC%C3%9Fe.jsonl. */
@@ -133,7 +132,7 @@ final class Form implements AutoCloseable {
         Reader(Call call, String boundary, long most, Refusal tooLarge) {
             long length = call.request().getLength();            // -1 if it is not said
             this.window = new byte[(int) (length < 0 ? WINDOW : Math.min(length, WINDOW)) + 2 * MAX_HEAD];
-            this.in = Content.Source.asInputStream(call.request());
+            this.in = call.content();
             this.delimiter = ("\n--" + boundary).getBytes(UTF_8);
             this.most = most;
             this.tooLarge = tooLarge;

@@ -29,6 +29,7 @@ final class Router extends Handler.Abstract {
     private static final List<String> PASSED = List.of("chat/completions", "embeddings", "completions", "responses",
         "moderations");
     private static final Set<String> WRITING = Set.of("POST", "PUT");
+    private static final Set<Integer> UNREAD = Set.of(401, 403, 408, 429);   // of their bodies no more is awaited
     private static final String HEALTH = "/health";
     private static final String ROUTE = "sheaf.route";    // where a request bears the name of its route
     private static final int MAX_WRITING = 96;        // of these at once; the other HTTP threads stay free for GETs
@@ -145,8 +146,7 @@ final class Router extends Handler.Abstract {
             if (WRITING.contains(call.method())) writing.with(1, () -> dispatch(call));
             else dispatch(call);
         } catch (Refusal refusal) {
-            boolean stranger = refusal.status == 401 || refusal.status == 403;
-            boolean whole = call.skipBody(stranger || refusal.status == 429 ? 0 : Call.MAX_SKIPPED);
+            boolean whole = call.skipBody(UNREAD.contains(refusal.status) ? 0 : Call.MAX_SKIPPED);
             if (refusal.status == 409)               // or OpenAI's clients would repeat the request
                 call.response().getHeaders().put("x-should-retry", "false");
             if (!whole || refusal.status == 413)     // no request can follow the bytes that are left

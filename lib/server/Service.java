@@ -144,6 +144,11 @@ final class Service {
         }
     }
 
+    /** Closes a silent connection, of those that begin from now on, after so long. */
+    void idle(Duration most) {
+        for (var connector : jetty.getConnectors()) ((ServerConnector) connector).setIdleTimeout(most.toMillis());
+    }
+
     private static Server jetty(Settings.Listening listening, Router router) {
         var threads = new QueuedThreadPool(MAX_THREADS);
         threads.setName("sheaf-http");

@@ -197,6 +197,26 @@ class FileEndpointsTest {
         assertEquals(content, new String(client.get("/files/" + id + "/content").body(), UTF_8));
     }
 
+    @Test void anUploadThatStallsIsRefusedAsAClientsFault() throws IOException {
+        var service = Service.start(Settings.DEFAULTS);
+        service.idle(Duration.ofMillis(300));
+        var heads = Map.of("/v1/files", "multipart/form-data; boundary=sheaf", "/v1/batches", "application/json");
+        try {
+            for (var path : heads.keySet())
+                try (var socket = new Socket("127.0.0.1", URI.create(service.baseUrl()).getPort())) {
+                    socket.getOutputStream().write(("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                        + heads.get(path) + "\r\nContent-Length: 999\r\n\r\n--sheaf\r\n").getBytes(UTF_8));
+                    var answer = new String(socket.getInputStream().readAllBytes(), UTF_8);
+
+                    assertTrue(answer.startsWith("HTTP/1.1 408 "), answer);
+                    assertTrue(answer.endsWith("{\"error\":{\"message\":\"The request timed out: no more of its body "
+                        + "came.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}"), answer);
+                }
+        } finally {
+            service.close();
+        }
+    }
+
     /** Around where one window of the reader ends and the next begins. */
     @Tag("S5") @Test void aFormIsReadWhereverItIsCut() {
         var decoy = "\r\n--shea\n\r\r\n--sheaf".replace("sheaf", "shear");
@@ -216,6 +236,7 @@ class FileEndpointsTest {
         "form-data; filename=plain.txt; name=file | plain.txt",
         "FORM-DATA;NAME=\"file\";FILENAME=\"a;b.txt\" | a;b.txt",
         "form-data; name=\"file\"; filename=\"a\\\"b.txt\" | a\"b.txt", "form-data; name=\"file\" | upload.jsonl",
+        "form-data; name=\"file\"; filename*=utf-8''b%C3%A4r.txt; filename=\"bar.txt\" | b\u00e4r.txt",
         "form-data; name=\"file\"; filename*=utf-8''gr%C3%BC%C3%9Fe+.txt | gr\u00fc\u00dfe+.txt"})
     void aFileIsCalledAsTheFormSays(String disposition, String name) {
         assertEquals(name, json(form(disposition, "\r\n", "hello")).path("filename").asText());
