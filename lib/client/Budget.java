@@ -11,10 +11,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
+import java.util.function.LongUnaryOperator;
 import java.util.stream.LongStream;
 import sheaf.Prices.Price;
 import sheaf.Tokens.Count;
@@ -61,14 +61,27 @@ final class Budget {
     void check(long requests, LongPredicate isToSend, LongFunction<String> line, boolean isBatch) {
         var counts = Tokens.byModel(requests, isToSend, line);
         if (counts.isEmpty()) return;
-        double spent = Journal.all().filter(this::isOfDraft).mapToDouble(this::spent).sum();
-        double left = settings.budget - spent;
+        var spent = Journal.all().filter(this::isOfDraft).map(this::spent).reduce(new Spent(0, 0), Spent::plus);
+        double left = settings.budget - spent.dollars;
         double most = most(provider.name(), counts, isBatch);
         if (most <= left + ROUNDING) return;
         var fits = fitting(LongStream.range(0, requests), isToSend, line, left, isBatch);
         throw new Exceeded(count(counts.values().stream().mapToLong(Count::requests).sum(), "request") + " may cost "
-            + dollars(most) + ", " + (spent == 0 ? "" : dollars(spent) + " is spent or under way as " + name + ", ")
-            + "and " + dollars(settings.budget) + " is given; " + fits);
+            + dollars(most) + ", " + spent.text(name) + "and " + dollars(settings.budget) + " is given; " + fits);
+    }
+
+    /**
+     * What of a draft was paid, or may be.
+     * @param lost calls of a sample that broke off: whether they are paid only the provider knows, so they count
+     */
+    private record Spent(double dollars, long lost) {
+        Spent plus(Spent other) { return new Spent(dollars + other.dollars, lost + other.lost); }
+
+        String text(String name) {
+            if (dollars == 0) return "";
+            return Messages.dollars(dollars) + " is spent or under way as " + name + (lost == 0 ? ""
+                : " (with " + count(lost, "call") + " that broke off and may be paid)") + ", ";
+        }
     }
 
     /** Says how many rows fit, or requests where there are no rows. */
@@ -83,6 +96,8 @@ final class Budget {
         if (sum > left + ROUNDING) fits--;
         if (settings.data == null) return fits == 0 ? "none fits" : "the first " + number(fits) + " fit";
         long rows = fits / (settings.prompts.size() * settings.models.size());
+        if (!isBatch) return rows == 0 ? "not even one row fits" : "about " + count(rows, "row") + (rows == 1 ? " fits"
+            : " fit") + ", by " + Wording.SAMPLE.of(rows);
         if (rows == 0) return "not even the first row fits";
         return (rows == 1 ? "the first row fits" : "the first " + count(rows, "row") + " fit") + ", by "
             + Wording.LIMIT.of(rows);
@@ -99,18 +114,21 @@ final class Budget {
         return root(journal.name()).equals(name) && journal.mayHaveRun() && (provider.isLocal() || !wasHere);
     }
 
-    /** Returns what was spent in a batch and is under way in it, in dollars. */
-    private double spent(Journal journal) {
+    /** Returns what was spent in a batch and is under way in it. */
+    private Spent spent(Journal journal) {
         var requests = journal.requests();
         var there = journal.manifest().provider().name();
         boolean isBatch = !journal.manifest().isAtOnce();
         var answers = Files.exists(journal.answersIndex()) ? Optional.of(new Answers(journal))
             : Optional.<Answers>empty();
-        var asked = isBatch ? Set.<String>of() : new SingleCalls(journal).ids();
-        double known = LongStream.range(0, requests.count()).filter(i -> isSent(journal, i))
+        var calls = isBatch ? Map.<String, Long>of() : new SingleCalls(journal).sent();
+        LongUnaryOperator unknown = i -> isSent(journal, i) ? unknown(journal, answers, calls, i) : 0;
+        double dollars = LongStream.range(0, requests.count()).filter(i -> isSent(journal, i))
             .mapToDouble(i -> known(there, requests.model(i), usage(answers, i), isBatch)).sum();
-        return known + most(there, Tokens.byModel(requests.count(), i -> isSent(journal, i)
-            && mayCost(journal, answers, asked, i), requests::text), isBatch);
+        var each = LongStream.range(0, isBatch ? 0 : requests.count()).map(unknown).summaryStatistics();
+        dollars += LongStream.rangeClosed(1, isBatch ? 1 : each.getMax()).mapToDouble(times -> most(there,
+            Tokens.byModel(requests.count(), i -> unknown.applyAsLong(i) >= times, requests::text), isBatch)).sum();
+        return new Spent(dollars, isBatch ? 0 : each.getSum());
     }
 
     private static boolean isSent(Journal journal, long request) {
@@ -125,15 +143,20 @@ final class Budget {
         return usage.total() == 0 ? 0 : price(there, model).of(usage, isBatch);
     }
 
-    /** Whether nobody has said what a request that was sent costs: it runs, or its answer is not here or says none. */
-    private static boolean mayCost(Journal journal, Optional<Answers> answers, Set<String> asked, long request) {
+    /** Returns how often a request was sent of which nobody has said what it costs. */
+    private static long unknown(Journal journal, Optional<Answers> answers, Map<String, Long> calls, long request) {
         var answer = answers.flatMap(all -> all.answer(request));
-        if (answer.isPresent())
-            return usage(answers, request).total() == 0 && answer.get().outcome() != Outcome.ERRORED;
-        if (journal.manifest().isAtOnce()) return asked.contains(journal.requests().firstId(request));
+        boolean isUnmeasured = answer.isPresent() && usage(answers, request).total() == 0
+            && answer.get().outcome() != Outcome.ERRORED;
+        if (journal.manifest().isAtOnce()) {
+            long sent = calls.getOrDefault(journal.requests().firstId(request), 0L);
+            if (isUnmeasured) return Math.max(1, sent);
+            return answer.isEmpty() ? sent : Math.max(0, sent - 1);
+        }
+        if (answer.isPresent()) return isUnmeasured ? 1 : 0;
         var part = journal.part(journal.requests().part(request));
         boolean isOver = part.status().isTerminal() && journal.isFetched(part);
-        return !isOver || part.status().equals(Status.COMPLETED);
+        return !isOver || part.status().equals(Status.COMPLETED) ? 1 : 0;
     }
 
     private double most(String there, Map<String, Count> counts, boolean isBatch) {

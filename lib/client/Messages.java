@@ -58,6 +58,11 @@ final class Messages {
         return "$" + new BigDecimal(amount).round(new MathContext(2)).toPlainString();
     }
 
+    /** Returns a number as whoever gave it wrote it: 5, and not 5.0. */
+    static String plain(double number) {
+        return number == (long) number ? String.valueOf((long) number) : String.valueOf(number);
+    }
+
     /** Returns the start of a text, on one line. */
     static String clip(String text, int most) {
         var line = text.strip().replaceAll("\\s+", " ");

@@ -101,10 +101,10 @@ final class Prices {
         /** Returns the price that the user gives, for whatever is sent. */
         static Price given(double input, double output) {
             if (!(Math.min(input, output) >= 0 && Double.isFinite(input) && Double.isFinite(output)))
-                throw new IllegalArgumentException("price: " + input + " and " + output
+                throw new IllegalArgumentException("price: " + Messages.plain(input) + " and " + Messages.plain(output)
                     + " are no dollars for a million tokens, in and out");
             var rates = new Rates(input, input, output);
-            return new Price(rates, rates, Wording.GIVEN_PRICE.of(input, output));
+            return new Price(rates, rates, Wording.GIVEN_PRICE.of(Messages.plain(input), Messages.plain(output)));
         }
 
         boolean saysBatch() { return batch != null; }

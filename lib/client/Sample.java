@@ -30,7 +30,8 @@ import sheaf.Vocabulary.Usage;
  */
 final class Sample {
     private static final String STEP = "sample";
-    private static final Set<Integer> TOO_LATE = Set.of(504, 524);     // says a gateway, and the model may answer yet
+    /** Says a gateway that got no answer from whom it asked, which may have answered or do so yet. */
+    private static final Set<Integer> MAYBE_PAID = Set.of(502, 504, 520, 524);
     private final Settings settings;                           // of the whole draft
     private final Watch watch;
     private final Connection provider;
@@ -195,7 +196,7 @@ final class Sample {
                 if (isAnswer || isOfRequest(said.status())) return Optional.of(said);
                 throw provider.refusal(STEP, path, said);
             } catch (BatchException e) {
-                boolean mayBePaid = e.isGarbled() || TOO_LATE.contains(e.status());
+                boolean mayBePaid = e.isGarbled() || MAYBE_PAID.contains(e.status());
                 if (!mayBePaid) calls.refused(id);
                 if (!Retry.isTransient(e)) throw e;
                 if (mayBePaid || attempt > Retry.ATTEMPTS) return lost(id, e);
@@ -210,7 +211,7 @@ final class Sample {
     }
 
     private Optional<Connection.Said> lost(String id, RuntimeException e) {
-        watch.note(e.getMessage() + "; " + id + " has no answer");
+        watch.note(e.getMessage() + "; " + id + " has no answer, and may be paid");
         return Optional.empty();
     }
 

@@ -172,7 +172,7 @@ final class Settings implements Cloneable {
 
     Settings budget(double dollars) {
         if (!(dollars > 0 && Double.isFinite(dollars)))
-            throw new IllegalArgumentException("budget: " + dollars + " is no amount of dollars");
+            throw new IllegalArgumentException("budget: " + Messages.plain(dollars) + " is no amount of dollars");
         return with(s -> s.budget = dollars);
     }
 

@@ -6,7 +6,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
@@ -35,21 +37,19 @@ final class SingleCalls {
         AtomicFiles.append(file, Json.line(line));
     }
 
-    /** Returns the ids of those that were sent and not refused. */
-    Set<String> ids() {
-        var ids = new HashSet<String>();
-        if (!Files.exists(file)) return ids;
+    /** Returns how often each id was sent and not refused: each time was paid, or may be. */
+    Map<String, Long> sent() {
+        var sent = new HashMap<String, Long>();
+        if (!Files.exists(file)) return sent;
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) {
                 var line = Json.lenient(lines.text());
-                var id = line.path("custom_id").asText();
-                if (line.path("refused").asBoolean()) ids.remove(id);
-                else ids.add(id);
+                sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum);
             }
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
         }
-        return ids;
+        return sent;
     }
 
     /** Returns the numbers of the requests that no line answers yet, from 0. */

@@ -28,7 +28,7 @@ final class Spending {
     private final Line before = new Line();
     private final Set<String> priceSources = new LinkedHashSet<>();
     private final Map<String, Optional<Manifest>> earlier = new HashMap<>();       // by folder
-    private final Map<Path, Set<String>> calls = new HashMap<>();          // sent one by one, by folder
+    private final Map<Path, Map<String, Long>> calls = new HashMap<>();    // sent one by one, by folder
     private final Map<List<Object>, Optional<Price>> prices = new HashMap<>();
 
     static Cost of(Stream<Exchange> exchanges) {
@@ -97,7 +97,7 @@ final class Spending {
     private boolean wasCalled(Attempt attempt) {
         var journal = attempt.batch().journal();
         return journal.manifest().isAtOnce() && calls.computeIfAbsent(journal.dir(), any ->
-            new SingleCalls(journal).ids()).contains(attempt.firstId());
+            new SingleCalls(journal).sent()).getOrDefault(attempt.firstId(), 0L) > 0;
     }
 
     Cost cost() {

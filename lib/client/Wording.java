@@ -27,6 +27,7 @@ enum Wording {
     DISTINCT("distinct()", "--distinct"),
     BUDGET("budget(...)", "--budget"),
     WITHOUT_SAMPLE("submit()", "the same without --sample"),
+    SAMPLE("sample(%s)", "--sample %s"),
     LIMIT("limit(%s) of the data", "--limit %s"),
     CUSTOM_ID("customId", "id"),
     FORMAT("returning(...) or choice(...)", "--returning or --choice"),

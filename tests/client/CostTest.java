@@ -193,7 +193,7 @@ class CostTest {
         long each = all.usage().output() / 3;
 
         assertEquals(each, all.cost().dollars().getAsDouble());
-        assertEquals(new Cost(all.cost().models(), List.of("price(0.0, 1000000.0)"), 2, OptionalDouble.of(2 * each)),
+        assertEquals(new Cost(all.cost().models(), List.of("price(0, 1000000)"), 2, OptionalDouble.of(2 * each)),
             all.cost());
         assertTrue(all.cost().toString().endsWith("\nbefore: 2 answers of earlier batches, paid there with $" + 2 * each
             + ".00 and not counted here"), all.cost().toString());

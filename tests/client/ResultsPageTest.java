@@ -186,7 +186,7 @@ class ResultsPageTest {
         awaitWords(tab, "#figures", "Cost, all $4.00");
         assertEquals("x: $2.00\ny: $2.00", tab.value("[...document.querySelectorAll('[aria-label=Cost] title')]"
             + ".map(each => each.textContent).join('\\n')").asText());
-        awaitWords(tab, "#figures", "price: price(0.0, 1000000.0)");
+        awaitWords(tab, "#figures", "price: price(0, 1000000)");
         assertTrue(tab.text("#facts").matches("(?s).* took (less than a second|[0-9]+s)"), tab.text("#facts"));
         assertEquals(List.of(), tab.complaints);
     }

@@ -18,6 +18,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
@@ -243,7 +245,10 @@ class SampleTest {
     @Test void aBudgetHoldsForASampleTooAndCountsIt() {
         var draft = ask(10).price(0, 1_000_000).maxTokens(5);
 
-        assertThrows(IllegalStateException.class, () -> draft.budget(9).sample(2));
+        assertEquals("budget: 2 requests may cost $10.00, and $9.00 is given; about 1 row fits, by sample(1)",
+            assertThrows(IllegalStateException.class, () -> draft.budget(9).sample(2)).getMessage());
+        assertEquals("budget: 2 requests may cost $10.00, and $4.00 is given; not even one row fits",
+            assertThrows(IllegalStateException.class, () -> draft.budget(4).sample(2)).getMessage());
         assertEquals(0, asked.size());
         draft.budget(10).sample(2);
         assertEquals("budget: 8 requests may cost $40.00, $4.00 is spent or under way as letters, and $43.00 is given; "
@@ -257,20 +262,36 @@ class SampleTest {
         var draft = ask(1).price(0, 1_000_000).maxTokens(5);
         draft.budget(5).sample(1);
 
-        assertEquals("budget: 1 request may cost $5.00, $5.00 is spent or under way as letters, and $9.00 is given; "
-            + "not even the first row fits", assertThrows(IllegalStateException.class, () -> draft.budget(9).submit())
-            .getMessage());
+        assertEquals("budget: 1 request may cost $5.00, $5.00 is spent or under way as letters (with 1 call that broke "
+            + "off and may be paid), and $9.00 is given; not even the first row fits", assertThrows(IllegalStateException.class,
+            () -> draft.budget(9).submit()).getMessage());
         assertEquals(1, draft.budget(10).submit().results().succeeded().size());
     }
 
     /** A gateway waits less long than a model thinks. */
-    @Test void aRequestThatAGatewayGaveUpIsNotAskedForTwiceAndMayBePaid() {
-        server.on("POST /v1/chat/completions", Fault.status(504));
+    @ParameterizedTest @ValueSource(ints = {502, 504, 524})
+    void aRequestThatAGatewayGaveUpIsNotAskedForTwiceAndMayBePaid(int status) {
+        server.on("POST /v1/chat/completions", Fault.status(status));
         var draft = ask(1).price(0, 1_000_000).maxTokens(5);
 
         assertEquals(Map.of(Outcome.CANCELLED, 1L), draft.budget(5).sample(1).counts());
         assertEquals(1, posts("/chat/completions"));
         assertThrows(IllegalStateException.class, () -> draft.budget(9).submit());
+    }
+
+    @Test void eachCallThatBrokeOffCountsAlsoOfWhatIsAnsweredByNow() {
+        server.on("POST /v1/chat/completions", Fault.status(502), Fault.status(502));
+        var draft = ask(1).price(0, 1_000_000).maxTokens(5);
+
+        assertTrue(Printed.stderr(() -> loud(1).maxTokens(5).sample(1)).contains("; request-1 has no answer, and may be "
+            + "paid\n"));
+        draft.sample(1);
+        draft.sample(1);
+
+        assertEquals("budget: 9 requests may cost $45.00, $12.00 is spent or under way as letters (with 2 calls that "
+            + "broke off and may be paid), and $56.00 is given; the first 9 rows fit, by limit(9) of the data",
+            assertThrows(IllegalStateException.class, () -> ask(10).price(0, 1_000_000).maxTokens(5).budget(56)
+                .submit()).getMessage());
     }
 
     @Test void whatWasRefusedCostNothing() {

@@ -162,7 +162,7 @@ class AskTest {
 
             3 requests (2 to send, 1 repeat left out) in 1 part; up to $4.00
             tokens: o200k_base
-            price: --price 1.0,2.0
+            price: --price 1,2
             """, ""), run);
         assertTrue(server.requests().stream().noneMatch(request -> request.startsWith("POST")));
     }
