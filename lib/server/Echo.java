@@ -17,6 +17,7 @@ import sheaf.server.Engine.Answer;
  * run can be rehearsed. It knows no batch.
  */
 final class Echo implements Engine {
+    private static final int EXCERPT = 40;                   // characters
     private static final String TEST_MODEL = "batch-test-model";   // as Alibaba calls it
 
     private final Script script;
@@ -89,10 +90,17 @@ final class Echo implements Engine {
     /** Returns the label of a choice, or the text itself if it is JSON that fits the schema, or else an instance. */
     private static JsonNode fitting(EchoRequest request, String text) {
         var schema = request.schema();
-        var instance = SchemaInstance.of(schema, text, request.formatParam());     // which refuses what is no schema
+        var instance = SchemaInstance.of(schema, excerpt(text), request.formatParam());  // refuses what is no schema
         var choice = request.choice();
         if (choice.isPresent()) return choice.get().said(schema);
         return json(text).filter(said -> SchemaFit.fits(said, schema)).orElse(instance);
+    }
+
+    /** Returns what tells a prompt from others, its last line, short enough to stand in several places of an answer. */
+    private static String excerpt(String text) {
+        var last = text.stripTrailing().replaceFirst("(?s)^.*\n", "").strip();
+        if (last.codePointCount(0, last.length()) <= EXCERPT) return last;
+        return last.substring(0, last.offsetByCodePoints(0, EXCERPT - 1)).stripTrailing() + "\u2026";
     }
 
     private static boolean isObject(String text) { return json(text).filter(JsonNode::isObject).isPresent(); }

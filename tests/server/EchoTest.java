@@ -236,6 +236,14 @@ class EchoTest {
             .at("/output/0/content/0/text").asText());
     }
 
+    @Test void ofALongPromptAnInstanceHasTheBeginningOfTheLastLine() {
+        var schema = "{'type':'object','properties':{'name':{'type':'string'}},'required':['name']}";
+
+        assertEquals("{\"name\":\"Nine Keys: A locksmith in Porto finds t\u2026\"}",
+            content(held("What is this film like?\\n\\nNine Keys: A locksmith in Porto finds that nine doors\\n", schema)));
+        assertEquals("{\"name\":\"" + "x".repeat(40) + "\"}", content(held("x".repeat(40), schema)));
+    }
+
     @Test void aBareEnumIsAChoiceToo() {
         assertEquals("\"bug\"", content(held("a Bug", "{'enum':['billing','bug']}")));
     }

@@ -50,7 +50,7 @@ class LauncherTest {
         path = bin.toString();
         Files.copy(Project.root().resolve("jbang"), project.resolve("jbang"));
         assertTrue(project.resolve("jbang").toFile().setExecutable(true));
-        for (var tool : List.of("bash", "cat", "chmod", "cp", "df", "dirname", "find", "mkdir", "mktemp", "mv",
+        for (var tool : List.of("awk", "bash", "cat", "chmod", "cp", "df", "dirname", "find", "mkdir", "mktemp", "mv",
                 "readlink", "rm", "sed", "sh", "sha256sum", "shasum", "touch"))
             onThePath(tool).forEach(file -> command(bin.resolve(tool), "exec '" + file + "' \"$@\""));
     }
@@ -364,6 +364,28 @@ class LauncherTest {
             var run = jbang("Brief.java");
             assertEquals("done\n", run.out(), run.err());
         }
+    }
+
+    @Test void aRecipeThatIsNotThereIsNamedWithTheNearest() throws IOException {
+        offering("ask", "models", "clean");
+        var all = "'" + project.resolve("jbang") + "' alias list lists them\n";
+
+        assertEquals(new Run(2, "", "jbang: no recipe \"aks\"; did you mean ask? " + all), jbang("aks", "x"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"model\"; did you mean models? " + all), jbang("model"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"nosuch\"; " + all), jbang("nosuch"));
+
+        folder = home;
+        assertTrue(jbang("nosuch").err().endsWith(" alias list -f '" + catalog() + "' lists them\n"));
+    }
+
+    @Test void aWordThatANewerJBangKnowsIsLeftToIt() throws IOException {
+        offering("ask", "models", "clean");
+        command(bin.resolve("jbang"), "echo out; echo err >&2; exit 7");
+        assertEquals(new Run(7, "out\n", "err\n"), jbang("nosuch"));
+
+        command(bin.resolve("jbang"), "echo \"Script or alias could not be found or read: '$1'\" >&2; exit 2");
+        assertTrue(jbang("aks").err().startsWith("jbang: no recipe \"aks\"; did you mean ask? "));
+        assertEquals("Script or alias could not be found or read: 'no/such'\n", jbang("no/such").err());
     }
 
     private List<Path> archives() throws IOException {
