@@ -8,14 +8,16 @@
 import static sheaf.Sheaf.*;
 
 import java.util.ArrayList;
-import java.util.Map;
-import java.util.TreeMap;
+import java.util.Collections;
 
 class Judge {
-    static final int TRIALS = 3;                               // each is paid
+    static final int TRIALS = 3;                               // of each order; each is paid
 
-    record Pair(String title, String text, String order, String first, String firstBy, String second,
-                String secondBy) {}
+    record Pair(String title, String text, String first, String firstBy, String second, String secondBy) {
+        Pair(Result first, Result second) {
+            this(first.row("title"), first.row("text"), first.text(), first.model(), second.text(), second.model());
+        }
+    }
 
     public static void main(String... args) {
         var writers = batch()
@@ -30,10 +32,8 @@ class Judge {
         writers.results().succeeded().by(Result::row).forEach((article, written) -> {
             var two = written.stream().toList();
             if (two.size() != 2) return;                       // one has no answer
-            for (int trial = 1; trial <= TRIALS; trial++) {
-                pairs.add(pair(two.get(0), two.get(1), "as written"));
-                pairs.add(pair(two.get(1), two.get(0), "swapped"));
-            }
+            pairs.addAll(Collections.nCopies(TRIALS, new Pair(two.get(0), two.get(1))));
+            pairs.addAll(Collections.nCopies(TRIALS, new Pair(two.get(1), two.get(0))));
         });
 
         var verdicts = batch()
@@ -49,28 +49,14 @@ class Judge {
 
         verdicts.toCsv("verdicts.csv");
         System.out.println("A fair judge says first as often as second:\n" + verdicts.succeeded().by(Result::choice));
-        var winners = new TreeMap<String, Integer>();
-        var articles = verdicts.by(verdict -> verdict.row("title")).values();
-        articles.forEach(trials -> winners.merge(winner(trials.succeeded()), 1, Integer::sum));
-        winners.forEach((winner, won) -> System.out.println(winner + ": " + won + " of " + articles.size()));
+        verdicts.by(verdict -> verdict.row("title")).forEach((title, trials) ->
+            System.out.println(title + ": " + winner(trials.succeeded())));
     }
 
-    static Pair pair(Result first, Result second, String order) {
-        return new Pair(first.row("title"), first.row("text"), order, first.text(), first.model(), second.text(),
-            second.model());
-    }
-
-    /** Whoever is better in both orders; else the judge follows the place, or chance. */
-    static String winner(Results verdicts) {
-        var orders = verdicts.by(verdict -> verdict.row("order")).values();
-        var leaders = orders.stream().map(Judge::leader).distinct().toList();
-        return orders.size() == 2 && leaders.size() == 1 ? leaders.get(0) : "undecided";
-    }
-
-    /** Whoever most trials name. */
-    static String leader(Results trials) {
+    /** Whoever most of all trials name, so that a judge who follows the place decides nothing. */
+    static String winner(Results trials) {
         return trials.by(trial -> trial.choice().equals("tie") ? "tie" : trial.row(trial.choice() + "By")).entrySet()
-            .stream().filter(votes -> 2 * votes.getValue().size() > TRIALS).map(Map.Entry::getKey).findFirst()
+            .stream().filter(votes -> votes.getValue().size() > TRIALS).findFirst().map(votes -> votes.getKey())
             .orElse("undecided");
     }
 }

@@ -94,7 +94,7 @@ class SharingTest {
             use("keywords", "."),
             use("multitask", " succeeded; "),
             use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
-            use("judge", "(?m)^first .* 24 \\(100.0%\\)\nundecided: 4 of 4$"),
+            use("judge", "(?m)^first .* 24 \\(100.0%\\)(\n.+: undecided){4}$"),
             use("report", "(?m)^label +business +sci/tech +sports +world$"),
             use("film", "(?m)^Nine Keys: CRIME, Ana in Porto$"),
             use("cascade", "(?m)^right by the small model: 0.250 .*, 4 of 16\nwith 16 asked again: 0.250 .*, 4 of 16$"),
