@@ -92,12 +92,12 @@ class ResultsPageTest {
         assertEquals("request-4", tab.text("article code"));
         assertEquals("all 3\nsucceeded 2\nerrored 1", tab.text("#outcomes"));
         tab.click("#clear");
-        assertEquals("All 6 rows", tab.text("#count"));
+        assertEquals("All 6 results", tab.text("#count"));
         choose(tab, "sort", "longest");
         assertEquals("request-5\nrequest-6\nrequest-1\nrequest-2\nrequest-3\nrequest-4", tab.text("article code"));
         choose(tab, "find", "X SAYS");
         tab.awaitThat("document.querySelectorAll('article').length === 2");
-        assertEquals("2 of 6 rows", tab.text("#count"));
+        assertEquals("2 of 6 results", tab.text("#count"));
         assertEquals("#find=X+SAYS&sort=longest", tab.value("location.hash").asText());
         choose(tab, "find", "nowhere");
         tab.awaitText("#count", "No row is like that.");
@@ -145,6 +145,21 @@ class ResultsPageTest {
         awaitWords(tab, "#figures", "right in 3 of 4");
         assertEquals("#answer=happy&was=sad", tab.value("location.hash").asText());
         assertEquals(List.of(), tab.complaints);
+    }
+
+    @Test void oneLongAnswerAmongLabelsHidesNoChartAndALongNameEndsInAnEllipsis() {
+        server.answer(body -> Reply.text(said(body).contains("four") ? "I would say that this one is neither of them."
+            : "a label of nearly forty characters, yes"));
+
+        var tab = opened(ask("one", "two", "three", "four").submit().results()).width(390);
+
+        assertEquals("a label of nearly forty characters, yes: 3 (75.0%)\n(longer): 1 (25.0%)", tab.value(
+            "[...document.querySelectorAll('[aria-label=Answers] title')].map(each => each.textContent).join('\\n')")
+            .asText());
+        assertTrue(tab.is("[...document.querySelectorAll('.bars .name')].some(name => name.scrollWidth > "
+            + "name.clientWidth && getComputedStyle(name).textOverflow === 'ellipsis')"));
+        assertTrue(tab.is("document.documentElement.scrollWidth <= innerWidth"));
+        assertEquals("4 requests", tab.text("#facts").split(" \u00b7 ")[0]);
     }
 
     @Test void tokensThatNobodyCountedAreNotShown() {
