@@ -404,7 +404,10 @@ public final class Sheaf extends Findings {
         /** Returns a draft that asks how sure the model is of each label, where the provider gives logprobs. */
         public Draft confidence() { return with(s -> s.confidence = true); }
 
-        /** Returns a draft in which an answer that this does not hold of is INVALID; {@code why} is its error. */
+        /**
+         * Returns a draft in which an answer that this does not hold of is INVALID; {@code why} is its error. Only who
+         * holds the check knows that: another script that reads the batch is told that there is one.
+         */
         public Draft validate(String why, Predicate<Result> check) {
             given("validate", check);
             return with(settings.check(why, exchange -> check.test(new Result((Exchange) exchange))));

@@ -48,7 +48,8 @@ record Manifest(
     List<String> promptColumns,
     List<String> rowColumns,
     AnswerFormat format,                                  // null: an answer may be any text
-    List<Double> price) {                                 // dollars for a million tokens in, and out; empty: not given
+    List<Double> price,                                   // dollars for a million tokens in, and out; empty: not given
+    List<String> checks) {                                // why each of the script's own would find an answer invalid
     static final int VERSION = 1;
     /** The completion window of what was asked one by one, in no batch. */
     static final String AT_ONCE = "now";
@@ -70,6 +71,7 @@ record Manifest(
         promptColumns = list(promptColumns);
         rowColumns = list(rowColumns);
         price = list(price);
+        checks = list(checks);
     }
 
     private static String text(String text) { return text == null ? "" : text; }

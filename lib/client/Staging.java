@@ -349,7 +349,9 @@ final class Staging implements Closeable {
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
             resend == null ? List.copyOf(rows.columns()) : resend.rowColumns(), settings.format(),
-            settings.price != null || before == null ? settings.givenPrice() : before.price());
+            settings.price != null || before == null ? settings.givenPrice() : before.price(),
+            !settings.checks.isEmpty() || before == null ? settings.checks.stream().map(Settings.Check::why).toList()
+                : before.checks());
     }
 
     private void closeFiles() throws IOException {

@@ -282,7 +282,16 @@ final class Watch {
             note("results: " + other + " answers there now, and " + journal.folderName() + " was begun with another "
                 + "engine; whose answer each is stands in result.answeredBy");
         });
+        noteUnknownChecks(journal.manifest());
         return exchanges;
+    }
+
+    /** A check is code of the script's, and only there: whoever reads the answers without it sees them unchecked. */
+    private void noteUnknownChecks(Manifest manifest) {
+        if (!checks.isEmpty() || manifest.checks().isEmpty() || manifest.isResend()) return;
+        note("results: the script that sent " + manifest.name() + " checks the answers (" + manifest.checks().stream()
+            .map(why -> "\"" + Messages.clip(why, 60) + "\"").collect(Collectors.joining(", ")) + "), which is not "
+            + "done here: what it finds invalid is shown as it came; run that script for its verdicts");
     }
 
     /** Returns what was fetched of it before, which may not be all; nothing if that is none. Asks nobody. */

@@ -31,7 +31,7 @@ class ManifestTest {
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), List.of("explain", "judge"), 3,
         List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"),
         AnswerFormat.choice("bug", "other").confidence(true),
-        List.of(0.15, 0.6));
+        List.of(0.15, 0.6), List.of("too long"));
     private static final String LEAST = "{\"version\":1,\"name\":\"tickets\",\"digest\":\"d\",\"provider\":"
         + "{\"name\":\"local\",\"base_url\":\"http://localhost/v1\",\"requests\":2,\"bytes\":300}}";
     @TempDir Path folder;
@@ -49,7 +49,7 @@ class ManifestTest {
             "output_expires_after", "metadata",
             "settings", "requests", "rows", "cut", "tokens", "reused", "repeats", "sent", "rows_file", "own_ids", "again",
             "adopted", "again_of", "templates", "models_per_row", "models", "custom_id", "prompt_columns",
-            "row_columns", "format", "price"), RawClient.names(tree(written(WHOLE))));
+            "row_columns", "format", "price", "checks"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",
             "mixed_models", "max_tokens_field", "upload_path", "purpose", "api_version", "store", "engine"),
             RawClient.names(tree(written(WHOLE)).path("provider")));

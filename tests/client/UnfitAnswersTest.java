@@ -22,6 +22,7 @@ import sheaf.Sheaf.Result;
 import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
 
 /** An answer that does not fit is asked for again with what was wrong, and no round of that is paid twice. */
 class UnfitAnswersTest {
@@ -116,6 +117,17 @@ class UnfitAnswersTest {
             + "again."),
             messages(bodies.get(1)));
         assertEquals(2, bodies.size());
+    }
+
+    @Test void whoReadsTheAnswersWithoutTheCheckIsToldThatThereIsOne() {
+        answering("long", "long");
+        ask("a").name("checked").validate("too long", result -> result.text().length() == 1).submit().results();
+        ask("a").name("free").submit().results();
+
+        assertEquals("results: the script that sent checked checks the answers (\"too long\"), which is not done here: "
+            + "what it finds invalid is shown as it came; run that script for its verdicts\n",
+            Printed.stderr(() -> assertEquals(1, Sheaf.batch("checked").results().succeeded().size())));
+        assertEquals("", Printed.stderr(() -> Sheaf.batch("free").results()));
     }
 
     @Test void aGrownDatasetTakesOverWhatWasRepaired() {
