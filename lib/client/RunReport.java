@@ -27,7 +27,7 @@ final class RunReport {
         journal = exchanges.answers().journal();
     }
 
-    /** Returns the fields in the order in which they are written; times are ISO 8601, absent where nobody says them. */
+    /** Returns the fields in the order in which they are written, times in ISO 8601; what nobody says is absent. */
     Map<String, Object> fields() {
         exchanges.stream().forEach(this::add);
         var manifest = journal.manifest();
@@ -43,8 +43,8 @@ final class RunReport {
         fields.put("sentAgain", sentAgain);
         fields.put("outcomes", outcomes());
         fields.put("answeredBy", answeredBy);
-        fields.put("tokens", tokens(paid));
-        fields.put("tokensBefore", tokens(paidBefore));
+        putTokens(fields, "tokens", paid);
+        putTokens(fields, "tokensBefore", paidBefore);
         putCost(fields, spending.cost());
         fields.put("submitted", journal.submittedAt().toString());
         ended().ifPresent(time -> fields.put("ended", time.toString()));
@@ -86,19 +86,21 @@ final class RunReport {
         model.put("model", cost.model());
         model.put("template", cost.template());
         model.put("paid", cost.requests());
-        model.put("tokens", tokens(cost.usage()));
+        putTokens(model, "tokens", cost.usage());
         if (cost.unmeasured() > 0) model.put("unmeasured", cost.unmeasured());
         cost.dollars().ifPresent(dollars -> model.put("dollars", dollars));
         return model;
     }
 
-    private static Map<String, Object> tokens(Usage usage) {
+    /** What nobody counted is absent. */
+    private static void putTokens(Map<String, Object> fields, String name, Usage usage) {
+        if (usage.total() == 0) return;
         var tokens = new LinkedHashMap<String, Object>();
         tokens.put("input", usage.input());
         tokens.put("output", usage.output());
         tokens.put("cached", usage.cached());
         tokens.put("reasoning", usage.reasoning());
-        return tokens;
+        fields.put(name, tokens);
     }
 
     private Optional<Instant> ended() {

@@ -199,8 +199,10 @@ public class Vocabulary {
         /** Returns input and output together. */
         public long total() { return input + output; }
 
+        /** A provider that tells no tokens has not asked for none. */
         @Override public String toString() {
-            return String.format(Locale.ROOT, "%,d tokens in, %,d out", input, output);
+            return total() == 0 ? "no tokens counted" : String.format(Locale.ROOT, "%,d tokens in, %,d out", input,
+                output);
         }
     }
 

@@ -500,7 +500,7 @@ class ResultsTest {
         var results = ask("a").submit().results();
 
         assertEquals("", results.iterator().next().answeredBy());
-        assertTrue(shown(results).endsWith("busy\n1 errored; 0 tokens in, 0 out\n"), shown(results));
+        assertTrue(shown(results).endsWith("busy\n1 errored; no tokens counted\n"), shown(results));
     }
 
     private static UnaryOperator<List<String>> named(String asked, String answers) {
