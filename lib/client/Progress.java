@@ -111,6 +111,13 @@ final class Progress {
         System.err.print("\r\u001b[K" + Graphemes.clip(line, width - 1));
     }
 
+    /** Says what is to stay, above the line that is rewritten. */
+    synchronized void note(String text) {
+        if (quiet) return;
+        if (live) clear();
+        System.err.println(text);
+    }
+
     private void clear() { System.err.print("\r\u001b[K"); }
 
     /** Returns what shows the bytes of one file on their way, such as {@code uploading part 1 of 2}. */

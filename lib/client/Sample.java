@@ -38,6 +38,7 @@ final class Sample {
     private final Function<Manifest.Address, Connection> connect;
     private long all;                                          // requests of the whole draft
     private final Bill bill = new Bill();
+    private Progress progress;                                 // while it asks
 
     Sample(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect) {
         this.settings = settings;
@@ -48,14 +49,15 @@ final class Sample {
 
     /** Asks so many rows; {@link Watch#collect} then has what came. */
     void ask(long few) {
-        watch.sending(progress -> {
+        watch.sending(sending -> {
+            progress = sending;
             var sampled = new Requests(settings, provider).sample(few);
             all = sampled.all();
             check();
             var requests = new Requests(sampled.settings(), provider);
             try (var staging = new Staging(provider, requests.endpoint(), Manifest.AT_ONCE)) {
                 Preparation.fill(staging, requests, progress, watch::note);
-                ask(sampled.settings(), staging, progress);
+                ask(sampled.settings(), staging);
             } catch (IOException e) {
                 throw Messages.cannotWrite(STEP, Environment.home(), e);
             }
@@ -71,7 +73,7 @@ final class Sample {
                 + "/openai/v1; give that base URL");
     }
 
-    private void ask(Settings chosen, Staging staging, Progress progress) throws IOException {
+    private void ask(Settings chosen, Staging staging) throws IOException {
         Preparation.meet(watch);
         staging.complete(settings.distinct);
         var named = Preparation.named(chosen, staging, old -> old.isAt(provider));
@@ -89,7 +91,7 @@ final class Sample {
             if (budget != null)
                 budget.check(journal.requests().count(), unanswered::contains, journal.requests()::text, false);
             if (unanswered.isEmpty()) watch.note(nothingToAsk(journal.requests().count()));
-            else ask(journal, unanswered, progress);
+            else ask(journal, unanswered);
             watch.state().takeParts();
         }
     }
@@ -99,8 +101,8 @@ final class Sample {
             + "asked";
     }
 
-    private void ask(Journal journal, Set<Long> unanswered, Progress progress) {
-        watch.note(announcement(journal, unanswered));
+    private void ask(Journal journal, Set<Long> unanswered) {
+        progress.note(announcement(journal, unanswered));
         begin(journal);
         var calls = new SingleCalls(journal);
         var asked = unanswered.stream().sorted()
@@ -115,9 +117,9 @@ final class Sample {
         } finally {
             end(journal);
         }
-        if (counts[1] > 0) watch.note("sample: " + count(counts[1], "request") + " got no answer; run again to ask "
+        if (counts[1] > 0) progress.note("sample: " + count(counts[1], "request") + " got no answer; run again to ask "
             + "once more, or " + Wording.WITHOUT_SAMPLE + " sends " + (counts[1] == 1 ? "it" : "them"));
-        watch.note("sample: " + count(counts[0], "answer") + bill.text(counts[0]));
+        progress.note("sample: " + count(counts[0], "answer") + bill.text(counts[0]));
     }
 
     /** Says what is asked now, and what that costs at most. */
@@ -211,7 +213,7 @@ final class Sample {
     }
 
     private Optional<Connection.Said> lost(String id, RuntimeException e) {
-        watch.note(e.getMessage() + "; " + id + " has no answer, and may be paid");
+        progress.note(e.getMessage() + "; " + id + " has no answer, and may be paid");
         return Optional.empty();
     }
 

@@ -116,6 +116,23 @@ class TerminalTest {
             shown(Map.of("TERM", "dumb"), java(Table.class)));
     }
 
+    /** A line of progress that is rewritten, and what is said while it stands there. */
+    static final class Noting {
+        private Noting() {}
+
+        public static void main(String... args) {
+            var progress = new Progress(false);
+            progress.show("sample of x", new RequestCounts(2, 2, 0));
+            progress.note("sample: 2 answers");
+            progress.end("");
+        }
+    }
+
+    @Test void aNoteDoesNotStandBehindTheProgress() throws Exception {
+        assertEquals("\r\u001b[Ksample of x 2/2\r\u001b[Ksample: 2 answers\n\r\u001b[K",
+            shown(Map.of(), java(Noting.class)));
+    }
+
     private String shown(Map<String, String> environment, String command) throws Exception {
         try (var terminal = new PseudoTerminal(57, command, dir, environment)) {
             return terminal.ended();
