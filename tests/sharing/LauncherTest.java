@@ -419,7 +419,7 @@ class LauncherTest {
         offering("ask", "models", "clean");
         var all = "'" + project.resolve("jbang") + "' alias list lists them\n";
 
-        assertEquals(new Run(2, "", "jbang: no recipe \"aks\"; did you mean ask? " + all), jbang("aks", "x"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"asks\"; did you mean ask? " + all), jbang("asks", "x"));
         assertEquals(new Run(2, "", "jbang: no recipe \"model\"; did you mean models? " + all), jbang("model"));
         assertEquals(new Run(2, "", "jbang: no recipe \"nosuch\"; " + all), jbang("nosuch"));
 
@@ -433,7 +433,7 @@ class LauncherTest {
         assertEquals(new Run(7, "out\n", "err\n"), jbang("nosuch"));
 
         command(bin.resolve("jbang"), "echo \"Script or alias could not be found or read: '$1'\" >&2; exit 2");
-        assertTrue(jbang("aks").err().startsWith("jbang: no recipe \"aks\"; did you mean ask? "));
+        assertTrue(jbang("asks").err().startsWith("jbang: no recipe \"asks\"; did you mean ask? "));
         assertEquals("Script or alias could not be found or read: 'no/such'\n", jbang("no/such").err());
     }
 
