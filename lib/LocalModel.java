@@ -20,9 +20,9 @@ package sheaf.model;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.stream.Stream;
 
 /**
  * A small instruct model on this machine behind an OpenAI-compatible URL.
@@ -64,24 +64,30 @@ public final class LocalModel implements AutoCloseable {
     /** Gets the weights of a model as {@link Options#start()} does, without a question, and starts nothing. */
     public static Path fetch(String model) { return Weights.of(model, Choice::announce).file(); }
 
-    /** Returns the models that have a name here, smallest first. Nothing is asked of the network. */
+    /** Returns the models that have a name here, smallest first, and what came from Hugging Face by its own name. */
     public static List<Known> known() {
-        long free = Machine.freeMemory();
-        return Stream.of(KnownModels.Size.values()).flatMap(size -> size.models.stream().map(model ->
-            new Known(model.name(), size.toString(), model.quantization(), model.licence(), model.bytes(),
-                model.memory(), new Search(model).isLikelyHere(), model.memory() <= free))).toList();
+        var known = new ArrayList<Known>();
+        for (var size : KnownModels.Size.values())
+            size.models.forEach(model -> known.add(Known.of(model.name(), size.toString(), model)));
+        HubFile.allHere().forEach((name, model) -> known.add(Known.of(name, "", model)));
+        return known;
     }
 
     /**
-     * A model that has a name here.
-     * @param size small, medium or large, which stands for the first of it that can be had
+     * A model that can be named.
+     * @param size small, medium or large, which stands for the first of it that can be had; "" is none of these
      * @param bytes of its file
      * @param memory the bytes that it takes at work, about
      * @param isHere whether a file of its size is in a cache on this machine
      * @param fits whether so much memory is free now
      */
     public record Known(String name, String size, String quantization, String licence, long bytes, long memory,
-            boolean isHere, boolean fits) { }
+            boolean isHere, boolean fits) {
+        private static Known of(String name, String size, ModelFile model) {
+            return new Known(name, size, model.quantization(), model.licence(), model.bytes(), model.memory(),
+                new Search(model).isLikelyHere(), model.memory() <= Machine.freeMemory());
+        }
+    }
 
     /** Returns the URL to give to an OpenAI client; it stays the same when the engine is restarted. */
     public String baseUrl() { return baseUrl; }

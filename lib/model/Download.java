@@ -20,7 +20,7 @@ interface Download {
     void fetch(Path file, long bytes, Runnable begins) throws IOException;
 
     /** Returns a size as people read it, such as {@code 98 MB}. */
-    static String megabytes(long bytes) { return Math.max(1, bytes / 1_000_000) + " MB"; }
+    static String megabytes(long bytes) { return Math.max(1, Math.round(bytes / 1e6)) + " MB"; }
 
     /** Shows on stderr how much of a file has come: a bar on a terminal, else a line for every tenth. */
     final class Progress {

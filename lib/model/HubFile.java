@@ -6,7 +6,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
@@ -16,7 +20,7 @@ import java.util.regex.Pattern;
 record HubFile(String repository, String fileName) {
     private static final Pattern NAME = Pattern.compile("([\\w.-]+/[\\w.-]+)/((?:[\\w.-]+/)*[\\w.-]+\\.gguf)");
     private static final Pattern QUANTIZATION = Pattern.compile("(?i)[.-]((?:IQ|Q|MXFP|BF|F)\\d\\w*)\\.gguf$");
-    private static final Pattern NOTE = Pattern.compile("([0-9a-f]{64}) (\\d+) (.*)\\R?");
+    private static final Pattern NOTE = Pattern.compile("([0-9a-f]{64}) (\\d+) (.*)\\R(.*)\\R");   // the name last
 
     /** Returns the file of that name; empty if no file of the hub is called so. */
     static Optional<HubFile> named(String name) {
@@ -33,21 +37,37 @@ record HubFile(String repository, String fileName) {
         return noted().or(this::inCache).orElseGet(this::look);
     }
 
+    /** Returns the files that were asked for before and are here, by their names. */
+    static Map<String, ModelFile> allHere() {
+        var files = new TreeMap<String, ModelFile>();
+        for (var name : Optional.ofNullable(Search.folder().toFile().list()).orElse(new String[0]))
+            if (name.endsWith(".note"))
+                read(Search.folder().resolve(name)).flatMap(note -> named(note.group(4)))
+                    .ifPresent(hub -> hub.noted().ifPresent(file -> files.put(hub.toString(), file)));
+        return files;
+    }
+
     private ModelFile file(String sha256, long bytes, String licence) {
         var quantization = QUANTIZATION.matcher(fileName);
         return new ModelFile(Path.of(fileName).getFileName().toString().replaceFirst("\\.gguf$", ""),
-            quantization.find() ? quantization.group(1).toUpperCase(Locale.ROOT) : "GGUF", licence, bytes, sha256,
+            quantization.find() ? quantization.group(1).toUpperCase(Locale.ROOT) : "GGUF",
+            licence.replaceFirst("^licence (?!unknown)", ""), bytes, sha256,
             List.of(new HuggingFace(repository, "main", fileName)));
     }
 
     private Path note() {
-        return Search.folder().resolve((repository + "/" + fileName).replace("/", "--") + ".note");
+        return Search.folder().resolve(toString().replace("/", "--") + ".note");
     }
 
     private Optional<ModelFile> noted() {
+        return read(note()).map(note -> file(note.group(1), Long.parseLong(note.group(2)), note.group(3)))
+            .filter(file -> new Search(file).isLikelyHere());   // what is to be fetched may be another by now
+    }
+
+    private static Optional<MatchResult> read(Path note) {
         try {
-            return Optional.of(NOTE.matcher(Files.readString(note()))).filter(match -> match.matches())
-                .map(match -> file(match.group(1), Long.parseLong(match.group(2)), match.group(3)));
+            return Optional.of(NOTE.matcher(Files.readString(note))).filter(Matcher::matches)
+                .map(Matcher::toMatchResult);
         } catch (IOException none) {
             return Optional.empty();
         }
@@ -77,15 +97,17 @@ record HubFile(String repository, String fileName) {
             var file = file(facts.sha256(), facts.bytes(), facts.header().licence());
             Architecture.of(facts.header()).check(file.name());
             Files.createDirectories(Search.folder());
-            Files.writeString(note(), file.sha256() + " " + file.bytes() + " " + file.licence() + "\n");
+            Files.writeString(note(), file.sha256() + " " + file.bytes() + " " + file.licence() + "\n" + this + "\n");
             return file;
         } catch (IOException e) {
             throw cannot(hub.name() + ": " + Machine.reason(e));
         }
     }
 
+    @Override public String toString() { return repository + "/" + fileName; }
+
     private UncheckedIOException cannot(String why) {
-        return new UncheckedIOException("start: there is no file " + repository + "/" + fileName + ", neither here nor"
+        return new UncheckedIOException("start: there is no file " + this + ", neither here nor"
             + " where it could be asked for (" + why + "); check the name", new IOException(why));
     }
 }

@@ -7,7 +7,6 @@
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
@@ -117,15 +116,19 @@ class local implements Callable<Integer> {
     }
 
     private static int list() {
-        var line = "%-28s %-7s %9s %8s  %-10s  %s%n";
-        System.out.printf(line, "model", "size", "download", "memory", "licence", "");
+        print("model", "size", "download", "memory", "licence", "");
         for (var model : LocalModel.known()) {
-            var state = model.isHere() ? "here" : "";
-            if (!model.fits()) state += " more memory than is free";
-            System.out.printf(Locale.ROOT, line, model.name(), model.size(), model.bytes() / 1_000_000 + " MB",
-                Math.round(model.memory() / 1e8) / 10.0 + " GB", model.licence(), state.strip());
+            var state = new ArrayList<String>();
+            if (model.isHere()) state.add("here");
+            if (!model.fits()) state.add("needs more memory than is free");
+            print(model.name(), model.size(), Math.round(model.bytes() / 1e6) + " MB",
+                Math.round(model.memory() / 1e8) / 10.0 + " GB", model.licence(), String.join(", ", state));
         }
         return 0;
+    }
+
+    private static void print(String... columns) {
+        System.out.println(String.format("%-28s %-7s %9s %8s  %-10s  %s", (Object[]) columns).stripTrailing());
     }
 
     private int fetch() {

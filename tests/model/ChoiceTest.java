@@ -95,8 +95,8 @@ class ChoiceTest {
     @Test void aNamedModelThatTheMemoryIsTooSmallForIsRefused() {
         var refusal = assertThrows(IllegalStateException.class, () -> take(Choice::announce, 3, List.of(large)));
 
-        assertEquals("start: large cannot run here (it needs 5.3 GB of memory, and 3.0 GB are free); free some, or name "
-            + "a smaller model", refusal.getMessage());
+        assertEquals("start: large cannot run here (it needs 5.3 GB of memory, and 3.0 GB are free); free some, or "
+            + "name a smaller model", refusal.getMessage());
     }
 
     @ParameterizedTest(name = "{0}")

@@ -9,6 +9,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -42,7 +43,7 @@ class HubFileTest {
         var weights = find();
 
         assertArrayEquals(content, Files.readAllBytes(weights.file()));
-        assertEquals("tiny-1.5-Q4_K_M (Q4_K_M, 1 MB, licence mit)", weights.toString());
+        assertEquals("tiny-1.5-Q4_K_M (Q4_K_M, 1 MB, mit)", weights.toString());
         assertEquals(hub.sha256(), weights.fingerprint());
         assertEquals(List.of("/some-one/Tiny_1.5-GGUF/resolve/main/q4/tiny-1.5-Q4_K_M.gguf", "/elsewhere",
             "/some-one/Tiny_1.5-GGUF/resolve/main/q4/tiny-1.5-Q4_K_M.gguf"), hub.paths);
@@ -56,7 +57,17 @@ class HubFileTest {
         settings.set("SHEAF_OFFLINE", "1");
 
         assertEquals(first, find());
+        assertEquals(Set.of(NAME), HubFile.allHere().keySet());
         assertEquals(List.of(), hub.paths);
+    }
+
+    @Test void aFileThatWasRemovedIsAskedForAnew() throws IOException {
+        serve("llama");
+        Files.delete(find().file());
+        hub.server.stop(0);
+        byte[] newer = serve("gemma3");
+
+        assertArrayEquals(newer, Files.readAllBytes(find().file()));
     }
 
     @Test void whatTheEngineDoesNotKnowIsNotFetched() throws IOException {

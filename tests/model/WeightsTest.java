@@ -35,7 +35,8 @@ class WeightsTest {
 
     @BeforeEach void nothingIsNear() {
         new Random(1).nextBytes(CONTENT);
-        for (var name : "HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HOME LLAMA_CACHE OLLAMA_MODELS SHEAF_OFFLINE HF_HUB_OFFLINE HF_TOKEN PATH".split(" "))
+        for (var name : ("HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HOME LLAMA_CACHE OLLAMA_MODELS SHEAF_OFFLINE "
+                + "HF_HUB_OFFLINE HF_TOKEN PATH").split(" "))
             settings.set(name, "");
         settings.set("user.home", temp);
         settings.set("XDG_CACHE_HOME", temp.resolve("cache"));
