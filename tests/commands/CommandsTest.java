@@ -48,7 +48,7 @@ class CommandsTest {
             var run = run("quickstart", "--provider", server.baseUrl(), "--model", "echo");
 
             assertEquals(0, run.status(), run.err());
-            assertTrue(run.out().endsWith("3 succeeded; 53 tokens in, 40 out\n"), run.out());
+            assertTrue(run.out().endsWith("3 succeeded; 53 tokens in, 38 out\n"), run.out());
         }
     }
 
