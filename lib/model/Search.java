@@ -56,6 +56,7 @@ final class Search {
 
     private Optional<Path> inOtherCaches() {
         var found = Caches.filesOf(model.bytes()).filter(this::isGenuine).findFirst();
+        found.ifPresent(file -> System.err.println("sheaf: taking " + model + " from " + file));
         found.ifPresent(this::link);
         return found;
     }

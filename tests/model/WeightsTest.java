@@ -120,6 +120,7 @@ class WeightsTest {
         assertEquals(there, find(CONTENT));
         assertEquals(there, find(CONTENT).toRealPath(), "the second time by a link, unread");
         assertEquals(List.of(), hub.paths);
+        assertEquals("sheaf: taking tiny (F32, 1 MB, MIT) from " + there + "\n", said.toString(UTF_8));
     }
 
     @Test void aFileThatAnotherToolHasRemovedIsFetched() throws Exception {
