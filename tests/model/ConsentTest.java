@@ -28,8 +28,8 @@ class ConsentTest {
         var shown = answer("n\n");
 
         assertTrue(shown.startsWith(QUESTION), shown);
-        assertTrue(shown.contains("start: no weights for tiny-Q8_0 (declined); name a GGUF file, or the URL of a running "
-            + "server, or go online once, or install pip\nended 1\n"), shown);
+        assertTrue(shown.contains("start: no weights for tiny-Q8_0 (declined); name a GGUF file, or the URL of a "
+            + "running server, or go online once, or install pip\nended 1\n"), shown);
         assertEquals(List.of("tiny-Q8_0.gguf.note"), notes());
     }
 
