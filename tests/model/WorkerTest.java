@@ -32,12 +32,12 @@ class WorkerTest {
 
     @BeforeAll void start() {
         try {
-            new Weights.Search(Weights.KnownModel.SMOLLM2).find();
+            Weights.of("small", Choice::announce);
         } catch (UncheckedIOException e) {
             abort(e.getMessage());
         }
         settings.set("PATH", "");   // hides a llama-server that this machine may have
-        model = LocalModel.options().slots(2).contextSize(256).start();
+        model = LocalModel.options().model("small").slots(2).contextSize(256).start();
     }
 
     @AfterAll void stop() {
@@ -46,7 +46,7 @@ class WorkerTest {
     }
 
     @Test void itSaysItsNameAndTheChecksumOfItsWeights() {
-        assertEquals("SmolLM2-135M-Instruct " + Weights.KnownModel.SMOLLM2.sha256(), Chat.identity(model.baseUrl()));
+        assertEquals("SmolLM2-135M-Instruct " + KnownModels.SMOLLM2.sha256(), Chat.identity(model.baseUrl()));
     }
 
     @Test void aQuestionIsAnswered() {
@@ -91,7 +91,7 @@ class WorkerTest {
     @Test void theSameSeedGivesTheSameAnswer() {
         var body = chat("Invent a name for a boat.").put("temperature", 1.5).put("seed", 42).put("max_tokens", 12);
 
-        try (var one = LocalModel.options().slots(1).contextSize(256).start()) {
+        try (var one = LocalModel.options().model("small").slots(1).contextSize(256).start()) {
             assertEquals(ask(one, body).text(), ask(one, body).text());
         }
     }
@@ -191,13 +191,13 @@ class WorkerTest {
     @Test void closingEndsTheProcess() {
         var before = JavaProcess.engines(ProcessHandle.current());
 
-        LocalModel.options().slots(1).contextSize(64).start().close();
+        LocalModel.options().model("small").slots(1).contextSize(64).start().close();
 
         assertEquals(before, JavaProcess.engines(ProcessHandle.current()));
     }
 
     @Test void theProcessEndsWithItsParentHoweverThatEnds() throws Exception {
-        var parent = JavaProcess.start(LocalModel.class, "--slots", "1", "--context", "64");
+        var parent = JavaProcess.start(LocalModel.class, "small", "--slots", "1", "--context", "64");
         assertTrue(parent.inputReader().readLine().startsWith("OPENAI_BASE_URL=http://127.0.0.1:"));
         var engine = JavaProcess.engine(parent.toHandle());
 

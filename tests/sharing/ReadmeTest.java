@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.server.BatchServer;
 import sheaf.support.Project;
+import sheaf.support.RecordedModel;
 import sheaf.support.Shell;
 
 /** What the README shows is run as it stands there, and does what the README says. */
@@ -37,7 +38,10 @@ class ReadmeTest {
         var script = SCRIPT.matcher(readme());
 
         assertTrue(script.find());
-        assertEquals(script.group(2), run(script.group(1)));
+        try (var model = new RecordedModel(PROJECT.resolve("tests/sharing/experts.jsonl"));
+                var answering = BatchServer.start(model.baseUrl())) {
+            assertEquals(script.group(2), run(script.group(1), answering));
+        }
         assertEquals(1, readme().split("```java").length - 1, "each script is run");
     }
 
@@ -46,7 +50,7 @@ class ReadmeTest {
         var commands = COMMANDS.matcher(readme());
 
         assertTrue(commands.find());
-        var printed = sh(commands.group(1));
+        var printed = sh(commands.group(1), server);
         assertTrue(printed.contains("\"content\":\"Translate into Spanish: Boils in two minutes"), printed);
         assertTrue(Files.readString(dir.resolve("spanish.csv")).contains("Translate into Spanish: It is a notebook."));
         assertEquals(1, readme().split("```sh").length - 1, "each block of commands is run");
@@ -124,14 +128,14 @@ class ReadmeTest {
         }
     }
 
-    private String run(String script) throws Exception {
+    private String run(String script, BatchServer answering) throws Exception {
         var name = script.replaceAll("(?s).*?class (\\w+).*", "$1") + ".java";
         Files.writeString(dir.resolve(name), script);
-        return sh("./jbang --quiet " + name);
+        return sh("./jbang --quiet " + name, answering);
     }
 
     /** Runs commands in a folder that has what a clone has, without a key. */
-    private String sh(String commands) throws Exception {
+    private String sh(String commands, BatchServer answering) throws Exception {
         for (var name : List.of("lib", "data", "templates", "scripts"))
             copy(PROJECT.resolve(name), dir.resolve(name));
         Files.copy(PROJECT.resolve("jbang-catalog.json"), dir.resolve("jbang-catalog.json"));
@@ -141,9 +145,9 @@ class ReadmeTest {
             .directory(dir.toFile())
             .redirectError(dir.resolve("stderr").toFile());
         builder.environment().keySet().removeIf(name -> name.endsWith("_API_KEY") || name.startsWith("SHEAF_"));
-        builder.environment().put("OPENAI_BASE_URL", server.baseUrl());
+        builder.environment().put("OPENAI_BASE_URL", answering.baseUrl());
         builder.environment().put("SHEAF_HOME", dir.resolve("home").toString());
-        builder.environment().put("COLUMNS", "100");
+        builder.environment().put("COLUMNS", "140");
         var process = builder.start();
         process.getOutputStream().close();
         var text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -333,7 +333,7 @@ class SharingTest {
         var folder = visitor.emptyFolder();
         Files.createDirectories(folder.resolve("data"));
         Files.createDirectories(folder.resolve("templates"));
-        Files.writeString(folder.resolve("data/questions.csv"), "persona,question\na cat,Where is the mouse?\n");
+        Files.writeString(folder.resolve("data/experts.csv"), "persona,question\na cat,Where is the mouse?\n");
         Files.writeString(folder.resolve("templates/question.mustache"), "Softly: {{question}}");
 
         assertPrinted("Softly: Where is the mouse\\?.*(?s)\n1 succeeded; ", visitor.jbang(folder,
