@@ -67,7 +67,8 @@ class ServeTest {
         "--port abc | serve: Invalid value for option '--port': 'abc' is not an int",
         "--port 70000 | port: 70000 is not within 0 and 65535",
         "--timeout soon | serve: Invalid value for option '--timeout': 'soon' is no time such as 90s, 10m or 1h30m",
-        "--engine ollama | engine: ollama is neither echo nor an http URL such as http://localhost:11434/v1",
+        "--engine nope | engine: nope is neither an http URL such as http://localhost:11434/v1 nor one of echo, "
+            + "ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras",
         "--dialect nope | serve: Invalid value for option '--dialect': 'nope' is none of openai, kluster, azure, groq, "
             + "together, voyage",
         "--nonsense | serve: Unknown option: '--nonsense'"})
