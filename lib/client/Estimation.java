@@ -46,7 +46,8 @@ final class Estimation {
     /** Which server of this machine it is decides what was answered before; who is not there is who always was. */
     private void meet() {
         try {
-            new BatchApi(provider).meet("preview");
+            if (!provider.isMissing()) new BatchApi(provider).meet("preview");
+            else Journal.metAt(provider.baseUrl()).ifPresent(provider::hold);
         } catch (BatchException | UncheckedIOException notToBeHad) {
             Journal.metAt(provider.baseUrl()).ifPresent(provider::hold);
         }
@@ -122,7 +123,7 @@ final class Estimation {
         var saved = ofRepeats.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue()).mostDollars())
             .reduce(OptionalDouble.of(0), Estimation::sum);
         return new Estimate(all, answered, submitted, repeats.count(), saved, parts, models,
-            counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct, provider.isLocal());
+            counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct, provider.isFree());
     }
 
     private static OptionalDouble sum(OptionalDouble one, OptionalDouble other) {

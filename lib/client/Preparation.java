@@ -7,6 +7,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -26,7 +27,8 @@ final class Preparation {
      */
     static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
                       Consumer<Progress> step) {
-        BaseUrl.checkBatches(watch.state().provider().baseUrl());
+        var baseUrl = watch.state().provider().baseUrl();
+        BaseUrl.checkBatches(baseUrl, Wording.ENGINE.of(baseUrl));
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
@@ -51,12 +53,17 @@ final class Preparation {
         }
     }
 
-    /** Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. */
+    /**
+     * Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. The
+     * server before an engine is the same each time, and need not be started to be known.
+     */
     static void meet(Watch watch) {
+        var provider = watch.state().provider();
+        var met = BaseUrl.isEngine(provider.baseUrl()) && provider.isMissing() ? Journal.metAt(provider.baseUrl())
+            : Optional.<Identity>empty();
         try {
-            watch.api().meet("submit");
+            met.ifPresentOrElse(provider::hold, () -> watch.api().meet("submit"));
         } catch (UncheckedIOException nobody) {
-            var provider = watch.state().provider();
             provider.hold(Journal.metAt(provider.baseUrl()).orElseThrow(() -> nobody));
         }
     }

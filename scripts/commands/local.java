@@ -55,6 +55,10 @@ class local implements Callable<Integer> {
         description = "folder for files and batches (default: ~/.sheaf/server)")
     String store;
 
+    @Option(names = "--until-eof",
+        description = "ends with its stdin, as the child of a program, but with the last of several that use its store")
+    boolean untilEof;
+
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     boolean help;
 
@@ -75,12 +79,15 @@ class local implements Callable<Integer> {
 
     @Override public Integer call() {
         var started = LocalModel.options().model(model).slots(slots).contextSize(context).start();
-        System.err.println("model: " + started.describe() + "; --provider local asks it, whatever model is named");
+        System.err.println(untilEof
+            ? "local: " + started.describe() + " answers as long as this run needs it; ./jbang local keeps one running"
+            : "model: " + started.describe() + "; --provider local asks it, whatever model is named");
         var options = new ArrayList<>(List.of("--engine", started.baseUrl()));
         add(options, "--port", port);
         add(options, "--host", host);
         add(options, "--api-key", apiKey);
         add(options, "--store", store);
+        if (untilEof) options.add("--until-eof");
         BatchServer.main(options.toArray(String[]::new));
         return 0;
     }
