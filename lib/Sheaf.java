@@ -1374,7 +1374,7 @@ public final class Sheaf extends Findings {
         public boolean isLocal() { return address().name().equals("local"); }
 
         /** Returns what messages call it: one on this machine by its base URL, for there may be several. */
-        public String label() { return isLocal() ? baseUrl : name; }
+        public String label() { return isLocal() ? BaseUrl.engine(baseUrl) : name; }
 
         /** Returns a batch here, by its id or the name it was submitted under. */
         public Batch batch(String idOrName) { return Batch.at(this, api(), given("batch", idOrName)); }

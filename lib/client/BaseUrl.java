@@ -85,8 +85,8 @@ record BaseUrl(String url, String apiVersion, String parameter) {
 
     static boolean isEngine(String url) { return url.matches("engine:[!-~]+"); }
 
-    /** Returns the name or the URL of an engine. */
-    static String engine(String url) { return url.substring(ENGINE.length()); }
+    /** Returns the name or the URL of an engine; any other URL stays as it is. */
+    static String engine(String url) { return isEngine(url) ? url.substring(ENGINE.length()) : url; }
 
     /** Whether who answers there is on this machine, and so asks for nothing. */
     static boolean isFree(String url) {

@@ -106,7 +106,7 @@ final class Connection {
     private Map<String, String> sentHeaders() { return ExtraHeaders.sent(headers, baseUrl, keyVariable); }
 
     /** Returns what messages call it: one on this machine by its URL, for there may be several. */
-    String label() { return isLocal() ? baseUrl : name; }
+    String label() { return isLocal() ? BaseUrl.engine(baseUrl) : name; }
 
     Optional<Connection> elsewhere() { return Optional.ofNullable(elsewhere); }
 

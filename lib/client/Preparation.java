@@ -53,19 +53,26 @@ final class Preparation {
         }
     }
 
-    /**
-     * Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. The
-     * server before an engine is the same each time, and need not be started to be known.
-     */
+    /** Learns who the provider is. If nobody answers, it is who was always there: what is whole here needs no one. */
     static void meet(Watch watch) {
-        var provider = watch.state().provider();
-        var met = BaseUrl.isEngine(provider.baseUrl()) && provider.isMissing() ? Journal.metAt(provider.baseUrl())
-            : Optional.<Identity>empty();
         try {
-            met.ifPresentOrElse(provider::hold, () -> watch.api().meet("submit"));
+            watch.api().meet("submit");
         } catch (UncheckedIOException nobody) {
+            var provider = watch.state().provider();
             provider.hold(Journal.metAt(provider.baseUrl()).orElseThrow(() -> nobody));
         }
+    }
+
+    /** Whether all of it was answered by who was always there, so that nobody has to be started to be asked. */
+    private static boolean isWhole(Connection provider, Staging staging, String name) {
+        var met = provider.isMissing() ? Journal.metAt(provider.baseUrl()) : Optional.<Identity>empty();
+        if (met.isEmpty()) return false;
+        provider.hold(met.get());
+        var target = staging.folder(name);
+        var journal = isBegun(target) ? new Journal(target) : null;
+        if (journal != null && journal.collected().count() == journal.partCount()) return true;
+        provider.hold(null);
+        return false;
     }
 
     private static void begin(Settings settings, Requests requests, Watch watch, Progress progress,
@@ -73,8 +80,8 @@ final class Preparation {
         var provider = watch.state().provider();
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
             fill(staging, requests, progress, watch::note);
-            meet(watch);
             staging.complete(settings.distinct);
+            if (!isWhole(provider, staging, settings.batchName())) meet(watch);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);

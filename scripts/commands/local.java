@@ -80,7 +80,7 @@ class local implements Callable<Integer> {
     @Override public Integer call() {
         var started = LocalModel.options().model(model).slots(slots).contextSize(context).start();
         System.err.println(untilEof
-            ? "local: " + started.describe() + " answers as long as this run needs it; ./jbang local keeps one running"
+            ? "local: started for this run: " + started.describe() + "; ./jbang local keeps one running"
             : "model: " + started.describe() + "; --provider local asks it, whatever model is named");
         var options = new ArrayList<>(List.of("--engine", started.baseUrl()));
         add(options, "--port", port);
