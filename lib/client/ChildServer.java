@@ -102,7 +102,9 @@ final class ChildServer {
         command.add(program.toString());
         command.addAll(List.of(words));
         try {
-            return new ChildServer(new ProcessBuilder(command).start()).url(words[0]);
+            var builder = new ProcessBuilder(command);
+            builder.environment().put("SHEAF_HOME", Environment.home().toString());
+            return new ChildServer(builder.start()).url(words[0]);
         } catch (IOException e) {
             throw new IllegalStateException("engine: cannot run " + program + " (" + Messages.reason(e) + ")", e);
         }

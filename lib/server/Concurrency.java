@@ -106,16 +106,17 @@ final class Concurrency {
         private long taken;                          // nanoseconds of the answers since the last change
         private int inside;                          // requests that have entered and not left
         private int answers;                         // since the last change of what is allowed
-        private long changedAt = System.nanoTime();
-        private long narrowedAt = changedAt;
-        private long leftAt = changedAt;
-        private long opensAt = changedAt;
+        private final LongSupplier now;              // nanoseconds, as of System.nanoTime
+        private long changedAt;
+        private long narrowedAt;
+        private long leftAt;
+        private long opensAt;
 
-        Gate(int most) { this(most, most); }
-
-        Gate(int first, int most) {
+        Gate(int first, int most, LongSupplier now) {
             this.first = first;
             this.most = most;
+            this.now = now;
+            narrowedAt = leftAt = opensAt = now.getAsLong();
             reset();
         }
 
@@ -131,14 +132,14 @@ final class Concurrency {
             allowed = number;
             answers = 0;
             taken = 0;
-            changedAt = System.nanoTime();
+            changedAt = now.getAsLong();
         }
 
         /** Waits until one more request may go to the engine, and lets it; returns false once it is not wanted. */
         synchronized boolean enter(BooleanSupplier wanted) throws InterruptedException {
-            if (first < most && inside == 0 && System.nanoTime() - leftAt > IDLE) reset();
+            if (first < most && inside == 0 && now.getAsLong() - leftAt > IDLE) reset();
             while (wanted.getAsBoolean()) {
-                if (inside < allowed && System.nanoTime() - opensAt >= 0) {
+                if (inside < allowed && now.getAsLong() - opensAt >= 0) {
                     inside++;
                     return true;
                 }
@@ -149,7 +150,7 @@ final class Concurrency {
 
         /** Lets nobody in for so many milliseconds; returns whether that is longer than it was to be. */
         synchronized boolean hold(long millis) {
-            long until = System.nanoTime() + millis * 1_000_000;
+            long until = now.getAsLong() + millis * 1_000_000;
             boolean isLonger = until - opensAt > LOOK * 1_000_000;
             if (isLonger) opensAt = until;
             return isLonger;
@@ -158,7 +159,7 @@ final class Concurrency {
         /** Notes the return of a request that entered at this time of {@link System#nanoTime}. */
         synchronized void leave(long entered, Failure failure) {
             inside--;
-            leftAt = System.nanoTime();
+            leftAt = now.getAsLong();
             if (failure == Failure.OVERLOADED) narrow(entered);
             else if (failure == Failure.NONE && climbs) climb(entered);
             else if (failure == Failure.NONE && allowed < ceiling) widen();
@@ -182,10 +183,10 @@ final class Concurrency {
             if (entered - changedAt < 0) return;
             taken += leftAt - entered;
             if (++answers < Math.max(ROUND, allowed)) return;
-            double now = allowed / (taken / (double) answers);
-            boolean isWorth = now >= WORTH * pace;
+            double found = allowed / (taken / (double) answers);
+            boolean isWorth = found >= WORTH * pace;
             if (!isWorth) ceiling = Math.max(1, allowed / 2);
-            pace = now;
+            pace = found;
             change(isWorth ? Math.min(ceiling, 2 * allowed) : ceiling);
             climbs = allowed < ceiling;
         }

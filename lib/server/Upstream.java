@@ -61,7 +61,7 @@ final class Upstream implements Engine {
         this.settings = settings;
         this.identity = identity;
         this.metrics = metrics;
-        this.gate = new Gate(settings.first(), settings.most());
+        this.gate = new Gate(settings.first(), settings.most(), System::nanoTime);
         this.reader = new ResponseReader(settings.key());
     }
 
