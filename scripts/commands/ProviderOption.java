@@ -31,7 +31,7 @@ final class ProviderOption {
 
     private Provider given() {
         if (named != null && engine != null)
-            throw new IllegalArgumentException("options: --provider and --engine both say who answers; give one");
+            throw new IllegalArgumentException("batch: --provider and --engine both say who answers; give one");
         return named != null ? named : engine;
     }
 

@@ -48,7 +48,7 @@ public final class FakeEngine implements AutoCloseable {
     private final Kind kind;
     private final int room;                      // requests at once; more are refused
     private final Semaphore slots;               // that work at the same time; other requests wait for one
-    private final long millis;                   // of work for each request
+    private volatile long millis;                // of work for each request
     private final HttpServer http;
     private final ExecutorService threads = Executors.newCachedThreadPool();
     private final AtomicInteger inside = new AtomicInteger();
@@ -86,6 +86,9 @@ public final class FakeEngine implements AutoCloseable {
         instead.addAll(List.of(answers));
         return this;
     }
+
+    /** Has each request take so long. */
+    public void slowDown(long millis) { this.millis = millis; }
 
     /** Returns the prompts that it has answered or works on. */
     public List<String> prompts() { return List.copyOf(prompts); }
