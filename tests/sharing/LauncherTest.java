@@ -25,6 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.opentest4j.TestAbortedException;
 import sheaf.support.Project;
 
 /** Starts ./jbang as a copy in a folder of its own, with a PATH that holds only what the test puts there. */
@@ -259,6 +260,7 @@ class LauncherTest {
 
     /** The second run of a short script makes the archive, and no run says a word of it. */
     @Test void aScriptThatIsRunAgainStartsWithItsClassesInAnArchive() throws IOException {
+        assumeTrue(Runtime.version().feature() < 25, "a newer Java's is made by a process of its own");
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
         for (var word : List.of("one", "other")) {
@@ -280,6 +282,53 @@ class LauncherTest {
         Files.writeString(damaged, "no archive");
 
         assertEquals(new Run(0, "other\n", ""), jbang("Brief.java"));
+    }
+
+    /** From 25 on, the second run writes down what it learnt, and the third has the archive made of that beside it. */
+    @Test void aNewerJavaFindsWhatItLearntOfItsMethodsToo() throws Exception {
+        jdk = newerJdk();
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        Files.writeString(project.resolve("Brief.java"), """
+            //RUNTIME_OPTIONS -Xshare:auto
+            class Brief {
+                public static void main(String... args) {
+                    System.out.println(java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments()
+                        .stream().anyMatch(option -> option.startsWith("-XX:AOTCache=")));
+                    System.exit(3);
+                }
+            }
+            """);
+        for (int run = 0; run < 3; run++)
+            assertEquals(new Run(3, "false\n", run == 0 ? "[jbang] Building jar for Brief.java...\n" : ""),
+                jbang("Brief.java"));
+        for (int wait = 0; wait < 300 && archives().isEmpty(); wait++) Thread.sleep(100);
+
+        assertEquals(1, archives().size());
+        assertEquals(new Run(3, "true\n", ""), jbang("Brief.java"));
+        assertEquals(List.of(), files("Brief-.*[.]learnt.*"), "what the archive was made of is gone");
+
+        for (var variable : List.of("JAVA_TOOL_OPTIONS", "JBANG_JAVA_OPTIONS")) {
+            variables = Map.of(variable, "-Xshare:off -Duser.home=" + home);
+            assertEquals("false\n", jbang("Brief.java").out(), "the two would end a Java");
+        }
+    }
+
+    /** A JDK of 25 or newer that lies beside the one that runs. */
+    private Path newerJdk() throws IOException {
+        try (var beside = Files.list(jdk.toRealPath().getParent())) {
+            return beside.filter(dir -> release(dir) >= 25).findFirst()
+                .orElseThrow(() -> new TestAbortedException("there is no JDK of 25 or newer beside " + jdk));
+        }
+    }
+
+    private static int release(Path jdk) {
+        try (var lines = Files.lines(jdk.resolve("release"))) {
+            return lines.filter(line -> line.startsWith("JAVA_VERSION=")).findFirst()
+                .map(line -> Runtime.Version.parse(line.split("\"")[1]).feature()).orElse(0);
+        } catch (IOException | RuntimeException noJdk) {
+            return 0;
+        }
     }
 
     /** What JBang made of an alias is run again without it, as long as nothing of the project has changed since. */
@@ -346,7 +395,7 @@ class LauncherTest {
         fakeJava("echo \"'$HOME/a java' -Xshare:auto -classpath x.jar Brief\"; exit 255");
         command(home.resolve("a java"), RECORDS);
 
-        assertEquals(new Run(0, "[-XX:+UseSerialGC][-Xshare:auto][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
+        assertEquals(new Run(0, "[-XX:+UseSerialGC][-classpath][x.jar][Brief]", ""), jbang("Brief.java"));
     }
 
     /** Of two collectors Java takes none, and some machines name one for all that runs there. */
@@ -366,9 +415,11 @@ class LauncherTest {
         }
     }
 
-    private List<Path> archives() throws IOException {
+    private List<Path> archives() throws IOException { return files("Brief-.*[.](jsa|aot)"); }
+
+    private List<Path> files(String pattern) throws IOException {
         try (var files = Files.walk(home)) {
-            return files.filter(file -> file.getFileName().toString().matches("Brief-.*[.]jsa")).toList();
+            return files.filter(file -> file.getFileName().toString().matches(pattern)).toList();
         }
     }
 
