@@ -31,7 +31,7 @@ final class ChildServer {
     private static final int LAST_WORDS = 500;             // milliseconds, from a failure's sentence to the end
     private static final long LOOK = 20_000_000;           // nanoseconds
     private static final boolean IS_WINDOWS = File.separatorChar == '\\';
-    /** Ctrl-C goes to all that this program has started, and other runs may use the server: the end of stdin ends it. */
+    /** Ctrl-C goes to all that this program has started, and others may use the server: the end of stdin ends it. */
     private static final List<String> UNHURT = IS_WINDOWS ? List.of() : List.of("sh", "-c", "trap '' INT; exec \"$@\"",
         "sh");
     private static final Map<String, String> URLS = new HashMap<>();       // of those that are settled, by base URL

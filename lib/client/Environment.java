@@ -34,8 +34,8 @@ final class Environment {
     /** Returns the program that runs Sheaf's commands: the one that ran this, or else the one of the folder here. */
     static Optional<Path> program() {
         var told = System.getProperty("SHEAF_LAUNCHER", System.getenv("SHEAF_LAUNCHER"));
-        if (told != null) return Optional.of(told.strip().replaceFirst("^'(.*)'$", "$1")).filter(name -> !name.isEmpty())
-            .map(Path::of);
+        if (told != null)
+            return Optional.of(told.strip().replaceAll("^'|'$", "")).filter(said -> !said.isEmpty()).map(Path::of);
         var name = File.separatorChar == '/' ? "jbang" : "jbang.cmd";
         return Stream.iterate(Path.of("").toAbsolutePath(), Objects::nonNull, Path::getParent)
             .filter(dir -> Files.exists(dir.resolve("lib/BatchServer.java"))).map(dir -> dir.resolve(name))

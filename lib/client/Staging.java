@@ -332,8 +332,8 @@ final class Staging implements Closeable {
         boolean isAdopted = window.isEmpty();
         var resend = settings.resend;
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
-        return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : marked(oldDigest),
-            Manifest.Address.of(provider),
+        return new Manifest(Manifest.VERSION, settings.batchName(),
+            before != null ? before.digest() : marked(oldDigest), Manifest.Address.of(provider),
             endpoint, window, settings.outputSeconds, settings.metadata, settings.shape(),
             reused + leftOut() + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count(),

@@ -27,7 +27,8 @@ import sheaf.server.Json.Lines;
 
 /**
  * One try at an engine: the answer in OpenAI's shape, what stood in the way of a better one, and how many milliseconds
- * the engine asks to wait before anything else is sent (-1 if it does not say). It knows neither the request nor who sent it.
+ * the engine asks to wait before anything else is sent (-1 if it does not say). It knows neither the request nor who
+ * sent it.
  */
 record Attempt(Answer answer, Failure failure, long waitMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try

@@ -43,7 +43,7 @@ final class SharedService implements AutoCloseable {
         }
     }
 
-    /** Returns where the store's server listens, unless that has an echo for an engine, which is not to pass for one. */
+    /** Returns where the store's server listens; one with an echo for an engine is not to pass for another. */
     private static String running(Settings settings) {
         var url = HeldFolder.awaitUrl(settings.store());
         if (isEcho(url) && !settings.answering().engine().equals(Settings.ECHO))

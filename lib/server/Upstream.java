@@ -137,9 +137,10 @@ final class Upstream implements Engine {
     /** Lets no other request in either as long as the engine asks for a pause, and says so if that is long. */
     private void hold(Attempt attempt) {
         long pause = attempt.hold();
-        if (pause > 0 && gate.hold(pause) && pause >= LONG)
-            System.err.println("engine: " + base + " asks for a pause of " + Attempt.brief(Duration.ofSeconds(pause / 1000))
-                + (attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : ""));
+        if (pause <= 0 || !gate.hold(pause) || pause < LONG) return;
+        var why = attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : "";
+        System.err.println("engine: " + base + " asks for a pause of "
+            + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
     }
 
     private static String reason(Answer refusal) {

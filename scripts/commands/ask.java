@@ -126,7 +126,7 @@ class ask implements Callable<Integer> {
 
     /** The server is no part of this command, for it weighs more than all the rest. */
     private int rehearse() throws IOException {
-        var launched = Stream.concat(Stream.of(Typed.launcher(), "rehearse"), given().stream()
+        var launched = Stream.concat(Stream.of(Typed.launcher().replaceAll("^'|'$", ""), "rehearse"), given().stream()
             .filter(arg -> !arg.equals("--rehearse"))).toList();
         try {
             return new ProcessBuilder(launched).inheritIO().start().waitFor();
