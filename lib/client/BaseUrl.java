@@ -41,7 +41,7 @@ record BaseUrl(String url, String apiVersion, String parameter) {
      * @param names those that may stand in the place of a base URL
      */
     static BaseUrl of(String given, String version, String names) {
-        if (isEngine(given.strip())) return new BaseUrl(given.strip(), "", "");
+        if (given.strip().matches(ENGINE + "[!-~]+")) return new BaseUrl(given.strip(), "", "");
         var uri = uri(given.strip(), names);
         var query = Optional.ofNullable(uri.getRawQuery()).orElse("");
         var asked = Optional.of(query).filter(text -> text.matches(VERSION + "[\\w.-]+"));
@@ -83,7 +83,10 @@ record BaseUrl(String url, String apiVersion, String parameter) {
 
     private URI uri() { return URI.create(url); }
 
-    static boolean isEngine(String url) { return url.matches("engine:[!-~]+"); }
+    static boolean isEngine(String url) { return url.startsWith(ENGINE); }
+
+    /** Whether a server of ours is started for a run, if none is there. */
+    static boolean isStarted(String url) { return isEngine(url) || url.equals(LOCAL); }
 
     /** Returns the name or the URL of an engine; any other URL stays as it is. */
     static String engine(String url) { return isEngine(url) ? url.substring(ENGINE.length()) : url; }

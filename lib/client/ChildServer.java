@@ -47,19 +47,18 @@ final class ChildServer {
     }
 
     /**
-     * Returns where the calls to a base URL go, and starts the server that is missing there.
+     * Returns where the calls to a base URL go that such a server answers, and starts the server that is missing there.
      * @throws IllegalStateException if it does not start, or this program does not know by which command
      */
     static synchronized String urlOf(String baseUrl) {
-        if (!BaseUrl.isEngine(baseUrl) && !baseUrl.equals(BaseUrl.LOCAL)) return baseUrl;
         return URLS.computeIfAbsent(baseUrl, any -> BaseUrl.isEngine(baseUrl) ? before(BaseUrl.engine(baseUrl))
             : local());
     }
 
     /** Whether a call to a base URL would have to start its server. */
     static synchronized boolean isMissing(String baseUrl) {
-        return !URLS.containsKey(baseUrl) && (BaseUrl.isEngine(baseUrl)
-            || baseUrl.equals(BaseUrl.LOCAL) && !listens(baseUrl) && Environment.program().isPresent());
+        return !URLS.containsKey(baseUrl)
+            && (BaseUrl.isEngine(baseUrl) || !listens(baseUrl) && Environment.program().isPresent());
     }
 
     private static String before(String engine) {

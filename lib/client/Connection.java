@@ -135,12 +135,14 @@ final class Connection {
     boolean isFree() { return BaseUrl.isFree(baseUrl); }
 
     /** Whether its server would have to be started for a call. */
-    boolean isMissing() { return ChildServer.isMissing(baseUrl); }
+    boolean isMissing() { return BaseUrl.isStarted(baseUrl) && ChildServer.isMissing(baseUrl); }
 
     OpenAIClient client() { return providerClient().client(); }
 
     private synchronized ProviderClient providerClient() {
-        if (client == null) client = ProviderClient.of(ChildServer.urlOf(baseUrl), key(), dialect, sentHeaders());
+        if (client != null) return client;
+        var url = BaseUrl.isStarted(baseUrl) ? ChildServer.urlOf(baseUrl) : baseUrl;
+        client = ProviderClient.of(url, key(), dialect, sentHeaders());
         return client;
     }
 

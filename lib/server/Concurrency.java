@@ -178,12 +178,17 @@ final class Concurrency {
             if (++answers >= allowed) change(allowed + 1);
         }
 
-        /** Doubles what is allowed, or takes the last doubling back if it has made each answer only slower. */
+        /**
+         * Doubles what is allowed, or takes the last doubling back if it has made each answer only slower. The first
+         * ones after a change do not count: they find fewer beside them than the later ones.
+         */
         private void climb(long entered) {
             if (entered - changedAt < 0) return;
+            if (++answers <= allowed) return;
             taken += leftAt - entered;
-            if (++answers < Math.max(ROUND, allowed)) return;
-            double found = allowed / (taken / (double) answers);
+            int counted = answers - allowed;
+            if (counted < Math.max(ROUND, allowed)) return;
+            double found = allowed / (taken / (double) counted);
             boolean isWorth = found >= WORTH * pace;
             if (!isWorth) ceiling = Math.max(1, allowed / 2);
             pace = found;

@@ -59,10 +59,10 @@ class EnginesTest {
     }
 
     @Test void anEngineOfOneSlotIsNotFlooded() {
-        var engine = serve(Kind.OLLAMA, 1_000, 1, 30);
+        var engine = serve(Kind.OLLAMA, 1_000, 1, 15);
 
-        assertEquals(60, completed(60));
-        assertTrue(engine.most() <= 12, engine.most() + " at once");
+        assertEquals(120, completed(120));
+        assertTrue(engine.most() <= 16, engine.most() + " at once");
     }
 
     @ParameterizedTest
