@@ -18,6 +18,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Pattern;
 
 /**
  * A server that runs for as long as this program needs it: the one before an engine without batches, and the one of the
@@ -30,6 +31,7 @@ final class ChildServer {
     private static final int GLANCE = 1_000;               // milliseconds, to connect on this machine
     private static final int LAST_WORDS = 500;             // milliseconds, from a failure's sentence to the end
     private static final long LOOK = 20_000_000;           // nanoseconds
+    private static final Pattern IDLE = Pattern.compile("(local: started |\\[jbang\\] ).*");
     private static final boolean IS_WINDOWS = File.separatorChar == '\\';
     /** Ctrl-C goes to all that this program has started, and others may use the server: the end of stdin ends it. */
     private static final List<String> UNHURT = IS_WINDOWS ? List.of() : List.of("sh", "-c", "trap '' INT; exec \"$@\"",
@@ -37,22 +39,25 @@ final class ChildServer {
     private static final Map<String, String> URLS = new HashMap<>();       // of those that are settled, by base URL
     private static final List<FileChannel> SHARES = new ArrayList<>();     // of locks, held until this program ends
     private final Process process;
+    private final boolean isQuiet;
     private final BufferedReader said;
     private volatile boolean isUp;
     private volatile String lastWords = "";
 
-    private ChildServer(Process process) {
+    private ChildServer(Process process, boolean isQuiet) {
         this.process = process;
+        this.isQuiet = isQuiet;
         this.said = process.errorReader(UTF_8);
     }
 
     /**
      * Returns where the calls to a base URL go that such a server answers, and starts the server that is missing there.
+     * @param isQuiet whether only what is wrong is passed on of what it says
      * @throws IllegalStateException if it does not start, or this program does not know by which command
      */
-    static synchronized String urlOf(String baseUrl) {
-        return URLS.computeIfAbsent(baseUrl, any -> BaseUrl.isEngine(baseUrl) ? before(BaseUrl.engine(baseUrl))
-            : local());
+    static synchronized String urlOf(String baseUrl, boolean isQuiet) {
+        return URLS.computeIfAbsent(baseUrl, any -> BaseUrl.isEngine(baseUrl)
+            ? before(BaseUrl.engine(baseUrl), isQuiet) : local(isQuiet));
     }
 
     /** Whether a call to a base URL would have to start its server. */
@@ -61,18 +66,18 @@ final class ChildServer {
             && (BaseUrl.isEngine(baseUrl) || !listens(baseUrl) && Environment.program().isPresent());
     }
 
-    private static String before(String engine) {
+    private static String before(String engine, boolean isQuiet) {
         var program = Environment.program().orElseThrow(() -> new IllegalStateException("engine: the server that "
             + "stands before " + engine + " is no part of this script; run it by Sheaf's own ./jbang, or begin it "
             + "with BatchServer.before(\"" + engine + "\") of lib/BatchServer.java"));
-        return start(program, "serve", "--engine", engine, "--own-store", "--port", "0", "--until-eof");
+        return start(program, isQuiet, "serve", "--engine", engine, "--own-store", "--port", "0", "--until-eof");
     }
 
     /** One that another run has started stays as long as this one shares its lock. */
-    private static String local() {
+    private static String local(boolean isQuiet) {
         share(Environment.home().resolve("server.guests"));
         var program = listens(BaseUrl.LOCAL) ? null : Environment.program().orElse(null);
-        return program == null ? BaseUrl.LOCAL : start(program, "local", "--until-eof");
+        return program == null ? BaseUrl.LOCAL : start(program, isQuiet, "local", "--until-eof");
     }
 
     private static void share(Path file) {
@@ -96,14 +101,14 @@ final class ChildServer {
         }
     }
 
-    private static String start(Path program, String... words) {
+    private static String start(Path program, boolean isQuiet, String... words) {
         var command = new ArrayList<>(UNHURT);
         command.add(program.toString());
         command.addAll(List.of(words));
         try {
             var builder = new ProcessBuilder(command);
             builder.environment().put("SHEAF_HOME", Environment.home().toString());
-            return new ChildServer(builder.start()).url(words[0]);
+            return new ChildServer(builder.start(), isQuiet).url(words[0]);
         } catch (IOException e) {
             throw new IllegalStateException("engine: cannot run " + program + " (" + Messages.reason(e) + ")", e);
         }
@@ -132,7 +137,7 @@ final class ChildServer {
         try (said) {
             for (var line = said.readLine(); line != null; line = said.readLine()) {
                 if (!isUp && isLast()) lastWords = line;
-                else Terminal.say(line);
+                else if (!isQuiet || !IDLE.matcher(line).matches()) Terminal.say(line);
             }
         } catch (IOException closed) {
             // it has ended

@@ -43,6 +43,7 @@ final class Connection {
     private final Connection elsewhere;                    // where the same server may listen by now; null: nowhere
     private volatile Identity expected;                    // null: whoever answers
     private volatile Identity told;                        // by the last answer; null: none came yet
+    private boolean isQuiet;                               // that a server is started is not said
     private String key;                                    // null: not yet needed
     private ProviderClient client;                         // null: not yet needed
 
@@ -134,6 +135,8 @@ final class Connection {
     /** Whether what it answers costs nothing. */
     boolean isFree() { return BaseUrl.isFree(baseUrl); }
 
+    void hush() { isQuiet = true; }
+
     /** Whether its server would have to be started for a call. */
     boolean isMissing() { return BaseUrl.isStarted(baseUrl) && ChildServer.isMissing(baseUrl); }
 
@@ -141,7 +144,7 @@ final class Connection {
 
     private synchronized ProviderClient providerClient() {
         if (client != null) return client;
-        var url = BaseUrl.isStarted(baseUrl) ? ChildServer.urlOf(baseUrl) : baseUrl;
+        var url = BaseUrl.isStarted(baseUrl) ? ChildServer.urlOf(baseUrl, isQuiet) : baseUrl;
         client = ProviderClient.of(url, key(), dialect, sentHeaders());
         return client;
     }

@@ -29,6 +29,7 @@ final class Preparation {
                       Consumer<Progress> step) {
         var baseUrl = watch.state().provider().baseUrl();
         BaseUrl.checkBatches(baseUrl, Wording.ENGINE.of(baseUrl));
+        if (settings.quiet) watch.state().provider().hush();
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());

@@ -44,7 +44,7 @@ class EngineRunTest {
         assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no sh on this machine");
         launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\necho \"$$ $*\" >>'" + dir + "/starts'\n[ \"$1\" = local ] && "
-            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\nexec '"
+            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '"
             + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
             + System.getProperty("java.class.path") + "' sheaf.server.BatchServer \"$@\"\n");
         assertTrue(launcher.toFile().setExecutable(true));
@@ -196,6 +196,18 @@ class EngineRunTest {
         assertEquals(0, run("--provider", "local").status);
         assertEquals(asked, engine.prompts().size());
         assertEquals(1, starts().size(), "all was here");
+    }
+
+    @Test void whatIsStartedIsSaidButToWhoWantsQuiet() throws Exception {
+        assumeTrue(isFree(4141), "something listens on port 4141");
+        var started = "local: started for this run: a model; ./jbang local keeps one running";
+
+        var run = ended(start(Map.of("STARTED", started), "--provider", "local"));
+        var quiet = ended(start(Map.of("STARTED", started), "--provider", "local", "--quiet", "--name", "other"));
+
+        assertTrue(run.err.startsWith(started + "\nsubmitted "), run.err);
+        assertEquals("", quiet.err);
+        assertEquals(2, starts().size(), starts().toString());
     }
 
     private static boolean isFree(int port) {
