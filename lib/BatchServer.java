@@ -18,8 +18,9 @@
 // keeps Jetty silent
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
-//SOURCES server/Json.java server/HeldFolder.java server/PatternSample.java server/Transcript.java
-//SOURCES server/Refusal.java server/BatchObject.java server/Database.java
+//SOURCES server/Json.java server/HeldFolder.java server/KnownEngine.java server/RateLimit.java
+//SOURCES server/PatternSample.java server/Transcript.java
+//SOURCES server/Guests.java server/Refusal.java server/BatchObject.java server/Database.java
 //SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/SchemaFit.java
 //SOURCES server/Moderation.java server/Choice.java server/Metrics.java server/RowIndex.java
 //SOURCES server/Logprobs.java server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java
@@ -30,7 +31,7 @@
 //SOURCES server/Form.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
 //SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
-//SOURCES server/Service.java server/Serve.java
+//SOURCES server/Service.java server/SharedService.java server/Serve.java
 
 package sheaf.server;
 
@@ -68,12 +69,14 @@ import java.util.stream.Stream;
 public final class BatchServer implements AutoCloseable {
     private final String baseUrl;
     private final Service service;   // null if the server runs in another process
+    private final Runnable end;
 
-    private BatchServer(Service service) { this(service.baseUrl(), service); }
+    private BatchServer(Service service) { this(service.baseUrl(), service, service::close); }
 
-    private BatchServer(String baseUrl, Service service) {
+    private BatchServer(String baseUrl, Service service, Runnable end) {
         this.baseUrl = baseUrl;
         this.service = service;
+        this.end = end;
     }
 
     /** Starts a server for a test: the echo engine, a free port, and a temporary store that {@link #close} deletes. */
@@ -90,7 +93,19 @@ public final class BatchServer implements AutoCloseable {
     public static BatchServer local(String engine) {
         var settings = Settings.DEFAULTS.engine(engine).store(Settings.localStore());
         return Service.startIfFree(settings).map(BatchServer::new)
-            .orElseGet(() -> new BatchServer(HeldFolder.awaitUrl(settings.store()), null));
+            .orElseGet(() -> new BatchServer(HeldFolder.awaitUrl(settings.store()), null, () -> { }));
+    }
+
+    /**
+     * Starts a server before an engine that has no batches of its own: {@code ollama}, {@code lmstudio}, {@code vllm},
+     * {@code llama-server}, {@code openrouter}, {@code mistral}, {@code cerebras} or a URL. Its batches outlive the
+     * process: it has a store for this engine alone under {@code SHEAF_HOME}, so that a second run asks nothing again.
+     * The key is that of the engine's own variable, such as {@code OPENROUTER_API_KEY}, else {@code SHEAF_ENGINE_KEY}.
+     * If another process runs this server already, returns a handle to that one; it ends with the last handle.
+     */
+    public static BatchServer before(String engine) {
+        var shared = SharedService.open(Settings.DEFAULTS.engine(engine).keyOf(engine).ownStore());
+        return new BatchServer(shared.baseUrl, shared.service.orElse(null), shared::close);
     }
 
     /** Returns the options of a server that is not yet started. */
@@ -226,9 +241,7 @@ public final class BatchServer implements AutoCloseable {
     public List<String> requests() { return service().router.requests(); }
 
     /** Stops the server; unfinished batches of a store that is kept go on when it is next started. */
-    @Override public void close() {
-        if (service != null) service.close();
-    }
+    @Override public void close() { end.run(); }
 
     @Override public String toString() { return "BatchServer[" + baseUrl + "]"; }
 
@@ -256,7 +269,7 @@ public final class BatchServer implements AutoCloseable {
         /** Returns options with this port. If not called, or 0, a free one. */
         public Options port(int port) { return new Options(settings.port(port)); }
 
-        /** Returns options with this engine: {@code echo}, or the base URL of an OpenAI-compatible server. */
+        /** Returns options with this engine: {@code echo}, a name as {@link #before} takes it, or a base URL. */
         public Options engine(String engine) { return new Options(settings.engine(engine)); }
 
         /** Returns options with this key, which is sent to the engine and to nobody else. If not called, none is. */
@@ -280,7 +293,10 @@ public final class BatchServer implements AutoCloseable {
         /** Returns options with this key, which every request must then bear. */
         public Options apiKey(String apiKey) { return new Options(settings.apiKey(apiKey)); }
 
-        /** Returns options with this many requests at the engine at once. If not called, 8. */
+        /**
+         * Returns options with this many requests at the engine at once. If not called, as many as bring more answers
+         * in the same time, from 4 to 32.
+         */
         public Options concurrency(int concurrency) { return new Options(settings.concurrency(concurrency)); }
 
         /** Returns options with the manners of this provider. If not called, OpenAI's. */

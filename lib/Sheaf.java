@@ -17,9 +17,9 @@
 //SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/InputFile.java
 //SOURCES client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java client/Arguments.java
 //SOURCES client/ExtraHeaders.java client/Row.java
-//SOURCES client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java client/Retry.java
-//SOURCES client/Progress.java client/PlainValues.java client/Templates.java client/Html.java client/Fault.java
-//SOURCES client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
+//SOURCES client/ChildServer.java client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java
+//SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
+//SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
@@ -508,6 +508,7 @@ public final class Sheaf extends Findings {
                 case ESTIMATE -> with(s -> s.isEstimated = true);
                 case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
+                case ENGINE -> provider(BaseUrl.ENGINE + given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
                 case TEMPLATE -> with(settings.over(mixed(templates(given.first(), given.rest()))));
@@ -1210,8 +1211,8 @@ public final class Sheaf extends Findings {
         /** 50,000 requests, 100 MB, uploads with a route and a purpose of their own: https://docs.together.ai */
         public static final Provider TOGETHER = new Provider("together", "https://api.together.ai/v1",
             "TOGETHER_API_KEY", new Limits(50_000, 100 * MB), TOGETHERS);
-        /** A server on this machine where {@code ./jbang serve} and {@code ./jbang local} listen; it needs no key. */
-        public static final Provider LOCAL = new Provider("local", Connection.LOCAL_URL, "SHEAF_API_KEY",
+        /** Where {@code ./jbang serve} and {@code ./jbang local} listen on this machine, without a key. */
+        public static final Provider LOCAL = new Provider("local", BaseUrl.LOCAL, "SHEAF_API_KEY",
             new Limits(50_000, 100 * MB), STRICT);
         private static final String AZURE_KEY = "AZURE_OPENAI_API_KEY";
         private static final int LISTED_FILES = 10_000;
@@ -1231,7 +1232,8 @@ public final class Sheaf extends Findings {
         /**
          * Returns the provider at any base URL, such as {@code http://localhost:8080/v1}; its key, if any, is {@code
          * SHEAF_API_KEY}. One of Azure may end in {@code ?api-version=...}; its key is {@code AZURE_OPENAI_API_KEY}, if
-         * that is set.
+         * that is set. {@code engine:} and a name or URL as {@code BatchServer.before} takes it is one without batches,
+         * before which a server is put for the run.
          */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
@@ -1265,7 +1267,7 @@ public final class Sheaf extends Findings {
 
         /**
          * Returns the provider that the environment names: by {@code SHEAF_PROVIDER}, a name or a URL; else by
-         * {@code OPENAI_BASE_URL}; else the only one whose key is set.
+         * {@code SHEAF_ENGINE}; else by {@code OPENAI_BASE_URL}; else the only one whose key is set.
          * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
          */
         public static Provider chosen() { return fromEnvironment().orElseGet(Provider::withAKey); }
@@ -1273,6 +1275,8 @@ public final class Sheaf extends Findings {
         private static Optional<Provider> fromEnvironment() {
             var nameOrUrl = Environment.get("SHEAF_PROVIDER");
             if (!nameOrUrl.isEmpty()) return Optional.of(named(nameOrUrl));
+            var engine = Environment.get("SHEAF_ENGINE");
+            if (!engine.isEmpty()) return Optional.of(of(BaseUrl.ENGINE + engine));
             var url = Environment.get("OPENAI_BASE_URL");
             return url.isEmpty() ? Optional.empty() : Optional.of(of(url, OPENAI.keyVariable));
         }
@@ -1286,8 +1290,7 @@ public final class Sheaf extends Findings {
 
         private static String noKey() {
             return "provider: no key; looked for " + keyVariables(PRESETS, ", ")
-                + "; set one, or run ./jbang local, a small free model, in another terminal, and "
-                + Wording.LOCAL;
+                + "; set one, or " + Wording.LOCAL + ", a small free model on this machine";
         }
 
         private static String twoKeys(List<Provider> providers) {
@@ -1378,7 +1381,7 @@ public final class Sheaf extends Findings {
         public boolean isLocal() { return address().name().equals("local"); }
 
         /** Returns what messages call it: one on this machine by its base URL, for there may be several. */
-        public String label() { return isLocal() ? baseUrl : name; }
+        public String label() { return isLocal() ? BaseUrl.engine(baseUrl) : name; }
 
         /** Returns a batch here, by its id or the name it was submitted under. */
         public Batch batch(String idOrName) { return Batch.at(this, api(), given("batch", idOrName)); }

@@ -77,6 +77,7 @@ class RunTests {
         forgetTheUsersSettings();
         System.setProperty("SHEAF_HOME", home.toString());
         System.setProperty("SHEAF_SCRIPT", "");                         // a batch has its data's name alone
+        System.setProperty("SHEAF_LAUNCHER", "");                       // no test starts a server unasked
         System.setProperty("TERM", "dumb");                             // what a test prints moves no cursor
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");

@@ -15,6 +15,11 @@ record BaseUrl(String url, String apiVersion, String parameter) {
     private static final Pattern AZURE = Pattern.compile(
         "(?i).+\\.(openai\\.azure\\.(com|us|cn)|(cognitiveservices|services\\.ai)\\.azure\\.com)");
     private static final String VERSION = "api-version=";
+    /** Where {@code ./jbang serve} and {@code ./jbang local} listen. */
+    static final String LOCAL = "http://127.0.0.1:4141/v1";
+    /** What a base URL begins with that names an engine without batches, before which a server of ours is put. */
+    static final String ENGINE = "engine:";
+    private static final Pattern FREE = Pattern.compile("ollama|lmstudio|vllm|llama-server");
     /** What else is copied from Azure's pages than the address of a resource. */
     private static final String AZURE_ROUTE = "/(deployments|files|batches)(/.*)?$";
     /**
@@ -36,6 +41,7 @@ record BaseUrl(String url, String apiVersion, String parameter) {
      * @param names those that may stand in the place of a base URL
      */
     static BaseUrl of(String given, String version, String names) {
+        if (given.strip().matches(ENGINE + "[!-~]+")) return new BaseUrl(given.strip(), "", "");
         var uri = uri(given.strip(), names);
         var query = Optional.ofNullable(uri.getRawQuery()).orElse("");
         var asked = Optional.of(query).filter(text -> text.matches(VERSION + "[\\w.-]+"));
@@ -77,6 +83,21 @@ record BaseUrl(String url, String apiVersion, String parameter) {
 
     private URI uri() { return URI.create(url); }
 
+    static boolean isEngine(String url) { return url.startsWith(ENGINE); }
+
+    /** Whether a server of ours is started for a run, if none is there. */
+    static boolean isStarted(String url) { return isEngine(url) || url.equals(LOCAL); }
+
+    /** Returns the name or the URL of an engine; any other URL stays as it is. */
+    static String engine(String url) { return isEngine(url) ? url.substring(ENGINE.length()) : url; }
+
+    /** Whether who answers there is on this machine, and so asks for nothing. */
+    static boolean isFree(String url) {
+        if (!isEngine(url)) return isLoopback(URI.create(url));
+        var engine = engine(url);
+        return FREE.matcher(engine).matches() || engine.contains("://") && isLoopback(URI.create(engine));
+    }
+
     /** Returns what a provider there is called: "local" on this machine, else its address. */
     String name() {
         return isLoopback(uri()) ? "local" : uri().getAuthority() + uri().getPath().replaceFirst("/v1$", "");
@@ -84,22 +105,26 @@ record BaseUrl(String url, String apiVersion, String parameter) {
 
     boolean isAzure() { return isAzure(uri()); }
 
-    private static boolean isAzure(URI uri) { return AZURE.matcher(uri.getHost()).matches(); }
+    private static boolean isAzure(URI uri) { return uri.getHost() != null && AZURE.matcher(uri.getHost()).matches(); }
 
     /** Whether this is OpenAI's own API, in whatever region. */
     static boolean isOpenAi(URI uri) { return ("." + uri.getHost()).endsWith(".api.openai.com"); }
 
+    /** Whether it is on this machine, as any server of ours before an engine is. */
     static boolean isLoopback(URI uri) {
+        if (uri.getHost() == null) return isEngine(uri.toString());
         var host = uri.getHost();
         return host.equals("localhost") || host.equals("[::1]") || host.matches("127(\\.[0-9]+){3}");
     }
 
-    /** Refuses a provider that surely cannot run a batch that is made by OpenAI's Files and Batches API. */
-    static void checkBatches(String baseUrl) {
-        var lack = OTHERS.get(URI.create(baseUrl).getHost());
+    /**
+     * Refuses a provider that surely cannot run a batch that is made by OpenAI's Files and Batches API.
+     * @param remedy by which it is asked all the same
+     */
+    static void checkBatches(String baseUrl, Object remedy) {
+        var lack = isEngine(baseUrl) ? null : OTHERS.get(URI.create(baseUrl).getHost());
         if (lack != null)
-            throw new IllegalStateException("submit: " + lack + " over OpenAI's API; choose another provider, or one "
-                + "that is started by ./jbang serve --engine " + baseUrl + " --engine-key KEY and asks one by one, at "
-                + "the full price");
+            throw new IllegalStateException("submit: " + lack + " over OpenAI's API; choose another provider, or "
+                + remedy + " to ask one by one, at the full price");
     }
 }

@@ -30,8 +30,6 @@ import sheaf.Vocabulary.Limits;
  * it knows no route.
  */
 final class Connection {
-    /** Where {@code ./jbang serve} and {@code ./jbang local} listen. */
-    static final String LOCAL_URL = "http://127.0.0.1:4141/v1";
     /** HTTP's status for a request that came to a server which cannot answer it: 421 Misdirected Request. */
     static final int STRANGER = 421;
     private static final int SHORT_SECRET = 8;             // characters; a shorter one may be a word of a message
@@ -45,6 +43,7 @@ final class Connection {
     private final Connection elsewhere;                    // where the same server may listen by now; null: nowhere
     private volatile Identity expected;                    // null: whoever answers
     private volatile Identity told;                        // by the last answer; null: none came yet
+    private boolean isQuiet;                               // that a server is started is not said
     private String key;                                    // null: not yet needed
     private ProviderClient client;                         // null: not yet needed
 
@@ -108,7 +107,7 @@ final class Connection {
     private Map<String, String> sentHeaders() { return ExtraHeaders.sent(headers, baseUrl, keyVariable); }
 
     /** Returns what messages call it: one on this machine by its URL, for there may be several. */
-    String label() { return isLocal() ? baseUrl : name; }
+    String label() { return isLocal() ? BaseUrl.engine(baseUrl) : name; }
 
     Optional<Connection> elsewhere() { return Optional.ofNullable(elsewhere); }
 
@@ -133,10 +132,20 @@ final class Connection {
     /** Whether it is on this machine, where asking often costs nothing and no key is needed. */
     boolean isLocal() { return BaseUrl.isLoopback(URI.create(baseUrl)); }
 
+    /** Whether what it answers costs nothing. */
+    boolean isFree() { return BaseUrl.isFree(baseUrl); }
+
+    void hush() { isQuiet = true; }
+
+    /** Whether its server would have to be started for a call. */
+    boolean isMissing() { return BaseUrl.isStarted(baseUrl) && ChildServer.isMissing(baseUrl); }
+
     OpenAIClient client() { return providerClient().client(); }
 
     private synchronized ProviderClient providerClient() {
-        if (client == null) client = ProviderClient.of(baseUrl, key(), dialect, sentHeaders());
+        if (client != null) return client;
+        var url = BaseUrl.isStarted(baseUrl) ? ChildServer.urlOf(baseUrl, isQuiet) : baseUrl;
+        client = ProviderClient.of(url, key(), dialect, sentHeaders());
         return client;
     }
 
@@ -256,7 +265,7 @@ final class Connection {
         if (status == 407) return "; check the user and the password in HTTP_PROXY";
         if (status != 404 || !path.matches("/\\w+")) return "";
         if (hasOlderPaths()) return "; does it know the api-version " + dialect.apiVersion() + "?";
-        return baseUrl().endsWith("/v1") ? "" : "; does the base URL end in /v1?";
+        return baseUrl().endsWith("/v1") || BaseUrl.isEngine(baseUrl) ? "" : "; does the base URL end in /v1?";
     }
 
     private UncheckedIOException unreachable(String step, IOException e) {
@@ -272,9 +281,10 @@ final class Connection {
 
     private String remedy(boolean isProxied) {
         if (isProxied) return "check the proxy, or name the host in NO_PROXY, and run again";
+        if (BaseUrl.isEngine(baseUrl)) return "run again; what was answered is kept";
         if (expected != null && expected.isTold())
             return "start the server with the " + expected + " again, or " + Wording.OTHER_PLACE;
-        if (baseUrl().equals(LOCAL_URL))
+        if (baseUrl().equals(BaseUrl.LOCAL))
             return "start one with ./jbang serve or ./jbang local";
         return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }

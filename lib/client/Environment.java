@@ -1,8 +1,13 @@
 package sheaf;
 
+import java.io.File;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
 
 /** What the environment says; a system property of the same name goes first. */
 final class Environment {
@@ -24,6 +29,17 @@ final class Environment {
     static String launcher() {
         var launcher = get("SHEAF_LAUNCHER");
         return launcher.isEmpty() ? "./jbang" : launcher;
+    }
+
+    /** Returns the program that runs Sheaf's commands: the one that ran this, or else the one of the folder here. */
+    static Optional<Path> program() {
+        var told = System.getProperty("SHEAF_LAUNCHER", System.getenv("SHEAF_LAUNCHER"));
+        if (told != null)
+            return Optional.of(told.strip().replaceAll("^'|'$", "")).filter(said -> !said.isEmpty()).map(Path::of);
+        var name = File.separatorChar == '/' ? "jbang" : "jbang.cmd";
+        return Stream.iterate(Path.of("").toAbsolutePath(), Objects::nonNull, Path::getParent)
+            .filter(dir -> Files.exists(dir.resolve("lib/BatchServer.java"))).map(dir -> dir.resolve(name))
+            .filter(Files::isExecutable).findFirst();
     }
 
     /** Returns a provider's key; where none is set, one typed in, and where none is needed any. */

@@ -52,7 +52,8 @@ final class Estimation {
     /** Which server of this machine it is decides what was answered before; who is not there is who always was. */
     private void meet() {
         try {
-            new BatchApi(provider).meet("preview");
+            if (!provider.isMissing()) new BatchApi(provider).meet("preview");
+            else Journal.metAt(provider.baseUrl()).ifPresent(provider::hold);
         } catch (BatchException | UncheckedIOException notToBeHad) {
             Journal.metAt(provider.baseUrl()).ifPresent(provider::hold);
         }
@@ -153,7 +154,7 @@ final class Estimation {
             .reduce(OptionalDouble.of(0), Estimation::sum);
         return new Estimate(sending.all, sending.answered, sending.submitted, sending.repeats.count(), saved,
             sending.parts, models, counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct,
-            provider.isLocal(), sampleOf);
+            provider.isFree(), sampleOf);
     }
 
     private static OptionalDouble sum(OptionalDouble one, OptionalDouble other) {

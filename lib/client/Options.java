@@ -23,6 +23,7 @@ enum Options {
     ESTIMATE("--estimate", Takes.NOTHING, "prints what all would send and cost; sends nothing"),
     SAMPLE("--sample N", Takes.A_VALUE, "asks N rows now, one by one, and shows them; without it the rest is sent"),
     PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
+    ENGINE("--engine NAME", Takes.A_VALUE, "who answers, one by one: ollama, openrouter, ... or a base URL"),
     MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
     SYSTEM("--system TEXT", Takes.A_VALUE, "the system prompt, over the rows"),
     TEMPLATE("--template T[,T2]", Takes.A_VALUE, "the prompts: files, or names in templates/"),
@@ -73,7 +74,7 @@ enum Options {
             + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an "
             + "option, the data or\nthe key is at fault, and nothing was sent; where the script says so, as nightly "
             + "does, 3 if rows lack an answer and 75\nif the batch goes on.\n"
-            + "No key yet? Run ./jbang local, a small free model, in another terminal, and give --provider local.\n";
+            + "No key yet? --provider local is a small free model on this machine, which is started for the run.\n";
     }
 
     /** One option and a value that was given for it. */

@@ -7,6 +7,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -26,7 +27,9 @@ final class Preparation {
      */
     static void begin(Settings settings, Watch watch, Function<Manifest.Address, Connection> connect,
                       Consumer<Progress> step) {
-        BaseUrl.checkBatches(watch.state().provider().baseUrl());
+        var baseUrl = watch.state().provider().baseUrl();
+        BaseUrl.checkBatches(baseUrl, Wording.ENGINE.of(baseUrl));
+        if (settings.quiet) watch.state().provider().hush();
         if (!settings.note.isEmpty()) watch.note(settings.note);
         settings.warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
@@ -61,13 +64,25 @@ final class Preparation {
         }
     }
 
+    /** Whether all of it was answered by who was always there, so that nobody has to be started to be asked. */
+    private static boolean isWhole(Connection provider, Staging staging, String name) {
+        var met = provider.isMissing() ? Journal.metAt(provider.baseUrl()) : Optional.<Identity>empty();
+        if (met.isEmpty()) return false;
+        provider.hold(met.get());
+        var target = staging.folder(name);
+        var journal = isBegun(target) ? new Journal(target) : null;
+        if (journal != null && journal.collected().count() == journal.partCount()) return true;
+        provider.hold(null);
+        return false;
+    }
+
     private static void begin(Settings settings, Requests requests, Watch watch, Progress progress,
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
             fill(staging, requests, progress, watch::note);
-            meet(watch);
             staging.complete(settings.distinct);
+            if (!isWhole(provider, staging, settings.batchName())) meet(watch);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);

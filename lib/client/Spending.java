@@ -1,6 +1,5 @@
 package sheaf;
 
-import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -72,7 +71,7 @@ final class Spending {
         boolean isBefore = attempt.isReused() && !isAtOnce;
         var line = isBefore ? before : lines.computeIfAbsent(List.of(model, template), any -> new Line());
         line.add(attempt.usage(), price.map(known -> known.of(attempt.usage(), !isAtOnce)),
-            BaseUrl.isLoopback(URI.create(manifest.provider().baseUrl())));
+            BaseUrl.isFree(manifest.provider().baseUrl()));
         boolean isCounted = !isBefore && attempt.usage().total() > 0;
         if (isCounted) price.map(known -> known.source(!isAtOnce)).ifPresent(priceSources::add);
     }

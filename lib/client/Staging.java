@@ -47,8 +47,7 @@ final class Staging implements Closeable {
     private final StagedRows rows;
     private final Repeats.Counter sent = new Repeats.Counter();
     private LineIndex.InOrder requests;
-    private String oldDigest;                                         // as it was while a name told servers apart
-    private String wholeDigest;                                       // of all requests, once they are complete
+    private String oldDigest;                // of all requests, once they are complete, without the provider's mark
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
     private Repeats repeats;                                        // that are left out; null: none is
@@ -158,7 +157,6 @@ final class Staging implements Closeable {
         oldDigest = digest.hex();
         if (isDistinct) repeats = repeats();
         if (repeats != null && repeats.count() > 0) oldDigest = Json.Digest.hex(oldDigest + " distinct");
-        wholeDigest = marked(oldDigest);
         rows.complete();
     }
 
@@ -170,7 +168,7 @@ final class Staging implements Closeable {
     }
 
     /** Returns the folder that they belong into under this name, once they are complete. */
-    Path folder(String name) { return folder(name, wholeDigest); }
+    Path folder(String name) { return folder(name, marked(oldDigest)); }
 
     /** Returns the folder that the same requests would be in if they were submitted in the first days. */
     Path oldFolder(String name) { return folder(name, oldDigest); }
@@ -334,8 +332,8 @@ final class Staging implements Closeable {
         boolean isAdopted = window.isEmpty();
         var resend = settings.resend;
         boolean hasFixedModels = settings.data == null || settings.models.stream().noneMatch(Text::hasTags);
-        return new Manifest(Manifest.VERSION, settings.batchName(), before != null ? before.digest() : wholeDigest,
-            Manifest.Address.of(provider),
+        return new Manifest(Manifest.VERSION, settings.batchName(),
+            before != null ? before.digest() : marked(oldDigest), Manifest.Address.of(provider),
             endpoint, window, settings.outputSeconds, settings.metadata, settings.shape(),
             reused + leftOut() + parts.stream().mapToLong(part -> part.requests).sum(),
             rows.count(),

@@ -27,6 +27,12 @@ final class Terminal {
     /** Whether colours are seen and wanted. @see <a href="https://no-color.org">NO_COLOR</a> */
     static boolean isColoured() { return Environment.get("NO_COLOR").isEmpty() && isLive(); }
 
+    /** Says a line on stderr in the place of one that is rewritten there at the moment. */
+    static void say(String line) {
+        boolean isRewritten = System.console() != null && !"dumb".equals(System.getenv("TERM"));
+        System.err.println((isRewritten ? "\r\u001b[K" : "") + line);
+    }
+
     /** Returns its rows and columns, as it says itself; "" where standard output is none, or nobody can ask. */
     private static String size() {
         var terminal = Environment.get(PROPERTY);

@@ -15,6 +15,7 @@ enum Wording {
     TEXT("prompts(\"%s\", data) or template(name, text)", "--prompt"),
     RENAME("name one by template(name, text)", "rename one of the files"),
     PROVIDER("provider(\"%s\")", "--provider %s"),
+    ENGINE("provider(\"engine:%s\")", "give --engine %s"),
     LOCAL("set SHEAF_PROVIDER=local", "give --provider local"),
     OTHER_SERVER("set OPENAI_BASE_URL", "give another --provider"),
     OTHER_PLACE("set OPENAI_BASE_URL to where it listens", "give the URL where it listens by --provider"),

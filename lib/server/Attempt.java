@@ -14,10 +14,6 @@ import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.channels.UnresolvedAddressException;
 import java.time.Duration;
-import java.time.Instant;
-import java.time.ZonedDateTime;
-import java.time.format.DateTimeFormatter;
-import java.time.format.DateTimeParseException;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.CompletionStage;
@@ -31,9 +27,10 @@ import sheaf.server.Json.Lines;
 
 /**
  * One try at an engine: the answer in OpenAI's shape, what stood in the way of a better one, and how many milliseconds
- * the engine asks to wait before the next try (-1 if it does not say). It knows neither the request nor who sent it.
+ * the engine asks to wait before anything else is sent (-1 if it does not say). It knows neither the request nor who
+ * sent it.
  */
-record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
+record Attempt(Answer answer, Failure failure, long waitMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
     private static final long LONGEST_PAUSE = 10_000;
     private static final long LONGEST_ASKED = 120_000;        // that an engine may ask for, as with OpenAI's clients
@@ -103,10 +100,12 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
     /** Returns the milliseconds to wait before the next try, spread so that not all requests come back at once. */
     long pause(int tries) {
         long growing = Math.min(LONGEST_PAUSE, FIRST_PAUSE << Math.min(tries - 1, 10));
-        long asked = Math.min(LONGEST_ASKED, Math.max(FIRST_PAUSE, retryAfterMillis));
-        long base = retryAfterMillis < 0 ? growing : asked;
+        long base = waitMillis < 0 ? growing : Math.max(FIRST_PAUSE, hold());
         return base + ThreadLocalRandom.current().nextLong(base / 4);
     }
+
+    /** Returns the milliseconds for which nothing else is sent, 0 if the engine does not ask for that. */
+    long hold() { return Math.max(0, Math.min(LONGEST_ASKED, waitMillis)); }
 
     /** An answer that came, but not as it should. */
     private static final class BadAnswer extends IOException {
@@ -148,24 +147,28 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
 
     /** Reads what an engine sent: an answer as it is, or an error in OpenAI's shape without the engine's key. */
     static final class ResponseReader {
-        private static final Pattern NUMBER = Pattern.compile("\\d{1,9}(\\.\\d{1,9})?");
-
         private final String key;       // of the engine, null if it has none; some engines repeat it in an error
 
         ResponseReader(String key) { this.key = key; }
 
         Attempt read(HttpResponse<byte[]> response) {
-            var body = json(response.body());
+            var body = withoutWrapper(json(response.body()));
             int status = response.statusCode();
             boolean good = status >= 200 && status < 300;
+            long wait = RateLimit.millis(response.headers(), body);
             if (good && body.isObject() && !isError(body))
-                return new Attempt(new Answer(status, body, null, null), Failure.NONE, -1);
+                return new Attempt(new Answer(status, body, null, null), Failure.NONE, wait);
             int code = good ? codeWithin(body.at("/error/code")) : status;
             int shown = code == 0 ? 502 : code;
             var error = normalized(shown, body, excerpt(status, response.body()));
             var failure = isFinal(error, response.headers()) ? Failure.NONE : Failure.of(code);
-            long wait = retryAfter(response.headers());
             return new Attempt(new Answer(shown, error, null, null, wait), failure, wait);
+        }
+
+        /** Returns an error that stands in the place of a choice, as OpenRouter has it, as errors are. */
+        private static JsonNode withoutWrapper(JsonNode body) {
+            var error = body.at("/choices/0/error");
+            return error.isObject() ? Json.object().set("error", error) : body;
         }
 
         /** Returns the HTTP status that an error has as its code, or 0 if that is none. */
@@ -183,24 +186,6 @@ record Attempt(Answer answer, Failure failure, long retryAfterMillis) {
         private static boolean isFinal(ObjectNode error, HttpHeaders headers) {
             return headers.firstValue("x-should-retry").orElse("").equals("false")
                 || error.at("/error/code").asText().equals("insufficient_quota");
-        }
-
-        /** Returns the milliseconds after which an engine wants to be asked again, or -1 if it does not say. */
-        private static long retryAfter(HttpHeaders headers) {
-            var millis = headers.firstValue("retry-after-ms").orElse("");
-            var seconds = headers.firstValue("Retry-After").orElse("");
-            if (NUMBER.matcher(millis).matches()) return (long) Double.parseDouble(millis);
-            if (NUMBER.matcher(seconds).matches()) return (long) (1000 * Double.parseDouble(seconds));
-            return millisUntil(seconds);
-        }
-
-        private static long millisUntil(String date) {
-            try {
-                var then = ZonedDateTime.parse(date, DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
-                return Math.max(0, Duration.between(Instant.now(), then).toMillis());
-            } catch (DateTimeParseException noDate) {
-                return -1;
-            }
         }
 
         private static JsonNode json(byte[] bytes) {

@@ -88,26 +88,58 @@ final class Concurrency {
 
     /**
      * How many requests may be at an engine at once: half as many when it is overloaded, and one more again after each
-     * round of as many answers.
+     * round of as many answers. Where nobody has said how many, twice as many as long as that brings more answers in
+     * the same time; of what only waits at the engine, none is sent. None enters while the engine asks for a pause.
      */
     static final class Gate {
         static final long LOOK = 100;                // milliseconds between looks whether a request is still wanted
+        private static final long IDLE = 60_000_000_000L;   // nanoseconds, after which an engine may be another
+        private static final int ROUND = 8;          // answers at least, that a number is judged by
+        private static final double WORTH = 1.25;    // times the answers of half as many at once
 
+        private final int first;
         private final int most;
         private int allowed;                         // at once, at the moment
+        private int ceiling;                         // what may become allowed
+        private boolean climbs;                      // whether it still looks for its ceiling
+        private double pace;                         // answers in a nanosecond, when half as many were allowed
+        private long taken;                          // nanoseconds of the answers since the last change
         private int inside;                          // requests that have entered and not left
         private int answers;                         // since the last change of what is allowed
-        private long narrowedAt = System.nanoTime();
+        private final LongSupplier now;              // nanoseconds, as of System.nanoTime
+        private long changedAt;
+        private long narrowedAt;
+        private long leftAt;
+        private long opensAt;
 
-        Gate(int most) {
+        Gate(int first, int most, LongSupplier now) {
+            this.first = first;
             this.most = most;
-            this.allowed = most;
+            this.now = now;
+            narrowedAt = leftAt = opensAt = now.getAsLong();
+            reset();
+        }
+
+        private void reset() {
+            allowed = Math.min(first, most);
+            ceiling = most;
+            climbs = first < most;
+            pace = 0;
+            change(allowed);
+        }
+
+        private void change(int number) {
+            allowed = number;
+            answers = 0;
+            taken = 0;
+            changedAt = now.getAsLong();
         }
 
         /** Waits until one more request may go to the engine, and lets it; returns false once it is not wanted. */
         synchronized boolean enter(BooleanSupplier wanted) throws InterruptedException {
+            if (first < most && inside == 0 && now.getAsLong() - leftAt > IDLE) reset();
             while (wanted.getAsBoolean()) {
-                if (inside < allowed) {
+                if (inside < allowed && now.getAsLong() - opensAt >= 0) {
                     inside++;
                     return true;
                 }
@@ -116,26 +148,52 @@ final class Concurrency {
             return false;
         }
 
+        /** Lets nobody in for so many milliseconds; returns whether that is longer than it was to be. */
+        synchronized boolean hold(long millis) {
+            long until = now.getAsLong() + millis * 1_000_000;
+            boolean isLonger = until - opensAt > LOOK * 1_000_000;
+            if (isLonger) opensAt = until;
+            return isLonger;
+        }
+
         /** Notes the return of a request that entered at this time of {@link System#nanoTime}. */
         synchronized void leave(long entered, Failure failure) {
             inside--;
+            leftAt = now.getAsLong();
             if (failure == Failure.OVERLOADED) narrow(entered);
-            else if (failure == Failure.NONE && allowed < most) widen();
+            else if (failure == Failure.NONE && climbs) climb(entered);
+            else if (failure == Failure.NONE && allowed < ceiling) widen();
             notifyAll();
         }
 
         /** Halves what is allowed, but once for all requests that were let in before the last time. */
         private void narrow(long entered) {
             if (entered - narrowedAt < 0) return;
-            allowed = Math.max(1, allowed / 2);
-            answers = 0;
-            narrowedAt = System.nanoTime();
+            climbs = false;
+            change(Math.max(1, allowed / 2));
+            narrowedAt = changedAt;
         }
 
         private void widen() {
-            if (++answers < allowed) return;
-            allowed++;
-            answers = 0;
+            if (++answers >= allowed) change(allowed + 1);
+        }
+
+        /**
+         * Doubles what is allowed, or takes the last doubling back if it has made each answer only slower. The first
+         * ones after a change do not count: they find fewer beside them than the later ones.
+         */
+        private void climb(long entered) {
+            if (entered - changedAt < 0) return;
+            if (++answers <= allowed) return;
+            taken += leftAt - entered;
+            int counted = answers - allowed;
+            if (counted < Math.max(ROUND, allowed)) return;
+            double found = allowed / (taken / (double) counted);
+            boolean isWorth = found >= WORTH * pace;
+            if (!isWorth) ceiling = Math.max(1, allowed / 2);
+            pace = found;
+            change(isWorth ? Math.min(ceiling, 2 * allowed) : ceiling);
+            climbs = allowed < ceiling;
         }
     }
 }

@@ -35,7 +35,7 @@ final class Runner {
     private final ActiveBatch.Shared shared;
 
     Runner(Settings settings, Store store, Engine engine, Script script, Metrics metrics) {
-        int atOnce = settings.answering().concurrency();
+        int atOnce = settings.answering().most();
         this.workers = Executors.newFixedThreadPool(atOnce, daemon("sheaf-request"));
         this.turns = new Turns(atOnce);
         this.store = store;

@@ -1,5 +1,7 @@
 package sheaf.server;
 
+import java.io.IOException;
+import java.io.OutputStream;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -82,12 +84,14 @@ final class Serve implements Callable<Integer> {
 
     private static final class Answering {
         @Option(names = "--engine", paramLabel = "URL", defaultValue = Settings.ECHO,
-            description = "base URL of the OpenAI-compatible server that answers, mostly ending in /v1; or echo, "
-                + "which says each question back (default: ${DEFAULT-VALUE})")
+            description = "base URL of the OpenAI-compatible server that answers, mostly ending in /v1; or ollama, "
+                + "lmstudio, vllm, llama-server, openrouter, mistral, cerebras; or echo, which says each question "
+                + "back (default: ${DEFAULT-VALUE})")
         private String engine;
 
         @Option(names = "--engine-key", paramLabel = "KEY",
-            description = "key for the engine; clients' keys are never sent to it (default: none)")
+            description = "key for the engine; clients' keys are never sent to it (default: SHEAF_ENGINE_KEY; of "
+                + "openrouter OPENROUTER_API_KEY, and so on)")
         private String engineKey;
 
         @Option(names = "--model-name", paramLabel = "FROM=TO",
@@ -95,9 +99,10 @@ final class Serve implements Callable<Integer> {
                 + "other model")
         private Map<String, String> modelNames = new LinkedHashMap<>();
 
-        @Option(names = "--concurrency", paramLabel = "N", defaultValue = "8",
-            description = "requests at the engine at once, fewer if that is overloaded (default: ${DEFAULT-VALUE})")
-        private int concurrency;
+        @Option(names = "--concurrency", paramLabel = "N",
+            description = "requests at the engine at once, fewer if that is overloaded (default: as many as bring "
+                + "more answers, from 4 to 32)")
+        private Integer concurrency;
 
         @Option(names = "--timeout", paramLabel = "TIME", defaultValue = "10m",
             description = "for one request with all its tries, such as 90s or 1h30m; so long a batch waits for an "
@@ -109,6 +114,15 @@ final class Serve implements Callable<Integer> {
         @Option(names = "--store", paramLabel = "DIR",
             description = "folder for files and batches (default: ~/.sheaf/server)")
         private Path store;
+
+        @Option(names = "--own-store",
+            description = "keeps files and batches in a folder of this engine alone, under ~/.sheaf/engines")
+        private boolean ownStore;
+
+        @Option(names = "--until-eof",
+            description = "ends with its stdin, as the child of a program, but with the last of several that use its "
+                + "store; joins a server that runs there")
+        private boolean untilEof;
 
         @Option(names = "--dialect", paramLabel = "NAME", defaultValue = "openai",
             completionCandidates = DialectNames.class,
@@ -154,8 +168,9 @@ final class Serve implements Callable<Integer> {
             .execute(args);
     }
 
-    @Override public Integer call() throws InterruptedException {
+    @Override public Integer call() throws InterruptedException, IOException {
         var settings = withWebhook(asSettings());
+        if (keeping.untilEof) return serveUntilEof(settings);
         var service = Service.start(settings);
         System.out.println("OPENAI_BASE_URL=" + service.baseUrl());
         if (keeping.dialect.isOpenAi()) System.err.println("page: " + service.baseUrl().replaceFirst("v1$", ""));
@@ -166,16 +181,30 @@ final class Serve implements Callable<Integer> {
         return 0;
     }
 
+    /** Serves whoever started this process, and says but what is wrong. */
+    private static int serveUntilEof(Settings settings) throws InterruptedException, IOException {
+        try (var shared = SharedService.open(settings)) {
+            System.out.println("OPENAI_BASE_URL=" + shared.baseUrl);
+            var state = shared.service.isEmpty() ? "" : shared.service.get().engine.state();
+            if (!state.matches("(?s)|.* answers|echo, .*")) System.err.println("engine: " + state);
+            System.in.transferTo(OutputStream.nullOutputStream());
+        }
+        return 0;
+    }
+
     private Settings asSettings() {
         var settings = Settings.DEFAULTS.port(listening.port).host(listening.host).engine(answering.engine)
-            .concurrency(answering.concurrency).timeout(answering.timeout).dialect(keeping.dialect)
-            .store(keeping.store != null ? keeping.store : Settings.localStore());
+            .timeout(answering.timeout).dialect(keeping.dialect);
+        settings = keeping.ownStore ? settings.ownStore()
+            : settings.store(keeping.store != null ? keeping.store : Settings.localStore());
+        if (answering.concurrency != null) settings = settings.concurrency(answering.concurrency);
         for (var name : answering.modelNames.entrySet())
             settings = settings.model(name.getKey(), name.getValue());
         if (keeping.mixedModels) settings = settings.mixedModels();
         if (keeping.maxRequests != null) settings = settings.maxRequests(keeping.maxRequests);
         if (keeping.maxBytes != null) settings = settings.maxBytes(keeping.maxBytes);
-        settings = key(answering.engineKey, "SHEAF_ENGINE_KEY").map(settings::engineKey).orElse(settings);
+        settings = answering.engineKey != null ? settings.engineKey(answering.engineKey)
+            : settings.keyOf(answering.engine);
         return key(listening.apiKey, "SHEAF_SERVER_KEY").map(settings::apiKey).orElse(settings);
     }
 

@@ -1,5 +1,7 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
@@ -9,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.UUID;
 
 /**
  * What a server is told before it starts, checked: an immutable value, with a record for each part of the server. It
@@ -18,7 +21,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     static final String ECHO = "echo";
     static final String LOOPBACK = "127.0.0.1";
     static final Settings DEFAULTS = new Settings(new Listening(LOOPBACK, 0, null),
-        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 8), new Limits(Dialects.OPENAI, false, 0, 0),
+        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 0), new Limits(Dialects.OPENAI, false, 0, 0),
         null, null);     // a temporary store, and nobody to tell
 
     /** Where the server listens: port 0 is any free one, and without an API key (null) it serves everybody. */
@@ -39,8 +42,24 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         private static String bracketed(String host) { return host.contains(":") ? "[" + host + "]" : host; }
     }
 
-    /** Who answers: echo or a URL, its key or null, its model names by clients' names, its time, requests at once. */
+    /**
+     * Who answers: echo or a URL, its key or null, its model names by clients' names, its time, and requests at once; 0
+     * are as many as turn out to be worth it.
+     */
     record Answering(String engine, String key, Map<String, String> models, Duration timeout, int concurrency) {
+        private static final int FIRST = 4;            // as many as Ollama, LM Studio and llama-server take at most
+        private static final int MOST = 32;
+        private static final int ECHOED = 8;
+
+        private boolean isOpen() { return concurrency == 0 && !engine.equals(ECHO); }
+
+        /** Returns how many requests there are at once as long as nothing is known of the engine. */
+        int first() { return isOpen() ? FIRST : most(); }
+
+        int most() {
+            if (concurrency != 0) return concurrency;
+            return isOpen() ? MOST : ECHOED;
+        }
     }
 
     /** What batches and files may be; where nothing is given (0, false), the dialect decides. */
@@ -78,9 +97,34 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         return with(new Listening(listening.host, listening.port, header("apiKey", apiKey)));
     }
 
-    Settings engine(String engine) {
-        if (!required("engine", engine).equals(ECHO)) checkUrl(engine);
+    /** Returns settings with this engine: echo, one that is known by its name, or a URL. */
+    Settings engine(String nameOrUrl) {
+        var engine = KnownEngine.named(required("engine", nameOrUrl)).map(known -> known.url).orElse(nameOrUrl);
+        if (!engine.equals(ECHO)) checkUrl(engine);
         return with(new Answering(engine, answering.key, answering.models, answering.timeout, answering.concurrency));
+    }
+
+    /**
+     * Returns settings with the key that the environment has for this engine, and for no other: a key goes to the host
+     * that it was made for.
+     */
+    Settings keyOf(String nameOrUrl) {
+        var known = KnownEngine.named(nameOrUrl).filter(KnownEngine::isHosted);
+        var own = known.or(() -> KnownEngine.at(nameOrUrl)).flatMap(engine -> variable(engine.keyVariable));
+        if (known.isPresent() && own.isEmpty())
+            throw new IllegalArgumentException("engine: no key for " + known.get() + "; set "
+                + known.get().keyVariable);
+        boolean isOthers = variable("SHEAF_ENGINE").filter(other -> !other.equals(nameOrUrl)).isPresent();
+        return own.or(() -> isOthers ? Optional.empty() : variable("SHEAF_ENGINE_KEY")).map(this::engineKey)
+            .orElse(this);
+    }
+
+    /** Returns settings whose store is kept for this engine alone, under {@code SHEAF_HOME}. */
+    Settings ownStore() {
+        var url = answering.engine.replaceFirst("/+$", "");
+        var digest = UUID.nameUUIDFromBytes(url.getBytes(UTF_8)).toString().substring(0, 8);
+        var readable = url.replaceFirst("^https?://", "").replaceFirst("/v1$", "").replaceAll("[^A-Za-z0-9.]+", "-");
+        return store(localStore().resolveSibling("engines").resolve(readable + "-" + digest));
     }
 
     Settings engineKey(String key) {
@@ -146,7 +190,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
             // it is refused below, like a URL that is not http
         }
         throw new IllegalArgumentException("engine: " + engine
-            + " is neither echo nor an http URL such as http://localhost:11434/v1");
+            + " is neither an http URL such as http://localhost:11434/v1 nor one of echo, " + KnownEngine.names());
     }
 
     /** Requires a value that a header can bear. */

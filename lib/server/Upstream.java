@@ -32,6 +32,7 @@ final class Upstream implements Engine {
     private static final Duration STALE = Duration.ofSeconds(10);      // what was last known of the engine, by then
     private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
     private static final int FEW_TRIES = 3;
+    private static final long LONG = 5_000;                            // milliseconds of a pause, worth a sentence
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
 
     private final HttpClient http = HttpClient.newBuilder()
@@ -60,7 +61,7 @@ final class Upstream implements Engine {
         this.settings = settings;
         this.identity = identity;
         this.metrics = metrics;
-        this.gate = new Gate(settings.concurrency());
+        this.gate = new Gate(settings.first(), settings.most(), System::nanoTime);
         this.reader = new ResponseReader(settings.key());
     }
 
@@ -126,10 +127,25 @@ final class Upstream implements Engine {
             var attempt = send(request, millis);
             failure = attempt.failure();
             tellChange(failure == Failure.DOWN, attempt.answer().message());
+            hold(attempt);
             return attempt;
         } finally {
             gate.leave(began, failure);
         }
+    }
+
+    /** Lets no other request in either as long as the engine asks for a pause, and says so if that is long. */
+    private void hold(Attempt attempt) {
+        long pause = attempt.hold();
+        if (pause <= 0 || !gate.hold(pause) || pause < LONG) return;
+        var why = attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : "";
+        System.err.println("engine: " + base + " asks for a pause of "
+            + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
+    }
+
+    private static String reason(Answer refusal) {
+        var message = refusal.body().at("/error/message").asText().replaceFirst("[.\\s]+$", "");
+        return refusal.status() + " " + message.substring(0, Math.min(message.length(), 120));
     }
 
     /** Says on stderr that the engine has gone or is back, once each. */

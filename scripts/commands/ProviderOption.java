@@ -16,17 +16,28 @@ final class ProviderOption {
     @Option(names = "--provider", paramLabel = "NAME", scope = ScopeType.INHERIT, order = 8, converter = ByName.class,
         description = "who runs it: a name, such as openai, or a base URL (default: SHEAF_PROVIDER, OPENAI_BASE_URL "
             + "or the only key that is set)")
-    Provider provider;
+    private Provider named;
 
-    boolean isGiven() { return provider != null; }
+    @Option(names = "--engine", paramLabel = "NAME", scope = ScopeType.INHERIT, order = 8, converter = ByEngine.class,
+        description = "who answers instead, one request at a time and at its full price, if it has no batches: ollama, "
+            + "lmstudio, vllm, llama-server, openrouter, mistral, cerebras, or a base URL (default: SHEAF_ENGINE)")
+    private Provider engine;
 
-    Draft setOn(Draft draft) { return isGiven() ? draft.provider(provider) : draft; }
+    boolean isGiven() { return named != null || engine != null; }
 
-    Provider chosen() { return isGiven() ? provider : Provider.chosen(); }
+    Draft setOn(Draft draft) { return isGiven() ? draft.provider(given()) : draft; }
+
+    Provider chosen() { return isGiven() ? given() : Provider.chosen(); }
+
+    private Provider given() {
+        if (named != null && engine != null)
+            throw new IllegalArgumentException("batch: --provider and --engine both say who answers; give one");
+        return named != null ? named : engine;
+    }
 
     /** Returns who can be asked; nobody, with a reason on stderr, where none was named and there is no key. */
     Optional<Provider> askable(String word) {
-        if (isGiven()) return Optional.of(provider);
+        if (isGiven()) return Optional.of(given());
         try {
             var chosen = Provider.chosen();
             if (chosen.hasKey()) return Optional.of(chosen);
@@ -39,7 +50,11 @@ final class ProviderOption {
     }
 
     /** Returns the batch of this id or name: without the option, one that is kept here is its own provider's. */
-    Batch find(String id) { return isGiven() ? provider.batch(id) : batch(id); }
+    Batch find(String id) { return isGiven() ? given().batch(id) : batch(id); }
+
+    static final class ByEngine implements ITypeConverter<Provider> {
+        @Override public Provider convert(String nameOrUrl) { return new ByName().convert("engine:" + nameOrUrl); }
+    }
 
     static final class ByName implements ITypeConverter<Provider> {
         @Override public Provider convert(String nameOrUrl) {

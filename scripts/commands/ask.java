@@ -45,7 +45,8 @@ import picocli.CommandLine.Spec;
         "  ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d data/reviews.csv --sample 5",
         "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
         "",
-        "No key yet? Run ./jbang local in another window, a small free model, and give --provider local here.",
+        "No key yet? --provider local is a small free model on this machine, which is started for the run; --engine "
+            + "ollama, or another that runs here, has your own.",
         "",
         "Without --out a terminal gets a table of the first 20 rows, and a pipe or a file JSON Lines of all; "
             + "progress goes to stderr. Ctrl-C does not end the batch: the same command comes back to it.",
@@ -133,7 +134,7 @@ class ask implements Callable<Integer> {
 
     /** The server is no part of this command, for it weighs more than all the rest. */
     private int rehearse() throws IOException {
-        var launched = Stream.concat(Stream.of(Typed.launcher(), "rehearse"), given().stream()
+        var launched = Stream.concat(Stream.of(Typed.launcher().replaceAll("^'|'$", ""), "rehearse"), given().stream()
             .filter(arg -> !arg.equals("--rehearse"))).toList();
         try {
             return new ProcessBuilder(launched).inheritIO().start().waitFor();

@@ -75,6 +75,10 @@ class local implements Callable<Integer> {
         description = "folder for files and batches (default: ~/.sheaf/server)")
     String store;
 
+    @Option(names = "--until-eof",
+        description = "ends with its stdin, as the child of a program, but with the last of several that use its store")
+    boolean untilEof;
+
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     boolean help;
 
@@ -101,7 +105,9 @@ class local implements Callable<Integer> {
         var wish = Stream.of(named, model).filter(Objects::nonNull).findFirst();
         var options = LocalModel.options().slots(slots).contextSize(context);
         var started = wish.map(options::model).orElse(options).start();
-        System.err.println("model: " + started.describe() + "; --provider local asks it, whatever model is named");
+        System.err.println(untilEof
+            ? "local: started for this run: " + started.describe() + "; ./jbang local keeps one running"
+            : "model: " + started.describe() + "; --provider local asks it, whatever model is named");
         BatchServer.main(arguments(started.baseUrl()));
         return 0;
     }
@@ -112,6 +118,7 @@ class local implements Callable<Integer> {
         add(arguments, "--host", host);
         add(arguments, "--api-key", apiKey);
         add(arguments, "--store", store);
+        if (untilEof) arguments.add("--until-eof");
         return arguments.toArray(String[]::new);
     }
 

@@ -52,6 +52,8 @@ class steps implements Runnable {
             return new Object[][] {
                 {"provider", "who is asked: a name, such as openai, or a base URL (default: as in a script, "
                     + "SHEAF_PROVIDER, OPENAI_BASE_URL or the only key that is set)"},
+                {"engine", "who is asked instead, if it has no batches: ollama, openrouter, ... or a base URL "
+                    + "(default: SHEAF_ENGINE)"},
                 {"name", "what it is kept and found under (default: the file's)"},
                 {"out", "writes them all to a file instead: .csv, .jsonl or .html"},
                 {"force", "writes over files, whoever wrote them"}};

@@ -49,6 +49,7 @@ class tab {
           [ -n "$words$ZSH_VERSION" ] || ! declare -F _complete_jbang >/dev/null || { _complete_jbang; return; }
           [ -z "$command" ] || [ "${word#-}" != "$word" ] || words=
           [ "${COMP_WORDS[COMP_CWORD-1]}" != --provider ] || words='PROVIDERS'
+          [ "${COMP_WORDS[COMP_CWORD-1]}" != --engine ] || words='ENGINES'
           COMPREPLY=($(compgen -W "$words" -- "$word"))
         }
 
@@ -58,10 +59,11 @@ class tab {
         done
         unset -v _sheaf
         """;
-    private static final List<String> RECIPE = List.of("--provider", "--model", "--system", "--template", "--data",
-        "--separator", "--charset", "--header", "--limit", "--name", "--max-tokens", "--temperature", "--with",
-        "--choice", "--returning", "--confidence", "--distinct", "--price", "--budget", "--repair", "--resend-missing",
-        "--out", "--force", "--quiet", "--preview", "--estimate", "--sample", "--help");
+    private static final List<String> RECIPE = List.of("--provider", "--engine", "--model", "--system", "--template",
+        "--data", "--separator", "--charset", "--header", "--limit", "--name", "--max-tokens", "--temperature",
+        "--with", "--choice", "--returning", "--confidence", "--distinct", "--price", "--budget", "--repair",
+        "--resend-missing", "--out", "--force", "--quiet", "--preview", "--estimate", "--sample", "--help");
+    private static final String ENGINES = "ollama lmstudio vllm llama-server openrouter mistral cerebras";
     private static final List<Provider> PROVIDERS = List.of(Provider.OPENAI, Provider.GROQ, Provider.NEBIUS,
         Provider.PARASAIL, Provider.DOUBLEWORD, Provider.DEEPINFRA, Provider.TOGETHER, Provider.KLUSTER,
         Provider.LOCAL);
@@ -80,6 +82,7 @@ class tab {
             .replace("OPTIONS", commands.keySet().stream().map(name -> "    " + name + ") words='"
                 + options(commands.get(name)) + "' ;;").collect(Collectors.joining("\n")))
             .replace("RECIPE", String.join(" ", RECIPE))
+            .replace("ENGINES", ENGINES)
             .replace("PROVIDERS", PROVIDERS.stream().map(Provider::name).collect(Collectors.joining(" ")))
             .replace("COMMANDS", String.join(" ", commands.keySet())));
         return 0;

@@ -204,14 +204,13 @@ class BaseUrlTest {
     }
 
     private static String oneByOne(String url) {
-        return "; choose another provider, or one that is started by ./jbang serve --engine " + url
-            + " --engine-key KEY and asks one by one, at the full price";
+        return "; choose another provider, or provider(\"engine:" + url + "\") to ask one by one, at the full price";
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"https://api.openai.com/v1", "https://api.groq.com/openai/v1", "https://example.com/v1",
         "https://not-openrouter.ai/v1"})
-    void whoHasThemOrIsUnknownIsAsked(String url) { BaseUrl.checkBatches(url); }
+    void whoHasThemOrIsUnknownIsAsked(String url) { BaseUrl.checkBatches(url, "another"); }
 
     private static Batch submitted(Provider provider) {
         return Sheaf.batch().provider(provider).model("echo").prompts("one", "two").quiet().submit();

@@ -69,8 +69,8 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --model, "
-            + "--system, --template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --engine, "
+            + "--model, --system, --template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
             + "--choice, --returning, --confidence, --with, --distinct, --price, --budget, --repair, --resend-missing, "
             + "--out, --force, --quiet",
         "--price 3 | options: --price 3 is no IN,OUT, such as 0.2,0.8",

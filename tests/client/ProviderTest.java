@@ -52,8 +52,8 @@ class ProviderTest {
         System.setProperty("CI", "true");
 
         assertSays("provider: no key; looked for OPENAI_API_KEY, GROQ_API_KEY, NEBIUS_API_KEY, PARASAIL_API_KEY, "
-            + "DOUBLEWORD_API_KEY, DEEPINFRA_TOKEN, TOGETHER_API_KEY, KLUSTERAI_API_KEY; set one, or run ./jbang "
-            + "local, a small free model, in another terminal, and set SHEAF_PROVIDER=local", Provider::chosen);
+            + "DOUBLEWORD_API_KEY, DEEPINFRA_TOKEN, TOGETHER_API_KEY, KLUSTERAI_API_KEY; set one, or set "
+            + "SHEAF_PROVIDER=local, a small free model on this machine", Provider::chosen);
         assertSays("provider: no key for groq; set GROQ_API_KEY", () -> Provider.GROQ.batches(1));
     }
 

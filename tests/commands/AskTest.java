@@ -229,12 +229,12 @@ class AskTest {
 
     /** The server weighs more than all the rest of the command, so another one has it. */
     @Test void theOptionStartsTheCommandThatHasTheServer() throws Exception {
-        var launcher = dir.resolve("launcher");
+        var launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\nprintf '[%s]' \"$@\"\nexit 3\n");
         assertTrue(launcher.toFile().setExecutable(true));
         var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
             System.getProperty("java.class.path"), "sheaf.commands.ask", "-m", "m", "--rehearse", "a b");
-        builder.environment().put("SHEAF_LAUNCHER", launcher.toString());
+        builder.environment().put("SHEAF_LAUNCHER", "'" + launcher + "'");
         var process = builder.start();
 
         assertEquals("[rehearse][-m][m][a b]", new String(process.getInputStream().readAllBytes(), UTF_8));

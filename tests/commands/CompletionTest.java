@@ -51,6 +51,7 @@ class CompletionTest {
         "/any/where/jbang clean --de* | --delete",
         "./jbang --quiet run ask --fo* | --force --formulas",
         "./jbang ask --provider g* | groq",
+        "./jbang ask --engine o* | ollama openrouter",
         "./jbang upload --w* | --window",
         "./jbang results --o* | --out",
         "./jbang batches --w* | ",                             // an option of another step

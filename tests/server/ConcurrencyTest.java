@@ -18,7 +18,8 @@ import sheaf.server.Concurrency.Turns;
 /** How much goes on at once: the turns of batches, and how many requests an engine gets. */
 class ConcurrencyTest {
     final Turns turns = new Turns(1);
-    final Gate gate = new Gate(8);
+    Gate gate = new Gate(8, 8, System::nanoTime);
+    long clock;
 
     @Test void aTurnIsThereWhenAnotherIsGivenBack() throws InterruptedException {
         take();
@@ -106,6 +107,73 @@ class ConcurrencyTest {
         leave(enterAll(), Failure.DOWN);
 
         assertEquals(8, enterAll().size());
+    }
+
+    @Test void anOpenNumberDoublesAsLongAsAnswersTakeNoLonger() throws InterruptedException {
+        gate = new Gate(2, 16, () -> clock);
+
+        assertEquals(2, round(10));
+        assertEquals(4, round(10));
+        assertEquals(8, round(10));
+        assertEquals(16, round(10));
+        assertEquals(16, enterAll().size());
+    }
+
+    @Test void whatOnlyWaitsAtTheEngineIsNotSent() throws InterruptedException {
+        gate = new Gate(2, 16, () -> clock);
+
+        round(10);
+        assertEquals(4, round(10), "so far twice as many bring twice as much");
+        assertEquals(8, round(20), "each takes twice as long");
+
+        assertEquals(4, round(10));
+        assertEquals(4, round(10));
+        assertEquals(4, enterAll().size());
+    }
+
+    @Test void anOverloadEndsTheDoubling() throws InterruptedException {
+        gate = new Gate(4, 32, System::nanoTime);
+        for (int i = 0; i < 3; i++) assertEquals(4, leave(enterAll(), Failure.NONE));
+
+        assertEquals(8, leave(enterAll(), Failure.OVERLOADED));
+
+        assertEquals(4, leave(enterAll(), Failure.NONE));
+        assertEquals(5, leave(enterAll(), Failure.NONE));
+        assertEquals(6, enterAll().size());
+    }
+
+    @Test void afterAnIdleMinuteTheEngineMayBeAnother() throws InterruptedException {
+        gate = new Gate(2, 16, () -> clock);
+        round(10);
+        round(10);
+
+        clock += 61_000_000_000L;
+
+        assertEquals(2, enterAll().size());
+    }
+
+    @Test void nobodyEntersAsLongAsTheEngineAsksForAPause() throws InterruptedException {
+        long began = System.nanoTime();
+
+        assertTrue(gate.hold(400));
+        assertFalse(gate.hold(100), "that is no longer");
+        assertFalse(isOpen());
+        assertTrue(gate.enter(() -> true));
+
+        long millis = (System.nanoTime() - began) / 1_000_000;
+        assertTrue(millis >= 400 && millis < 5_000, millis + " ms");
+    }
+
+    /** Has rounds of as many answers as may enter until their number is judged; each has taken so many seconds. */
+    private int round(long seconds) throws InterruptedException {
+        int most = 1;
+        for (int answers = 0; answers < most + Math.max(8, most); answers += most) {
+            most = enterAll().size();
+            long entered = clock;
+            clock += seconds * 1_000_000_000;
+            for (int i = 0; i < most; i++) gate.leave(entered, Failure.NONE);
+        }
+        return most;
     }
 
     /** Lets requests in until one would have to wait, and returns when each entered. */

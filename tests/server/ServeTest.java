@@ -57,6 +57,7 @@ class ServeTest {
         assertEquals(0, help.status, help.err);
         for (var option : List.of("--port", "--host", "--engine", "--engine-key", "--model-name", "--store",
             "--api-key", "--concurrency", "--timeout", "--max-requests", "--max-bytes", "SHEAF_ENGINE_KEY",
+            "--own-store", "--until-eof",
             "SHEAF_SERVER_KEY", "SHEAF_HOME", "OPENAI_BASE_URL"))
             assertTrue(help.out.contains(option), option);
         assertEquals(List.of(), help.out.lines().filter(line -> line.length() > 100).toList());
@@ -67,7 +68,8 @@ class ServeTest {
         "--port abc | serve: Invalid value for option '--port': 'abc' is not an int",
         "--port 70000 | port: 70000 is not within 0 and 65535",
         "--timeout soon | serve: Invalid value for option '--timeout': 'soon' is no time such as 90s, 10m or 1h30m",
-        "--engine ollama | engine: ollama is neither echo nor an http URL such as http://localhost:11434/v1",
+        "--engine nope | engine: nope is neither an http URL such as http://localhost:11434/v1 nor one of echo, "
+            + "ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras",
         "--dialect nope | serve: Invalid value for option '--dialect': 'nope' is none of openai, kluster, azure, groq, "
             + "together, voyage",
         "--nonsense | serve: Unknown option: '--nonsense'"})
@@ -92,6 +94,40 @@ class ServeTest {
 
         assertEquals(new Run(1, "", "start: " + dir.resolve("store") + " is in use by another server at " + baseUrl()
             + "; use that one or choose another store\n"), run("--port", "0"));
+    }
+
+    /** A second one joins the first, says the same URL, and ends with its own stdin. */
+    @Test void untilItsStdinEndsItServesAsAChild() throws Exception {
+        var first = child();
+        var url = first.inputReader().readLine();
+        var second = child();
+
+        assertEquals(url, second.inputReader().readLine());
+        first.getOutputStream().close();
+        assertFalse(first.waitFor(1, TimeUnit.SECONDS), "the second still uses it");
+        second.getOutputStream().close();
+
+        assertTrue(second.waitFor(20, TimeUnit.SECONDS) && first.waitFor(20, TimeUnit.SECONDS));
+        assertEquals(List.of(0, 0), List.of(first.exitValue(), second.exitValue()));
+        assertEquals("close: another run still uses " + url.replaceFirst("OPENAI_BASE_URL=", "")
+            + ", and this one waits for it; Ctrl-C ends both\n",
+            new String(first.getErrorStream().readAllBytes(), UTF_8));
+    }
+
+    /** An echo is no answer to who asks for a model. */
+    @Test void aChildJoinsNoEchoInThePlaceOfAnEngine() throws Exception {
+        var echo = child();
+        echo.inputReader().readLine();
+
+        assertEquals(new Run(1, "", "start: " + dir.resolve("store") + " is in use by a server at "
+            + Files.readString(dir.resolve("store/url")) + " with the engine echo; end that one or choose another "
+            + "store\n"), run("--port", "0", "--until-eof", "--engine", "ollama"));
+    }
+
+    private Process child() throws Exception {
+        var process = command("--port", "0", "--until-eof").start();
+        started.add(process);
+        return process;
     }
 
     @Test void aStoreThatIsNoFolderIsASentenceAndExitCode1() throws Exception {

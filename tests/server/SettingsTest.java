@@ -11,13 +11,15 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** What a server may be told before it starts. */
 class SettingsTest {
+    static final String NAMES = "echo, ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras";
+
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "http://me:secret@host/v1 | engine: a URL with a password in it; say it as the engine key",
-        "ollama | engine: ollama is neither echo nor an http URL such as http://localhost:11434/v1",
-        "http://host/v1?a=b | engine: http://host/v1?a=b is neither echo nor an http URL such as "
-            + "http://localhost:11434/v1",
-        "http:// | engine: http:// is neither echo nor an http URL such as http://localhost:11434/v1"})
+        "olama | engine: olama is neither an http URL such as http://localhost:11434/v1 nor one of " + NAMES,
+        "http://host/v1?a=b | engine: http://host/v1?a=b is neither an http URL such as http://localhost:11434/v1 "
+            + "nor one of " + NAMES,
+        "http:// | engine: http:// is neither an http URL such as http://localhost:11434/v1 nor one of " + NAMES})
     void anEngineIsAPlainUrl(String engine, String message) {
         assertEquals(message, refused(() -> BatchServer.options().engine(engine)));
     }

@@ -353,7 +353,7 @@ class UpstreamTest {
         var answered = new AtomicInteger();
         var early = new ConcurrentLinkedQueue<Integer>();
         var all = new ConcurrentLinkedQueue<Integer>();
-        serve(engine(exchange -> {
+        serve(BatchServer.options().concurrency(8).engine(engine(exchange -> {
             if (refused.incrementAndGet() <= 8) {
                 passed(eight);
                 answer(exchange, 429, "full", "retry-after-ms", "1");
@@ -365,7 +365,7 @@ class UpstreamTest {
             running.decrementAndGet();
             answered.incrementAndGet();
             answer(exchange, 200, HI);
-        }));
+        })));
 
         var batch = client.finished(client.upload(lines(
             IntStream.range(0, 60).mapToObj(i -> "text " + i).toArray(String[]::new))));

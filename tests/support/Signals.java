@@ -23,8 +23,10 @@ public final class Signals {
         return Stream.of(RESET, command).flatMap(List::stream).toList();
     }
 
-    public static void interrupt(Process process) throws IOException, InterruptedException {
-        new ProcessBuilder("/bin/kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+    public static void interrupt(Process process) throws IOException, InterruptedException { interrupt(process.pid()); }
+
+    public static void interrupt(long pid) throws IOException, InterruptedException {
+        new ProcessBuilder("/bin/kill", "-INT", String.valueOf(pid)).start().waitFor();
     }
 
     /** Bit n-1 of the mask in /proc is signal n. */

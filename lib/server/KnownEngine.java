@@ -1,0 +1,52 @@
+package sheaf.server;
+
+import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * An engine without a batch API that many people have, the name that stands for its URL, and which variable holds its
+ * key. It knows nothing of what is asked there.
+ */
+enum KnownEngine {
+    /** https://docs.ollama.com/api/openai-compatibility */
+    OLLAMA("http://localhost:11434/v1", ""),
+    /** https://lmstudio.ai/docs/developer/openai-compat */
+    LMSTUDIO("http://localhost:1234/v1", ""),
+    /** https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html */
+    VLLM("http://localhost:8000/v1", ""),
+    /** https://github.com/ggml-org/llama.cpp/tree/master/tools/server */
+    LLAMA_SERVER("http://localhost:8080/v1", ""),
+    /** https://openrouter.ai/docs/api-reference/overview */
+    OPENROUTER("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    /** https://docs.mistral.ai/api */
+    MISTRAL("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    /** https://inference-docs.cerebras.ai/resources/openai */
+    CEREBRAS("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY");
+
+    final String url;
+    final String keyVariable;    // without which it answers nobody; "" on this machine, where none is needed
+
+    KnownEngine(String url, String keyVariable) {
+        this.url = url;
+        this.keyVariable = keyVariable;
+    }
+
+    static Optional<KnownEngine> named(String name) {
+        return Stream.of(values()).filter(engine -> engine.toString().equals(name.toLowerCase(Locale.ROOT)))
+            .findFirst();
+    }
+
+    /** Returns the one at this URL, however many slashes it ends in. */
+    static Optional<KnownEngine> at(String url) {
+        return Stream.of(values()).filter(engine -> engine.url.equals(url.replaceFirst("/+$", ""))).findFirst();
+    }
+
+    /** Returns all names, in the order in which people may look for them. */
+    static String names() { return Stream.of(values()).map(KnownEngine::toString).collect(Collectors.joining(", ")); }
+
+    boolean isHosted() { return !keyVariable.isEmpty(); }
+
+    @Override public String toString() { return name().toLowerCase(Locale.ROOT).replace('_', '-'); }
+}

@@ -1,0 +1,206 @@
+package sheaf.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.support.RawClient.lines;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.FakeEngine;
+import sheaf.support.FakeEngine.Instead;
+import sheaf.support.FakeEngine.Kind;
+import sheaf.support.Printed;
+import sheaf.support.RawClient;
+
+/** The server before engines that have no batches, each with its own manners. */
+class EnginesTest {
+    private static final String LIMITED = "{\"error\":{\"message\":\"Rate limit reached for model.\",\"code\":429}}";
+    final Deque<AutoCloseable> open = new ArrayDeque<>();
+    BatchServer server;
+    final RawClient client = new RawClient(() -> server.baseUrl());
+    @TempDir Path dir;
+
+    @BeforeEach void environment() {
+        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
+        for (var name : List.of("SHEAF_ENGINE", "SHEAF_ENGINE_KEY", "OPENROUTER_API_KEY")) System.setProperty(name, "");
+    }
+
+    @AfterEach void close() throws Exception {
+        while (!open.isEmpty()) open.pop().close();
+        environment();
+    }
+
+    @Test void aFullQueueIsWaitedForAndFewerAreSent() {
+        var engine = serve(Kind.OLLAMA, 3, 3, 20);
+
+        assertEquals(40, completed(40));
+        assertEquals(40, Set.copyOf(engine.prompts()).size());
+        assertEquals(40, engine.prompts().size(), "none was answered twice");
+    }
+
+    @Test void anEngineThatDoesAllAtOnceGetsMore() {
+        var engine = serve(Kind.VLLM, 1_000, 1_000, 100);
+
+        assertEquals(200, completed(200));
+        assertTrue(engine.most() >= 16, engine.most() + " at once");
+    }
+
+    @Test void anEngineOfOneSlotIsNotFlooded() {
+        var engine = serve(Kind.OLLAMA, 1_000, 1, 15);
+
+        assertEquals(120, completed(120));
+        assertTrue(engine.most() <= 16, engine.most() + " at once");
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "OLLAMA | model \"m\" not found, try pulling it first",
+        "VLLM | The model `m` does not exist.",
+        "OPENROUTER | No endpoints found for m."})
+    void aModelThatItDoesNotHaveIsTheRequestsErrorInOpenAisShape(Kind kind, String message) {
+        serve(kind, 10, 10, 1);
+
+        var batch = client.finished(client.upload(lines("one")));
+
+        var error = client.output(batch, "error_file_id").get(0);
+        assertEquals(404, error.at("/response/status_code").asInt());
+        assertEquals(message, error.at("/response/body/error/message").asText());
+    }
+
+    @Test void whatOneRequestIsToldHoldsBackAll() {
+        var engine = serve(Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(429, LIMITED, "Retry-After", "1"));
+        long began = System.nanoTime();
+
+        assertEquals(30, completed(30));
+
+        assertTrue(System.nanoTime() - began >= 900_000_000L);
+        assertEquals(30, engine.prompts().size());
+    }
+
+    @Test void aLimitOfWhichNothingIsLeftIsWaitedForBeforeItRefuses() {
+        var engine = serve(BatchServer.options().concurrency(1), Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(200, "{\"choices\":[{\"message\":{\"content\":\"first\"}}]}",
+            "x-ratelimit-remaining-requests", "0", "x-ratelimit-reset-requests", "1.2s"));
+        long began = System.nanoTime();
+
+        assertEquals(3, completed(3));
+
+        assertTrue(System.nanoTime() - began >= 1_100_000_000L);
+        assertEquals(2, engine.prompts().size());
+    }
+
+    @Test void aLongPauseIsASentence() {
+        var engine = serve(BatchServer.options().concurrency(1), Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(429, LIMITED, "Retry-After", "6"));
+
+        var said = Printed.stderr(() -> assertEquals(1, completed(1)));
+
+        assertEquals("engine: " + engine.url() + " asks for a pause of 6s (429 Rate limit reached for model)\n", said);
+    }
+
+    /** OpenRouter has begun to answer, with 200 and blanks, when the provider behind it fails. */
+    @Test void anErrorInThePlaceOfAChoiceIsTriedAgain() {
+        var engine = serve(Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(200, "   {\"choices\":[{\"error\":{\"code\":502,\"message\":\"Upstream idle\"},"
+            + "\"finish_reason\":\"error\",\"message\":{\"role\":\"assistant\",\"content\":\"ha\"}}]}"));
+
+        assertEquals(1, completed(1));
+        assertEquals(1, engine.prompts().size());
+    }
+
+    @Test void aSecondServerBeforeTheSameEngineHasTheSameBatches() {
+        open.push(engine(Kind.OLLAMA));
+        var url = ((FakeEngine) open.peek()).url();
+        var first = BatchServer.before(url);
+        server = first;
+        var batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"" + FakeEngine.MODEL + "\"")));
+        first.close();
+
+        open.push(server = BatchServer.before(url + "/"));
+
+        assertEquals("re: one", client.texts(client.finishedBatch(batch.get("id").asText())).get("request-1"));
+        assertTrue(Files.isDirectory(dir.resolve("home/engines")));
+    }
+
+    @Test void twoOfOneEngineAreOneServer() {
+        open.push(engine(Kind.OLLAMA));
+        var url = ((FakeEngine) open.peek()).url();
+        open.push(server = BatchServer.before(url));
+
+        try (var second = BatchServer.before(url)) {
+            assertEquals(server.baseUrl(), second.baseUrl());
+        }
+
+        assertEquals(200, client.get("/models").statusCode(), "it is still there");
+        assertNotEquals(server.baseUrl(), otherEngines());
+    }
+
+    private String otherEngines() {
+        open.push(engine(Kind.VLLM));
+        var other = BatchServer.before(((FakeEngine) open.peek()).url());
+        open.push(other);
+        return other.baseUrl();
+    }
+
+    @Test void aHostedEngineIsAskedWithItsOwnKeyAlone() {
+        assertEquals("engine: no key for openrouter; set OPENROUTER_API_KEY",
+            assertThrows(IllegalArgumentException.class, () -> BatchServer.before("openrouter")).getMessage());
+        System.setProperty("OPENROUTER_API_KEY", "sk-or");
+        System.setProperty("SHEAF_ENGINE_KEY", "sk-mine");
+
+        assertEquals("sk-or", keyOf("openrouter"));
+        assertEquals("sk-or", keyOf("https://openrouter.ai/api/v1/"));
+        assertEquals("sk-mine", keyOf("https://example.com/v1"));
+        assertEquals("sk-mine", keyOf("ollama"));
+        System.setProperty("SHEAF_ENGINE", "https://example.com/v1");
+        assertEquals("sk-mine", keyOf("https://example.com/v1"));
+        assertEquals(null, keyOf("ollama"), "a key is for the engine that it was set for");
+    }
+
+    private static String keyOf(String engine) {
+        return Settings.DEFAULTS.engine(engine).keyOf(engine).answering().key();
+    }
+
+    @Test void aNameStandsForAUrl() {
+        assertEquals("http://localhost:11434/v1", Settings.DEFAULTS.engine("Ollama").answering().engine());
+        assertEquals("http://localhost:8080/v1", Settings.DEFAULTS.engine("llama-server").answering().engine());
+        assertEquals(Settings.DEFAULTS.engine("ollama").ownStore(),
+            Settings.DEFAULTS.engine("http://localhost:11434/v1").ownStore());
+        assertEquals(dir.resolve("home/engines/localhost-11434-1a97ab14"),
+            Settings.DEFAULTS.engine("ollama").ownStore().store());
+    }
+
+    private FakeEngine engine(Kind kind) { return FakeEngine.start(kind, 100, 100, 1); }
+
+    private FakeEngine serve(Kind kind, int room, int slots, long millis) {
+        return serve(BatchServer.options(), kind, room, slots, millis);
+    }
+
+    private FakeEngine serve(BatchServer.Options options, Kind kind, int room, int slots, long millis) {
+        var engine = FakeEngine.start(kind, room, slots, millis);
+        open.push(engine);
+        open.push(server = options.engine(engine.url()).start());
+        return engine;
+    }
+
+    /** Runs a batch of so many requests, and returns how many have an answer. */
+    private int completed(int requests) {
+        var texts = IntStream.range(0, requests).mapToObj(i -> "text " + i).toArray(String[]::new);
+        var batch = client.finished(client.upload(lines(texts).replace("\"m\"", "\"" + FakeEngine.MODEL + "\"")));
+        return batch.at("/request_counts/completed").asInt();
+    }
+}
