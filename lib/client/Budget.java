@@ -96,9 +96,9 @@ final class Budget {
         if (sum > left + ROUNDING) fits--;
         if (settings.data == null) return fits == 0 ? "none fits" : "the first " + number(fits) + " fit";
         long rows = fits / (settings.prompts.size() * settings.models.size());
-        if (!isBatch) return rows == 0 ? "not even one row fits" : "about " + count(rows, "row") + (rows == 1 ? " fits"
-            : " fit") + ", by " + Wording.SAMPLE.of(rows);
-        if (rows == 0) return "not even the first row fits";
+        if (rows == 0) return isBatch ? "not even the first row fits" : "not even one row fits";
+        if (!isBatch)
+            return "about " + count(rows, "row") + (rows == 1 ? " fits" : " fit") + ", by " + Wording.SAMPLE.of(rows);
         return (rows == 1 ? "the first row fits" : "the first " + count(rows, "row") + " fit") + ", by "
             + Wording.LIMIT.of(rows);
     }

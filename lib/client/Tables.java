@@ -165,7 +165,7 @@ final class Tables {
         return lines.stream();
     }
 
-    /** Returns where a line ends: where a word does, or in the midst of one that is longer than the line. */
+    /** Returns where a line ends: where a word does; of one that is longer than the line behind a dot, or anywhere. */
     private static int end(List<String> graphemes, int width) {
         int fits = 0;
         for (int used = 0; fits < graphemes.size(); fits++) {
@@ -176,6 +176,7 @@ final class Tables {
         int word = 0;
         while (graphemes.get(word).isBlank()) word++;
         for (int end = fits; end > word; end--) if (isBetweenWords(graphemes, end)) return end;
+        for (int end = fits; end > word; end--) if (isBetweenNames(graphemes, end)) return end;
         return fits;
     }
 
@@ -184,5 +185,10 @@ final class Tables {
         var before = graphemes.get(at - 1);
         var after = graphemes.get(at);
         return before.equals(" ") || after.equals(" ") || Graphemes.isWide(before) || Graphemes.isWide(after);
+    }
+
+    /** As in {@code result.value.mood}; a number has its dot in its midst. */
+    private static boolean isBetweenNames(List<String> graphemes, int at) {
+        return graphemes.get(at - 1).equals(".") && Character.isLetter(graphemes.get(at).codePointAt(0));
     }
 }

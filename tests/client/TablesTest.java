@@ -103,6 +103,11 @@ class TablesTest {
         assertEquals(List.of("e\u0301".repeat(12), "e\u0301"), wrapped(12, "e\u0301".repeat(13)));
     }
 
+    @Test void aNameThatIsTooLongIsBrokenBehindItsDotAndANumberAnywhere() {
+        assertEquals(List.of("result.value.", "mood"), wrapped(16, "result.value.mood"));
+        assertEquals(List.of("10.2856103494", "4"), wrapped(13, "10.28561034944"));
+    }
+
     @Test void whatIsIndentedStaysSo() {
         assertEquals(List.of("x", "        unpro", "portionally", "  many"),
             wrapped(13, "x\n        unproportionally\n  many"));
