@@ -1,5 +1,6 @@
 package sheaf.commands;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -91,6 +92,24 @@ class EngineRunTest {
         assertEquals(0, run.status, run.err);
         assertTrue(starts().get(0).endsWith(" serve --engine " + engine.url() + " --own-store --port 0 --until-eof"),
             starts().toString());
+    }
+
+    @Test void aKeyGoesToItsEngineAloneAndOntoNoDisk() throws Exception {
+        var key = "sk-of-the-engine";
+
+        ended(start(Map.of("SHEAF_ENGINE", engine.url(), "SHEAF_ENGINE_KEY", key), "--limit", "2"));
+        assertEquals(Set.of("Bearer " + key), Set.copyOf(engine.keys()));
+        try (var other = FakeEngine.start(Kind.VLLM, 10, 10, 1)) {
+            ended(start(Map.of("SHEAF_ENGINE", engine.url(), "SHEAF_ENGINE_KEY", key), "--limit", "2", "--engine",
+                other.url()));
+            assertEquals(Set.of("null"), Set.copyOf(other.keys()));
+        }
+
+        awaitEnded();
+        try (var files = Files.walk(dir)) {
+            for (var file : files.filter(Files::isRegularFile).toList())
+                assertFalse(Files.readString(file, ISO_8859_1).contains(key), file.toString());
+        }
     }
 
     /** Nothing is asked twice but what was under way when all was killed. */
