@@ -2,10 +2,10 @@ package sheaf.model;
 
 import static java.util.stream.Collectors.joining;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -110,9 +110,8 @@ record ChatTemplate(Family family, String defaultSystem) {
 
     /** @param intro the system prompt that stands in a turn of the user's: the last one with Mistral, else the first */
     private String turns(List<Message> messages, String intro) {
-        var users = new ArrayList<Integer>();
-        for (int i = 0; i < messages.size(); i++) if (messages.get(i).isUser()) users.add(i);
-        int introduced = users.isEmpty() ? -1 : users.get(family.isMistral() ? users.size() - 1 : 0);
+        var users = IntStream.range(0, messages.size()).filter(i -> messages.get(i).isUser());
+        int introduced = (family.isMistral() ? users.reduce((earlier, later) -> later) : users.findFirst()).orElse(-1);
         var prompt = new StringBuilder();
         for (int i = 0; i < messages.size(); i++)
             prompt.append(family.turn(messages.get(i), i == introduced ? intro : ""));

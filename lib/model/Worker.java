@@ -78,7 +78,7 @@ final class Worker {
         template.ifPresent(this::check);
     }
 
-    /** Holds our rendering of a chat against that of the engine's Jinja, which ends the process if a template raises. */
+    /** Holds our rendering of a chat against that of the engine's Jinja, which ends the process where one raises. */
     private void check(ChatTemplate template) {
         var chat = List.of(new ChatTemplate.Message("user", "Hi"), new ChatTemplate.Message("assistant", "Yes?"),
             new ChatTemplate.Message("user", "Bye"));
@@ -139,7 +139,7 @@ final class Worker {
         var chat = template.orElseThrow(() -> Http.Refusal.invalid("messages", "the local model has no chat template,"
             + " so it was not taught to chat; send a 'prompt' to /v1/completions, or name an instruct model"));
         var answer = generate(request, chat.render(request.messages()));
-        if (request.wantsJson() && answer.isComplete()) ResponseFormat.verify(answer.text());
+        if (request.wantsJson()) ResponseFormat.verify(answer.text(), answer.isComplete());
         var json = envelope("chatcmpl-", "chat.completion", request, answer);
         ((ObjectNode) json.at("/choices/0")).putObject("message")
             .put("role", "assistant").put("content", answer.text()).putNull("refusal");
