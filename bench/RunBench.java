@@ -1,9 +1,10 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Measure server and client, or kill and disturb them: server, client, slow, kills, chaos, client-kills
+//DESCRIPTION Measure server, client or local model, or disturb them: slow, kills, chaos, client-kills
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
 //SOURCES ClientBench.java
+//SOURCES LocalBench.java
 //SOURCES Timed.java
 //SOURCES SlowLine.java
 //SOURCES ../tests/support/Chaos.java
@@ -20,6 +21,7 @@
 //SOURCES ../tests/support/Stranger.java
 //SOURCES ../tests/support/Witness.java
 //SOURCES ../lib/BatchServer.java
+//SOURCES ../lib/LocalModel.java
 //SOURCES ../lib/Sheaf.java
 
 package sheaf.bench;
@@ -35,6 +37,7 @@ import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
+import sheaf.model.LocalBench;
 import sheaf.support.Chaos;
 import sheaf.support.ClientKills;
 import sheaf.support.Kills;
@@ -47,6 +50,7 @@ import sheaf.support.Project;
  *     ./jbang benchmark                     server and client, into bench/RESULTS.md
  *     ./jbang benchmark server              lines, bytes, clients and memory
  *     ./jbang benchmark client 500000       starts, so many rows expanded, a tenth of them there and back; and Python
+ *     ./jbang benchmark local               a model on this machine: tokens/s by slots, and Sheaf's part of the time
  *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
  *     ./jbang benchmark kills 200           a server killed so many times
  *     ./jbang benchmark chaos 1000          so many scripts against a server on which any call may go wrong
@@ -55,10 +59,11 @@ import sheaf.support.Project;
  */
 class RunBench {
     private static final String USAGE = """
-        Usage: benchmark [all|server|client ROWS|slow MB|kills N|chaos N|client-kills N]
-        server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; slow uses a
-        line of 1 Mbit/s; the others kill and disturb server and client so many times, and count what was lost or paid
-        twice. Without an argument, or with all, server and client are measured, and bench/RESULTS.md is written anew.
+        Usage: benchmark [all|server|client ROWS|local MODEL|slow MB|kills N|chaos N|client-kills N]
+        server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; local has a
+        model on this machine answer, beside a llama-server if one is on the PATH; slow uses a line of 1 Mbit/s; the
+        others kill and disturb server and client so many times, and count what was lost or paid twice. Without an
+        argument, or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
 
     public static void main(String... args) throws Exception {
@@ -75,6 +80,7 @@ class RunBench {
             case "all" -> all(folder);
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
+            case "local" -> local(words.size() < 2 ? "SmolLM2-135M-Instruct" : words.get(1));
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(count(words, 200)));
             case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
@@ -82,7 +88,7 @@ class RunBench {
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
             default -> {
                 System.err.println("benchmark: none is called " + words.get(0)
-                    + "; there are: all, server, client, slow, kills, chaos, client-kills");
+                    + "; there are: all, server, client, local, slow, kills, chaos, client-kills");
                 System.exit(2);
             }
         }
@@ -121,6 +127,10 @@ class RunBench {
 
     private static void client(Path folder, int rows) throws Exception {
         new ClientBench(folder, new ClientBench.Size(rows, rows / 10, ClientBench.FULL.times()), System.out).run();
+    }
+
+    private static void local(String model) throws Exception {
+        new LocalBench(model, LocalBench.FULL, System.out).run();
     }
 
     private static int count(List<String> words, int otherwise) {

@@ -127,7 +127,7 @@ public final class LocalModel implements AutoCloseable {
          */
         public Options model(String wish) { return new Options(wish, slots, contextSize, port); }
 
-        /** Returns options for so many requests at once; with one, the same seed gives exactly the same answer. */
+        /** Returns options for so many requests at once; with one, seed and temperature 0 repeat answers exactly. */
         public Options slots(int count) { return new Options(model, count, contextSize, port); }
 
         /** Returns options for so many tokens in a slot, prompt and answer; at most what the model was trained on. */

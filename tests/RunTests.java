@@ -19,6 +19,7 @@
 //SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../bench/ClientBench.java
+//SOURCES ../bench/LocalBench.java
 //SOURCES ../bench/Timed.java
 //SOURCES ../lib/*.java
 

@@ -19,14 +19,17 @@ record CompletionRequest(JsonNode body) {
     private static final float TOP_P = 0.9f;
     private static final Set<String> ROLES = Set.of("system", "user", "assistant");
     private static final List<String> UNSUPPORTED =
-        List.of("stream", "tools", "functions", "logprobs", "logit_bias", "audio", "echo", "suffix");
+        List.of("stream", "tools", "functions", "logit_bias", "audio", "echo", "suffix");
 
     /** Reads a body, and refuses what the local model cannot do; a field's value is checked when it is asked for. */
     static CompletionRequest of(byte[] bytes) {
         var request = new CompletionRequest(parse(bytes));
         for (var field : UNSUPPORTED)
-            if (request.has(field) && !request.body.get(field).equals(BooleanNode.FALSE))
+            if (request.asksFor(field))
                 throw Http.Refusal.invalid(field, "the local model does not support '" + field + "'");
+        if (request.asksFor("logprobs"))   // asked for them, the binding of llama.cpp ends its process
+            throw Http.Refusal.invalid("logprobs", "the local model does not tell how sure it is; leave 'logprobs'"
+                + " (confidence) out, or put llama-server on the PATH, which does");
         if (request.integer("n", 1).orElse(1L) > 1)
             throw Http.Refusal.invalid("n", "the local model gives one choice to a request; leave 'n' out");
         return request;
@@ -43,6 +46,8 @@ record CompletionRequest(JsonNode body) {
             throw new UncheckedIOException(e);
         }
     }
+
+    private boolean asksFor(String field) { return has(field) && !body.get(field).equals(BooleanNode.FALSE); }
 
     private boolean has(String field) { return body.hasNonNull(field); }
 
@@ -112,16 +117,23 @@ record CompletionRequest(JsonNode body) {
         throw Http.Refusal.invalid(param, "the local model reads text only, not '" + type + "'");
     }
 
-    /** Returns how llama.cpp is to answer a prompt, in at most so many tokens. */
-    InferenceParameters sampling(String prompt, int limit) {
+    /** Whether the same request is to get the same answer. */
+    boolean isRepeatable() { return has("seed") || number("temperature", 0, 2).orElse(TEMPERATURE) == 0; }
+
+    /**
+     * Returns how llama.cpp is to answer a prompt.
+     * @param limit tokens of the answer
+     * @param cachesPrompt whether what a slot has read before is not read anew; that rounds a little differently
+     */
+    InferenceParameters sampling(String prompt, int limit, boolean cachesPrompt) {
         var parameters = new InferenceParameters(prompt)
             .setNPredict(limit)
+            .setCachePrompt(cachesPrompt)
             .setTemperature(number("temperature", 0, 2).orElse(TEMPERATURE))
             .setTopP(number("top_p", 0, 1).orElse(TOP_P))
             .setFrequencyPenalty(number("frequency_penalty", -2, 2).orElse(0f))
             .setPresencePenalty(number("presence_penalty", -2, 2).orElse(0f));
-        integer("seed", Long.MIN_VALUE).ifPresent(seed ->
-            parameters.setSeed(seed.intValue()).setCachePrompt(false));   // a cached prompt rounds differently
+        integer("seed", Long.MIN_VALUE).ifPresent(seed -> parameters.setSeed(seed.intValue()));
         ResponseFormat.grammar(body.path("response_format")).ifPresent(parameters::setGrammar);
         return parameters;
     }

@@ -56,6 +56,7 @@ record Engine(String name, Supplier<EngineProcess> launcher) {
     }
 
     private static Engine worker(Weights weights, int slots, int context) {
+        ChatTemplate.of(weights.header().text("tokenizer.chat_template"));   // refuses an unknown one at once
         var command = new ArrayList<>(javaCommand());
         command.add(Worker.class.getName());
         command.addAll(new Worker.Arguments(weights.file(), slots, context).toList());

@@ -24,6 +24,11 @@ final class EngineProcess {
     private static final Duration START_LIMIT = Duration.ofMinutes(2);   // a large model on a slow disk
     private static final String NOT_READY = "was not ready after " + START_LIMIT.toSeconds() + " s";
     private static final Duration HEALTH_INTERVAL = Duration.ofMillis(50);
+    /**
+     * How often a thread of llama.cpp looks for the others before it sleeps: some 15 us. By OpenMP's own default it
+     * spins for milliseconds, and as soon as a neighbour takes a core all wait for each other: 20 times slower.
+     */
+    private static final String SPINS = "1000";
     private static final Duration EXIT_LIMIT = Duration.ofSeconds(5);
     private static final Duration LAST_WORDS_LIMIT = Duration.ofSeconds(5);
 
@@ -42,6 +47,8 @@ final class EngineProcess {
         try {
             var builder = new ProcessBuilder(command).redirectErrorStream(true);
             builder.environment().keySet().removeAll(Set.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"));
+            builder.environment().putIfAbsent("GOMP_SPINCOUNT", SPINS);
+            builder.environment().putIfAbsent("LLAMA_ARG_CACHE_RAM", "0");
             var engine = new EngineProcess(builder.start());
             engine.listener.start();
             engine.addShutdownHook();
@@ -175,7 +182,8 @@ final class EngineProcess {
             "libstdc++", "install the package libstdc++6 (Debian, Ubuntu) or libstdc++ (Fedora)",
             "dependent libraries", "install the Visual C++ redistributable of Microsoft",
             "SIGILL", "this CPU lacks AVX2, so put a llama-server built for it on the PATH",
-            "unknown model architecture", "put a newer llama-server on the PATH");
+            "unknown model architecture", "put a newer llama-server on the PATH",
+            "cannot render chats", "put llama-server on the PATH, which renders any template");
 
         private final Deque<String> lines = new ArrayDeque<>();
 

@@ -1,12 +1,18 @@
 package sheaf.model;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.TextNode;
 import de.kherud.llama.LlamaModel;
+import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The grammar that holds an answer to a JSON schema. It does not know the rest of the request. */
 final class ResponseFormat {
@@ -16,6 +22,8 @@ final class ResponseFormat {
         "description", "default", "examples", "type", "properties", "required", "additionalProperties", "items",
         "prefixItems", "enum", "const", "anyOf", "oneOf",
         "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum");
+    /** Between the tokens of JSON llama.cpp allows lines and tabs, and a small model writes them without end. */
+    private static final Pattern SPACE = Pattern.compile("(?m)^space ::= .*$");
     private static final Set<String> TYPES =
         Set.of("object", "array", "string", "number", "integer", "boolean", "null");
 
@@ -33,14 +41,40 @@ final class ResponseFormat {
 
     private static String grammarOf(JsonNode schema) {
         check(schema, schema);
-        return LlamaModel.jsonSchemaToGrammar(schema.toString());
+        var escaped = new ArrayList<String>();
+        var grammar = LlamaModel.jsonSchemaToGrammar(named(schema.deepCopy(), escaped).toString());
+        for (int i = 0; i < escaped.size(); i++) grammar = grammar.replace(name(i), literal(escaped.get(i)));
+        return SPACE.matcher(grammar).replaceAll(Matcher.quoteReplacement("space ::= | \" \""));
     }
 
-    /** Refuses an answer that is no JSON: llama.cpp silently ignores a grammar that it cannot read. */
-    static void verify(String answer) {
-        try {
-            JSON.readTree(answer);
-        } catch (JsonProcessingException e) {
+    /** Puts a name for each text that JSON writes with a backslash: llama.cpp makes a grammar of it that it ignores. */
+    private static JsonNode named(JsonNode schema, List<String> escaped) {
+        if (schema.get("enum") instanceof ArrayNode values)
+            for (int i = 0; i < values.size(); i++) values.set(i, nameOf(values.get(i), escaped));
+        if (schema.path("const").isTextual())
+            ((ObjectNode) schema).set("const", nameOf(schema.get("const"), escaped));
+        schema.forEach(inner -> named(inner, escaped));
+        return schema;
+    }
+
+    private static JsonNode nameOf(JsonNode value, List<String> escaped) {
+        var json = value.toString();
+        if (!value.isTextual() || !json.contains("\\")) return value;
+        escaped.add(json.substring(1, json.length() - 1));
+        return TextNode.valueOf(name(escaped.size() - 1));
+    }
+
+    private static String name(int number) { return "sheaf-" + number + "-text"; }
+
+    /** Returns a piece of JSON as it stands in a literal of a grammar. */
+    private static String literal(String json) { return json.replace("\\", "\\\\").replace("\"", "\\\""); }
+
+    /** Refuses an answer that is no JSON, or does not begin so: llama.cpp ignores a grammar that it cannot read. */
+    static void verify(String answer, boolean isComplete) {
+        try (var parser = JSON.createParser(answer)) {
+            if (isComplete) JSON.readTree(answer);
+            else parser.nextToken();
+        } catch (IOException e) {
             throw new Http.Refusal(500, "invalid_output", "response_format", "the answer is no JSON: " + answer);
         }
     }
@@ -55,7 +89,10 @@ final class ResponseFormat {
         switch (keyword) {
             case "type" -> checkTypes(value);
             case "$ref" -> checkReference(value.asText(), root);
-            case "properties", "$defs", "definitions" -> checkEach(keyword, value, value.isObject(), root);
+            case "properties", "$defs", "definitions" -> {
+                checkEach(keyword, value, value.isObject(), root);
+                value.fieldNames().forEachRemaining(ResponseFormat::checkName);
+            }
             case "anyOf", "oneOf", "prefixItems" -> checkEach(keyword, value, value.isArray(), root);
             case "items" -> check(value, root);
             case "required", "enum" -> expect(value.isArray(), keyword);
@@ -67,6 +104,10 @@ final class ResponseFormat {
     private static void checkEach(String keyword, JsonNode schemas, boolean wellFormed, JsonNode root) {
         expect(wellFormed, keyword);
         schemas.forEach(schema -> check(schema, root));
+    }
+
+    private static void checkName(String name) {
+        if (TextNode.valueOf(name).toString().contains("\\")) throw unsupported("the name " + name);
     }
 
     private static void checkTypes(JsonNode types) {

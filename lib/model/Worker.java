@@ -2,14 +2,17 @@ package sheaf.model;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import de.kherud.llama.InferenceParameters;
 import de.kherud.llama.LlamaModel;
 import de.kherud.llama.ModelParameters;
+import de.kherud.llama.Pair;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.UUID;
 
@@ -29,8 +32,10 @@ import java.util.UUID;
  */
 final class Worker {
     private final LlamaModel llama;
-    private final ChatTemplate template;
+    private final Optional<ChatTemplate> template;
+    private final int slots;
     private final int context;       // tokens in a slot
+    private final int trained;       // tokens that the model was trained on at once
     private final int addedTokens;   // by the tokenizer, to each prompt
 
     /** The words of the agreement that both sides use. */
@@ -65,9 +70,20 @@ final class Worker {
     private Worker(Path weights, int slots, int context) {
         var header = Gguf.read(weights);
         this.template = ChatTemplate.of(header.text("tokenizer.chat_template"));
+        this.slots = slots;
         this.context = context;
+        this.trained = header.contextLength();
         this.addedTokens = header.addsBosToken() ? 1 : 0;
         this.llama = new LlamaModel(parameters(weights, slots, context));
+        template.ifPresent(this::check);
+    }
+
+    /** Holds our rendering of a chat against that of the engine's Jinja, which ends the process where one raises. */
+    private void check(ChatTemplate template) {
+        var chat = List.of(new ChatTemplate.Message("user", "Hi"), new ChatTemplate.Message("assistant", "Yes?"),
+            new ChatTemplate.Message("user", "Bye"));
+        template.check(chat, llama.applyTemplate(new InferenceParameters("").setMessages(null,
+            chat.stream().map(message -> new Pair<>(message.role(), message.content())).toList())));
     }
 
     public static void main(String[] args) {
@@ -77,7 +93,7 @@ final class Worker {
             var worker = new Worker(arguments.weights(), arguments.slots(), arguments.context());
             System.out.println(Protocol.readyLine(worker.serve()));
         } catch (IOException | RuntimeException | LinkageError e) {
-            System.err.println(e);
+            System.err.println(e instanceof IllegalStateException ? e.getMessage() : e);
             Runtime.getRuntime().halt(Protocol.COULD_NOT_START);   // llama.cpp's threads would keep the process
         }
     }
@@ -98,7 +114,9 @@ final class Worker {
             .setParallel(slots)
             .setCtxSize(slots * context)
             .setThreads(Math.max(1, cores - 1))   // with all cores, one busy neighbour stalls every step
-            .setThreadsBatch(cores)
+            .setThreadsBatch(cores)   // of prompts, and of several slots at once
+            .enableFlashAttn()
+            .enableJinja()
             .skipWarmup()   // seconds on a busy machine, and no gain: the first request does the same
             .disableContextShift();
     }
@@ -118,8 +136,10 @@ final class Worker {
     }
 
     private ObjectNode chat(CompletionRequest request) {
-        var answer = generate(request, template.render(request.messages()));
-        if (request.wantsJson() && answer.isComplete()) ResponseFormat.verify(answer.text());
+        var chat = template.orElseThrow(() -> Http.Refusal.invalid("messages", "the local model has no chat template,"
+            + " so it was not taught to chat; send a 'prompt' to /v1/completions, or name an instruct model"));
+        var answer = generate(request, chat.render(request.messages()));
+        if (request.wantsJson()) ResponseFormat.verify(answer.text(), answer.isComplete());
         var json = envelope("chatcmpl-", "chat.completion", request, answer);
         ((ObjectNode) json.at("/choices/0")).putObject("message")
             .put("role", "assistant").put("content", answer.text()).putNull("refusal");
@@ -152,10 +172,17 @@ final class Worker {
         int left = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
         if (left < 1)
             throw new Http.Refusal(400, "context_length_exceeded", request.promptField(), "This model's maximum context"
-                + " length is " + context + " tokens, but the prompt alone has " + promptTokens);
+                + " length is " + context + " tokens, but the prompt alone has " + promptTokens + "; " + remedy());
         int limit = (int) Math.min(request.maxTokens().orElse((long) left), left);
         var generation = new Generation(llama, limit, request.stops());
-        generation.run(request.sampling(prompt, limit));
+        // in several slots the sums stand elsewhere each time, and no request can be repeated to the letter
+        generation.run(request.sampling(prompt, limit, slots > 1 || !request.isRepeatable()));
         return generation.answer(promptTokens);
+    }
+
+    private String remedy() {
+        if (context >= trained) return "shorten it, or take a model that was trained on more";
+        return "start it with a larger --context, in Java contextSize"
+            + (trained == Integer.MAX_VALUE ? "" : ", up to " + trained);
     }
 }

@@ -3,7 +3,9 @@ package sheaf.model;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.Optional;
@@ -57,8 +59,15 @@ class CompletionRequestTest {
         assertEquals(Optional.empty(), request("{'max_tokens': null}").maxTokens());
     }
 
+    @Test void aSeedAndTemperatureZeroAskForTheSameAnswerAgain() {
+        assertTrue(request("{'seed': 7}").isRepeatable());
+        assertTrue(request("{'temperature': 0}").isRepeatable());
+        assertFalse(request("{'temperature': 0.1}").isRepeatable());
+        assertFalse(request("{}").isRepeatable());
+    }
+
     @Test void whatIsSwitchedOffIsNotRefused() {
-        assertDoesNotThrow(() -> request("{'stream': false, 'tools': null, 'n': 1}"));
+        assertDoesNotThrow(() -> request("{'stream': false, 'tools': null, 'n': 1, 'logprobs': false}"));
     }
 
     static void assertRefused(String param, String message, Executable act) {

@@ -39,11 +39,13 @@ class LlamaServerTest {
     @Test void aLlamaServerIsStartedWithSlotsAndContext() throws IOException {
         install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
         try (var model = LocalModel.options().model(weights.toString()).slots(3).start()) {
-            var arguments = ask(model, chat("arguments")).at("/arguments");
+            var answer = ask(model, chat("arguments"));
+            var arguments = answer.at("/arguments");
 
             assertEquals("--model " + weights
                 + " --alias tiny --host 127.0.0.1 --port N --parallel 3 --ctx-size 1536",
                 arguments.replaceFirst("--port \\d+", "--port N"));
+            assertEquals("1000", answer.at("/spins"), "threads that spin for long wait for each other");
             assertEquals("tiny (1 MB, licence mit) on llama-server, 3 slots of 512 tokens", model.describe());
         }
     }

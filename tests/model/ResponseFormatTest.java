@@ -23,6 +23,7 @@ class ResponseFormatTest {
         "{'anyOf': {}}                                    | this value of 'anyOf'",
         "{'minLength': 'one'}                             | this value of 'minLength'",
         "{'properties': {'a': {'items': {'not': {}}}}}    | 'not'",
+        "{'properties': {'a\\\\b': {'type': 'null'}}}      | the name a\\b",
         "{'items': true}                                  | a schema that is no object"})
     void aSchemaThatNoGrammarCanHoldIsRefused(String schema, String what) {
         var format = "{'type': 'json_schema', 'json_schema': {'schema': " + schema + "}}";
@@ -45,11 +46,19 @@ class ResponseFormatTest {
     }
 
     @Test void anAnswerThatIsNoJsonIsTheServersFault() {
-        assertDoesNotThrow(() -> ResponseFormat.verify("{\"a\": 1}"));
-        var refusal = assertThrows(Http.Refusal.class, () -> ResponseFormat.verify("Sure!"));
+        assertDoesNotThrow(() -> ResponseFormat.verify("{\"a\": 1}", true));
+        assertThrows(Http.Refusal.class, () -> ResponseFormat.verify("{\"a\": 1", true));
+        var refusal = assertThrows(Http.Refusal.class, () -> ResponseFormat.verify("Sure!", true));
 
         assertEquals(500, refusal.status());
         assertEquals("the answer is no JSON: Sure!", refusal.getMessage());
+    }
+
+    /** One that is cut off is no JSON yet, but begins so if a grammar held it. */
+    @Test void anAnswerThatIsCutOffBeginsAsJson() {
+        assertDoesNotThrow(() -> ResponseFormat.verify("{\"a\": tr", false));
+        assertDoesNotThrow(() -> ResponseFormat.verify("", false));
+        assertThrows(Http.Refusal.class, () -> ResponseFormat.verify("In a land far away", false));
     }
 
     static Optional<String> grammar(String format) throws IOException {

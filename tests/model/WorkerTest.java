@@ -1,6 +1,8 @@
 package sheaf.model;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
 import static sheaf.model.Chat.ask;
@@ -9,7 +11,10 @@ import static sheaf.model.Chat.post;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -19,6 +24,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -122,6 +128,58 @@ class WorkerTest {
         assertTrue(List.of(30, 40).contains(person.get("age").asInt()), person.toString());
     }
 
+    @ParameterizedTest
+    @MethodSource("labels")
+    void aLabelIsOneOfThoseGivenHoweverWildTheModel(List<Object> labels) throws IOException {
+        for (int seed = 0; seed < 4; seed++) {
+            var body = chat("Tell me a story of a fox.").put("temperature", 2).put("seed", seed).put("max_tokens", 40);
+            var format = body.putObject("response_format").put("type", "json_schema").putObject("json_schema")
+                .put("name", "choice").put("strict", true);
+            var schema = format.putObject("schema").put("type", "object").put("additionalProperties", false);
+            schema.putArray("required").add("choice");
+            schema.putObject("properties").putObject("choice")
+                .put("type", labels.get(0) instanceof Integer ? "integer" : "string")
+                .set("enum", JSON.valueToTree(labels));
+
+            var answer = ask(model, body);
+
+            var choice = JSON.readTree(answer.text()).get("choice");
+            assertTrue(labels.contains(choice.isInt() ? (Object) choice.asInt() : choice.asText()), answer.toString());
+            assertEquals("stop", answer.at("/choices/0/finish_reason"), answer.toString());
+        }
+    }
+
+    static Stream<List<Object>> labels() {
+        return Stream.of(List.of("yes", "no"), List.of("World", "Sports", "Business", "Sci/Tech"), List.of(1, 2, 3, 10),
+            List.of("\"quoted\" \\ 5 %", "gr\u00FCn \u6F22\u5B57", "\uD83D\uDE00 happy", "two words, [a|b]*"));
+    }
+
+    /** A prompt that a slot holds to its last token is read by other sums than a new one. */
+    @Test void atTemperatureZeroOneSlotGivesTheSameAnswerAgain() {
+        try (var one = LocalModel.options().slots(1).contextSize(512).start()) {
+            for (var review : List.of("Broken and nobody answers.", "Never again, the lid does not close.")) {
+                var body = chat("Review: " + review + " Sum it up.").put("max_tokens", 40);
+                assertEquals(ask(one, body).text(), ask(one, body).text());
+            }
+        }
+    }
+
+    @Test void aTemplateThatIsLikeAKnownOneAndYetAnotherIsNotGuessed(@TempDir Path temp) throws IOException {
+        var file = Files.copy(new Weights.Search(Weights.KnownModel.SMOLLM2).find(), temp.resolve("other.gguf"));
+        try (var bytes = new RandomAccessFile(file.toFile(), "rw")) {
+            byte[] head = new byte[1 << 23];
+            bytes.readFully(head);
+            bytes.seek(new String(head, ISO_8859_1).indexOf("<|im_start|>assistant"));
+            bytes.writeBytes("<|im_start|>ASSISTANT");
+        }
+
+        var refusal = assertThrows(IllegalStateException.class, () -> LocalModel.start(file.toString()));
+
+        assertEquals("start: the engine ended before it was ready (cannot render chats: the model's template is like"
+            + " ChatML's and yet another); put llama-server on the PATH, which renders any template",
+            refusal.getMessage());
+    }
+
     @ParameterizedTest(name = "{0}")
     @MethodSource("refusals")
     void whatTheModelCannotDoIsRefused(String what, String body, String param, String message) {
@@ -143,6 +201,9 @@ class WorkerTest {
                 "n", "the local model gives one choice to a request; leave 'n' out"),
             Arguments.of("a stream", "{" + hi + ", 'stream': true}",
                 "stream", "the local model does not support 'stream'"),
+            Arguments.of("how sure it is", "{" + hi + ", 'logprobs': true}",
+                "logprobs", "the local model does not tell how sure it is"
+                    + "; leave 'logprobs' (confidence) out, or put llama-server on the PATH, which does"),
             Arguments.of("a wild temperature", "{" + hi + ", 'temperature': 7}",
                 "temperature", "'temperature' must be a number from 0 to 2"),
             Arguments.of("no tokens at all", "{" + hi + ", 'max_tokens': 0}",
@@ -158,7 +219,8 @@ class WorkerTest {
 
         assertEquals(400, answer.status());
         assertEquals("context_length_exceeded", answer.at("/error/code"));
-        assertEquals("This model's maximum context length is 256 tokens, but the prompt alone has 321",
+        assertEquals("This model's maximum context length is 256 tokens, but the prompt alone has 321"
+            + "; start it with a larger --context, in Java contextSize, up to 8192",
             answer.at("/error/message"));
     }
 
