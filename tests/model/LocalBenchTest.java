@@ -20,7 +20,7 @@ class LocalBenchTest {
 
     @Test void eachNumberOfSlotsAndSheafsOwnPartAreMeasured(@TempDir Path folder) throws Exception {
         try {
-            new Weights.Search(Weights.KnownModel.SMOLLM2).find();
+            Weights.of("small", Choice::announce);
         } catch (UncheckedIOException e) {
             abort(e.getMessage());
         }

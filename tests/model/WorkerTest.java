@@ -165,7 +165,7 @@ class WorkerTest {
     }
 
     @Test void aTemplateThatIsLikeAKnownOneAndYetAnotherIsNotGuessed(@TempDir Path temp) throws IOException {
-        var file = Files.copy(new Weights.Search(Weights.KnownModel.SMOLLM2).find(), temp.resolve("other.gguf"));
+        var file = Files.copy(Weights.of("small", Choice::announce).file(), temp.resolve("other.gguf"));
         try (var bytes = new RandomAccessFile(file.toFile(), "rw")) {
             byte[] head = new byte[1 << 23];
             bytes.readFully(head);
