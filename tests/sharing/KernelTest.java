@@ -41,8 +41,9 @@ class KernelTest {
                 for (int i = 0; i < cells.length; i++) {
                     var asked = cells[i].startsWith("?");
                     var code = cells[i].substring(asked ? 1 : 0);
+                    var opening = Character.isUpperCase(code.charAt(0)) ? "" : "(";
                     if (asked) System.out.println(i + " " + kernel.complete(code, code.length()).getReplacements());
-                    var shown = asked ? kernel.inspect(code + "(", code.length(), false) : kernel.eval(code);
+                    var shown = asked ? kernel.inspect(code + opening, code.length(), false) : kernel.eval(code);
                     if (shown != null) System.out.println(i + " " + shown.getData(MIMEType.TEXT_PLAIN) + "\\n"
                         + shown.getData(MIMEType.TEXT_HTML));
                 }
