@@ -48,7 +48,8 @@ final class Html {
     /** Returns text as it stands, line by line. */
     static String lines(String text) {
         return text.isBlank() ? "" : "<pre style=\"font-family: monospace; margin: .4em;"
-            + " white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere\">" + escaped(text.stripTrailing()) + "</pre>\n";
+            + " white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere\">" + escaped(text.stripTrailing())
+            + "</pre>\n";
     }
 
     /** Draws cells that are HTML already; without labels there is no header. */

@@ -94,7 +94,8 @@ final class NotebookKernel extends JavaKernel {
 
     /** Shift+Tab: the signatures that JShell knows, each with what its source says of it. */
     @Override public DisplayData inspect(String code, int at, boolean extraDetail) {
-        var signatures = super.inspect(code, at, extraDetail);
+        boolean isPastAWord = at == code.length() && at > 0 && Character.isJavaIdentifierPart(code.charAt(at - 1));
+        var signatures = super.inspect(code, isPastAWord ? at - 1 : at, extraDetail);      // IJava knows no end
         if (signatures == null) return null;
         var shown = String.valueOf(signatures.getData(MIMEType.TEXT_PLAIN)).lines().map(sources::explained)
             .collect(Collectors.joining("\n")).replaceAll("\n{3,}", "\n\n").strip();
