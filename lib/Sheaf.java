@@ -205,6 +205,9 @@ public final class Sheaf extends Findings {
 
         /** Returns the first rows of this data, at most so many. */
         default Data limit(long rows) { return new Dataset(Dataset.rows(this).limit(notNegative("limit", rows))); }
+
+        /** Returns the first 10 rows as an HTML table, for a page or a notebook, and reads no more. */
+        default String toHtml() { return Html.rows(Dataset.rows(this).open()); }
     }
 
     /** Data that has a name: a file, or rows that a script holds. */
@@ -546,6 +549,9 @@ public final class Sheaf extends Findings {
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
         public Preview preview(int n) { return estimation().preview(notNegative("preview", n), note()); }
+
+        /** Returns the first two request lines as HTML, for a page or a notebook; it reads no more rows than those. */
+        public String toHtml() { return Html.lines(this + "\n" + String.join("\n", estimation().first(2))); }
 
         /**
          * Returns what submitting all requests would send and cost: a table. Tokens are counted, and nothing is sent.

@@ -64,15 +64,19 @@ final class Estimation {
      * counted by length: a preview is to be there at once.
      */
     Preview preview(long shown, Consumer<String> note) {
-        List<String> lines;
-        try (var first = requests.open()) {
-            lines = first.limit(shown).map(Request::text).toList();
-        }
+        var lines = first(shown);
         try {
             return new Preview(lines, estimate(note, model -> settings.price(provider, model).isPresent()
                 ? Tokens.of(model) : Tokens.byLength()), "");
         } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
             return new Preview(lines, null, fault.getMessage());
+        }
+    }
+
+    /** Returns the first lines; no row is read but those that they need. */
+    List<String> first(long shown) {
+        try (var first = requests.open()) {
+            return first.limit(shown).map(Request::text).toList();
         }
     }
 

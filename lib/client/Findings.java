@@ -17,7 +17,9 @@ import java.util.OptionalDouble;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.ToLongFunction;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** What results and lists show, as plain values that the door passes on and that print as a table or as bars. */
@@ -26,6 +28,7 @@ public class Findings extends Outlook {
     private static final int LABEL = 30;                  // characters
     private static final int CELL = 200;                  // characters of an answer beside another
     private static final int SHOWN = 20;                  // rows of a comparison
+    private static final int BARS = 50;                   // that a page or a notebook shows
     private static final String OTHER = "(other)";
 
     Findings() {}
@@ -89,23 +92,38 @@ public class Findings extends Outlook {
             return Stream.concat(Stream.of(column), answers().stream().map(name -> clip(name, LABEL))).toList();
         }
 
-        private List<List<String>> lines() {
-            var answers = answers();
-            return counts.entrySet().stream().map(right -> Stream.concat(Stream.of(clip(right.getKey(), LABEL)),
-                answers.stream().map(answer -> cell(right.getValue(), answer, answers))).toList()).toList();
+        private List<List<String>> lines() { return cells(name -> name, (right, answer, count) -> text(count)); }
+
+        private interface Cell {
+            String of(String right, String answer, long count);
         }
 
-        private static String cell(Map<String, Long> row, String answer, Collection<String> answers) {
-            long count = !answer.equals(OTHER) ? row.getOrDefault(answer, 0L)
+        private List<List<String>> cells(UnaryOperator<String> label, Cell cell) {
+            var answers = answers();
+            return counts.entrySet().stream().map(row -> Stream.concat(
+                Stream.of(label.apply(clip(row.getKey(), LABEL))), answers.stream().map(answer ->
+                    cell.of(row.getKey(), answer, count(row.getValue(), answer, answers)))).toList()).toList();
+        }
+
+        private static long count(Map<String, Long> row, String answer, Collection<String> answers) {
+            return !answer.equals(OTHER) ? row.getOrDefault(answer, 0L)
                 : row.entrySet().stream().filter(each -> !answers.contains(each.getKey()))
                     .mapToLong(Map.Entry::getValue).sum();
-            return count == 0 ? "." : number(count);
+        }
+
+        private static String text(long count) { return count == 0 ? "." : number(count); }
+
+        private String shaded(String right, String answer, long count) {
+            double share = (double) count / Math.max(1, sum(Stream.of(counts.get(right))));
+            return Html.shaded(text(count), share, right.equals(answer));
         }
 
         private String summary() { return "right: " + accuracy(); }
 
-        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
-        public String toHtml() { return Html.table(header(), lines()) + Html.lines(summary()); }
+        /** Returns the table as HTML, for a page or a notebook, what is right in green; texts are escaped. */
+        public String toHtml() {
+            return Html.drawn(header(), cells(Html::cell, this::shaded)) + Html.lines(summary());
+        }
 
         /** Returns a line for each value of the column, a column for each answer, and how many are right. */
         @Override public String toString() { return Tables.draw(header(), lines()) + summary(); }
@@ -131,6 +149,11 @@ public class Findings extends Outlook {
             return Stream.concat(names, Stream.of(number(requests), isMeasured ? number(usage.input()) : "?",
                 isMeasured ? number(usage.output()) : "?",
                 price())).toList();
+        }
+
+        private String bar(long most) {
+            return Html.bar(number(usage.input()) + " in, " + number(usage.output()) + " out", most, usage.input(),
+                usage.output());
         }
 
         /** Returns what is known of the dollars. */
@@ -199,8 +222,14 @@ public class Findings extends Outlook {
         /** Prints it to stdout as a table. */
         public void show() { System.out.println(this); }
 
-        /** Returns the table as HTML, for a page or a notebook; texts are escaped. */
-        public String toHtml() { return (models.isEmpty() ? "" : Html.table(header(), cells())) + Html.lines(below()); }
+        /** Returns the table as HTML, for a page or a notebook, with bars of the tokens; texts are escaped. */
+        public String toHtml() {
+            var header = Stream.concat(header().stream(), Stream.of("tokens in, then out")).toList();
+            long most = models.stream().mapToLong(model -> model.usage.total()).max().orElse(0);
+            var rows = models.stream().map(model -> Stream.concat(
+                model.cells(hasTemplates()).stream().map(Html::cell), Stream.of(model.bar(most))).toList()).toList();
+            return (models.isEmpty() ? "" : Html.drawn(header, rows)) + Html.lines(below());
+        }
 
         private String below() {
             long requests = models.stream().mapToLong(ModelCost::requests).sum();
@@ -308,22 +337,43 @@ public class Findings extends Outlook {
 
         Groups(ToLongFunction<V> size) { this.size = size; }
 
-        /** Returns the bars for a page or a notebook; texts are escaped. */
-        public String toHtml() { return Html.lines(toString()); }
+        private List<String> names() {
+            return keySet().stream().map(key -> Graphemes.printable(clip(String.valueOf(key), LABEL))).toList();
+        }
+
+        private List<Long> sizes() { return values().stream().map(size::applyAsLong).toList(); }
+
+        private static long most(List<Long> sizes) { return sizes.stream().mapToLong(Long::longValue).max().orElse(1); }
+
+        private static List<String> said(List<Long> sizes) {
+            long all = Math.max(1, sizes.stream().mapToLong(Long::longValue).sum());
+            return sizes.stream().map(size -> String.format(Locale.ROOT, "%,d (%.1f%%)", size, 100.0 * size / all))
+                .toList();
+        }
+
+        /** Returns the bars for a page or a notebook, the first 50; texts are escaped. */
+        public String toHtml() {
+            var names = names();
+            var sizes = sizes();
+            var said = said(sizes);
+            var rows = IntStream.range(0, Math.min(BARS, sizes.size())).mapToObj(i -> List.of(
+                Html.cell(names.get(i)), Html.bar(names.get(i) + ": " + said.get(i), most(sizes), sizes.get(i)),
+                Html.cell(said.get(i)))).toList();
+            return Html.drawn(List.of(), rows)
+                + Html.lines(sizes.size() > BARS ? "and " + count(sizes.size() - BARS, "more group") : "");
+        }
 
         /** Returns a bar for each group, as wide as the terminal at most, with how many are in it. */
         @Override public String toString() {
-            var names = keySet().stream().map(key -> Graphemes.printable(clip(String.valueOf(key), LABEL))).toList();
-            var sizes = new ArrayList<>(values().stream().map(size::applyAsLong).toList());
-            long all = sizes.stream().mapToLong(Long::longValue).sum();
-            long most = sizes.stream().mapToLong(Long::longValue).max().orElse(1);
+            var names = names();
+            var sizes = sizes();
+            var said = said(sizes);
             int wide = names.stream().mapToInt(Graphemes::width).max().orElse(0);
             int room = Math.max(1, Math.min(40, Terminal.width() - wide - 24));
-            return Stream.iterate(0, i -> i < sizes.size(), i -> i + 1).map(i -> names.get(i)
+            return IntStream.range(0, sizes.size()).mapToObj(i -> names.get(i)
                 + " ".repeat(wide - Graphemes.width(names.get(i))) + "  "
-                + "\u2588".repeat((int) Math.ceil((double) room * sizes.get(i) / Math.max(1, most)))
-                + String.format(Locale.ROOT, "  %,d (%.1f%%)", sizes.get(i), 100.0 * sizes.get(i) / Math.max(1, all)))
-                .collect(Collectors.joining("\n"));
+                + "\u2588".repeat((int) Math.ceil((double) room * sizes.get(i) / Math.max(1, most(sizes))))
+                + "  " + said.get(i)).collect(Collectors.joining("\n"));
         }
     }
 

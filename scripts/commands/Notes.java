@@ -43,10 +43,14 @@ final class Notes extends OutputStream {
     private DisplayData block() {
         var text = String.join("\n", lines.values());
         var block = new DisplayData(text);
-        block.putHTML("<pre style=\"opacity: .65; font-size: 85%; white-space: pre-wrap\">"
-            + text.replace("&", "&amp;").replace("<", "&lt;") + "</pre>");
+        block.putHTML(html(text));
         block.setDisplayId(id);
         return block;
+    }
+
+    static String html(String text) {
+        return "<pre style=\"opacity: .65; font-size: 85%; white-space: pre-wrap\">"
+            + text.replace("&", "&amp;").replace("<", "&lt;") + "</pre>";
     }
 
     @Override public synchronized void close() {

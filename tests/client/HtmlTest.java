@@ -13,7 +13,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -23,8 +25,11 @@ import org.w3c.dom.Document;
 import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
+import sheaf.Findings.Groups;
+import sheaf.Sheaf.Data;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
+import sheaf.Sheaf.Result;
 import sheaf.Vocabulary.Outcome;
 import sheaf.server.BatchServer;
 
@@ -55,6 +60,78 @@ class HtmlTest {
             + hostile), table(html));
         assertFalse(html.matches("(?s).*<(script|img|style|link).*"), html);
         assertFalse(html.matches("(?s).*<[^>]*(src|href|on[a-z]+|url)[=(].*"), html);
+    }
+
+    @Test void groupsAreBarsAsLongAsTheyAreManyWithWordsAndNumbersBesideThem() throws Exception {
+        var groups = (Groups<?, ?>) ask("a", "a", "<b>", "a").submit().results().by(Result::text);
+
+        var html = groups.toHtml();
+
+        assertEquals(List.of("a|a: 3 (75.0%)|3 (75.0%)", "<b>|<b>: 1 (25.0%)|1 (25.0%)"), table(html));
+        assertEquals(List.of("192.0", "192.0", "192.0", "64.0"), widths(html), "each in front of its ground");
+    }
+
+    @Test void ofManyGroupsTheFirstFiftyAreShown() throws Exception {
+        var texts = IntStream.range(0, 52).mapToObj(i -> "text " + i).toArray(String[]::new);
+
+        var html = ((Groups<?, ?>) ask(texts).submit().results().by(Result::text)).toHtml();
+
+        assertEquals(50, table(html).size());
+        assertEquals(List.of("and 2 more groups"), text(parsed(html), "pre"));
+    }
+
+    @Test void aConfusionIsGreenWhereItIsRightAndDarkerTheLargerItsShare() {
+        var data = rows(Map.of("said", "yes", "right", "yes"), Map.of("said", "no", "right", "yes"),
+            Map.of("said", "yes", "right", "yes"), Map.of("said", "yes", "right", "yes"));
+
+        var html = batch().provider(here()).quiet().model("echo").prompts("{{said}}", data).submit().results()
+            .confusion("right").toHtml();
+
+        assertTrue(html.contains("background: rgba(38,142,80,0.38);\">3</td>"), html);
+        assertTrue(html.contains("background: rgba(224,64,48,0.13);\">1</td>"), html);
+    }
+
+    @Test void aCostHasABarOfTheTokensOfEachModel() throws Exception {
+        var cost = batch().provider(here()).quiet().model("m").prompts("{{value}}", rows("one two three four"))
+            .submit().results().cost();
+
+        assertEquals(List.of("model|requests|tokens in|out|price|tokens in, then out", "m|1|4|4|?|4 in, 4 out"),
+            table(cost.toHtml()));
+        assertEquals(List.of("192.0", "96.0", "96.0"), widths(cost.toHtml()));
+    }
+
+    @Test void dataShowsItsFirstRowsAndReadsNoMoreOfThem() throws Exception {
+        var read = new AtomicInteger();
+        var closed = new AtomicInteger();
+        Data endless = () -> Stream.iterate(1, i -> i + 1).peek(i -> read.incrementAndGet())
+            .<Map<String, Object>>map(i -> i < 2 ? Map.of("n", i) : Map.of("n", i, "<more>", "&"))
+            .onClose(closed::incrementAndGet);
+
+        var html = endless.toHtml();
+
+        assertEquals("n|<more>", table(html).get(0));
+        assertEquals(List.of("1|", "2|&"), table(html).subList(1, 3));
+        assertEquals(List.of("the first 10 rows"), text(parsed(html), "pre"));
+        assertEquals(11, table(html).size());
+        assertTrue(read.get() <= 12, read::toString);
+        assertEquals(1, closed.get());
+    }
+
+    @Test void fewRowsAreCountedAndNoneHaveNoTable() throws Exception {
+        assertEquals(List.of("1 row"), text(parsed(rows("one").toHtml()), "pre"));
+        assertEquals(List.of("0 rows"), text(parsed(rows(List.of()).toHtml()), "pre"));
+        assertEquals(List.of(), table(rows(List.of()).toHtml()));
+    }
+
+    @Test void aDraftShowsItsFirstLinesAndReadsNoMoreRows() throws Exception {
+        Data endless = () -> Stream.iterate(1, i -> i + 1).map(i -> Map.of("n", i));
+        var draft = batch().provider(here()).model("m").prompts("<{{n}}>", endless);
+
+        var lines = text(parsed(draft.toHtml()), "pre").get(0).lines().toList();
+
+        assertEquals(3, lines.size());
+        assertEquals(draft.toString(), lines.get(0));
+        assertTrue(lines.get(2).endsWith("\"content\":\"<2>\"}]}}"), lines.get(2));
     }
 
     @Test void charactersThatMoveOrTurnTheTextAreLeftOutAndLinesStay() throws Exception {
@@ -151,6 +228,11 @@ class HtmlTest {
 
     private static List<String> text(Document page, String tag) {
         return elements(page.getElementsByTagName(tag)).stream().map(Element::getTextContent).toList();
+    }
+
+    private static List<String> widths(String html) throws Exception {
+        return elements(parsed(html).getElementsByTagName("rect")).stream().map(rect -> rect.getAttribute("width"))
+            .toList();
     }
 
     /** Of each row, whether it holds a cell with a background. */

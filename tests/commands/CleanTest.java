@@ -111,8 +111,8 @@ class CleanTest {
 
         assertEquals(0, run.status());
         assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
-        assertTrue(run.err().contains("; set one, or run ./jbang local, a small free model, in another "
-            + "terminal, and give --provider local\n"));
+        assertTrue(run.err().contains("; set one, or give --provider local, a small free model on this "
+            + "machine\n"));
         assertTrue(run.out().endsWith("To delete 1 batch: ./jbang clean --delete\n"), run.out());
     }
 

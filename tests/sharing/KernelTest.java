@@ -2,6 +2,7 @@ package sheaf.sharing;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static sheaf.support.Notebook.code;
@@ -27,6 +28,29 @@ import sheaf.support.RawClient;
 @Tag("apart")
 class KernelTest {
     static final Path PROJECT = Project.root();
+    /** Runs each argument as a cell; one that begins with a ? is completed, and inspected at its end. */
+    private static final String PROBE = """
+        import io.github.spencerpark.jupyter.kernel.BaseKernel;
+        import io.github.spencerpark.jupyter.kernel.display.mime.MIMEType;
+
+        class Probe {
+            public static void main(String... cells) throws Exception {
+                var constructor = Class.forName("sheaf.commands.NotebookKernel").getDeclaredConstructor();
+                constructor.setAccessible(true);
+                var kernel = (BaseKernel) constructor.newInstance();
+                for (int i = 0; i < cells.length; i++) {
+                    var asked = cells[i].startsWith("?");
+                    var code = cells[i].substring(asked ? 1 : 0);
+                    var opening = Character.isUpperCase(code.charAt(0)) ? "" : "(";
+                    if (asked) System.out.println(i + " " + kernel.complete(code, code.length()).getReplacements());
+                    var shown = asked ? kernel.inspect(code + opening, code.length(), false) : kernel.eval(code);
+                    if (shown != null) System.out.println(i + " " + shown.getData(MIMEType.TEXT_PLAIN) + "\\n"
+                        + shown.getData(MIMEType.TEXT_HTML));
+                }
+                System.exit(0);
+            }
+        }
+        """;
     private static Path installed;                             // the data folder of Jupyter's, once the kernel is there
     @TempDir static Path dir;
 
@@ -34,13 +58,14 @@ class KernelTest {
         var folder = installed().resolve("kernels/sheaf");
 
         var spec = RawClient.JSON.readTree(folder.resolve("kernel.json").toFile());
-        var command = StreamSupport.stream(spec.path("argv").spliterator(), false).map(JsonNode::asText).toList();
+        var command = commandOf(installed());
 
         assertEquals("Java + Sheaf", spec.path("display_name").asText());
         assertEquals("{connection_file}", command.get(command.size() - 1));
         var classPath = command.get(command.indexOf("-cp") + 1).split(File.pathSeparator);
         for (var entry : classPath) assertTrue(Files.exists(Path.of(entry)), entry);
         assertTrue(List.of(classPath).contains(folder.resolve("kernel.jar").toString()), String.join("\n", classPath));
+        assertTrue(command.contains("-XX:TieredStopAtLevel=1"), "starts slowly");
         var start = new ArrayList<>(command);
         start.set(command.size() - 1, dir.resolve("none.json").toString());
         assertEquals("kernel: cannot write or read " + dir.resolve("none.json") + "\n", ended(1, start));
@@ -67,7 +92,39 @@ class KernelTest {
                 cells.get(i)::toString);
             if (shown(cells.get(i), "execute_result", "/data/text~1html").contains("<table")) tables++;
         }
-        assertEquals(3, tables);
+        assertEquals(7, tables);
+    }
+
+    /** What Jupyter would ask of the kernel, asked without Jupyter. */
+    @Test void magicsValuesAndQuestionsAreAnswered() throws Exception {
+        Files.writeString(dir.resolve("rows.csv"), "n\n1\n2\n");
+        Files.writeString(dir.resolve("hi.jsh"), "var loaded = 6 * 7;");
+        var probe = Files.writeString(dir.resolve("Probe.java"), PROBE);
+        var command = commandOf(installed());
+
+        var said = ended(0, List.of(command.get(0), "-cp", command.get(command.indexOf("-cp") + 1), probe.toString(),
+            "render(\"<b>1</b>\", \"text/html\")",
+            "%load " + dir.resolve("hi.jsh"),
+            "%classpath " + dir.resolve("rows.csv"),
+            "loaded",
+            "csv(\"" + dir.resolve("rows.csv") + "\")",
+            "batch().model(\"m\").prompts(\"{{n}}\", csv(\"" + dir.resolve("rows.csv") + "\"))",
+            "batch().model(\"m\").prompts(\"{{x}}\", csv(\"" + dir.resolve("rows.csv") + "\"))",
+            "?batch().mod", "?batch().model", "?Outcome"));
+
+        for (var line : List.of("0 <b>1</b>", "3 42", "4 Data[rows.csv: n]", "5 Draft[m, 1 prompt over rows.csv]"))
+            assertTrue(said.contains(line + "\n"), said);
+        for (var part : List.of(">n</th>", "2 rows</pre>", "&quot;content&quot;:&quot;2&quot;",
+            "row 1 has no value for {{x}} (template line 1); it has: n; if line 1 of rows.csv is a row, ",
+            "7 [model(]",
+            "8 Draft Draft.model(String first, String... more)\n    Returns a draft that sends each prompt to each",
+            "9 Outcome\n    How one request ended;")) assertTrue(said.contains(part), part + " in\n" + said);
+        assertFalse(said.contains("Exception"), said);
+    }
+
+    private static List<String> commandOf(Path data) throws Exception {
+        var spec = RawClient.JSON.readTree(data.resolve("kernels/sheaf/kernel.json").toFile());
+        return StreamSupport.stream(spec.path("argv").spliterator(), false).map(JsonNode::asText).toList();
     }
 
     /** Installs the kernel once, for its build takes a while, into a data folder of Jupyter's of this test. */

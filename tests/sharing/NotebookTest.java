@@ -22,9 +22,11 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Findings.Comparison;
+import sheaf.Findings.Groups;
 import sheaf.Findings.Listing;
 import sheaf.Outlook.Preview;
-import sheaf.Sheaf.Results;
+import sheaf.Sheaf.Data;
 import sheaf.support.Printed;
 
 /** The notebook shows what its cells give, in JShell. */
@@ -41,7 +43,7 @@ class NotebookTest {
 
         assertEquals("sheaf", tour.at("/metadata/kernelspec/name").asText());
         assertTrue(tour.path("nbformat").asInt() == 4 && tour.path("cells").size() > 20);
-        assertTrue(code(tour).size() >= 8 && code(tour).size() <= 12, "" + code(tour).size());
+        assertTrue(code(tour).size() >= 8 && code(tour).size() <= 14, "" + code(tour).size());
         assertFalse(tour.toString().matches("(?s).*(/tmp|/root|/home|sk-)[/a-z0-9].*"), "of the machine it ran on");
         for (var cell : code(tour))
             for (var line : text(cell.path("source")).lines().toList()) assertTrue(line.length() <= 100, line);
@@ -91,9 +93,12 @@ class NotebookTest {
             .map(fault -> fault.getMessage(null)).collect(Collectors.joining("; "));
     }
 
+    /** What the kernel has HTML of can say it. */
     private static String html(Object value) {
-        if (value instanceof Results results) return results.toHtml();
+        if (value instanceof Data data) return data.toHtml();
         if (value instanceof Preview preview) return preview.toHtml();
+        if (value instanceof Groups<?, ?> groups) return groups.toHtml();
+        if (value instanceof Comparison comparison) return comparison.toHtml();
         return value instanceof Listing<?> listing ? listing.toHtml() : "";
     }
 }
