@@ -2,6 +2,7 @@ package sheaf;
 
 import com.openai.azure.AzureOpenAIServiceVersion;
 import java.net.URI;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Pattern;
@@ -41,8 +42,8 @@ record BaseUrl(String url, String apiVersion, String parameter) {
      * @param names those that may stand in the place of a base URL
      */
     static BaseUrl of(String given, String version, String names) {
-        if (given.strip().matches(ENGINE + "[!-~]+")) return new BaseUrl(given.strip(), "", "");
-        var uri = uri(given.strip(), names);
+        if (isEngine(given.strip())) return new BaseUrl(ENGINE + engineOf(engine(given.strip())), "", "");
+        var uri = uri(given.strip(), names, "SHEAF_API_KEY");
         var query = Optional.ofNullable(uri.getRawQuery()).orElse("");
         var asked = Optional.of(query).filter(text -> text.matches(VERSION + "[\\w.-]+"));
         var path = uri.getRawPath().replaceFirst("/+$", "");
@@ -65,7 +66,14 @@ record BaseUrl(String url, String apiVersion, String parameter) {
         return version.isEmpty() ? AzureOpenAIServiceVersion.latestStableVersion().value() : version;
     }
 
-    private static URI uri(String given, String names) {
+    /** Returns the name of an engine in small letters, or its URL; which names there are its server knows. */
+    private static String engineOf(String given) {
+        if (given.matches("[\\w-]+")) return given.toLowerCase(Locale.ROOT);
+        uri(given, "ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras", "SHEAF_ENGINE_KEY");
+        return given.replaceFirst("/+$", "");
+    }
+
+    private static URI uri(String given, String names, String keyVariable) {
         try {
             var uri = URI.create(given);
             boolean isHttp = uri.getHost() != null && String.valueOf(uri.getScheme()).matches("https?");
@@ -76,7 +84,7 @@ record BaseUrl(String url, String apiVersion, String parameter) {
         if (given.matches("(?s)\\w+://.*@.*"))                 // one with marks of its own makes it no URL
             throw new IllegalStateException("provider: the base URL of "
                 + given.replaceFirst("(?s).*@", "").replaceFirst("(?s)(:[0-9]+)?([/?#].*)?$", "")
-                + " holds a key; put it into SHEAF_API_KEY");
+                + " holds a key; put it into " + keyVariable);
         throw new IllegalArgumentException("provider: \"" + given
             + "\" is neither a base URL like http://localhost:8080/v1 nor one of " + names);
     }

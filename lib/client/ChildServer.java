@@ -60,6 +60,9 @@ final class ChildServer {
             ? before(BaseUrl.engine(baseUrl), isQuiet) : local(isQuiet));
     }
 
+    /** Has the next call to an engine start its server anew, since nobody listens where that was. */
+    static synchronized void forget(String baseUrl) { URLS.remove(baseUrl); }
+
     /** Whether a call to a base URL would have to start its server. */
     static synchronized boolean isMissing(String baseUrl) {
         return !URLS.containsKey(baseUrl)
@@ -108,6 +111,7 @@ final class ChildServer {
         try {
             var builder = new ProcessBuilder(command);
             builder.environment().put("SHEAF_HOME", Environment.home().toString());
+            builder.environment().remove("SHEAF_SERVER_KEY");          // which this program would have to send
             return new ChildServer(builder.start(), isQuiet).url(words[0]);
         } catch (IOException e) {
             throw new IllegalStateException("engine: cannot run " + program + " (" + Messages.reason(e) + ")", e);

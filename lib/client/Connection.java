@@ -11,6 +11,7 @@ import com.openai.errors.OpenAIIoException;
 import com.openai.errors.OpenAIServiceException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.ConnectException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
@@ -268,7 +269,20 @@ final class Connection {
         return baseUrl().endsWith("/v1") || BaseUrl.isEngine(baseUrl) ? "" : "; does the base URL end in /v1?";
     }
 
+    /** Fails where only a model that is started for it would answer, which to look after files is too much. */
+    void checkRuns(String step) {
+        if (baseUrl.equals(BaseUrl.LOCAL) && isMissing())
+            throw unreachable(step, new ConnectException("connection refused"));
+    }
+
+    /** The server before an engine may have been killed: the next call starts another, which goes on. */
+    private synchronized void forget() {
+        client = null;
+        ChildServer.forget(baseUrl);
+    }
+
     private UncheckedIOException unreachable(String step, IOException e) {
+        if (e instanceof ConnectException && BaseUrl.isEngine(baseUrl)) forget();
         if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
             return Messages.cannotWrite(step, Environment.home(), e);
         var distrust = Certificates.distrust(e);

@@ -44,6 +44,7 @@ final class Leftovers {
 
     /** Returns those that are more than so old, with what each was for; a young one may be another machine's. */
     static List<Map<String, Object>> of(BatchApi api, Duration age) {
+        api.connection().checkRuns("leftovers");
         var before = Instant.now().minus(age);
         var files = api.files("leftovers", SEARCHED);      // before the batches: those of each file are known by then
         var leftovers = new Leftovers(api.connection(), api.batches("leftovers", SEARCHED));

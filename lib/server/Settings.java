@@ -99,9 +99,15 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
 
     /** Returns settings with this engine: echo, one that is known by its name, or a URL. */
     Settings engine(String nameOrUrl) {
-        var engine = KnownEngine.named(required("engine", nameOrUrl)).map(known -> known.url).orElse(nameOrUrl);
+        var engine = url(required("engine", nameOrUrl));
         if (!engine.equals(ECHO)) checkUrl(engine);
         return with(new Answering(engine, answering.key, answering.models, answering.timeout, answering.concurrency));
+    }
+
+    /** Returns the URL of an engine, without the slashes that it may end in. */
+    private static String url(String nameOrUrl) {
+        return KnownEngine.named(nameOrUrl).map(known -> known.url).orElse(nameOrUrl)
+            .replaceFirst("(?<=[^/:])/+$", "");
     }
 
     /**
@@ -114,16 +120,16 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         if (known.isPresent() && own.isEmpty())
             throw new IllegalArgumentException("engine: no key for " + known.get() + "; set "
                 + known.get().keyVariable);
-        boolean isOthers = variable("SHEAF_ENGINE").filter(other -> !other.equals(nameOrUrl)).isPresent();
+        boolean isOthers = variable("SHEAF_ENGINE").filter(other -> !url(other).equals(url(nameOrUrl))).isPresent();
         return own.or(() -> isOthers ? Optional.empty() : variable("SHEAF_ENGINE_KEY")).map(this::engineKey)
             .orElse(this);
     }
 
     /** Returns settings whose store is kept for this engine alone, under {@code SHEAF_HOME}. */
     Settings ownStore() {
-        var url = answering.engine.replaceFirst("/+$", "");
-        var digest = UUID.nameUUIDFromBytes(url.getBytes(UTF_8)).toString().substring(0, 8);
-        var readable = url.replaceFirst("^https?://", "").replaceFirst("/v1$", "").replaceAll("[^A-Za-z0-9.]+", "-");
+        var digest = UUID.nameUUIDFromBytes(answering.engine.getBytes(UTF_8)).toString().substring(0, 8);
+        var readable = answering.engine.replaceFirst("^https?://", "").replaceFirst("/v1$", "")
+            .replaceAll("[^A-Za-z0-9.]+", "-");
         return store(localStore().resolveSibling("engines").resolve(readable + "-" + digest));
     }
 

@@ -57,7 +57,7 @@ final class Upstream implements Engine {
     }
 
     Upstream(Settings.Answering settings, Identity identity, Metrics metrics) {
-        this.base = settings.engine().replaceFirst("/+$", "");
+        this.base = settings.engine();
         this.settings = settings;
         this.identity = identity;
         this.metrics = metrics;

@@ -50,6 +50,29 @@ class BaseUrlTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
+        "Ollama | engine:ollama",
+        "http://localhost:11434/v1/ | engine:http://localhost:11434/v1",
+        "http://user:secret@example.com/v1 | provider: the base URL of example.com holds a key; put it into "
+            + "SHEAF_ENGINE_KEY",
+        "foo^bar | provider: \"foo^bar\" ARE_NONE",
+        "http://[ | provider: \"http://[\" ARE_NONE",
+        "ftp://x/v1 | provider: \"ftp://x/v1\" ARE_NONE",
+        "'' | provider: \"\" ARE_NONE"})
+    void anEngineIsANameOrAUrlWithoutAKey(String engine, String said) {
+        assertEquals(said.replace("ARE_NONE", "is neither a base URL like http://localhost:8080/v1 nor one of ollama, "
+            + "lmstudio, vllm, llama-server, openrouter, mistral, cerebras"), baseUrlOr("engine:" + engine));
+    }
+
+    private static String baseUrlOr(String given) {
+        try {
+            return Provider.of(given).baseUrl();
+        } catch (IllegalArgumentException | IllegalStateException e) {
+            return e.getMessage();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
         "https://mine.openai.azure.com | /openai | 2024-10-21",
         "https://mine.openai.azure.com/ | /openai | 2024-10-21",
         "https://mine.openai.azure.com/openai | /openai | 2024-10-21",

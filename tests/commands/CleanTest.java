@@ -3,6 +3,7 @@ package sheaf.commands;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
@@ -10,6 +11,9 @@ import static sheaf.Sheaf.rows;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -224,6 +228,30 @@ class CleanTest {
         assertTrue(run.out().contains("\n1 batch, "), run.out());
         assertEquals("leftovers: cannot reach http://localhost:9/v1 (connection refused); start a server "
             + "or give another --provider\n", run.err());
+    }
+
+    @Test void noModelIsStartedToLookAfterFiles() throws IOException {
+        assumeTrue(Files.isExecutable(Path.of("/bin/sh")) && isFree(4141), "no sh, or something on port 4141");
+        var launcher = Files.writeString(home.resolve("launcher"), "#!/bin/sh\ntouch '" + home + "/started'\n");
+        assertTrue(launcher.toFile().setExecutable(true));
+        System.setProperty("SHEAF_LAUNCHER", launcher.toString());
+        System.setProperty("SHEAF_PROVIDER", "local");
+
+        var run = clean("--files");
+        System.setProperty("SHEAF_LAUNCHER", "");
+
+        assertEquals(new Run(1, "", "leftovers: cannot reach http://127.0.0.1:4141/v1 (connection refused); start one "
+            + "with ./jbang serve or ./jbang local\n"), run);
+        assertFalse(Files.exists(home.resolve("started")));
+    }
+
+    private static boolean isFree(int port) {
+        try (var socket = new ServerSocket()) {
+            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+            return true;
+        } catch (IOException taken) {
+            return false;
+        }
     }
 
     @Test void helpNamesEveryOptionWithin100Columns() {

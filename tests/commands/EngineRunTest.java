@@ -142,6 +142,26 @@ class EngineRunTest {
         assertTrue(engine.prompts().size() <= 40 + 8, engine.prompts().size() + " asked");
     }
 
+    @Test void aServerThatDiesAloneIsStartedAnewAndGoesOn() throws Exception {
+        var going = start(Map.of(), "--engine", engine.url());
+        await(() -> engine.prompts().size() >= 8);
+        ProcessHandle.of(servers().get(0)).ifPresent(ProcessHandle::destroyForcibly);
+
+        var run = ended(going);
+
+        assertEquals(0, run.status, run.err);
+        assertEquals(40, run.out.lines().count());
+        assertEquals(2, starts().size(), starts().toString());
+        assertTrue(engine.prompts().size() <= 40 + 8, engine.prompts().size() + " asked");
+        awaitEnded();
+    }
+
+    @Test void theKeyOfTheUsersOwnServerIsNotWantedOfTheRun() throws Exception {
+        var run = ended(start(Map.of("SHEAF_SERVER_KEY", "sk-of-my-server"), "--engine", engine.url(), "--limit", "2"));
+
+        assertEquals(0, run.status, run.err);
+    }
+
     @Test void twoRunsAtOnceShareAServerThatEndsWithTheLast() throws Exception {
         engine.slowDown(300);
         var first = start(Map.of(), "--engine", engine.url());

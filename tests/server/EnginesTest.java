@@ -168,6 +168,7 @@ class EnginesTest {
         assertEquals("sk-mine", keyOf("ollama"));
         System.setProperty("SHEAF_ENGINE", "https://example.com/v1");
         assertEquals("sk-mine", keyOf("https://example.com/v1"));
+        assertEquals("sk-mine", keyOf("https://example.com/v1/"));
         assertEquals(null, keyOf("ollama"), "a key is for the engine that it was set for");
     }
 
