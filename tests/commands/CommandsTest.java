@@ -120,7 +120,7 @@ class CommandsTest {
         try (var server = BatchServer.start()) {
             var given = new String[] {"nightly", "--provider", server.baseUrl(), "--model", "echo", "--quiet"};
             server.pause();
-            assertEquals(new Run(75, "", ""), run(given));
+            assertEquals(new Run(75, "", ""), run(command(given).directory(dir.toFile())));
             server.resume();
             assertEquals(new Run(0, "", ""), again(given));
             server.answer(body -> BatchServer.Reply.error(400, "no", "too bad"));
@@ -135,7 +135,7 @@ class CommandsTest {
     /** Runs it until it is no longer still running. */
     private Run again(String... words) throws Exception {
         for (int i = 0; ; i++) {
-            var run = run(words);
+            var run = run(command(words).directory(dir.toFile()));
             if (run.status() != 75 || i == 20) return run;
         }
     }
