@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.server.BatchServer;
 import sheaf.model.LocalModel;
@@ -85,8 +86,15 @@ class quickstart {
     static String better(LocalModel model) {
         var large = LocalModel.known().stream().filter(known -> known.size().equals("large")).toList();
         boolean isLarge = large.stream().anyMatch(known -> known.name().equals(model.model()));
-        var larger = String.format(Locale.ROOT, "--model large answers better (%d MB once, %.1f GB of memory), ",
-            large.get(0).bytes() / 1_000_000, large.get(0).memory() / 1e9);
+        var here = large.stream().filter(LocalModel.Known::isHere).findFirst();
+        var cost = here.map(known -> "is here").orElse(megabytes(large) + " MB once");
+        var larger = String.format(Locale.ROOT, "--model large answers better (%s, %.1f GB of memory), ", cost,
+            here.orElse(large.get(large.size() - 1)).memory() / 1e9);
         return (isLarge ? "" : larger) + "--provider NAME asks a hosted model.";
+    }
+
+    /** Which of them can be had is known only when it is asked for. */
+    static String megabytes(List<LocalModel.Known> models) {
+        return models.stream().map(known -> "" + known.bytes() / 1_000_000).collect(Collectors.joining(" or "));
     }
 }
