@@ -150,7 +150,7 @@ final class BatchApi {
         var batch = hasId(said) ? said : said.path("job");                   // Together's wrapper
         if (hasId(batch)) return batch;
         var reason = connection.withoutKey(Fault.of(said).message());
-        throw new BatchException(step + ": " + method + " " + connection.baseUrl() + path + ": 200 but no batch"
+        throw new BatchException(step + ": " + method + " " + connection.shownUrl() + path + ": 200 but no batch"
             + (reason.isEmpty() ? "" : " (" + reason + ")"), 200, "", "");
     }
 

@@ -80,6 +80,9 @@ final class Connection {
 
     String baseUrl() { return baseUrl; }
 
+    /** Returns where it is, as messages say it: of an engine what the user knows it by. */
+    String shownUrl() { return BaseUrl.engine(baseUrl()); }
+
     String keyVariable() { return keyVariable; }
 
     /** @throws IllegalArgumentException if the provider takes no such line, with the where that made it */
@@ -164,7 +167,7 @@ final class Connection {
             var body = Json.lenient(new String(response.body().readAllBytes(), StandardCharsets.UTF_8));
             if (body.isContainerNode()) return body;
             int status = response.statusCode();
-            throw new BatchException(step + ": " + method + " " + baseUrl() + path + ": " + status
+            throw new BatchException(step + ": " + method + " " + shownUrl() + path + ": " + status
                 + " but no JSON; is this the base URL of an OpenAI-compatible API?", status, "", "");
         });
     }
@@ -192,7 +195,7 @@ final class Connection {
     BatchException refusal(String step, String path, Said said) {
         var fault = Fault.ofRefusal(said.body);
         var message = withoutKey(fault.message());
-        return new BatchException(step + ": POST " + baseUrl() + path + ": " + said.status
+        return new BatchException(step + ": POST " + shownUrl() + path + ": " + said.status
             + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(said.status, path),
             said.status, fault.code(), fault.param(), said.retryAfter, fault.isExplained(), null);
     }
@@ -204,7 +207,7 @@ final class Connection {
             return reading.from(response);
         } catch (OpenAIServiceException e) {
             hear(step, e.statusCode(), e.headers());
-            throw refused(step + ": " + method + " " + baseUrl(), path, e);
+            throw refused(step + ": " + method + " " + shownUrl(), path, e);
         } catch (OpenAIIoException e) {
             throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
         } catch (IOException e) {
@@ -288,7 +291,7 @@ final class Connection {
         var distrust = Certificates.distrust(e);
         var proxy = Proxies.of(URI.create(baseUrl));
         var by = proxy.map(named -> " by the proxy " + named.address()).orElse("");
-        return new UncheckedIOException(step + ": cannot reach " + baseUrl() + by + " ("
+        return new UncheckedIOException(step + ": cannot reach " + shownUrl() + by + " ("
             + distrust.map(Distrust::reason).orElseGet(() -> reason(e)) + "); "
             + distrust.map(Distrust::remedy).orElseGet(() -> remedy(proxy.isPresent())), e);
     }

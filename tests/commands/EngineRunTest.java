@@ -213,7 +213,10 @@ class EngineRunTest {
         await(() -> read(err).contains("engine: " + away.url() + " does not answer (connection refused); its requests "
             + "wait for it\n"));
 
-        waiting.destroyForcibly().waitFor();
+        var run = ended(waiting);
+        assertEquals(1, run.status);
+        assertTrue(run.err.endsWith("\nask: GET " + away.url() + "/models: 502 The engine does not answer (connection "
+            + "refused)\n"), run.err);
         awaitEnded();
     }
 
