@@ -2,7 +2,8 @@
 // which says to ./jbang that classes may come from an archive; and rows only pass, so the heap begins small
 //RUNTIME_OPTIONS -Xshare:auto -XX:InitialRAMPercentage=0.3
 // and the optimizing compiler waits for 40 times its usual counts: at 50,000 rows it took more CPU than all else
-//RUNTIME_OPTIONS -XX:Tier4InvocationThreshold=200000 -XX:Tier4CompileThreshold=500000 -XX:Tier4BackEdgeThreshold=1600000
+//RUNTIME_OPTIONS -XX:Tier4InvocationThreshold=200000 -XX:Tier4CompileThreshold=500000
+//RUNTIME_OPTIONS -XX:Tier4BackEdgeThreshold=1600000
 //DEPS com.openai:openai-java:4.101.0
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
 //DEPS com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.22.4
@@ -23,6 +24,7 @@
 //SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
 //SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
+//SOURCES client/OwnProvider.java client/Keys.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
@@ -1224,9 +1226,8 @@ public final class Sheaf extends Findings {
             new Limits(50_000, 100 * MB), STRICT);
         private static final String AZURE_KEY = "AZURE_OPENAI_API_KEY";
         private static final int LISTED_FILES = 10_000;
-        /** Those that are elsewhere; any other URL on this machine is called local too. */
         private static final List<Provider> PRESETS = List.of(OPENAI, GROQ, NEBIUS, PARASAIL, DOUBLEWORD, DEEPINFRA,
-            TOGETHER, KLUSTER);
+            TOGETHER, KLUSTER, LOCAL);
 
         static { Script.showUncaught(); }
 
@@ -1245,7 +1246,8 @@ public final class Sheaf extends Findings {
          */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
-            return PRESETS.stream().filter(preset -> preset.name.equals(provider.name)).findFirst().orElse(provider);
+            return offered().values().stream().filter(known -> known.baseUrl.equals(provider.baseUrl)).findFirst()
+                .orElse(provider);
         }
 
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
@@ -1256,7 +1258,21 @@ public final class Sheaf extends Findings {
         }
 
         private static Optional<Provider> preset(BaseUrl there) {
-            return PRESETS.stream().filter(preset -> preset.baseUrl.equals(there.url())).findFirst();
+            return offered().values().stream().filter(known -> known.baseUrl.equals(there.url())).findFirst();
+        }
+
+        /** By name: those that Sheaf knows, as the user's file may have them otherwise, and those of that file. */
+        private static Map<String, Provider> offered() {
+            var offered = new LinkedHashMap<String, Provider>();
+            PRESETS.forEach(preset -> offered.put(preset.name, preset));
+            OwnProvider.all().forEach(own -> offered.put(own.name(), of(own, offered.get(own.name()))));
+            return offered;
+        }
+
+        private static Provider of(OwnProvider own, Provider preset) {
+            var like = preset == null ? at(BaseUrl.of(own.baseUrl(), "", "").checked(), "SHEAF_API_KEY") : preset;
+            return new Provider(like.name, preset == null ? like.baseUrl : own.keeping(like.baseUrl),
+                own.keyVariable(like.keyVariable), own.limits(like.limits), own.dialect(like.dialect));
         }
 
         /** Azure: 100,000 requests, 200 MB: https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch */
@@ -1267,10 +1283,10 @@ public final class Sheaf extends Findings {
                 STRICT.apiVersion(there.apiVersion()));
         }
 
-        /** Returns the preset of this name, or the provider at this base URL. */
+        /** Returns the preset of this name, or that of {@code ~/.sheaf/providers.json}; or the provider at this URL. */
         public static Provider named(String nameOrUrl) {
             var name = given("provider", nameOrUrl).strip().toLowerCase(Locale.ROOT);
-            return withAName().filter(preset -> preset.name.equals(name)).findFirst().orElseGet(() -> of(nameOrUrl));
+            return Optional.ofNullable(offered().get(name)).orElseGet(() -> of(nameOrUrl));
         }
 
         /**
@@ -1290,25 +1306,11 @@ public final class Sheaf extends Findings {
         }
 
         private static Provider withAKey() {
-            var withKey = PRESETS.stream().filter(preset -> !Environment.get(preset.keyVariable).isEmpty()).toList();
-            if (withKey.size() == 1) return withKey.get(0);
-            if (withKey.isEmpty() && Environment.canAsk()) return OPENAI;
-            throw new IllegalStateException(withKey.isEmpty() ? noKey() : twoKeys(withKey));
-        }
-
-        private static String noKey() {
-            return "provider: no key; looked for " + keyVariables(PRESETS, ", ")
-                + "; set one, or " + Wording.LOCAL + ", a small free model on this machine";
-        }
-
-        private static String twoKeys(List<Provider> providers) {
-            var first = providers.get(0).name;
-            return "provider: " + keyVariables(providers, " and ") + " are " + (providers.size() == 2 ? "both" : "all")
-                + " set; choose with " + Wording.PROVIDER.of(first) + " or SHEAF_PROVIDER=" + first;
-        }
-
-        private static String keyVariables(List<Provider> providers, String separator) {
-            return providers.stream().map(Provider::keyVariable).collect(Collectors.joining(separator));
+            var elsewhere = offered();
+            elsewhere.values().removeIf(Provider::isLocal);
+            var variables = new LinkedHashMap<String, String>();
+            elsewhere.forEach((name, known) -> variables.put(name, known.keyVariable));
+            return Keys.theOnly(variables).map(elsewhere::get).orElse(OPENAI);
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */
@@ -1328,9 +1330,7 @@ public final class Sheaf extends Findings {
                 + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
         }
 
-        private static Stream<Provider> withAName() { return Stream.concat(PRESETS.stream(), Stream.of(LOCAL)); }
-
-        private static String names() { return withAName().map(Provider::name).collect(Collectors.joining(", ")); }
+        private static String names() { return String.join(", ", offered().keySet()); }
 
         /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
         private Provider servedAt(String url) {

@@ -104,7 +104,7 @@ final class Connection {
     /** Returns the key; where it is not set, it is asked for, or fails. */
     synchronized String key() {
         if (key == null)
-            key = Environment.key(name, keyVariable, isLocal() || ExtraHeaders.authorize(sentHeaders()));
+            key = Keys.key(name, keyVariable, isLocal() || ExtraHeaders.authorize(sentHeaders()));
         return key;
     }
 

@@ -16,7 +16,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Usage;
 
-/** What providers ask for tokens, by model: a table of the user's own, else the one that comes along. */
+/** What providers ask for tokens, by model: a table or a provider of the user's own, else the table that comes along. */
 final class Prices {
     /** The variable that names the user's table. */
     static final String VARIABLE = "SHEAF_PRICES";
@@ -28,6 +28,11 @@ final class Prices {
     /** The end of a name that dates a release, and does not change its price: -2025-04-14, -20250929 or -001. */
     private static final Pattern RELEASE = Pattern.compile("-([0-9]{4}-[0-9]{2}-[0-9]{2}|20[0-9]{6}|00[0-9])$");
     private final Map<String, Price> prices = new HashMap<>();      // by provider and model; any provider is ""
+
+    private Prices(OwnProvider provider) {
+        var table = new InputFile("provider", provider.place() + ".prices", null, null);
+        provider.prices().forEach(cells -> add(new Line(table, provider.place(), prices.size() + 1, cells).checked()));
+    }
 
     private Prices(InputFile table, String title) {
         try (var rows = CsvFile.of(table).open(none -> {})) {
@@ -55,7 +60,8 @@ final class Prices {
         var own = Environment.get(VARIABLE);
         var first = own.isEmpty() ? Optional.<Prices>empty()
             : Optional.of(new Prices(InputFile.find(VARIABLE, own), VARIABLE + "=" + own));
-        return Stream.of(first, Shipped.TABLE).flatMap(Optional::stream)
+        var ofProvider = OwnProvider.all().filter(one -> one.address().equals(provider)).map(Prices::new);
+        return Stream.of(first.stream(), ofProvider, Shipped.TABLE.stream()).flatMap(tables -> tables)
             .flatMap(table -> table.find(provider, model)).findFirst();
     }
 

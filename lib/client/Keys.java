@@ -1,0 +1,58 @@
+package sheaf;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
+
+/** Providers' keys: what the environment says, else what is typed in at the terminal, for as long as this process. */
+final class Keys {
+    private static final Map<String, String> ASKED = new ConcurrentHashMap<>();
+
+    private Keys() {}
+
+    /** Returns a provider's key; where none is set, one typed in, and where none is needed any. */
+    static String key(String provider, String variable, boolean needsNone) {
+        var key = Environment.get(variable);
+        if (!key.matches("[\\x21-\\x7e]*"))
+            throw new IllegalStateException("provider: " + variable + " holds a character that no key has");
+        if (!key.isEmpty()) return key;
+        if (needsNone) return "none";
+        if (!canAsk() && !ASKED.containsKey(variable))
+            throw new IllegalStateException("provider: no key for " + provider + "; set " + variable);
+        return ASKED.computeIfAbsent(variable, absent -> ask(provider, absent));
+    }
+
+    private static boolean canAsk() { return System.console() != null && Environment.get("CI").isEmpty(); }
+
+    private static String ask(String provider, String variable) {
+        var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider, variable);
+        if (typed == null)                                 // JShell reads the terminal itself
+            throw new IllegalStateException("provider: no key for " + provider + ", and none can be typed "
+                + "in here; set " + variable + " and start again");
+        var key = new String(typed).strip();
+        if (key.isEmpty()) throw new IllegalStateException("provider: no key for " + provider + "; set " + variable);
+        return key;
+    }
+
+    /**
+     * Returns the only provider whose key is set; empty if none is, and one can be typed in.
+     * @param variables by the name of the provider
+     * @throws IllegalStateException if several are set, or none and there is no terminal to ask at
+     */
+    static Optional<String> theOnly(Map<String, String> variables) {
+        var set = variables.keySet().stream().filter(name -> !Environment.get(variables.get(name)).isEmpty()).toList();
+        if (set.size() == 1) return Optional.of(set.get(0));
+        if (set.isEmpty() && canAsk()) return Optional.empty();
+        if (set.isEmpty())
+            throw new IllegalStateException("provider: no key; looked for " + variables.values().stream().distinct()
+                .collect(Collectors.joining(", ")) + "; set one, or " + Wording.LOCAL
+                + ", a small free model on this machine");
+        throw new IllegalStateException("provider: " + set.stream().map(variables::get).distinct()
+            .collect(Collectors.joining(" and ")) + " " + areSet(set) + "; choose with "
+            + Wording.PROVIDER.of(set.get(0)) + " or SHEAF_PROVIDER=" + set.get(0));
+    }
+
+    private static String areSet(List<String> names) { return "are " + (names.size() == 2 ? "both" : "all") + " set"; }
+}
