@@ -314,8 +314,9 @@ final class Exchanges {
      */
     Settings resend(Exchanges failed, String word, boolean isRepair) {
         var manifest = answers.manifest();
-        var resend = new Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
-            manifest.rowColumns(), manifest.promptColumns(), size(), isRepair, () -> stream().map(Exchange::sent));
+        var resend = new Resend(name, manifest.name(), manifest.names(), manifest.origin(), batchIds(),
+            manifest.endpoint(), manifest.rowColumns(), manifest.promptColumns(), size(), isRepair,
+            () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
             boolean hasWindow = !manifest.completionWindow().isEmpty() && !manifest.isAtOnce();
