@@ -970,8 +970,8 @@ public final class Sheaf extends Findings {
         }
 
         /**
-         * Returns these results with those of a {@link #retry} in their place. What came of an answer is only replaced
-         * by a whole one.
+         * Returns these results with those of a {@link #retry} in their place. A whole answer is only replaced by a
+         * whole one, and what came of one is not by nothing.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) { return with(exchanges.merge(given("merge", later).exchanges)); }

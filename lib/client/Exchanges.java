@@ -271,7 +271,7 @@ final class Exchanges {
         return exchanges;
     }
 
-    /** Returns these with a retry's answers instead of their own; what came is only replaced by a whole answer. */
+    /** Returns these with a retry's answers instead of their own, unless that would be less. */
     Exchanges merge(Exchanges retry) {
         var origin = answers.manifest().origin();
         if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
