@@ -280,8 +280,8 @@ final class Staging implements Closeable {
         long repeats = sent.count();
         long all = parts.stream().mapToLong(part -> part.requests).sum();
         return repeats == 0 ? "" : String.format(Locale.ROOT, "submit: %s%,d of %s say the same as one before %s, "
-            + "and each is paid; %s sends each once", sent.isAtLeast() ? "at least " : "", repeats,
-            Messages.count(all, "request"), repeats == 1 ? "it" : "them", Wording.DISTINCT);
+            + "and %s", sent.isAtLeast() ? "at least " : "", repeats, Messages.count(all, "request"),
+            repeats == 1 ? "it" : "them", Outlook.ofRepeats());
     }
 
     /**
