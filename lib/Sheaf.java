@@ -33,7 +33,8 @@
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
-//SOURCES client/Budget.java client/Attempt.java client/Exchange.java client/Exchanges.java client/Spending.java
+//SOURCES client/Budget.java client/Timing.java client/Attempt.java client/Exchange.java
+//SOURCES client/Exchanges.java client/Spending.java
 //SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Pairing.java client/Reuse.java client/Repair.java client/Preparation.java
 //SOURCES client/Estimation.java client/Sample.java
@@ -927,14 +928,14 @@ public final class Sheaf extends Findings {
         /** Returns how many results ended in each outcome; outcomes that none ended in are left out. */
         public Map<Outcome, Long> counts() { return exchanges.counts(); }
 
-        /**
-         * Returns the tokens of all results together, with those of every time that a request was sent again: as the
-         * provider summed them up, else as the answers say.
-         */
+        /** Returns the tokens of all, with those of what was sent again: as the provider says, else the answers. */
         public Usage usage() { return exchanges.usage(); }
 
         /** Returns what these cost by the prices known, sent again or sampled too; what was paid before is apart. */
         public Cost cost() { return Spending.of(exchanges.stream()); }
+
+        /** Returns how long these and what was sent again were at work, by their provider's clock, if that says. */
+        public Optional<Duration> duration() { return exchanges.duration(); }
 
         /**
          * Returns the share of the requests whose answer is what this column of the row says, and how surely: letter
@@ -974,8 +975,8 @@ public final class Sheaf extends Findings {
         }
 
         /**
-         * Returns these results with those of a {@link #retry} in their place. What came of an answer is only replaced
-         * by a whole one.
+         * Returns these results with those of a {@link #retry} in their place. A whole answer is only replaced by a
+         * whole one, and what came of one is not by nothing.
          * @throws IllegalArgumentException if the later results are not of a retry of these
          */
         public Results merge(Results later) { return with(exchanges.merge(given("merge", later).exchanges)); }

@@ -8,14 +8,14 @@
 import static sheaf.Sheaf.*;
 
 import java.util.ArrayList;
-import java.util.Collections;
 
 class Judge {
-    static final int TRIALS = 3;                               // of each order; each is paid
+    static final int TRIALS = 3;                               // of each order: the same request, and each is paid
 
-    record Pair(String title, String text, String first, String firstBy, String second, String secondBy) {
-        Pair(Result first, Result second) {
-            this(first.row("title"), first.row("text"), first.text(), first.model(), second.text(), second.model());
+    record Pair(String title, int trial, String text, String first, String firstBy, String second, String secondBy) {
+        Pair(int trial, Result first, Result second) {
+            this(first.row("title"), trial, first.row("text"), first.text(), first.model(), second.text(),
+                second.model());
         }
     }
 
@@ -32,8 +32,10 @@ class Judge {
         writers.results().succeeded().by(Result::row).forEach((article, written) -> {
             var two = written.stream().toList();
             if (two.size() != 2) return;                       // one has no answer
-            pairs.addAll(Collections.nCopies(TRIALS, new Pair(two.get(0), two.get(1))));
-            pairs.addAll(Collections.nCopies(TRIALS, new Pair(two.get(1), two.get(0))));
+            for (int trial = 1; trial <= TRIALS; trial++) {
+                pairs.add(new Pair(trial, two.get(0), two.get(1)));
+                pairs.add(new Pair(trial, two.get(1), two.get(0)));
+            }
         });
 
         var verdicts = batch()

@@ -6,7 +6,6 @@ import static sheaf.Messages.number;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -17,14 +16,12 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 import sheaf.Vocabulary.Usage;
 
 /** The files that came back, joined to the requests of a journal: each request has its line, or none. */
 final class Answers {
-    private static final List<String> ENDS = List.of("completed_at", "failed_at", "expired_at", "cancelled_at");
     private static final Pattern OWN_ID = Pattern.compile(Requests.ID + "([1-9][0-9]{0,17})");
     private static final int SHOWN_ODDITIES = 10;
     private final Journal journal;
@@ -149,12 +146,6 @@ final class Answers {
         var parts = journal.parts().map(part -> Usage.of(part.json().path("usage"))).toList();
         return manifest().reused() > 0 || parts.stream().anyMatch(usage -> usage.total() == 0) ? null
             : parts.stream().reduce(Usage.NONE, Usage::plus);
-    }
-
-    /** Returns when its parts ended, as far as the provider says. */
-    Stream<Instant> ends() {
-        return journal.parts().flatMap(part -> ENDS.stream().map(part.json()::path))
-            .filter(time -> !time.isMissingNode() && !time.isNull()).flatMap(time -> Json.instant(time).stream());
     }
 
     /** Returns where the batch stands that a request was sent in. */

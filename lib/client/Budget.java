@@ -37,10 +37,8 @@ final class Budget {
     Budget(Settings settings, Connection provider) {
         this.settings = settings;
         this.provider = provider;
-        name = root(settings.resend != null ? settings.resend.batchName() : settings.batchName());
+        name = DefaultName.root(settings.batchName());
     }
-
-    private static String root(String name) { return name.replaceFirst("-retry$", ""); }
 
     /** What a budget does not let through. */
     static final class Exceeded extends IllegalStateException {
@@ -111,7 +109,8 @@ final class Budget {
     /** What a server on this machine has tried out before costs nothing at a provider elsewhere. */
     private boolean isOfDraft(Journal journal) {
         boolean wasHere = BaseUrl.isLoopback(URI.create(journal.manifest().provider().baseUrl()));
-        return root(journal.name()).equals(name) && journal.mayHaveRun() && (provider.isLocal() || !wasHere);
+        boolean isCalledSo = DefaultName.root(journal.name()).equals(name);
+        return isCalledSo && journal.mayHaveRun() && (provider.isLocal() || !wasHere);
     }
 
     /** Returns what was spent in a batch and is under way in it. */

@@ -26,6 +26,12 @@ record DefaultName(String data, String prompt) {
     /** Returns the name that Sheaf gave before scripts and prompts counted; batches of that time are found by it. */
     String former() { return plainName(data.isEmpty() ? PROMPTS : plain(), LONGEST_PART); }
 
+    /** Returns what a retry of a batch of this name is called; one of a retry is called the same. */
+    static String ofRetry(String name) { return root(name) + "-retry"; }
+
+    /** Returns the name of the batch whose retry may be called so. */
+    static String root(String name) { return name.replaceFirst("-retry$", ""); }
+
     private String plain() { return data.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-"); }
 
     /** Returns what of a text may stand in the name of a folder. */

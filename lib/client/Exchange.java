@@ -55,15 +55,16 @@ final class Exchange {
     }
 
     /**
-     * Returns the request as it was, with what came of it later; what came is only replaced by a whole answer. Rounds
-     * tell what is later, for clocks jump.
+     * Returns the request as it was, with what came of it later: a whole answer is only replaced by a whole one, and
+     * what came in part is not by nothing. Rounds tell what is later, for clocks jump.
      * @param isReplacing whether a whole answer is replaced by a later one too
      */
     Exchange retriedAs(Exchange retry, boolean isReplacing) {
         var more = retry.attempts.stream().filter(later -> attempts.stream().noneMatch(later::isSameAs)).toList();
         if (more.isEmpty()) return this;
         boolean isLater = retry.shown.round() > shown.round();
-        boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isLater && rawText().isEmpty();
+        boolean isMore = isLater && (rawText().isEmpty() || !retry.rawText().isEmpty());
+        boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isMore;
         return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
             isBetter ? retry.shown : shown);
     }
@@ -218,7 +219,12 @@ final class Exchange {
         }
     }
 
-    String error() { return shown.error(); }
+    /** Returns why no whole answer came, and what came of asking again, if that is not what is shown. */
+    String error() {
+        var last = last();
+        boolean isAll = ok() || last.isSameAs(shown);
+        return shown.error() + (isAll ? "" : "; asked again: " + last.error());
+    }
 
     /** Returns the tokens of every time that it was sent, for each was paid. */
     Usage usage() { return attempts.stream().map(Attempt::usage).reduce(Usage.NONE, Usage::plus); }
@@ -234,15 +240,14 @@ final class Exchange {
     /** Returns which request was answered first, in whatever batch. */
     String source() { return attempts.get(0).source(); }
 
-    /** Returns all that the request says to the model: its messages, in an array, or one text. */
-    JsonNode said() { return said(shown.request().path("body")); }
-
-    static JsonNode said(JsonNode body) {
+    /** Returns all that the request said to the model at first: its messages, in an array, or one text. */
+    JsonNode said() {
+        var body = attempts.get(0).request().path("body");
         return Stream.of("messages", "input", "prompt").map(body::path).filter(field -> !field.isMissingNode())
             .findFirst().orElse(body);
     }
 
-    /** Returns the last thing that the request says to the model. */
+    /** Returns the last thing that the request said to the model at first. */
     String prompt() {
         var said = said();
         var last = said.isArray() ? said.path(said.size() - 1) : said;

@@ -8,6 +8,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
@@ -18,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -38,6 +40,7 @@ import sheaf.Vocabulary.Usage;
 final class Exchanges {
     private static final int PIECE = 1 << 18;             // bytes on disk
     private static final int MOST_TEXTS = 128;            // that a provider sends
+    private static final Duration SHORT = Duration.ofMinutes(1);      // of which nobody asks how long it was
     private final Answers answers;
     private final LongFunction<Exchange> at;              // by the request's index
     private final BitSet selected;                            // the requests that a filter left; null: all
@@ -48,6 +51,7 @@ final class Exchanges {
     private Map<String, Set<String>> answeringModels;      // by the model that was asked for
     private int mostTexts;                                // that one of them has
     private Usage usage;                                  // of all; null: not yet summed up
+    private Timing timing;                                // of the batches that they were sent in; likewise
 
     Exchanges(Answers answers, List<Settings.Check> checks) {
         this(answers, index -> new Exchange(answers, index, checks), null, false, answers.journal().name(), checks);
@@ -117,14 +121,23 @@ final class Exchanges {
         return usage;
     }
 
+    /** Returns how long they were at their providers, if those say. */
+    Optional<Duration> duration() {
+        if (timing == null) tally();
+        return timing.duration();
+    }
+
     /** Returns which models answered in the place of which, as the responses name them; only names that differ. */
     Map<String, Set<String>> answeringModels() {
         if (answeringModels == null) tally();
         return answeringModels;
     }
 
-    /** Returns how they ended, and what they cost: {@code 2 succeeded, 1 errored; 33 tokens in, 16 out}. */
-    String summary() { return outcomes() + "; " + usage(); }
+    /** Returns how they ended, and what that took: {@code 2 succeeded, 1 errored; 33 tokens in, 16 out; took 2h5m}. */
+    String summary() {
+        var took = duration().filter(time -> time.compareTo(SHORT) >= 0);
+        return outcomes() + "; " + usage() + took.map(time -> "; took " + Timing.text(time)).orElse("");
+    }
 
     /** Returns how many ended in which way: 3 succeeded, 1 errored. */
     String outcomes() {
@@ -159,6 +172,7 @@ final class Exchanges {
         tally.models.entrySet().removeIf(answered -> answered.getValue().equals(Set.of(answered.getKey())));
         answeringModels = tally.models;
         mostTexts = tally.mostTexts;
+        timing = tally.timing;
         if (usage == null) usage = tally.paid.values().stream().map(Paid::usage).reduce(Usage.NONE, Usage::plus);
     }
 
@@ -167,6 +181,7 @@ final class Exchanges {
         private final Map<Outcome, Long> outcomes = new EnumMap<>(Outcome.class);
         private final Map<String, Set<String>> models = new TreeMap<>();
         private final Map<Path, Paid> paid = new HashMap<>();
+        private final Timing timing = new Timing();
         private int mostTexts;
 
         Tally of(List<Exchange> exchanges, boolean isPaidCounted) {
@@ -174,8 +189,10 @@ final class Exchanges {
                 outcomes.merge(exchange.outcome(), 1L, Long::sum);
                 mostTexts = Math.max(mostTexts, exchange.texts().size());
                 if (!exchange.answeringModel().isEmpty()) add(exchange.model(), Set.of(exchange.answeringModel()));
-                if (isPaidCounted)
-                    for (var attempt : exchange.attempts()) paid(attempt.batch()).add(1, attempt.usage());
+                for (var attempt : exchange.attempts()) {
+                    timing.add(attempt.batch());
+                    if (isPaidCounted) paid(attempt.batch()).add(1, attempt.usage());
+                }
             }
             return this;
         }
@@ -184,6 +201,7 @@ final class Exchanges {
             other.outcomes.forEach((outcome, count) -> outcomes.merge(outcome, count, Long::sum));
             other.models.forEach(this::add);
             other.paid.values().forEach(more -> paid(more.batch).add(more.requests, more.sum));
+            timing.add(other.timing);
             mostTexts = Math.max(mostTexts, other.mostTexts);
         }
 
@@ -271,7 +289,7 @@ final class Exchanges {
         return exchanges;
     }
 
-    /** Returns these with a retry's answers instead of their own; what came is only replaced by a whole answer. */
+    /** Returns these with a retry's answers instead of their own, unless that would be less. */
     Exchanges merge(Exchanges retry) {
         var origin = answers.manifest().origin();
         if (!retry.answers.manifest().isResend() || !retry.answers.manifest().origin().equals(origin))
@@ -314,8 +332,9 @@ final class Exchanges {
      */
     Settings resend(Exchanges failed, String word, boolean isRepair) {
         var manifest = answers.manifest();
-        var resend = new Resend(name, manifest.name(), manifest.origin(), batchIds(), manifest.endpoint(),
-            manifest.rowColumns(), manifest.promptColumns(), size(), isRepair, () -> stream().map(Exchange::sent));
+        var resend = new Resend(name, manifest.name(), manifest.names(), manifest.origin(), batchIds(),
+            manifest.endpoint(), manifest.rowColumns(), manifest.promptColumns(), size(), isRepair,
+            () -> stream().map(Exchange::sent));
         return new Settings().with(settings -> {
             settings.resend = resend;
             boolean hasWindow = !manifest.completionWindow().isEmpty() && !manifest.isAtOnce();

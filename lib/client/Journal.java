@@ -102,8 +102,7 @@ final class Journal {
 
     /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
     boolean isRetryOf(Journal other) {
-        return manifest.isResend() && manifest.origin().equals(other.manifest.origin()) && !dir.equals(other.dir)
-            && mayHaveRun();
+        return manifest.isResendOf(other.manifest) && !dir.equals(other.dir) && mayHaveRun();
     }
 
     Path dir() { return dir; }

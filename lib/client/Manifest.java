@@ -41,6 +41,7 @@ record Manifest(
     @JsonProperty("again") boolean isResend,              // its requests were sent before, in another batch
     @JsonProperty("adopted") boolean isAdopted,           // it was submitted elsewhere
     @JsonProperty("again_of") String resendOf,            // the digest of the batch that was first sent
+    @JsonProperty("again_as") String resendNames,         // names(); "": an earlier Sheaf wrote none
     List<String> templates,                               // names, in the order of a row's requests
     int modelsPerRow,
     List<String> models,                                  // empty: each row names its own
@@ -64,6 +65,7 @@ record Manifest(
         sentDigest = text(sentDigest);
         rowsFile = text(rowsFile);
         resendOf = text(resendOf);
+        resendNames = text(resendNames);
         templates = list(templates);
         modelsPerRow = Math.max(1, modelsPerRow);         // a folder of the first days has none
         models = list(models);
@@ -105,6 +107,22 @@ record Manifest(
 
     /** Returns the digest of the batch in which these requests were first sent. */
     String origin() { return resendOf.isEmpty() ? digest : resendOf; }
+
+    /** Returns the names that its requests were sent under: one more than that of the first batch for each given. */
+    String names() {
+        if (!isResend) return name;
+        return resendNames.isEmpty() ? DefaultName.root(name) : resendNames;
+    }
+
+    /**
+     * Whether it sends requests of another again. Those of a batch of another name are asked anew, though they are the
+     * same. Of an earlier Sheaf's only the name tells whose it is, and nothing does if the user gave it that.
+     */
+    boolean isResendOf(Manifest other) {
+        if (!isResend || !origin().equals(other.origin())) return false;
+        if (!resendNames.isEmpty()) return (resendNames + "/").startsWith(other.names() + "/");
+        return !name.endsWith("-retry") || name.equals(DefaultName.ofRetry(other.name));
+    }
 
     String digestOfSent() { return sentDigest.isEmpty() ? digest : sentDigest; }
 

@@ -30,6 +30,12 @@ public class Outlook extends Vocabulary {
         return notes;
     }
 
+    /** Says what requests cost that say the same as one before them: several answers may be just what is wanted. */
+    static String ofRepeats() {
+        return "each is paid for an answer of its own; " + Wording.DISTINCT + " sends each once, and its rows share "
+            + "the answer";
+    }
+
     /**
      * The first request lines of a draft, and what submitting all of them would send.
      * @param fault what is wrong with a later row or line, in the place of the estimate; "" if nothing is
@@ -187,14 +193,13 @@ public class Outlook extends Vocabulary {
             if (models.stream().anyMatch(model -> model.mostOutput.isEmpty()))
                 notes.add("most out: the answers have no limit; " + Wording.MAX_TOKENS + " sets one");
             if (uncounted > 0) notes.add("tokens: " + unread());
-            if (repeats > 0 && toSend() > 0 && !distinct) notes.add("repeats: " + Wording.DISTINCT
-                + " sends each request once" + saved());
+            if (repeats > 0 && toSend() > 0 && !distinct) notes.add("repeats: " + ofRepeats() + saved());
             return notes;
         }
 
         private String saved() {
             double saved = repeatDollars.orElse(0);
-            return saved == 0 ? "" : ", and saves up to " + dollars(saved);
+            return saved == 0 ? "" : ", which saves up to " + dollars(saved);
         }
 
         private String assumedOf(String encoding) {

@@ -2,13 +2,10 @@ package sheaf;
 
 import static sheaf.Messages.given;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.Set;
@@ -66,12 +63,7 @@ final class Pairing {
 
     private String key(Exchange exchange) {
         return Json.Digest.hex(Json.text(exchange.hasRow()
-            ? List.of(tellsTemplates ? exchange.template() : "", new TreeMap<>(exchange.row())) : question(exchange)));
-    }
-
-    /** What was asked, whoever was asked. */
-    private static JsonNode question(Exchange exchange) {
-        return Exchange.said(exchange.attempts().get(0).request().path("body"));
+            ? List.of(tellsTemplates ? exchange.template() : "", new TreeMap<>(exchange.row())) : exchange.said()));
     }
 
     private void add(Exchange one, Exchange other) {

@@ -178,7 +178,7 @@ final class Preparation {
      */
     static Settings rehearsal(Settings settings) {
         var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
-        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(name + "-retry"))
+        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(DefaultName.ofRetry(name)))
             .filter(former -> BaseUrl.isLoopback(URI.create(former.manifest().provider().baseUrl())))
             .forEach(Preparation::delete);
         return settings.with(s -> {

@@ -11,14 +11,18 @@ import java.util.stream.Stream;
  * Requests of an earlier batch that are sent once more: which they are, and what that batch has to say of them.
  * @param title what the user chose, such as {@code films-retry}
  * @param batchName the earlier batch's name
+ * @param names those that the requests were sent under before: films, films/better
  * @param origin the digest of the batch in which these requests were first sent
  * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
  *     by folder
  * @param isRepair whether truncated ones get twice the limit of tokens, and unfit ones two more turns
  */
-record Resend(String title, String batchName, String origin, Map<Path, List<String>> batchIds, String endpoint,
-              List<String> rowColumns, List<String> promptColumns, long size, boolean isRepair,
+record Resend(String title, String batchName, String names, String origin, Map<Path, List<String>> batchIds,
+              String endpoint, List<String> rowColumns, List<String> promptColumns, long size, boolean isRepair,
               Supplier<Stream<Sent>> requests) {
+    /** Returns the names that they are sent under now; one that was not given is that of before. */
+    String names(String given) { return given == null ? names : names + "/" + given; }
+
     /**
      * One request as it was sent last.
      * @param firstId the id that it had when it was first sent

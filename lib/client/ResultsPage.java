@@ -9,10 +9,6 @@ import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.OutputStreamWriter;
-import java.nio.file.Path;
-import java.time.Duration;
-import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -31,7 +27,7 @@ final class ResultsPage {
     private final Numbers templates = new Numbers();
     private final LinkedHashSet<String> columns = new LinkedHashSet<>();
     private final Spending spending = new Spending();
-    private final Map<Path, Answers> sent = new LinkedHashMap<>();     // by folder
+    private final Timing timing = new Timing();
     private List<List<String>> before;                    // the prompt of the first request, which most share
 
     ResultsPage(Exchanges exchanges) {
@@ -79,7 +75,7 @@ final class ResultsPage {
         head.put("key", exchanges.answers().journal().folderName());
         head.put("provider", manifest.provider().name());
         head.put("submitted", exchanges.answers().journal().submittedAt().toString());
-        took().ifPresent(took -> head.put("took", took));
+        timing.duration().ifPresent(took -> head.put("took", Timing.text(took)));
         costs().ifPresent(costs -> head.put("costs", costs));
         head.put("outcomes", outcomes.numbers.keySet());
         head.put("models", models.numbers.keySet());
@@ -87,14 +83,6 @@ final class ResultsPage {
         head.put("columns", columns);
         head.put("before", before == null ? List.of() : before);
         return head;
-    }
-
-    /** Returns how long it took from the submit to the end of what was sent last; providers count in seconds. */
-    private Optional<String> took() {
-        var begin = exchanges.answers().journal().submittedAt().truncatedTo(ChronoUnit.SECONDS);
-        return sent.values().stream().flatMap(Answers::ends).max(Instant::compareTo)
-            .map(end -> Duration.between(begin, end))
-            .map(took -> took.toSeconds() < 1 ? "less than a second" : Progress.text(took));
     }
 
     /** Returns what is known of the cost; nothing where no dollar is. */
@@ -110,7 +98,7 @@ final class ResultsPage {
     /** Returns one row by short names, what is empty left out; index, id, template, model, outcome, prompt, answer. */
     private Map<String, Object> row(Exchange exchange) {
         spending.add(exchange);
-        exchange.attempts().forEach(attempt -> sent.putIfAbsent(attempt.batch().journal().dir(), attempt.batch()));
+        exchange.attempts().forEach(attempt -> timing.add(attempt.batch()));
         var row = new LinkedHashMap<String, Object>();
         row.put("i", exchange.index());
         row.put("id", exchange.customId());

@@ -1,12 +1,8 @@
 package sheaf;
 
-import java.nio.file.Path;
-import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
-import java.util.stream.Stream;
 import sheaf.Findings.Cost;
 import sheaf.Findings.ModelCost;
 import sheaf.Vocabulary.Part;
@@ -16,7 +12,7 @@ import sheaf.Vocabulary.Usage;
 final class RunReport {
     private final Exchanges exchanges;
     private final Journal journal;
-    private final Map<Path, Answers> sent = new LinkedHashMap<>();
+    private final Timing timing = new Timing();
     private final Spending spending = new Spending();
     private final Map<String, Long> answeredBy = new TreeMap<>();
     private long answeredBefore, sentAgain;
@@ -47,8 +43,9 @@ final class RunReport {
         putTokens(fields, "tokensBefore", paidBefore);
         putCost(fields, spending.cost());
         fields.put("submitted", journal.submittedAt().toString());
-        ended().ifPresent(time -> fields.put("ended", time.toString()));
-        fields.put("batches", parts().map(RunReport::batch).toList());
+        timing.ended().ifPresent(time -> fields.put("ended", time.toString()));
+        timing.duration().ifPresent(time -> fields.put("seconds", time.toSeconds()));
+        fields.put("batches", timing.parts().map(RunReport::batch).toList());
         return fields;
     }
 
@@ -61,12 +58,9 @@ final class RunReport {
         for (var attempt : exchange.attempts()) {
             if (isReused && attempt == exchange.attempts().get(0)) paidBefore = paidBefore.plus(attempt.usage());
             else paid = paid.plus(attempt.usage());
-            sent.putIfAbsent(attempt.batch().journal().dir(), attempt.batch());
+            timing.add(attempt.batch());
         }
     }
-
-    /** Those of repairs too, but not of batches whose answers were taken over. */
-    private Stream<Part> parts() { return sent.values().stream().map(Answers::journal).flatMap(Journal::parts); }
 
     private Map<String, Long> outcomes() {
         var outcomes = new LinkedHashMap<String, Long>();
@@ -103,10 +97,6 @@ final class RunReport {
         fields.put(name, tokens);
     }
 
-    private Optional<Instant> ended() {
-        return sent.values().stream().flatMap(Answers::ends).max(Instant::compareTo);
-    }
-
     private static Map<String, Object> batch(Part part) {
         var batch = new LinkedHashMap<String, Object>();
         batch.put("id", part.id());
@@ -114,6 +104,10 @@ final class RunReport {
         batch.put("inputFile", part.inputFileId());
         batch.put("outputFile", part.outputFileId());
         batch.put("errorFile", part.errorFileId());
+        Timing.of(part).ifPresent(span -> {
+            batch.put("created", span.created().toString());
+            batch.put("ended", span.ended().toString());
+        });
         return batch;
     }
 }

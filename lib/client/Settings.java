@@ -269,7 +269,7 @@ final class Settings implements Cloneable {
     /** Returns the name that it is kept under. */
     String batchName() {
         if (name != null) return name;
-        if (resend != null) return resend.batchName().replaceFirst("-retry$", "") + "-retry";
+        if (resend != null) return DefaultName.ofRetry(resend.batchName());
         return defaultName().under(Script.name());
     }
 

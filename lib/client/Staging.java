@@ -280,8 +280,8 @@ final class Staging implements Closeable {
         long repeats = sent.count();
         long all = parts.stream().mapToLong(part -> part.requests).sum();
         return repeats == 0 ? "" : String.format(Locale.ROOT, "submit: %s%,d of %s say the same as one before %s, "
-            + "and each is paid; %s sends each once", sent.isAtLeast() ? "at least " : "", repeats,
-            Messages.count(all, "request"), repeats == 1 ? "it" : "them", Wording.DISTINCT);
+            + "and %s", sent.isAtLeast() ? "at least " : "", repeats, Messages.count(all, "request"),
+            repeats == 1 ? "it" : "them", Outlook.ofRepeats());
     }
 
     /**
@@ -342,8 +342,8 @@ final class Staging implements Closeable {
             before != null ? before.reused() : reused, before != null ? before.repeats() : leftOut(),
             before != null ? before.sentDigest() : sentDigest,
             rows.name(), settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
-            resend == null ? "" : resend.origin(), settings.prompts.stream().map(Text::name).toList(),
-            Math.max(1, settings.models.size()),
+            resend == null ? "" : resend.origin(), resend == null ? "" : resend.names(settings.name),
+            settings.prompts.stream().map(Text::name).toList(), Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),
             resend == null ? List.copyOf(rows.columns()) : resend.rowColumns(), settings.format(),

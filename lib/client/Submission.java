@@ -79,8 +79,7 @@ final class Submission {
     /** Returns the last round of each request that a retry has sent, by its first id. */
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
-        Journal.all().filter(later -> later.manifest().isResend()
-                && later.manifest().origin().equals(journal.manifest().origin()) && isBegun(later))
+        Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest()) && isBegun(later))
             .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
                 .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
         return rounds;

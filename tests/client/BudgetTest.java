@@ -119,6 +119,17 @@ class BudgetTest {
         ask(2).name("others").budget(20).submit();
     }
 
+    @Test void aRetryOfItsOwnNameHasABudgetOfItsOwn() {
+        server.answer(body -> Reply.error(500, "x", "broke"));
+        var broken = ask(2).submit().results();
+        server.pause();
+        broken.retry().name("again").quiet().maxTokens(10).price(0, 1_000_000).budget(20).submit();
+
+        assertRefused("budget: 2 requests may cost $20.00, $20.00 is spent or under way as again, and $39.00 is given"
+            + "; the first 1 fit", broken.retry().name("again").quiet().maxTokens(10).with("seed", 1)
+                .price(0, 1_000_000).budget(39));
+    }
+
     @Test void whatAServerHereHasTriedOutCostsNothingElsewhere() {
         ask(1).submit().results();
         var elsewhere = Provider.of(server.baseUrl().replace("127.0.0.1", "[::ffff:127.0.0.1]"))

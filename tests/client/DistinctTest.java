@@ -52,8 +52,8 @@ class DistinctTest {
         var said = Printed.stderr(() -> loud("a", "b", "a", "a").submit().results());
 
         assertEquals(4, answers.get());
-        assertTrue(said.contains("submit: 2 of 4 requests say the same as one before them, and each is paid; distinct()"
-            + " sends each once\n"), said);
+        assertTrue(said.contains("submit: 2 of 4 requests say the same as one before them, and each is paid for an "
+            + "answer of its own; distinct() sends each once, and its rows share the answer\n"), said);
         assertTrue(!Printed.stderr(() -> loud("a", "b").name("none").submit().results()).contains("distinct"));
     }
 

@@ -7,6 +7,8 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -108,7 +110,20 @@ class RepairTest {
 
         assertEquals("half", results.iterator().next().rawText());
         assertEquals(Outcome.TRUNCATED, results.iterator().next().outcome());
+        assertEquals("cut off after 1 tokens; raise maxTokens(...); asked again: 400 max_completion_tokens is too "
+            + "large", results.iterator().next().error());
         assertEquals(2, bodies.size());
+    }
+
+    @Test void whatStaysCutIsShownAsItCameLast() throws IOException {
+        server.answer(body -> Reply.text("word ".repeat(body.get("max_completion_tokens").asInt()))
+            .finishReason("length"));
+        var results = ask("a").maxTokens(2).repair(2).submit().results();
+        var csv = home.resolve("cut.csv");
+        results.toCsv(csv, "result.outcome", "result.error", "result.rawText");
+
+        assertEquals("result.outcome,result.error,result.rawText\r\ntruncated,cut off after 8 tokens; raise "
+            + "maxTokens(...),word word word word word word word word \r\n", Files.readString(csv));
     }
 
     @Test void anExpiredRequestIsSentAgain() {

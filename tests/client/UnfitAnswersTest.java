@@ -6,6 +6,8 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -64,13 +66,36 @@ class UnfitAnswersTest {
             + "\"x\", not an integer. Answer again, with JSON alone that fits the schema."), messages(bodies.get(2)));
     }
 
-    @Test void whatStaysUnfitAfterAllRoundsSaysWhatWasWrongFirst() {
+    @Test void whatStaysUnfitAfterAllRoundsSaysWhatWasWrongLast() {
         answering("purple", "blue", "red", "green");
 
         var results = ask("a").choice("happy", "mixed").repair(2).submit().results();
 
-        assertEquals("the answer is \"purple\", not one of happy, mixed", results.iterator().next().error());
+        assertEquals("the answer is \"red\", not one of happy, mixed", results.iterator().next().error());
+        assertEquals("red", results.iterator().next().rawText());
         assertEquals(3, bodies.size());
+    }
+
+    @Test void anAnswerStaysWhereAskingAgainBringsNoneAndTheErrorSaysBoth() {
+        server.answer(body -> {
+            bodies.add(body);
+            return bodies.size() == 1 ? Reply.text("purple") : Reply.error(503, "x", "overloaded");
+        });
+
+        var result = ask("a").choice("happy", "mixed").repair(1).submit().results().iterator().next();
+
+        assertEquals(List.of(Outcome.INVALID, "purple"), List.of(result.outcome(), result.rawText()));
+        assertEquals("the answer is \"purple\", not one of happy, mixed; asked again: 503 overloaded", result.error());
+    }
+
+    /** What a repair added to the prompt is not what the row asks. */
+    @Test void thePageShowsTheQuestionOfTheRowBesideTheAnswerThatFits() throws IOException {
+        answering("purple", "happy");
+        var page = home.resolve("page.html");
+
+        ask("a").choice("happy", "mixed").repair(1).submit().results().toHtml(page);
+
+        assertTrue(Files.readString(page).contains("\"p\":\"a\",\"a\":\"happy\""));
     }
 
     @Test void theSecondRunOfTheScriptPaysNothing() {
