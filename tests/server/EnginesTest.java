@@ -149,6 +149,25 @@ class EnginesTest {
         assertNotEquals(server.baseUrl(), otherEngines());
     }
 
+    @Test void aServerEndsWithTheLastOfItsHandles() {
+        open.push(engine(Kind.OLLAMA));
+        var url = ((FakeEngine) open.peek()).url();
+        var first = BatchServer.before(url);
+        open.push(server = BatchServer.before(url));
+        open.push(BatchServer.before(url));
+
+        first.close();
+        first.close();
+
+        assertEquals(200, client.get("/models").statusCode(), "it is still there");
+        assertEquals("re: one", client.texts(client.finished(client.upload(lines("one").replace("\"m\"", "\""
+            + FakeEngine.MODEL + "\"")))).get("request-1"));
+        ((BatchServer) open.pop()).close();
+        assertEquals(200, client.get("/models").statusCode(), "it is still there");
+        server.close();
+        assertThrows(AssertionError.class, () -> client.get("/models"), "it has ended");
+    }
+
     private String otherEngines() {
         open.push(engine(Kind.VLLM));
         var other = BatchServer.before(((FakeEngine) open.peek()).url());
