@@ -10,9 +10,11 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -46,6 +48,7 @@ final class Upstream implements Engine {
     private final TokenLimit tokenLimit = new TokenLimit();
     private final Metrics metrics;
     private final AtomicBoolean glancing = new AtomicBoolean();
+    private volatile Limit limit;      // that was told last, null if none ever was
     private volatile Contact contact = new Contact("unknown", System.nanoTime() - STALE.toNanos());
     private boolean away;       // as stderr was told last
 
@@ -86,6 +89,8 @@ final class Upstream implements Engine {
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
         if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long began = System.nanoTime();
+        var end = Instant.now().plus(settings.timeout());
+        if (limit().filter(told -> told.until().isAfter(end)).isPresent()) return usedUp(limit);
         if (!gate.enter(() -> millisSince(began) < settings.timeout().toMillis()))
             return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
         Answer answer = null;
@@ -101,6 +106,11 @@ final class Upstream implements Engine {
         }
     }
 
+    private static Answer usedUp(Limit limit) {
+        return new Answer(429, Refusal.envelope(429, "The engine " + limit + ".", null, "rate_limit_exceeded"), null,
+            null, Duration.between(Instant.now(), limit.until()).toMillis());
+    }
+
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
         if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long left = settings.timeout().toMillis();              // the time at the gate does not count
@@ -109,7 +119,7 @@ final class Upstream implements Engine {
             long began = System.nanoTime();
             var word = tokenLimit.onlyWord();
             var last = sendInside(post(endpoint, body), left, began);
-            if (tokenLimit.isRefused(body, word, last.answer())) continue;
+            if (tokenLimit.isRefused(body, word, last.answer()) || last.isLimitUsedUp()) continue;
             long pause = last.pause(tries);
             left -= millisSince(began) + pause;
             boolean again = last.failure().isUnavailable()
@@ -138,9 +148,18 @@ final class Upstream implements Engine {
     private void hold(Attempt attempt) {
         long pause = attempt.hold();
         if (pause <= 0 || !gate.hold(pause) || pause < LONG) return;
+        if (attempt.isLimitUsedUp()) {
+            limit = new Limit(Instant.now().plusMillis(pause), reason(attempt.answer()));
+            System.err.println("engine: " + base + " " + limit + "; its requests wait for that");
+            return;
+        }
         var why = attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : "";
         System.err.println("engine: " + base + " asks for a pause of "
             + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
+    }
+
+    @Override public Optional<Limit> limit() {
+        return Optional.ofNullable(limit).filter(told -> !told.isOver());
     }
 
     private static String reason(Answer refusal) {

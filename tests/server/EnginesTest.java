@@ -1,5 +1,6 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -8,10 +9,13 @@ import static sheaf.support.RawClient.lines;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -110,6 +114,55 @@ class EnginesTest {
         var said = Printed.stderr(() -> assertEquals(1, completed(1)));
 
         assertEquals("engine: " + engine.url() + " asks for a pause of 6s (429 Rate limit reached for model)\n", said);
+    }
+
+    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() {
+        var options = BatchServer.options().concurrency(1).timeout(Duration.ofMillis(300)).store(dir.resolve("store"));
+        var engine = serve(options, Kind.OPENROUTER, 100, 100, 1);
+        engine.limit(2, new Instead(429, LIMITED, "Retry-After", "20000"));
+
+        var said = Printed.stderr(() -> {
+            var id = client.create(lines("one", "two", "three", "four").replace("\"m\"", "\"" + FakeEngine.MODEL
+                + "\""));
+            RawClient.await(() -> client.found(id).has("held_up"));
+            LockSupport.parkNanos(600_000_000);
+        });
+
+        var batch = RawClient.json(client.get("/batches")).at("/data/0");
+        assertEquals("in_progress", batch.get("status").asText());
+        assertEquals("{\"total\":4,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
+        assertEquals("429 Rate limit reached for model", batch.at("/held_up/reason").asText());
+        assertEquals(20_000, batch.at("/held_up/until").asLong() - Instant.now().getEpochSecond(), 20);
+        assertTrue(said.matches("engine: " + engine.url() + " takes no more until [0-9-]{10} [0-9]{2}:[0-9]{2} \\(429 "
+            + "Rate limit reached for model\\); its requests wait for that\n"), said);
+        var single = client.send("POST", "/chat/completions", RawClient.body("one").toString().getBytes(UTF_8));
+        assertEquals(429, single.statusCode());
+        assertTrue(Long.parseLong(single.headers().firstValue("Retry-After").orElse("0")) > 19_000);
+
+        server.close();
+        engine.limit(0, null);
+        open.push(server = options.engine(engine.url()).start());
+        client.finishedBatch(batch.get("id").asText());
+
+        assertEquals(List.of("one", "two", "three", "four"), engine.prompts());
+    }
+
+    @Test void aLimitThatIsFarOffBesideAnAnswerStopsNothing() {
+        var engine = serve(BatchServer.options().concurrency(1), Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(200, "{\"choices\":[{\"message\":{\"content\":\"first\"}}]}",
+            "x-ratelimit-remaining-images", "0", "x-ratelimit-reset-images", "12h"));
+
+        assertEquals(3, completed(3));
+    }
+
+    @Test void aBatchOfAnEnginesOwnStoreWaitsForAnotherDay() {
+        open.push(engine(Kind.OLLAMA));
+        open.push(server = BatchServer.before(((FakeEngine) open.peek()).url()));
+        server.pause();
+        var id = client.create(lines("one").replace("\"m\"", "\"" + FakeEngine.MODEL + "\""));
+        server.advance(Duration.ofDays(3)).resume();
+
+        assertEquals("completed", client.finishedBatch(id).get("status").asText());
     }
 
     /** OpenRouter has begun to answer, with 200 and blanks, when the provider behind it fails. */

@@ -55,6 +55,8 @@ public final class FakeEngine implements AutoCloseable {
     private final AtomicInteger most = new AtomicInteger();
     private final Queue<Instead> instead = new ConcurrentLinkedQueue<>();
     private final Queue<String> prompts = new ConcurrentLinkedQueue<>();
+    private volatile Instead limit;              // what it says to all once it has answered so many; null: nothing
+    private volatile int limited;
     private final Queue<String> keys = new ConcurrentLinkedQueue<>();
 
     private FakeEngine(Kind kind, int room, int slots, long millis) throws IOException {
@@ -87,6 +89,13 @@ public final class FakeEngine implements AutoCloseable {
         return this;
     }
 
+    /** Has all answered otherwise, once so many are answered; null for no more. */
+    public FakeEngine limit(int answers, Instead refusal) {
+        limited = answers;
+        limit = refusal;
+        return this;
+    }
+
     /** Has each request take so long. */
     public void slowDown(long millis) { this.millis = millis; }
 
@@ -116,7 +125,9 @@ public final class FakeEngine implements AutoCloseable {
     private void answer(HttpExchange exchange, JsonNode body, int now) throws IOException, InterruptedException {
         var model = body.path("model").asText();
         var other = instead.poll();
-        if (other != null) say(exchange, other.status, other.body, other.headers);
+        var refusal = limit;
+        if (refusal != null && prompts.size() >= limited) say(exchange, refusal.status, refusal.body, refusal.headers);
+        else if (other != null) say(exchange, other.status, other.body, other.headers);
         else if (now > room) say(exchange, kind.full.replace("%s", model));
         else if (!model.equals(MODEL)) say(exchange, 404, kind.unknown.replace("%s", model));
         else work(exchange, body);
