@@ -85,6 +85,9 @@ interface Engine {
     /** Returns whether it was there when last asked: reachable, unreachable or unknown. It keeps nobody waiting. */
     default String contact() { return "reachable"; }
 
-    /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */
-    String state() throws InterruptedException;
+    /**
+     * Returns which engine it is and what one quick look at it shows, for whoever starts the server.
+     * @param hasOptions whether who reads it can give the server another option
+     */
+    String state(boolean hasOptions) throws InterruptedException;
 }

@@ -250,15 +250,18 @@ final class Upstream implements Engine {
         });
     }
 
-    @Override public String state() throws InterruptedException { return base + " " + glance(); }
+    @Override public String state(boolean hasOptions) throws InterruptedException {
+        var key = (hasOptions ? "; give --engine-key, or set " : "; set ") + KnownEngine.keyVariable(base)
+            + " to its key";
+        return base + " " + glance(Map.of(404, "; should it end in /v1?", 401, key));
+    }
 
     /** Returns what one quick look at the engine shows, as the end of a sentence that begins with its URL. */
-    private String glance() throws InterruptedException {
+    private String glance(Map<Integer, String> hints) throws InterruptedException {
         var models = send(request("/models").GET().build(), GLANCE.toMillis()).answer();
         away = models.status() == 0;
         if (models.succeeded()) return "answers";
         if (away) return absence(models) + "; its requests wait for it";
-        var hints = Map.of(404, "; should it end in /v1?", 401, "; its key is --engine-key or SHEAF_ENGINE_KEY");
         return "answers " + models.status() + " to GET /models" + hints.getOrDefault(models.status(), "");
     }
 

@@ -66,8 +66,7 @@ public final class FakeEngine implements AutoCloseable {
         this.millis = millis;
         this.http = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         http.setExecutor(threads);
-        http.createContext("/v1/models", exchange -> say(exchange, 200, "{\"object\":\"list\",\"data\":[{\"id\":\""
-            + MODEL + "\",\"object\":\"model\",\"created\":1,\"owned_by\":\"library\"}]}"));
+        http.createContext("/v1/models", this::models);
         http.createContext("/v1/chat/completions", this::chat);
         http.start();
     }
@@ -107,6 +106,13 @@ public final class FakeEngine implements AutoCloseable {
 
     /** Returns how many requests there were at once. */
     public int most() { return most.get(); }
+
+    private void models(HttpExchange exchange) throws IOException {
+        var refusal = limit;
+        if (refusal != null && refusal.status == 401) say(exchange, 401, refusal.body);
+        else say(exchange, 200, "{\"object\":\"list\",\"data\":[{\"id\":\"" + MODEL
+            + "\",\"object\":\"model\",\"created\":1,\"owned_by\":\"library\"}]}");
+    }
 
     private void chat(HttpExchange exchange) throws IOException {
         var body = MAPPER.readTree(exchange.getRequestBody());
