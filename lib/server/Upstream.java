@@ -37,10 +37,9 @@ final class Upstream implements Engine {
     private static final long LONG = 5_000;                            // milliseconds of a pause, worth a sentence
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
 
-    private final HttpClient http = HttpClient.newBuilder()
-        .version(HttpClient.Version.HTTP_1_1)        // small servers stumble over an upgrade to HTTP/2
-        .connectTimeout(Duration.ofSeconds(10)).build();
+    private final HttpClient http = Network.client(Duration.ofSeconds(10)).build();
     private final String base;
+    private final String shown;        // and the proxy on the way there
     private final Settings.Answering settings;
     private final Identity identity;
     private final Gate gate;
@@ -61,6 +60,7 @@ final class Upstream implements Engine {
 
     Upstream(Settings.Answering settings, Identity identity, Metrics metrics) {
         this.base = settings.engine();
+        this.shown = base + Network.through(URI.create(base));
         this.settings = settings;
         this.identity = identity;
         this.metrics = metrics;
@@ -150,11 +150,11 @@ final class Upstream implements Engine {
         if (pause <= 0 || !gate.hold(pause) || pause < LONG) return;
         if (attempt.isLimitUsedUp()) {
             limit = new Limit(Instant.now().plusMillis(pause), reason(attempt.answer()));
-            System.err.println("engine: " + base + " " + limit + "; its requests wait for that");
+            System.err.println("engine: " + shown + " " + limit + "; its requests wait for that");
             return;
         }
         var why = attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : "";
-        System.err.println("engine: " + base + " asks for a pause of "
+        System.err.println("engine: " + shown + " asks for a pause of "
             + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
     }
 
@@ -170,7 +170,7 @@ final class Upstream implements Engine {
     /** Says on stderr that the engine has gone or is back, once each. */
     private synchronized void tellChange(boolean away, String message) {
         if (this.away != away)
-            System.err.println("engine: " + base + " "
+            System.err.println("engine: " + shown + " "
                 + (away ? withoutSubject(message) + "; its requests wait for it" : "answers again"));
         this.away = away;
     }
@@ -191,7 +191,7 @@ final class Upstream implements Engine {
     }
 
     private HttpRequest.Builder request(String path) {
-        var request = HttpRequest.newBuilder(URI.create(base + path));
+        var request = Network.request(URI.create(base + path));
         return settings.key() == null ? request : request.header("Authorization", "Bearer " + settings.key());
     }
 
@@ -253,7 +253,7 @@ final class Upstream implements Engine {
     @Override public String state(boolean hasOptions) throws InterruptedException {
         var key = (hasOptions ? "; give --engine-key, or set " : "; set ") + KnownEngine.keyVariable(base)
             + " to its key";
-        return base + " " + glance(Map.of(404, "; should it end in /v1?", 401, key));
+        return shown + " " + glance(Map.of(404, "; should it end in /v1?", 401, key));
     }
 
     /** Returns what one quick look at the engine shows, as the end of a sentence that begins with its URL. */
