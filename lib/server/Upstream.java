@@ -93,6 +93,7 @@ final class Upstream implements Engine {
         if (limit().filter(told -> told.until().isAfter(end)).isPresent()) return usedUp(limit);
         if (!gate.enter(() -> millisSince(began) < settings.timeout().toMillis()))
             return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
+        long entered = System.nanoTime();
         Answer answer = null;
         try {
             String word;
@@ -102,7 +103,7 @@ final class Upstream implements Engine {
             } while (tokenLimit.isRefused(body, word, answer));
             return answer;
         } finally {
-            gate.leave(began, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
+            gate.leave(entered, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
         }
     }
 

@@ -12,9 +12,15 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -59,6 +65,22 @@ class EnginesTest {
         var engine = serve(Kind.VLLM, 1_000, 1_000, 100);
 
         assertEquals(200, completed(200));
+        assertTrue(engine.most() >= 16, engine.most() + " at once");
+    }
+
+    /** What waits for its turn here says nothing of how fast an engine is. */
+    @Test void singleRequestsThatCrowdHereGetMoreOfAnEngineThatDoesAllAtOnce() throws Exception {
+        var engine = serve(Kind.VLLM, 1_000, 1_000, 60);
+        var asked = RawClient.body("one").put("model", FakeEngine.MODEL).toString().getBytes(UTF_8);
+        var threads = new ThreadPoolExecutor(4, 30, 1, TimeUnit.SECONDS, new LinkedBlockingQueue<>());
+        Callable<Integer> ask = () -> client.send("POST", "/chat/completions", asked).statusCode();
+
+        var answers = new ArrayList<>(threads.invokeAll(Collections.nCopies(16, ask)));
+        threads.setCorePoolSize(30);
+        answers.addAll(threads.invokeAll(Collections.nCopies(300, ask)));
+        threads.shutdown();
+
+        for (var answer : answers) assertEquals(200, answer.get());
         assertTrue(engine.most() >= 16, engine.most() + " at once");
     }
 
