@@ -27,8 +27,8 @@
 //SOURCES server/RowSearch.java
 //SOURCES server/EchoReply.java server/Settings.java server/Store.java server/Concurrency.java server/Parameters.java
 //SOURCES server/Arrival.java server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java
-//SOURCES server/Webhooks.java server/Identity.java
-//SOURCES server/Form.java server/Upstream.java server/EngineEndpoints.java server/Validation.java
+//SOURCES server/Identity.java server/Network.java
+//SOURCES server/Form.java server/Upstream.java server/Webhooks.java server/EngineEndpoints.java server/Validation.java
 //SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
 //SOURCES server/Service.java server/SharedService.java server/Serve.java

@@ -99,6 +99,13 @@ record BaseUrl(String url, String apiVersion, String parameter) {
     /** Returns the name or the URL of an engine; any other URL stays as it is. */
     static String engine(String url) { return isEngine(url) ? url.substring(ENGINE.length()) : url; }
 
+    /** Returns where the key of an engine belongs, which is asked by its own. */
+    static String keyRemedy(String url) {
+        boolean isHosted = engine(url).matches("[\\w-]+") && !FREE.matcher(engine(url)).matches();
+        return "; set " + (isHosted ? engine(url).toUpperCase(Locale.ROOT) + "_API_KEY" : "SHEAF_ENGINE_KEY")
+            + " to its key";
+    }
+
     /** Whether who answers there is on this machine, and so asks for nothing. */
     static boolean isFree(String url) {
         if (!isEngine(url)) return isLoopback(URI.create(url));

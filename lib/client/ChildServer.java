@@ -32,6 +32,8 @@ final class ChildServer {
     private static final int LAST_WORDS = 500;             // milliseconds, from a failure's sentence to the end
     private static final long LOOK = 20_000_000;           // nanoseconds
     private static final Pattern IDLE = Pattern.compile("(local: started |\\[jbang\\] ).*");
+    /** The batch tells it too, to each run. */
+    private static final Pattern HELD_UP = Pattern.compile("engine: \\S+ takes no more until .*");
     private static final boolean IS_WINDOWS = File.separatorChar == '\\';
     /** Ctrl-C goes to all that this program has started, and others may use the server: the end of stdin ends it. */
     private static final List<String> UNHURT = IS_WINDOWS ? List.of() : List.of("sh", "-c", "trap '' INT; exec \"$@\"",
@@ -141,6 +143,7 @@ final class ChildServer {
         try (said) {
             for (var line = said.readLine(); line != null; line = said.readLine()) {
                 if (!isUp && isLast()) lastWords = line;
+                else if (HELD_UP.matcher(line).matches()) continue;
                 else if (!isQuiet || !IDLE.matcher(line).matches()) Terminal.say(line);
             }
         } catch (IOException closed) {

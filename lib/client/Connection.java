@@ -265,7 +265,7 @@ final class Connection {
     private static boolean isSecret(String text) { return text.length() >= SHORT_SECRET; }
 
     private String advice(int status, String path) {
-        if (status == 401) return "; check " + keyVariable();
+        if (status == 401) return BaseUrl.isEngine(baseUrl) ? BaseUrl.keyRemedy(baseUrl) : "; check " + keyVariable();
         if (status == 407) return "; check the user and the password in HTTP_PROXY";
         if (status != 404 || !path.matches("/\\w+")) return "";
         if (hasOlderPaths()) return "; does it know the api-version " + dialect.apiVersion() + "?";

@@ -7,6 +7,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
@@ -22,6 +23,7 @@ final class Report {
     static final List<String> KEPT =
         List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
     private static final int SHOWN_FAULTS = 20;
+    private static final Duration WORTH_WAITING = Duration.ofMinutes(15);
     private final BatchState state;
     private final Retry.QueuePauses queue;                 // knows why there was no room
 
@@ -36,11 +38,13 @@ final class Report {
 
     private String keptIn() { return "; kept in " + state.journal().shortPath(); }
 
-    /** Returns its id and status, and what waits. */
+    /** Returns its id and status, what waits, and what holds it up. */
     String describe() {
         long waiting = state.waitingCount();
         return state.id() + " " + state.status() + (waiting == 0 || partCount() == 1 ? ""
-            : " (" + waiting + " of " + partCount() + " parts wait)");
+            : " (" + waiting + " of " + partCount() + " parts wait)")
+            + heldUp(Duration.ZERO).filter(limit -> stopped().isEmpty()).map(limit -> "; its engine" + limit)
+                .orElse("");
     }
 
     /** Returns what a submit did: how many parts it created, and what waits. */
@@ -107,6 +111,26 @@ final class Report {
         return new StillRunningException("await: " + state.id() + " still " + state.status() + " after "
             + Progress.text(timeout) + " (" + state.counts() + reason + "); it goes on: "
             + Wording.COME_BACK.of(state.id()));
+    }
+
+    /** Returns that an engine takes no more for longer than a run of its own stays; nothing if it does. */
+    Optional<StillRunningException> stopped() {
+        if (!BaseUrl.isEngine(state.provider().baseUrl())) return Optional.empty();
+        return heldUp(WORTH_WAITING).map(limit -> new StillRunningException("await: " + state.id() + " still "
+            + state.status() + " (" + state.counts() + "); " + provider() + limit + "; " + Wording.GOING_ON
+            + " asks the rest after that, and nothing twice"));
+    }
+
+    private Optional<String> heldUp(Duration atLeast) {
+        var least = Instant.now().plus(atLeast);
+        return state.parts().stream().filter(part -> part.isGoing() && heldUpUntil(part).isAfter(least)).findFirst()
+            .map(part -> " takes no more until " + Messages.minute(heldUpUntil(part).plusSeconds(59)) + " ("
+                + part.json().at("/held_up/reason").asText() + ")");
+    }
+
+    /** A server of ours says so of the engine behind it. */
+    private static Instant heldUpUntil(Part part) {
+        return Json.instant(part.json().at("/held_up/until")).orElse(Instant.EPOCH);
     }
 
     BatchException failed() {

@@ -200,6 +200,7 @@ final class Watch {
             var deadline = new Deadline(timeout);
             var patience = new Patience(state.provider().isLocal(), state.parts().size());
             while (!poll(patience, progress)) {
+                report.stopped().ifPresent(this::stop);
                 var left = deadline.left();
                 if (left.isZero()) throw report.stillGoing(timeout);
                 var due = queue.untilDue();
@@ -208,6 +209,8 @@ final class Watch {
             return state;
         });
     }
+
+    private void stop(RuntimeException e) { throw e; }
 
     private boolean poll(Patience patience, Progress progress) {
         try {

@@ -368,6 +368,15 @@ final class ActiveBatch {
 
     synchronized int underWay() { return running; }
 
+    /** Returns what is seen of the batch: its object and, while a limit of the engine holds it up, which that is. */
+    ObjectNode shown() {
+        var shown = view();
+        if (shown.get("status").textValue().equals("in_progress"))
+            shared.engine.limit().ifPresent(limit -> shown.putObject("held_up")
+                .put("until", limit.until().getEpochSecond()).put("reason", limit.reason()));
+        return shown;
+    }
+
     /** Returns a copy of the batch object as it is now. */
     synchronized ObjectNode view() { return state.copy(); }
 

@@ -34,6 +34,7 @@ record Attempt(Answer answer, Failure failure, long waitMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
     private static final long LONGEST_PAUSE = 10_000;
     private static final long LONGEST_ASKED = 120_000;        // that an engine may ask for, as with OpenAI's clients
+    private static final long LONGEST_LIMIT = 31 * 86_400_000L;
 
     /** What stands in the way of an answer. */
     enum Failure {
@@ -101,11 +102,21 @@ record Attempt(Answer answer, Failure failure, long waitMillis) {
     long pause(int tries) {
         long growing = Math.min(LONGEST_PAUSE, FIRST_PAUSE << Math.min(tries - 1, 10));
         long base = waitMillis < 0 ? growing : Math.max(FIRST_PAUSE, hold());
-        return base + ThreadLocalRandom.current().nextLong(base / 4);
+        return base + ThreadLocalRandom.current().nextLong(Math.min(base, LONGEST_ASKED) / 4);
     }
 
-    /** Returns the milliseconds for which nothing else is sent, 0 if the engine does not ask for that. */
-    long hold() { return Math.max(0, Math.min(LONGEST_ASKED, waitMillis)); }
+    /** Returns whether a limit of the engine is used up that begins anew only after hours, or tomorrow. */
+    boolean isLimitUsedUp() { return failure == Failure.OVERLOADED && waitMillis > LONGEST_ASKED; }
+
+    /**
+     * Returns the milliseconds for which nothing else is sent, 0 if the engine does not ask for that. What stands far
+     * off beside an answer may be another limit than that of the next request, which will hear of its own.
+     */
+    long hold() {
+        if (isLimitUsedUp()) return Math.min(LONGEST_LIMIT, waitMillis);
+        boolean isFarOff = failure == Failure.NONE && waitMillis > LONGEST_ASKED;
+        return isFarOff ? 0 : Math.max(0, Math.min(LONGEST_ASKED, waitMillis));
+    }
 
     /** An answer that came, but not as it should. */
     private static final class BadAnswer extends IOException {

@@ -113,7 +113,7 @@ final class Echo implements Engine {
         }
     }
 
-    @Override public String state() {
+    @Override public String state(boolean hasOptions) {
         return Settings.ECHO + ", which says each question back; --engine puts a model in its place";
     }
 

@@ -2,6 +2,11 @@ package sheaf.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.util.Locale;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 
 /**
@@ -42,6 +47,18 @@ interface Engine {
         }
     }
 
+    /** Until when an engine takes no more, and why, in its own words. */
+    record Limit(Instant until, String reason) {
+        private static final DateTimeFormatter MINUTE =
+            DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm", Locale.ROOT).withZone(ZoneId.systemDefault());
+
+        boolean isOver() { return !until.isAfter(Instant.now()); }
+
+        @Override public String toString() {
+            return "takes no more until " + MINUTE.format(until.plusSeconds(59)) + " (" + reason + ")";
+        }
+    }
+
     /** Returns an endpoint as engines have it, which in Azure's dialect may lack the version. */
     static String canonical(String endpoint) { return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint; }
 
@@ -62,9 +79,15 @@ interface Engine {
     /** Returns the list of its models, as {@code GET /v1/models} answers it. */
     Answer models() throws InterruptedException;
 
+    /** Returns the limit that it has told of, and for whose end requests of batches wait. */
+    default Optional<Limit> limit() { return Optional.empty(); }
+
     /** Returns whether it was there when last asked: reachable, unreachable or unknown. It keeps nobody waiting. */
     default String contact() { return "reachable"; }
 
-    /** Returns which engine it is and what one quick look at it shows, for whoever starts the server. */
-    String state() throws InterruptedException;
+    /**
+     * Returns which engine it is and what one quick look at it shows, for whoever starts the server.
+     * @param hasOptions whether who reads it can give the server another option
+     */
+    String state(boolean hasOptions) throws InterruptedException;
 }

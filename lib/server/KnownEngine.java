@@ -43,6 +43,11 @@ enum KnownEngine {
         return Stream.of(values()).filter(engine -> engine.url.equals(url.replaceFirst("/+$", ""))).findFirst();
     }
 
+    /** Returns the variable that holds the key of an engine at this URL. */
+    static String keyVariable(String url) {
+        return at(url).filter(KnownEngine::isHosted).map(engine -> engine.keyVariable).orElse("SHEAF_ENGINE_KEY");
+    }
+
     /** Returns all names, in the order in which people may look for them. */
     static String names() { return Stream.of(values()).map(KnownEngine::toString).collect(Collectors.joining(", ")); }
 

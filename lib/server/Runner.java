@@ -30,6 +30,7 @@ final class Runner {
     private final Turns turns;
     private final Store store;
     private final Manners dialect;
+    private final boolean expires;             // whether a batch ends when its window does
     private final Script script;
     private final Validation validation;
     private final ActiveBatch.Shared shared;
@@ -40,6 +41,7 @@ final class Runner {
         this.turns = new Turns(atOnce);
         this.store = store;
         this.dialect = settings.limits().dialect();
+        this.expires = settings.limits().expires();
         this.script = script;
         this.validation = new Validation(store, settings.limits(), script);
         this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers, metrics);
@@ -98,11 +100,11 @@ final class Runner {
     }
 
     /** Returns when the requests of a batch stop, in milliseconds since 1970. */
-    private long deadline(long millis) { return dialect.expires() ? millis : Long.MAX_VALUE; }
+    private long deadline(long millis) { return expires ? millis : Long.MAX_VALUE; }
 
     ObjectNode find(String id) {
         var running = active.get(id);
-        if (running != null) return running.view();
+        if (running != null) return running.shown();
         return store.find("batch", id)
             .orElseThrow(() -> new Refusal(404, "No batch found with id '" + id + "'.", null, null));
     }
@@ -125,7 +127,7 @@ final class Runner {
 
     private static ObjectNode current(ObjectNode stored, Map<String, ActiveBatch> running) {
         var active = running.get(stored.get("id").textValue());
-        return active == null ? stored : active.view();
+        return active == null ? stored : active.shown();
     }
 
     ObjectNode cancel(String id) {

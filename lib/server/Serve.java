@@ -174,7 +174,7 @@ final class Serve implements Callable<Integer> {
         var service = Service.start(settings);
         System.out.println("OPENAI_BASE_URL=" + service.baseUrl());
         if (keeping.dialect.isOpenAi()) System.err.println("page: " + service.baseUrl().replaceFirst("v1$", ""));
-        System.err.println("engine: " + service.engine.state());
+        System.err.println("engine: " + service.engine.state(true));
         System.err.println("store: " + settings.store() + " (" + service.store.id.substring(0, 8)
             + "); Ctrl-C stops the server, and its next start goes on with unfinished batches");
         new CountDownLatch(1).await();
@@ -185,7 +185,7 @@ final class Serve implements Callable<Integer> {
     private static int serveUntilEof(Settings settings) throws InterruptedException, IOException {
         try (var shared = SharedService.open(settings)) {
             System.out.println("OPENAI_BASE_URL=" + shared.baseUrl);
-            var state = shared.service.isEmpty() ? "" : shared.service.get().engine.state();
+            var state = shared.service.isEmpty() ? "" : shared.service.get().engine.state(false);
             if (!state.matches("(?s)|.* answers|echo, .*")) System.err.println("engine: " + state);
             System.in.transferTo(OutputStream.nullOutputStream());
         }

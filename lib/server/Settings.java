@@ -21,7 +21,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     static final String ECHO = "echo";
     static final String LOOPBACK = "127.0.0.1";
     static final Settings DEFAULTS = new Settings(new Listening(LOOPBACK, 0, null),
-        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 0), new Limits(Dialects.OPENAI, false, 0, 0),
+        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 0), new Limits(Dialects.OPENAI, false, 0, 0, false),
         null, null);     // a temporary store, and nobody to tell
 
     /** Where the server listens: port 0 is any free one, and without an API key (null) it serves everybody. */
@@ -63,7 +63,9 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     }
 
     /** What batches and files may be; where nothing is given (0, false), the dialect decides. */
-    record Limits(Manners dialect, boolean givenMixed, int givenRequests, long givenBytes) {
+    record Limits(Manners dialect, boolean givenMixed, int givenRequests, long givenBytes, boolean givenEndless) {
+        boolean expires() { return !givenEndless && dialect.expires(); }
+
         boolean mixesModels() { return givenMixed || dialect.mixesModels(); }
 
         int maxRequests() { return givenRequests != 0 ? givenRequests : dialect.maxRequests(); }
@@ -125,12 +127,16 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
             .orElse(this);
     }
 
-    /** Returns settings whose store is kept for this engine alone, under {@code SHEAF_HOME}. */
+    /**
+     * Returns settings whose store is kept for this engine alone, under {@code SHEAF_HOME}. Its batches never expire:
+     * they wait for a next run, which may be another day's.
+     */
     Settings ownStore() {
         var digest = UUID.nameUUIDFromBytes(answering.engine.getBytes(UTF_8)).toString().substring(0, 8);
         var readable = answering.engine.replaceFirst("^https?://", "").replaceFirst("/v1$", "")
             .replaceAll("[^A-Za-z0-9.]+", "-");
-        return store(localStore().resolveSibling("engines").resolve(readable + "-" + digest));
+        return with(new Limits(limits.dialect, limits.givenMixed, limits.givenRequests, limits.givenBytes, true))
+            .store(localStore().resolveSibling("engines").resolve(readable + "-" + digest));
     }
 
     Settings engineKey(String key) {
@@ -156,19 +162,23 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     }
 
     Settings dialect(Manners dialect) {
-        return with(new Limits(dialect, limits.givenMixed, limits.givenRequests, limits.givenBytes));
+        return with(new Limits(dialect, limits.givenMixed, limits.givenRequests, limits.givenBytes,
+            limits.givenEndless));
     }
 
-    Settings mixedModels() { return with(new Limits(limits.dialect, true, limits.givenRequests, limits.givenBytes)); }
+    Settings mixedModels() {
+        return with(new Limits(limits.dialect, true, limits.givenRequests, limits.givenBytes, limits.givenEndless));
+    }
 
     Settings maxRequests(int most) {
         return with(new Limits(limits.dialect, limits.givenMixed, within("maxRequests", most, 1, Integer.MAX_VALUE),
-            limits.givenBytes));
+            limits.givenBytes, limits.givenEndless));
     }
 
     Settings maxBytes(long most) {
         if (most < 1) throw new IllegalArgumentException("maxBytes: " + most + " is less than 1");
-        return with(new Limits(limits.dialect, limits.givenMixed, limits.givenRequests, most));
+        return with(new Limits(limits.dialect, limits.givenMixed, limits.givenRequests, most,
+            limits.givenEndless));
     }
 
     Settings store(Path store) { return new Settings(listening, answering, limits, required("store", store), webhook); }

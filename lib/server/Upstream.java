@@ -10,9 +10,11 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -35,10 +37,9 @@ final class Upstream implements Engine {
     private static final long LONG = 5_000;                            // milliseconds of a pause, worth a sentence
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
 
-    private final HttpClient http = HttpClient.newBuilder()
-        .version(HttpClient.Version.HTTP_1_1)        // small servers stumble over an upgrade to HTTP/2
-        .connectTimeout(Duration.ofSeconds(10)).build();
+    private final HttpClient http = Network.client(Duration.ofSeconds(10)).build();
     private final String base;
+    private final String shown;        // and the proxy on the way there
     private final Settings.Answering settings;
     private final Identity identity;
     private final Gate gate;
@@ -46,6 +47,7 @@ final class Upstream implements Engine {
     private final TokenLimit tokenLimit = new TokenLimit();
     private final Metrics metrics;
     private final AtomicBoolean glancing = new AtomicBoolean();
+    private volatile Limit limit;      // that was told last, null if none ever was
     private volatile Contact contact = new Contact("unknown", System.nanoTime() - STALE.toNanos());
     private boolean away;       // as stderr was told last
 
@@ -58,6 +60,7 @@ final class Upstream implements Engine {
 
     Upstream(Settings.Answering settings, Identity identity, Metrics metrics) {
         this.base = settings.engine();
+        this.shown = base + Network.through(URI.create(base));
         this.settings = settings;
         this.identity = identity;
         this.metrics = metrics;
@@ -86,8 +89,11 @@ final class Upstream implements Engine {
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
         if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long began = System.nanoTime();
+        var end = Instant.now().plus(settings.timeout());
+        if (limit().filter(told -> told.until().isAfter(end)).isPresent()) return usedUp(limit);
         if (!gate.enter(() -> millisSince(began) < settings.timeout().toMillis()))
             return Answer.error(429, "rate_limit_exceeded", "The engine is busy with other requests.");
+        long entered = System.nanoTime();
         Answer answer = null;
         try {
             String word;
@@ -97,8 +103,13 @@ final class Upstream implements Engine {
             } while (tokenLimit.isRefused(body, word, answer));
             return answer;
         } finally {
-            gate.leave(began, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
+            gate.leave(entered, answer != null && answer.succeeded() ? Failure.NONE : Failure.PASSING);
         }
+    }
+
+    private static Answer usedUp(Limit limit) {
+        return new Answer(429, Refusal.envelope(429, "The engine " + limit + ".", null, "rate_limit_exceeded"), null,
+            null, Duration.between(Instant.now(), limit.until()).toMillis());
     }
 
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
@@ -109,7 +120,7 @@ final class Upstream implements Engine {
             long began = System.nanoTime();
             var word = tokenLimit.onlyWord();
             var last = sendInside(post(endpoint, body), left, began);
-            if (tokenLimit.isRefused(body, word, last.answer())) continue;
+            if (tokenLimit.isRefused(body, word, last.answer()) || last.isLimitUsedUp()) continue;
             long pause = last.pause(tries);
             left -= millisSince(began) + pause;
             boolean again = last.failure().isUnavailable()
@@ -138,9 +149,18 @@ final class Upstream implements Engine {
     private void hold(Attempt attempt) {
         long pause = attempt.hold();
         if (pause <= 0 || !gate.hold(pause) || pause < LONG) return;
+        if (attempt.isLimitUsedUp()) {
+            limit = new Limit(Instant.now().plusMillis(pause), reason(attempt.answer()));
+            System.err.println("engine: " + shown + " " + limit + "; its requests wait for that");
+            return;
+        }
         var why = attempt.failure() == Failure.OVERLOADED ? " (" + reason(attempt.answer()) + ")" : "";
-        System.err.println("engine: " + base + " asks for a pause of "
+        System.err.println("engine: " + shown + " asks for a pause of "
             + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
+    }
+
+    @Override public Optional<Limit> limit() {
+        return Optional.ofNullable(limit).filter(told -> !told.isOver());
     }
 
     private static String reason(Answer refusal) {
@@ -151,7 +171,7 @@ final class Upstream implements Engine {
     /** Says on stderr that the engine has gone or is back, once each. */
     private synchronized void tellChange(boolean away, String message) {
         if (this.away != away)
-            System.err.println("engine: " + base + " "
+            System.err.println("engine: " + shown + " "
                 + (away ? withoutSubject(message) + "; its requests wait for it" : "answers again"));
         this.away = away;
     }
@@ -172,7 +192,7 @@ final class Upstream implements Engine {
     }
 
     private HttpRequest.Builder request(String path) {
-        var request = HttpRequest.newBuilder(URI.create(base + path));
+        var request = Network.request(URI.create(base + path));
         return settings.key() == null ? request : request.header("Authorization", "Bearer " + settings.key());
     }
 
@@ -231,15 +251,18 @@ final class Upstream implements Engine {
         });
     }
 
-    @Override public String state() throws InterruptedException { return base + " " + glance(); }
+    @Override public String state(boolean hasOptions) throws InterruptedException {
+        var key = (hasOptions ? "; give --engine-key, or set " : "; set ") + KnownEngine.keyVariable(base)
+            + " to its key";
+        return shown + " " + glance(Map.of(404, "; should it end in /v1?", 401, key));
+    }
 
     /** Returns what one quick look at the engine shows, as the end of a sentence that begins with its URL. */
-    private String glance() throws InterruptedException {
+    private String glance(Map<Integer, String> hints) throws InterruptedException {
         var models = send(request("/models").GET().build(), GLANCE.toMillis()).answer();
         away = models.status() == 0;
         if (models.succeeded()) return "answers";
         if (away) return absence(models) + "; its requests wait for it";
-        var hints = Map.of(404, "; should it end in /v1?", 401, "; its key is --engine-key or SHEAF_ENGINE_KEY");
         return "answers " + models.status() + " to GET /models" + hints.getOrDefault(models.status(), "");
     }
 

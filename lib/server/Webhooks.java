@@ -54,8 +54,8 @@ final class Webhooks {
         private long pause() { return Math.min(LONGEST_PAUSE, 1L << Math.min(tries, 30)); }
     }
 
-    private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
-        .followRedirects(HttpClient.Redirect.NEVER).connectTimeout(TIMEOUT).build();
+    private final HttpClient http = Network.client(TIMEOUT)
+        .followRedirects(HttpClient.Redirect.NEVER).build();
     private final Thread sender = new Thread(this::sendAll, "sheaf-webhook");
     private final Settings.Webhook webhook;
     private final Store store;
@@ -137,7 +137,7 @@ final class Webhooks {
 
     private HttpRequest request(Event event) {
         var time = String.valueOf(Instant.now().getEpochSecond());   // the receiver compares it with its own clock
-        return HttpRequest.newBuilder(webhook.url()).header("Content-Type", "application/json")
+        return Network.request(webhook.url()).header("Content-Type", "application/json")
             .header("webhook-id", event.id).header("webhook-timestamp", time)
             .header("webhook-signature", "v1," + signature(event.id + "." + time + "." + event.json))
             .POST(HttpRequest.BodyPublishers.ofString(event.json)).build();

@@ -204,6 +204,44 @@ class EngineRunTest {
             ended(start(Map.of("SHEAF_LAUNCHER", ""), "--engine", "ollama")));
     }
 
+    @Test void aDaysLimitIsOneSentenceAndTheNextRunAsksTheRest() throws Exception {
+        engine.limit(10, new FakeEngine.Instead(429, "{\"error\":{\"message\":\"Rate limit exceeded: "
+            + "free-models-per-day\",\"code\":429}}", "Retry-After", "20000"));
+
+        var first = run("--engine", engine.url());
+
+        assertEquals(75, first.status, first.err);
+        assertEquals("", first.out);
+        assertTrue(first.err.matches("submitted .*\n(?s).*\nask: batch_\\w+ still in_progress \\(\\d+/40\\); \\Q"
+            + engine.url() + "\\E takes no more until [-0-9]{10} [0-9:]{5} \\(429 Rate limit exceeded: "
+            + "free-models-per-day\\); this command asks the rest after that, and nothing twice\n"), first.err);
+        assertEquals(1, first.err.split("takes no more", -1).length - 1, first.err);
+        awaitEnded();
+        var tooSoon = run("--engine", engine.url());
+        assertEquals(75, tooSoon.status, tooSoon.err);
+        awaitEnded();
+        engine.limit(0, null);
+
+        var last = run("--engine", engine.url());
+
+        assertEquals(0, last.status, last.err);
+        assertEquals(40, last.out.lines().count());
+        assertEquals(40, engine.prompts().size(), "nothing is asked twice");
+    }
+
+    /** An option of serve's is none of ask's. */
+    @Test void aKeyThatIsMissingIsNamedByItsVariable() throws Exception {
+        engine.limit(0, new FakeEngine.Instead(401, "{\"error\":{\"message\":\"No auth credentials found\"}}"));
+
+        var run = run("--engine", engine.url());
+
+        assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY to "
+            + "its key\n"), run.err);
+        var sample = run("--engine", engine.url(), "--sample", "1", "--name", "other");
+        assertTrue(sample.err.contains("/chat/completions: 401 No auth credentials found; set SHEAF_ENGINE_KEY to its "
+            + "key"), sample.err);
+    }
+
     @Test void anEngineThatIsNotThereIsWaitedForAndSaid() throws Exception {
         var away = FakeEngine.start(Kind.VLLM, 10, 10, 1);
         away.close();

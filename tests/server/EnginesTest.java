@@ -1,5 +1,6 @@
 package sheaf.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -8,10 +9,19 @@ import static sheaf.support.RawClient.lines;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -55,6 +65,22 @@ class EnginesTest {
         var engine = serve(Kind.VLLM, 1_000, 1_000, 100);
 
         assertEquals(200, completed(200));
+        assertTrue(engine.most() >= 16, engine.most() + " at once");
+    }
+
+    /** What waits for its turn here says nothing of how fast an engine is. */
+    @Test void singleRequestsThatCrowdHereGetMoreOfAnEngineThatDoesAllAtOnce() throws Exception {
+        var engine = serve(Kind.VLLM, 1_000, 1_000, 60);
+        var asked = RawClient.body("one").put("model", FakeEngine.MODEL).toString().getBytes(UTF_8);
+        var threads = new ThreadPoolExecutor(4, 30, 1, TimeUnit.SECONDS, new LinkedBlockingQueue<>());
+        Callable<Integer> ask = () -> client.send("POST", "/chat/completions", asked).statusCode();
+
+        var answers = new ArrayList<>(threads.invokeAll(Collections.nCopies(16, ask)));
+        threads.setCorePoolSize(30);
+        answers.addAll(threads.invokeAll(Collections.nCopies(300, ask)));
+        threads.shutdown();
+
+        for (var answer : answers) assertEquals(200, answer.get());
         assertTrue(engine.most() >= 16, engine.most() + " at once");
     }
 
@@ -112,6 +138,55 @@ class EnginesTest {
         assertEquals("engine: " + engine.url() + " asks for a pause of 6s (429 Rate limit reached for model)\n", said);
     }
 
+    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() {
+        var options = BatchServer.options().concurrency(1).timeout(Duration.ofMillis(300)).store(dir.resolve("store"));
+        var engine = serve(options, Kind.OPENROUTER, 100, 100, 1);
+        engine.limit(2, new Instead(429, LIMITED, "Retry-After", "20000"));
+
+        var said = Printed.stderr(() -> {
+            var id = client.create(lines("one", "two", "three", "four").replace("\"m\"", "\"" + FakeEngine.MODEL
+                + "\""));
+            RawClient.await(() -> client.found(id).has("held_up"));
+            LockSupport.parkNanos(600_000_000);
+        });
+
+        var batch = RawClient.json(client.get("/batches")).at("/data/0");
+        assertEquals("in_progress", batch.get("status").asText());
+        assertEquals("{\"total\":4,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
+        assertEquals("429 Rate limit reached for model", batch.at("/held_up/reason").asText());
+        assertEquals(20_000, batch.at("/held_up/until").asLong() - Instant.now().getEpochSecond(), 20);
+        assertTrue(said.matches("engine: " + engine.url() + " takes no more until [0-9-]{10} [0-9]{2}:[0-9]{2} \\(429 "
+            + "Rate limit reached for model\\); its requests wait for that\n"), said);
+        var single = client.send("POST", "/chat/completions", RawClient.body("one").toString().getBytes(UTF_8));
+        assertEquals(429, single.statusCode());
+        assertTrue(Long.parseLong(single.headers().firstValue("Retry-After").orElse("0")) > 19_000);
+
+        server.close();
+        engine.limit(0, null);
+        open.push(server = options.engine(engine.url()).start());
+        client.finishedBatch(batch.get("id").asText());
+
+        assertEquals(List.of("one", "two", "three", "four"), engine.prompts());
+    }
+
+    @Test void aLimitThatIsFarOffBesideAnAnswerStopsNothing() {
+        var engine = serve(BatchServer.options().concurrency(1), Kind.OPENROUTER, 100, 100, 1);
+        engine.next(new Instead(200, "{\"choices\":[{\"message\":{\"content\":\"first\"}}]}",
+            "x-ratelimit-remaining-images", "0", "x-ratelimit-reset-images", "12h"));
+
+        assertEquals(3, completed(3));
+    }
+
+    @Test void aBatchOfAnEnginesOwnStoreWaitsForAnotherDay() {
+        open.push(engine(Kind.OLLAMA));
+        open.push(server = BatchServer.before(((FakeEngine) open.peek()).url()));
+        server.pause();
+        var id = client.create(lines("one").replace("\"m\"", "\"" + FakeEngine.MODEL + "\""));
+        server.advance(Duration.ofDays(3)).resume();
+
+        assertEquals("completed", client.finishedBatch(id).get("status").asText());
+    }
+
     /** OpenRouter has begun to answer, with 200 and blanks, when the provider behind it fails. */
     @Test void anErrorInThePlaceOfAChoiceIsTriedAgain() {
         var engine = serve(Kind.OPENROUTER, 100, 100, 1);
@@ -147,6 +222,25 @@ class EnginesTest {
 
         assertEquals(200, client.get("/models").statusCode(), "it is still there");
         assertNotEquals(server.baseUrl(), otherEngines());
+    }
+
+    @Test void aServerEndsWithTheLastOfItsHandles() {
+        open.push(engine(Kind.OLLAMA));
+        var url = ((FakeEngine) open.peek()).url();
+        var first = BatchServer.before(url);
+        open.push(server = BatchServer.before(url));
+        open.push(BatchServer.before(url));
+
+        first.close();
+        first.close();
+
+        assertEquals(200, client.get("/models").statusCode(), "it is still there");
+        assertEquals("re: one", client.texts(client.finished(client.upload(lines("one").replace("\"m\"", "\""
+            + FakeEngine.MODEL + "\"")))).get("request-1"));
+        ((BatchServer) open.pop()).close();
+        assertEquals(200, client.get("/models").statusCode(), "it is still there");
+        server.close();
+        assertThrows(AssertionError.class, () -> client.get("/models"), "it has ended");
     }
 
     private String otherEngines() {

@@ -182,6 +182,23 @@ class ServeTest {
         assertFalse((text("out") + text("err")).contains("secret"));
     }
 
+    @Test void aKeyThatIsMissingIsNamedAsWhoServesGivesIt() throws Exception {
+        var engine = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        engine.createContext("/", exchange -> {
+            exchange.sendResponseHeaders(401, -1);
+            exchange.close();
+        });
+        engine.start();
+        var url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
+
+        serve("--engine", url);
+        await(() -> text("err").contains("Ctrl-C"));
+        engine.stop(0);
+
+        assertEquals("engine: " + url + " answers 401 to GET /models; give --engine-key, or set SHEAF_ENGINE_KEY to its "
+            + "key", line("engine"));
+    }
+
     @Test void nothingThatAClientSendsIsPrinted() throws Exception {
         serve();
 

@@ -55,6 +55,8 @@ public final class FakeEngine implements AutoCloseable {
     private final AtomicInteger most = new AtomicInteger();
     private final Queue<Instead> instead = new ConcurrentLinkedQueue<>();
     private final Queue<String> prompts = new ConcurrentLinkedQueue<>();
+    private volatile Instead limit;              // what it says to all once it has answered so many; null: nothing
+    private volatile int limited;
     private final Queue<String> keys = new ConcurrentLinkedQueue<>();
 
     private FakeEngine(Kind kind, int room, int slots, long millis) throws IOException {
@@ -64,8 +66,7 @@ public final class FakeEngine implements AutoCloseable {
         this.millis = millis;
         this.http = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
         http.setExecutor(threads);
-        http.createContext("/v1/models", exchange -> say(exchange, 200, "{\"object\":\"list\",\"data\":[{\"id\":\""
-            + MODEL + "\",\"object\":\"model\",\"created\":1,\"owned_by\":\"library\"}]}"));
+        http.createContext("/v1/models", this::models);
         http.createContext("/v1/chat/completions", this::chat);
         http.start();
     }
@@ -87,6 +88,13 @@ public final class FakeEngine implements AutoCloseable {
         return this;
     }
 
+    /** Has all answered otherwise, once so many are answered; null for no more. */
+    public FakeEngine limit(int answers, Instead refusal) {
+        limited = answers;
+        limit = refusal;
+        return this;
+    }
+
     /** Has each request take so long. */
     public void slowDown(long millis) { this.millis = millis; }
 
@@ -98,6 +106,13 @@ public final class FakeEngine implements AutoCloseable {
 
     /** Returns how many requests there were at once. */
     public int most() { return most.get(); }
+
+    private void models(HttpExchange exchange) throws IOException {
+        var refusal = limit;
+        if (refusal != null && refusal.status == 401) say(exchange, 401, refusal.body);
+        else say(exchange, 200, "{\"object\":\"list\",\"data\":[{\"id\":\"" + MODEL
+            + "\",\"object\":\"model\",\"created\":1,\"owned_by\":\"library\"}]}");
+    }
 
     private void chat(HttpExchange exchange) throws IOException {
         var body = MAPPER.readTree(exchange.getRequestBody());
@@ -116,7 +131,9 @@ public final class FakeEngine implements AutoCloseable {
     private void answer(HttpExchange exchange, JsonNode body, int now) throws IOException, InterruptedException {
         var model = body.path("model").asText();
         var other = instead.poll();
-        if (other != null) say(exchange, other.status, other.body, other.headers);
+        var refusal = limit;
+        if (refusal != null && prompts.size() >= limited) say(exchange, refusal.status, refusal.body, refusal.headers);
+        else if (other != null) say(exchange, other.status, other.body, other.headers);
         else if (now > room) say(exchange, kind.full.replace("%s", model));
         else if (!model.equals(MODEL)) say(exchange, 404, kind.unknown.replace("%s", model));
         else work(exchange, body);
