@@ -39,6 +39,15 @@ final class ResponseFormat {
         };
     }
 
+    /** Returns all answers that fit a {@code response_format} whose only field lists its values; else none. */
+    static List<String> answers(JsonNode format) {
+        var fields = format.at("/json_schema/schema/properties");
+        var answers = new ArrayList<String>();
+        if (fields.size() == 1) fields.fields().forEachRemaining(field -> field.getValue().path("enum")
+            .forEach(value -> answers.add("{" + TextNode.valueOf(field.getKey()) + ": " + value + "}")));
+        return answers;
+    }
+
     private static String grammarOf(JsonNode schema) {
         check(schema, schema);
         var escaped = new ArrayList<String>();
