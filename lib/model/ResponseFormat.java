@@ -43,8 +43,10 @@ final class ResponseFormat {
     static List<String> answers(JsonNode format) {
         var fields = format.at("/json_schema/schema/properties");
         var answers = new ArrayList<String>();
-        if (fields.size() == 1) fields.fields().forEachRemaining(field -> field.getValue().path("enum")
-            .forEach(value -> answers.add("{" + TextNode.valueOf(field.getKey()) + ": " + value + "}")));
+        if (fields.size() != 1) return answers;
+        var name = fields.fieldNames().next();
+        for (var value : fields.get(name).path("enum"))
+            answers.add("{" + TextNode.valueOf(name) + ": " + value + "}");
         return answers;
     }
 
