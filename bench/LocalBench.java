@@ -7,12 +7,14 @@ import static sheaf.Sheaf.rows;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 
@@ -38,6 +40,7 @@ public final class LocalBench {
     private final Size size;
     private final PrintStream out;
     private int round;                         // no two of them ask the same: nothing is there already
+    private double ownShare = 1;               // of the CPU's time, in the best round; neighbours do not count in it
 
     public LocalBench(String model, Size size, PrintStream out) {
         this.weights = Weights.of(model);
@@ -147,7 +150,7 @@ public final class LocalBench {
             }
             double share = Math.max(0, 1 - whole.perSecond() / alone.perSecond());
             print("through all of Sheaf, slots: " + SLOTS, whole, String.format(Locale.ROOT,
-                "%.1f %% of the time is not the engine's", 100 * share));
+                "%.1f %% of the time, %.1f %% of the CPU's, is not the engine's", 100 * share, 100 * ownShare));
         } finally {
             engine.end();
         }
@@ -156,14 +159,23 @@ public final class LocalBench {
     private Speed asked(BatchServer server) {
         round++;
         var reviews = IntStream.range(0, size.requests).mapToObj(i -> Map.of("text", review(i))).toList();
+        double ours = cpu(Stream.of(ProcessHandle.current())), engines = cpu(ProcessHandle.current().children());
         long start = System.nanoTime();
         var results = batch().provider(Provider.of(server.baseUrl())).model("local").system(SYSTEM)
             .prompts("{{text}}", rows(reviews)).temperature(0).maxTokens(size.tokens).quiet()
             .submit().await().results();
         long tokens = results.stream().mapToLong(result -> result.usage().output()).sum();
         double seconds = (System.nanoTime() - start) / 1e9;
+        ours = cpu(Stream.of(ProcessHandle.current())) - ours;
+        engines = cpu(ProcessHandle.current().children()) - engines;
+        ownShare = Math.min(ownShare, ours / (ours + engines));
         for (var result : results.failed())            // one that is cut off was asked for
             if (result.finishReason().isEmpty()) throw new IllegalStateException("benchmark: " + result.error());
         return new Speed(tokens, seconds);
+    }
+
+    /** Returns the seconds of a core that these processes have had. */
+    private static double cpu(Stream<ProcessHandle> processes) {
+        return processes.mapToDouble(one -> one.info().totalCpuDuration().orElse(Duration.ZERO).toNanos() / 1e9).sum();
     }
 }

@@ -10,6 +10,7 @@ import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Random;
 import java.util.Set;
 
 /** The body of a request for a completion, checked field by field. It does not know the model that answers it. */
@@ -27,9 +28,10 @@ record CompletionRequest(JsonNode body) {
         for (var field : UNSUPPORTED)
             if (request.asksFor(field))
                 throw Http.Refusal.invalid(field, "the local model does not support '" + field + "'");
-        if (request.asksFor("logprobs"))   // asked for them, the binding of llama.cpp ends its process
-            throw Http.Refusal.invalid("logprobs", "the local model does not tell how sure it is; leave 'logprobs'"
-                + " (confidence) out, or put llama-server on the PATH, which does");
+        if (request.topLogprobs().isPresent() && request.answers().isEmpty())
+            throw Http.Refusal.invalid("logprobs", "the local model tells how sure it is of a label alone, which a"
+                + " 'response_format' has it choose; leave 'logprobs' out, or put llama-server on the PATH, which tells"
+                + " it of each token");
         if (request.integer("n", 1).orElse(1L) > 1)
             throw Http.Refusal.invalid("n", "the local model gives one choice to a request; leave 'n' out");
         return request;
@@ -68,6 +70,16 @@ record CompletionRequest(JsonNode body) {
     String model() { return body.path("model").asText(""); }
 
     boolean wantsJson() { return body.at("/response_format/type").asText().startsWith("json"); }
+
+    /** Returns all the answers that a label's choice allows, as JSON; none if there is no such choice. */
+    List<String> answers() {
+        return has("messages") ? ResponseFormat.answers(body.path("response_format")) : List.of();
+    }
+
+    /** Returns how many answers are shown with their chances, beside the one; empty if none is to be. */
+    Optional<Long> topLogprobs() {
+        return asksFor("logprobs") ? integer("top_logprobs", 0).or(() -> Optional.of(0L)) : Optional.empty();
+    }
 
     /** The field that the prompt comes from, to be named in an error. */
     String promptField() { return has("messages") ? "messages" : "prompt"; }
@@ -117,8 +129,13 @@ record CompletionRequest(JsonNode body) {
         throw Http.Refusal.invalid(param, "the local model reads text only, not '" + type + "'");
     }
 
+    float temperature() { return number("temperature", 0, 2).orElse(TEMPERATURE); }
+
+    /** Returns the chance that draws what is drawn; the same for the same seed. */
+    Random random() { return integer("seed", Long.MIN_VALUE).map(Random::new).orElseGet(Random::new); }
+
     /** Whether the same request is to get the same answer. */
-    boolean isRepeatable() { return has("seed") || number("temperature", 0, 2).orElse(TEMPERATURE) == 0; }
+    boolean isRepeatable() { return has("seed") || temperature() == 0; }
 
     /**
      * Returns how llama.cpp is to answer a prompt.
@@ -129,7 +146,7 @@ record CompletionRequest(JsonNode body) {
         var parameters = new InferenceParameters(prompt)
             .setNPredict(limit)
             .setCachePrompt(cachesPrompt)
-            .setTemperature(number("temperature", 0, 2).orElse(TEMPERATURE))
+            .setTemperature(temperature())
             .setTopP(number("top_p", 0, 1).orElse(TOP_P))
             .setFrequencyPenalty(number("frequency_penalty", -2, 2).orElse(0f))
             .setPresencePenalty(number("presence_penalty", -2, 2).orElse(0f));

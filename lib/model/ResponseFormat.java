@@ -39,6 +39,17 @@ final class ResponseFormat {
         };
     }
 
+    /** Returns all answers that fit a {@code response_format} whose only field lists its values; else none. */
+    static List<String> answers(JsonNode format) {
+        var fields = format.at("/json_schema/schema/properties");
+        var answers = new ArrayList<String>();
+        if (fields.size() != 1) return answers;
+        var name = fields.fieldNames().next();
+        for (var value : fields.get(name).path("enum"))
+            answers.add("{" + TextNode.valueOf(name) + ": " + value + "}");
+        return answers;
+    }
+
     private static String grammarOf(JsonNode schema) {
         check(schema, schema);
         var escaped = new ArrayList<String>();

@@ -138,12 +138,21 @@ final class Worker {
     private ObjectNode chat(CompletionRequest request) {
         var chat = template.orElseThrow(() -> Http.Refusal.invalid("messages", "the local model has no chat template,"
             + " so it was not taught to chat; send a 'prompt' to /v1/completions, or name an instruct model"));
-        var answer = generate(request, chat.render(request.messages()));
+        var prompt = chat.render(request.messages());
+        var drawn = request.topLogprobs().flatMap(top -> draw(request, prompt));
+        var answer = drawn.map(one -> one.answer(promptTokens(prompt))).orElseGet(() -> generate(request, prompt));
         if (request.wantsJson()) ResponseFormat.verify(answer.text(), answer.isComplete());
         var json = envelope("chatcmpl-", "chat.completion", request, answer);
-        ((ObjectNode) json.at("/choices/0")).putObject("message")
-            .put("role", "assistant").put("content", answer.text()).putNull("refusal");
+        var choice = (ObjectNode) json.at("/choices/0");
+        choice.putObject("message").put("role", "assistant").put("content", answer.text()).putNull("refusal");
+        drawn.ifPresent(one -> choice.set("logprobs", one.logprobs(request.topLogprobs().orElse(0L))));
         return json;
+    }
+
+    /** Chooses one answer of all by how likely they are; empty if that cannot be told. */
+    private Optional<Likelihood.Drawn> draw(CompletionRequest request, String prompt) {
+        return Likelihood.of(llama, prompt, request.answers(), limit(request, promptTokens(prompt)))
+            .map(likelihood -> likelihood.draw(request.temperature(), request.random()));
     }
 
     private ObjectNode completion(CompletionRequest request) {
@@ -168,16 +177,23 @@ final class Worker {
     }
 
     private Generation.Answer generate(CompletionRequest request, String prompt) {
-        int promptTokens = llama.encode(prompt).length + addedTokens;
-        int left = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
-        if (left < 1)
-            throw new Http.Refusal(400, "context_length_exceeded", request.promptField(), "This model's maximum context"
-                + " length is " + context + " tokens, but the prompt alone has " + promptTokens + "; " + remedy());
-        int limit = (int) Math.min(request.maxTokens().orElse((long) left), left);
+        int promptTokens = promptTokens(prompt);
+        int limit = limit(request, promptTokens);
         var generation = new Generation(llama, limit, request.stops());
         // in several slots the sums stand elsewhere each time, and no request can be repeated to the letter
         generation.run(request.sampling(prompt, limit, slots > 1 || !request.isRepeatable()));
         return generation.answer(promptTokens);
+    }
+
+    private int promptTokens(String prompt) { return llama.encode(prompt).length + addedTokens; }
+
+    /** Returns how many tokens an answer may have. */
+    private int limit(CompletionRequest request, int promptTokens) {
+        int left = context - promptTokens - 1;   // llama.cpp keeps the last cell of a slot free
+        if (left < 1)
+            throw new Http.Refusal(400, "context_length_exceeded", request.promptField(), "This model's maximum context"
+                + " length is " + context + " tokens, but the prompt alone has " + promptTokens + "; " + remedy());
+        return (int) Math.min(request.maxTokens().orElse((long) left), left);
     }
 
     private String remedy() {

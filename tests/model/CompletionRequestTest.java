@@ -53,6 +53,19 @@ class CompletionRequestTest {
         assertEquals(stops, String.join(" ", request(body).stops()));
     }
 
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
+        "{'choice': {'type': 'string', 'enum': ['a', 'b \\'c\\'']}}  | {'choice': 'a'} {'choice': 'b \\'c\\''}",
+        "{'score': {'type': 'integer', 'enum': [1, 10]}}           | {'score': 1} {'score': 10}",
+        "{'text': {'type': 'string'}}                              | ~~",
+        "{'a': {'enum': ['x']}, 'b': {'enum': ['y']}}              | ~~"})
+    void theAnswersThatAChoiceAllowsAreKnown(String properties, String answers) {
+        var request = request("{'messages': [], 'response_format': {'type': 'json_schema', 'json_schema': {'schema':"
+            + " {'properties': " + properties + "}}}}");
+
+        assertEquals(answers.replace('\'', '"'), String.join(" ", request.answers()));
+    }
+
     @Test void theNewerNameOfTheTokensAllowedComesFirst() {
         assertEquals(Optional.of(5L), request("{'max_tokens': 9, 'max_completion_tokens': 5}").maxTokens());
         assertEquals(Optional.of(9L), request("{'max_tokens': 9}").maxTokens());

@@ -33,7 +33,8 @@ class LocalBenchTest {
         var table = out.toString().lines().toList();
         assertEquals(8, table.size(), out::toString);
         assertTrue(table.get(5).matches("worker, slots: 4 +[0-9.]+  tokens/s *"), table.get(5));
-        var whole = "through all of Sheaf, slots: 4 +[0-9.]+  tokens/s  [0-9.]+ % of the time is not the engine's";
+        var whole = "through all of Sheaf, slots: 4 +[0-9.]+  tokens/s  [0-9.]+ % of the time, ([0-9.]+)"
+            + " % of the CPU's, is not the engine's";
         assertTrue(table.get(6).matches(whole), table.get(6));
         assertTrue(table.get(7).matches("llama-server +none +there is none on the PATH"), table.get(7));
     }

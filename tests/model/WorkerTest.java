@@ -10,6 +10,7 @@ import static sheaf.model.Chat.chat;
 import static sheaf.model.Chat.post;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
@@ -27,6 +28,7 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** SmolLM2 in a JVM of its own, started once; left out where its weights cannot be had. */
@@ -128,18 +130,43 @@ class WorkerTest {
         assertTrue(List.of(30, 40).contains(person.get("age").asInt()), person.toString());
     }
 
+    /** The chances are those that a llama-server of autumn 2026 tells from its own logits of the same tokens. */
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"Which colour has snow?, white red black, 0.41 0.36 0.23", "How is the tea?, very_good very_bad good,"
+        + "0.09 0.00 0.91", "Score it from 1 to 10: a bad film, 1 2 10 7, 0.18 0.08 0.73 0.01"})
+    void howSureItIsOfALabelIsItsShareOfWhatMayBeSaid(String question, String labels, String chances)
+            throws IOException {
+        var values = Stream.of(labels.split(" ")).<Object>map(label -> label.matches("[0-9]+")
+            ? Integer.valueOf(label) : label.replace('_', ' ')).toList();
+        var body = chat(question).put("logprobs", true).put("top_logprobs", 9);
+        body.set("response_format", choice(values));
+
+        var answer = ask(model, body);
+
+        var said = answer.json().at("/choices/0/logprobs/content/0");
+        var likeliest = said.path("top_logprobs");
+        assertEquals(values.size(), likeliest.size(), answer.toString());
+        assertEquals(answer.text(), said.path("token").asText());
+        assertEquals(answer.text(), likeliest.get(0).path("token").asText(), "at temperature 0, what is likeliest");
+        double sum = 0;
+        for (var one : likeliest) {
+            double chance = Math.exp(one.path("logprob").asDouble());
+            var label = JSON.readTree(one.path("token").asText()).get("choice");
+            int place = values.indexOf(label.isInt() ? (Object) label.asInt() : label.asText());
+            assertEquals(Double.parseDouble(chances.split(" ")[place]), chance, 0.06, label.toString());
+            sum += chance;
+        }
+        assertEquals(1, sum, 1e-9);
+        assertEquals("stop", answer.at("/choices/0/finish_reason"));
+    }
+
     @ParameterizedTest
     @MethodSource("labels")
     void aLabelIsOneOfThoseGivenHoweverWildTheModel(List<Object> labels) throws IOException {
         for (int seed = 0; seed < 4; seed++) {
             var body = chat("Tell me a story of a fox.").put("temperature", 2).put("seed", seed).put("max_tokens", 40);
-            var format = body.putObject("response_format").put("type", "json_schema").putObject("json_schema")
-                .put("name", "choice").put("strict", true);
-            var schema = format.putObject("schema").put("type", "object").put("additionalProperties", false);
-            schema.putArray("required").add("choice");
-            schema.putObject("properties").putObject("choice")
-                .put("type", labels.get(0) instanceof Integer ? "integer" : "string")
-                .set("enum", JSON.valueToTree(labels));
+            body.set("response_format", choice(labels));
+            if (seed > 1) body.put("logprobs", true);
 
             var answer = ask(model, body);
 
@@ -147,6 +174,17 @@ class WorkerTest {
             assertTrue(labels.contains(choice.isInt() ? (Object) choice.asInt() : choice.asText()), answer.toString());
             assertEquals("stop", answer.at("/choices/0/finish_reason"), answer.toString());
         }
+    }
+
+    /** Has the answer be one of these values of a field. */
+    private static ObjectNode choice(List<Object> labels) {
+        var format = JSON.createObjectNode().put("type", "json_schema");
+        var schema = format.putObject("json_schema").put("name", "choice").put("strict", true).putObject("schema")
+            .put("type", "object").put("additionalProperties", false);
+        schema.putArray("required").add("choice");
+        schema.putObject("properties").putObject("choice")
+            .put("type", labels.get(0) instanceof Integer ? "integer" : "string").set("enum", JSON.valueToTree(labels));
+        return format;
     }
 
     static Stream<List<Object>> labels() {
@@ -202,8 +240,8 @@ class WorkerTest {
             Arguments.of("a stream", "{" + hi + ", 'stream': true}",
                 "stream", "the local model does not support 'stream'"),
             Arguments.of("how sure it is", "{" + hi + ", 'logprobs': true}",
-                "logprobs", "the local model does not tell how sure it is"
-                    + "; leave 'logprobs' (confidence) out, or put llama-server on the PATH, which does"),
+                "logprobs", "the local model tells how sure it is of a label alone, which a 'response_format' has it"
+                    + " choose; leave 'logprobs' out, or put llama-server on the PATH, which tells it of each token"),
             Arguments.of("a wild temperature", "{" + hi + ", 'temperature': 7}",
                 "temperature", "'temperature' must be a number from 0 to 2"),
             Arguments.of("no tokens at all", "{" + hi + ", 'max_tokens': 0}",
