@@ -4,6 +4,7 @@
 //RUNTIME_OPTIONS -XX:ReservedCodeCacheSize=192m
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
+//DEPS org.postgresql:postgresql:42.7.14
 //SOURCES client/*.java
 //SOURCES server/*.java
 //SOURCES model/*.java

@@ -90,7 +90,7 @@ final class ResultColumns {
             case "result.template" -> exchange.template();
             case "result.model" -> exchange.model();
             case "result.answeredBy" -> exchange.answeringModel();
-            case "result.outcome" -> exchange.outcome();
+            case "result.outcome" -> exchange.outcome().toString();
             case "result.text" -> exchange.ok() ? exchange.text() : null;
             case "result.error" -> exchange.ok() ? null : exchange.error();
             default -> column.startsWith("result") ? value(column, exchange.joined())
