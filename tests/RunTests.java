@@ -16,6 +16,7 @@
 //SOURCES ../scripts/commands/clean.java
 //SOURCES ../scripts/commands/eval.java
 //SOURCES ../scripts/commands/rehearse.java
+//SOURCES ../scripts/commands/sql.java
 //SOURCES ../scripts/commands/steps.java
 //SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java

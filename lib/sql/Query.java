@@ -24,8 +24,9 @@ record Query(String word, JdbcUrl database, String text) {
     /** @param origin two of which that are equal have the same rows */
     Rows rows(String name, Object origin) {
         return Rows.from(name, origin, note -> {
+            var reading = new Reading();                       // what is refused has no order
             sayOrder(note);
-            return Rows.Reader.stream(new Reading());
+            return Rows.Reader.stream(reading);
         });
     }
 
