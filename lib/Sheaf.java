@@ -35,8 +35,8 @@
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Timing.java client/Attempt.java client/Exchange.java
 //SOURCES client/Exchanges.java client/Spending.java
-//SOURCES client/Watch.java client/Grid.java client/CsvExport.java client/RunReport.java client/ResultsPage.java
-//SOURCES client/Pairing.java client/Reuse.java client/Repair.java client/Preparation.java
+//SOURCES client/Watch.java client/Grid.java client/ResultColumns.java client/RunReport.java client/ResultsPage.java
+//SOURCES client/Pairing.java client/CsvExport.java client/Reuse.java client/Repair.java client/Preparation.java
 //SOURCES client/Estimation.java client/Sample.java
 
 package sheaf;
@@ -216,7 +216,7 @@ public final class Sheaf extends Findings {
     }
 
     /** Data that has a name: a file, or rows that a script holds. */
-    private record Dataset(Rows rows) implements Data {
+    record Dataset(Rows rows) implements Data {
         /** A user's own data has no name that another process would know it by, and may give what is no JSON. */
         static Rows rows(Data data) {
             if (data instanceof Dataset named) return named.rows;
@@ -900,11 +900,11 @@ public final class Sheaf extends Findings {
      */
     public static final class Results implements Iterable<Result>, Data {
         /** What {@link #toCsv} adds to the columns of the rows. */
-        public static final List<String> COLUMNS = CsvExport.OWN_COLUMNS;
+        public static final List<String> COLUMNS = ResultColumns.OWN;
         private static final int SHOWN = 20;
         private final Provider provider;
-        private final Exchanges exchanges;
-        private final Written written;                         // by whose name files are written
+        final Exchanges exchanges;
+        final Written written;                                 // by whose name files are written
 
         private Results(Provider provider, Exchanges exchanges, Written written) {
             this.provider = provider;

@@ -4,6 +4,7 @@
 //RUNTIME_OPTIONS -XX:ReservedCodeCacheSize=192m
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //DEPS org.junit.platform:junit-platform-launcher:1.14.4
+//DEPS org.postgresql:postgresql:42.7.14
 //SOURCES client/*.java
 //SOURCES server/*.java
 //SOURCES model/*.java
@@ -15,6 +16,7 @@
 //SOURCES ../scripts/commands/clean.java
 //SOURCES ../scripts/commands/eval.java
 //SOURCES ../scripts/commands/rehearse.java
+//SOURCES ../scripts/commands/sql.java
 //SOURCES ../scripts/commands/steps.java
 //SOURCES ../scripts/commands/tab.java
 //SOURCES ../bench/ServerBench.java

@@ -1,17 +1,13 @@
 package sheaf;
 
 import static sheaf.Messages.clip;
-import static sheaf.Messages.given;
-import static sheaf.Messages.visible;
 
 import java.io.IOException;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -20,12 +16,6 @@ import sheaf.Vocabulary.CsvOption;
 
 /** Results as a CSV file: its columns, its lines, and no cell that a spreadsheet would take for a formula. */
 final class CsvExport {
-    /** What is added to the columns of the rows. */
-    static final List<String> OWN_COLUMNS = List.of("result.customId", "result.template", "result.model",
-        "result.answeredBy", "result.outcome", "result.text", "result.error");
-    private static final String RAW_TEXT = "result.rawText";
-    /** What else may be named: what came, whole or not, how it was thought of, and each further text of several. */
-    private static final Pattern FURTHER_COLUMN = Pattern.compile("result[.](rawText|reasoning|text([1-9][0-9]{0,4}))");
     private static final List<String> OWN_COLUMNS_IF_WIDE = List.of("result.customId", "result.text", "result.error");
     private static final byte[] BYTE_ORDER_MARK = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
     /**
@@ -37,13 +27,10 @@ final class CsvExport {
     private static final Pattern SIGNED = Pattern.compile("[+-]([0-9.,]*[0-9]([eE][+-]?[0-9]+)?%?)?");
     private final Exchanges exchanges;
     private final Set<CsvOption> options;
-    private final Set<String> rowColumns;
-    private final boolean hasNamesOfResults;              // whether a row hides what an answer has
+    private final ResultColumns known;
     private final int answersPerLine;
     private final List<Column> columns;
     private final boolean isOfAll;                        // else the columns were named
-    private final List<String> formColumns;               // of an answer in a form that was asked for
-    private final int texts;                              // for which there are columns
 
     /** @param answer which one of the line, from 0; -1 for what all of them share */
     private record Column(String name, String value, int answer) {}
@@ -52,42 +39,21 @@ final class CsvExport {
     CsvExport(Exchanges exchanges, Set<CsvOption> options, String... columns) {
         this.exchanges = exchanges;
         this.options = options;
-        rowColumns = exchanges.rowColumns();
-        hasNamesOfResults = rowColumns.stream().anyMatch(name -> name.startsWith("result"));
+        known = new ResultColumns(exchanges);
         var manifest = exchanges.answers().manifest();
         boolean isWide = options.contains(CsvOption.WIDE) && manifest.rows() > 0 && manifest.requestsPerRow() > 1;
         answersPerLine = isWide ? manifest.requestsPerRow() : 1;
         isOfAll = columns.length == 0;
-        texts = Math.max(1, exchanges.textsPerAnswer());
-        formColumns = manifest.format() == null ? List.of() : manifest.format().columns();
-        var wanted = wanted(isWide ? OWN_COLUMNS_IF_WIDE : OWN_COLUMNS, columns);
+        var own = isWide ? OWN_COLUMNS_IF_WIDE : ResultColumns.OWN;
+        var wanted = isOfAll ? all(own) : known.named("toCsv", columns);
         this.columns = isWide ? wide(wanted, manifest.answerLabels())
             : wanted.stream().map(column -> new Column(column, column, -1)).toList();
     }
 
-    private Collection<String> wanted(List<String> ownColumns, String... named) {
-        if (named.length == 0) return all(ownColumns);
-        for (var column : named) checkKnown(given("toCsv", column));
-        return List.of(named);
-    }
-
-    private Set<String> all(List<String> ownColumns) {
-        var all = new LinkedHashSet<>(rowColumns);
-        for (var column : ownColumns) {
-            all.add(column);
-            if (!column.equals("result.text")) continue;
-            for (int number = 2; number <= texts; number++) all.add(column + number);
-            all.addAll(formColumns);
-        }
-        if (options.contains(CsvOption.RAW)) all.add(RAW_TEXT);
+    private Set<String> all(List<String> own) {
+        var all = known.all(own);
+        if (options.contains(CsvOption.RAW)) all.add(ResultColumns.RAW_TEXT);
         return all;
-    }
-
-    private void checkKnown(String column) {
-        if (rowColumns.contains(column) || isOfAResult(column) || column.startsWith("result.row.")) return;
-        if (isInside(column)) return;
-        throw new IllegalArgumentException("toCsv: no column " + visible(column) + "; there are: "
-            + visible(all(OWN_COLUMNS)));
     }
 
     /** What each answer has of its own stands once for each, under its label, which may be the name of a column. */
@@ -95,27 +61,13 @@ final class CsvExport {
         var names = new HashSet<>(wanted);
         var columns = new ArrayList<Column>();
         for (var value : wanted) {
-            if (!isOfAnAnswer(value)) columns.add(new Column(value, value, -1));
+            if (!known.isOfAnAnswer(value)) columns.add(new Column(value, value, -1));
             else for (int answer = 0; answer < labels.size(); answer++) {
                 var name = labels.get(answer) + value.replaceFirst("^result([.]text$)?", "");
                 columns.add(new Column(names.add(name) ? name : "result." + name, value, answer));
             }
         }
         return columns;
-    }
-
-    private boolean isOfAnAnswer(String column) {
-        return (isOfAResult(column) || isInside(column)) && !column.equals("result.customId");
-    }
-
-    private static boolean isOfAResult(String column) {
-        return OWN_COLUMNS.contains(column) || FURTHER_COLUMN.matcher(column).matches();
-    }
-
-    /** Whether it is a column of an answer's form, or holds some of them. */
-    private boolean isInside(String column) {
-        return column.startsWith("result.")
-            && formColumns.stream().anyMatch(form -> form.equals(column) || form.startsWith(column + "."));
     }
 
     void writeTo(OutputStream out) throws IOException {
@@ -125,7 +77,7 @@ final class CsvExport {
             csv.end();
         }));
         exchanges.write(answersPerLine, this::lines, out);
-        if (isOfAll && exchanges.textsPerAnswer() > texts) throw new MoreTexts();
+        if (isOfAll && known.lacksTexts()) throw new MoreTexts();
     }
 
     /** Only who has read all answers knows how many texts they have: once more, if more than were asked for. */
@@ -178,35 +130,7 @@ final class CsvExport {
     }
 
     private String cell(Column column, Exchange exchange) {
-        return guarded(writable(column.name, Json.cell(value(column.value, exchange))));
-    }
-
-    /** Returns what stands under this name in a row with its answer, which is only made if it is not to be had so. */
-    private Object value(String column, Exchange exchange) {
-        if (hasNamesOfResults) return value(column, exchange.joined());
-        return switch (column) {
-            case "result.customId" -> exchange.customId();
-            case "result.template" -> exchange.template();
-            case "result.model" -> exchange.model();
-            case "result.answeredBy" -> exchange.answeringModel();
-            case "result.outcome" -> exchange.outcome();
-            case "result.text" -> exchange.ok() ? exchange.text() : null;
-            case "result.error" -> exchange.ok() ? null : exchange.error();
-            default -> column.startsWith("result") ? value(column, exchange.joined())
-                : Templates.value(column, exchange.row());
-        };
-    }
-
-    private static Object value(String column, Map<String, Object> joined) {
-        var further = FURTHER_COLUMN.matcher(column);
-        if (further.matches() && further.group(2) != null) return text(Integer.parseInt(further.group(2)), joined);
-        var value = Templates.value(column, joined);
-        return value == null && column.equals(RAW_TEXT) ? Templates.value("result.text", joined) : value;
-    }
-
-    private static Object text(int number, Map<String, Object> joined) {
-        return Templates.value("result.texts", joined) instanceof List<?> texts && number <= texts.size()
-            ? texts.get(number - 1) : null;
+        return guarded(writable(column.name, Json.cell(known.value(column.value, exchange))));
     }
 
     private String guarded(String cell) {

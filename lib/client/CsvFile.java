@@ -33,7 +33,8 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** A CSV file as people save it: its separator, its charset, who names its columns, and its rows. */
-record CsvFile(InputFile input, Character separator, Charset charset, List<String> names) {
+record CsvFile(InputFile input, Character separator, Charset charset, List<String> names)
+        implements InputFile.Format {
     private static final Map<Character, String> SEPARATORS = Map.of(',', "comma", ';', "semicolon", '\t', "tab");
     private static final Pattern SEPARATOR_LINE = Pattern.compile("(?is)(\"?)sep=([^\"\r\n])\\1(?=[\r\n])");
     private static final char NO_CHARACTER = '\uFFFF';

@@ -19,6 +19,11 @@ import java.util.function.UnaryOperator;
 
 /** A file that the user named: on disk, else on the class path, where a recipe from a URL carries its own. */
 record InputFile(String word, String name, Path path, URL resource) {
+    /** A file, and how it is read. */
+    interface Format {
+        InputFile input();
+    }
+
     static InputFile find(String word, String name) {
         return locate(word, name).orElseThrow(() -> new IllegalArgumentException(
             word + ": " + (isPath(name) && Files.isDirectory(Path.of(name)) ? name + " is a folder; name a file in it"

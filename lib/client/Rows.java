@@ -32,7 +32,7 @@ final class Rows implements RowSource {
     private final Source source;
 
     /** Opens the rows; what is odd about them is noted when their stream is closed. */
-    private interface Source {
+    interface Source {
         Stream<Map<String, Object>> open(Consumer<String> note);
     }
 
@@ -50,6 +50,9 @@ final class Rows implements RowSource {
     private Rows(InputFile file, Supplier<Reader<Map<String, Object>>> reader) {
         this(file.fileName(), file, note -> Reader.stream(reader.get()));
     }
+
+    /** @param source gives plain values: what JSON can say, and says what is odd about them */
+    static Rows from(String name, Object origin, Source source) { return new Rows(name, origin, source); }
 
     static Rows csv(CsvFile file) {
         return new Rows(file.input().fileName(), file, note -> Reader.stream(new CsvRows(file.open(note))));
@@ -100,7 +103,7 @@ final class Rows implements RowSource {
     /** Whether they are read from this file. */
     boolean areIn(Path file) {
         if (origin instanceof Limited limited) return limited.rows.areIn(file);
-        var input = origin instanceof CsvFile csv ? csv.input() : origin;
+        var input = origin instanceof InputFile.Format format ? format.input() : origin;
         return input instanceof InputFile own && own.isAt(file);
     }
 
@@ -115,7 +118,7 @@ final class Rows implements RowSource {
 
     /** Names the columns of a file, which one wants to know next. */
     @Override public String toString() {
-        if (!(origin instanceof InputFile || origin instanceof CsvFile)) return "Data[" + name + "]";
+        if (!(origin instanceof InputFile || origin instanceof InputFile.Format)) return "Data[" + name + "]";
         try (var rows = open()) {
             return "Data[" + name + ": " + rows.findFirst().map(row -> visible(row.keySet()))
                 .orElse("no rows") + "]";

@@ -56,6 +56,8 @@ enum Wording {
     CSV("toCsv", "out"),
     JSONL("toJsonl", "out"),
     HTML("toHtml", "out"),
+    PARQUET("toParquet", "out"),
+    DRIVER("add it by //DEPS GROUP:ARTIFACT:VERSION", "add it by ./jbang run --deps=GROUP:ARTIFACT:VERSION sql ..."),
     REPORT("toReport", "report"),
     WINDOW("completionWindow", "window"),
     OUTPUT("checkOutput", "out"),

@@ -40,7 +40,9 @@ final class CsvOptions {
     void check(String out) {
         if (out != null && FileFormat.ending(out).equals("csv")) return;
         var words = options().stream().map(option -> option.name().toLowerCase(Locale.ROOT));
-        Stream.concat(columns.stream().map(column -> "columns"), words).findFirst().ifPresent(word -> {
+        boolean hasColumns = out != null && FileFormat.ending(out).matches("parquet|xlsx");
+        var named = columns.stream().filter(column -> !hasColumns).map(column -> "columns");
+        Stream.concat(named, words).findFirst().ifPresent(word -> {
             throw new IllegalArgumentException(word + ": only a CSV file is written so; give --out FILE.csv");
         });
     }

@@ -1,5 +1,6 @@
 //SOURCES FileFormat.java
 //SOURCES Scratch.java
+//SOURCES TableFiles.java
 
 package sheaf.commands;
 
@@ -10,15 +11,23 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 
 /** The rows: a file, or standard input. */
 final class DataOptions {
     @Option(names = {"-d", "--data"}, paramLabel = "FILE",
-        description = "the rows: a .csv, .jsonl or .json file; - for standard input, in any of the three")
+        description = "the rows: a .csv, .jsonl, .json or .parquet file; - for standard input, in any of the first "
+            + "three; with --sql a database: jdbc:postgresql://HOST/NAME, jdbc:sqlite:FILE")
     String data;
+
+    @Option(names = "--sql", paramLabel = "QUERY",
+        description = "the rows of a query: of the database that --data names, else of the files that it names itself: "
+            + "\"select id, text from 'reviews/*.parquet' order by id\"")
+    String sql;
 
     @Option(names = "--separator", paramLabel = "C",
         description = "what separates the columns of a CSV file: a character, or tab (default: a comma)")
@@ -35,7 +44,24 @@ final class DataOptions {
     @Option(names = "--limit", paramLabel = "N", description = "only the first N rows")
     Long limit;
 
-    boolean isGiven() { return data != null; }
+    TableFiles tables = TableFiles.NONE;
+
+    boolean isGiven() { return data != null || sql != null; }
+
+    /** Returns what is read, if it is one file. */
+    Optional<String> file() { return Optional.ofNullable(data).filter(file -> !isDatabase()); }
+
+    private boolean isDatabase() { return data != null && data.startsWith("jdbc:"); }
+
+    /**
+     * Returns the command that reads these rows and writes this file; "" if this one does.
+     * @param isRehearsed where tables are no reason to leave out the server of a rehearsal
+     */
+    String tableCommand(String out, boolean isRehearsed) {
+        var endings = Stream.of(data, out).filter(Objects::nonNull).map(FileFormat::ending).toList();
+        boolean needsSql = sql != null || isDatabase() || endings.contains("parquet");
+        return needsSql && !tables.takes("parquet") ? "sql" : "";
+    }
 
     /** Refuses what only rows give a meaning to. */
     void checkWithoutRows() {
@@ -53,10 +79,22 @@ final class DataOptions {
     }
 
     private Data read(BooleanSupplier isTyped) throws IOException {
+        if (sql != null || isDatabase()) return query();
         if (!data.equals("-"))
             return isPipe(data) ? piped(Files.newInputStream(Path.of(data))) : file(data, FileFormat.ending(data));
         if (isTyped.getAsBoolean()) System.err.println("data: type the rows, and then Ctrl-D");
         return piped(System.in);
+    }
+
+    private Data query() {
+        var option = csvOption();
+        if (option.isPresent()) throw new IllegalArgumentException(option.get() + ": only CSV has one; a query reads "
+            + "such a file by read_csv(...)");
+        if (sql == null) throw new IllegalArgumentException("data: a database has many rows; say which by --sql "
+            + "'select ... order by ...'");
+        if (data == null || isDatabase()) return tables.query(data, sql);
+        throw new IllegalArgumentException("sql: --data is no database (jdbc:...); name the file in the query: from '"
+            + data + "'");
     }
 
     /** A pipe has a name too, as in {@code --data <(psql ...)}. */
@@ -79,15 +117,17 @@ final class DataOptions {
     private Data file(String file, String format) {
         if (Files.isDirectory(Path.of(file)))
             throw new IllegalArgumentException("data: " + file + " is a folder; name a file in it");
-        if (format.matches("jsonl?")) {
+        boolean isTable = tables.takes(format);
+        if (isTable || format.matches("jsonl?")) {
             csvOption().ifPresent(word -> {
                 throw new IllegalArgumentException(word + ": only CSV has one, and " + file + " is none");
             });
+            if (isTable) return tables.rows(file, null);
             return format.equals("json") ? json(file) : jsonl(file);
         }
         if (format.equals("csv") || csvOption().isPresent()) return asCsv(csv(file));
         throw new IllegalArgumentException("data: " + file
-            + " ends in none of .csv, .jsonl and .json; with --separator it is read as CSV");
+            + " ends in none of .csv, .jsonl, .json, .parquet and .xlsx; with --separator it is read as CSV");
     }
 
     /** Returns the first option that was given of those that only CSV has. */

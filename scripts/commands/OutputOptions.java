@@ -1,5 +1,6 @@
 //SOURCES CsvOptions.java
 //SOURCES FileFormat.java
+//SOURCES TableFiles.java
 
 package sheaf.commands;
 
@@ -25,8 +26,8 @@ import picocli.CommandLine.Option;
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
-        description = "where the answers go: a .csv or .jsonl file, or an .html page to look at; - for JSON Lines on "
-            + "standard output")
+        description = "where the answers go: a .csv, .jsonl or .parquet file, or an .html page to look at; - for JSON "
+            + "Lines on standard output")
     String out;
 
     @Option(names = "--force", description = "overwrites the file of --out, whoever wrote it (default: only one that a "
@@ -42,6 +43,8 @@ final class OutputOptions {
     @Option(names = "--report", paramLabel = "FILE.json",
         description = "writes what this run was: prompts, model, digest, requests by outcome, tokens, times")
     String report;
+
+    TableFiles tables = TableFiles.NONE;
 
     boolean isGiven() { return out != null; }
 
@@ -63,7 +66,8 @@ final class OutputOptions {
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
         csv.check(out);
-        if (isFile()) check("out", out, inputs, "csv", "jsonl", "html");
+        if (isFile() && !tables.takes(FileFormat.ending(out))) check("out", out, inputs, "csv", "jsonl", "html");
+        else if (isFile()) check("out", out, inputs, FileFormat.ending(out));
         if (failed != null) check("failed", failed, inputs, "csv");
         if (report != null) check("report", report, inputs, "json");
         var files = files().map(file -> file.toAbsolutePath().normalize()).toList();
@@ -143,6 +147,7 @@ final class OutputOptions {
         switch (FileFormat.ending(out)) {
             case "csv" -> csv.write(writing, out);
             case "html" -> writing.toHtml(out);
+            case "parquet", "xlsx" -> tables.write(writing, Path.of(out), csv.columns.toArray(String[]::new));
             default -> writing.toJsonl(out);
         }
     }

@@ -42,7 +42,10 @@ final class SpendingOptions {
         return rest.toString();
     }
 
-    private static String quoted(String arg) {
+    /** Whoever sees the command need not see the password in the URL of a database. */
+    private static String quoted(String given) {
+        var arg = given.replaceFirst("(jdbc:[^?;]*//)[^/?;@]*@", "$1...@")
+            .replaceAll("(?i)((?:^|=)jdbc:.*?[?;&]\\w*(?:pass|pwd|secret|token|key)\\w*=)[^;&]*", "$1...");
         return arg.matches("[\\w@%+=:,./-]+") ? arg : "'" + arg.replace("'", "'\\''") + "'";
     }
 

@@ -8,6 +8,7 @@
 //SOURCES SendingOptions.java
 //SOURCES SpendingOptions.java
 //SOURCES ProviderOption.java
+//SOURCES TableFiles.java
 //SOURCES Typed.java
 //SOURCES TimeConverter.java
 //DEPS info.picocli:picocli:4.7.7
@@ -81,17 +82,22 @@ class ask implements Callable<Integer> {
 
     public static void main(String... args) { System.exit(run(ask::isTerminal, args)); }
 
-    static int run(IntPredicate terminal, String... args) { return run(terminal, null, args); }
+    static int run(IntPredicate terminal, String... args) { return run(terminal, null, TableFiles.NONE, args); }
 
-    static int run(IntPredicate terminal, String rehearsal, String... args) {
+    static int run(IntPredicate terminal, String rehearsal, TableFiles tables, String... args) {
         var command = new ask(terminal);
         command.rehearsal = rehearsal;
-        return Typed.run(new CommandLine(command).setExpandAtFiles(false),     // a prompt may begin with @
-            () -> command.isSent, args);
+        var line = new CommandLine(command).setExpandAtFiles(false);           // a prompt may begin with @
+        command.data.tables = tables;
+        command.output.tables = tables;
+        return Typed.run(line, () -> command.isSent, args);
     }
 
     @Override public Integer call() throws IOException {
-        if (spending.rehearse && rehearsal == null) return rehearse();
+        var other = data.tableCommand(output.out, spending.rehearse);
+        if (!other.isEmpty()) return start(other, given());
+        if (spending.rehearse && rehearsal == null)
+            return start("rehearse", given().stream().filter(arg -> !arg.equals("--rehearse")).toList());
         if (rehearsal != null) output.isRehearsed();
         checkPrompts();
         if (preview == null && !spending.estimate) output.check(inputs());
@@ -132,10 +138,10 @@ class ask implements Callable<Integer> {
 
     private List<String> given() { return spec.commandLine().getParseResult().originalArgs(); }
 
-    /** The server is no part of this command, for it weighs more than all the rest. */
-    private int rehearse() throws IOException {
-        var launched = Stream.concat(Stream.of(Typed.launcher().replaceAll("^'|'$", ""), "rehearse"), given().stream()
-            .filter(arg -> !arg.equals("--rehearse"))).toList();
+    /** A server, DuckDB and Excel are no part of this command, for each weighs more than all the rest. */
+    private static int start(String command, List<String> args) throws IOException {
+        var launched = Stream.concat(Stream.of(Typed.launcher().replaceAll("^'|'$", ""), command), args.stream())
+            .toList();
         try {
             return new ProcessBuilder(launched).inheritIO().start().waitFor();
         } catch (InterruptedException e) {
@@ -153,7 +159,7 @@ class ask implements Callable<Integer> {
     }
 
     private List<String> inputs() {
-        return Stream.concat(Stream.ofNullable(data.data), prompt.templates.stream()).toList();
+        return Stream.concat(data.file().stream(), prompt.templates.stream()).toList();
     }
 
     private Draft draft() throws IOException {

@@ -541,7 +541,7 @@ class AskTest {
         "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
         "-m m -p {{q} -d FILE | template: \"{{q}\": a {{ is not closed by }} (line 1)",
         "-m m -p {{q}} -d . | data: . is a folder; name a file in it",
-        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl and .json; "
+        "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
             + "with --separator it is read as CSV",
         "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
         "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",

@@ -126,6 +126,8 @@ class SharingTest {
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("rehearse", "(?m)^request-1  Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
+            use("sql", "^[{]\"text\":\"Say hello\",", "-m", "echo", "-p", "{{text}}", "--sql",
+                "select 'Say hello' as text order by 1"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
@@ -142,7 +144,8 @@ class SharingTest {
     static final Map<String, String> EXEMPT = Map.of(
         "test", "runs these tests",
         "benchmark", "measures a clone for minutes",
-        "sheaf", "is a //SOURCES line's, below");
+        "sheaf", "is a //SOURCES line's, below",
+        "sheaf-sql", "is one too, of which the alias sql is made");
 
     @BeforeAll static void open() throws IOException {
         server = BatchServer.start().answer(body -> {

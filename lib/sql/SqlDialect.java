@@ -1,0 +1,70 @@
+package sheaf;
+
+import java.math.BigDecimal;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.sql.Types;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.ZoneOffset;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/** The databases that answers can be written to, by what each calls the types and how it takes values. */
+enum SqlDialect {
+    POSTGRESQL("TEXT", "BIGINT", "DOUBLE PRECISION", "NUMERIC", "BOOLEAN", List.of("DATE", "TIMESTAMP", "TIMESTAMPTZ")),
+    DUCKDB("VARCHAR", "BIGINT", "DOUBLE", "", "BOOLEAN", List.of("DATE", "TIMESTAMP", "TIMESTAMPTZ")),
+    SQLITE("TEXT", "INTEGER", "REAL", "TEXT", "INTEGER", List.of("TEXT", "TEXT", "TEXT"));
+
+    static final String WORD = "toTable";
+    private final String text, integer, real, decimal, bool;
+    private final List<String> times;                          // of a date, a local time and an instant
+
+    SqlDialect(String text, String integer, String real, String decimal, String bool, List<String> times) {
+        this.text = text;
+        this.integer = integer;
+        this.real = real;
+        this.decimal = decimal;
+        this.bool = bool;
+        this.times = times;
+    }
+
+    static SqlDialect of(JdbcUrl database) {
+        return Stream.of(values()).filter(dialect -> database.is(dialect.name().toLowerCase(Locale.ROOT))).findFirst()
+            .orElseThrow(() -> new IllegalArgumentException(WORD + ": writes to PostgreSQL, SQLite and "
+                + "DuckDB, and " + database.shown() + " is none of them; for another, write a CSV or Parquet file and "
+                + "load that"));
+    }
+
+    /** Returns the name of a type; what has none here, such as a list, is JSON in a text. */
+    String type(ColumnType type) {
+        return switch (type.kind()) {
+            case LONG -> integer;
+            case DOUBLE -> real;
+            case DECIMAL -> decimal.isEmpty() ? type.inDuckDb() : decimal;
+            case BOOLEAN -> bool;
+            case DATE -> times.get(0);
+            case TIMESTAMP -> times.get(1);
+            case INSTANT -> times.get(2);
+            default -> text;
+        };
+    }
+
+    /** @param value plain: what JSON can say, of this type */
+    void set(PreparedStatement statement, int place, ColumnType type, Object value) throws SQLException {
+        var text = Json.cell(value);
+        if (value == null) statement.setNull(place, Types.NULL);
+        else if (type(type).equals(this.text)) statement.setString(place, text);
+        else switch (type.kind()) {
+            case LONG -> statement.setLong(place, ((Number) value).longValue());
+            case DOUBLE -> statement.setDouble(place, ((Number) value).doubleValue());
+            case DECIMAL -> statement.setBigDecimal(place, new BigDecimal(value.toString()));
+            case BOOLEAN -> statement.setBoolean(place, (Boolean) value);
+            case DATE -> statement.setObject(place, LocalDate.parse(text));
+            case TIMESTAMP -> statement.setObject(place, LocalDateTime.parse(text));
+            default -> statement.setObject(place, Instant.parse(text).atOffset(ZoneOffset.UTC));
+        }
+    }
+}

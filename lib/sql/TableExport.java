@@ -1,0 +1,142 @@
+package sheaf;
+
+import static java.util.stream.Collectors.joining;
+import static sheaf.Messages.given;
+import static sheaf.SqlDialect.WORD;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/**
+ * Results in a table of a database, each in a row of its own that its custom id tells: what stands there of the same
+ * id is written over, all of it or nothing.
+ */
+final class TableExport {
+    static final String BATCH = "result.batch";
+    private static final List<String> PER_REQUEST = List.of("result.template", "result.model");
+    private static final int SENT = 1000;                      // rows at once
+    private final Exchanges exchanges;
+    private final JdbcUrl database;
+    private final SqlDialect dialect;
+    private final String table;
+    private final ResultColumns known;
+    private final Map<String, ColumnType> columns = new LinkedHashMap<>();
+    private final List<String> key = new ArrayList<>(List.of("result.customId"));
+
+    /** @param table its name, of which a part before a dot is its schema */
+    TableExport(Exchanges exchanges, JdbcUrl database, String table) {
+        this.exchanges = exchanges;
+        this.database = database;
+        dialect = SqlDialect.of(database);
+        if (given(WORD, table).isBlank()) throw new IllegalArgumentException(WORD + ": the name of the table is empty");
+        this.table = Stream.of(table.split("[.]")).map(DuckDb::name).collect(joining("."));
+        known = new ResultColumns(exchanges);
+        if (exchanges.answers().manifest().requestsPerRow() > 1) key.addAll(PER_REQUEST);
+        readTypes();
+    }
+
+    /** What a column holds is known once all answers have been read. */
+    private void readTypes() {
+        exchanges.stream().forEach(exchange -> {
+            for (var column : known.all())
+                columns.merge(column, ColumnType.of(value(column, exchange)), ColumnType::with);
+        });
+        columns.put(BATCH, ColumnType.of(""));
+    }
+
+    private Object value(String column, Exchange exchange) {
+        return column.equals(BATCH) ? exchanges.answers().journal().name()
+            : PlainValues.of(known.value(column, exchange));
+    }
+
+    void write() {
+        try (var connection = database.open(WORD, new Properties())) {
+            connection.setAutoCommit(false);
+            try {
+                create(connection);
+                upsert(connection);
+                connection.commit();
+            } catch (SQLException | RuntimeException e) {
+                connection.rollback();
+                throw e;
+            }
+        } catch (SQLException e) {
+            throw database.refused(WORD, e);
+        }
+    }
+
+    private void create(Connection connection) throws SQLException {
+        var declared = columns.entrySet().stream().map(column -> DuckDb.name(column.getKey()) + " "
+            + dialect.type(column.getValue())).collect(joining(", "));
+        try (var statement = connection.createStatement()) {
+            statement.execute("CREATE TABLE IF NOT EXISTS " + table + " (" + declared + ", PRIMARY KEY (" + names(key)
+                + "))");
+        }
+        var there = there(connection);
+        var lacking = new LinkedHashSet<>(columns.keySet());
+        lacking.removeAll(there);
+        if (!lacking.isEmpty()) throw new IllegalArgumentException(WORD + ": the table " + table + " has no column "
+            + Messages.visible(lacking) + "; add it, or give another table");
+        checkIds(connection);
+    }
+
+    private Set<String> there(Connection connection) throws SQLException {
+        try (var rows = connection.createStatement().executeQuery("SELECT * FROM " + table + " WHERE 1 = 0")) {
+            var names = new LinkedHashSet<String>();
+            var meta = rows.getMetaData();
+            for (int i = 1; i <= meta.getColumnCount(); i++) names.add(meta.getColumnName(i));
+            return names;
+        }
+    }
+
+    /** Each batch without ids of the user's numbers its requests from 1: they would write over one another's. */
+    private void checkIds(Connection connection) throws SQLException {
+        if (!exchanges.answers().manifest().customId().isEmpty()) return;
+        try (var others = connection.prepareStatement("SELECT min(" + DuckDb.name(BATCH) + ") FROM " + table + " WHERE "
+                + DuckDb.name(BATCH) + " <> ?")) {
+            others.setString(1, exchanges.answers().journal().name());
+            try (var rows = others.executeQuery()) {
+                if (rows.next() && rows.getString(1) != null) throw new IllegalStateException(WORD + ": " + table
+                    + " has answers of the batch " + rows.getString(1) + ", whose ids are request-1 and so on too; "
+                    + "give ids of your own by " + Wording.CUSTOM_ID + ", or another table");
+            }
+        }
+    }
+
+    private void upsert(Connection connection) throws SQLException {
+        var rest = columns.keySet().stream().filter(column -> !key.contains(column))
+            .map(column -> DuckDb.name(column) + " = excluded." + DuckDb.name(column)).collect(joining(", "));
+        var sql = "INSERT INTO " + table + " (" + names(columns.keySet()) + ") VALUES (?"
+            + ", ?".repeat(columns.size() - 1) + ") ON CONFLICT (" + names(key) + ") DO UPDATE SET " + rest;
+        try (var statement = connection.prepareStatement(sql)) {
+            int waiting = 0;
+            for (var i = exchanges.stream().iterator(); i.hasNext(); ) {
+                fill(statement, i.next());
+                statement.addBatch();
+                if (++waiting % SENT == 0) statement.executeBatch();
+            }
+            if (waiting % SENT != 0) statement.executeBatch();
+        }
+    }
+
+    private void fill(PreparedStatement statement, Exchange exchange) throws SQLException {
+        int place = 0;
+        for (var column : columns.entrySet())
+            dialect.set(statement, ++place, column.getValue(), value(column.getKey(), exchange));
+    }
+
+    private static String names(Iterable<String> names) {
+        var quoted = new ArrayList<String>();
+        names.forEach(name -> quoted.add(DuckDb.name(name)));
+        return String.join(", ", quoted);
+    }
+}
