@@ -1041,15 +1041,15 @@ public final class Sheaf extends Findings {
         }
 
         /**
-         * Writes each row with its answer under {@code result}, one JSON object a line. A file that is there is written
-         * anew if a batch of this name wrote it and nobody changed it since.
+         * Writes each row with its answer under {@code result}, one JSON object a line; of given columns only those,
+         * each row once. A file that is there is written anew if a batch of this name wrote it and nobody changed it.
          * @throws IllegalStateException if the file is another's; {@link #overwriting} is for that
          */
-        public void toJsonl(String file) { toJsonl(Path.of(given("toJsonl", file))); }
+        public void toJsonl(String file, String... columns) { toJsonl(Path.of(given("toJsonl", file)), columns); }
 
-        /** Writes each row with its answer under {@code result}, one JSON object a line. */
-        public void toJsonl(Path file) {
-            written.write(Wording.JSONL.of(), given("toJsonl", file), exchanges::writeJsonl);
+        /** Writes each row with its answer under {@code result}, one JSON object a line, or these columns of it. */
+        public void toJsonl(Path file, String... columns) {
+            written.write(Wording.JSONL.of(), given("toJsonl", file), out -> exchanges.writeJsonl(out, columns));
         }
 
         /** Writes each row with its answer under {@code result}, one JSON object a line; the stream stays open. */

@@ -33,5 +33,6 @@ class Cascade {
         System.out.println("right by the small model: " + results.accuracy("label"));
         System.out.println("with " + unsure.size() + " asked again: " + all.accuracy("label"));
         all.cost().show();
+        System.exit(all.exitCode().number());                  // 3: a row has no answer
     }
 }

@@ -40,5 +40,6 @@ class Film {
                 + String.join(", ", plot.places()));
         }
         results.failed().forEach(result -> System.err.println(result.row("title") + ": " + result.error()));
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

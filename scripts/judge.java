@@ -53,6 +53,7 @@ class Judge {
         System.out.println("A fair judge says first as often as second:\n" + verdicts.succeeded().by(Result::choice));
         verdicts.by(verdict -> verdict.row("title")).forEach((title, trials) ->
             System.out.println(title + ": " + winner(trials.succeeded())));
+        System.exit(verdicts.exitCode().number());             // 3: a row has no answer
     }
 
     /** Whoever most of all trials name, so that a judge who follows the place decides nothing. */

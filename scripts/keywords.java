@@ -29,5 +29,6 @@ class Keywords {
                 index.computeIfAbsent(keyword.strip(), none -> new ArrayList<>()).add(result.row("title"));
         index.forEach((keyword, titles) -> System.out.println(keyword + ": " + String.join(", ", titles)));
         results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

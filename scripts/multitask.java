@@ -26,5 +26,6 @@ class Multitask {
         results.show();
         results.toCsv("multitask.csv");                        // a line for each article and template
         System.out.println("multitask.csv");
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -22,5 +22,6 @@ class Report {
 
         System.out.println(results.confusion("label"));
         results.toHtml("report.html");                         // opens from the disk
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -22,5 +22,6 @@ class Sentiment {
         results.show();
         results.succeeded().by(Result::choice)
             .forEach((sentiment, reviews) -> System.out.println(sentiment + ": " + reviews.size()));
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -20,5 +20,6 @@ class Summary {
 
         for (var result : results)
             System.out.println(result.row("title") + "\n    " + (result.ok() ? result.text() : result.error()));
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -27,5 +27,6 @@ class Tickets {
         for (var result : results.succeeded())
             System.out.println(result.customId() + " " + result.as(Ticket.class));
         results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

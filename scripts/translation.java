@@ -8,7 +8,7 @@ import static sheaf.Sheaf.*;
 
 class Translation {
     public static void main(String... args) {
-        batch()
+        var results = batch()
             .model("gpt-4.1-mini")
             .system("You are a translator. Keep the tone of the original.")
             .prompts(template("translation"), csv("data/phrases.csv"))
@@ -17,9 +17,10 @@ class Translation {
             .checkOutput("translations.csv")                   // before anything is paid
             .submit()
             .await()
-            .results()
-            .toCsv("translations.csv", "text", "result.text", "result.error");
+            .results();
 
+        results.toCsv("translations.csv", "text", "result.text", "result.error");
         System.out.println("translations.csv");
+        System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

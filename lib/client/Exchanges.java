@@ -3,6 +3,7 @@ package sheaf;
 import static java.util.stream.Collectors.joining;
 import static sheaf.Messages.given;
 import static sheaf.Messages.number;
+import static sheaf.Messages.visible;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -371,8 +372,28 @@ final class Exchanges {
         return lines.toByteArray();
     }
 
-    void writeJsonl(OutputStream out) throws IOException {
-        inPieces(1, Exchanges::lines, out::write);
+    /** @param columns of the rows, each of which is then written once, without answers; none: all, with the answer */
+    void writeJsonl(OutputStream out, String... columns) throws IOException {
+        var unknown = new LinkedHashSet<>(List.of(columns));
+        unknown.remove("result");                          // that a row had before
+        unknown.removeAll(unknown.isEmpty() ? Set.of() : rowColumns());
+        if (!unknown.isEmpty())
+            throw new IllegalArgumentException("toJsonl: no column " + visible(unknown) + "; there are: "
+                + visible(rowColumns()));
+        if (columns.length == 0) inPieces(1, Exchanges::lines, out::write);
+        else writeRows(out, Set.of(columns));
+    }
+
+    private void writeRows(OutputStream out, Set<String> columns) throws IOException {
+        long last = -1;
+        for (var i = stream().iterator(); i.hasNext(); ) {
+            var exchange = i.next();
+            long number = exchange.index() / answers.manifest().requestsPerRow();
+            var row = new LinkedHashMap<>(exchange.row());
+            row.keySet().retainAll(columns);
+            if (number != last) out.write(Json.line(row));
+            last = number;
+        }
     }
 
     /** Returns the whole answers as values of a class; says at the end how many others do not fit it. */

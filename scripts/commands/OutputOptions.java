@@ -36,8 +36,9 @@ final class OutputOptions {
 
     @Mixin CsvOptions csv;
 
-    @Option(names = "--failed", paramLabel = "FILE.csv",
-        description = "writes the rows without a whole answer, as the data has them: what to give as --data next")
+    @Option(names = "--failed", paramLabel = "FILE",
+        description = "writes the rows without a whole answer to a .csv or .jsonl file, as the data has them: what to "
+            + "give as --data next; or to an .html page, with why")
     String failed;
 
     @Option(names = "--report", paramLabel = "FILE.json",
@@ -68,7 +69,7 @@ final class OutputOptions {
         csv.check(out);
         if (isFile() && !tables.takes(FileFormat.ending(out))) check("out", out, inputs, "csv", "jsonl", "html");
         else if (isFile()) check("out", out, inputs, FileFormat.ending(out));
-        if (failed != null) check("failed", failed, inputs, "csv");
+        if (failed != null) check("failed", failed, inputs, "csv", "jsonl", "html");
         if (report != null) check("report", report, inputs, "json");
         var files = files().map(file -> file.toAbsolutePath().normalize()).toList();
         if (files.stream().distinct().count() < files.size())
@@ -137,8 +138,13 @@ final class OutputOptions {
         var columns = new LinkedHashSet<String>();
         results.stream().limit(1).forEach(first -> columns.addAll(first.row().keySet()));
         results.failed().forEach(result -> columns.addAll(result.row().keySet()));
-        results.failed().toCsv(failed, EnumSet.of(CsvOption.WIDE, CsvOption.FORMULAS),
-            columns.toArray(String[]::new));
+        if (FileFormat.ending(failed).equals("csv")) columns.remove("result");   // no cell holds an answer
+        var names = columns.toArray(String[]::new);
+        switch (FileFormat.ending(failed)) {
+            case "csv" -> results.failed().toCsv(failed, EnumSet.of(CsvOption.WIDE, CsvOption.FORMULAS), names);
+            case "html" -> results.failed().toHtml(failed);
+            default -> results.failed().toJsonl(failed, names);
+        }
     }
 
     /** Writes all answers to the file. */

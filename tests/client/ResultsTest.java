@@ -91,6 +91,18 @@ class ResultsTest {
         assertTrue(Files.notExists(home.resolve("x.csv")));
     }
 
+    @Test void toJsonlOfColumnsWritesThemOnceForEachRow() throws Exception {
+        var results = batch().provider(here()).quiet().model("m").prompts(List.of("{{a}}", "again {{a}}"),
+            rows(Map.of("a", "x", "n", List.of(1)), Map.of("a", "y"))).submit().results();
+
+        results.toJsonl(home.resolve("columns.jsonl"), "n", "a");
+
+        assertEquals(List.of("{\"a\":\"x\",\"n\":[1]}", "{\"a\":\"y\"}"),
+            Files.readAllLines(home.resolve("columns.jsonl")));
+        var fault = assertThrows(IllegalArgumentException.class, () -> results.toJsonl(home.resolve("x.jsonl"), "b"));
+        assertEquals("toJsonl: no column b; there are: a, n", fault.getMessage());
+    }
+
     @Test void toJsonlWritesEachRowWithItsAnswer() throws Exception {
         ask("a").submit().results().toJsonl(home.resolve("out.jsonl"));
 

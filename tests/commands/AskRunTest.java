@@ -81,6 +81,28 @@ class AskRunTest {
         assertEquals("id,q\n", read("failed.csv"), "none of an earlier run is left");
     }
 
+    @Test void theRowsThatFailedAreWrittenAsTheEndingSays() throws IOException {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "no", "too bad") : Reply.text("ok"));
+        Files.writeString(dir.resolve("rows.jsonl"), "{\"id\":1,\"q\":\"bad\",\"tags\":[\"a\"],\"result\":{\"outcome\":"
+            + "\"errored\"}}\n{\"q\":\"good\"}\n");
+
+        for (var failed : List.of("failed.csv", "failed.jsonl", "failed.html"))
+            assertEquals(3, ask("-m", "m", "-p", "{{q}}", "-p", "again {{q}}", "-d", at("rows.jsonl"), "-o",
+                at("out.jsonl"), "--failed", at(failed)).status());
+
+        assertEquals("{\"id\":1,\"q\":\"bad\",\"tags\":[\"a\"],\"result\":{\"outcome\":\"errored\"}}\n",
+            read("failed.jsonl"));
+        assertTrue(read("failed.html").contains("\"e\":\"400 too bad\""));
+        assertFalse(read("failed.html").contains("\"p\":\"good\""));
+    }
+
+    @Test void anEndingThatNobodyWritesIsRefusedBeforeAnythingIsSent() {
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "--failed", at("failed.xlsx"));
+
+        assertEquals(new Run(2, "", "failed: " + at("failed.xlsx") + " ends in none of .csv, .jsonl and .html\n"), run);
+        assertEquals(0, server.requests().stream().filter(request -> request.startsWith("POST")).count());
+    }
+
     @Test void theReportSaysWhatWasAskedAndWhatCameOfIt() throws IOException {
         server.answer(body -> body.toString().contains("bad") ? Reply.error(400, "no", "too bad")
             : Reply.text("ok"));

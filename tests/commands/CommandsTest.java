@@ -126,6 +126,9 @@ class CommandsTest {
             server.answer(body -> BatchServer.Reply.error(400, "no", "too bad"));
             assertEquals(new Run(3, "", ""), again("nightly", "--provider", server.baseUrl(), "--model", "other",
                 "--quiet", "--force"));
+            var titles = run(command("film", "--provider", server.baseUrl(), "--model", "m", "--quiet", "--limit", "1")
+                .directory(dir.toFile()));
+            assertEquals(new Run(3, "", "The Last Ferry: 400 too bad\n"), titles);
         }
         var help = run("nightly", "--help");
         assertEquals(0, help.status(), help.err());

@@ -52,6 +52,18 @@ class CatalogTest {
         assertEquals(library, laid, "the file-refs of jbang-catalog.json are not the //SOURCES of lib/Sheaf.java");
     }
 
+    /** Of a chain that ends in show() somebody reads the end; what is kept may be the work of cron. */
+    @Test void aRecipeThatKeepsItsResultsEndsWithTheirExitCode() throws IOException {
+        var silent = new ArrayList<String>();
+        for (var script : scripts()) {
+            var code = Files.readString(PROJECT.resolve(script));
+            boolean keepsResults = script.matches("scripts/[^/]*") && code.contains("results = ");
+            if (keepsResults && !code.contains(".exitCode().number()")) silent.add(script);
+        }
+
+        assertEquals(List.of(), silent);
+    }
+
     /** A pattern yields nothing from a URL, and a file that is not named does not come along. */
     @Test void everyScriptNamesTheFilesThatItUses() {
         var faults = new ArrayList<String>();
