@@ -45,8 +45,8 @@ class EngineRunTest {
         assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no sh on this machine");
         launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\necho \"$$ $*\" >>'" + dir + "/starts'\n[ \"$1\" = local ] && "
-            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '"
-            + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
+            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n"
+            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '" + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
             + System.getProperty("java.class.path") + "' sheaf.server.BatchServer \"$@\"\n");
         assertTrue(launcher.toFile().setExecutable(true));
         Files.writeString(dir.resolve("rows.csv"), "q\n" + IntStream.range(0, 40).mapToObj(i -> "row " + i + "\n")
@@ -229,14 +229,26 @@ class EngineRunTest {
         assertEquals(40, engine.prompts().size(), "nothing is asked twice");
     }
 
+    @Test void aModelThatTheEngineLacksIsOneSentence() throws Exception {
+        var rows = dir.resolve("rows.csv").toString();
+
+        var run = ended(start(List.of("--engine", engine.url(), "-m", "llama3", "-p", "{{q}}", "-d", rows)));
+
+        assertEquals(1, run.status, run.err);
+        assertEquals("", run.out);
+        assertTrue(run.err.matches("(?s).*\nask: batch_\\w+ failed; \\Q" + engine.url() + "\\E does not have the model "
+            + "'llama3'; it has llama3.2; did you mean llama3.2\\?\n"), run.err);
+        assertEquals(List.of(), engine.prompts());
+    }
+
     /** An option of serve's is none of ask's. */
     @Test void aKeyThatIsMissingIsNamedByItsVariable() throws Exception {
         engine.limit(0, new FakeEngine.Instead(401, "{\"error\":{\"message\":\"No auth credentials found\"}}"));
 
         var run = run("--engine", engine.url());
 
-        assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY to "
-            + "its key\n"), run.err);
+        assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY "
+            + "to its key\n"), run.err);
         var sample = run("--engine", engine.url(), "--sample", "1", "--name", "other");
         assertTrue(sample.err.contains("/chat/completions: 401 No auth credentials found; set SHEAF_ENGINE_KEY to its "
             + "key"), sample.err);
@@ -298,7 +310,8 @@ class EngineRunTest {
         var rows = dir.resolve("rows.csv").toString();
 
         var lacking = ended(start(List.of("--provider", "local", "-p", "{{answer}}", "-d", rows)));
-        var away = ended(start(List.of("--provider", "local", "-p", "{{q}}", "-d", dir.resolve("none.csv").toString())));
+        var none = dir.resolve("none.csv").toString();
+        var away = ended(start(List.of("--provider", "local", "-p", "{{q}}", "-d", none)));
         var good = ended(start(List.of("--provider", "local", "-p", "{{q}}", "-d", rows, "--limit", "1")));
 
         assertEquals(new Run(2, "", "prompts: row 1 has no value for {{answer}} (template line 1); it has: q; if "
