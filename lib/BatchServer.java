@@ -27,7 +27,7 @@
 //SOURCES server/RowSearch.java
 //SOURCES server/EchoReply.java server/Settings.java server/Store.java server/Concurrency.java server/Parameters.java
 //SOURCES server/Arrival.java server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java
-//SOURCES server/Identity.java server/Network.java
+//SOURCES server/Identity.java server/ModelList.java server/Network.java
 //SOURCES server/Form.java server/Upstream.java server/Webhooks.java server/EngineEndpoints.java server/Validation.java
 //SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java

@@ -609,7 +609,7 @@ public final class Sheaf extends Findings {
         private Settings checkedSettings() {
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
-            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel()))))
+            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel(settings)))))
                 .orElse(settings);
             settled.check();
             return settled;
@@ -1324,7 +1324,8 @@ public final class Sheaf extends Findings {
         }
 
         /** Returns the one model that is here, which answers if none is named. */
-        private String onlyModel() {
+        private String onlyModel(Settings draft) {
+            Requests.checkBeforeStart(draft, connection());
             var names = api().models().stream().map(model -> model.path("id").asText()).toList();
             if (names.size() == 1) return names.get(0);
             throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + label()

@@ -15,8 +15,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 
@@ -39,6 +41,7 @@ final class ChildServer {
     private static final List<String> UNHURT = IS_WINDOWS ? List.of() : List.of("sh", "-c", "trap '' INT; exec \"$@\"",
         "sh");
     private static final Map<String, String> URLS = new HashMap<>();       // of those that are settled, by base URL
+    private static final Set<String> STARTED = new HashSet<>();            // base URLs that are not an engine's
     private static final List<FileChannel> SHARES = new ArrayList<>();     // of locks, held until this program ends
     private final Process process;
     private final boolean isQuiet;
@@ -65,6 +68,9 @@ final class ChildServer {
     /** Has the next call to an engine start its server anew, since nobody listens where that was. */
     static synchronized void forget(String baseUrl) { URLS.remove(baseUrl); }
 
+    /** Whether this program is the one to start a server there, or has started it. */
+    static synchronized boolean isOurs(String baseUrl) { return BaseUrl.isEngine(baseUrl) || STARTED.contains(baseUrl); }
+
     /** Whether a call to a base URL would have to start its server. */
     static synchronized boolean isMissing(String baseUrl) {
         return !URLS.containsKey(baseUrl)
@@ -82,7 +88,9 @@ final class ChildServer {
     private static String local(boolean isQuiet) {
         share(Environment.home().resolve("server.guests"));
         var program = listens(BaseUrl.LOCAL) ? null : Environment.program().orElse(null);
-        return program == null ? BaseUrl.LOCAL : start(program, isQuiet, "local", "--until-eof");
+        if (program == null) return BaseUrl.LOCAL;
+        STARTED.add(BaseUrl.LOCAL);
+        return start(program, isQuiet, "local", "--until-eof");
     }
 
     private static void share(Path file) {

@@ -278,14 +278,14 @@ final class Connection {
             throw unreachable(step, new ConnectException("connection refused"));
     }
 
-    /** The server before an engine may have been killed: the next call starts another, which goes on. */
+    /** A server that was started for a run may have been killed: the next call starts another, which goes on. */
     private synchronized void forget() {
         client = null;
         ChildServer.forget(baseUrl);
     }
 
     private UncheckedIOException unreachable(String step, IOException e) {
-        if (e instanceof ConnectException && BaseUrl.isEngine(baseUrl)) forget();
+        if (e instanceof ConnectException && ChildServer.isOurs(baseUrl)) forget();
         if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
             return Messages.cannotWrite(step, Environment.home(), e);
         var distrust = Certificates.distrust(e);

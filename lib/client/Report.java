@@ -137,10 +137,17 @@ final class Report {
         var faults = state.parts().stream().flatMap(part -> Fault.of(part).stream()).toList();
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
-        var reason = faults.isEmpty() ? "the provider gave no reason"
-            : faults.size() + (faults.size() == 1 ? " fault" : " faults") + " in the input file: " + shown + more;
+        var inFile = count(faults.size(), "fault") + " in the input file: " + shown + more;
+        var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheModel(faults).orElse(inFile);
         return new BatchException("await: " + state.id() + " failed; " + reason,
             faults.isEmpty() ? "" : faults.get(0).code(), state.id());
+    }
+
+    /** An engine that lacks the model says what it has; the file is not to blame. */
+    private static Optional<String> ofTheModel(List<Fault> faults) {
+        var first = faults.get(0);
+        return Optional.of(first.message())
+            .filter(message -> faults.size() == 1 && first.line() == 0 && first.code().equals("model_not_found"));
     }
 
     /** A line of an input file is told as the row that it came from. */

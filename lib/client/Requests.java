@@ -91,6 +91,16 @@ final class Requests {
         }
     }
 
+    /** Fails as the first row would, before a server is started only to be asked which model it has. */
+    static void checkBeforeStart(Settings draft, Connection provider) {
+        if (!provider.isMissing()) return;
+        var settled = draft.models(List.of(Text.of("model", "any")));
+        settled.check();
+        try (var requests = new Requests(settled, provider).open()) {
+            requests.findFirst();
+        }
+    }
+
     /**
      * A draft of a few rows.
      * @param all requests that all of the rows make

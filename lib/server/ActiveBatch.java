@@ -48,6 +48,13 @@ final class ActiveBatch {
     private record Unread(int line, byte[] bytes) {
     }
 
+    /** Why none of the requests can be answered, so that the batch fails rather than each of them. */
+    private static final class Unanswerable extends RuntimeException {
+        private final BatchError fault;
+
+        private Unanswerable(BatchError fault) { this.fault = fault; }
+    }
+
     private interface Answering {
         Answer answer(Request request) throws InterruptedException;
     }
@@ -117,6 +124,8 @@ final class ActiveBatch {
             finish();
         } catch (UncheckedIOException e) {
             throw e;
+        } catch (Unanswerable e) {
+            fail(List.of(e.fault), files.leftovers());
         } catch (NoSuchFileException e) {
             failAsServerError("a file of the batch is gone");
         } catch (JsonProcessingException | RuntimeException | AssertionError e) {
@@ -223,10 +232,21 @@ final class ActiveBatch {
     private Answer ask(Request request) throws InterruptedException {
         try {
             var answer = shared.engine.answer(endpoint, request.body, () -> !shared.turns.isClosing() && mayRun());
+            checkModel(answer);
             return answer != null || shared.turns.isClosing() ? answer : noAnswer();
+        } catch (Unanswerable e) {
+            throw e;
         } catch (RuntimeException | StackOverflowError e) {
             return Answer.none("engine_error", "The engine could not be asked (" + Refusal.reason(e) + ").");
         }
+    }
+
+    /** Lets a batch of one model, which the engine does not have, fail with the first request. */
+    private void checkModel(Answer answer) throws InterruptedException {
+        var model = view().path("model");
+        if (answer == null || answer.succeeded() || !model.isTextual() || count("completed") > 0) return;
+        var lack = shared.engine.lack(model.textValue(), answer);
+        if (lack.isPresent()) throw new Unanswerable(BatchError.of("model_not_found", "body.model", lack.get()));
     }
 
     /** Finds the answer to each of these requests, and writes them all, together as far as they are small. */
@@ -275,6 +295,7 @@ final class ActiveBatch {
 
     private void checkUnbroken() throws IOException {
         if (broken instanceof IOException disk) throw disk;
+        if (broken instanceof Unanswerable whole) throw whole;
         if (broken != null) throw new IllegalStateException(broken);
     }
 

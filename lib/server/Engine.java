@@ -82,6 +82,9 @@ interface Engine {
     /** Returns the limit that it has told of, and for whose end requests of batches wait. */
     default Optional<Limit> limit() { return Optional.empty(); }
 
+    /** Returns the sentence that it does not have a model, if that is what an answer says. */
+    default Optional<String> lack(String model, Answer answer) throws InterruptedException { return Optional.empty(); }
+
     /** Returns whether it was there when last asked: reachable, unreachable or unknown. It keeps nobody waiting. */
     default String contact() { return "reachable"; }
 

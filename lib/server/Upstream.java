@@ -71,19 +71,14 @@ final class Upstream implements Engine {
     @Override public Answer models() throws InterruptedException {
         var models = askForClient(request("/models").GET().build(), LISTING);
         if (models.succeeded() && models.body().path("data") instanceof ArrayNode data)
-            settings.models().forEach((name, engineName) -> alias(data, name, engineName));
+            settings.models().forEach((name, engineName) -> ModelList.alias(data, name, engineName));
         return models;
     }
 
-    /** Lists a model under the name that clients have for it too, with what the engine says about it. */
-    private static void alias(ArrayNode models, String name, String engineName) {
-        for (var model : models)
-            if (model.path("id").asText().equals(name)) return;
-        var unlisted = Json.object().put("id", engineName).put("object", "model").put("created", 0)
-            .put("owned_by", "engine");
-        var known = models.valueStream().filter(model -> model.path("id").asText().equals(engineName))
-            .findFirst().orElse(unlisted);
-        models.add(((ObjectNode) known.deepCopy()).put("id", name));
+    @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
+        if (!ModelList.lacks(answer, settings.models().getOrDefault(model, model))) return Optional.empty();
+        return Optional.of(ModelList.sentence(base, model, ModelList.names(models()),
+            answer.body().at("/error/message").asText()));
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {

@@ -45,8 +45,8 @@ class EngineRunTest {
         assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no sh on this machine");
         launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\necho \"$$ $*\" >>'" + dir + "/starts'\n[ \"$1\" = local ] && "
-            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '"
-            + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
+            + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n"
+            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '" + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
             + System.getProperty("java.class.path") + "' sheaf.server.BatchServer \"$@\"\n");
         assertTrue(launcher.toFile().setExecutable(true));
         Files.writeString(dir.resolve("rows.csv"), "q\n" + IntStream.range(0, 40).mapToObj(i -> "row " + i + "\n")
@@ -229,14 +229,26 @@ class EngineRunTest {
         assertEquals(40, engine.prompts().size(), "nothing is asked twice");
     }
 
+    @Test void aModelThatTheEngineLacksIsOneSentence() throws Exception {
+        var rows = dir.resolve("rows.csv").toString();
+
+        var run = ended(start(List.of("--engine", engine.url(), "-m", "llama3", "-p", "{{q}}", "-d", rows)));
+
+        assertEquals(1, run.status, run.err);
+        assertEquals("", run.out);
+        assertTrue(run.err.matches("(?s).*\nask: batch_\\w+ failed; \\Q" + engine.url() + "\\E does not have the model "
+            + "'llama3'; it has llama3.2; did you mean llama3.2\\?\n"), run.err);
+        assertEquals(List.of(), engine.prompts());
+    }
+
     /** An option of serve's is none of ask's. */
     @Test void aKeyThatIsMissingIsNamedByItsVariable() throws Exception {
         engine.limit(0, new FakeEngine.Instead(401, "{\"error\":{\"message\":\"No auth credentials found\"}}"));
 
         var run = run("--engine", engine.url());
 
-        assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY to "
-            + "its key\n"), run.err);
+        assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY "
+            + "to its key\n"), run.err);
         var sample = run("--engine", engine.url(), "--sample", "1", "--name", "other");
         assertTrue(sample.err.contains("/chat/completions: 401 No auth credentials found; set SHEAF_ENGINE_KEY to its "
             + "key"), sample.err);
@@ -278,6 +290,38 @@ class EngineRunTest {
         assertEquals(1, starts().size(), "all was here");
     }
 
+    @Test void aLocalModelThatDiesIsStartedAnewAndGoesOn() throws Exception {
+        assumeTrue(isFree(4141), "something listens on port 4141");
+        engine.slowDown(200);
+        var going = start(Map.of(), "--provider", "local");
+        await(() -> engine.prompts().size() >= 8);
+        ProcessHandle.of(servers().get(0)).ifPresent(ProcessHandle::destroyForcibly);
+
+        var run = ended(going);
+
+        assertEquals(0, run.status, run.err);
+        assertEquals(40, run.out.lines().count());
+        assertEquals(2, starts().size(), starts().toString());
+        awaitEnded();
+    }
+
+    @Test void noModelIsStartedForWhatIsRefused() throws Exception {
+        assumeTrue(isFree(4141), "something listens on port 4141");
+        var rows = dir.resolve("rows.csv").toString();
+
+        var lacking = ended(start(List.of("--provider", "local", "-p", "{{answer}}", "-d", rows)));
+        var none = dir.resolve("none.csv").toString();
+        var away = ended(start(List.of("--provider", "local", "-p", "{{q}}", "-d", none)));
+        var good = ended(start(List.of("--provider", "local", "-p", "{{q}}", "-d", rows, "--limit", "1")));
+
+        assertEquals(new Run(2, "", "prompts: row 1 has no value for {{answer}} (template line 1); it has: q; if "
+            + "line 1 of rows.csv is a row, give --header\n"), lacking);
+        assertTrue(away.err.contains("none.csv"), away.err);
+        assertEquals(2, away.status, away.err);
+        assertEquals(0, good.status, good.err);
+        assertEquals(1, starts().size(), starts().toString());
+    }
+
     @Test void whatIsStartedIsSaidButToWhoWantsQuiet() throws Exception {
         assumeTrue(isFree(4141), "something listens on port 4141");
         var started = "local: started for this run: a model; ./jbang local keeps one running";
@@ -300,10 +344,18 @@ class EngineRunTest {
     }
 
     private Process start(Map<String, String> environment, String... options) throws IOException {
+        var words = new ArrayList<>(List.of("-m", FakeEngine.MODEL, "-p", "{{q}}", "-d", dir.resolve("rows.csv")
+            .toString()));
+        words.addAll(List.of(options));
+        return start(words, environment);
+    }
+
+    private Process start(List<String> words) throws IOException { return start(words, Map.of()); }
+
+    private Process start(List<String> words, Map<String, String> environment) throws IOException {
         var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"), "sheaf.commands.ask", "-m",
-            FakeEngine.MODEL, "-p", "{{q}}", "-d", dir.resolve("rows.csv").toString()));
-        command.addAll(List.of(options));
+            "-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"), "sheaf.commands.ask"));
+        command.addAll(words);
         var builder = new ProcessBuilder(command).directory(dir.toFile())
             .redirectOutput(dir.resolve("out" + (processes.size() + 1)).toFile())
             .redirectError(dir.resolve("err" + (processes.size() + 1)).toFile());

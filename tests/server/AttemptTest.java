@@ -123,7 +123,7 @@ class AttemptTest {
         "200 | [] | 502 | bad_engine_answer | The engine answered 200 and no JSON object: []",
         "200 | `` | 502 | bad_engine_answer | The engine answered 200 and no JSON object.",
         "200 | {\"error\":{\"message\":\"out of memory\",\"code\":\"oom\"}} | 502 | oom | out of memory",
-        "200 | {\"error\":{\"message\":\"no such model\",\"code\":404}} | 404 | 404 | no such model",
+        "200 | {\"error\":{\"message\":\"no such voice\",\"code\":404}} | 404 | 404 | no such voice",
         "301 | moved | 301 | bad_engine_answer | The engine answered 301: moved"})
     void anOddAnswerIsALinesError(int status, String said, int shown, String code, String message) {
         serve(engine((path, body) -> status + " " + said));

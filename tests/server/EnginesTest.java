@@ -29,6 +29,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
 import sheaf.support.FakeEngine.Kind;
@@ -92,18 +93,37 @@ class EnginesTest {
     }
 
     @ParameterizedTest
+    @EnumSource(Kind.class)
+    void aModelThatItDoesNotHaveFailsTheBatchAndNotEachRow(Kind kind) {
+        var engine = serve(kind, 10, 10, 1);
+
+        var batch = client.finished(client.upload(lines("one", "two", "three").replace("\"m\"", "\"lama3.2\"")));
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals("{\"code\":\"model_not_found\",\"message\":\"" + engine.url() + " does not have the model "
+            + "'lama3.2'; it has llama3.2; did you mean llama3.2?\",\"param\":\"body.model\",\"line\":null}",
+            batch.at("/errors/data/0").toString());
+        assertEquals(List.of(true, true), List.of(batch.get("output_file_id").isNull(),
+            batch.get("error_file_id").isNull()));
+    }
+
+    @Test void anEngineThatListsNoModelsIsQuoted() {
+        assertEquals("http://e/v1 does not have the model 'm' (model \"m\" not found, try pulling it first)",
+            ModelList.sentence("http://e/v1", "m", List.of(), "model \"m\" not found, try pulling it first."));
+    }
+
+    @ParameterizedTest(name = "{0} {1}: {2}")
     @CsvSource(delimiter = '|', value = {
-        "OLLAMA | model \"m\" not found, try pulling it first",
-        "VLLM | The model `m` does not exist.",
-        "OPENROUTER | No endpoints found for m."})
-    void aModelThatItDoesNotHaveIsTheRequestsErrorInOpenAisShape(Kind kind, String message) {
-        serve(kind, 10, 10, 1);
-
-        var batch = client.finished(client.upload(lines("one")));
-
-        var error = client.output(batch, "error_file_id").get(0);
-        assertEquals(404, error.at("/response/status_code").asInt());
-        assertEquals(message, error.at("/response/body/error/message").asText());
+        "400 | org/m:free is not a valid model ID | true",
+        "400 | Invalid model: m | true",
+        "404 | Model org/m:free does not exist or you do not have access to it. | true",
+        "404 | No endpoints found for org/m:free. | true",
+        "404 | No endpoints found matching your data policy | false",
+        "404 | 404 page not found | false",
+        "400 | The context length of model m is exceeded | false",
+        "500 | model m not found | false"})
+    void whatEnginesSayOfAModelThatTheyDoNotHave(int status, String message, boolean lacks) {
+        assertEquals(lacks, ModelList.lacks(Engine.Answer.error(status, null, message), "org/m:free"));
     }
 
     @Test void whatOneRequestIsToldHoldsBackAll() {
