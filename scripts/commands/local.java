@@ -106,6 +106,8 @@ class local implements Callable<Integer> {
         if (fetch != null) return fetch();
         if (named != null && model != null && !named.equals(model))
             return failed(2, "local: serves one model, not " + model + " and " + named + "; try 'local --help'");
+        if (port != null && (port < 0 || port > 65_535))
+            return failed(2, "port: " + port + " is not within 0 and 65535; try 'local --help'");
         var wish = Stream.of(named, model).filter(Objects::nonNull).findFirst();
         var options = LocalModel.options().slots(slots).contextSize(context);
         var started = wish.map(options::model).orElse(options).start();
