@@ -204,7 +204,7 @@ final class EngineProcess {
         /** Returns what sounds like trouble, the cause before its consequences; empty if nothing does. */
         Optional<String> trouble() {
             var trouble = lines().stream().filter(TROUBLE.asPredicate())
-                .map(line -> SPEAKER.matcher(line).replaceFirst("")).filter(line -> !line.startsWith(ADDED))
+                .map(line -> SPEAKER.matcher(line).replaceFirst("")).filter(line -> !line.contains(ADDED))
                 .limit(SHOWN_LINES).toList();
             return trouble.isEmpty() ? Optional.empty() : Optional.of(String.join(" | ", trouble));
         }

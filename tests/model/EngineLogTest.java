@@ -19,7 +19,7 @@ class EngineLogTest {
     @Test void whatIsWrongWithAFileIsSaidWithoutWhoSaysIt() {
         var log = log("llama_model_load: error loading model: error loading model hyperparameters: key not found",
             "llama_model_load_from_file_impl: failed to load model",
-            "common_init_from_params: failed to load model 'a.gguf'");
+            "srv    load_model: failed to load model, 'a.gguf'");
 
         assertEquals(Optional.of("error loading model hyperparameters: key not found"), log.trouble());
         assertEquals("the file is broken, or newer than this llama.cpp: fetch it again, put a newer llama-server on the"
