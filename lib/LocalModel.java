@@ -11,7 +11,7 @@
 //SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java model/Serve.java
 //SOURCES model/Http.java model/Download.java model/Gguf.java model/Checksum.java model/Caches.java
 //SOURCES model/HuggingFace.java model/Packages.java model/Architecture.java model/ResponseFormat.java
-//SOURCES model/Likelihood.java model/ModelFile.java model/CompletionRequest.java
+//SOURCES model/Likelihood.java model/Sampling.java model/ModelFile.java model/CompletionRequest.java
 //SOURCES model/KnownModels.java model/Search.java model/Worker.java
 //SOURCES model/Choice.java model/HubFile.java model/EngineProcess.java model/Weights.java model/Engine.java
 //SOURCES model/Gateway.java
@@ -157,7 +157,7 @@ public final class LocalModel implements AutoCloseable {
         private LocalModel ofOwnEngine() {
             var weights = Weights.of(model);
             var engine = Engine.find(weights, slots, contextSize);
-            var gateway = Gateway.open(weights.name(), weights.fingerprint(), slots, port, engine);
+            var gateway = Gateway.open(weights, slots, port, engine);
             var description = weights + " on " + engine.name();
             return new LocalModel(gateway.baseUrl(), weights.name(), description, gateway::close);
         }

@@ -16,8 +16,7 @@ import java.util.Set;
 /** The body of a request for a completion, checked field by field. It does not know the model that answers it. */
 record CompletionRequest(JsonNode body) {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final float TEMPERATURE = 0.2f;   // this and the next as the card of SmolLM2 recommends
-    private static final float TOP_P = 0.9f;
+    private static final float TEMPERATURE = 0.8f;   // this and what else is left open as llama.cpp has it
     private static final Set<String> ROLES = Set.of("system", "user", "assistant");
     private static final List<String> UNSUPPORTED =
         List.of("stream", "tools", "functions", "logit_bias", "audio", "echo", "suffix");
@@ -147,9 +146,10 @@ record CompletionRequest(JsonNode body) {
             .setNPredict(limit)
             .setCachePrompt(cachesPrompt)
             .setTemperature(temperature())
-            .setTopP(number("top_p", 0, 1).orElse(TOP_P))
             .setFrequencyPenalty(number("frequency_penalty", -2, 2).orElse(0f))
             .setPresencePenalty(number("presence_penalty", -2, 2).orElse(0f));
+        number("top_p", 0, 1).ifPresent(parameters::setTopP);
+        integer("top_k", 0).ifPresent(most -> parameters.setTopK(most.intValue()));
         integer("seed", Long.MIN_VALUE).ifPresent(seed -> parameters.setSeed(seed.intValue()));
         ResponseFormat.grammar(body.path("response_format")).ifPresent(parameters::setGrammar);
         return parameters;

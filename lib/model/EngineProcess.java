@@ -1,6 +1,7 @@
 package sheaf.model;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.Map.entry;
 import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static java.util.concurrent.TimeUnit.SECONDS;
 
@@ -177,13 +178,19 @@ final class EngineProcess {
         private static final int SHOWN_LINES = 2;
         private static final Pattern TROUBLE =
             Pattern.compile("error|fail|cannot|unable|terminate called|what\\(\\)|SIG[A-Z]+", Pattern.CASE_INSENSITIVE);
-        private static final Map<String, String> CURES = Map.of(
-            "libgomp", "install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)",
-            "libstdc++", "install the package libstdc++6 (Debian, Ubuntu) or libstdc++ (Fedora)",
-            "dependent libraries", "install the Visual C++ redistributable of Microsoft",
-            "SIGILL", "this CPU lacks AVX2, so put a llama-server built for it on the PATH",
-            "unknown model architecture", "put a newer llama-server on the PATH",
-            "cannot render chats", "put llama-server on the PATH, which renders any template");
+        /** What llama.cpp puts before what is wrong with a file, and what it adds to that. */
+        private static final Pattern SPEAKER = Pattern.compile("^(llama|common)_\\w+: (error loading model: )*");
+        private static final String ADDED = "failed to load model";
+        /** The first that fits. */
+        private static final List<Map.Entry<String, String>> CURES = List.of(
+            entry("libgomp", "install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)"),
+            entry("libstdc++", "install the package libstdc++6 (Debian, Ubuntu) or libstdc++ (Fedora)"),
+            entry("dependent libraries", "install the Visual C++ redistributable of Microsoft"),
+            entry("SIGILL", "this CPU lacks AVX2, so put a llama-server built for it on the PATH"),
+            entry("unknown model architecture", "put a newer llama-server on the PATH"),
+            entry("cannot render chats", "put llama-server on the PATH, which renders any template"),
+            entry("error loading model", "the file is broken, or newer than this llama.cpp: fetch it again, put a newer"
+                + " llama-server on the PATH, or name another"));
 
         private final Deque<String> lines = new ArrayDeque<>();
 
@@ -196,14 +203,16 @@ final class EngineProcess {
 
         /** Returns what sounds like trouble, the cause before its consequences; empty if nothing does. */
         Optional<String> trouble() {
-            var trouble = lines().stream().filter(TROUBLE.asPredicate()).limit(SHOWN_LINES).toList();
+            var trouble = lines().stream().filter(TROUBLE.asPredicate())
+                .map(line -> SPEAKER.matcher(line).replaceFirst("")).filter(line -> !line.contains(ADDED))
+                .limit(SHOWN_LINES).toList();
             return trouble.isEmpty() ? Optional.empty() : Optional.of(String.join(" | ", trouble));
         }
 
         /** Returns what to do about it. */
         String cure() {
             var said = String.join(" ", lines());
-            return CURES.entrySet().stream()
+            return CURES.stream()
                 .filter(cure -> said.contains(cure.getKey()))
                 .map(Map.Entry::getValue)
                 .findFirst()

@@ -2,6 +2,9 @@ package sheaf.model;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -14,13 +17,14 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
  * One URL that outlives the engine behind it: requests are passed on to the engine's process, and when that dies
- * another is started. It does not know what the requests say.
+ * another is started. Of a request it knows how an answer is to be drawn, and no more.
  */
 final class Gateway {
+    private static final ObjectMapper JSON = new ObjectMapper();
     private static final int FAILED_STARTS = 3;   // so many in a row, and the engine is given up
 
-    private final String model;
-    private final String fingerprint;   // of its weights
+    private final Weights weights;
+    private final Sampling sampling;
     private final int slots;
     private final Engine engine;
     private final HttpServer server;
@@ -31,9 +35,9 @@ final class Gateway {
     private int failedStarts;
     private boolean closed;
 
-    private Gateway(String model, String fingerprint, int slots, Engine engine, HttpServer server) {
-        this.model = model;
-        this.fingerprint = fingerprint;
+    private Gateway(Weights weights, int slots, Engine engine, HttpServer server) {
+        this.weights = weights;
+        this.sampling = weights.sampling();
         this.slots = slots;
         this.engine = engine;
         this.server = server;
@@ -41,9 +45,9 @@ final class Gateway {
     }
 
     /** Starts the engine and returns when it is ready behind a URL. */
-    static Gateway open(String model, String fingerprint, int slots, int port, Engine engine) {
+    static Gateway open(Weights weights, int slots, int port, Engine engine) {
         try {
-            var gateway = new Gateway(model, fingerprint, slots, engine, Http.bind(port));
+            var gateway = new Gateway(weights, slots, engine, Http.bind(port));
             gateway.start();
             return gateway;
         } catch (IOException e) {
@@ -64,7 +68,8 @@ final class Gateway {
 
     /** Returns who answers, whatever the port and the program: a server in front tells its clients. */
     private String identity() {
-        return URLEncoder.encode(model, UTF_8).replace("+", "%20") + " " + fingerprint;   // a file's name may hold all
+        var name = URLEncoder.encode(weights.name(), UTF_8).replace("+", "%20");   // a file's name may hold all
+        return name + " " + weights.fingerprint();
     }
 
     String baseUrl() { return "http://127.0.0.1:" + server.getAddress().getPort() + "/v1"; }
@@ -82,7 +87,7 @@ final class Gateway {
     }
 
     private Map<String, Object> models() {
-        var only = Map.of("id", model, "object", "model", "created", 0, "owned_by", "local");
+        var only = Map.of("id", weights.name(), "object", "model", "created", 0, "owned_by", "local");
         return Map.of("object", "list", "data", List.of(only));
     }
 
@@ -93,7 +98,8 @@ final class Gateway {
             throw Machine.interrupted();
         }
         try {
-            return named(sendAmongOthers(call).orElseGet(() -> sendAlone(call)));
+            var filled = new Http.Call(call.method(), call.path(), filled(call.body()));
+            return named(sendAmongOthers(filled).orElseGet(() -> sendAlone(filled)));
         } catch (IllegalStateException e) {
             throw new Http.Refusal(503, "engine_unavailable", null, e.getMessage());
         } finally {
@@ -101,9 +107,20 @@ final class Gateway {
         }
     }
 
+    /** Has an engine draw as the model's makers recommend, whichever it is; it refuses itself what is no object. */
+    private byte[] filled(byte[] body) throws IOException {
+        try {
+            if (!(JSON.readTree(body) instanceof ObjectNode request)) return body;
+            sampling.fill(request);
+            return JSON.writeValueAsBytes(request);
+        } catch (JsonProcessingException e) {
+            return body;
+        }
+    }
+
     /** An engine repeats the name that it was asked by, or says a file's; an answer names the model that gave it. */
     private Http.Reply named(Http.Reply reply) throws IOException {
-        return reply.status() == 200 ? reply.with("model", model) : reply;
+        return reply.status() == 200 ? reply.with("model", weights.name()) : reply;
     }
 
     /** Sends the call while others run; empty if the engine died meanwhile, whichever call was the cause. */

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.OptionalDouble;
 
 /**
  * The metadata at the head of a GGUF file; arrays are skipped. It does not know the tensors behind them.
@@ -42,6 +43,11 @@ record Gguf(Map<String, Object> metadata) {
     }
 
     String text(String key) { return metadata.getOrDefault(key, "").toString(); }
+
+    OptionalDouble number(String key) {
+        return metadata.get(key) instanceof Number number ? OptionalDouble.of(number.doubleValue())
+            : OptionalDouble.empty();
+    }
 
     String licence() {
         return text("general.license").isEmpty() ? "licence unknown" : "licence " + text("general.license");

@@ -1,6 +1,7 @@
 package sheaf.model;
 
 import java.io.Console;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
@@ -93,6 +94,7 @@ final class Machine {
     /** Says why reading or writing failed: the messages of some exceptions are empty, or no more than a name. */
     static String reason(IOException e) {
         if (e instanceof UnknownHostException) return "unknown host " + e.getMessage();
+        if (e instanceof EOFException && e.getMessage() == null) return "it ends too early";
         if (e instanceof FileSystemException) return e.getClass().getSimpleName() + " " + e.getMessage();
         return Optional.ofNullable(e.getMessage()).orElse("connection refused");
     }

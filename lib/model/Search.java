@@ -103,14 +103,26 @@ final class Search {
 
     private Path fetchFromAny(Predicate<Download> consent) throws IOException {
         if (isOffline()) throw new IOException(OFFLINE);
+        checkRoom();
         for (var place : model.places())
             if (fetchFrom(place, consent)) return cached;
         throw new IOException(String.join("; ", failures));
     }
 
+    private Path unfinished(Download place) { return cached.resolveSibling(model.sha256() + place.suffix()); }
+
+    private void checkRoom() throws IOException {
+        var folder = cached.getParent();
+        long begun = model.places().stream().mapToLong(place -> unfinished(place).toFile().length()).max().orElse(0);
+        long free = folder.toFile().getUsableSpace();
+        if (free < model.bytes() - begun)
+            throw new IOException("its " + Download.megabytes(model.bytes()) + " do not fit into " + folder + ", where "
+                + Download.megabytes(free) + " are free; make room there, or set SHEAF_CACHE to another folder");
+    }
+
     /** Returns whether the file was fetched from a place, and is what it should be. */
     private boolean fetchFrom(Download place, Predicate<Download> consent) throws IOException {
-        var unfinished = cached.resolveSibling(model.sha256() + place.suffix());
+        var unfinished = unfinished(place);
         try {
             place.fetch(unfinished, model.bytes(), () -> {
                 if (!consent.test(place)) throw new Declined();

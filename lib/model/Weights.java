@@ -46,6 +46,9 @@ record Weights(String name, String details, Path file, Gguf header, String finge
         return checked(new Weights(name, details, file, header, Checksum.fingerprint(file)));
     }
 
+    /** How its makers have it draw what it says. */
+    Sampling sampling() { return Sampling.of(header); }
+
     private static Weights checked(Weights weights) {
         Architecture.of(weights.header).check(weights.name);
         return weights;

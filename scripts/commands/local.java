@@ -34,6 +34,10 @@ import sheaf.server.BatchServer;
         "  ./jbang local ~/models/llama-3.2-1b-instruct-q4_k_m.gguf",
         "  ./jbang local bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf",
         "",
+        "Where a request names no temperature, a model draws as its makers recommend (Qwen2.5 at 0.7, Llama 3 at 0.6, "
+            + "Gemma 3 at 1, SmolLM2 at 0.2); of labels it says the likeliest. A seed repeats answers with --slots 1. "
+            + "A llama-server on the PATH is used if there is one: it is faster and loads newer models.",
+        "",
         "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr. For Ollama or another server that "
             + "runs already: ./jbang serve --engine URL.",
         "",
@@ -102,6 +106,8 @@ class local implements Callable<Integer> {
         if (fetch != null) return fetch();
         if (named != null && model != null && !named.equals(model))
             return failed(2, "local: serves one model, not " + model + " and " + named + "; try 'local --help'");
+        if (port != null && (port < 0 || port > 65_535))
+            return failed(2, "port: " + port + " is not within 0 and 65535; try 'local --help'");
         var wish = Stream.of(named, model).filter(Objects::nonNull).findFirst();
         var options = LocalModel.options().slots(slots).contextSize(context);
         var started = wish.map(options::model).orElse(options).start();

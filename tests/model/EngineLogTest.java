@@ -16,6 +16,22 @@ class EngineLogTest {
         assertEquals("put a newer llama-server on the PATH", log.cure());
     }
 
+    @Test void whatIsWrongWithAFileIsSaidWithoutWhoSaysIt() {
+        var log = log("llama_model_load: error loading model: error loading model hyperparameters: key not found",
+            "llama_model_load_from_file_impl: failed to load model",
+            "srv    load_model: failed to load model, 'a.gguf'");
+
+        assertEquals(Optional.of("error loading model hyperparameters: key not found"), log.trouble());
+        assertEquals("the file is broken, or newer than this llama.cpp: fetch it again, put a newer llama-server on the"
+            + " PATH, or name another", log.cure());
+    }
+
+    @Test void anArchitectureThatIsNotKnownIsNoBrokenFile() {
+        var log = log("llama_model_load: error loading model: unknown model architecture: 'new'");
+
+        assertEquals("put a newer llama-server on the PATH", log.cure());
+    }
+
     @Test void whereNothingSoundsLikeTroubleNothingIsShown() {
         assertEquals(Optional.empty(), log("loading", "ready").trouble());
         assertEquals("name the URL of a running server instead", log("loading").cure());

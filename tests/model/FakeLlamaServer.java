@@ -25,7 +25,7 @@ final class FakeLlamaServer {
             var body = new String(exchange.getRequestBody().readAllBytes(), UTF_8);
             if (body.contains("wait") && !restarted) crash.join();
             if (body.contains("crash")) crash();
-            var answer = JSON.createObjectNode().put("arguments", arguments)
+            var answer = JSON.createObjectNode().put("arguments", arguments).put("body", body)
                 .put("spins", System.getenv("GOMP_SPINCOUNT"));
             Ports.respond(exchange, 200, answer.toString().getBytes(UTF_8));
         });

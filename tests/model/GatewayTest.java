@@ -11,6 +11,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -20,7 +21,9 @@ import org.junit.jupiter.api.Test;
 /** The URL in front of an engine that ends as soon as it has started, and starts only once. */
 class GatewayTest {
     final AtomicInteger starts = new AtomicInteger();
-    final Gateway gateway = Gateway.open("tiny one", "f00d", 3, 0, new Engine("mortal", this::start));
+    final Gateway gateway = Gateway.open(
+        new Weights("tiny one", "", Path.of("tiny.gguf"), new Gguf(Map.of()), "f00d"), 3, 0,
+        new Engine("mortal", this::start));
 
     @AfterEach void close() { gateway.close(); }
 

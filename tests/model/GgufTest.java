@@ -2,9 +2,11 @@ package sheaf.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -24,6 +26,15 @@ class GgufTest {
         assertEquals(512, header.contextLength());
         assertEquals("licence mit", header.licence());
         assertTrue(header.addsBosToken());
+    }
+
+    @Test void anEmptyFileIsNone(@TempDir Path temp) throws IOException {
+        var file = Files.createFile(temp.resolve("tiny.gguf"));
+
+        var failure = assertThrows(UncheckedIOException.class, () -> Gguf.read(file));
+
+        assertEquals("start: " + file + " is no readable GGUF file (it ends too early); name another",
+            failure.getMessage());
     }
 
     @Test void aBosTokenThatIsNeitherTrueNorFalseIsNotAdded(@TempDir Path temp) throws IOException {

@@ -45,6 +45,7 @@ class LlamaServerTest {
             assertEquals("--model " + weights
                 + " --alias tiny --host 127.0.0.1 --port N --parallel 3 --ctx-size 1536",
                 arguments.replaceFirst("--port \\d+", "--port N"));
+            assertTrue(answer.at("/body").endsWith("\"top_p\":0.95,\"top_k\":40}"), answer.toString());
             assertEquals("1000", answer.at("/spins"), "threads that spin for long wait for each other");
             assertEquals("tiny (1 MB, licence mit) on llama-server, 3 slots of 512 tokens", model.describe());
         }

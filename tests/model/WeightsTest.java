@@ -51,6 +51,20 @@ class WeightsTest {
         settings.restore();
     }
 
+    @Test void whatDoesNotFitOnTheDiskIsNotBegun() {
+        var vast = new ModelFile("vast", "F32", "MIT", 1L << 60, "f00d", List.of(
+            new HuggingFace("tiny/models", "c0ffee", "tiny.gguf")));
+
+        var failure = assertThrows(UncheckedIOException.class,
+            () -> new Choice(List.of(List.of(vast)), Long.MAX_VALUE, Choice::announce).take());
+
+        assertEquals("start: no weights for vast (its 1152921504607 MB do not fit into " + temp.resolve("sheaf/models")
+            + ", where N MB are free; make room there, or set SHEAF_CACHE to another folder); name a GGUF file, or the"
+            + " URL of a running server, or go online once, or install pip",
+            failure.getMessage().replaceFirst("where \\d+ MB", "where N MB"));
+        assertEquals(List.of(), hub.ranges);
+    }
+
     @Test void aDownloadThatBreaksOffIsResumedWhereItEnded() throws Exception {
         hub.breakOffAfter(100_000);
 
