@@ -15,6 +15,7 @@
 //SOURCES ../scripts/commands/ask.java
 //SOURCES ../scripts/commands/clean.java
 //SOURCES ../scripts/commands/eval.java
+//SOURCES ../scripts/commands/excel.java
 //SOURCES ../scripts/commands/rehearse.java
 //SOURCES ../scripts/commands/sql.java
 //SOURCES ../scripts/commands/steps.java

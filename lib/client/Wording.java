@@ -57,6 +57,7 @@ enum Wording {
     JSONL("toJsonl", "out"),
     HTML("toHtml", "out"),
     PARQUET("toParquet", "out"),
+    EXCEL("toExcel", "out"),
     DRIVER("add it by //DEPS GROUP:ARTIFACT:VERSION", "add it by ./jbang run --deps=GROUP:ARTIFACT:VERSION sql ..."),
     REPORT("toReport", "report"),
     WINDOW("completionWindow", "window"),

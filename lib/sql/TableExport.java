@@ -34,6 +34,7 @@ final class TableExport {
 
     /** @param table its name, of which a part before a dot is its schema */
     TableExport(Exchanges exchanges, JdbcUrl database, String table) {
+        exchanges.counts();                                    // by which it is known how many texts an answer has
         this.exchanges = exchanges;
         this.database = database;
         dialect = SqlDialect.of(database);

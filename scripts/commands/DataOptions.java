@@ -20,8 +20,8 @@ import picocli.CommandLine.Option;
 /** The rows: a file, or standard input. */
 final class DataOptions {
     @Option(names = {"-d", "--data"}, paramLabel = "FILE",
-        description = "the rows: a .csv, .jsonl, .json or .parquet file; - for standard input, in any of the first "
-            + "three; with --sql a database: jdbc:postgresql://HOST/NAME, jdbc:sqlite:FILE")
+        description = "the rows: a .csv, .jsonl, .json, .parquet or .xlsx file; - for standard input, in any of the "
+            + "first three; with --sql a database: jdbc:postgresql://HOST/NAME, jdbc:sqlite:FILE")
     String data;
 
     @Option(names = "--sql", paramLabel = "QUERY",
@@ -41,6 +41,9 @@ final class DataOptions {
         description = "the columns of a CSV file that has no header line: label,text")
     List<String> header = List.of();
 
+    @Option(names = "--sheet", paramLabel = "NAME", description = "the sheet of an .xlsx file (default: the first)")
+    String sheet;
+
     @Option(names = "--limit", paramLabel = "N", description = "only the first N rows")
     Long limit;
 
@@ -55,17 +58,20 @@ final class DataOptions {
 
     /**
      * Returns the command that reads these rows and writes this file; "" if this one does.
-     * @param isRehearsed where tables are no reason to leave out the server of a rehearsal
+     * @param isRehearsed for which a server is needed too
      */
     String tableCommand(String out, boolean isRehearsed) {
         var endings = Stream.of(data, out).filter(Objects::nonNull).map(FileFormat::ending).toList();
         boolean needsSql = sql != null || isDatabase() || endings.contains("parquet");
-        return needsSql && !tables.takes("parquet") ? "sql" : "";
+        if (needsSql) return tables.takes("parquet") ? "" : "sql";
+        if (!endings.contains("xlsx") || tables.takes("xlsx") && !isRehearsed) return "";
+        return isRehearsed ? "sql" : "excel";
     }
 
     /** Refuses what only rows give a meaning to. */
     void checkWithoutRows() {
-        var word = limit == null ? csvOption() : Optional.of("limit");
+        var other = sheet == null ? csvOption() : Optional.of("sheet");
+        var word = limit == null ? other : Optional.of("limit");
         word.ifPresent(given -> {
             throw new IllegalArgumentException(given + ": there are no rows; give --data FILE");
         });
@@ -79,6 +85,8 @@ final class DataOptions {
     }
 
     private Data read(BooleanSupplier isTyped) throws IOException {
+        if (sheet != null && !FileFormat.ending(String.valueOf(data)).equals("xlsx"))
+            throw new IllegalArgumentException("sheet: only an .xlsx file has one; give --data FILE.xlsx");
         if (sql != null || isDatabase()) return query();
         if (!data.equals("-"))
             return isPipe(data) ? piped(Files.newInputStream(Path.of(data))) : file(data, FileFormat.ending(data));
@@ -122,7 +130,7 @@ final class DataOptions {
             csvOption().ifPresent(word -> {
                 throw new IllegalArgumentException(word + ": only CSV has one, and " + file + " is none");
             });
-            if (isTable) return tables.rows(file, null);
+            if (isTable) return tables.rows(file, sheet);
             return format.equals("json") ? json(file) : jsonl(file);
         }
         if (format.equals("csv") || csvOption().isPresent()) return asCsv(csv(file));

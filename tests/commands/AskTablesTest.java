@@ -11,7 +11,9 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.IntSupplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -19,9 +21,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.Excel;
 import sheaf.Sql;
 import sheaf.server.BatchServer;
 import sheaf.support.Printed;
+import sheaf.support.Xlsx;
 
 /** The command ask with tables that the library itself does not read: who reads them, and what then comes of it. */
 class AskTablesTest {
@@ -43,7 +47,9 @@ class AskTablesTest {
     /** DuckDB and Excel are downloads of their own, so other commands have them. */
     @ParameterizedTest @CsvSource(delimiter = '|', value = {
         "sql | -d a.parquet", "sql | -d a.csv -o a.parquet", "sql | --sql q", "sql | -d jdbc:sqlite:a.db --sql q",
-        "sql | -d a.parquet --rehearse"})
+        "sql | -d a.parquet --rehearse", "excel | -d a.xlsx", "excel | -d a.csv -o a.xlsx",
+        "sql | -d a.xlsx --rehearse",
+        "sql | -d a.xlsx -o a.parquet"})
     void theOptionStartsTheCommandThatReadsIt(String command, String options) throws Exception {
         var launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\nprintf '[%s]' \"$@\"\nexit 3\n");
@@ -95,6 +101,23 @@ class AskTablesTest {
         assertTrue(Files.exists(dir.resolve("r.rehearsal.parquet")) && Files.notExists(dir.resolve("r.parquet")));
     }
 
+    @Test void anExcelFileIsReadAndWritten() {
+        var films = Xlsx.write(dir.resolve("films.xlsx"), List.of(), Map.of("Films",
+            Xlsx.row(1, "title", "year") + Xlsx.row(2, "Ran", Xlsx.number("1985", 0)))).toString();
+        var run = excel("-m", "echo", "-p", "{{title}} of {{year}}", "-d", films, "--sheet", "Films", "-o",
+            at("out.xlsx"), "--columns", "title,result.text");
+        var other = sql("-m", "echo", "-p", "{{title}}", "-d", films, "-o", at("out.parquet"));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("{title=Ran, result.text=Ran of 1985}", Excel.excel(at("out.xlsx")).open().findFirst()
+            .orElseThrow().toString());
+        assertEquals(0, other.status(), other.err());
+        assertEquals(1985L, ((Number) Sql.parquet(at("out.parquet")).open().findFirst().orElseThrow().get("year"))
+            .longValue());
+        assertEquals("out: " + films + " is what is read; give another name\n",
+            excel("-m", "m", "-p", "{{title}}", "-d", films, "-o", films).err());
+    }
+
     @Test void aMissingValueIsRefusedAsInAnyOtherFile() {
         var run = sql("-m", "m", "-p", "{{texxt}}", "-d", reviews());
 
@@ -108,6 +131,7 @@ class AskTablesTest {
         "-d rows.csv --sql q | sql: --data is no database (jdbc:...); name the file in the query: from 'rows.csv'",
         "--sql q --separator ; | separator: only CSV has one; a query reads such a file by read_csv(...)",
         "-d no.parquet | parquet: no file no.parquet (looked at PWD/no.parquet)",
+        "--sql q --sheet s | sheet: only an .xlsx file has one; give --data FILE.xlsx",
         "--sql selec | sql: syntax error at or near \"selec\"",
         "-d jdbc:nosuch://ana:hunter2@h/d?password=x --sql q | table: no JDBC driver for jdbc:nosuch: is on the class "
             + "path; add it by ./jbang run --deps=GROUP:ARTIFACT:VERSION sql ..."})
@@ -142,11 +166,16 @@ class AskTablesTest {
 
     private String at(String name) { return dir.resolve(name).toString(); }
 
-    private static Run sql(String... arguments) {
+    private static Run sql(String... arguments) { return run(() -> sheaf.commands.sql.run(any -> false, arguments)); }
+
+    private static Run excel(String... arguments) {
+        return run(() -> sheaf.commands.excel.run(any -> false, arguments));
+    }
+
+    private static Run run(IntSupplier command) {
         var out = new String[1];
         var status = new AtomicInteger();
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(sheaf.commands.sql.run(stream -> false, arguments))));
+        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(command.getAsInt())));
         return new Run(status.get(), out[0], err);
     }
 }

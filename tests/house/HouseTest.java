@@ -35,7 +35,7 @@ class HouseTest {
     private static final String CLIENT = "sheaf.Sheaf";
     private static final Map<String, String> DOORS =
         Map.of("client", CLIENT, "server", "sheaf.server.BatchServer", "model", "sheaf.model.LocalModel",
-            "sql", "sheaf.Sql");
+            "sql", "sheaf.Sql", "excel", "sheaf.Excel");
     /** Which files each file of lib/ uses: sheaf.Journal by sheaf.Watch. A nested class is part of its file. */
     private static final Map<String, TreeSet<String>> USES = new TreeMap<>();
 

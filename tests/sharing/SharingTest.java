@@ -126,6 +126,7 @@ class SharingTest {
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("rehearse", "(?m)^request-1  Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
+            use("excel", "^[{]\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("sql", "^[{]\"text\":\"Say hello\",", "-m", "echo", "-p", "{{text}}", "--sql",
                 "select 'Say hello' as text order by 1"),
             use("eval", "^42\n$", "6 * 7"),
@@ -145,6 +146,7 @@ class SharingTest {
         "test", "runs these tests",
         "benchmark", "measures a clone for minutes",
         "sheaf", "is a //SOURCES line's, below",
+        "sheaf-excel", "is one too, of which the alias excel is made",
         "sheaf-sql", "is one too, of which the alias sql is made");
 
     @BeforeAll static void open() throws IOException {
