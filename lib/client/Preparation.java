@@ -89,7 +89,8 @@ final class Preparation {
             if (!isBegun(target)) {
                 Reuse.takeOver(named, staging, provider, connect, watch::note);
                 staging.leaveOutRepeats();
-                if (!staging.repeatNote().isEmpty()) watch.note(staging.repeatNote());
+                boolean isTold = settings.resend != null || staging.repeatNote().isEmpty();
+                if (!isTold) watch.note(staging.repeatNote());
             }
             var budget = settings.budget == null ? null : new Budget(named, provider);
             try (var purse = budget == null ? null : budget.lock(watch::note);

@@ -64,10 +64,12 @@ final class Spending {
     private void add(String template, Attempt attempt) {
         var there = attempt.isReused() ? earlier(attempt) : Optional.of(attempt.batch().manifest());
         boolean isAtOnce = there.map(Manifest::isAtOnce).orElse(false);
-        var manifest = there.orElseGet(() -> attempt.batch().manifest());
+        var own = attempt.batch().manifest();
+        var manifest = there.orElse(own);
         var model = attempt.model().isEmpty() ? attempt.body().model() : attempt.model();
-        var price = prices.computeIfAbsent(List.of(manifest.provider().name(), manifest.price(), model),
-            any -> manifest.price(model));
+        var given = isAtOnce && manifest.price().isEmpty() ? own : manifest;       // of a sample the draft's counts too
+        var price = prices.computeIfAbsent(List.of(given.provider().name(), given.price(), model),
+            any -> given.price(model));
         boolean isBefore = attempt.isReused() && !isAtOnce;
         var line = isBefore ? before : lines.computeIfAbsent(List.of(model, template), any -> new Line());
         line.add(attempt.usage(), price.map(known -> known.of(attempt.usage(), !isAtOnce)),

@@ -187,6 +187,14 @@ class CostTest {
         assertEquals(0, all.cost().before());
     }
 
+    @Test void aPriceThatIsGivenAfterTheSampleIsItsPriceToo() {
+        ask(4).sample(2);
+
+        var all = ask(4).price(0, 1_000_000).submit().results();
+
+        assertEquals(all.usage().output(), all.cost().dollars().getAsDouble());
+    }
+
     @Test void whatEarlierBatchesHadAnsweredStandsApart() {
         ask(2).price(0, 1_000_000).submit().results();
         var all = ask(3).price(0, 1_000_000).submit().results();

@@ -57,6 +57,15 @@ class DistinctTest {
         assertTrue(!Printed.stderr(() -> loud("a", "b").name("none").submit().results()).contains("distinct"));
     }
 
+    @Test void aRepairDoesNotSayItOnceMore() {
+        server.answer(body -> answers.incrementAndGet() > 2 ? Reply.text("fine") : Reply.error(500, "x", "broken"));
+
+        var said = Printed.stderr(() -> loud("a", "a").repair(1).submit().results());
+
+        assertEquals(4, answers.get());
+        assertEquals(2, said.split("say the same", -1).length, said);
+    }
+
     @Test void theTokensOfAnAnswerThatStandsForSeveralArePaidOnce() {
         var once = ask("a").name("once").submit().results().usage();
         var results = ask("a", "a", "a").distinct().submit().results();
