@@ -91,7 +91,8 @@ record Choice(List<List<ModelFile>> wished, long memory, BiPredicate<ModelFile, 
         var why = failures.entrySet().stream().map(failure -> failure.getKey().name() + " (" + failure.getValue() + ")")
             .collect(joining(", "));
         return new UncheckedIOException("start: no weights for " + why + "; name a GGUF file, or the URL of a running"
-            + " server, or go online once, or install pip", new IOException(why));
+            + " server, or " + (Search.isOffline() ? "switch the network on once" : "go online once, or install pip"),
+            new IOException(why));
     }
 
     /** Returns a size as people read it, such as {@code 1.4 GB}. */

@@ -34,6 +34,7 @@ record Attempt(Answer answer, Failure failure, long waitMillis) {
     private static final long FIRST_PAUSE = 200;              // milliseconds; doubles with each try
     private static final long LONGEST_PAUSE = 10_000;
     private static final long LONGEST_ASKED = 120_000;        // that an engine may ask for, as with OpenAI's clients
+    private static final Pattern OVERFLOW = Pattern.compile("(?i)the request exceeds the available context size");
     private static final long LONGEST_LIMIT = 31 * 86_400_000L;
 
     /** What stands in the way of an answer. */
@@ -212,11 +213,22 @@ record Attempt(Answer answer, Failure failure, long waitMillis) {
             var error = body.path("error").isObject() ? body.get("error") : body;
             var message = Stream.of(error.path("message"), body.path("error"), body.path("detail"))
                 .filter(JsonNode::isTextual).findFirst().map(JsonNode::textValue);
+            if (message.isPresent() && OVERFLOW.matcher(message.get()).find()) return overflow(status, error);
             var shaped = Refusal.envelope(status, message.orElse(otherwise), error.path("param").textValue(),
                 message.isPresent() ? error.path("code").asText(null) : "bad_engine_answer");
             if (error.path("type").isTextual()) shaped.withObject("/error").set("type", error.get("type"));
             shaped.get("error").properties().forEach(field -> field.setValue(withoutKey(field.getValue())));
             return shaped;
+        }
+
+        /** Returns what llama-server says of a request that is too long, as OpenAI has it, and what helps. */
+        private static ObjectNode overflow(int status, JsonNode error) {
+            var size = error.path("n_ctx").isNumber() ? " is " + error.get("n_ctx") + " tokens" : " is too short";
+            var prompt = error.path("n_prompt_tokens").isNumber()
+                ? "the prompt alone has " + error.get("n_prompt_tokens") : "the prompt is longer";
+            return Refusal.envelope(status, "This model's maximum context length" + size + ", but " + prompt
+                + "; shorten it, or start the model with a larger context (--ctx-size of llama-server, --context of "
+                + "./jbang local)", "messages", "context_length_exceeded");
         }
 
         /** Hides the engine's key, which an engine may repeat when it refuses it. */

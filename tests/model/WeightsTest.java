@@ -117,7 +117,7 @@ class WeightsTest {
         var refusal = assertThrows(UncheckedIOException.class, () -> find(CONTENT));
 
         assertEquals("start: no weights for tiny (the network is switched off by SHEAF_OFFLINE or HF_HUB_OFFLINE)"
-            + "; name a GGUF file, or the URL of a running server, or go online once, or install pip",
+            + "; name a GGUF file, or the URL of a running server, or switch the network on once",
             refusal.getMessage());
         assertEquals(List.of(), hub.paths);
     }

@@ -100,6 +100,22 @@ class AttemptTest {
     }
 
     @Tag("S17")
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "'type':'exceed_context_size_error','n_prompt_tokens':5023,'n_ctx':4096 | is 4096 tokens, but the prompt alone "
+            + "has 5023",
+        "'type':'invalid_request_error' | is too short, but the prompt is longer"})
+    void aPromptThatIsTooLongForLlamaServerIsOneSentenceWithTheRemedy(String said, String found) {
+        serve(engine((path, body) -> "400 {\"error\":{\"code\":400,\"message\":\"the request exceeds the available context "
+            + "size, try increasing it\"," + said.replace('\'', '"') + "}}"));
+
+        assertEquals("{\"message\":\"This model's maximum context length " + found + "; shorten it, or start the model "
+            + "with a larger context (--ctx-size of llama-server, --context of ./jbang local)\",\"type\":"
+            + "\"invalid_request_error\",\"param\":\"messages\",\"code\":\"context_length_exceeded\"}",
+            failed().at("/response/body/error").toString());
+    }
+
+    @Tag("S17")
     @Test void anUnknownModelIsALinesError() {
         serve(BatchServer.options().mixedModels().engine(engine((path, body) -> body.contains("\"nope\"")
             ? "404 {\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}" : "200 " + HI)));

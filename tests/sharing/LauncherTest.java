@@ -359,6 +359,40 @@ class LauncherTest {
         assertEquals("twox", jbang("show", "x").out(), "whatever time the file says it has");
     }
 
+    /** It names the classes of the checkout that it was made in. */
+    @Test void whatAnotherCheckoutHasMadeIsMadeAnew() throws IOException {
+        Files.createDirectories(project.resolve(".jbang"));
+        Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
+        for (var dir : List.of("lib", "scripts", "templates", "data", "tests", "bench"))
+            Files.createDirectory(project.resolve(dir));
+        offering("show");
+        var source = "class show { public static void main(String... a) { System.out.print(\"one\"); } }";
+        Files.writeString(project.resolve("show.java"), source);
+        for (int run = 0; run < 3; run++) assertEquals("one", jbang("show").out());
+        var here = project;
+        var other = temp.resolve("other checkout");
+        copyTree(here, other);
+        Files.writeString(other.resolve("show.java"), source.replace("one", "two"));
+        copyTree(here.resolve(".jbang"), other.resolve(".jbang"));      // after all else, so that it is the newest
+
+        project = other;
+        try {
+            assertEquals("two", jbang("show").out());
+        } finally {
+            project = here;
+        }
+    }
+
+    private static void copyTree(Path from, Path to) throws IOException {
+        try (var files = Files.walk(from)) {
+            for (var file : files.toList()) {
+                var copy = to.resolve(from.relativize(file).toString());
+                if (Files.isDirectory(file)) Files.createDirectories(copy);
+                else Files.copy(file, copy, StandardCopyOption.REPLACE_EXISTING);
+            }
+        }
+    }
+
     /** Some shells end where a redirection of theirs fails. */
     @Test void aCloneThatCannotBeWrittenToRunsAllTheSame() throws IOException {
         fakeJava("echo started");
