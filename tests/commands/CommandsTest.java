@@ -40,7 +40,8 @@ class CommandsTest {
             .allMatch(run.out()::contains), run.out());
         assertTrue(run.out().matches("(?s).*\n(Answered here by SmolLM2-135M-Instruct [(].{1,30}[)]\n"
             + "on .{1,50} of 2048 tokens[.]\n--model large answers better [(]"
-            + "(986 or 1117 MB once, 1[.]7|it is here, 1[.][57]) GB of memory[)];\n--provider NAME asks a hosted model[.]|No model was to be had: .*)\n"), run.out());
+            + "(986 or 1117 MB once, 1[.]7|it is here, 1[.][57]) GB of memory[)];\n"
+            + "--provider NAME asks a hosted model[.]|No model was to be had: .*)\n"), run.out());
     }
 
     @Test void quickstartAsksTheProviderThatIsNamed() throws Exception {
