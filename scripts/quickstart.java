@@ -48,7 +48,7 @@ class quickstart {
             rest.addAll(0, List.of("--provider", server.baseUrl(), "--model", name, "--temperature", "0"));
             ask(rest.toArray(String[]::new));
             System.out.println(model == null ? "No model was to be had: an echo engine said each question back."
-                : "Answered on this machine by " + model.describe() + ".\n" + better(model));
+                : "Answered here by " + model.describe().replaceFirst(" on ", "\non ") + ".\n" + better(model));
         } catch (IllegalArgumentException mistake) {
             System.err.println(mistake.getMessage());
             System.exit(2);
@@ -87,8 +87,8 @@ class quickstart {
         var large = LocalModel.known().stream().filter(known -> known.size().equals("large")).toList();
         boolean isLarge = large.stream().anyMatch(known -> known.name().equals(model.model()));
         var here = large.stream().filter(LocalModel.Known::isHere).findFirst();
-        var cost = here.map(known -> "is here").orElse(megabytes(large) + " MB once");
-        var larger = String.format(Locale.ROOT, "--model large answers better (%s, %.1f GB of memory), ", cost,
+        var cost = here.map(known -> "it is here").orElse(megabytes(large) + " MB once");
+        var larger = String.format(Locale.ROOT, "--model large answers better (%s, %.1f GB of memory);\n", cost,
             here.orElse(large.get(large.size() - 1)).memory() / 1e9);
         return (isLarge ? "" : larger) + "--provider NAME asks a hosted model.";
     }
