@@ -43,7 +43,7 @@ record ExcelSheet(InputFile input, String sheet) implements InputFile.Format {
 
         Reading() {
             try {
-                workbook = new ReadableWorkbook(input.open(), new ReadingOptions(true, true));
+                workbook = open(new ReadingOptions(true, true));
             } catch (IOException | ExcelReaderException e) {
                 throw fault("no Excel workbook (.xlsx); a .xls has to be saved as one", e);
             }
@@ -57,6 +57,12 @@ record ExcelSheet(InputFile input, String sheet) implements InputFile.Format {
                 close();
                 throw e;
             }
+        }
+
+        /** A file is read where it lies; what stands on the class path has to be in memory. */
+        private ReadableWorkbook open(ReadingOptions options) throws IOException {
+            return input.path() == null ? new ReadableWorkbook(input.open(), options)
+                : new ReadableWorkbook(input.path().toFile(), options);
         }
 
         private Sheet sheet() {

@@ -59,12 +59,14 @@ record Query(String word, JdbcUrl database, String text) {
             }
         }
 
-        /** A server sends rows piece by piece only in a transaction. */
+        /** A server sends rows piece by piece only in a transaction; what it would change there does not stay. */
         private void begin() throws SQLException {
-            if (own == null && !database.is("duckdb")) connection.setAutoCommit(false);
+            if (own == null) connection.setAutoCommit(false);
             var statement = connection.createStatement();
             statement.setFetchSize(database.is("mysql") ? Integer.MIN_VALUE : FETCHED);
-            rows = statement.executeQuery(text);
+            if (!statement.execute(text))
+                throw new IllegalArgumentException(word + ": the query brings no rows; it has to be a SELECT");
+            rows = statement.getResultSet();
             values = new SqlValues(word, rows, !database.is("sqlite"));
         }
 
@@ -78,6 +80,7 @@ record Query(String word, JdbcUrl database, String text) {
 
         @Override public void close() {
             try {
+                if (own == null && !connection.getAutoCommit()) connection.rollback();
                 connection.close();                            // and with it what it has begun
             } catch (SQLException e) {
                 throw database.refused(word, e);

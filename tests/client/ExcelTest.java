@@ -126,7 +126,7 @@ class ExcelTest {
     @Test void whatXmlCannotSayIsNotLost() {
         var texts = List.of("bell \u0007, \u0001", "half \ud83d of one", "whole \ud83d\ude00", "\r\n\ttab  two spaces ",
             "_x0041_", "<&>\"'", " leading", "\uffff");
-        toExcel(results(texts.stream().map(text -> row("text", text)).toArray(Map[]::new)), out(), "text");
+        toExcel(results(texts.stream().map(text -> row("text", text)).toList()), out(), "text");
 
         assertEquals(texts, excel(out()).open().map(row -> row.get("text")).toList());
     }
@@ -148,9 +148,11 @@ class ExcelTest {
         return Xlsx.write(dir.resolve("films.xlsx"), List.of(), Map.of("Films", String.join("", rows)));
     }
 
-    @SafeVarargs private Results results(Map<String, Object>... rows) {
-        return batch().provider(Provider.of(server.baseUrl())).model("m").quiet().prompts("{{text}}",
-            rows(List.of(rows))).submit().results();
+    @SafeVarargs private Results results(Map<String, Object>... rows) { return results(List.of(rows)); }
+
+    private Results results(List<Map<String, Object>> rows) {
+        return batch().provider(Provider.of(server.baseUrl())).model("m").quiet().prompts("{{text}}", rows(rows))
+            .submit().results();
     }
 
     private String out() { return dir.resolve("out.xlsx").toString(); }

@@ -97,6 +97,26 @@ class SqlTablesTest {
         assertEquals(List.of("{\"n\":1}"), lines(table(url, "select count(*) as n from \"t\"\"; drop table t; --\"")));
     }
 
+    /** It is data, and read more than once. */
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb", "postgresql"})
+    void whatAQueryChangesDoesNotStay(String product) {
+        var url = url(product);
+        SqlTest.execute(url, "create table t (a int)", "insert into t values (1)");
+
+        assertThrows(IllegalArgumentException.class, () -> lines(table(url, "delete from t")));
+        assertEquals(List.of("{\"a\":1}"), lines(table(url, "select a from t order by a")));
+    }
+
+    /** As a shell's history has what is typed, and not what is in the environment. */
+    @Test void aPasswordFromTheEnvironmentIsNotToldEither() {
+        System.setProperty(JdbcUrl.PASSWORD, "hunter2");
+        try {
+            assertEquals("no ***", JdbcUrl.of("table", "jdbc:postgresql://h/d").told("no hunter2"));
+        } finally {
+            System.clearProperty(JdbcUrl.PASSWORD);
+        }
+    }
+
     @Test void nothingIsWrittenIfSomethingIsAtFault() {
         var url = url("sqlite");
         SqlTest.execute(url, "create table answers (\"id\", \"text\" check (\"text\" <> 'b'), \"result.customId\" "

@@ -80,6 +80,7 @@ class SqlTest {
     @Test void whatIsWrongWithAQueryIsASentence() {
         assertRefused("sql: Referenced column \"txt\" not found in FROM clause!; Candidate bindings: \"id\"",
             sql("select txt from (select 1 as id)"));
+        assertRefused("sql: the query brings no rows; it has to be a SELECT", sql("create table t as select 1 as x"));
         assertRefused("sql: two columns are named id; name one of them by AS", sql("select 1 as id, 2 as id"));
         assertEquals("sql: the query is empty",
             assertThrows(IllegalArgumentException.class, () -> sql(" ")).getMessage());

@@ -118,6 +118,19 @@ class AskTablesTest {
             excel("-m", "m", "-p", "{{title}}", "-d", films, "-o", films).err());
     }
 
+    /** Of 55 MB of texts, each in a map, in a heap of 64 MB; DuckDB has its own bound. */
+    @Test void manyRowsNeedNoMoreMemory() throws Exception {
+        execute("jdbc:duckdb:", "copy (select i as id, repeat('many words ', 20) || i as text from range(250000) t(i)) "
+            + "to '" + at("many.parquet") + "' (format parquet)");
+        var process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx64m",
+            "-cp", System.getProperty("java.class.path"), "sheaf.commands.sql", "-m", "m", "-p", "{{text}}", "-d",
+            at("many.parquet"), "--preview", "0").redirectErrorStream(true).start();
+
+        var said = new String(process.getInputStream().readAllBytes(), UTF_8);
+        assertEquals(0, process.waitFor(), said);
+        assertTrue(said.contains("\n250,000 requests in "), said);
+    }
+
     @Test void aMissingValueIsRefusedAsInAnyOtherFile() {
         var run = sql("-m", "m", "-p", "{{texxt}}", "-d", reviews());
 
