@@ -29,7 +29,8 @@
 //SOURCES server/Arrival.java server/AnnouncedFiles.java server/Browsers.java server/Echo.java server/ResultFiles.java
 //SOURCES server/Identity.java server/ModelList.java server/Network.java
 //SOURCES server/Form.java server/Upstream.java server/Webhooks.java server/EngineEndpoints.java server/Validation.java
-//SOURCES server/ActiveBatch.java server/Uploads.java server/Runner.java server/FileEndpoints.java
+//SOURCES server/LoadBalancer.java server/ActiveBatch.java server/Uploads.java
+//SOURCES server/Runner.java server/FileEndpoints.java
 //SOURCES server/BatchEndpoints.java server/PageEndpoints.java server/Monitoring.java server/Router.java
 //SOURCES server/Service.java server/SharedService.java server/Serve.java
 
@@ -271,6 +272,14 @@ public final class BatchServer implements AutoCloseable {
 
         /** Returns options with this engine: {@code echo}, a name as {@link #before} takes it, or a base URL. */
         public Options engine(String engine) { return new Options(settings.engine(engine)); }
+
+        /**
+         * Returns options with one more engine, a name or a base URL: each request goes to the one that answers first,
+         * of those that have its model. One that fails is left out until it is well. Its key is the one given before.
+         */
+        public Options anotherEngine(String engine) {
+            return new Options(settings.anotherEngine(engine, settings.answering().key()));
+        }
 
         /** Returns options with this key, which is sent to the engine and to nobody else. If not called, none is. */
         public Options engineKey(String engineKey) { return new Options(settings.engineKey(engineKey)); }

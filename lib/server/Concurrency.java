@@ -156,6 +156,11 @@ final class Concurrency {
             return isLonger;
         }
 
+        synchronized int allowed() { return allowed; }
+
+        /** Returns whether nobody is let in at the moment. */
+        synchronized boolean isHeld() { return now.getAsLong() - opensAt < 0; }
+
         /** Notes the return of a request that entered at this time of {@link System#nanoTime}. */
         synchronized void leave(long entered, Failure failure) {
             inside--;

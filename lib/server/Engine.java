@@ -6,6 +6,7 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 
@@ -81,6 +82,9 @@ interface Engine {
 
     /** Returns the limit that it has told of, and for whose end requests of batches wait. */
     default Optional<Limit> limit() { return Optional.empty(); }
+
+    /** Returns the same of each engine, by its URL, where it is several. */
+    default Map<String, String> contacts() { return Map.of(); }
 
     /** Returns the sentence that it does not have a model, if that is what an answer says. */
     default Optional<String> lack(String model, Answer answer) throws InterruptedException { return Optional.empty(); }

@@ -11,6 +11,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -40,9 +41,18 @@ final class Identity {
     private final Settings.Answering answering;
     private final String url;
     private final String models;      // which names the engine has for those of clients
+    private final String remembered;  // under which key the store remembers what the engine said
+    private final List<Identity> each;   // where there are several engines: who each of them is
     private String said;              // by the engine of itself: empty if nothing, null as long as it is not settled
 
     Identity(Store store, Settings.Answering answering) {
+        this(store, answering, "engine", answering.others().isEmpty() ? List.of() : answering.each().stream()
+            .map(one -> new Identity(store, one, "engine " + one.engine(), List.of())).toList());
+    }
+
+    private Identity(Store store, Settings.Answering answering, String remembered, List<Identity> each) {
+        this.remembered = remembered;
+        this.each = each;
         this.store = store;
         this.answering = answering;
         this.url = URI.create(answering.engine().replaceFirst("/+$", "")).toASCIIString();
@@ -59,8 +69,13 @@ final class Identity {
         return URLEncoder.encode(name, UTF_8).replace("+", "%20").replace("%2F", "/").replace("%3A", ":");
     }
 
-    /** Returns who answers, in printable ASCII. */
+    /** Returns who each engine is, in the order in which they were given. */
+    List<Identity> each() { return each.isEmpty() ? List.of(this) : each; }
+
+    /** Returns who answers, in printable ASCII; several in an order of their own. */
     synchronized String engine() {
+        if (!each.isEmpty())
+            return within(LONGEST, each.stream().map(Identity::engine).sorted().collect(joining(" and ")));
         if (said == null) ask().ifPresentOrElse(this::settle, () -> said = remembered());
         return within(LONGEST, (said.isEmpty() ? url : said) + models);
     }
@@ -99,11 +114,11 @@ final class Identity {
 
     private void settle(String name) {
         said = name;
-        if (!name.equals(remembered())) store.remember("engine", url + " " + name);
+        if (!name.equals(remembered())) store.remember(remembered, url + " " + name);
     }
 
     private String remembered() {
-        return store.recall("engine").filter(last -> last.startsWith(url + " "))
+        return store.recall(remembered).filter(last -> last.startsWith(url + " "))
             .map(last -> last.substring(url.length() + 1)).orElse("");
     }
 

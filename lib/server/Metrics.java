@@ -36,7 +36,11 @@ final class Metrics {
     }
 
     private final List<Gauge> gauges = new ArrayList<>();
+    private final List<String> engines;
     private Series series;           // null before the first request, so that the start of a server need not wait
+
+    /** @param engines that figures are told apart by; none if there is only one */
+    Metrics(List<String> engines) { this.engines = engines; }
 
     /** Shows a number for each value of a label, asked for with each look. */
     void show(String name, String help, String label, Supplier<Map<String, ? extends Number>> numbers) {
@@ -44,7 +48,7 @@ final class Metrics {
     }
 
     private synchronized Series series() {
-        if (series == null) series = new Series(gauges);
+        if (series == null) series = new Series(gauges, engines);
         return series;
     }
 
@@ -64,7 +68,10 @@ final class Metrics {
     }
 
     /** Counts a try at the engine that began at this time of {@link System#nanoTime}. */
-    void countTry(String outcome, long began) { series().engine.labelValues(outcome).observe(secondsSince(began)); }
+    void countTry(String engine, String outcome, long began) {
+        var labels = engines.isEmpty() ? new String[] {outcome} : new String[] {engine, outcome};
+        series().engine.labelValues(labels).observe(secondsSince(began));
+    }
 
     private static double secondsSince(long nanoTime) { return (System.nanoTime() - nanoTime) / 1e9; }
 
@@ -91,11 +98,14 @@ final class Metrics {
         private final Histogram http = seconds("http_server_request_duration_seconds",
             "time from an HTTP request to the end of its response", HTTP_SECONDS, "http_request_method", "http_route",
             "http_response_status_code");
-        private final Histogram engine = seconds("sheaf_engine_request_duration_seconds",
-            "time of each try to get an answer from the engine behind the server", ENGINE_SECONDS, "outcome");
+        private final Histogram engine;
 
-        private Series(List<Gauge> gauges) {
-            TRIES.forEach(engine::initLabelValues);
+        private Series(List<Gauge> gauges, List<String> engines) {
+            engine = seconds("sheaf_engine_request_duration_seconds",
+                "time of each try to get an answer from the engine behind the server", ENGINE_SECONDS,
+                engines.isEmpty() ? new String[] {"outcome"} : new String[] {"engine", "outcome"});
+            if (engines.isEmpty()) TRIES.forEach(engine::initLabelValues);
+            for (var each : engines) TRIES.forEach(outcome -> engine.initLabelValues(each, outcome));
             gauges.forEach(this::show);
         }
 

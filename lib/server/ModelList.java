@@ -53,11 +53,11 @@ final class ModelList {
     private static boolean isRoute(JsonNode error) { return error.path("code").asText().equals("unknown_url"); }
 
     /** Returns that an engine does not have a model, and those that it has, if it lists any; else its own words. */
-    static String sentence(String engine, String model, List<String> names, String said) {
+    static String sentence(String who, String have, String model, List<String> names, String said) {
         var more = names.size() > MOST ? ", and " + (names.size() - MOST) + " more" : "";
         var has = names.isEmpty() ? " (" + said.replaceFirst("[.\\s]+$", "") + ")"
             : "; it has " + names.stream().limit(MOST).collect(Collectors.joining(", ")) + more;
-        return engine + " does not have the model " + Refusal.quoted(model) + has
+        return who + " " + have + " the model " + Refusal.quoted(model) + has
             + near(model, names).map(name -> "; did you mean " + name + "?").orElse("");
     }
 

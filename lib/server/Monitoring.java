@@ -19,8 +19,8 @@ final class Monitoring {
         this.metrics = metrics;
         metrics.show("sheaf_batches", "batches in the store", "status", this::batches);
         metrics.show("sheaf_queued_requests", "requests of batches that have no answer yet", "state", runner::queue);
-        metrics.show("sheaf_engine_up", "whether the engine was there when last asked: 1, 0, or NaN before that", null,
-            () -> Map.of("", up()));
+        metrics.show("sheaf_engine_up", "whether the engine was there when last asked: 1, 0, or NaN before that",
+            engine.contacts().isEmpty() ? null : "engine", this::up);
     }
 
     private Map<String, Integer> batches() {
@@ -30,8 +30,14 @@ final class Monitoring {
         return counts;
     }
 
-    private double up() {
-        var contact = engine.contact();
+    private Map<String, Double> up() {
+        var contacts = engine.contacts().isEmpty() ? Map.of("", engine.contact()) : engine.contacts();
+        var up = new LinkedHashMap<String, Double>();
+        contacts.forEach((name, contact) -> up.put(name, up(contact)));
+        return up;
+    }
+
+    private static double up(String contact) {
         if (contact.equals("unknown")) return Double.NaN;
         return contact.equals("reachable") ? 1 : 0;
     }

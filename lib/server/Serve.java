@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -86,8 +87,9 @@ final class Serve implements Callable<Integer> {
         @Option(names = "--engine", paramLabel = "URL", defaultValue = Settings.ECHO,
             description = "base URL of the OpenAI-compatible server that answers, mostly ending in /v1; or ollama, "
                 + "lmstudio, vllm, llama-server, openrouter, mistral, cerebras; or echo, which says each question "
-                + "back (default: ${DEFAULT-VALUE})")
-        private String engine;
+                + "back (default: ${DEFAULT-VALUE}); given more than once, each request goes to the one that answers "
+                + "first")
+        private List<String> engines = new ArrayList<>();
 
         @Option(names = "--engine-key", paramLabel = "KEY",
             description = "key for the engine; clients' keys are never sent to it (default: SHEAF_ENGINE_KEY; of "
@@ -193,8 +195,12 @@ final class Serve implements Callable<Integer> {
     }
 
     private Settings asSettings() {
-        var settings = Settings.DEFAULTS.port(listening.port).host(listening.host).engine(answering.engine)
+        var settings = Settings.DEFAULTS.port(listening.port).host(listening.host).engine(answering.engines.get(0))
             .timeout(answering.timeout).dialect(keeping.dialect);
+        settings = answering.engineKey != null ? settings.engineKey(answering.engineKey)
+            : settings.keyOf(answering.engines.get(0));
+        for (var another : answering.engines.subList(1, answering.engines.size()))
+            settings = settings.anotherEngine(another, answering.engineKey);
         settings = keeping.ownStore ? settings.ownStore()
             : settings.store(keeping.store != null ? keeping.store : Settings.localStore());
         if (answering.concurrency != null) settings = settings.concurrency(answering.concurrency);
@@ -203,8 +209,6 @@ final class Serve implements Callable<Integer> {
         if (keeping.mixedModels) settings = settings.mixedModels();
         if (keeping.maxRequests != null) settings = settings.maxRequests(keeping.maxRequests);
         if (keeping.maxBytes != null) settings = settings.maxBytes(keeping.maxBytes);
-        settings = answering.engineKey != null ? settings.engineKey(answering.engineKey)
-            : settings.keyOf(answering.engine);
         return key(listening.apiKey, "SHEAF_SERVER_KEY").map(settings::apiKey).orElse(settings);
     }
 

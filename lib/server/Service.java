@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.BindException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.eclipse.jetty.http.UriCompliance;
@@ -41,8 +42,10 @@ final class Service {
         var identity = new Identity(store, answering);
         boolean echoes = answering.engine().equals(Settings.ECHO);
         if (echoes) script.models = List.copyOf(answering.models().keySet());
-        var metrics = new Metrics();
-        this.engine = echoes ? new Echo(script) : new Upstream(answering, identity, metrics);
+        var engines = answering.each();
+        var metrics = new Metrics(engines.size() == 1 ? List.of()
+            : engines.stream().map(Settings.Answering::engine).toList());
+        this.engine = echoes ? new Echo(script) : asked(engines, identity, metrics);
         this.runner = new Runner(settings, store, engine, script, metrics);
         var limits = settings.limits();
         var files = new FileEndpoints(store, limits, script, metrics);
@@ -52,6 +55,12 @@ final class Service {
             new Monitoring(store, engine, runner, metrics)));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);
+    }
+
+    private static Engine asked(List<Settings.Answering> engines, Identity identity, Metrics metrics) {
+        var all = new ArrayList<Upstream>();
+        for (var who : identity.each()) all.add(new Upstream(engines.get(all.size()), who, metrics));
+        return all.size() == 1 ? all.get(0) : new LoadBalancer(all);
     }
 
     /** Starts a server, and returns once it listens. */

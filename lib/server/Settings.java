@@ -6,12 +6,15 @@ import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Collectors;
 
 /**
  * What a server is told before it starts, checked: an immutable value, with a record for each part of the server. It
@@ -21,7 +24,8 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     static final String ECHO = "echo";
     static final String LOOPBACK = "127.0.0.1";
     static final Settings DEFAULTS = new Settings(new Listening(LOOPBACK, 0, null),
-        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 0), new Limits(Dialects.OPENAI, false, 0, 0, false),
+        new Answering(ECHO, null, Map.of(), Duration.ofMinutes(10), 0, Map.of()),
+        new Limits(Dialects.OPENAI, false, 0, 0, false),
         null, null);     // a temporary store, and nobody to tell
 
     /** Where the server listens: port 0 is any free one, and without an API key (null) it serves everybody. */
@@ -44,9 +48,10 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
 
     /**
      * Who answers: echo or a URL, its key or null, its model names by clients' names, its time, and requests at once; 0
-     * are as many as turn out to be worth it.
+     * are as many as turn out to be worth it. The others are the keys of further engines by their URLs, "" for none.
      */
-    record Answering(String engine, String key, Map<String, String> models, Duration timeout, int concurrency) {
+    record Answering(String engine, String key, Map<String, String> models, Duration timeout, int concurrency,
+            Map<String, String> others) {
         private static final int FIRST = 4;            // as many as Ollama, LM Studio and llama-server take at most
         private static final int MOST = 32;
         private static final int ECHOED = 8;
@@ -56,9 +61,18 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         /** Returns how many requests there are at once as long as nothing is known of the engine. */
         int first() { return isOpen() ? FIRST : most(); }
 
-        int most() {
-            if (concurrency != 0) return concurrency;
-            return isOpen() ? MOST : ECHOED;
+        /** Returns how many at most, at all engines. */
+        int most() { return (1 + others.size()) * (concurrency != 0 ? concurrency : usualMost()); }
+
+        private int usualMost() { return isOpen() ? MOST : ECHOED; }
+
+        /** Returns each engine by itself. */
+        List<Answering> each() {
+            var each = new ArrayList<Answering>();
+            each.add(new Answering(engine, key, models, timeout, concurrency, Map.of()));
+            others.forEach((url, its) ->
+                each.add(new Answering(url, its.isEmpty() ? null : its, models, timeout, concurrency, Map.of())));
+            return each;
         }
     }
 
@@ -103,7 +117,24 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
     Settings engine(String nameOrUrl) {
         var engine = url(required("engine", nameOrUrl));
         if (!engine.equals(ECHO)) checkUrl(engine);
-        return with(new Answering(engine, answering.key, answering.models, answering.timeout, answering.concurrency));
+        return with(new Answering(engine, answering.key, answering.models, answering.timeout, answering.concurrency,
+            answering.others));
+    }
+
+    /** Returns settings with one more engine; its key is the one given (null: none), unless it has one of its own. */
+    Settings anotherEngine(String nameOrUrl, String key) {
+        var one = DEFAULTS.engine(nameOrUrl);
+        var url = one.answering.engine;
+        if (url.equals(ECHO) || answering.engine.equals(ECHO))
+            throw new IllegalArgumentException("engine: the echo answers all; no other engine stands beside it");
+        var its = key == null || KnownEngine.at(url).filter(KnownEngine::isHosted).isPresent() ? one.keyOf(nameOrUrl)
+            : one.engineKey(key);
+        var others = new LinkedHashMap<>(answering.others);
+        if (url.equals(answering.engine)
+            || others.put(url, Optional.ofNullable(its.answering.key).orElse("")) != null)
+            throw new IllegalArgumentException("engine: " + url + " is given twice");
+        return with(new Answering(answering.engine, answering.key, answering.models, answering.timeout,
+            answering.concurrency, others));
     }
 
     /** Returns the URL of an engine, without the slashes that it may end in. */
@@ -118,7 +149,8 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
      */
     Settings keyOf(String nameOrUrl) {
         var known = KnownEngine.named(nameOrUrl).filter(KnownEngine::isHosted);
-        var own = known.or(() -> KnownEngine.at(nameOrUrl)).flatMap(engine -> variable(engine.keyVariable));
+        var own = known.or(() -> KnownEngine.at(nameOrUrl)).filter(KnownEngine::isHosted)
+            .flatMap(engine -> variable(engine.keyVariable));
         if (known.isPresent() && own.isEmpty())
             throw new IllegalArgumentException("engine: no key for " + known.get() + "; set "
                 + known.get().keyVariable);
@@ -132,7 +164,8 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
      * they wait for a next run, which may be another day's.
      */
     Settings ownStore() {
-        var digest = UUID.nameUUIDFromBytes(answering.engine.getBytes(UTF_8)).toString().substring(0, 8);
+        var all = answering.each().stream().map(Answering::engine).sorted().collect(Collectors.joining(" "));
+        var digest = UUID.nameUUIDFromBytes(all.getBytes(UTF_8)).toString().substring(0, 8);
         var readable = answering.engine.replaceFirst("^https?://", "").replaceFirst("/v1$", "")
             .replaceAll("[^A-Za-z0-9.]+", "-");
         return with(new Limits(limits.dialect, limits.givenMixed, limits.givenRequests, limits.givenBytes, true))
@@ -141,24 +174,26 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
 
     Settings engineKey(String key) {
         return with(new Answering(answering.engine, header("engineKey", key), answering.models, answering.timeout,
-            answering.concurrency));
+            answering.concurrency, answering.others));
     }
 
     Settings model(String name, String engineName) {
         var models = new LinkedHashMap<String, String>(answering.models);
         models.put(required("modelName", name), required("modelName", engineName));
-        return with(new Answering(answering.engine, answering.key, models, answering.timeout, answering.concurrency));
+        return with(new Answering(answering.engine, answering.key, models, answering.timeout, answering.concurrency,
+            answering.others));
     }
 
     Settings timeout(Duration timeout) {
         if (required("timeout", timeout).toMillis() < 1)
             throw new IllegalArgumentException("timeout: " + timeout + " is no time at all");
-        return with(new Answering(answering.engine, answering.key, answering.models, timeout, answering.concurrency));
+        return with(new Answering(answering.engine, answering.key, answering.models, timeout, answering.concurrency,
+            answering.others));
     }
 
     Settings concurrency(int concurrency) {
         return with(new Answering(answering.engine, answering.key, answering.models, answering.timeout,
-            within("concurrency", concurrency, 1, 1_000)));
+            within("concurrency", concurrency, 1, 1_000), answering.others));
     }
 
     Settings dialect(Manners dialect) {

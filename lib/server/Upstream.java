@@ -15,9 +15,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.regex.Pattern;
 import sheaf.server.Attempt.Failure;
@@ -33,6 +35,7 @@ final class Upstream implements Engine {
     private static final Duration GLANCE = Duration.ofSeconds(3);      // at the engine, when the server starts
     private static final Duration STALE = Duration.ofSeconds(10);      // what was last known of the engine, by then
     private static final Duration LISTING = Duration.ofSeconds(30);    // of its models, with all tries
+    private static final Duration LISTED = Duration.ofMinutes(1);      // before a list of models is read again
     private static final int FEW_TRIES = 3;
     private static final long LONG = 5_000;                            // milliseconds of a pause, worth a sentence
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
@@ -49,6 +52,11 @@ final class Upstream implements Engine {
     private final AtomicBoolean glancing = new AtomicBoolean();
     private volatile Limit limit;      // that was told last, null if none ever was
     private volatile Contact contact = new Contact("unknown", System.nanoTime() - STALE.toNanos());
+    private final AtomicInteger assigned = new AtomicInteger();   // requests that wait here, and those at the engine
+    private volatile double millis;                               // that an answer takes of late, 0 if none came yet
+    private volatile long restsUntil = System.nanoTime();
+    private volatile Set<String> names = Set.of();                // of its models, as far as it lists any
+    private volatile long namesUntil = System.nanoTime();
     private boolean away;       // as stderr was told last
 
     /** Whether the engine was there when somebody last asked it anything, and when that was. */
@@ -77,7 +85,7 @@ final class Upstream implements Engine {
 
     @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
         if (!ModelList.lacks(answer, settings.models().getOrDefault(model, model))) return Optional.empty();
-        return Optional.of(ModelList.sentence(base, model, ModelList.names(models()),
+        return Optional.of(ModelList.sentence(base, "does not have", model, ModelList.names(models()),
             answer.body().at("/error/message").asText()));
     }
 
@@ -154,6 +162,43 @@ final class Upstream implements Engine {
             + Attempt.brief(Duration.ofSeconds(pause / 1000)) + why);
     }
 
+    void assign(int more) { assigned.addAndGet(more); }
+
+    int assigned() { return assigned.get(); }
+
+    double millis() { return millis; }
+
+    /** Returns in how many milliseconds one more request would be answered; if none was yet, by what is usual. */
+    double expectedMillis(double usual) {
+        return (millis > 0 ? millis : usual) * Math.max(1, (assigned() + 1.0) / gate.allowed());
+    }
+
+    /** Lets others be asked for a while: it answers, but with failures. */
+    void rest() { restsUntil = System.nanoTime() + STALE.toNanos(); }
+
+    /** Returns whether others are to be asked rather: it is away, fails, or wants to be left alone. */
+    boolean isOut() {
+        return contact().equals("unreachable") || gate.isHeld() || System.nanoTime() - restsUntil < 0;
+    }
+
+    /** Returns whether it lists a model, or lists none at all. */
+    boolean mayHave(String model) {
+        if (System.nanoTime() - namesUntil >= 0) lookForNames();
+        var name = settings.models().getOrDefault(model, model);
+        return names.isEmpty() || names.contains(name) || names.contains(name + ":latest");
+    }
+
+    /** Looks at the list anew, while others go by the old one. */
+    private synchronized void lookForNames() {
+        if (System.nanoTime() - namesUntil < 0) return;
+        try {
+            names = Set.copyOf(ModelList.names(send(request("/models").GET().build(), GLANCE.toMillis()).answer()));
+        } catch (InterruptedException closing) {
+            Thread.currentThread().interrupt();
+        }
+        namesUntil = System.nanoTime() + LISTED.toNanos();
+    }
+
     @Override public Optional<Limit> limit() {
         return Optional.ofNullable(limit).filter(told -> !told.isOver());
     }
@@ -213,7 +258,10 @@ final class Upstream implements Engine {
         long began = System.nanoTime();
         var attempt = sendOnce(request, millis);
         contact = Contact.now(attempt.failure() != Failure.DOWN);
-        if (request.method().equals("POST")) metrics.countTry(attempt.outcome(), began);
+        if (!request.method().equals("POST")) return attempt;
+        metrics.countTry(base, attempt.outcome(), began);
+        long took = Math.max(1, millisSince(began));
+        if (attempt.failure() == Failure.NONE) this.millis = this.millis == 0 ? took : .8 * this.millis + .2 * took;
         return attempt;
     }
 

@@ -109,7 +109,7 @@ class EnginesTest {
 
     @Test void anEngineThatListsNoModelsIsQuoted() {
         assertEquals("http://e/v1 does not have the model 'm' (model \"m\" not found, try pulling it first)",
-            ModelList.sentence("http://e/v1", "m", List.of(), "model \"m\" not found, try pulling it first."));
+            ModelList.sentence("http://e/v1", "does not have", "m", List.of(), "model \"m\" not found, try pulling it first."));
     }
 
     @ParameterizedTest(name = "{0} {1}: {2}")
@@ -280,6 +280,7 @@ class EnginesTest {
         assertEquals("sk-or", keyOf("https://openrouter.ai/api/v1/"));
         assertEquals("sk-mine", keyOf("https://example.com/v1"));
         assertEquals("sk-mine", keyOf("ollama"));
+        assertEquals("sk-mine", keyOf("http://localhost:11434/v1"));
         System.setProperty("SHEAF_ENGINE", "https://example.com/v1");
         assertEquals("sk-mine", keyOf("https://example.com/v1"));
         assertEquals("sk-mine", keyOf("https://example.com/v1/"));

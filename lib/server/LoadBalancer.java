@@ -1,0 +1,139 @@
+package sheaf.server;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
+
+/**
+ * Several engines as one: a request goes to the one that is expected to answer it first, of those that have its model.
+ * One that is away, fails or wants to be left alone gets none until it is well again, as long as another is. It knows
+ * no batch.
+ */
+final class LoadBalancer implements Engine {
+    private final List<Upstream> engines;
+
+    LoadBalancer(List<Upstream> engines) { this.engines = List.copyOf(engines); }
+
+    private interface Asking {
+        Answer ask(Upstream engine) throws InterruptedException;
+    }
+
+    @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
+        return answer(body, engine -> engine.answer(endpoint, body), () -> true);
+    }
+
+    @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
+        return answer(body, engine -> engine.answer(endpoint, body, () -> wanted.getAsBoolean()
+            && (!engine.isOut() || well(body.path("model").asText(), Set.of(engine)).isEmpty())), wanted);
+    }
+
+    /** Asks one engine after another, until one has an answer of which it is not itself the reason. */
+    private Answer answer(JsonNode body, Asking asking, BooleanSupplier wanted) throws InterruptedException {
+        var model = body.path("model").asText();
+        var tried = new HashSet<Upstream>();
+        Answer last = null;
+        while (tried.size() < engines.size()) {
+            var engine = chosen(model, tried);
+            engine.assign(1);
+            try {
+                last = asking.ask(engine);
+            } finally {
+                engine.assign(-1);
+            }
+            if (last == null && !wanted.getAsBoolean()) return null;
+            if (last == null) continue;          // it went away, and another is well
+            if (!isItsOwn(last, model)) return last;
+            if (last.status() == 0 || last.status() >= 500) engine.rest();
+            tried.add(engine);
+        }
+        return last;
+    }
+
+    /** Returns whether another engine may answer where this one did not. */
+    private static boolean isItsOwn(Answer answer, String model) {
+        return answer.status() == 0 || answer.status() >= 500 || answer.status() == 429 || answer.status() == 408
+            || ModelList.lacks(answer, model);
+    }
+
+    private Upstream chosen(String model, Set<Upstream> tried) {
+        var well = well(model, tried);
+        var able = well.isEmpty() ? able(model, tried) : well;
+        double usual = able.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
+        return able.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
+            .thenComparingInt(Upstream::assigned)).orElseThrow();
+    }
+
+    private List<Upstream> well(String model, Set<Upstream> without) {
+        return able(model, without).stream().filter(engine -> !engine.isOut()).toList();
+    }
+
+    /** Returns those that have a model, or may; all if none lists it: some answer by names that they do not list. */
+    private List<Upstream> able(String model, Set<Upstream> without) {
+        var left = engines.stream().filter(engine -> !without.contains(engine)).toList();
+        var able = left.stream().filter(engine -> engine.mayHave(model)).toList();
+        return able.isEmpty() ? left : able;
+    }
+
+    @Override public Answer models() throws InterruptedException {
+        Answer all = null;
+        for (var engine : engines) {
+            var models = engine.models();
+            boolean isFirst = all == null || !all.succeeded();
+            if (isFirst) all = models;
+            else if (models.succeeded()) add(models.body().path("data"), all.body().path("data"));
+        }
+        return all;
+    }
+
+    private static void add(JsonNode models, JsonNode all) {
+        if (!(all instanceof ArrayNode list)) return;
+        var known = list.valueStream().map(model -> model.path("id").asText()).collect(Collectors.toSet());
+        models.valueStream().filter(model -> known.add(model.path("id").asText())).forEach(list::add);
+    }
+
+    @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
+        if (!ModelList.lacks(answer, model)) return Optional.empty();
+        return Optional.of(ModelList.sentence("none of " + this, "have", model, ModelList.names(models()),
+            answer.body().at("/error/message").asText()));
+    }
+
+    /** Returns the limit that ends first, once all of them have told of one. */
+    @Override public Optional<Limit> limit() {
+        var limits = new ArrayList<Limit>();
+        for (var engine : engines) engine.limit().ifPresent(limits::add);
+        return limits.size() < engines.size() ? Optional.empty()
+            : limits.stream().min(Comparator.comparing(Limit::until));
+    }
+
+    /** Returns whether one of them was there when last asked. */
+    @Override public String contact() {
+        var states = contacts().values();
+        if (states.contains("reachable")) return "reachable";
+        return states.contains("unknown") ? "unknown" : "unreachable";
+    }
+
+    @Override public Map<String, String> contacts() {
+        var states = new LinkedHashMap<String, String>();
+        for (var engine : engines) states.put(engine.toString(), engine.contact());
+        return states;
+    }
+
+    @Override public String state(boolean hasOptions) throws InterruptedException {
+        var states = new ArrayList<String>();
+        for (var engine : engines) states.add(engine.state(hasOptions));
+        return String.join("\nengine: ", states);
+    }
+
+    @Override public String toString() {
+        return engines.stream().map(Upstream::toString).collect(Collectors.joining(", "));
+    }
+}

@@ -1,0 +1,182 @@
+package sheaf.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.support.RawClient.await;
+import static sheaf.support.RawClient.lines;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.net.URI;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.support.FakeEngine;
+import sheaf.support.FakeEngine.Instead;
+import sheaf.support.FakeEngine.Kind;
+import sheaf.support.RawClient;
+
+/** The server before several engines. */
+class LoadBalancerTest {
+    private static final String NO_MODEL = "{\"error\":{\"message\":\"no\",\"code\":\"model_not_found\"}}";
+    final Deque<AutoCloseable> open = new ArrayDeque<>();
+    BatchServer server;
+    final RawClient client = new RawClient(() -> server.baseUrl());
+    @TempDir Path dir;
+
+    @AfterEach void close() throws Exception {
+        while (!open.isEmpty()) open.pop().close();
+    }
+
+    @Test void linesGoWhereTheyAreAnsweredSooner() {
+        var slow = engine(120);
+        var fast = engine(15);
+        serve(slow.url(), fast.url());
+
+        assertEquals(200, completed(200, FakeEngine.MODEL));
+
+        assertEquals(200, slow.prompts().size() + fast.prompts().size(), "none was asked twice");
+        assertTrue(slow.prompts().size() >= 1, slow.prompts().size() + " at the slow one");
+        assertTrue(fast.prompts().size() > 3 * slow.prompts().size(), fast.prompts().size() + " at the fast one");
+    }
+
+    @Test void anEngineThatGoesAwayFailsNoRow() throws Exception {
+        var stays = engine(20);
+        var goes = engine(20);
+        serve(stays.url(), goes.url());
+        var id = client.create(batch(200, FakeEngine.MODEL));
+        await(() -> goes.prompts().size() >= 10);
+
+        goes.close();
+
+        var batch = client.finishedBatch(id);
+        assertEquals("{\"total\":200,\"completed\":200,\"failed\":0}", batch.get("request_counts").toString());
+        assertTrue(goes.prompts().size() < 120, goes.prompts().size() + " there");
+    }
+
+    @Test void oneThatIsWellAgainIsAskedAgain() {
+        var first = engine(20);
+        int port = UpstreamTest.freePort();
+        serve(first.url(), "http://127.0.0.1:" + port + "/v1");
+        assertEquals(40, completed(40, FakeEngine.MODEL));
+        var asked = new ConcurrentLinkedQueue<String>();
+
+        open.push(StubEngine.start(port, exchange -> {
+            asked.add(exchange.getRequestURI().getPath());
+            StubEngine.answer(exchange, 200, UpstreamTest.HI);
+        }));
+        for (int run = 0; run < 30 && !asked.contains("/v1/chat/completions"); run++) {
+            LockSupport.parkNanos(500_000_000);
+            assertEquals(8, completed(8, FakeEngine.MODEL));
+        }
+
+        assertTrue(asked.contains("/v1/chat/completions"), asked.toString());
+    }
+
+    @Test void aModelThatOnlyOneHasGoesThere() {
+        var first = engine(1);
+        var asked = new ConcurrentLinkedQueue<String>();
+        var second = StubEngine.start(0, exchange -> {
+            var path = exchange.getRequestURI().getPath();
+            if (path.endsWith("/models")) {
+                StubEngine.answer(exchange, 200, "{\"data\":[{\"id\":\"only-here\"}]}");
+            } else {
+                boolean isHere = new String(exchange.getRequestBody().readAllBytes(), UTF_8).contains("only-here");
+                if (isHere) asked.add(path);
+                StubEngine.answer(exchange, isHere ? 200 : 404, isHere ? UpstreamTest.HI : NO_MODEL);
+            }
+        });
+        open.push(second);
+        serve(first.url(), second.baseUrl());
+
+        assertEquals(20, completed(20, "only-here"));
+        assertEquals(20, completed(20, FakeEngine.MODEL));
+
+        assertEquals(20, asked.size());
+        assertEquals(20, first.prompts().size());
+        assertEquals(List.of(FakeEngine.MODEL, "only-here"), client.ids("/models"));
+        var none = client.finished(client.upload(batch(2, "nowhere")));
+        assertEquals("none of " + first.url() + ", " + second.baseUrl().replaceFirst("/$", "") + " have the model "
+            + "'nowhere'; it has llama3.2, only-here", none.at("/errors/data/0/message").asText());
+    }
+
+    @Test void oneThatAnswersWithFailuresIsLeftToItself() {
+        var well = engine(5);
+        var ill = engine(5);
+        ill.limit(0, new Instead(500, "{\"error\":{\"message\":\"out of memory\"}}"));
+        serve(ill.url(), well.url());
+
+        assertEquals(60, completed(60, FakeEngine.MODEL));
+        assertEquals(60, well.prompts().size());
+    }
+
+    @Test void aLimitOfOneIsNoneOfTheOther() {
+        var limited = engine(5);
+        limited.limit(3, new Instead(429, "{\"error\":{\"message\":\"today no more\"}}", "Retry-After", "20000"));
+        var other = engine(5);
+        serve(limited.url(), other.url());
+
+        assertEquals(60, completed(60, FakeEngine.MODEL));
+        assertTrue(other.prompts().size() >= 50, other.prompts().size() + " at the other");
+    }
+
+    @Test void eachIsShownByItself() throws Exception {
+        var there = engine(1);
+        serve(there.url(), "http://127.0.0.1:1/v1");
+
+        completed(4, FakeEngine.MODEL);
+
+        var figures = new String(RawClient.send(java.net.http.HttpRequest.newBuilder(URI.create(server.baseUrl()
+            .replaceFirst("/v1$", "/metrics")))).body(), UTF_8);
+        assertTrue(figures.contains("sheaf_engine_up{engine=\"" + there.url() + "\"} 1.0"), figures);
+        assertTrue(figures.contains("sheaf_engine_up{engine=\"http://127.0.0.1:1/v1\"}"), figures);
+        assertTrue(figures.contains("sheaf_engine_request_duration_seconds_count{engine=\"" + there.url()
+            + "\",outcome=\"answered\"} 4"), figures);
+        assertTrue(client.get("/models").headers().firstValue("x-sheaf-engine").orElse("").equals(
+            "http://127.0.0.1:1/v1 and " + there.url()), "who answers is told by all of them");
+    }
+
+    @Test void whatCannotStandTogetherIsASentence() {
+        assertEquals("engine: http://localhost:8000/v1 is given twice", refusal("vllm", "http://localhost:8000/v1/"));
+        assertEquals("engine: the echo answers all; no other engine stands beside it", refusal("echo", "vllm"));
+        assertEquals("engine: the echo answers all; no other engine stands beside it", refusal("vllm", "echo"));
+        var one = Settings.DEFAULTS.engine("vllm").anotherEngine("ollama", null).ownStore().store();
+        assertEquals(Set.of(one), Set.of(Settings.DEFAULTS.engine("vllm").anotherEngine("ollama", null).ownStore()
+            .store()));
+    }
+
+    private static String refusal(String first, String second) {
+        return assertThrows(IllegalArgumentException.class, () ->
+            BatchServer.options().engine(first).anotherEngine(second)).getMessage();
+    }
+
+    private FakeEngine engine(long millis) {
+        var engine = FakeEngine.start(Kind.VLLM, 1_000, 4, millis);
+        open.push(engine);
+        return engine;
+    }
+
+    private void serve(String first, String second) {
+        open.push(server = BatchServer.options().concurrency(4).engine(first).anotherEngine(second).start());
+    }
+
+    private int completed(int requests, String model) {
+        JsonNode batch = client.finished(client.upload(batch(requests, model)));
+        assertEquals(0, batch.at("/request_counts/failed").asInt(), batch.toString());
+        return batch.at("/request_counts/completed").asInt();
+    }
+
+    private static String batch(int requests, String model) {
+        var texts = IntStream.range(0, requests).mapToObj(i -> "text " + i).toArray(String[]::new);
+        return lines(texts).replace("\"m\"", "\"" + model + "\"");
+    }
+}
