@@ -73,7 +73,8 @@ record CellFormat(String code, boolean from1904) {
         long seconds = seconds(number), days = Math.floorDiv(seconds, (long) SECONDS);
         if (number.signum() < 0 || days > 3_000_000) return general(number);      // which a sheet shows as ####
         boolean hasClock = plain.matches(".*[hs].*"), hasDay = plain.matches(".*[yd].*") || !hasClock;
-        var day = from1904 ? EPOCH_1904.plusDays(days) : EPOCH.plusDays(days < BEFORE_THE_LEAP_DAY ? days + 1 : days);
+        long since = !from1904 && days < BEFORE_THE_LEAP_DAY ? days + 1 : days;
+        var day = (from1904 ? EPOCH_1904 : EPOCH).plusDays(since);
         var time = LocalDateTime.of(day, LocalTime.ofSecondOfDay(Math.floorMod(seconds, (long) SECONDS)));
         if (!hasClock) return day.toString();
         return (hasDay ? DateTimeFormatter.ISO_LOCAL_DATE_TIME : DateTimeFormatter.ISO_LOCAL_TIME).format(time);

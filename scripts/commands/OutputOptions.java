@@ -26,8 +26,8 @@ import picocli.CommandLine.Option;
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
-        description = "where the answers go: a .csv, .jsonl, .parquet or .xlsx file, or an .html page to look at; - for JSON "
-            + "Lines on standard output")
+        description = "where the answers go: a .csv, .jsonl, .parquet or .xlsx file, or an .html page to look at; - "
+            + "for JSON Lines on standard output")
     String out;
 
     @Option(names = "--force", description = "overwrites the file of --out, whoever wrote it (default: only one that a "

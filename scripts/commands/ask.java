@@ -139,11 +139,14 @@ class ask implements Callable<Integer> {
     private List<String> given() { return spec.commandLine().getParseResult().originalArgs(); }
 
     /** A server, DuckDB and Excel are no part of this command, for each weighs more than all the rest. */
-    private static int start(String command, List<String> args) throws IOException {
+    private static int start(String command, List<String> args) {
         var launched = Stream.concat(Stream.of(Typed.launcher().replaceAll("^'|'$", ""), command), args.stream())
             .toList();
         try {
             return new ProcessBuilder(launched).inheritIO().start().waitFor();
+        } catch (IOException noLauncher) {
+            throw new IllegalArgumentException("ask: what is given is for the command " + command + ", which cannot be "
+                + "started from here; give it the same, as in jbang " + command + "@owner/repo", noLauncher);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return 1;

@@ -127,7 +127,8 @@ class AskCsvTest {
             + "windows-1252",
         "-d oldmac.csv --charset cp1252 | prompts: row 1 has no value for {{text}} (template line 1); it has: neutral, "
             + "Sales stayed as they were .; if line 1 of oldmac.csv is a row, give --header",
-        "-d unicode_text.txt | data: FILE ends in none of .csv, .jsonl, .json, .parquet and .xlsx; with --separator it is read as CSV",
+        "-d unicode_text.txt | data: FILE ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
+            + "with --separator it is read as CSV",
         "-d unicode_text.txt --separator tab | csv: FILE line 1: UTF-16, not UTF-8; give --charset UTF-16",
         "-d unicode_text.txt --charset UTF-16 | csv: FILE line 1: one column, \"id text\"; if tabs separate the "
             + "columns, give --separator tab",

@@ -66,6 +66,18 @@ class AskTablesTest {
         assertEquals(3, process.waitFor());
     }
 
+    /** As where ask was started by an address, and there is no clone. */
+    @Test void whereThereIsNoLauncherItSaysWhatToType() throws Exception {
+        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "sheaf.commands.ask", "-m", "m", "-d", "a.parquet");
+        builder.environment().put("SHEAF_LAUNCHER", dir.resolve("nothing").toString());
+        var process = builder.redirectErrorStream(true).start();
+
+        assertEquals("ask: what is given is for the command sql, which cannot be started from here; give it the same, "
+            + "as in jbang sql@owner/repo\n", new String(process.getInputStream().readAllBytes(), UTF_8));
+        assertEquals(2, process.waitFor());
+    }
+
     @Test void aParquetFileIsReadAndWritten() {
         var run = sql("-m", "echo", "-p", "{{text}}?", "-d", reviews(), "-o", at("out.parquet"), "--columns",
             "id,result.text");
