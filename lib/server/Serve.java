@@ -21,7 +21,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
 /** The command line of the server. It knows options and what to print, and leaves the rest to the service. */
-@Command(name = "serve", sortOptions = false, usageHelpWidth = 100, customSynopsis = "serve [OPTION]...",
+@Command(name = "serve", sortOptions = false, customSynopsis = "serve [OPTION]...",
     description = "Serves OpenAI's Files and Batches API on this machine, before any OpenAI-compatible engine.",
     footer = {"",
         "Environment:",

@@ -33,7 +33,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-@Command(name = "ask", sortOptions = false, usageHelpWidth = 100,
+@Command(name = "ask", sortOptions = false,
     customSynopsis = "ask --model MODEL [OPTION]... [PROMPT]...",
     description = {"Sends prompts as a batch, waits, and writes each answer beside its row.", "",
         "With --data, each prompt and each template is sent for every row, {{column}} standing for the row's value. "

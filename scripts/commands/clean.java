@@ -33,7 +33,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-@Command(name = "clean", sortOptions = false, usageHelpWidth = 100, customSynopsis = "clean [OPTION]...",
+@Command(name = "clean", sortOptions = false, customSynopsis = "clean [OPTION]...",
     description = {"Lists what is left of old batches, and with --delete deletes it.", "",
         "Runs are batches kept under ~/.sheaf (or SHEAF_HOME) that have ended, or of which nothing was ever sent. "
             + "Files are those at the provider of batches whose answers are here, and uploads that no batch was made "

@@ -37,7 +37,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 
-@Command(name = "kernel", sortOptions = false, usageHelpWidth = 100,
+@Command(name = "kernel", sortOptions = false,
     customSynopsis = {"kernel --install [--user | --prefix DIR]"},
     description = {"Installs a Jupyter kernel named \"Java + Sheaf\", in which everything of Sheaf is imported and "
         + "results show as tables. Jupyter itself comes from elsewhere, such as pip install notebook.", ""},

@@ -17,7 +17,7 @@ import picocli.CommandLine.Parameters;
 import sheaf.model.LocalModel;
 import sheaf.server.BatchServer;
 
-@Command(name = "local", sortOptions = false, usageHelpWidth = 100, customSynopsis = "local [OPTION]... [MODEL]",
+@Command(name = "local", sortOptions = false, customSynopsis = "local [OPTION]... [MODEL]",
     description = {"Serves a model on this machine, free of charge and without a key, where --provider local finds it.",
         "The first time it fetches the weights; after that it needs no network.", ""},
     footer = {"",
@@ -32,7 +32,7 @@ import sheaf.server.BatchServer;
         "  ./jbang ask --provider local -p 'In one word: {{text}}' -d data/reviews.csv",
         "  ./jbang local large",
         "  ./jbang local ~/models/llama-3.2-1b-instruct-q4_k_m.gguf",
-        "  ./jbang local bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf",
+        "  ./jbang local Qwen/Qwen2.5-3B-Instruct-GGUF/qwen2.5-3b-instruct-q4_k_m.gguf",
         "",
         "Where a request names no temperature, a model draws as its makers recommend (Qwen2.5 at 0.7, Llama 3 at 0.6, "
             + "Gemma 3 at 1, SmolLM2 at 0.2); of labels it says the likeliest. A seed repeats answers with --slots 1. "

@@ -42,7 +42,7 @@ import picocli.CommandLine.Spec;
 import sheaf.Sheaf;
 
 /** The steps of the guide, one command each; an alias of the catalog gives the first argument. */
-@Command(name = "steps", sortOptions = false, usageHelpWidth = 100,
+@Command(name = "steps", sortOptions = false,
     customSynopsis = "steps upload|submit|status|results|batches|cancel|models|files [OPTION]...",
     description = "Takes one step of a batch; 'steps STEP --help' says more of it.")
 class steps implements Runnable {
@@ -81,7 +81,7 @@ class steps implements Runnable {
             + String.join(", ", spec.subcommands().keySet()));
     }
 
-    @Command(name = "upload", sortOptions = false, usageHelpWidth = 100, customSynopsis = "upload FILE [OPTION]...",
+    @Command(name = "upload", sortOptions = false, customSynopsis = "upload FILE [OPTION]...",
         description = {"Uploads a JSON Lines file of requests, each checked before, and creates no batch yet.",
             "The id of the input file goes to stdout; of a file too large for one batch, an id for each part."})
     void upload(
@@ -96,7 +96,7 @@ class steps implements Runnable {
         System.err.println("to go on: " + Typed.launcher() + " submit " + ids.get(0) + again());
     }
 
-    @Command(name = "submit", sortOptions = false, usageHelpWidth = 100, customSynopsis = "submit FILE|ID [OPTION]...",
+    @Command(name = "submit", sortOptions = false, customSynopsis = "submit FILE|ID [OPTION]...",
         description = {"Creates a batch of a JSON Lines file of requests, or of one that was uploaded.",
             "The batch's id goes to stdout, one line whatever its parts: id=$(./jbang submit requests.jsonl).",
             "What was submitted before is not sent again: its id is printed."})
@@ -130,7 +130,7 @@ class steps implements Runnable {
             + id + " was uploaded; for another one give the file itself");
     }
 
-    @Command(name = "status", sortOptions = false, usageHelpWidth = 100, customSynopsis = "status ID [OPTION]...",
+    @Command(name = "status", sortOptions = false, customSynopsis = "status ID [OPTION]...",
         description = {"Says where a batch stands, without waiting.", ""})
     void status(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
@@ -187,7 +187,7 @@ class steps implements Runnable {
         });
     }
 
-    @Command(name = "results", sortOptions = false, usageHelpWidth = 100, customSynopsis = "results ID [OPTION]...",
+    @Command(name = "results", sortOptions = false, customSynopsis = "results ID [OPTION]...",
         description = {"Waits until a batch has ended, fetches its answers and prints the first as a table.", ""})
     int results(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id,
@@ -206,7 +206,7 @@ class steps implements Runnable {
         return results.exitCode().number();
     }
 
-    @Command(name = "batches", sortOptions = false, usageHelpWidth = 100, customSynopsis = "batches [N] [OPTION]...",
+    @Command(name = "batches", sortOptions = false, customSynopsis = "batches [N] [OPTION]...",
         description = {"Lists the newest batches, at the provider and kept here.", ""})
     void batches(
         @Parameters(paramLabel = "N", arity = "0..1", defaultValue = "20",
@@ -214,15 +214,15 @@ class steps implements Runnable {
         provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(Sheaf::kept).show();
     }
 
-    @Command(name = "models", sortOptions = false, usageHelpWidth = 100, customSynopsis = "models [OPTION]...",
+    @Command(name = "models", sortOptions = false, customSynopsis = "models [OPTION]...",
         description = {"Lists the provider's models.", ""})
     void models() { provider.chosen().models().show(); }
 
-    @Command(name = "files", sortOptions = false, usageHelpWidth = 100, customSynopsis = "files [OPTION]...",
+    @Command(name = "files", sortOptions = false, customSynopsis = "files [OPTION]...",
         description = {"Lists the files that the provider keeps.", ""})
     void files() { provider.chosen().files().show(); }
 
-    @Command(name = "cancel", sortOptions = false, usageHelpWidth = 100, customSynopsis = "cancel ID [OPTION]...",
+    @Command(name = "cancel", sortOptions = false, customSynopsis = "cancel ID [OPTION]...",
         description = {"Asks the provider to stop a batch; what has been answered by then stays.", ""})
     int cancel(
         @Parameters(paramLabel = "ID", description = "the batch's id, or the name it was submitted under") String id) {
