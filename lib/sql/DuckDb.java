@@ -24,7 +24,8 @@ final class DuckDb implements AutoCloseable {
     /** Opens a database that has nothing but what queries read from files. */
     static DuckDb open(String word) {
         try {
-            var folder = Files.createTempDirectory("sheaf-sql-");
+            var folder = Files.createTempDirectory("sheaf-" + ProcessHandle.current().pid() + "-");
+            folder.toFile().deleteOnExit();                    // if nobody closes it
             var settings = streaming();
             settings.setProperty("memory_limit", MOST_MEMORY);
             settings.setProperty("threads", String.valueOf(Math.min(MOST_THREADS,

@@ -72,7 +72,9 @@ record Query(String word, JdbcUrl database, String text) {
 
         @Override Map<String, Object> read() throws IOException {
             try {
-                return rows.next() ? values.row(rows) : null;
+                if (rows.next()) return values.row(rows);
+                close();                                       // what is read to its end is done with
+                return null;
             } catch (SQLException e) {
                 throw database.refused(word, e);
             }
@@ -80,6 +82,7 @@ record Query(String word, JdbcUrl database, String text) {
 
         @Override public void close() {
             try {
+                if (connection.isClosed()) return;
                 if (own == null && !connection.getAutoCommit()) connection.rollback();
                 connection.close();                            // and with it what it has begun
             } catch (SQLException e) {

@@ -96,6 +96,21 @@ class SqlTest {
         assertTrue(refused.startsWith("parquet: ") && refused.contains("no[1].parquet"), refused);
     }
 
+    @Test void whatIsReadToItsEndLeavesNothingOnTheDisk() throws IOException {
+        var before = folders();
+        sql("select * from range(10)").open().forEach(row -> {});
+        toParquet(draft(rows(row("text", "a"))).quiet().submit().results(), out());
+
+        assertEquals(before, folders());
+    }
+
+    private static List<Path> folders() throws IOException {
+        try (var files = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
+            var ours = "sheaf-" + ProcessHandle.current().pid() + "-";
+            return files.filter(file -> file.getFileName().toString().startsWith(ours)).sorted().toList();
+        }
+    }
+
     @Test void severalFilesAreOneTable() {
         reviews();
         DuckDbFile.write(dir.resolve("reviews2.parquet"), "select 4 as id, 'last' as text");
