@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Properties;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -39,7 +40,7 @@ final class ParquetExport {
     }
 
     void writeTo(OutputStream out) throws IOException {
-        try (var duckDb = DuckDb.open(WORD)) {
+        try (var duckDb = DuckDb.open(WORD, new Properties())) {
             var lines = duckDb.file("lines.jsonl");
             Files.createDirectories(lines.getParent());
             try (var file = new BufferedOutputStream(Files.newOutputStream(lines), 1 << 16)) {

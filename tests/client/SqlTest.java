@@ -96,6 +96,16 @@ class SqlTest {
         assertTrue(refused.startsWith("parquet: ") && refused.contains("no[1].parquet"), refused);
     }
 
+    @Test void aQueryThatFailsOnItsWaySaysWhy() {
+        assertEquals("sql: Could not convert string 'x' to INT32", refusal(sql("select 'x'::int as text")));
+        assertEquals("table: boom", refusal(table("jdbc:duckdb:" + dir.resolve("shop.db"),
+            "select if(i = 9, error('boom'), i) as id from range(10) t(i) order by i")));
+    }
+
+    private static String refusal(Data data) {
+        return assertThrows(IllegalArgumentException.class, () -> lines(data)).getMessage();
+    }
+
     @Test void whatIsReadToItsEndLeavesNothingOnTheDisk() throws IOException {
         var before = folders();
         sql("select * from range(10)").open().forEach(row -> {});
