@@ -43,7 +43,11 @@ record ColumnType(Kind kind, int whole, int fraction, ColumnType item, Map<Strin
     private static final BigInteger LEAST_LONG = BigInteger.valueOf(Long.MIN_VALUE);
     private static final BigInteger MOST_LONG = BigInteger.valueOf(Long.MAX_VALUE);
 
-    private static ColumnType of(Kind kind) { return new ColumnType(kind, 0, 0, null, Map.of()); }
+    static ColumnType of(Kind kind) { return new ColumnType(kind, 0, 0, null, Map.of()); }
+
+    static ColumnType decimal(int digits, int fraction) {
+        return new ColumnType(DECIMAL, digits - fraction, fraction, null, Map.of());
+    }
 
     /** @param value plain: what JSON can say */
     static ColumnType of(Object value) {
