@@ -159,6 +159,17 @@ class SqlTablesTest {
             lines(table(url, "select id, n, price, \"result.text\" from t order by id")));
     }
 
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb", "postgresql"})
+    void aTableWithAnotherKeyIsRefused(String product) {
+        var url = url(product);
+        toTable(draft("{{id}}", row("id", 1, "text", "a")).submit().results(), url, "answers");
+        var ofTwo = draft("{{id}}", row("id", 1, "text", "a")).model("m", "n").submit().results();
+
+        assertEquals("toTable: the table \"answers\" has no key of result.customId, result.template, result.model, by "
+            + "which these results are told apart; give another table",
+            assertThrows(IllegalArgumentException.class, () -> toTable(ofTwo, url, "answers")).getMessage());
+    }
+
     @Test void halfACharacterIsASentence() {
         assertEquals("toTable: \"a\ud83d\" in column text holds half a character, a lone surrogate, which a database "
             + "cannot; use toJsonl(...)", assertThrows(IllegalStateException.class, () ->

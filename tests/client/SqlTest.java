@@ -182,6 +182,11 @@ class SqlTest {
         assertTrue(!new SqlText(query).isOfOneFile() && !new SqlText(query).isOrdered(), query);
     }
 
+    @Test void aLongTextInAQueryIsNoMatter() {
+        assertTrue(new SqlText("select '" + "it''s ".repeat(20_000) + "' from a where b = \"" + "x".repeat(100_000)
+            + "\"").isOfOneFile());
+    }
+
     @Test void aQueryIsCalledAfterItsTable() {
         assertEquals("reviews.parquet", new SqlText("select * from '/data/reviews.parquet'").name());
         assertEquals("part-.parquet", new SqlText("FROM read_parquet('s3://b/part-*.parquet')").name());
