@@ -62,6 +62,7 @@ final class SqlValues {
         var named = typeName.toLowerCase(Locale.ROOT);
         if (type == Types.TIMESTAMP_WITH_TIMEZONE || named.equals("timestamptz"))
             return (rows, column) -> plain(rows.getObject(column, OffsetDateTime.class), column);
+        if (named.equals("timetz")) return ResultSet::getString;
         return switch (type) {
             case Types.TIMESTAMP -> (rows, column) -> plain(rows.getObject(column, LocalDateTime.class), column);
             case Types.DATE -> (rows, column) -> plain(rows.getObject(column, LocalDate.class), column);

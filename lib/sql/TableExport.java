@@ -75,7 +75,8 @@ final class TableExport {
                 throw e;
             }
         } catch (SQLException e) {
-            var refused = database.refused(WORD, e);
+            var row = e.getNextException();                    // of many that are sent together, each told whole
+            var refused = database.refused(WORD, row == null ? e : row);
             if (!NO_KEY.matcher(refused.getMessage()).find()) throw refused;
             throw new IllegalArgumentException(WORD + ": the table " + table + " has no key of "
                 + String.join(", ", key) + ", by which these results are told apart; give another table", refused);

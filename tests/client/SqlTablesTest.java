@@ -209,6 +209,25 @@ class SqlTablesTest {
                 toTable(results, "jdbc:mysql://root:hunter2@host/shop?password=hunter2", "t")).getMessage());
     }
 
+    @Test void whatPostgresRefusesIsASentence() {
+        var url = url("postgresql");
+        SqlTest.execute(url, "create table t (\"id\" int, \"text\" text check (\"text\" <> 'b'), \"result.customId\" "
+            + "text primary key, \"result.template\" text, \"result.model\" text, \"result.answeredBy\" text, "
+            + "\"result.outcome\" text, \"result.text\" text, \"result.error\" text, \"result.batch\" text)");
+
+        assertTrue(refusal(url, "b").startsWith("toTable: ERROR: new row for relation \"t\" violates check"),
+            refusal(url, "b"));
+        assertEquals("toTable: a<U+0000>b in column text holds a NUL character, which PostgreSQL cannot; use "
+            + "toJsonl(...)", refusal(url, "a\0b"));
+        assertEquals(List.of("{\"t\":\"10:00:00+02\"}"),
+            lines(table(url, "select '10:00:00+02'::timetz t order by 1")));
+    }
+
+    private String refusal(String url, String text) {
+        return assertThrows(RuntimeException.class, () ->
+            toTable(draft("{{id}}", row("id", 1, "text", text)).submit().results(), url, "t")).getMessage();
+    }
+
     @Test void rowsOfPostgresComeTyped() {
         var url = url("postgresql");
         SqlTest.execute(url, "create table reviews (id int, text text, price numeric(9,2), at timestamptz, day date, "
