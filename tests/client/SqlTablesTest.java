@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TimeZone;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -221,6 +222,19 @@ class SqlTablesTest {
             + "toJsonl(...)", refusal(url, "a\0b"));
         assertEquals(List.of("{\"t\":\"10:00:00+02\"}"),
             lines(table(url, "select '10:00:00+02'::timetz t order by 1")));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"UTC", "Europe/Berlin"})
+    void instantsInAnArrayAreTheSameOnEachMachine(String zone) {
+        var url = url("postgresql");
+        var here = TimeZone.getDefault();
+        TimeZone.setDefault(TimeZone.getTimeZone(zone));
+        try {
+            assertEquals(List.of("{\"a\":[\"2024-05-01T10:30:00Z\",null]}"), lines(table(url,
+                "select array['2024-05-01 12:30+02'::timestamptz, null] as a order by 1")));
+        } finally {
+            TimeZone.setDefault(here);
+        }
     }
 
     private String refusal(String url, String text) {
