@@ -21,6 +21,7 @@
 //SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
 //SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
+//SOURCES client/RenderedRow.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
@@ -211,7 +212,7 @@ public final class Sheaf extends Findings {
     }
 
     /** Data that has a name: a file, or rows that a script holds. */
-    private record Dataset(Rows rows) implements Data {
+    record Dataset(Rows rows) implements Data {
         /** A user's own data has no name that another process would know it by, and may give what is no JSON. */
         static Rows rows(Data data) {
             if (data instanceof Dataset named) return named.rows;
@@ -284,15 +285,15 @@ public final class Sheaf extends Findings {
      * common draft can be kept and reused.
      */
     public static final class Draft {
-        private final Provider provider;                       // null: the one that the environment names
-        private final Settings settings;
+        final Provider provider;                               // null: the one that the environment names
+        final Settings settings;
 
         private Draft(Provider provider, Settings settings) {
             this.provider = provider;
             this.settings = settings;
         }
 
-        private Draft with(Settings settings) { return new Draft(provider, settings); }
+        Draft with(Settings settings) { return new Draft(provider, settings); }
 
         private Draft with(Consumer<Settings> change) { return with(settings.with(change)); }
 
@@ -601,7 +602,7 @@ public final class Sheaf extends Findings {
         }
 
         /** A server on this machine that has one model answers by that, if none is named. */
-        private Settings checkedSettings() {
+        Settings checkedSettings() {
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel()))))
@@ -898,8 +899,8 @@ public final class Sheaf extends Findings {
         public static final List<String> COLUMNS = CsvExport.OWN_COLUMNS;
         private static final int SHOWN = 20;
         private final Provider provider;
-        private final Exchanges exchanges;
-        private final Written written;                         // by whose name files are written
+        final Exchanges exchanges;
+        final Written written;                                 // by whose name files are written
 
         private Results(Provider provider, Exchanges exchanges, Written written) {
             this.provider = provider;
@@ -1455,7 +1456,7 @@ public final class Sheaf extends Findings {
 
         private BaseUrl address() { return BaseUrl.of(baseUrl, dialect.apiVersion(), names()); }
 
-        private Connection connection() {
+        Connection connection() {
             var there = address();                             // refuses what is no base URL, or holds a key
             var usual = preset(there).map(Provider::name).orElse(there.name());
             boolean isCalledByUrl = !isLocal() && usual.equals(name);

@@ -32,8 +32,11 @@ class HouseTest {
     private static final Pattern FLOOR = Pattern.compile("(?m)^\\| ([0-9]+) \\|(.*)\\|$");
     private static final Pattern ROOM = Pattern.compile("\\*\\*(\\w+)\\*\\*");
     private static final Pattern USE = Pattern.compile(" +(sheaf[\\w.$]*) +-> (sheaf[\\w.$]*) .*");
+    private static final String CLIENT = "sheaf.Sheaf";
+    /** Spark's classes are not among those of the tests, so SparkTest reads them. */
     private static final Map<String, String> DOORS =
-        Map.of("client", "sheaf.Sheaf", "server", "sheaf.server.BatchServer", "model", "sheaf.model.LocalModel");
+        Map.of("client", CLIENT, "server", "sheaf.server.BatchServer", "model", "sheaf.model.LocalModel",
+            "spark", "sheaf.SparkBatch");
     /** Which files each file of lib/ uses: sheaf.Journal by sheaf.Watch. A nested class is part of its file. */
     private static final Map<String, TreeSet<String>> USES = new TreeMap<>();
 
@@ -74,7 +77,7 @@ class HouseTest {
         return door.substring(0, door.lastIndexOf('.') + 1) + room;
     }
 
-    /** Returns the floor of each file, as the map of the house has it; a door is above all. */
+    /** Returns the floor of each file, as the map of the house has it; a door is above all, the client's but one. */
     private static Map<String, Integer> floors() throws IOException {
         var floors = new LinkedHashMap<String, Integer>();
         var map = Files.readString(LIB.resolve("README.md"));
@@ -85,7 +88,7 @@ class HouseTest {
             var section = map.substring(parts.get(i).end(), end);
             FLOOR.matcher(section).results().forEach(floor -> ROOM.matcher(floor.group(2)).results().forEach(room ->
                 floors.put(inPackageOf(door, room.group(1)), Integer.valueOf(floor.group(1)))));
-            floors.put(door, Integer.MAX_VALUE);
+            floors.put(door, door.equals(CLIENT) ? Integer.MAX_VALUE - 1 : Integer.MAX_VALUE);
         }
         return floors;
     }
@@ -121,7 +124,8 @@ class HouseTest {
             var door = LIB.resolve(DOORS.get(part).replaceFirst(".*\\.", "") + ".java");
 
             assertEquals(rooms(part).stream().map(room -> part + "/" + room + ".java").toList(),
-                Sources.words(door, "SOURCES").stream().sorted().toList(), door.toString());
+                Sources.words(door, "SOURCES").stream().filter(source -> source.contains("/")).sorted().toList(),
+                door.toString());
         }
     }
 
