@@ -72,7 +72,7 @@ public final class SparkBatch implements AutoCloseable {
     /** Returns the rows of a DataFrame, for the prompts of a draft: {@code {{column}}}, {@code {{struct.field}}}. */
     public static Data rows(Dataset<Row> frame) {
         given("rows", frame);
-        return new Sheaf.Dataset(new Rows("data", frame, () -> {
+        return new Sheaf.Dataset(new Rows(SparkRuns.name(frame), frame, () -> {
             var rows = (Iterable<Row>) frame::toLocalIterator;
             return StreamSupport.stream(rows.spliterator(), false).map(SparkValues::of);
         }));

@@ -1,11 +1,15 @@
 package sheaf;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.stream.Stream;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 
 /** Where the files of runs are, and why one failed. */
@@ -16,6 +20,15 @@ final class SparkRuns {
 
     private SparkRuns() {}
 
+    /** Returns what rows are called: after their file, or the folder that all their files are in. */
+    static String name(Dataset<Row> frame) {
+        var files = Stream.of(frame.inputFiles()).map(Path::new).toList();
+        var folders = files.stream().map(Path::getParent).distinct().toList();
+        if (folders.size() != 1 || folders.get(0) == null) return "data";
+        boolean isOfFolder = files.size() > 1 || files.get(0).getName().startsWith("part-");
+        return (isOfFolder ? folders.get(0) : files.get(0)).getName();
+    }
+
     /** Returns the folder of all runs; what was left there by drivers that were killed long ago is deleted. */
     static PartFiles folder(SparkSession spark, String named) {
         var context = spark.sparkContext();
@@ -25,7 +38,7 @@ final class SparkRuns {
                 new Path(folder));
             return new PartFiles(folder, context.hadoopConfiguration());
         } catch (IOException e) {
-            throw new java.io.UncheckedIOException("spark: cannot reach the folder " + named + " ("
+            throw new UncheckedIOException("spark: cannot reach the folder " + named + " ("
                 + Messages.reason(e) + ")", e);
         }
     }
