@@ -1,6 +1,7 @@
 package sheaf;
 
 import static org.apache.spark.sql.functions.col;
+import static org.apache.spark.sql.types.DataTypes.DoubleType;
 import static org.apache.spark.sql.types.DataTypes.IntegerType;
 import static org.apache.spark.sql.types.DataTypes.LongType;
 import static org.apache.spark.sql.types.DataTypes.StringType;
@@ -8,6 +9,7 @@ import static org.apache.spark.sql.types.DataTypes.StringType;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -24,7 +26,7 @@ final class AnsweredRows {
     private static final StructType ANSWERS = new StructType()
         .add(Rendering.KEY, StringType).add(NUMBER, IntegerType)
         .add("id", StringType).add("template", StringType).add("model", StringType).add("outcome", StringType)
-        .add("answer", StringType).add("error", StringType).add("tokens", LongType);
+        .add("answer", StringType).add("confidence", DoubleType).add("error", StringType).add("tokens", LongType);
     private final DraftShape shape;
     private final PartFiles files;                             // of the answers
 
@@ -59,6 +61,7 @@ final class AnsweredRows {
         fields.put("outcome", result.outcome().toString());
         if (result.ok()) fields.put("answer", answer(result));
         else fields.put("error", result.error());
+        result.confidence().ifPresent(sure -> fields.put("confidence", sure));
         fields.put("tokens", result.usage().input() + result.usage().output());
         return fields;
     }
@@ -97,7 +100,11 @@ final class AnsweredRows {
 
     /** What tells the answers of a row apart is only there where there are several. */
     private List<String> answerColumns() {
-        return Stream.of("id", shape.prompts().size() > 1 ? "template" : "", shape.models().size() > 1 ? "model" : "",
-            "outcome", "answer", "error", "tokens").filter(name -> !name.isEmpty()).toList();
+        var columns = new ArrayList<>(List.of("id", "template", "model", "outcome", "answer", "confidence", "error",
+            "tokens"));
+        if (shape.prompts().size() == 1) columns.remove("template");
+        if (shape.models().size() == 1) columns.remove("model");
+        if (shape.format() == null || !shape.format().confidence()) columns.remove("confidence");
+        return columns;
     }
 }

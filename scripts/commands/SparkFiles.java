@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.util.Map;
 import java.util.UUID;
 import java.util.stream.Stream;
+import org.apache.hadoop.fs.ChecksumFileSystem;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.Column;
@@ -79,6 +80,8 @@ final class SparkFiles {
             var written = isOneFile ? files.globStatus(new Path(unfinished, "part-*"))[0].getPath() : unfinished;
             files.delete(target, true);
             if (!files.rename(written, target)) throw new IOException("cannot rename " + written);
+            if (isOneFile && files instanceof ChecksumFileSystem summed)
+                summed.getRawFileSystem().delete(summed.getChecksumFile(target), false);
         } finally {
             files.delete(unfinished, true);
         }
