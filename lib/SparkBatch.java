@@ -1,8 +1,12 @@
 //SOURCES Sheaf.java
 //SOURCES spark/SparkValues.java spark/PartFiles.java spark/DraftShape.java spark/Rendering.java
 //SOURCES spark/RenderedParts.java spark/AnsweredRows.java spark/SparkRuns.java
-// 278 MB, that only who takes this file in downloads; its module for Scala has to be of Jackson's own version
+// 278 MB, that only who takes this file in downloads
 //DEPS org.apache.spark:spark-sql_2.13:4.2.0
+// Jackson in the one version that the client has: Spark names an older one
+//DEPS com.fasterxml.jackson.core:jackson-core:2.22.4
+//DEPS com.fasterxml.jackson.core:jackson-annotations:2.22
+//DEPS com.fasterxml.jackson.datatype:jackson-datatype-jsr310:2.22.4
 //DEPS com.fasterxml.jackson.module:jackson-module-scala_2.13:2.22.4
 // Spark says little
 //FILES log4j2.properties=spark/log4j2.properties

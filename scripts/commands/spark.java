@@ -44,7 +44,7 @@ import sheaf.SparkBatch;
         "Exit codes: 0 if every request has a whole answer; 1 if the provider refused or could not be reached; 2 if an "
             + "option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
             + "whole answer; 75 if --wait is over and the batch goes on."})
-class spark implements Callable<Integer> {
+public class spark implements Callable<Integer> {
     @Mixin PromptOptions prompt;
 
     @Option(names = {"-d", "--data"}, paramLabel = "DATA", required = true,

@@ -1,6 +1,6 @@
 //SOURCES ../../scripts/commands/spark.java
 
-package sheaf.faults;
+package sheaf.commands;
 
 import static org.apache.spark.sql.functions.col;
 import static org.apache.spark.sql.functions.lit;
@@ -50,16 +50,18 @@ public class SparkFaults {
 
     /** The arguments are the provider's URL and a folder. */
     public static void main(String... args) throws IOException {
-        try (var spark = SparkSession.builder().master("local[2,3]").config("spark.ui.enabled", "false")
+        try (var session = SparkSession.builder().master("local[2,3]").config("spark.ui.enabled", "false")
                 .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
                 .config("spark.sql.shuffle.partitions", "4")
                 .config("spark.hadoop.fs.faulty.impl", Faulty.class.getName()).getOrCreate()) {
-            spark.sparkContext().addSparkListener(new Killer(spark));
-            var rows = rows(spark).cache();
+            session.sparkContext().addSparkListener(new Killer(session));
+            var rows = rows(session).cache();
             answer(draft(args[0], rows), rows, "faulty://" + args[1]);
             again(draft(args[0], rows.repartition(5, col("text"))));
             lacking(draft(args[0], rows.limit(1).withColumn("text", lit(null).cast("string"))));
             several(args[0], rows.limit(2));
+            say("another's file", spark.run("--provider", args[0], "--model", "echo", "--prompt", "{{text}}", "--data",
+                "rows.csv", "--out", "mine.csv"));
         }
     }
 
