@@ -126,6 +126,7 @@ class SharingTest {
             use("local", "--slots", "--help"),
             use("ask", "^\\{\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("rehearse", "(?m)^request-1  Say hello .*\n1 succeeded; ", "-m", "m", "Say hello"),
+            use("spark", "--one-file", "--help"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
