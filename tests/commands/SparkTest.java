@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -25,6 +26,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.house.HouseTest;
 import sheaf.server.BatchServer;
 import sheaf.support.Project;
 import sheaf.support.Sources;
@@ -59,6 +61,10 @@ class SparkTest {
     @AfterEach void close() {
         processes.forEach(Process::destroyForcibly);
         server.close();
+    }
+
+    @Test void itsFilesUseOnlyFilesOnLowerFloors() throws IOException {
+        assertEquals(List.of(), HouseTest.ties(Path.of(classPath.split(File.pathSeparator)[0])));
     }
 
     @Test void aTaskThatFailsOrIsKilledPaysNothingAndLosesNoRow() throws Exception {

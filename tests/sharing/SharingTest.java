@@ -143,7 +143,8 @@ class SharingTest {
     static final Map<String, String> EXEMPT = Map.of(
         "test", "runs these tests",
         "benchmark", "measures a clone for minutes",
-        "sheaf", "is a //SOURCES line's, below");
+        "sheaf", "is a //SOURCES line's, below",
+        "sheaf-spark", "is one too, of which the alias spark is made");
 
     @BeforeAll static void open() throws IOException {
         server = BatchServer.start().answer(body -> {
