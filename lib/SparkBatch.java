@@ -147,7 +147,7 @@ public final class SparkBatch implements AutoCloseable {
     public Batch batch() { return batch; }
 
     /** Waits, and returns the results as the driver has them: each row is no more than its key. */
-    public Results results() { return results(Duration.ofDays(10_000)); }
+    public Results results() { return results(Deadline.FOREVER); }
 
     /**
      * Waits at most so long.

@@ -6,7 +6,6 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.Serializable;
 import java.io.UncheckedIOException;
-import java.net.URI;
 import java.util.UUID;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileSystem;
@@ -36,9 +35,7 @@ final class PartFiles implements Serializable {
 
     String path(String name) { return folder + "/" + name; }
 
-    private FileSystem system() throws IOException {
-        return FileSystem.get(URI.create(new Path(folder).toUri().toString()), configuration.value());
-    }
+    private FileSystem system() throws IOException { return new Path(folder).getFileSystem(configuration.value()); }
 
     /** What is written to a file. */
     interface Content {
@@ -69,8 +66,9 @@ final class PartFiles implements Serializable {
         }
 
         @Override public void close() throws IOException {
-            if (isOpen) out.close();
+            boolean wasOpen = isOpen;
             isOpen = false;
+            if (wasOpen) out.close();
         }
     }
 

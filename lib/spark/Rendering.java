@@ -9,17 +9,19 @@ import java.util.Collections;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.stream.StreamSupport;
+import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.function.MapPartitionsFunction;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.types.DataTypes;
-import org.apache.spark.sql.types.StructType;
+import org.apache.spark.util.TaskCompletionListener;
 
 /**
  * Makes request lines of rows, on many machines, in an order and in parts that their content alone tells: however the
@@ -44,7 +46,7 @@ final class Rendering {
     /** Returns in how many parts so many rows are written. */
     static int parts(long rows) { return (int) Math.max(1, Math.min(MOST_PARTS, (rows + PART_ROWS - 1) / PART_ROWS)); }
 
-    static String partName(int part) { return String.format("part-%05d.jsonl", part); }
+    static String partName(int part) { return String.format(Locale.ROOT, "part-%05d.jsonl", part); }
 
     /** Writes the parts, and gives the rows with their keys. */
     static Dataset<Row> keyed(Dataset<Row> rows, DraftShape shape, int parts, PartFiles files) {
@@ -52,13 +54,13 @@ final class Rendering {
         var rendered = own.add(HASH, DataTypes.StringType).add(TIE, DataTypes.StringType)
             .add(PART, DataTypes.IntegerType).add("id", DataTypes.StringType)
             .add("models", DataTypes.createArrayType(DataTypes.StringType)).add("lines", DataTypes.BinaryType);
-        return rows.mapPartitions(new Lines(shape.asJson(), parts), Encoders.row(rendered))
+        return rows.mapPartitions(new Expansion(shape.asJson(), parts), Encoders.row(rendered))
             .repartition(parts, col(PART)).sortWithinPartitions(HASH, TIE, POSITION)
             .mapPartitions(new Parts(files), Encoders.row(own.add(KEY, DataTypes.StringType)));
     }
 
     /** The request lines of each row. */
-    private record Lines(String shape, int parts) implements MapPartitionsFunction<Row, Row> {
+    private record Expansion(String shape, int parts) implements MapPartitionsFunction<Row, Row> {
         @Override public Iterator<Row> call(Iterator<Row> rows) {
             return rows.hasNext() ? new Rendered(DraftShape.read(shape), parts, rows) : Collections.emptyIterator();
         }
@@ -126,10 +128,10 @@ final class Rendering {
 
     /** The files of some parts, which come one after the other, each in the order of its keys. */
     private record Parts(PartFiles files) implements MapPartitionsFunction<Row, Row> {
-        @Override public Iterator<Row> call(Iterator<Row> rows) { return new Written(files, rows); }
+        @Override public Iterator<Row> call(Iterator<Row> rows) { return new Keyed(files, rows); }
     }
 
-    private static final class Written implements Iterator<Row> {
+    private static final class Keyed implements Iterator<Row> {
         private final PartFiles files;
         private final Iterator<Row> rows;
         private PartFiles.Writing file;                        // null: none is open
@@ -137,9 +139,10 @@ final class Rendering {
         private String hash = "";
         private long repeat;                                   // of that hash, from 1
 
-        Written(PartFiles files, Iterator<Row> rows) {
+        Keyed(PartFiles files, Iterator<Row> rows) {
             this.files = files;
             this.rows = rows;
+            TaskContext.get().addTaskCompletionListener((TaskCompletionListener) ended -> close());
         }
 
         @Override public boolean hasNext() {
@@ -187,6 +190,15 @@ final class Rendering {
         private void finish() throws IOException {
             if (file != null) file.finish();
             file = null;
+        }
+
+        /** Leaves what a task has begun that failed or was killed, which has said why. */
+        private void close() {
+            try {
+                if (file != null) file.close();
+            } catch (IOException known) {
+                file = null;
+            }
         }
     }
 }

@@ -2,7 +2,6 @@ package sheaf;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.stream.Stream;
@@ -34,8 +33,7 @@ final class SparkRuns {
         var context = spark.sparkContext();
         try {
             var folder = named != null ? named : usual(context.master(), FileSystem.get(context.hadoopConfiguration()));
-            sweep(FileSystem.get(URI.create(folder.replace(" ", "%20")), context.hadoopConfiguration()),
-                new Path(folder));
+            sweep(new Path(folder).getFileSystem(context.hadoopConfiguration()), new Path(folder));
             return new PartFiles(folder, context.hadoopConfiguration());
         } catch (IOException e) {
             throw new UncheckedIOException("spark: cannot reach the folder " + named + " ("
@@ -45,7 +43,7 @@ final class SparkRuns {
 
     private static String usual(String master, FileSystem files) throws IOException {
         if (master.matches("local(\\[.*)?"))
-            return AtomicFiles.privateFolder(Environment.home().resolve("spark")).toAbsolutePath().toUri().toString();
+            return new Path(AtomicFiles.privateFolder(Environment.home().resolve("spark")).toUri()).toString();
         if (!files.getScheme().equals("file")) return new Path(files.getHomeDirectory(), ".sheaf/spark").toString();
         throw new IllegalArgumentException("spark: the executors are on other machines, which do not see "
             + files.getHomeDirectory().toUri().getPath() + " of this one; give a folder that all of them see, such as "

@@ -94,6 +94,7 @@ public class spark implements Callable<Integer> {
 
     private boolean isSent;
 
+    /** YARN takes it for a failure if its driver exits by itself. */
     public static void main(String... args) {
         int status = run(args);
         if (status != 0 || new SparkConf().get("spark.master", "").isEmpty()) System.exit(status);
