@@ -112,6 +112,9 @@ final class Rows implements RowSource {
 
     String name() { return name; }
 
+    /** Returns what they come from: two datasets of equal origin have the same rows. */
+    Object origin() { return origin; }
+
     @Override public boolean equals(Object other) { return other instanceof Rows rows && rows.origin.equals(origin); }
 
     @Override public int hashCode() { return origin.hashCode(); }
