@@ -133,7 +133,8 @@ final class Requests {
         while (!isNamed && first.size() < SEARCHED_ROWS && rows.hasNext()) {
             var columns = rows.next();
             first.add(columns);
-            isNamed = columns instanceof RenderedRow || templates().anyMatch(template -> template.namesAny(columns.keySet()));
+            isNamed = columns instanceof RenderedRow
+                || templates().anyMatch(template -> template.namesAny(columns.keySet()));
         }
         if (!isNamed) throw namesNoColumn(first.get(0));
         var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);

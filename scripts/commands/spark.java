@@ -27,7 +27,7 @@ import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
 import sheaf.SparkBatch;
 
-@Command(name = "spark", sortOptions = false, usageHelpWidth = 100,
+@Command(name = "spark", sortOptions = false,
     customSynopsis = "spark --model MODEL --data DATA --out OUT [OPTION]... [PROMPT]...",
     description = {"Sends a prompt for each row of a DataFrame as a batch, waits, and writes the rows with their answers.",
         "", "Spark makes the requests and joins the answers, here or on a cluster; only this program sends anything, so "
