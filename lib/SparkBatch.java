@@ -138,8 +138,8 @@ public final class SparkBatch implements AutoCloseable {
     /** The same draft, but of rows whose requests are made already. */
     private static Settings rendered(Settings settings, PartFiles files, int parts) {
         return settings.with(s -> {
-            s.data = new Rows(settings.data.name(), files, () -> RenderedParts.open(files, parts));
-            if (s.customId != null) s.customId = Text.compiled("customId", "{{" + RenderedParts.ID + "}}");
+            s.data = Rows.rendered(settings.data.name(), () -> RenderedParts.open(files, parts));
+            if (s.customId != null) s.customId = Text.compiled("customId", "{{" + Rendering.KEPT_ID + "}}");
         });
     }
 

@@ -133,7 +133,7 @@ final class Requests {
         while (!isNamed && first.size() < SEARCHED_ROWS && rows.hasNext()) {
             var columns = rows.next();
             first.add(columns);
-            isNamed = columns instanceof RenderedRow
+            isNamed = settings.data.areRendered()
                 || templates().anyMatch(template -> template.namesAny(columns.keySet()));
         }
         if (!isNamed) throw namesNoColumn(first.get(0));
@@ -175,8 +175,8 @@ final class Requests {
         if (values.keySet() != checked || !(values instanceof Row)) values.forEach(this::checkColumn);
         checked = values.keySet();
         if (settings.customId != null) claim(customId = render(Wording.CUSTOM_ID.of(), settings.customId, values));
-        if (values instanceof RenderedRow rendered)
-            return rendered.lines().stream().map(line -> numbered(line, values));
+        if (settings.data != null && settings.data.areRendered())
+            return ((RenderedRow) values).lines().stream().map(line -> numbered(line, values));
         var requests = new ArrayList<Request>(settings.prompts.size() * settings.models.size());
         for (var prompt : settings.prompts)
             for (var model : settings.models) requests.add(request(prompt, model, values));

@@ -53,7 +53,7 @@ final class AnsweredRows {
 
     private Map<String, Object> fields(Exchange result, int number) {
         var fields = new LinkedHashMap<String, Object>();
-        fields.put(Rendering.KEY, result.row(RenderedParts.KEY));
+        fields.put(Rendering.KEY, result.row(Rendering.KEPT_KEY));
         fields.put(NUMBER, number);
         fields.put("id", result.customId());
         fields.put("template", result.template());

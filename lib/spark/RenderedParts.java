@@ -10,9 +10,6 @@ import java.util.stream.Stream;
 
 /** The parts that were rendered, read one after the other: rows that only lack the numbers of their requests. */
 final class RenderedParts extends Rows.Reader<Map<String, Object>> {
-    /** Under which a row's key stands in what is kept of it, and the user's id, if they have one. */
-    static final String KEY = "row";
-    static final String ID = "id";
     private final PartFiles files;
     private final int parts;
     private int part;                                          // the next one

@@ -33,6 +33,9 @@ final class Rendering {
     static final String POSITION = "position";
     /** What tells a row from all others: a digest of its requests, and its number among those that ask the same. */
     static final String KEY = "key";
+    /** Under which that stands in what the driver keeps of a row, and the user's id, if they have one. */
+    static final String KEPT_KEY = "row";
+    static final String KEPT_ID = "id";
     private static final String HASH = "hash";
     private static final String TIE = "tie";
     private static final String PART = "part";
@@ -181,8 +184,8 @@ final class Rendering {
 
         private static Map<String, Object> head(Row row, String key) {
             var head = new LinkedHashMap<String, Object>();
-            head.put("row", key);
-            if (row.getAs("id") != null) head.put("id", row.getAs("id"));
+            head.put(KEPT_KEY, key);
+            if (row.getAs("id") != null) head.put(KEPT_ID, row.getAs("id"));
             head.put("models", row.getList(row.fieldIndex("models")));
             return head;
         }

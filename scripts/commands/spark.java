@@ -29,10 +29,12 @@ import sheaf.SparkBatch;
 
 @Command(name = "spark", sortOptions = false,
     customSynopsis = "spark --model MODEL --data DATA --out OUT [OPTION]... [PROMPT]...",
-    description = {"Sends a prompt for each row of a DataFrame as a batch, waits, and writes the rows with their answers.",
-        "", "Spark makes the requests and joins the answers, here or on a cluster; only this program sends anything, so "
-            + "a task that runs twice pays nothing. The same command, run again, comes back to the same batch. Up to "
-            + "some million rows ask is faster: docs/scale.md. The first run fetches Spark, 278 MB.", ""},
+    description = {
+        "Sends a prompt for each row of a DataFrame as a batch, waits, and writes each answer beside its row.",
+        "",
+        "Spark makes the requests and joins the answers, here or on a cluster; only this program sends anything, so a "
+            + "task that runs twice pays nothing. The same command, run again, comes back to the same batch. On one "
+            + "machine ask is faster: docs/scale.md. The first run fetches Spark, 278 MB.", ""},
     footer = {"",
         "Examples:",
         "  ./jbang spark -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d reviews.parquet -o answered.parquet",

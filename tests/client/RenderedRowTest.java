@@ -42,7 +42,7 @@ class RenderedRowTest {
         var rows = IntStream.range(0, ids.length).mapToObj(i -> new RenderedRow(row("key " + (i + 1), ids[i]),
             made.subList(2 * i, 2 * i + 2).stream().map(request -> line(request, "key-" + i)).toList())).toList();
         return draft.settings.with(s ->
-            s.data = new Rows("data", rows, () -> rows.stream().<Map<String, Object>>map(row -> row)));
+            s.data = Rows.rendered("data", () -> rows.stream().<Map<String, Object>>map(row -> row)));
     }
 
     private static Map<String, Object> row(String key, String id) {
