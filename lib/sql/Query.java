@@ -45,6 +45,7 @@ record Query(String word, JdbcUrl database, String text) {
         private SqlValues values;
 
         Reading() {
+            database.checkFile(word);
             own = database.equals(DuckDb.IN_MEMORY) ? DuckDb.open(word) : null;
             var settings = database.is("duckdb") ? DuckDb.streaming() : new Properties();
             connection = own == null ? database.open(word, settings) : own.connection();
