@@ -302,7 +302,9 @@ public class Findings extends Outlook {
         }
 
         private String verdict() {
-            if (winner().isEmpty()) return "neither wins: each alone is right in " + count(first.alone, "row");
+            if (winner().isEmpty())
+                return "neither wins: " + (first.alone == 0 ? "where one is right, so is the other"
+                    : "each alone is right in " + count(first.alone, "row"));
             var best = winner().get();
             var other = best == first ? second : first;
             return best.name + " wins" + price(best, other) + ": it alone is right in " + count(best.alone, "row")

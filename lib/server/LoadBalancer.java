@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
+import sheaf.server.BatchObject.BatchError;
 
 /**
  * Several engines as one: a request goes to the one that is expected to answer it first, of those that have its model.
@@ -19,6 +20,8 @@ import java.util.stream.Collectors;
  * no batch.
  */
 final class LoadBalancer implements Engine {
+    private static final Set<Integer> FORBIDDEN = Set.of(401, 403);    // statuses of a key that is not taken
+
     private final List<Upstream> engines;
 
     LoadBalancer(List<Upstream> engines) { this.engines = List.copyOf(engines); }
@@ -53,7 +56,8 @@ final class LoadBalancer implements Engine {
             if (answer == null && !wanted.getAsBoolean()) return null;
             if (answer == null) continue;        // it went away, and another is well
             if (!isItsOwn(answer, model)) return answer;
-            if (answer.status() == 0 || answer.status() >= 500) engine.rest();
+            if (answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
+                engine.rest();
             tried.add(engine);
             last = answer;
         }
@@ -67,7 +71,7 @@ final class LoadBalancer implements Engine {
     /** Returns whether another engine may answer where this one did not. */
     private static boolean isItsOwn(Answer answer, String model) {
         return answer.status() == 0 || answer.status() >= 500 || answer.status() == 429 || answer.status() == 408
-            || ModelList.lacks(answer, model);
+            || FORBIDDEN.contains(answer.status()) || ModelList.lacks(answer, model);
     }
 
     private static Upstream soonest(List<Upstream> able) {
@@ -101,10 +105,14 @@ final class LoadBalancer implements Engine {
         models.valueStream().filter(model -> known.add(model.path("id").asText())).forEach(list::add);
     }
 
-    @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
-        if (!ModelList.lacks(answer, model)) return Optional.empty();
-        return Optional.of(ModelList.sentence("none of " + this, "have", model, ModelList.names(models()),
-            answer.body().at("/error/message").asText()));
+    @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
+        if (model != null && ModelList.lacks(answer, model))
+            return Optional.of(ModelList.fault("none of " + this, "have", model, models(), answer));
+        for (var engine : engines)
+            if (!engine.refusesKey(answer)) return Optional.empty();
+        var variables = engines.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
+        return Optional.of(Upstream.keyFault("none of " + this + " takes its key", answer,
+            variables.collect(Collectors.joining(" and "))));
     }
 
     /** Returns the limit that ends first, once all of them have told of one. */

@@ -50,6 +50,7 @@ record Query(String word, JdbcUrl database, String text) {
         Reading() { this(database.is("duckdb")); }
 
         private Reading(boolean streams) {
+            database.checkFile(word);
             var settings = streams ? DuckDb.streaming() : new Properties();
             own = database.equals(DuckDb.IN_MEMORY) ? DuckDb.open(word, settings) : null;
             connection = own == null ? database.open(word, settings) : own.connection();

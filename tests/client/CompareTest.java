@@ -104,7 +104,7 @@ class CompareTest {
 
         assertTrue(said.startsWith("the same answer: 1.000 (95%: 0.342 to 1.000), 2 of 2\n"
             + "the first: right: 1.000"), said);
-        assertTrue(said.endsWith("\nneither wins: each alone is right in 0 rows"));
+        assertTrue(said.endsWith("\nneither wins: where one is right, so is the other"));
     }
 
     @Test void rowsAreKnownByWhatTheyHoldAndNotByTheirPlace() {

@@ -280,11 +280,31 @@ class SqlTablesTest {
         }
     }
 
+    /** The driver takes them for a part of the host's name, and asks the network where that is. */
+    @Test void userAndPasswordMayStandBeforeTheHost() {
+        var url = url("postgresql").replace("//", "//ana:hunter%402@").replace("?user=ana", "?connectTimeout=5");
+
+        assertEquals(List.of("{\"who\":\"ana\"}"), lines(table(url, "select current_user as who order by 1")));
+    }
+
+    /** Whoever opens one that is not there makes it, and is told of a table instead. */
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb"})
+    void aDatabaseThatIsNotThereIsNotMadeByReading(String product) {
+        var file = dir.resolve("no.db");
+
+        var refused = assertThrows(IllegalArgumentException.class, () ->
+            lines(table("jdbc:" + product + ":" + file, "select 1 order by 1")));
+
+        assertEquals("table: no file " + file + " (looked at " + file + ")", refused.getMessage());
+        assertFalse(Files.exists(file));
+    }
+
     @Test void aServerThatIsNotThereShowsNoPassword() {
         var refused = assertThrows(UncheckedIOException.class, () ->
             lines(table("jdbc:postgresql://ana:hunter2@localhost:1/shop", "select 1 order by 1")));
 
-        assertTrue(refused.getMessage().startsWith("table: cannot open jdbc:postgresql://localhost:1/shop ("),
+        assertEquals("table: cannot open jdbc:postgresql://localhost:1/shop (Connection to localhost:1 refused. Check "
+            + "that the hostname and port are correct and that the postmaster is accepting TCP/IP connections.)",
             refused.getMessage());
         for (Throwable e = refused; e != null; e = e.getCause()) assertFalse(e.toString().contains("hunter2"));
     }

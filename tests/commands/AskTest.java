@@ -543,6 +543,12 @@ class AskTest {
         "-m m -p {{q}} -d . | data: . is a folder; name a file in it",
         "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
             + "with --separator it is read as CSV",
+        "-m m -p {{q}} -d old.xls | data: old.xls ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
+            + "save it as .xlsx",
+        "-m m -p {{q}} -d shop.db | data: shop.db ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
+            + "a database is --data jdbc:sqlite:shop.db, with --sql",
+        "-m m -p {{q}} -d postgres://ana:hunter2@localhost/shop | data: the URL of a database begins with jdbc:, such "
+            + "as jdbc:postgresql://HOST/NAME",
         "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
         "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",
         "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",
@@ -604,8 +610,18 @@ class AskTest {
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
+    @Test void helpSaysWhenTheBatchGoesOn() {
+        var codes = ask("--help").out().replaceAll("\\s+", " ").replaceFirst(".*Exit codes: ", "");
+
+        assertEquals("0 if every request has a whole answer; 1 if the provider refused or could not be reached; 2 if "
+            + "an option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
+            + "whole answer; 75 if the batch goes on: --wait is over, or a limit of the engine is used up.",
+            codes.strip());
+    }
+
     @Test void theExamplesOfTheHelpWork() {
-        var examples = ask("--help").out().lines().filter(line -> line.contains("./jbang ask ")).toList();
+        var examples = ask("--help").out().replaceAll("(?<=[|]| )\\\\?\\R {6}", " ").lines()
+            .filter(line -> line.contains("./jbang ask ")).toList();
         assertEquals(4, examples.size());
         for (var example : examples) {
             var words = Pattern.compile("'([^']*)'|(\\S+)").matcher(example.replaceFirst(".*/jbang ask ", "")

@@ -165,6 +165,30 @@ class LoadBalancerTest {
         assertEquals(60, well.prompts().size());
     }
 
+    @Test void oneThatTakesNoKeyFailsNoRow() {
+        var well = engine(20);
+        var closed = engine(1);
+        closed.limit(0, new Instead(401, "{\"error\":{\"message\":\"who are you?\"}}"));
+        serve(closed.url(), well.url());
+
+        assertEquals(60, completed(60, FakeEngine.MODEL));
+        assertTrue(closed.keys().size() < 10, closed.keys().size() + " asked of the other");
+    }
+
+    @Test void noneThatTakesTheKeyFailsTheBatch() {
+        var first = engine(1);
+        var second = engine(1);
+        for (var engine : List.of(first, second))
+            engine.limit(0, new Instead(401, "{\"error\":{\"message\":\"who are you?\"}}"));
+        serve(first.url(), second.url());
+
+        var batch = client.finished(client.upload(batch(3, FakeEngine.MODEL)));
+
+        assertEquals("failed none of " + first.url() + ", " + second.url() + " takes its key (401 who are you?); set "
+            + "SHEAF_ENGINE_KEY to its key", batch.get("status").asText() + " "
+            + batch.at("/errors/data/0/message").asText());
+    }
+
     @Test void aLimitOfOneIsNoneOfTheOther() {
         var limited = engine(5);
         limited.limit(3, new Instead(429, "{\"error\":{\"message\":\"today no more\"}}", "Retry-After", "20000"));
