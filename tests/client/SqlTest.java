@@ -234,6 +234,14 @@ class SqlTest {
             lines(parquet(out())).get(0).replaceFirst(",\"result.*", "}"));
     }
 
+    /** As pandas writes its index. */
+    @Test void aColumnWithoutANameIsWritten() throws IOException {
+        var rows = csv(Files.writeString(dir.resolve("in.csv"), ",text\n7,a\n"));
+        toParquet(draft(rows).quiet().submit().results(), out());
+
+        assertTrue(lines(parquet(out())).get(0).startsWith("{\"column0\":\"7\",\"text\":\"a\","));
+    }
+
     @Test void halfACharacterIsASentence() {
         var results = draft(rows(row("text", "a\ud83d", "in", List.of("b")))).quiet().submit().results();
         var inside = draft(rows(row("text", "a", "in", List.of("b\ud83d")))).quiet().submit().results();
