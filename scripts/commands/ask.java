@@ -42,9 +42,9 @@ import picocli.CommandLine.Spec;
     footer = {"",
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
-        "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' -d data/questions.csv -o out.csv",
-        "  ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d data/reviews.csv --sample 5",
-        "  cat data/reviews.csv | ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
+        "  ./jbang ask -m gpt-4.1-mini '{{question}}' -d data/questions.csv -o out.csv",
+        "  ./jbang ask -m gpt-4.1-mini -p 'Topic? {{text}}' -d data/news.csv --sample 5",
+        "  cat data/news.csv | ./jbang ask -m gpt-4.1-mini -p '{{text}}?' -d - > a.jsonl",
         "",
         "No key yet? --provider local is a small free model on this machine, which is started for the run; --engine "
             + "ollama, or another that runs here, has your own.",
@@ -90,6 +90,7 @@ class ask implements Callable<Integer> {
         var line = new CommandLine(command).setExpandAtFiles(false);           // a prompt may begin with @
         command.data.tables = tables;
         command.output.tables = tables;
+        command.output.endings = List.of("csv", "jsonl", "html", "parquet", "xlsx");
         return Typed.run(line, () -> command.isSent, args);
     }
 
