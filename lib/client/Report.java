@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
@@ -23,6 +24,7 @@ final class Report {
     static final List<String> KEPT =
         List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
     private static final int SHOWN_FAULTS = 20;
+    private static final Set<String> OF_THE_ENGINE = Set.of("model_not_found", "invalid_api_key");
     private static final Duration WORTH_WAITING = Duration.ofMinutes(15);
     private final BatchState state;
     private final Retry.QueuePauses queue;                 // knows why there was no room
@@ -138,16 +140,16 @@ final class Report {
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
         var inFile = count(faults.size(), "fault") + " in the input file: " + shown + more;
-        var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheModel(faults).orElse(inFile);
+        var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheEngine(faults).orElse(inFile);
         return new BatchException("await: " + state.id() + " failed; " + reason,
             faults.isEmpty() ? "" : faults.get(0).code(), state.id());
     }
 
-    /** An engine that lacks the model says what it has; the file is not to blame. */
-    private static Optional<String> ofTheModel(List<Fault> faults) {
+    /** An engine that lacks the model, or takes no such key, says so; the file is not to blame. */
+    private static Optional<String> ofTheEngine(List<Fault> faults) {
         var first = faults.get(0);
         return Optional.of(first.message())
-            .filter(message -> faults.size() == 1 && first.line() == 0 && first.code().equals("model_not_found"));
+            .filter(message -> faults.size() == 1 && first.line() == 0 && OF_THE_ENGINE.contains(first.code()));
     }
 
     /** A line of an input file is told as the row that it came from. */

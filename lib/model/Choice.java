@@ -91,8 +91,13 @@ record Choice(List<List<ModelFile>> wished, long memory, BiPredicate<ModelFile, 
         var why = failures.entrySet().stream().map(failure -> failure.getKey().name() + " (" + failure.getValue() + ")")
             .collect(joining(", "));
         return new UncheckedIOException("start: no weights for " + why + "; name a GGUF file, or the URL of a running"
-            + " server, or " + (Search.isOffline() ? "switch the network on once" : "go online once, or install pip"),
-            new IOException(why));
+            + " server, or " + remedy(failures), new IOException(why));
+    }
+
+    /** Whoever declined was asked by a place that answered, so it is not the network. */
+    private static String remedy(Map<ModelFile, String> failures) {
+        if (failures.containsValue(Search.Declined.WORD)) return "let one be fetched";
+        return Search.isOffline() ? "switch the network on once" : "go online once, or install pip";
     }
 
     /** Returns a size as people read it, such as {@code 1.4 GB}. */

@@ -32,7 +32,9 @@ final class Search {
 
     /** Nobody wants the file fetched. */
     static final class Declined extends RuntimeException {
-        Declined() { super("declined"); }
+        static final String WORD = "declined";
+
+        Declined() { super(WORD); }
     }
 
     /** The part of Sheaf's cache where models are. */

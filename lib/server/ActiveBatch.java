@@ -232,7 +232,7 @@ final class ActiveBatch {
     private Answer ask(Request request) throws InterruptedException {
         try {
             var answer = shared.engine.answer(endpoint, request.body, () -> !shared.turns.isClosing() && mayRun());
-            checkModel(answer);
+            checkWhole(answer);
             return answer != null || shared.turns.isClosing() ? answer : noAnswer();
         } catch (Unanswerable e) {
             throw e;
@@ -241,12 +241,11 @@ final class ActiveBatch {
         }
     }
 
-    /** Lets a batch of one model, which the engine does not have, fail with the first request. */
-    private void checkModel(Answer answer) throws InterruptedException {
-        var model = view().path("model");
-        if (answer == null || answer.succeeded() || !model.isTextual() || count("completed") > 0) return;
-        var lack = shared.engine.lack(model.textValue(), answer);
-        if (lack.isPresent()) throw new Unanswerable(BatchError.of("model_not_found", "body.model", lack.get()));
+    /** Lets the batch fail where no other request of it would be answered either. */
+    private void checkWhole(Answer answer) throws InterruptedException {
+        if (answer == null || answer.succeeded() || count("completed") > 0) return;
+        var fault = shared.engine.fault(view().path("model").textValue(), answer);
+        if (fault.isPresent()) throw new Unanswerable(fault.get());
     }
 
     /** Finds the answer to each of these requests, and writes them all, together as far as they are small. */

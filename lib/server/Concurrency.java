@@ -1,6 +1,9 @@
 package sheaf.server;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.concurrent.Semaphore;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
@@ -94,8 +97,10 @@ final class Concurrency {
     static final class Gate {
         static final long LOOK = 100;                // milliseconds between looks whether a request is still wanted
         private static final long IDLE = 60_000_000_000L;   // nanoseconds, after which an engine may be another
-        private static final int ROUND = 8;          // answers at least, that a number is judged by
-        private static final double WORTH = 1.25;    // times the answers of half as many at once
+        private static final int ROUND = 12;         // answers at least
+        private static final int ROUNDS = 6;         // at most, until a number is judged
+        private static final double FASTER = 1.1;    // times the pace of the rounds before: not yet at its best
+        private static final double WORTH = 1.4;     // times the pace of half as many: midway from 1 to 2
 
         private final int first;
         private final int most;
@@ -103,7 +108,9 @@ final class Concurrency {
         private int ceiling;                         // what may become allowed
         private boolean climbs;                      // whether it still looks for its ceiling
         private double pace;                         // answers in a nanosecond, when half as many were allowed
-        private long taken;                          // nanoseconds of the answers since the last change
+        private double best;                         // the same of the best round since the last change
+        private int rounds;                          // since the last change
+        private final List<Long> times = new ArrayList<>();   // nanoseconds of the answers of this round
         private int inside;                          // requests that have entered and not left
         private int answers;                         // since the last change of what is allowed
         private final LongSupplier now;              // nanoseconds, as of System.nanoTime
@@ -130,8 +137,9 @@ final class Concurrency {
 
         private void change(int number) {
             allowed = number;
-            answers = 0;
-            taken = 0;
+            answers = rounds = 0;
+            best = 0;
+            times.clear();
             changedAt = now.getAsLong();
         }
 
@@ -184,19 +192,27 @@ final class Concurrency {
         }
 
         /**
-         * Doubles what is allowed, or takes the last doubling back if it has made each answer only slower. The first
-         * ones after a change do not count: they find fewer beside them than the later ones.
+         * Looks whether what is allowed is at its best, round by round, as long as each is faster than those before:
+         * an engine, or the machine, may be slow at first. Medians and the best round make little of a machine that
+         * stands still for a moment. The first answers after a change find fewer beside them and do not count.
          */
         private void climb(long entered) {
-            if (entered - changedAt < 0) return;
-            if (++answers <= allowed) return;
-            taken += leftAt - entered;
-            int counted = answers - allowed;
-            if (counted < Math.max(ROUND, allowed)) return;
-            double found = allowed / (taken / (double) counted);
-            boolean isWorth = found >= WORTH * pace;
+            if (entered - changedAt < 0 || ++answers <= allowed) return;
+            times.add(leftAt - entered);
+            if (times.size() < Math.max(ROUND, allowed)) return;
+            Collections.sort(times);
+            double found = (double) allowed / times.get(times.size() / 2);
+            times.clear();
+            boolean isRising = ++rounds == 1 || found > FASTER * best && rounds < ROUNDS;
+            best = Math.max(best, found);
+            if (!isRising) judge();
+        }
+
+        /** Doubles what is allowed, or takes the last doubling back if it has made each answer only slower. */
+        private void judge() {
+            boolean isWorth = best >= WORTH * pace;
             if (!isWorth) ceiling = Math.max(1, allowed / 2);
-            pace = found;
+            pace = best;
             change(isWorth ? Math.min(ceiling, 2 * allowed) : ceiling);
             climbs = allowed < ceiling;
         }

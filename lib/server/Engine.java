@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
+import sheaf.server.BatchObject.BatchError;
 
 /**
  * Who answers requests: the echo, or a server behind a URL. It knows no batch; a request is an endpoint, such as
@@ -86,8 +87,14 @@ interface Engine {
     /** Returns the same of each engine, by its URL, where it is several. */
     default Map<String, String> contacts() { return Map.of(); }
 
-    /** Returns the sentence that it does not have a model, if that is what an answer says. */
-    default Optional<String> lack(String model, Answer answer) throws InterruptedException { return Optional.empty(); }
+    /**
+     * Returns what would keep it from answering any request, if that is what an answer tells: it lacks the model, or
+     * takes no such key.
+     * @param model that all requests name, null if they do not name one
+     */
+    default Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
+        return Optional.empty();
+    }
 
     /** Returns whether it was there when last asked: reachable, unreachable or unknown. It keeps nobody waiting. */
     default String contact() { return "reachable"; }

@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
+import sheaf.server.BatchObject.BatchError;
 
 /**
  * Several engines as one: a request goes to the one that is expected to answer it first, of those that have its model.
@@ -19,21 +20,22 @@ import java.util.stream.Collectors;
  * no batch.
  */
 final class LoadBalancer implements Engine {
+    private static final Set<Integer> FORBIDDEN = Set.of(401, 403);    // statuses of a key that is not taken
+
     private final List<Upstream> engines;
 
     LoadBalancer(List<Upstream> engines) { this.engines = List.copyOf(engines); }
 
     private interface Asking {
-        Answer ask(Upstream engine) throws InterruptedException;
+        Answer ask(Upstream engine, BooleanSupplier wanted) throws InterruptedException;
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-        return answer(body, engine -> engine.answer(endpoint, body), () -> true);
+        return answer(body, (engine, any) -> engine.answer(endpoint, body), () -> true);
     }
 
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
-        return answer(body, engine -> engine.answer(endpoint, body, () -> wanted.getAsBoolean()
-            && (!engine.isOut() || well(body.path("model").asText(), Set.of(engine)).isEmpty())), wanted);
+        return answer(body, (engine, there) -> engine.answer(endpoint, body, there), wanted);
     }
 
     /** Asks one engine after another, until one has an answer of which it is not itself the reason. */
@@ -41,46 +43,49 @@ final class LoadBalancer implements Engine {
         var model = body.path("model").asText();
         var tried = new HashSet<Upstream>();
         Answer last = null;
-        while (tried.size() < engines.size()) {
-            var engine = chosen(model, tried);
+        for (var able = able(model, tried); !able.isEmpty(); able = able(model, tried)) {
+            var engine = soonest(able);
             engine.assign(1);
+            Answer answer;
             try {
-                last = asking.ask(engine);
+                answer = asking.ask(engine, () ->
+                    wanted.getAsBoolean() && !isAnotherBetter(engine, able(model, tried)));
             } finally {
                 engine.assign(-1);
             }
-            if (last == null && !wanted.getAsBoolean()) return null;
-            if (last == null) continue;          // it went away, and another is well
-            if (!isItsOwn(last, model)) return last;
-            if (last.status() == 0 || last.status() >= 500) engine.rest();
+            if (answer == null && !wanted.getAsBoolean()) return null;
+            if (answer == null) continue;        // it went away, and another is well
+            if (!isItsOwn(answer, model)) return answer;
+            if (answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
+                engine.rest();
             tried.add(engine);
+            last = answer;
         }
         return last;
+    }
+
+    private static boolean isAnotherBetter(Upstream engine, List<Upstream> able) {
+        return engine.isOut() && able.stream().anyMatch(other -> other != engine && !other.isOut());
     }
 
     /** Returns whether another engine may answer where this one did not. */
     private static boolean isItsOwn(Answer answer, String model) {
         return answer.status() == 0 || answer.status() >= 500 || answer.status() == 429 || answer.status() == 408
-            || ModelList.lacks(answer, model);
+            || FORBIDDEN.contains(answer.status()) || ModelList.lacks(answer, model);
     }
 
-    private Upstream chosen(String model, Set<Upstream> tried) {
-        var well = well(model, tried);
-        var able = well.isEmpty() ? able(model, tried) : well;
-        double usual = able.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
-        return able.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
+    private static Upstream soonest(List<Upstream> able) {
+        var well = able.stream().filter(engine -> !engine.isOut()).toList();
+        var asked = well.isEmpty() ? able : well;
+        double usual = asked.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
+        return asked.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
             .thenComparingInt(Upstream::assigned)).orElseThrow();
     }
 
-    private List<Upstream> well(String model, Set<Upstream> without) {
-        return able(model, without).stream().filter(engine -> !engine.isOut()).toList();
-    }
-
-    /** Returns those that have a model, or may; all if none lists it: some answer by names that they do not list. */
-    private List<Upstream> able(String model, Set<Upstream> without) {
-        var left = engines.stream().filter(engine -> !without.contains(engine)).toList();
-        var able = left.stream().filter(engine -> engine.mayHave(model)).toList();
-        return able.isEmpty() ? left : able;
+    /** Returns those that have a model, or may; of all if none lists it: some answer by names that they do not list. */
+    private List<Upstream> able(String model, Set<Upstream> tried) {
+        var able = engines.stream().filter(engine -> engine.mayHave(model)).toList();
+        return (able.isEmpty() ? engines : able).stream().filter(engine -> !tried.contains(engine)).toList();
     }
 
     @Override public Answer models() throws InterruptedException {
@@ -100,10 +105,14 @@ final class LoadBalancer implements Engine {
         models.valueStream().filter(model -> known.add(model.path("id").asText())).forEach(list::add);
     }
 
-    @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
-        if (!ModelList.lacks(answer, model)) return Optional.empty();
-        return Optional.of(ModelList.sentence("none of " + this, "have", model, ModelList.names(models()),
-            answer.body().at("/error/message").asText()));
+    @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
+        if (model != null && ModelList.lacks(answer, model))
+            return Optional.of(ModelList.fault("none of " + this, "have", model, models(), answer));
+        for (var engine : engines)
+            if (!engine.refusesKey(answer)) return Optional.empty();
+        var variables = engines.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
+        return Optional.of(Upstream.keyFault("none of " + this + " takes its key", answer,
+            variables.collect(Collectors.joining(" and "))));
     }
 
     /** Returns the limit that ends first, once all of them have told of one. */

@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import sheaf.server.BatchObject.BatchError;
 import sheaf.server.Engine.Answer;
 
 /**
@@ -59,6 +60,12 @@ final class ModelList {
             : "; it has " + names.stream().limit(MOST).collect(Collectors.joining(", ")) + more;
         return who + " " + have + " the model " + Refusal.quoted(model) + has
             + near(model, names).map(name -> "; did you mean " + name + "?").orElse("");
+    }
+
+    /** Returns the same as what is wrong with a batch, by what an engine lists and has answered. */
+    static BatchError fault(String who, String have, String model, Answer models, Answer answer) {
+        return BatchError.of("model_not_found", "body.model", sentence(who, have, model, names(models),
+            answer.body().at("/error/message").asText()));
     }
 
     private static Optional<String> near(String slip, List<String> names) {

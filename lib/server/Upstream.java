@@ -24,6 +24,7 @@ import java.util.function.BooleanSupplier;
 import java.util.regex.Pattern;
 import sheaf.server.Attempt.Failure;
 import sheaf.server.Attempt.ResponseReader;
+import sheaf.server.BatchObject.BatchError;
 import sheaf.server.Concurrency.Gate;
 import sheaf.server.Engine.Answer;
 
@@ -83,10 +84,22 @@ final class Upstream implements Engine {
         return models;
     }
 
-    @Override public Optional<String> lack(String model, Answer answer) throws InterruptedException {
-        if (!ModelList.lacks(answer, settings.models().getOrDefault(model, model))) return Optional.empty();
-        return Optional.of(ModelList.sentence(base, "does not have", model, ModelList.names(models()),
-            answer.body().at("/error/message").asText()));
+    @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
+        if (model != null && ModelList.lacks(answer, settings.models().getOrDefault(model, model)))
+            return Optional.of(ModelList.fault(base, "does not have", model, models(), answer));
+        if (!refusesKey(answer)) return Optional.empty();
+        var who = base + (settings.key() == null ? " wants a key" : " refuses the key");
+        return Optional.of(keyFault(who, answer, KnownEngine.keyVariable(base)));
+    }
+
+    /** Returns whether it takes no such key. A 403 may be of the request alone, unless it lists no models either. */
+    boolean refusesKey(Answer answer) throws InterruptedException {
+        return answer.status() == 401 || answer.status() == 403 && List.of(401, 403).contains(models().status());
+    }
+
+    static BatchError keyFault(String who, Answer answer, String variable) {
+        return BatchError.of("invalid_api_key", null, who + " (" + reason(answer) + "); set " + variable
+            + " to its key");
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {

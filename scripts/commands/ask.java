@@ -42,9 +42,12 @@ import picocli.CommandLine.Spec;
     footer = {"",
         "Examples:",
         "  ./jbang ask -m gpt-4.1-mini 'What is a sheaf?' 'What is a batch?'",
-        "  ./jbang ask -m gpt-4.1-mini '{{question}}' -d data/questions.csv -o out.csv",
-        "  ./jbang ask -m gpt-4.1-mini -p 'Topic? {{text}}' -d data/news.csv --sample 5",
-        "  cat data/news.csv | ./jbang ask -m gpt-4.1-mini -p '{{text}}?' -d - > a.jsonl",
+        "  ./jbang ask -m gpt-4.1-mini -s '{{persona}}' -p '{{question}}' \\",
+        "      -d data/questions.csv -o out.csv",
+        "  ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' \\",
+        "      -d data/reviews.csv --sample 5",
+        "  cat data/reviews.csv |",
+        "      ./jbang ask -m gpt-4.1-mini -p 'In Spanish: {{text}}' -d - > out.jsonl",
         "",
         "No key yet? --provider local is a small free model on this machine, which is started for the run; --engine "
             + "ollama, or another that runs here, has your own.",
@@ -54,7 +57,7 @@ import picocli.CommandLine.Spec;
         "",
         "Exit codes: 0 if every request has a whole answer; 1 if the provider refused or could not be reached; 2 if an "
             + "option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
-            + "whole answer; 75 if --wait is over and the batch goes on."})
+            + "whole answer; 75 if the batch goes on: --wait is over, or a limit of the engine is used up."})
 class ask implements Callable<Integer> {
     @Mixin PromptOptions prompt;
     @Mixin DataOptions data;

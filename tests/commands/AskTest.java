@@ -613,8 +613,18 @@ class AskTest {
             assertTrue(Pattern.compile("(?m)^  (-.,|   ) " + option + "\\b").matcher(help).find(), option);
     }
 
+    @Test void helpSaysWhenTheBatchGoesOn() {
+        var codes = ask("--help").out().replaceAll("\\s+", " ").replaceFirst(".*Exit codes: ", "");
+
+        assertEquals("0 if every request has a whole answer; 1 if the provider refused or could not be reached; 2 if "
+            + "an option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
+            + "whole answer; 75 if the batch goes on: --wait is over, or a limit of the engine is used up.",
+            codes.strip());
+    }
+
     @Test void theExamplesOfTheHelpWork() {
-        var examples = ask("--help").out().lines().filter(line -> line.contains("./jbang ask ")).toList();
+        var examples = ask("--help").out().replaceAll("(?<=[|]| )\\\\?\\R {6}", " ").lines()
+            .filter(line -> line.contains("./jbang ask ")).toList();
         assertEquals(4, examples.size());
         for (var example : examples) {
             var words = Pattern.compile("'([^']*)'|(\\S+)").matcher(example.replaceFirst(".*/jbang ask ", "")

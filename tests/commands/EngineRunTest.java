@@ -46,7 +46,8 @@ class EngineRunTest {
         launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\necho \"$$ $*\" >>'" + dir + "/starts'\n[ \"$1\" = local ] && "
             + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n"
-            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '" + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
+            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '"
+            + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
             + System.getProperty("java.class.path") + "' sheaf.server.BatchServer \"$@\"\n");
         assertTrue(launcher.toFile().setExecutable(true));
         Files.writeString(dir.resolve("rows.csv"), "q\n" + IntStream.range(0, 40).mapToObj(i -> "row " + i + "\n")
@@ -249,9 +250,16 @@ class EngineRunTest {
 
         assertTrue(run.err.startsWith("engine: " + engine.url() + " answers 401 to GET /models; set SHEAF_ENGINE_KEY "
             + "to its key\n"), run.err);
+        assertTrue(run.err.matches("(?s).*\nask: batch_\\w+ failed; \\Q" + engine.url() + "\\E wants a key \\(401 No "
+            + "auth credentials found\\); set SHEAF_ENGINE_KEY to its key\n"), run.err);
+        assertEquals(1, run.status);
         var sample = run("--engine", engine.url(), "--sample", "1", "--name", "other");
         assertTrue(sample.err.contains("/chat/completions: 401 No auth credentials found; set SHEAF_ENGINE_KEY to its "
             + "key"), sample.err);
+        engine.limit(0, null);
+        var again = run("--engine", engine.url());
+        assertEquals(0, again.status, again.err);
+        assertEquals(40, engine.prompts().size());
     }
 
     @Test void anEngineThatIsNotThereIsWaitedForAndSaid() throws Exception {

@@ -82,7 +82,7 @@ class ChoiceTest {
             take(this::no, 8, List.of(medium, standIn), List.of(small)));
 
         assertEquals("start: no weights for medium (declined), small (declined); name a GGUF file, or the URL of a "
-            + "running server, or go online once, or install pip", refusal.getMessage());
+            + "running server, or let one be fetched", refusal.getMessage());
         assertEquals(List.of("medium", "small"), questions);
     }
 

@@ -29,7 +29,7 @@ class ConsentTest {
 
         assertTrue(shown.startsWith(QUESTION), shown);
         assertTrue(shown.contains("start: no weights for tiny-Q8_0 (declined); name a GGUF file, or the URL of a "
-            + "running server, or go online once, or install pip\nended 1\n"), shown);
+            + "running server, or let one be fetched\nended 1\n"), shown);
         assertEquals(List.of("tiny-Q8_0.gguf.note"), notes());
     }
 

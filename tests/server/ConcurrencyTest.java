@@ -6,8 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.support.RawClient.await;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
@@ -131,11 +134,33 @@ class ConcurrencyTest {
         assertEquals(4, enterAll().size());
     }
 
-    @Test void anOverloadEndsTheDoubling() throws InterruptedException {
-        gate = new Gate(4, 32, System::nanoTime);
-        for (int i = 0; i < 3; i++) assertEquals(4, leave(enterAll(), Failure.NONE));
+    @Test void anEngineOfOneSlotGetsFewWhateverTheMachineDoes() throws InterruptedException {
+        int most = 0;
+        for (int seed = 0; seed < 100; seed++) most = Math.max(most, mostAtOneSlot(new Random(seed)));
 
-        assertEquals(8, leave(enterAll(), Failure.OVERLOADED));
+        assertTrue(most <= 16, most + " at once");
+    }
+
+    /** Returns how many it gets at once, slow at first and on a machine that stands still for a while now and then. */
+    private int mostAtOneSlot(Random random) throws InterruptedException {
+        gate = new Gate(4, 32, () -> clock);
+        var queue = new ArrayDeque<Long>();
+        int most = 0;
+        for (int answers = 0; answers < 300; answers++) {
+            for (; queue.size() < gate.allowed() && gate.enter(() -> true); most = Math.max(most, queue.size()))
+                queue.add(clock);
+            clock += (long) (15e6 * (1 + 3 * Math.exp(-answers / 15.0)));
+            if (random.nextInt(20) == 0) clock += random.nextInt(200) * 1_000_000L;
+            gate.leave(queue.remove(), Failure.NONE);
+        }
+        return most;
+    }
+
+    @Test void anOverloadEndsTheDoubling() throws InterruptedException {
+        gate = new Gate(4, 32, () -> clock);
+        assertEquals(4, round(10));
+
+        assertEquals(8, leave(Collections.nCopies(enterAll().size(), clock++), Failure.OVERLOADED));
 
         assertEquals(4, leave(enterAll(), Failure.NONE));
         assertEquals(5, leave(enterAll(), Failure.NONE));
@@ -167,7 +192,7 @@ class ConcurrencyTest {
     /** Has rounds of as many answers as may enter until their number is judged; each has taken so many seconds. */
     private int round(long seconds) throws InterruptedException {
         int most = 1;
-        for (int answers = 0; answers < most + Math.max(8, most); answers += most) {
+        for (int answers = 0; answers < most + 2 * Math.max(12, most); answers += most) {
             most = enterAll().size();
             long entered = clock;
             clock += seconds * 1_000_000_000;

@@ -30,6 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
 import sheaf.support.FakeEngine.Kind;
@@ -107,9 +108,38 @@ class EnginesTest {
             batch.get("error_file_id").isNull()));
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {401, 403})
+    void aKeyThatItDoesNotTakeFailsTheBatchAndNotEachRow(int status) {
+        var engine = serve(BatchServer.options().mixedModels(), Kind.VLLM, 10, 10, 1);
+        engine.limit(0, new Instead(status, "{\"error\":{\"message\":\"No auth credentials found\"}}"));
+
+        var batch = client.finished(client.upload(lines("one", "two", "three")));
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals("{\"code\":\"invalid_api_key\",\"message\":\"" + engine.url() + " wants a key (" + status
+            + " No auth credentials found); set SHEAF_ENGINE_KEY to its key\",\"param\":null,\"line\":null}",
+            batch.at("/errors/data/0").toString());
+        assertEquals(List.of(true, true), List.of(batch.get("output_file_id").isNull(),
+            batch.get("error_file_id").isNull()));
+    }
+
+    /** What a moderator flags, or a key that is withdrawn. */
+    @Test void aRefusalAmongAnswersIsItsRowsError() {
+        var refusal = new Instead(403, "{\"error\":{\"message\":\"Your input was flagged\"}}");
+        var engine = serve(BatchServer.options().concurrency(1), Kind.OPENROUTER, 10, 10, 1);
+
+        engine.next(refusal);
+        assertEquals(2, completed(3));
+
+        engine.limit(3, new Instead(401, "{\"error\":{\"message\":\"Key revoked\"}}"));
+        assertEquals(1, completed(3));
+    }
+
     @Test void anEngineThatListsNoModelsIsQuoted() {
         assertEquals("http://e/v1 does not have the model 'm' (model \"m\" not found, try pulling it first)",
-            ModelList.sentence("http://e/v1", "does not have", "m", List.of(), "model \"m\" not found, try pulling it first."));
+            ModelList.sentence("http://e/v1", "does not have", "m", List.of(),
+                "model \"m\" not found, try pulling it first."));
     }
 
     @ParameterizedTest(name = "{0} {1}: {2}")

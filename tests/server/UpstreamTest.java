@@ -144,10 +144,11 @@ class UpstreamTest {
             answer(exchange, 401, "{\"error\":{\"message\":\"wrong key sk-secret\\/b\",\"code\":\"sk-secret/b\"}}")));
         serve(options);
 
-        var line = failed();
+        var batch = client.finished(client.upload(lines("one")));
 
-        assertEquals("wrong key ***", line.at("/response/body/error/message").asText());
-        assertFalse((line + new String(client.get("/models").body(), UTF_8) + options + server).contains("sk-a"));
+        assertTrue(batch.at("/errors/data/0/message").asText().endsWith("/v1 refuses the key (401 wrong key ***); set "
+            + "SHEAF_ENGINE_KEY to its key"), batch.toString());
+        assertFalse((batch + new String(client.get("/models").body(), UTF_8) + options + server).contains("sk-a"));
     }
 
     @Test void aBusyEngineIsAskedAgain() {

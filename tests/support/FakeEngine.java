@@ -110,6 +110,7 @@ public final class FakeEngine implements AutoCloseable {
     private void models(HttpExchange exchange) throws IOException {
         var refusal = limit;
         if (refusal != null && refusal.status == 401) say(exchange, 401, refusal.body);
+        else if (refusal != null && refusal.status == 403 && limited == 0) say(exchange, 403, refusal.body);
         else say(exchange, 200, "{\"object\":\"list\",\"data\":[{\"id\":\"" + MODEL
             + "\",\"object\":\"model\",\"created\":1,\"owned_by\":\"library\"}]}");
     }
