@@ -210,7 +210,7 @@ class ResultsPageTest {
             .map(label -> Map.of("label", label)).toList())).submit().results();
 
         assertTrue(opened(results).is("[...document.querySelectorAll('#figures figure')].every(figure => "
-            + "figure.scrollWidth <= figure.clientWidth)"));
+            + "figure.scrollWidth <= figure.clientWidth) && document.querySelector('#figures thead').offsetHeight < 90"));
     }
 
     @Test void theOptionOutWritesThePageToo() throws IOException {
