@@ -99,7 +99,7 @@ class SqlTest {
 
     @Test void aQueryThatFailsOnItsWaySaysWhy() {
         assertEquals("sql: Could not convert string 'x' to INT32", refusal(sql("select 'x'::int as text")));
-        assertEquals("table: boom", refusal(table("jdbc:duckdb:" + dir.resolve("shop.db"),
+        assertEquals("table: boom", refusal(table("jdbc:duckdb::memory:shop",
             "select if(i = 9, error('boom'), i) as id from range(10) t(i) order by i")));
     }
 
