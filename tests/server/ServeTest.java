@@ -51,7 +51,7 @@ class ServeTest {
             process.destroyForcibly().waitFor();
     }
 
-    @Test void helpNamesEveryOptionWithin100Columns() throws Exception {
+    @Test void helpNamesEveryOptionWithin80Columns() throws Exception {
         var help = run("--help");
 
         assertEquals(0, help.status, help.err);
@@ -60,7 +60,11 @@ class ServeTest {
             "--own-store", "--until-eof",
             "SHEAF_SERVER_KEY", "SHEAF_HOME", "OPENAI_BASE_URL"))
             assertTrue(help.out.contains(option), option);
-        assertEquals(List.of(), help.out.lines().filter(line -> line.length() > 100).toList());
+        assertEquals(List.of(), help.out.lines().filter(line -> line.length() > 80).toList());
+        var example = help.out.lines().dropWhile(line -> !line.startsWith("Example: ")).skip(1)
+            .takeWhile(line -> !line.startsWith("OpenAI's own")).toList();
+        assertEquals(12, example.size());
+        assertEquals(List.of(), example.stream().filter(line -> !line.startsWith("  ")).toList());   // to be copied
     }
 
     @ParameterizedTest(name = "{0}")
