@@ -55,7 +55,7 @@ final class LoadBalancer implements Engine {
             if (last == null && !wanted.getAsBoolean()) return null;
             if (last == null) continue;          // it went away, and another is well
             if (!isItsOwn(last, model)) return last;
-            if (last.status() == 0 || last.status() >= 500 || FORBIDDEN.contains(last.status())) engine.rest();
+            if (last.status() == 0 || last.status() >= 500 || FORBIDDEN.contains(last.status())) engine.rest(last);
             tried.add(engine);
         }
         return last;
@@ -126,6 +126,10 @@ final class LoadBalancer implements Engine {
         var states = contacts().values();
         if (states.contains("reachable")) return "reachable";
         return states.contains("unknown") ? "unknown" : "unreachable";
+    }
+
+    @Override public List<Condition> conditions() {
+        return engines.stream().flatMap(engine -> engine.conditions().stream()).toList();
     }
 
     @Override public Map<String, String> contacts() {
