@@ -24,7 +24,7 @@
 //SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
 //SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
-//SOURCES client/OwnProvider.java client/Keys.java
+//SOURCES client/RenderedRow.java client/OwnProvider.java client/Keys.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
@@ -289,15 +289,15 @@ public final class Sheaf extends Findings {
      * common draft can be kept and reused.
      */
     public static final class Draft {
-        private final Provider provider;                       // null: the one that the environment names
-        private final Settings settings;
+        final Provider provider;                               // null: the one that the environment names
+        final Settings settings;
 
         private Draft(Provider provider, Settings settings) {
             this.provider = provider;
             this.settings = settings;
         }
 
-        private Draft with(Settings settings) { return new Draft(provider, settings); }
+        Draft with(Settings settings) { return new Draft(provider, settings); }
 
         private Draft with(Consumer<Settings> change) { return with(settings.with(change)); }
 
@@ -606,7 +606,7 @@ public final class Sheaf extends Findings {
         }
 
         /** A server on this machine that has one model answers by that, if none is named. */
-        private Settings checkedSettings() {
+        Settings checkedSettings() {
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel(settings)))))
@@ -1459,7 +1459,7 @@ public final class Sheaf extends Findings {
 
         private BaseUrl address() { return BaseUrl.of(baseUrl, dialect.apiVersion(), names()); }
 
-        private Connection connection() {
+        Connection connection() {
             var there = address();                             // refuses what is no base URL, or holds a key
             var usual = preset(there).map(Provider::name).orElse(there.name());
             boolean isCalledByUrl = !isLocal() && usual.equals(name);

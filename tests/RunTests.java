@@ -24,7 +24,12 @@
 //SOURCES ../bench/ClientBench.java
 //SOURCES ../bench/LocalBench.java
 //SOURCES ../bench/Timed.java
-//SOURCES ../lib/*.java
+//SOURCES ../lib/Sheaf.java
+//SOURCES ../lib/BatchServer.java
+//SOURCES ../lib/LocalModel.java
+//SOURCES ../lib/Rehearsal.java
+//SOURCES ../lib/Sql.java
+//SOURCES ../lib/Excel.java
 
 // The server's options leave 48 MB for compiled code, which the thousands of tests fill.
 package sheaf;

@@ -1,7 +1,5 @@
 package sheaf;
 
-import static sheaf.Messages.clip;
-
 import java.io.IOException;
 import java.io.OutputStream;
 import java.util.ArrayList;
@@ -130,18 +128,13 @@ final class CsvExport {
     }
 
     private String cell(Column column, Exchange exchange) {
-        return guarded(writable(column.name, Json.cell(known.value(column.value, exchange))));
+        return guarded(ResultColumns.writable("toCsv", "CSV", column.name,
+            Json.cell(known.value(column.value, exchange))));
     }
 
     private String guarded(String cell) {
         boolean isFormula = !cell.isBlank() && FORMULA_STARTS.indexOf(cell.charAt(0)) >= 0
             && !SIGNED.matcher(cell).matches();
         return isFormula && !options.contains(CsvOption.FORMULAS) ? "'" + cell : cell;
-    }
-
-    private static String writable(String column, String cell) {
-        if (!JsonText.hasHalf(cell)) return cell;
-        throw new IllegalStateException("toCsv: \"" + clip(cell, 40) + "\" in column " + column
-            + " holds half a character, a lone surrogate, which CSV cannot; " + Wording.TO_JSONL);
     }
 }

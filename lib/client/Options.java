@@ -72,8 +72,8 @@ enum Options {
             + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  %s%n", option.shape,
                 option.description)).collect(Collectors.joining())
             + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an "
-            + "option, the data or\nthe key is at fault, and nothing was sent; where the script says so by exitCode(), 3 "
-            + "if rows lack an answer\nand 75 if the batch goes on.\n"
+            + "option, the data or\nthe key is at fault, and nothing was sent; where the script says so by exitCode(), "
+            + "3 if rows lack an answer\nand 75 if the batch goes on.\n"
             + "No key yet? --provider local is a small free model on this machine, which is started for the run.\n";
     }
 

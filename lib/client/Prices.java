@@ -16,7 +16,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.Usage;
 
-/** What providers ask for tokens, by model: a table or a provider of the user's own, else the table that comes along. */
+/** What providers ask for tokens, by model: a table or provider of the user's own, else the table that comes along. */
 final class Prices {
     /** The variable that names the user's table. */
     static final String VARIABLE = "SHEAF_PRICES";

@@ -133,7 +133,8 @@ final class Requests {
         while (!isNamed && first.size() < SEARCHED_ROWS && rows.hasNext()) {
             var columns = rows.next();
             first.add(columns);
-            isNamed = templates().anyMatch(template -> template.namesAny(columns.keySet()));
+            isNamed = settings.data.areRendered()
+                || templates().anyMatch(template -> template.namesAny(columns.keySet()));
         }
         if (!isNamed) throw namesNoColumn(first.get(0));
         var rest = Spliterators.spliteratorUnknownSize(rows, Spliterator.ORDERED);
@@ -174,10 +175,17 @@ final class Requests {
         if (values.keySet() != checked || !(values instanceof Row)) values.forEach(this::checkColumn);
         checked = values.keySet();
         if (settings.customId != null) claim(customId = render(Wording.CUSTOM_ID.of(), settings.customId, values));
+        if (settings.data != null && settings.data.areRendered())
+            return ((RenderedRow) values).lines().stream().map(line -> numbered(line, values));
         var requests = new ArrayList<Request>(settings.prompts.size() * settings.models.size());
         for (var prompt : settings.prompts)
             for (var model : settings.models) requests.add(request(prompt, model, values));
         return requests.stream();
+    }
+
+    private Request numbered(RenderedRow.Line line, Map<String, Object> values) {
+        number++;
+        return new Request(row, values, line.model(), provider.fitting(line.under(ID + number), this::where));
     }
 
     private void claim(String id) {

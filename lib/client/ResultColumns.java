@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 import static sheaf.Messages.visible;
 
@@ -108,5 +109,12 @@ final class ResultColumns {
     private static Object text(int number, Map<String, Object> joined) {
         return Templates.value("result.texts", joined) instanceof List<?> texts && number <= texts.size()
             ? texts.get(number - 1) : null;
+    }
+
+    /** Returns a text that what is written can hold, or refuses it. */
+    static String writable(String word, String format, String column, String text) {
+        if (!JsonText.hasHalf(text)) return text;
+        throw new IllegalStateException(word + ": \"" + clip(text, 40) + "\" in column " + column + " holds half a "
+            + "character, a lone surrogate, which " + format + " cannot; " + Wording.TO_JSONL);
     }
 }

@@ -43,12 +43,13 @@ final class Retry {
     }
 
     /**
-     * Between looks at a batch: 30 seconds, growing to two minutes; on this machine so that the end is seen some 3 %
-     * late, because each look takes of the cores that a local model thinks with.
+     * Between looks at a batch: 30 seconds, growing to two minutes. On this machine each look takes of the cores that a
+     * local model thinks with: 15 ms, growing to 60, or 40 a part.
      */
     static Retry ofPolls(boolean isLocal, int parts) {
-        if (!isLocal) return new Retry(Duration.ofSeconds(30), Duration.ofSeconds(120), 1.5);
-        return new Retry(Duration.ofMillis(15), Duration.ofMillis(Math.max(500, Math.min(2_000, 40L * parts))), 1.03);
+        long most = Math.max(60, Math.min(2_000, 40L * parts));
+        return isLocal ? new Retry(Duration.ofMillis(15), Duration.ofMillis(most), 1.2)
+            : new Retry(Duration.ofSeconds(30), Duration.ofSeconds(120), 1.5);
     }
 
     /** Between creates for which a provider's queue had no room: 30 seconds, growing to ten minutes. */

@@ -27,6 +27,7 @@ import sheaf.PlainValues.RowSource;
 
 /** A named dataset: rows of a CSV, JSON Lines or JSON file, or of whatever opens a stream of them. */
 final class Rows implements RowSource {
+    private static final Object RENDERED = new Object();
     private final String name;                            // of the file, or what the user calls it
     private final Object origin;                          // two datasets of equal origin have the same rows
     private final Source source;
@@ -66,6 +67,11 @@ final class Rows implements RowSource {
     static Rows of(String name, Supplier<? extends Stream<?>> objects) {
         return new Rows(name, objects, note -> objects.get().map(PlainValues::row));
     }
+
+    /** Returns rows whose requests are made already: each is a {@link RenderedRow}. */
+    static Rows rendered(String name, RowSource source) { return new Rows(name, RENDERED, source); }
+
+    boolean areRendered() { return origin == RENDERED; }
 
     @Override public Stream<Map<String, Object>> open() {
         return open(none -> {}).map(row -> row instanceof Row kept ? kept.copy() : row);
@@ -111,6 +117,9 @@ final class Rows implements RowSource {
     String headerAdvice() { return origin instanceof CsvFile file ? file.headerAdvice() : ""; }
 
     String name() { return name; }
+
+    /** Returns what they come from: two datasets of equal origin have the same rows. */
+    Object origin() { return origin; }
 
     @Override public boolean equals(Object other) { return other instanceof Rows rows && rows.origin.equals(origin); }
 

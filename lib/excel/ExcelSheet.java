@@ -33,6 +33,19 @@ record ExcelSheet(InputFile input, String sheet) implements InputFile.Format {
         return new IllegalArgumentException(WORD + ": " + input.name() + ": " + what, cause);
     }
 
+    /** Excel writes a workbook with a password into the container that .xls files are; all others are ZIP files. */
+    private String whyNot() {
+        try (var in = input.open()) {
+            return switch (in.read()) {
+                case 0xD0 -> "it has a password, or is a .xls; save it as .xlsx without a password";
+                case 'P' -> "the workbook is damaged, or has not come whole; get it anew, or have Excel repair it";
+                default -> "no Excel workbook (.xlsx); save it as one";
+            };
+        } catch (IOException e) {
+            throw new UncheckedIOException(WORD + ": cannot read " + input.name(), e);
+        }
+    }
+
     private final class Reading extends Rows.Reader<Map<String, Object>> {
         private final ReadableWorkbook workbook;
         private final Stream<Row> stream;
@@ -45,7 +58,7 @@ record ExcelSheet(InputFile input, String sheet) implements InputFile.Format {
             try {
                 workbook = open(new ReadingOptions(true, true));
             } catch (IOException | ExcelReaderException e) {
-                throw fault("no Excel workbook (.xlsx); a .xls has to be saved as one", e);
+                throw fault(whyNot(), e);
             }
             try {
                 stream = sheet().openStream();

@@ -27,16 +27,15 @@ final class LoadBalancer implements Engine {
     LoadBalancer(List<Upstream> engines) { this.engines = List.copyOf(engines); }
 
     private interface Asking {
-        Answer ask(Upstream engine) throws InterruptedException;
+        Answer ask(Upstream engine, BooleanSupplier wanted) throws InterruptedException;
     }
 
     @Override public Answer answer(String endpoint, JsonNode body) throws InterruptedException {
-        return answer(body, engine -> engine.answer(endpoint, body), () -> true);
+        return answer(body, (engine, any) -> engine.answer(endpoint, body), () -> true);
     }
 
     @Override public Answer answer(String endpoint, JsonNode body, BooleanSupplier wanted) throws InterruptedException {
-        return answer(body, engine -> engine.answer(endpoint, body, () -> wanted.getAsBoolean()
-            && (!engine.isOut() || well(body.path("model").asText(), Set.of(engine)).isEmpty())), wanted);
+        return answer(body, (engine, there) -> engine.answer(endpoint, body, there), wanted);
     }
 
     /** Asks one engine after another, until one has an answer of which it is not itself the reason. */
@@ -44,21 +43,29 @@ final class LoadBalancer implements Engine {
         var model = body.path("model").asText();
         var tried = new HashSet<Upstream>();
         Answer last = null;
-        while (tried.size() < engines.size()) {
-            var engine = chosen(model, tried);
+        for (var able = able(model, tried); !able.isEmpty(); able = able(model, tried)) {
+            var engine = soonest(able);
             engine.assign(1);
+            Answer answer;
             try {
-                last = asking.ask(engine);
+                answer = asking.ask(engine, () ->
+                    wanted.getAsBoolean() && !isAnotherBetter(engine, able(model, tried)));
             } finally {
                 engine.assign(-1);
             }
-            if (last == null && !wanted.getAsBoolean()) return null;
-            if (last == null) continue;          // it went away, and another is well
-            if (!isItsOwn(last, model)) return last;
-            if (last.status() == 0 || last.status() >= 500 || FORBIDDEN.contains(last.status())) engine.rest(last);
+            if (answer == null && !wanted.getAsBoolean()) return null;
+            if (answer == null) continue;        // it went away, and another is well
+            if (!isItsOwn(answer, model)) return answer;
+            if (answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
+                engine.rest(answer);
             tried.add(engine);
+            last = answer;
         }
         return last;
+    }
+
+    private static boolean isAnotherBetter(Upstream engine, List<Upstream> able) {
+        return engine.isOut() && able.stream().anyMatch(other -> other != engine && !other.isOut());
     }
 
     /** Returns whether another engine may answer where this one did not. */
@@ -67,23 +74,18 @@ final class LoadBalancer implements Engine {
             || FORBIDDEN.contains(answer.status()) || ModelList.lacks(answer, model);
     }
 
-    private Upstream chosen(String model, Set<Upstream> tried) {
-        var well = well(model, tried);
-        var able = well.isEmpty() ? able(model, tried) : well;
-        double usual = able.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
-        return able.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
+    private static Upstream soonest(List<Upstream> able) {
+        var well = able.stream().filter(engine -> !engine.isOut()).toList();
+        var asked = well.isEmpty() ? able : well;
+        double usual = asked.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
+        return asked.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
             .thenComparingInt(Upstream::assigned)).orElseThrow();
     }
 
-    private List<Upstream> well(String model, Set<Upstream> without) {
-        return able(model, without).stream().filter(engine -> !engine.isOut()).toList();
-    }
-
-    /** Returns those that have a model, or may; all if none lists it: some answer by names that they do not list. */
-    private List<Upstream> able(String model, Set<Upstream> without) {
-        var left = engines.stream().filter(engine -> !without.contains(engine)).toList();
-        var able = left.stream().filter(engine -> engine.mayHave(model)).toList();
-        return able.isEmpty() ? left : able;
+    /** Returns those that have a model, or may; of all if none lists it: some answer by names that they do not list. */
+    private List<Upstream> able(String model, Set<Upstream> tried) {
+        var able = engines.stream().filter(engine -> engine.mayHave(model)).toList();
+        return (able.isEmpty() ? engines : able).stream().filter(engine -> !tried.contains(engine)).toList();
     }
 
     @Override public Answer models() throws InterruptedException {
@@ -106,10 +108,12 @@ final class LoadBalancer implements Engine {
     @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
         if (model != null && ModelList.lacks(answer, model))
             return Optional.of(ModelList.fault("none of " + this, "have", model, models(), answer));
-        for (var engine : engines)
+        var asked = model == null ? engines : able(model, Set.of());
+        if (asked.size() == 1) return asked.get(0).fault(model, answer);
+        for (var engine : asked)
             if (!engine.refusesKey(answer)) return Optional.empty();
-        var variables = engines.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
-        return Optional.of(Upstream.keyFault("none of " + this + " takes its key", answer,
+        var variables = asked.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
+        return Optional.of(Upstream.keyFault("none of " + names(asked) + " takes its key", answer,
             variables.collect(Collectors.joining(" and "))));
     }
 
@@ -144,7 +148,9 @@ final class LoadBalancer implements Engine {
         return String.join("\nengine: ", states);
     }
 
-    @Override public String toString() {
+    private static String names(List<Upstream> engines) {
         return engines.stream().map(Upstream::toString).collect(Collectors.joining(", "));
     }
+
+    @Override public String toString() { return names(engines); }
 }

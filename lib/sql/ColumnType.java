@@ -15,12 +15,12 @@ import static sheaf.ColumnType.Kind.TIMESTAMP;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.time.DateTimeException;
-import java.time.Instant;
 import java.time.LocalDate;
-import java.time.LocalDateTime;
+import java.time.LocalTime;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -36,10 +36,18 @@ record ColumnType(Kind kind, int whole, int fraction, ColumnType item, Map<Strin
     static final ColumnType NONE = of(NOTHING);
     private static final int MOST_DIGITS = 38;                 // of a decimal, in DuckDB
     private static final int DIGITS_OF_DOUBLE = 15;
+    private static final int DAY = 10;                         // characters of a date
+    /** Databases have no year 0, no second 60, and no more than millionths of one. */
+    private static final Pattern TIME = Pattern.compile(
+        "(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,6})?Z?)?)?");
     private static final BigInteger LEAST_LONG = BigInteger.valueOf(Long.MIN_VALUE);
     private static final BigInteger MOST_LONG = BigInteger.valueOf(Long.MAX_VALUE);
 
-    private static ColumnType of(Kind kind) { return new ColumnType(kind, 0, 0, null, Map.of()); }
+    static ColumnType of(Kind kind) { return new ColumnType(kind, 0, 0, null, Map.of()); }
+
+    static ColumnType decimal(int digits, int fraction) {
+        return new ColumnType(DECIMAL, digits - fraction, fraction, null, Map.of());
+    }
 
     /** @param value plain: what JSON can say */
     static ColumnType of(Object value) {
@@ -72,11 +80,12 @@ record ColumnType(Kind kind, int whole, int fraction, ColumnType item, Map<Strin
     }
 
     private static Kind text(String text) {
-        if (text.length() < 10 || text.length() > 35 || text.charAt(4) != '-') return TEXT;
+        if (!TIME.matcher(text).matches()) return TEXT;
         try {
-            if (text.length() == 10) return LocalDate.parse(text).toString().equals(text) ? DATE : TEXT;
-            if (text.endsWith("Z")) return Instant.parse(text).toString().length() > 0 ? INSTANT : TEXT;
-            return LocalDateTime.parse(text) == null ? TEXT : TIMESTAMP;
+            LocalDate.parse(text.substring(0, DAY));
+            if (text.length() == DAY) return DATE;
+            LocalTime.parse(text.substring(DAY + 1).replace("Z", ""));
+            return text.endsWith("Z") ? INSTANT : TIMESTAMP;
         } catch (DateTimeException another) {
             return TEXT;
         }
@@ -95,7 +104,10 @@ record ColumnType(Kind kind, int whole, int fraction, ColumnType item, Map<Strin
         return new ColumnType(STRUCT, 0, 0, null, all);
     }
 
-    boolean isNumber() { return kind == LONG || kind == DOUBLE || kind == DECIMAL; }
+    /** Whether it is a number that Java itself has. */
+    boolean isPrimitive() { return kind == LONG || kind == DOUBLE; }
+
+    boolean isNumber() { return isPrimitive() || kind == DECIMAL; }
 
     /** A long beside fractions may have more digits than a double. */
     private ColumnType withNumber(ColumnType other) {

@@ -22,11 +22,10 @@ final class DuckDb implements AutoCloseable {
     }
 
     /** Opens a database that has nothing but what queries read from files. */
-    static DuckDb open(String word) {
+    static DuckDb open(String word, Properties settings) {
         try {
             var folder = Files.createTempDirectory("sheaf-" + ProcessHandle.current().pid() + "-");
             folder.toFile().deleteOnExit();                    // if nobody closes it
-            var settings = streaming();
             settings.setProperty("memory_limit", MOST_MEMORY);
             settings.setProperty("threads", String.valueOf(Math.min(MOST_THREADS,
                 Runtime.getRuntime().availableProcessors())));

@@ -38,10 +38,11 @@ record JdbcUrl(String url) {
 
     /** Returns the URL as it may be read by anybody: without who connects, and without all parameters. */
     String shown() {
-        var place = url.replaceFirst("(?s)[?;].*", "");
-        var who = WHO.matcher(place);
-        return who.find() ? who.group(1) + place.substring(who.end()) : place;
+        var who = WHO.matcher(place());
+        return who.find() ? who.group(1) + place().substring(who.end()) : place();
     }
+
+    private String place() { return url.replaceFirst("(?s)[?;].*", ""); }
 
     @Override public String toString() { return shown(); }
 
@@ -54,14 +55,28 @@ record JdbcUrl(String url) {
 
     private List<String> secrets() {
         var secrets = SECRET.matcher(url).results().map(found -> found.group(1)).collect(Collectors.toList());
-        var who = WHO.matcher(url.replaceFirst("(?s)[?;].*", ""));
+        var who = WHO.matcher(place());
         if (who.find()) secrets.addAll(List.of(who.group(2), who.group(2).replaceFirst("^[^:/]*[:/]", "")));
         secrets.add(Environment.get(PASSWORD));
         var all = new ArrayList<>(secrets);
-        for (var secret : secrets) all.add(URLDecoder.decode(secret.replaceAll("%(?![0-9A-Fa-f]{2})", "%25"),
-            StandardCharsets.UTF_8));
+        for (var secret : secrets) all.add(decoded(secret));
         all.removeIf(String::isEmpty);
         return all;
+    }
+
+    private static String decoded(String text) {
+        return URLDecoder.decode(text.replaceAll("%(?![0-9A-Fa-f]{2})", "%25").replace("+", "%2B"),
+            StandardCharsets.UTF_8);
+    }
+
+    /**
+     * Says so if a database that is a file is not there: who opens it makes one, and would find no table in it.
+     * @throws IllegalArgumentException if there is no such file
+     */
+    void checkFile(String word) {
+        var file = place().replaceFirst("^jdbc:\\w+:", "");
+        boolean isFile = (is("sqlite") || is("duckdb")) && !file.isBlank() && !file.matches("(?s)(:|file:|md:).*");
+        if (isFile) InputFile.find(word, file);
     }
 
     /** @throws UncheckedIOException if it cannot be reached, or does not let this user in */
@@ -70,8 +85,9 @@ record JdbcUrl(String url) {
             if (DriverManager.drivers().noneMatch(this::accepts))
                 throw new IllegalArgumentException(word + ": no JDBC driver for jdbc:" + product()
                     + ": is on the class path; " + Wording.DRIVER);
+            var address = address(properties);
             addUser(properties);
-            return DriverManager.getConnection(url, properties);
+            return DriverManager.getConnection(address, properties);
         } catch (SQLException e) {
             throw new UncheckedIOException(word + ": cannot open " + shown() + " (" + sentence(e) + ")",
                 new IOException(told(String.valueOf(e.getMessage()))));
@@ -84,6 +100,16 @@ record JdbcUrl(String url) {
         } catch (SQLException anothers) {
             return false;
         }
+    }
+
+    /** PostgreSQL's driver takes who stands before the @ for a part of the host's name, and asks the network for it. */
+    private String address(Properties properties) {
+        var who = WHO.matcher(place());
+        if (!is("postgresql") || !who.find()) return url;
+        var named = who.group(2).split(":", 2);
+        properties.setProperty("user", decoded(named[0]));
+        if (named.length > 1) properties.setProperty("password", decoded(named[1]));
+        return who.group(1) + url.substring(who.end());
     }
 
     /** A file has no users. */

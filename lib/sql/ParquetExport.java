@@ -9,8 +9,11 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Properties;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -39,7 +42,7 @@ final class ParquetExport {
     }
 
     void writeTo(OutputStream out) throws IOException {
-        try (var duckDb = DuckDb.open(WORD)) {
+        try (var duckDb = DuckDb.open(WORD, new Properties())) {
             var lines = duckDb.file("lines.jsonl");
             Files.createDirectories(lines.getParent());
             try (var file = new BufferedOutputStream(Files.newOutputStream(lines), 1 << 16)) {
@@ -75,9 +78,21 @@ final class ParquetExport {
         for (int i = 0; i < seen.length; i++) {
             var value = PlainValues.of(known.value(columns.get(i), exchange));
             seen[i] = seen[i].with(ColumnType.of(value));
-            if (value != null) values.put("c" + i, value);
+            if (value != null) values.put("c" + i, value instanceof Number ? Json.cell(value) : told(value, i));
         }
         return Json.line(values);
+    }
+
+    /** Returns a value as DuckDB reads it whole: a number of JSON is a double to it, but a text has all digits. */
+    private Object told(Object value, int column) {
+        if (value instanceof String text) return ResultColumns.writable(WORD, "Parquet", columns.get(column), text);
+        if (value instanceof Collection<?> items) return items.stream().map(item -> told(item, column)).toList();
+        if (value instanceof Map<?, ?> fields) {
+            var told = new LinkedHashMap<String, Object>();
+            fields.forEach((name, field) -> told.put(String.valueOf(name), told(field, column)));
+            return told;
+        }
+        return value instanceof Number && !ColumnType.of(value).isPrimitive() ? Json.cell(value) : value;
     }
 
     private synchronized void add(ColumnType[] seen, long most) {

@@ -9,10 +9,13 @@ import java.sql.SQLException;
 import java.util.Map;
 import java.util.Properties;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 
 /** A query whose rows are data: asked anew each time, and read as they come. */
 record Query(String word, JdbcUrl database, String text) {
     private static final int FETCHED = 1000;                   // rows at once, where a server sends them
+    /** What DuckDB says of any failure when rows are to come as they are read; asked for all at once, it says why. */
+    private static final Pattern UNTOLD = Pattern.compile("Invalid result set$");
 
     static Query of(String word, JdbcUrl database, String text) {
         if (given(word, text).isBlank()) throw new IllegalArgumentException(word + ": the query is empty");
@@ -44,14 +47,18 @@ record Query(String word, JdbcUrl database, String text) {
         private ResultSet rows;
         private SqlValues values;
 
-        Reading() {
-            own = database.equals(DuckDb.IN_MEMORY) ? DuckDb.open(word) : null;
-            var settings = database.is("duckdb") ? DuckDb.streaming() : new Properties();
+        Reading() { this(database.is("duckdb")); }
+
+        private Reading(boolean streams) {
+            database.checkFile(word);
+            var settings = streams ? DuckDb.streaming() : new Properties();
+            own = database.equals(DuckDb.IN_MEMORY) ? DuckDb.open(word, settings) : null;
             connection = own == null ? database.open(word, settings) : own.connection();
             try {
                 begin();
             } catch (SQLException e) {
                 close();
+                if (streams && UNTOLD.matcher(String.valueOf(e.getMessage())).find()) new Reading(false).close();
                 throw database.refused(word, e);
             } catch (RuntimeException e) {
                 close();

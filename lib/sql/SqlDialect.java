@@ -1,7 +1,16 @@
 package sheaf;
 
+import static sheaf.ColumnType.Kind.BOOLEAN;
+import static sheaf.ColumnType.Kind.DATE;
+import static sheaf.ColumnType.Kind.DOUBLE;
+import static sheaf.ColumnType.Kind.INSTANT;
+import static sheaf.ColumnType.Kind.LONG;
+import static sheaf.ColumnType.Kind.TEXT;
+import static sheaf.ColumnType.Kind.TIMESTAMP;
+
 import java.math.BigDecimal;
 import java.sql.PreparedStatement;
+import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Types;
 import java.time.Instant;
@@ -52,9 +61,28 @@ enum SqlDialect {
         };
     }
 
+    /** Whether a column holds values of its type alone, and makes others into them as well as it can. */
+    boolean isTyped() { return this != SQLITE; }
+
+    /** Returns what a column of a table holds. */
+    ColumnType type(ResultSetMetaData table, int column) throws SQLException {
+        boolean isInstant = table.getColumnTypeName(column).equalsIgnoreCase("timestamptz");
+        return switch (table.getColumnType(column)) {
+            case Types.TINYINT, Types.SMALLINT, Types.INTEGER, Types.BIGINT -> ColumnType.of(LONG);
+            case Types.REAL, Types.FLOAT, Types.DOUBLE -> ColumnType.of(DOUBLE);
+            case Types.DECIMAL, Types.NUMERIC -> ColumnType.decimal(table.getPrecision(column), table.getScale(column));
+            case Types.BIT, Types.BOOLEAN -> ColumnType.of(BOOLEAN);
+            case Types.DATE -> ColumnType.of(DATE);
+            case Types.TIMESTAMP -> ColumnType.of(isInstant ? INSTANT : TIMESTAMP);
+            case Types.TIMESTAMP_WITH_TIMEZONE -> ColumnType.of(INSTANT);
+            default -> ColumnType.of(TEXT);
+        };
+    }
+
     /** @param value plain: what JSON can say, of this type */
-    void set(PreparedStatement statement, int place, ColumnType type, Object value) throws SQLException {
-        var text = Json.cell(value);
+    void set(PreparedStatement statement, int place, String column, ColumnType type, Object value)
+            throws SQLException {
+        var text = ResultColumns.writable(WORD, "a database", column, Json.cell(value));
         if (value == null) statement.setNull(place, Types.NULL);
         else if (type(type).equals(this.text)) statement.setString(place, text);
         else switch (type.kind()) {

@@ -1,6 +1,7 @@
 package sheaf;
 
 import static java.util.stream.Collectors.joining;
+import static sheaf.ColumnType.Kind.TEXT;
 import static sheaf.Messages.given;
 import static sheaf.SqlDialect.WORD;
 
@@ -13,7 +14,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
-import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -45,13 +45,14 @@ final class TableExport {
         readTypes();
     }
 
-    /** What a column holds is known once all answers have been read. */
+    /** What a column holds is known once all answers have been read; what a model says may be anything next time. */
     private void readTypes() {
         exchanges.stream().forEach(exchange -> {
             for (var column : known.all())
                 columns.merge(column, ColumnType.of(value(column, exchange)), ColumnType::with);
         });
-        columns.put(BATCH, ColumnType.of(""));
+        ResultColumns.OWN.forEach(column -> columns.put(column, ColumnType.of(TEXT)));
+        columns.put(BATCH, ColumnType.of(TEXT));
     }
 
     private Object value(String column, Exchange exchange) {
@@ -84,18 +85,33 @@ final class TableExport {
         }
         var there = there(connection);
         var lacking = new LinkedHashSet<>(columns.keySet());
-        lacking.removeAll(there);
+        lacking.removeAll(there.keySet());
         if (!lacking.isEmpty()) throw new IllegalArgumentException(WORD + ": the table " + table + " has no column "
             + Messages.visible(lacking) + "; add it, or give another table");
+        if (dialect.isTyped()) fit(there);
         checkIds(connection);
     }
 
-    private Set<String> there(Connection connection) throws SQLException {
+    /** A database would round a number for a column of whole ones, and refuse a text for one of dates. */
+    private void fit(Map<String, ColumnType> there) {
+        var misfits = new ArrayList<String>();
+        columns.replaceAll((column, type) -> {
+            var held = there.get(column);
+            var all = held.with(type);
+            if (!dialect.type(all).equals(dialect.type(held)))
+                misfits.add(column + " is " + dialect.type(held) + " and would have to be " + dialect.type(all));
+            return all;
+        });
+        if (!misfits.isEmpty()) throw new IllegalArgumentException(WORD + ": the table " + table + " does not hold "
+            + "these results: " + String.join(", ", misfits) + "; change that there, or give another table");
+    }
+
+    private Map<String, ColumnType> there(Connection connection) throws SQLException {
         try (var rows = connection.createStatement().executeQuery("SELECT * FROM " + table + " WHERE 1 = 0")) {
-            var names = new LinkedHashSet<String>();
+            var types = new LinkedHashMap<String, ColumnType>();
             var meta = rows.getMetaData();
-            for (int i = 1; i <= meta.getColumnCount(); i++) names.add(meta.getColumnName(i));
-            return names;
+            for (int i = 1; i <= meta.getColumnCount(); i++) types.put(meta.getColumnName(i), dialect.type(meta, i));
+            return types;
         }
     }
 
@@ -132,7 +148,7 @@ final class TableExport {
     private void fill(PreparedStatement statement, Exchange exchange) throws SQLException {
         int place = 0;
         for (var column : columns.entrySet())
-            dialect.set(statement, ++place, column.getValue(), value(column.getKey(), exchange));
+            dialect.set(statement, ++place, column.getKey(), column.getValue(), value(column.getKey(), exchange));
     }
 
     private static String names(Iterable<String> names) {

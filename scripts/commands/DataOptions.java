@@ -101,8 +101,9 @@ final class DataOptions {
         if (sql == null) throw new IllegalArgumentException("data: a database has many rows; say which by --sql "
             + "'select ... order by ...'");
         if (data == null || isDatabase()) return tables.query(data, sql);
-        throw new IllegalArgumentException("sql: --data is no database (jdbc:...); name the file in the query: from '"
-            + data + "'");
+        checkUrl(data);
+        throw new IllegalArgumentException("sql: --data is no database (jdbc:...); " + (isSqlite(data)
+            ? "write jdbc:sqlite:" + data : "name the file in the query: from '" + data + "'"));
     }
 
     /** A pipe has a name too, as in {@code --data <(psql ...)}. */
@@ -125,6 +126,7 @@ final class DataOptions {
     private Data file(String file, String format) {
         if (Files.isDirectory(Path.of(file)))
             throw new IllegalArgumentException("data: " + file + " is a folder; name a file in it");
+        checkUrl(file);
         boolean isTable = tables.takes(format);
         if (isTable || format.matches("jsonl?")) {
             csvOption().ifPresent(word -> {
@@ -135,7 +137,22 @@ final class DataOptions {
         }
         if (format.equals("csv") || csvOption().isPresent()) return asCsv(csv(file));
         throw new IllegalArgumentException("data: " + file
-            + " ends in none of .csv, .jsonl, .json, .parquet and .xlsx; with --separator it is read as CSV");
+            + " ends in none of .csv, .jsonl, .json, .parquet and .xlsx; " + otherwise(file));
+    }
+
+    /** Whoever forgets jdbc: may have typed a password behind it, which is not said again. */
+    private static void checkUrl(String data) {
+        if (data.matches("(?is)(postgres(ql)?|mysql|mariadb|sqlite|duckdb):.*"))
+            throw new IllegalArgumentException("data: the URL of a database begins with jdbc:, such as "
+                + "jdbc:postgresql://HOST/NAME");
+    }
+
+    private static boolean isSqlite(String file) { return FileFormat.ending(file).matches("db|sqlite3?"); }
+
+    private static String otherwise(String file) {
+        if (isSqlite(file)) return "a database is --data jdbc:sqlite:" + file + ", with --sql";
+        boolean isSheet = FileFormat.ending(file).matches("xls[bm]?|ods");
+        return isSheet ? "save it as .xlsx" : "with --separator it is read as CSV";
     }
 
     /** Returns the first option that was given of those that only CSV has. */

@@ -59,7 +59,8 @@ class BudgetTest {
             + "budget(...)", ask(1).image("https://example.com/a.png").budget(99));
         for (var wrong : List.of(0.0, -1.0, Double.NaN)) {
             var fault = assertThrows(IllegalArgumentException.class, () -> ask(1).budget(wrong));
-            assertEquals("budget: " + String.valueOf(wrong).replace(".0", "") + " is no amount of dollars", fault.getMessage());
+            assertEquals("budget: " + String.valueOf(wrong).replace(".0", "") + " is no amount of dollars",
+                fault.getMessage());
         }
     }
 

@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -94,8 +95,19 @@ class ExcelTest {
         assertRefused("excel: " + dir.resolve("films.xlsx") + ": B2 has a value, but B1 no name for its column; write "
             + "one there, or delete what stands above the names", excel(films(Xlsx.row(1, "title"),
                 Xlsx.row(2, "Ran", "1985"))));
-        var text = Files.writeString(dir.resolve("no.xlsx"), "title,year\n");
-        assertRefused("excel: " + text + ": no Excel workbook (.xlsx); a .xls has to be saved as one", excel(text));
+    }
+
+    @Test void whatIsNoWorkbookIsToldByHowItBegins() throws IOException {
+        var text = Files.writeString(dir.resolve("text.xlsx"), "title,year\n");
+        var locked = Files.write(dir.resolve("locked.xlsx"), new byte[] {(byte) 0xD0, (byte) 0xCF, 0x11, (byte) 0xE0});
+        var whole = Files.readAllBytes(films(Xlsx.row(1, "title"), Xlsx.row(2, "Ran")));
+        var half = Files.write(dir.resolve("half.xlsx"), Arrays.copyOf(whole, whole.length / 2));
+
+        assertRefused("excel: " + text + ": no Excel workbook (.xlsx); save it as one", excel(text));
+        assertRefused("excel: " + locked + ": it has a password, or is a .xls; save it as .xlsx without a password",
+            excel(locked));
+        assertRefused("excel: " + half + ": the workbook is damaged, or has not come whole; get it anew, or have Excel "
+            + "repair it", excel(half));
     }
 
     @Test void answersAreWrittenAndReadAgain() throws IOException {

@@ -35,7 +35,9 @@ class OwnProviderTest {
         for (var name : new String[] {"ACME_API_KEY", "SHEAF_PROVIDER", "SHEAF_API_KEY"}) System.setProperty(name, "");
     }
 
-    private Path write(String json) throws IOException { return Files.writeString(home.resolve("providers.json"), json); }
+    private Path write(String json) throws IOException {
+        return Files.writeString(home.resolve("providers.json"), json);
+    }
 
     @Test void aProviderOfTheUsersHasItsLimitsItsMannersAndItsKey() throws IOException {
         write(ACME);
@@ -101,14 +103,14 @@ class OwnProviderTest {
         "{\"a\": | it is no JSON (Unexpected end-of-input within/between Object entries)",
         "[1] | it holds no object of providers by name",
         "{\"A b\": {}} | \"A b\" is no name; write small letters, digits, - and _",
-        "{\"acme\": 1} | acme is no object; it may have base_url, key_variable, max_tokens_field, upload_path, purpose, "
-            + "requests, bytes, batches, tokens, mixed_models, response_format, prices",
+        "{\"acme\": 1} | acme is no object; it may have base_url, key_variable, max_tokens_field, upload_path, "
+            + "purpose, requests, bytes, batches, tokens, mixed_models, response_format, prices",
         "{\"acme\": {}} | acme has no base_url; write the one that OpenAI's clients would take",
         "{\"acme\": {\"base_ur\": \"x\"}} | acme has base_ur; did you mean base_url?",
         "{\"acme\": {\"requests\": 0}} | acme.requests is 0; write a whole number from 1 on",
         "{\"acme\": {\"mixed_models\": \"yes\"}} | acme.mixed_models is \"yes\"; write true or false",
-        "{\"openai\": {\"base_url\": \"https://x/v1\"}} | openai.base_url is not https://api.openai.com/v1; give another "
-            + "provider a name of its own"})
+        "{\"openai\": {\"base_url\": \"https://x/v1\"}} | openai.base_url is not https://api.openai.com/v1; give "
+            + "another provider a name of its own"})
     void whatIsWrongIsSaidWithItsPlace(String json, String sentence) throws IOException {
         var file = write(json);
 

@@ -32,7 +32,7 @@ class RetryTest {
     @Tag("C20")
     @ParameterizedTest(name = "{0}, local {1}")
     @CsvSource({"calls, false, 500, 600000, 2", "calls, true, 20, 600000, 2", "polls, false, 30000, 120000, 1.5",
-        "polls, true, 15, 800, 1.03", "polls of one part, true, 15, 500, 1.03", "creates, false, 30000, 600000, 1.5",
+        "polls, true, 15, 800, 1.2", "polls of one part, true, 15, 60, 1.2", "creates, false, 30000, 600000, 1.5",
         "creates, true, 25, 100, 1.5"})
     void pausesGrowToTheirMostAndHalfAsMuchAgainByChance(String of, boolean isLocal, long first, long most,
                                                          double growth) {

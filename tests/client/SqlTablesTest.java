@@ -139,6 +139,33 @@ class SqlTablesTest {
                 "more", 1)).submit().results(), url, "answers")).getMessage());
     }
 
+    /** It would be rounded. */
+    @ParameterizedTest @ValueSource(strings = {"duckdb", "postgresql"})
+    void aValueThatAColumnDoesNotHoldIsRefused(String product) {
+        var url = url(product);
+        server.reply(text -> "2024-05-01");
+        toTable(draft("{{id}}", row("id", 1, "text", "a", "n", 1, "price", 1.5)).submit().results(), url, "t");
+        server.reply(text -> text);
+        toTable(draft("{{id}}", row("id", 2, "text", "unknown", "n", null, "price", 2)).submit().results(), url, "t");
+
+        var real = product.equals("duckdb") ? "DOUBLE" : "DOUBLE PRECISION";
+        assertEquals("toTable: the table \"t\" does not hold these results: id is BIGINT and would have to be "
+            + (product.equals("duckdb") ? "VARCHAR" : "TEXT") + ", n is BIGINT and would have to be " + real
+            + "; change that there, or give another table", assertThrows(IllegalArgumentException.class, () ->
+                toTable(draft("{{id}}", row("id", "x", "text", "b", "n", 1.5, "price", 1)).submit().results(), url,
+                    "t")).getMessage());
+        assertEquals(List.of("{\"id\":1,\"n\":1,\"price\":1.5,\"result.text\":\"2024-05-01\"}",
+            "{\"id\":2,\"n\":null,\"price\":2.0,\"result.text\":\"unknown\"}"),
+            lines(table(url, "select id, n, price, \"result.text\" from t order by id")));
+    }
+
+    @Test void halfACharacterIsASentence() {
+        assertEquals("toTable: \"a\ud83d\" in column text holds half a character, a lone surrogate, which a database "
+            + "cannot; use toJsonl(...)", assertThrows(IllegalStateException.class, () ->
+                toTable(draft("{{id}}", row("id", 1, "text", "a\ud83d")).submit().results(), url("sqlite"), "t"))
+            .getMessage());
+    }
+
     /** Both count from request-1. */
     @Test void twoBatchesWithoutIdsOfTheirOwnDoNotWriteOverOneAnother() {
         var url = url("sqlite");
@@ -209,11 +236,31 @@ class SqlTablesTest {
         }
     }
 
+    /** The driver takes them for a part of the host's name, and asks the network where that is. */
+    @Test void userAndPasswordMayStandBeforeTheHost() {
+        var url = url("postgresql").replace("//", "//ana:hunter%402@").replace("?user=ana", "?connectTimeout=5");
+
+        assertEquals(List.of("{\"who\":\"ana\"}"), lines(table(url, "select current_user as who order by 1")));
+    }
+
+    /** Whoever opens one that is not there makes it, and is told of a table instead. */
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb"})
+    void aDatabaseThatIsNotThereIsNotMadeByReading(String product) {
+        var file = dir.resolve("no.db");
+
+        var refused = assertThrows(IllegalArgumentException.class, () ->
+            lines(table("jdbc:" + product + ":" + file, "select 1 order by 1")));
+
+        assertEquals("table: no file " + file + " (looked at " + file + ")", refused.getMessage());
+        assertFalse(Files.exists(file));
+    }
+
     @Test void aServerThatIsNotThereShowsNoPassword() {
         var refused = assertThrows(UncheckedIOException.class, () ->
             lines(table("jdbc:postgresql://ana:hunter2@localhost:1/shop", "select 1 order by 1")));
 
-        assertTrue(refused.getMessage().startsWith("table: cannot open jdbc:postgresql://localhost:1/shop ("),
+        assertEquals("table: cannot open jdbc:postgresql://localhost:1/shop (Connection to localhost:1 refused. Check "
+            + "that the hostname and port are correct and that the postmaster is accepting TCP/IP connections.)",
             refused.getMessage());
         for (Throwable e = refused; e != null; e = e.getCause()) assertFalse(e.toString().contains("hunter2"));
     }

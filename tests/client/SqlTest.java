@@ -12,6 +12,7 @@ import static sheaf.Sql.table;
 import static sheaf.Sql.toParquet;
 
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.DriverManager;
@@ -94,6 +95,16 @@ class SqlTest {
         var refused = assertThrows(IllegalArgumentException.class, () -> lines(parquet(file))).getMessage();
 
         assertTrue(refused.startsWith("parquet: ") && refused.contains("no[1].parquet"), refused);
+    }
+
+    @Test void aQueryThatFailsOnItsWaySaysWhy() {
+        assertEquals("sql: Could not convert string 'x' to INT32", refusal(sql("select 'x'::int as text")));
+        assertEquals("table: boom", refusal(table("jdbc:duckdb::memory:shop",
+            "select if(i = 9, error('boom'), i) as id from range(10) t(i) order by i")));
+    }
+
+    private static String refusal(Data data) {
+        return assertThrows(IllegalArgumentException.class, () -> lines(data)).getMessage();
     }
 
     @Test void whatIsReadToItsEndLeavesNothingOnTheDisk() throws IOException {
@@ -198,6 +209,35 @@ class SqlTest {
             + "\"result.customId\":\"request-2\",\"result.template\":\"prompt-1\",\"result.model\":\"m\","
             + "\"result.answeredBy\":\"m\",\"result.outcome\":\"succeeded\",\"result.text\":\"b\","
             + "\"result.error\":null}", lines(parquet(out())).get(1));
+    }
+
+    /** A number of many digits, one that stands among texts, and what only looks like a time. */
+    @Test void whatIsWrittenHasAllItsDigits() {
+        var long1 = new BigDecimal("12345678901234567890.123");
+        var results = draft(rows(List.of(
+            row("text", "a", "long", long1, "any", long1, "cents", new BigDecimal("1.50"), "in", List.of(long1, 1),
+                "at", "2024-05-01T12:30:00.123456789", "day", "0000-05-01", "leap", "2016-12-31T23:59:60Z",
+                "small", "2024-05-01t12:30:00", "minute", "2024-05-01T12:30Z"),
+            row("text", "b", "long", 1.5, "any", "x", "cents", "none", "in", List.of())))).quiet().submit().results();
+
+        toParquet(results, out());
+
+        assertEquals("{\"text\":\"a\",\"long\":12345678901234567890.123,\"any\":\"12345678901234567890.123\","
+            + "\"cents\":\"1.50\",\"in\":[12345678901234567890.123,1.000],"
+            + "\"at\":\"2024-05-01T12:30:00.123456789\",\"day\":\"0000-05-01\",\"leap\":\"2016-12-31T23:59:60Z\","
+            + "\"small\":\"2024-05-01t12:30:00\",\"minute\":\"2024-05-01T12:30Z\"}",
+            lines(parquet(out())).get(0).replaceFirst(",\"result.*", "}"));
+    }
+
+    @Test void halfACharacterIsASentence() {
+        var results = draft(rows(row("text", "a\ud83d", "in", List.of("b")))).quiet().submit().results();
+        var inside = draft(rows(row("text", "a", "in", List.of("b\ud83d")))).quiet().submit().results();
+
+        assertEquals("toParquet: \"a\ud83d\" in column text holds half a character, a lone surrogate, which Parquet "
+            + "cannot; use toJsonl(...)",
+            assertThrows(IllegalStateException.class, () -> toParquet(results, out())).getMessage());
+        assertTrue(assertThrows(IllegalStateException.class, () -> toParquet(inside, out())).getMessage()
+            .startsWith("toParquet: \"b"));
     }
 
     @Test void aFileIsWrittenAnewUnlessItIsAnothers() throws IOException {

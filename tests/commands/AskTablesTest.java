@@ -153,6 +153,9 @@ class AskTablesTest {
 
     @ParameterizedTest @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "-d jdbc:sqlite:a.db | data: a database has many rows; say which by --sql 'select ... order by ...'",
+        "-d postgresql://ana:hunter2@localhost/shop --sql q | data: the URL of a database begins with jdbc:, such as "
+            + "jdbc:postgresql://HOST/NAME",
+        "-d shop.db --sql q | sql: --data is no database (jdbc:...); write jdbc:sqlite:shop.db",
         "-d rows.csv --sql q | sql: --data is no database (jdbc:...); name the file in the query: from 'rows.csv'",
         "--sql q --separator ; | separator: only CSV has one; a query reads such a file by read_csv(...)",
         "-d no.parquet | parquet: no file no.parquet (looked at PWD/no.parquet)",

@@ -543,6 +543,12 @@ class AskTest {
         "-m m -p {{q}} -d . | data: . is a folder; name a file in it",
         "-m m -p {{q}} -d rows.txt | data: rows.txt ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
             + "with --separator it is read as CSV",
+        "-m m -p {{q}} -d old.xls | data: old.xls ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
+            + "save it as .xlsx",
+        "-m m -p {{q}} -d shop.db | data: shop.db ends in none of .csv, .jsonl, .json, .parquet and .xlsx; "
+            + "a database is --data jdbc:sqlite:shop.db, with --sql",
+        "-m m -p {{q}} -d postgres://ana:hunter2@localhost/shop | data: the URL of a database begins with jdbc:, such "
+            + "as jdbc:postgresql://HOST/NAME",
         "-m m -p {{q}} -d FILE --limit 0 | limit: 0 is less than 1",
         "-m m -p {{q}} -d FILE --limit -2 | limit: -2 is less than 1",
         "-m m Hi --limit 1 | limit: there are no rows; give --data FILE",

@@ -46,7 +46,8 @@ class EngineRunTest {
         launcher = dir.resolve("a launcher");
         Files.writeString(launcher, "#!/bin/sh\necho \"$$ $*\" >>'" + dir + "/starts'\n[ \"$1\" = local ] && "
             + "set -- \"$@\" --engine " + engine.url() + " --port 4141\nshift\n"
-            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '" + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
+            + "[ -z \"$STARTED\" ] || echo \"$STARTED\" >&2\nexec '"
+            + Path.of(System.getProperty("java.home"), "bin", "java") + "' -XX:TieredStopAtLevel=1 -cp '"
             + System.getProperty("java.class.path") + "' sheaf.server.BatchServer \"$@\"\n");
         assertTrue(launcher.toFile().setExecutable(true));
         Files.writeString(dir.resolve("rows.csv"), "q\n" + IntStream.range(0, 40).mapToObj(i -> "row " + i + "\n")

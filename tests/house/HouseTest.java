@@ -26,21 +26,26 @@ import sheaf.support.Project;
 import sheaf.support.Sources;
 
 /** The floors of lib/, as lib/README.md has them and as the compiled classes keep them. */
-class HouseTest {
+public class HouseTest {
     private static final Path LIB = Project.root().resolve("lib");
     private static final Pattern PART = Pattern.compile("(?m)^## .*`(lib/\\w+)`");
     private static final Pattern FLOOR = Pattern.compile("(?m)^\\| ([0-9]+) \\|(.*)\\|$");
     private static final Pattern ROOM = Pattern.compile("\\*\\*(\\w+)\\*\\*");
     private static final Pattern USE = Pattern.compile(" +(sheaf[\\w.$]*) +-> (sheaf[\\w.$]*) .*");
     private static final String CLIENT = "sheaf.Sheaf";
+    /** Spark's classes are not among those of the tests, so SparkTest asks for their {@link #ties}. */
     private static final Map<String, String> DOORS =
         Map.of("client", CLIENT, "server", "sheaf.server.BatchServer", "model", "sheaf.model.LocalModel",
-            "sql", "sheaf.Sql", "excel", "sheaf.Excel");
+            "sql", "sheaf.Sql", "excel", "sheaf.Excel", "spark", "sheaf.SparkBatch");
     /** Which files each file of lib/ uses: sheaf.Journal by sheaf.Watch. A nested class is part of its file. */
     private static final Map<String, TreeSet<String>> USES = new TreeMap<>();
 
     @BeforeAll static void readTheClasses() throws URISyntaxException {
-        var jar = Path.of(Sheaf.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        USES.putAll(uses(Path.of(Sheaf.class.getProtectionDomain().getCodeSource().getLocation().toURI())));
+    }
+
+    private static Map<String, TreeSet<String>> uses(Path jar) {
+        var uses = new TreeMap<String, TreeSet<String>>();
         var out = new StringWriter();
         var jdeps = ToolProvider.findFirst("jdeps").orElseThrow();
         // without -filter:none it leaves out what stands in the same archive
@@ -50,8 +55,19 @@ class HouseTest {
             var from = file(use.group(1));
             var to = file(use.group(2));
             if (files.contains(from) && files.contains(to) && !from.equals(to))
-                USES.computeIfAbsent(from, any -> new TreeSet<>()).add(to);
+                uses.computeIfAbsent(from, any -> new TreeSet<>()).add(to);
         });
+        return uses;
+    }
+
+    /** Returns which files of the classes in a jar use one that is not on a lower floor. */
+    public static List<String> ties(Path jar) throws IOException { return ties(uses(jar)); }
+
+    private static List<String> ties(Map<String, TreeSet<String>> uses) throws IOException {
+        var floors = floors();
+        return uses.entrySet().stream().flatMap(user -> user.getValue().stream()
+            .filter(used -> floors.get(used) >= floors.get(user.getKey()))
+            .map(used -> user.getKey() + " uses " + used)).toList();
     }
 
     private static String file(String type) { return type.replaceFirst("\\$.*", ""); }
@@ -97,11 +113,7 @@ class HouseTest {
     }
 
     @Test void aFileUsesOnlyFilesOnLowerFloors() throws IOException {
-        var floors = floors();
-
-        var ties = USES.entrySet().stream().flatMap(user -> user.getValue().stream()
-            .filter(used -> floors.get(used) >= floors.get(user.getKey()))
-            .map(used -> user.getKey() + " uses " + used)).toList();
+        var ties = ties(USES);
 
         assertTrue(USES.values().stream().mapToInt(TreeSet::size).sum() > 300, "jdeps saw next to nothing");
         assertEquals(List.of(), ties);

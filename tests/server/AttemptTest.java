@@ -106,8 +106,8 @@ class AttemptTest {
             + "has 5023",
         "'type':'invalid_request_error' | is too short, but the prompt is longer"})
     void aPromptThatIsTooLongForLlamaServerIsOneSentenceWithTheRemedy(String said, String found) {
-        serve(engine((path, body) -> "400 {\"error\":{\"code\":400,\"message\":\"the request exceeds the available context "
-            + "size, try increasing it\"," + said.replace('\'', '"') + "}}"));
+        serve(engine((path, body) -> "400 {\"error\":{\"code\":400,\"message\":\"the request exceeds the available "
+            + "context size, try increasing it\"," + said.replace('\'', '"') + "}}"));
 
         assertEquals("{\"message\":\"This model's maximum context length " + found + "; shorten it, or start the model "
             + "with a larger context (--ctx-size of llama-server, --context of ./jbang local)\",\"type\":"

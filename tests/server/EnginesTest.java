@@ -138,7 +138,8 @@ class EnginesTest {
 
     @Test void anEngineThatListsNoModelsIsQuoted() {
         assertEquals("http://e/v1 does not have the model 'm' (model \"m\" not found, try pulling it first)",
-            ModelList.sentence("http://e/v1", "does not have", "m", List.of(), "model \"m\" not found, try pulling it first."));
+            ModelList.sentence("http://e/v1", "does not have", "m", List.of(),
+                "model \"m\" not found, try pulling it first."));
     }
 
     @ParameterizedTest(name = "{0} {1}: {2}")

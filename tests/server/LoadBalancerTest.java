@@ -8,6 +8,9 @@ import static sheaf.support.RawClient.await;
 import static sheaf.support.RawClient.lines;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.sun.net.httpserver.HttpHandler;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.net.URI;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -17,6 +20,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -28,6 +32,7 @@ import sheaf.support.RawClient;
 /** The server before several engines. */
 class LoadBalancerTest {
     private static final String NO_MODEL = "{\"error\":{\"message\":\"no\",\"code\":\"model_not_found\"}}";
+    private static final String BROKEN = "{\"error\":{\"message\":\"out of memory\"}}";
     final Deque<AutoCloseable> open = new ArrayDeque<>();
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
@@ -85,17 +90,11 @@ class LoadBalancerTest {
     @Test void aModelThatOnlyOneHasGoesThere() {
         var first = engine(1);
         var asked = new ConcurrentLinkedQueue<String>();
-        var second = StubEngine.start(0, exchange -> {
-            var path = exchange.getRequestURI().getPath();
-            if (path.endsWith("/models")) {
-                StubEngine.answer(exchange, 200, "{\"data\":[{\"id\":\"only-here\"}]}");
-            } else {
-                boolean isHere = new String(exchange.getRequestBody().readAllBytes(), UTF_8).contains("only-here");
-                if (isHere) asked.add(path);
-                StubEngine.answer(exchange, isHere ? 200 : 404, isHere ? UpstreamTest.HI : NO_MODEL);
-            }
+        var second = onlyHere(exchange -> {
+            boolean isHere = new String(exchange.getRequestBody().readAllBytes(), UTF_8).contains("only-here");
+            if (isHere) asked.add(exchange.getRequestURI().getPath());
+            StubEngine.answer(exchange, isHere ? 200 : 404, isHere ? UpstreamTest.HI : NO_MODEL);
         });
-        open.push(second);
         serve(first.url(), second.baseUrl());
 
         assertEquals(20, completed(20, "only-here"));
@@ -109,10 +108,57 @@ class LoadBalancerTest {
             + "'nowhere'; it has llama3.2, only-here", none.at("/errors/data/0/message").asText());
     }
 
+    /** What does not list the model is not asked for it, and is not believed that nobody has it. */
+    @Test void aModelOfOneThatFailsIsLackedByNone() {
+        var first = engine(1);
+        serve(first.url(), onlyHere(exchange -> StubEngine.answer(exchange, 500, BROKEN)).baseUrl());
+
+        var batch = client.finished(client.upload(batch(2, "only-here")));
+
+        assertEquals("completed", batch.get("status").asText(), batch.toString());
+        assertEquals(2, batch.at("/request_counts/failed").asInt());
+        for (var line : client.output(batch, "error_file_id"))
+            assertEquals("out of memory", line.at("/response/body/error/message").asText(), line.toString());
+    }
+
+    @Test void requestsForOneThatIsAwayWaitAtRest() {
+        var first = engine(1);
+        var only = onlyHere(exchange -> StubEngine.answer(exchange, 200, UpstreamTest.HI));
+        serve(first.url(), only.baseUrl());
+        assertEquals(1, completed(1, "only-here"));
+        only.close();
+        var threads = ManagementFactory.getThreadMXBean();
+        var id = client.create(batch(4, "only-here"));
+        LockSupport.parkNanos(2_000_000_000);
+
+        long before = cpu(threads);
+        LockSupport.parkNanos(1_000_000_000);
+        long taken = cpu(threads) - before;
+
+        assertEquals("in_progress", client.found(id).get("status").asText());
+        assertTrue(taken < 500_000_000, taken / 1_000_000 + " ms of the CPU in a second");
+    }
+
+    /** Of the threads that ask engines. */
+    private static long cpu(ThreadMXBean threads) {
+        return LongStream.of(threads.getAllThreadIds()).map(threads::getThreadCpuTime).filter(time -> time > 0).sum();
+    }
+
+    /** An engine that lists the model only-here. */
+    private StubEngine onlyHere(HttpHandler chat) {
+        var engine = StubEngine.start(0, exchange -> {
+            if (exchange.getRequestURI().getPath().endsWith("/models"))
+                StubEngine.answer(exchange, 200, "{\"data\":[{\"id\":\"only-here\"}]}");
+            else chat.handle(exchange);
+        });
+        open.push(engine);
+        return engine;
+    }
+
     @Test void oneThatAnswersWithFailuresIsLeftToItself() {
         var well = engine(5);
         var ill = engine(5);
-        ill.limit(0, new Instead(500, "{\"error\":{\"message\":\"out of memory\"}}"));
+        ill.limit(0, new Instead(500, BROKEN));
         serve(ill.url(), well.url());
 
         assertEquals(60, completed(60, FakeEngine.MODEL));
@@ -141,6 +187,17 @@ class LoadBalancerTest {
         assertEquals("failed none of " + first.url() + ", " + second.url() + " takes its key (401 who are you?); set "
             + "SHEAF_ENGINE_KEY to its key", batch.get("status").asText() + " "
             + batch.at("/errors/data/0/message").asText());
+    }
+
+    @Test void theKeyOfTheOnlyOneWithAModelIsNamed() {
+        var other = engine(1);
+        var only = onlyHere(exchange -> StubEngine.answer(exchange, 401, "{\"error\":{\"message\":\"who are you?\"}}"));
+        serve(other.url(), only.baseUrl());
+
+        var batch = client.finished(client.upload(batch(3, "only-here")));
+
+        assertEquals(only.baseUrl().replaceFirst("/$", "") + " wants a key (401 who are you?); set SHEAF_ENGINE_KEY to "
+            + "its key", batch.at("/errors/data/0/message").asText());
     }
 
     @Test void aLimitOfOneIsNoneOfTheOther() {

@@ -199,8 +199,8 @@ class ServeTest {
         await(() -> text("err").contains("Ctrl-C"));
         engine.stop(0);
 
-        assertEquals("engine: " + url + " answers 401 to GET /models; give --engine-key, or set SHEAF_ENGINE_KEY to its "
-            + "key", line("engine"));
+        assertEquals("engine: " + url + " answers 401 to GET /models; give --engine-key, or set SHEAF_ENGINE_KEY to "
+            + "its key", line("engine"));
     }
 
     @Test void nothingThatAClientSendsIsPrinted() throws Exception {

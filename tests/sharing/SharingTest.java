@@ -129,6 +129,7 @@ class SharingTest {
             use("excel", "^[{]\"prompt\":\"Say hello\",", "-m", "echo", "Say hello"),
             use("sql", "^[{]\"text\":\"Say hello\",", "-m", "echo", "-p", "{{text}}", "--sql",
                 "select 'Say hello' as text order by 1"),
+            use("spark", "--one-file", "--help"),
             use("eval", "^42\n$", "6 * 7"),
             use("tab", "(?m)^complete -o default -F _sheaf jbang$"),
             use("serve", "--engine", "--help"),
@@ -147,7 +148,8 @@ class SharingTest {
         "benchmark", "measures a clone for minutes",
         "sheaf", "is a //SOURCES line's, below",
         "sheaf-excel", "is one too, of which the alias excel is made",
-        "sheaf-sql", "is one too, of which the alias sql is made");
+        "sheaf-sql", "is one too, of which the alias sql is made",
+        "sheaf-spark", "is one too, of which the alias spark is made");
 
     @BeforeAll static void open() throws IOException {
         server = BatchServer.start().answer(body -> {
