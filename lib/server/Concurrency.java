@@ -166,6 +166,8 @@ final class Concurrency {
 
         synchronized int allowed() { return allowed; }
 
+        synchronized int inside() { return inside; }
+
         /** Returns whether nobody is let in at the moment. */
         synchronized boolean isHeld() { return now.getAsLong() - opensAt < 0; }
 

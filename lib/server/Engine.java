@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -61,6 +62,20 @@ interface Engine {
         }
     }
 
+    /**
+     * How an engine is: one of the words of {@link #state}, until when that lasts and why as far as that is known, how
+     * many milliseconds an answer takes of late (0 if none came yet), and how many requests are there.
+     */
+    record Condition(String url, String state, Instant until, String reason, long millis, int underWay) {
+        static final String WELL = "well";
+
+        ObjectNode json() {
+            return Json.object().put("id", url).put("state", state)
+                .put("until", until == null ? null : until.getEpochSecond()).put("reason", reason)
+                .put("millis", millis).put("under_way", underWay);
+        }
+    }
+
     /** Returns an endpoint as engines have it, which in Azure's dialect may lack the version. */
     static String canonical(String endpoint) { return endpoint.startsWith("/v1/") ? endpoint : "/v1" + endpoint; }
 
@@ -84,7 +99,10 @@ interface Engine {
     /** Returns the limit that it has told of, and for whose end requests of batches wait. */
     default Optional<Limit> limit() { return Optional.empty(); }
 
-    /** Returns the same of each engine, by its URL, where it is several. */
+    /** Returns how each server is that answers; none if it is the echo, which is always well. */
+    default List<Condition> conditions() { return List.of(); }
+
+    /** Returns whether each was there when last asked, by its URL, where it is several. */
     default Map<String, String> contacts() { return Map.of(); }
 
     /**

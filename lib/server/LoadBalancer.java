@@ -57,7 +57,7 @@ final class LoadBalancer implements Engine {
             if (answer == null) continue;        // it went away, and another is well
             if (!isItsOwn(answer, model)) return answer;
             if (answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
-                engine.rest();
+                engine.rest(answer);
             tried.add(engine);
             last = answer;
         }
@@ -108,10 +108,12 @@ final class LoadBalancer implements Engine {
     @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
         if (model != null && ModelList.lacks(answer, model))
             return Optional.of(ModelList.fault("none of " + this, "have", model, models(), answer));
-        for (var engine : engines)
+        var asked = model == null ? engines : able(model, Set.of());
+        if (asked.size() == 1) return asked.get(0).fault(model, answer);
+        for (var engine : asked)
             if (!engine.refusesKey(answer)) return Optional.empty();
-        var variables = engines.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
-        return Optional.of(Upstream.keyFault("none of " + this + " takes its key", answer,
+        var variables = asked.stream().map(engine -> KnownEngine.keyVariable(engine.toString())).distinct();
+        return Optional.of(Upstream.keyFault("none of " + names(asked) + " takes its key", answer,
             variables.collect(Collectors.joining(" and "))));
     }
 
@@ -130,6 +132,10 @@ final class LoadBalancer implements Engine {
         return states.contains("unknown") ? "unknown" : "unreachable";
     }
 
+    @Override public List<Condition> conditions() {
+        return engines.stream().flatMap(engine -> engine.conditions().stream()).toList();
+    }
+
     @Override public Map<String, String> contacts() {
         var states = new LinkedHashMap<String, String>();
         for (var engine : engines) states.put(engine.toString(), engine.contact());
@@ -142,7 +148,9 @@ final class LoadBalancer implements Engine {
         return String.join("\nengine: ", states);
     }
 
-    @Override public String toString() {
+    private static String names(List<Upstream> engines) {
         return engines.stream().map(Upstream::toString).collect(Collectors.joining(", "));
     }
+
+    @Override public String toString() { return names(engines); }
 }

@@ -34,12 +34,14 @@ final class PageEndpoints {
         }
     };
     private final Runner runner;
+    private final Engine engine;
     private final Store store;
     private final Script script;
     private final Listing listing;
 
-    PageEndpoints(Runner runner, Store store, Manners dialect, Script script) {
+    PageEndpoints(Runner runner, Engine engine, Store store, Manners dialect, Script script) {
         this.runner = runner;
+        this.engine = engine;
         this.store = store;
         this.script = script;
         this.listing = new Listing(dialect, script);
@@ -53,7 +55,15 @@ final class PageEndpoints {
         var found = runner.list(statuses, call.query("text", ""), listing.after(call), limit + 1);
         var page = listing.page(found, limit, script::shown);
         store.statuses().forEach(page.putObject("statuses")::put);
+        engines().forEach(page.putArray("engines")::add);
         call.send(page);
+    }
+
+    /** Returns how the engines are, if there are several, or something is wrong with the only one. */
+    private Stream<ObjectNode> engines() {
+        var all = engine.conditions();
+        boolean isPlain = all.size() == 1 && all.get(0).state().equals(Engine.Condition.WELL);
+        return isPlain ? Stream.of() : all.stream().map(Engine.Condition::json);
     }
 
     void batch(Call call) { call.send(script.shown(runner.find(call.id()))); }

@@ -25,12 +25,12 @@ import picocli.CommandLine.TypeConversionException;
     description = "Serves OpenAI's Files and Batches API on this machine, before any OpenAI-compatible engine.",
     footer = {"",
         "Environment:",
-        "  SHEAF_ENGINE_KEY      as --engine-key",
+        "  SHEAF_ENGINE_KEY      as --engine-key; where SHEAF_ENGINE is set, for that one",
         "  SHEAF_SERVER_KEY      as --api-key",
         "  SHEAF_WEBHOOK_SECRET  as --webhook-secret",
-        "  SHEAF_HOME            has the folder server/ of files and batches, or ~/.sheaf",
-        "An option comes before the environment. Other users of this machine can see "
-            + "options, and with them a key; they cannot see the environment.",
+        "  SHEAF_HOME            holds the folder server/ of files and batches; else ~/.sheaf",
+        "An option comes before the environment. Other users of this machine can see",
+        "options, and with them a key; they cannot see the environment.",
         "",
         "Example: batches over the models of Ollama, with curl",
         "  serve --engine http://localhost:11434/v1 --model-name gpt-4o-mini=llama3.2",
@@ -41,21 +41,23 @@ import picocli.CommandLine.TypeConversionException;
         "      tr -d '\\n' > requests.jsonl",
         "  curl $OPENAI_BASE_URL/files -F purpose=batch -F file=@requests.jsonl",
         "  curl $OPENAI_BASE_URL/batches -H 'Content-Type: application/json' -d '{",
-        "      \"completion_window\": \"24h\", \"endpoint\": \"/v1/chat/completions\",",
-        "      \"input_file_id\": \"file-...\"}'",
+        "      \"completion_window\": \"24h\", \"input_file_id\": \"file-...\",",
+        "      \"endpoint\": \"/v1/chat/completions\"}'",
         "  curl $OPENAI_BASE_URL/batches/batch_...       until it is completed, and then",
         "  curl $OPENAI_BASE_URL/files/file-output-.../content",
-        "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY, which may be any word.",
+        "OpenAI's own clients read OPENAI_BASE_URL too; they want an OPENAI_API_KEY,",
+        "which may be any word.",
         "",
-        "A browser at the server shows all batches, each answer beside its question. For who watches over it:",
-        "  GET /health     200, or 503 while its store cannot be written; needs no key",
-        "  GET /metrics    batches, tokens, times, the queue for Prometheus; with the key",
+        "A browser at the server shows all batches, each answer beside its question.",
+        "For who watches over it:",
+        "  GET /health   200, or 503 while its store cannot be written; needs no key",
+        "  GET /metrics  what Prometheus reads of batches, tokens, times, the queue",
         "",
         "The first line on stdout is OPENAI_BASE_URL=...; all else goes to stderr.",
         "",
-        "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option, 130 after Ctrl-C, 143 "
-            + "after a kill, which both wait up to 8 s for answers under way. Unfinished batches go on at the next "
-            + "start over the same store."})
+        "Exit codes: 0 for --help, 1 if the server cannot start, 2 for a wrong option,",
+        "130 after Ctrl-C, 143 after a kill, which both wait up to 8 s for answers",
+        "under way. Unfinished batches go on at the next start over the same store."})
 final class Serve implements Callable<Integer> {
     @Option(names = {"-h", "--help"}, usageHelp = true, description = "shows this text")
     private boolean help;
@@ -94,8 +96,8 @@ final class Serve implements Callable<Integer> {
         private List<String> engines = new ArrayList<>();
 
         @Option(names = "--engine-key", paramLabel = "KEY",
-            description = "key for the engine; clients' keys are never sent to it (default: SHEAF_ENGINE_KEY; of "
-                + "openrouter OPENROUTER_API_KEY, and so on)")
+            description = "key for the engine, of several for each without a variable of its own (of openrouter that is "
+                + "OPENROUTER_API_KEY, and so on); clients' keys are never sent to it (default: SHEAF_ENGINE_KEY)")
         private String engineKey;
 
         @Option(names = "--model-name", paramLabel = "FROM=TO",

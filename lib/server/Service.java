@@ -51,7 +51,7 @@ final class Service {
         var files = new FileEndpoints(store, limits, script, metrics);
         this.router = new Router(settings, script, identity, metrics, new Router.Endpoints(files,
             new BatchEndpoints(runner, files, limits.dialect(), script), new EngineEndpoints(engine, identity),
-            new PageEndpoints(runner, store, limits.dialect(), script),
+            new PageEndpoints(runner, engine, store, limits.dialect(), script),
             new Monitoring(store, engine, runner, metrics)));
         this.webhooks = settings.webhook() == null ? null : new Webhooks(settings.webhook(), store);
         this.jetty = jetty(settings.listening(), router);

@@ -56,6 +56,7 @@ final class Upstream implements Engine {
     private final AtomicInteger assigned = new AtomicInteger();   // requests that wait here, and those at the engine
     private volatile double millis;                               // that an answer takes of late, 0 if none came yet
     private volatile long restsUntil = System.nanoTime();
+    private volatile String ailment;                              // for which it rests
     private volatile Set<String> names = Set.of();                // of its models, as far as it lists any
     private volatile long namesUntil = System.nanoTime();
     private boolean away;       // as stderr was told last
@@ -187,11 +188,28 @@ final class Upstream implements Engine {
     }
 
     /** Lets others be asked for a while: it answers, but with failures. */
-    void rest() { restsUntil = System.nanoTime() + STALE.toNanos(); }
+    void rest(Answer failure) {
+        ailment = failure.status() == 0 ? withoutSubject(String.valueOf(failure.message())) : reason(failure);
+        restsUntil = System.nanoTime() + STALE.toNanos();
+    }
+
+    private boolean rests() { return System.nanoTime() - restsUntil < 0; }
 
     /** Returns whether others are to be asked rather: it is away, fails, or wants to be left alone. */
     boolean isOut() {
-        return contact().equals("unreachable") || gate.isHeld() || System.nanoTime() - restsUntil < 0;
+        return contact().equals("unreachable") || gate.isHeld() || rests();
+    }
+
+    @Override public List<Condition> conditions() {
+        var told = limit();
+        if (contact().equals("unreachable")) return List.of(condition("away", null, null));
+        if (told.isPresent()) return List.of(condition("held_up", told.get().until(), told.get().reason()));
+        if (rests()) return List.of(condition("left_out", null, ailment));
+        return List.of(condition(gate.isHeld() ? "paused" : Condition.WELL, null, null));
+    }
+
+    private Condition condition(String state, Instant until, String reason) {
+        return new Condition(base, state, until, reason, Math.round(millis), gate.inside());
     }
 
     /** Returns whether it lists a model, or lists none at all. */

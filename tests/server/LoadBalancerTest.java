@@ -189,6 +189,17 @@ class LoadBalancerTest {
             + batch.at("/errors/data/0/message").asText());
     }
 
+    @Test void theKeyOfTheOnlyOneWithAModelIsNamed() {
+        var other = engine(1);
+        var only = onlyHere(exchange -> StubEngine.answer(exchange, 401, "{\"error\":{\"message\":\"who are you?\"}}"));
+        serve(other.url(), only.baseUrl());
+
+        var batch = client.finished(client.upload(batch(3, "only-here")));
+
+        assertEquals(only.baseUrl().replaceFirst("/$", "") + " wants a key (401 who are you?); set SHEAF_ENGINE_KEY to "
+            + "its key", batch.at("/errors/data/0/message").asText());
+    }
+
     @Test void aLimitOfOneIsNoneOfTheOther() {
         var limited = engine(5);
         limited.limit(3, new Instead(429, "{\"error\":{\"message\":\"today no more\"}}", "Retry-After", "20000"));

@@ -33,8 +33,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf;
 import sheaf.support.Browser;
+import sheaf.support.FakeEngine;
+import sheaf.support.FakeEngine.Instead;
 import sheaf.support.RawClient;
 
 /** The page, in a browser; where there is none, nothing of it is tested. */
@@ -305,6 +308,52 @@ class PageTest {
         var picture = ImageIO.read(folder.resolve("page.png").toFile());
         assertTrue(picture.getWidth() <= width && picture.getWidth() > width - 30, "" + picture.getWidth());
         assertEquals(scheme.equals("light"), (picture.getRGB(1, 1) & 0xff) > 128);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1280, 360})
+    void eachOfSeveralEnginesIsShownByHowItIs(int width) {
+        var well = engine(null);
+        var limited = engine(new Instead(429, "{\"error\":{\"message\":\"today no more\"}}", "Retry-After", "20000"));
+        var ill = engine(new Instead(500, "{\"error\":{\"message\":\"out of memory\"}}"));
+        server = opened(BatchServer.options().concurrency(4).engine(well.url()).anotherEngine(limited.url())
+            .anotherEngine(ill.url()).anotherEngine("http://127.0.0.1:1/v1"));
+        well.slowDown(400);
+        var id = client.create(lines(Collections.nCopies(40, "one").toArray(String[]::new))
+            .replace("\"m\"", "\"" + FakeEngine.MODEL + "\""));
+        var tab = tab().width(width);
+
+        tab.awaitText("#engines > li:nth-child(1)", " under way");
+        tab.awaitText("#engines > li:nth-child(2)", "429 today no more");
+        tab.awaitText("#engines > li:nth-child(3)", "left out for a moment\n" + ill.url() + "\n500 out of memory");
+        tab.awaitText("#engines > li:nth-child(4)", "does not answer\nhttp://127.0.0.1:1/v1");
+
+        assertTrue(tab.text("#engines > li:nth-child(1)").matches("(?s)well\n" + well.url() + "\n"
+            + "[0-9.]+ s an answer\\W*\\d requests? under way"), tab.text("#engines > li:nth-child(1)"));
+        assertTrue(tab.text("#engines > li:nth-child(2) .state").matches("takes no more until .*\\d:\\d\\d.*"));
+        assertTrue(tab.is("document.documentElement.scrollWidth <= " + width));
+        client.finishedBatch(id);
+        assertEquals(List.of(), tab.complaints);
+    }
+
+    @Test void theOnlyEngineIsShownIfItIsNotWell() throws Exception {
+        var engine = engine(null);
+        server = opened(BatchServer.options().engine(engine.url()));
+        var tab = tab();
+        tab.awaitText("#models", FakeEngine.MODEL);
+        assertTrue(tab.is("document.getElementById('engines-shown').hidden"));
+
+        engine.close();
+        client.get("/models");
+
+        tab.awaitText("#engines", "does not answer\n" + engine.url());
+        assertEquals("Engine", tab.text("#engines-head"));
+    }
+
+    private FakeEngine engine(Instead refusal) {
+        var engine = FakeEngine.start(FakeEngine.Kind.VLLM, 1_000, 4, 1).limit(0, refusal);
+        open.add(engine);
+        return engine;
     }
 
     @Test void aBatchIsCancelledOnceThatIsConfirmed() {
