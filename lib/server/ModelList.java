@@ -20,8 +20,8 @@ import sheaf.server.Engine.Answer;
 final class ModelList {
     private static final int MOST = 20;            // names in a sentence
     private static final Pattern CODE = Pattern.compile("model_not_found|model_not_available|invalid_model");
-    private static final Pattern UNKNOWN = Pattern.compile("(?is).*(not a valid model|(invalid|unknown|no such) model"
-        + "|model .{0,200}(not found|does not exist|not exist)).*");
+    private static final Pattern UNKNOWN = Pattern.compile("(?is).*(not a valid|invalid|unknown|no such) model.*");
+    private static final Pattern ABSENT = Pattern.compile("(?is).*model .{0,200}(not found|not exist).*");
 
     private ModelList() { }
 
@@ -47,9 +47,9 @@ final class ModelList {
         var error = answer.body() == null ? Json.MAPPER.missingNode() : answer.body().path("error");
         if (answer.status() < 400 || answer.status() >= 500) return false;
         var message = error.path("message").asText();
-        if (CODE.matcher(error.path("code").asText()).matches()) return true;
+        if (CODE.matcher(error.path("code").asText()).matches() || UNKNOWN.matcher(message).matches()) return true;
         boolean isNamed = message.toLowerCase(Locale.ROOT).contains(model.toLowerCase(Locale.ROOT));
-        if (isNamed && UNKNOWN.matcher(message).matches()) return true;
+        if (isNamed && ABSENT.matcher(message).matches()) return true;
         return answer.status() == 404 && (" " + message + " ").contains(" " + model) && !isRoute(error);
     }
 
