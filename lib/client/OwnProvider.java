@@ -57,7 +57,8 @@ record OwnProvider(String name, JsonNode fields) {
         try {
             return Json.MAPPER.readTree(InputFile.find("provider", file().toString()).text());
         } catch (JsonProcessingException e) {
-            throw fault("it is no JSON (" + reason(e) + ")");
+            var place = e.getLocation() == null ? "" : " in line " + e.getLocation().getLineNr();
+            throw fault("it is no JSON" + place + " (" + reason(e) + ")");
         }
     }
 

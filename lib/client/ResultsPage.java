@@ -126,6 +126,7 @@ final class ResultsPage {
         if (exchange.ok() || !exchange.rawText().isEmpty()) row.put("a", exchange.rawText());
         if (!exchange.ok()) row.put("e", exchange.error());
         if (exchange.ok() && exchange.hasLabels()) row.put("c", exchange.choice());
+        exchange.confidence().ifPresent(sure -> row.put("k", PlainValues.of(sure)));
         if (exchange.texts().size() > 1) row.put("s", exchange.texts());
         if (!exchange.reasoning().isEmpty()) row.put("th", exchange.reasoning());
         if (!exchange.answeringModel().isEmpty()) row.put("by", exchange.answeringModel());

@@ -39,9 +39,9 @@ record CellFormat(String code, boolean from1904) {
         return decimals.matches() ? rounded(number, decimals.group(1)) : general(number);
     }
 
-    /** A sum of 0.1 and 0.2 is 0.3 there, and a 1.0 is 1. */
+    /** A sum of 0.1 and 0.2 is 0.3 there, and a 1.0 is 1; a long number that another program wrote stays whole. */
     private static BigDecimal general(BigDecimal number) {
-        var plain = number.round(new MathContext(DIGITS)).stripTrailingZeros();
+        var plain = (number.scale() == 0 ? number : number.round(new MathContext(DIGITS))).stripTrailingZeros();
         return plain.scale() < 0 ? plain.setScale(0) : plain;
     }
 

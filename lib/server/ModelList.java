@@ -47,7 +47,9 @@ final class ModelList {
         var error = answer.body() == null ? Json.MAPPER.missingNode() : answer.body().path("error");
         if (answer.status() < 400 || answer.status() >= 500) return false;
         var message = error.path("message").asText();
-        if (CODE.matcher(error.path("code").asText()).matches() || UNKNOWN.matcher(message).matches()) return true;
+        if (CODE.matcher(error.path("code").asText()).matches()) return true;
+        boolean isNamed = message.toLowerCase(Locale.ROOT).contains(model.toLowerCase(Locale.ROOT));
+        if (isNamed && UNKNOWN.matcher(message).matches()) return true;
         return answer.status() == 404 && (" " + message + " ").contains(" " + model) && !isRoute(error);
     }
 

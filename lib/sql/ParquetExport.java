@@ -100,9 +100,12 @@ final class ParquetExport {
         longest = Math.max(longest, 2 * most);
     }
 
+    /** Returns a column's name; one without is called as DuckDB calls it in a CSV file. */
+    private String name(int column) { return columns.get(column).isEmpty() ? "column" + column : columns.get(column); }
+
     private void copy(DuckDb duckDb, Path lines, Path parquet) {
         var names = new ArrayList<String>();
-        for (int i = 0; i < types.length; i++) names.add("c" + i + " AS " + DuckDb.name(columns.get(i)));
+        for (int i = 0; i < types.length; i++) names.add("c" + i + " AS " + DuckDb.name(name(i)));
         var read = IntStream.range(0, types.length).mapToObj(i -> "c" + i + ": " + DuckDb.quoted(types[i].inDuckDb()))
             .collect(Collectors.joining(", ", "{", "}"));
         try {

@@ -83,6 +83,9 @@ enum SqlDialect {
     void set(PreparedStatement statement, int place, String column, ColumnType type, Object value)
             throws SQLException {
         var text = ResultColumns.writable(WORD, "a database", column, Json.cell(value));
+        if (this == POSTGRESQL && text.indexOf('\0') >= 0)
+            throw new IllegalStateException(WORD + ": " + Messages.visible(Messages.clip(text, 40)) + " in column "
+                + column + " holds a NUL character, which PostgreSQL cannot; " + Wording.TO_JSONL);
         if (value == null) statement.setNull(place, Types.NULL);
         else if (type(type).equals(this.text)) statement.setString(place, text);
         else switch (type.kind()) {

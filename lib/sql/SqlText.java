@@ -5,8 +5,9 @@ import java.util.regex.Pattern;
 
 /** A query as it was typed: whether its rows come in an order, and what to call them. */
 record SqlText(String text) {
+    /** A quote within a text is two, so that it is two texts here. */
     private static final Pattern ASIDE =
-        Pattern.compile("(?s)'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\\n]*|/\\*.*?\\*/|\\$(\\w*)\\$.*?\\$\\1\\$");
+        Pattern.compile("(?s)'[^']*+'|\"[^\"]*+\"|--[^\\n]*|/\\*.*?\\*/|\\$(\\w*)\\$.*?\\$\\1\\$");
     private static final Pattern INNERMOST = Pattern.compile("\\([^()]*\\)");
     private static final Pattern ORDERED = Pattern.compile("(?s).*\\bORDER\\s+BY\\b.*");
     /** A word by which the rows of one file, which have an order, become others. */

@@ -1,5 +1,7 @@
 package sheaf;
 
+import static java.time.ZoneOffset.UTC;
+
 import com.fasterxml.jackson.core.JsonProcessingException;
 import java.sql.Array;
 import java.sql.Blob;
@@ -21,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.duckdb.DuckDBStruct;
 
 /** What a database holds as what JSON can say and a person reads: times in ISO 8601, lists and structs as JSON. */
@@ -62,6 +65,7 @@ final class SqlValues {
         var named = typeName.toLowerCase(Locale.ROOT);
         if (type == Types.TIMESTAMP_WITH_TIMEZONE || named.equals("timestamptz"))
             return (rows, column) -> plain(rows.getObject(column, OffsetDateTime.class), column);
+        if (named.equals("timetz")) return ResultSet::getString;
         return switch (type) {
             case Types.TIMESTAMP -> (rows, column) -> plain(rows.getObject(column, LocalDateTime.class), column);
             case Types.DATE -> (rows, column) -> plain(rows.getObject(column, LocalDate.class), column);
@@ -86,7 +90,7 @@ final class SqlValues {
         if (value == null || value instanceof String || value instanceof Number || value instanceof Boolean)
             return PlainValues.of(value);
         if (value instanceof byte[] || value instanceof Blob) throw binary(names.get(column - 1));
-        if (value instanceof Array array) return list((Object[]) array.getArray(), column);
+        if (value instanceof Array array) return list(items(array), column);
         if (value instanceof Object[] array) return list(array, column);
         if (value instanceof List<?> list) return list(list.toArray(), column);
         if (value instanceof DuckDBStruct struct) return map(struct.getMap(), column);
@@ -111,6 +115,14 @@ final class SqlValues {
         if (value instanceof LocalTime time) return DateTimeFormatter.ISO_LOCAL_TIME.format(time);
         if (value instanceof Date date) return date.toLocalDate().toString();
         return value instanceof LocalDate date ? date.toString() : null;
+    }
+
+    /** Of several instants PostgreSQL's driver makes times as this machine's clock shows them. */
+    private static Object[] items(Array array) throws SQLException {
+        var items = (Object[]) array.getArray();
+        if (!array.getBaseTypeName().equals("timestamptz")) return items;
+        return Stream.of(items).map(item -> item instanceof Timestamp time ? time.toInstant().atOffset(UTC) : item)
+            .toArray();
     }
 
     private List<Object> list(Object[] values, int column) throws SQLException {

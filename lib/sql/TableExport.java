@@ -14,6 +14,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -23,6 +24,8 @@ import java.util.stream.Stream;
 final class TableExport {
     static final String BATCH = "result.batch";
     private static final List<String> PER_REQUEST = List.of("result.template", "result.model");
+    /** What SQLite, DuckDB and PostgreSQL say of a table with another key. */
+    private static final Pattern NO_KEY = Pattern.compile("(?i)on conflict (clause|specification)|conflict target");
     private static final int SENT = 1000;                      // rows at once
     private final Exchanges exchanges;
     private final JdbcUrl database;
@@ -72,7 +75,11 @@ final class TableExport {
                 throw e;
             }
         } catch (SQLException e) {
-            throw database.refused(WORD, e);
+            var row = e.getNextException();                    // of many that are sent together, each told whole
+            var refused = database.refused(WORD, row == null ? e : row);
+            if (!NO_KEY.matcher(refused.getMessage()).find()) throw refused;
+            throw new IllegalArgumentException(WORD + ": the table " + table + " has no key of "
+                + String.join(", ", key) + ", by which these results are told apart; give another table", refused);
         }
     }
 

@@ -25,6 +25,8 @@ import picocli.CommandLine.Option;
 
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
+    private static final List<String> TEXTS = List.of("csv", "jsonl", "html");
+
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
         description = "where the answers go: a .csv, .jsonl, .parquet or .xlsx file, or an .html page to look at; - "
             + "for JSON Lines on standard output")
@@ -46,6 +48,7 @@ final class OutputOptions {
     String report;
 
     TableFiles tables = TableFiles.NONE;
+    List<String> endings = TEXTS;                              // of what --out may name
 
     boolean isGiven() { return out != null; }
 
@@ -67,21 +70,24 @@ final class OutputOptions {
     /** Says what is wrong with the file, while nothing has been sent; these files are what is read. */
     void check(List<String> inputs) throws IOException {
         csv.check(out);
-        if (isFile() && !tables.takes(FileFormat.ending(out))) check("out", out, inputs, "csv", "jsonl", "html");
-        else if (isFile()) check("out", out, inputs, FileFormat.ending(out));
-        if (failed != null) check("failed", failed, inputs, "csv", "jsonl", "html");
-        if (report != null) check("report", report, inputs, "json");
+        if (isFile()) check("out", out, inputs, endings);
+        if (failed != null) check("failed", failed, inputs, TEXTS);
+        if (report != null) check("report", report, inputs, List.of("json"));
         var files = files().map(file -> file.toAbsolutePath().normalize()).toList();
         if (files.stream().distinct().count() < files.size())
             throw new IllegalArgumentException("out: two files of one name; give each its own");
     }
 
-    private static void check(String word, String name, List<String> inputs, String... endings) throws IOException {
-        var fault = List.of(endings).contains(FileFormat.ending(name))
-            ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs)
-            : name + (endings.length == 1 ? " does not end in ." + endings[0]
-                : " ends in none of .csv, .jsonl and .html");
+    private static void check(String word, String name, List<String> inputs, List<String> endings) throws IOException {
+        var fault = endings.contains(FileFormat.ending(name))
+            ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs) : name + unlike(endings);
         if (!fault.isEmpty()) throw new IllegalArgumentException(word + ": " + fault);
+    }
+
+    private static String unlike(List<String> endings) {
+        int last = endings.size() - 1;
+        if (last == 0) return " does not end in ." + endings.get(0);
+        return " ends in none of ." + String.join(", .", endings.subList(0, last)) + " and ." + endings.get(last);
     }
 
     private static String fault(String name, Path file, List<String> inputs) throws IOException {

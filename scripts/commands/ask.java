@@ -93,6 +93,7 @@ class ask implements Callable<Integer> {
         var line = new CommandLine(command).setExpandAtFiles(false);           // a prompt may begin with @
         command.data.tables = tables;
         command.output.tables = tables;
+        command.output.endings = List.of("csv", "jsonl", "html", "parquet", "xlsx");
         return Typed.run(line, () -> command.isSent, args);
     }
 

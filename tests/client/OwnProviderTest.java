@@ -100,7 +100,7 @@ class OwnProviderTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "{\"a\": | it is no JSON (Unexpected end-of-input within/between Object entries)",
+        "{\"a\": | it is no JSON in line 1 (Unexpected end-of-input within/between Object entries)",
         "[1] | it holds no object of providers by name",
         "{\"A b\": {}} | \"A b\" is no name; write small letters, digits, - and _",
         "{\"acme\": 1} | acme is no object; it may have base_url, key_variable, max_tokens_field, upload_path, "
@@ -116,6 +116,14 @@ class OwnProviderTest {
 
         var fault = assertThrows(IllegalArgumentException.class, () -> Provider.named("acme"));
         assertEquals("provider: " + file + ": " + sentence, fault.getMessage());
+    }
+
+    @Test void whereItIsNoJsonIsSaidByTheLine() throws IOException {
+        var file = write("{\n  \"acme\": {\n    \"base_url\": \"https://x/v1\",\n  }\n}\n");
+
+        var fault = assertThrows(IllegalArgumentException.class, () -> Provider.named("acme"));
+        assertEquals("provider: " + file + ": it is no JSON in line 4 (Unexpected character ('}' (code 125)): was "
+            + "expecting double-quote to start field name)", fault.getMessage());
     }
 
     @Test void aPriceThatIsNoneIsSaidWithItsPlace() throws IOException {

@@ -52,7 +52,7 @@ class PaidOnceTest {
 
     @Test void aLargerDraftWaitsForWhatAnUnansweredCreateAsks() {
         try (var server = BatchServer.start();
-             var proxy = new HoldingProxy(server.baseUrl(), Duration.ofMillis(500), 0)) {
+             var proxy = new HoldingProxy(server.baseUrl(), Duration.ofSeconds(3), 0)) {
             assertThrows(RuntimeException.class, ask(proxy.baseUrl(), 5)::submit);
 
             var fault = assertThrows(IllegalStateException.class, ask(proxy.baseUrl(), 30)::submit);

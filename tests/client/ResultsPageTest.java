@@ -9,6 +9,7 @@ import static sheaf.Sheaf.csv;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.template;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -182,6 +183,34 @@ class ResultsPageTest {
         assertEquals("happy: 1 (50.0%)\nsad: 1 (50.0%)", tab.value(
             "[...document.querySelectorAll('[aria-label=Answers] "
             + "title')].map(each => each.textContent).join('\\n')").asText());
+    }
+
+    @Test void howSureTheModelWasIsSaidAndTheLeastSureComeFirst() {
+        var sure = Map.of("request-1", -0.05, "request-2", -0.7);
+        server.answer(body -> Reply.text("happy"));
+        server.rewrite(lines -> lines.stream().map(line -> {
+            var answer = (ObjectNode) Json.lenient(line);
+            ((ObjectNode) answer.at("/response/body/choices/0")).putObject("logprobs").putArray("content").addObject()
+                .put("token", "happy").put("logprob", sure.get(answer.path("custom_id").asText()));
+            return answer.toString();
+        }).toList());
+
+        var tab = opened(ask("one", "two").choice("happy", "sad").confidence().submit().results(), "#sort=unsure");
+
+        assertEquals("request-2\nrequest-1", tab.text("article code"));
+        awaitWords(tab, "article:nth-child(1) .answer", "happy\nconfidence 0.497");
+        assertFalse(opened(ask("three").submit().results()).is("document.querySelector('#sort [value=unsure]')"));
+    }
+
+    @Test void manyLongLabelsFitIntoTheirTable() {
+        var labels = List.of("politics and society", "sports and leisure", "business and economy", "culture and arts",
+            "weather and climate");
+        server.answer(body -> Reply.text("culture and arts"));
+        var results = batch().provider(here()).quiet().model("echo").prompts("{{label}}", rows(labels.stream()
+            .map(label -> Map.of("label", label)).toList())).submit().results();
+
+        assertTrue(opened(results).is("[...document.querySelectorAll('#figures figure')].every(figure => "
+            + "figure.scrollWidth <= figure.clientWidth) && document.querySelector('#figures thead').offsetHeight < 90"));
     }
 
     @Test void theOptionOutWritesThePageToo() throws IOException {

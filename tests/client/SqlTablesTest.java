@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TimeZone;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -159,6 +160,17 @@ class SqlTablesTest {
             lines(table(url, "select id, n, price, \"result.text\" from t order by id")));
     }
 
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb", "postgresql"})
+    void aTableWithAnotherKeyIsRefused(String product) {
+        var url = url(product);
+        toTable(draft("{{id}}", row("id", 1, "text", "a")).submit().results(), url, "answers");
+        var ofTwo = draft("{{id}}", row("id", 1, "text", "a")).model("m", "n").submit().results();
+
+        assertEquals("toTable: the table \"answers\" has no key of result.customId, result.template, result.model, by "
+            + "which these results are told apart; give another table",
+            assertThrows(IllegalArgumentException.class, () -> toTable(ofTwo, url, "answers")).getMessage());
+    }
+
     @Test void halfACharacterIsASentence() {
         assertEquals("toTable: \"a\ud83d\" in column text holds half a character, a lone surrogate, which a database "
             + "cannot; use toJsonl(...)", assertThrows(IllegalStateException.class, () ->
@@ -196,6 +208,38 @@ class SqlTablesTest {
             + "for another, write a CSV or Parquet file and load that",
             assertThrows(IllegalArgumentException.class, () ->
                 toTable(results, "jdbc:mysql://root:hunter2@host/shop?password=hunter2", "t")).getMessage());
+    }
+
+    @Test void whatPostgresRefusesIsASentence() {
+        var url = url("postgresql");
+        SqlTest.execute(url, "create table t (\"id\" int, \"text\" text check (\"text\" <> 'b'), \"result.customId\" "
+            + "text primary key, \"result.template\" text, \"result.model\" text, \"result.answeredBy\" text, "
+            + "\"result.outcome\" text, \"result.text\" text, \"result.error\" text, \"result.batch\" text)");
+
+        assertTrue(refusal(url, "b").startsWith("toTable: ERROR: new row for relation \"t\" violates check"),
+            refusal(url, "b"));
+        assertEquals("toTable: a<U+0000>b in column text holds a NUL character, which PostgreSQL cannot; use "
+            + "toJsonl(...)", refusal(url, "a\0b"));
+        assertEquals(List.of("{\"t\":\"10:00:00+02\"}"),
+            lines(table(url, "select '10:00:00+02'::timetz t order by 1")));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"UTC", "Europe/Berlin"})
+    void instantsInAnArrayAreTheSameOnEachMachine(String zone) {
+        var url = url("postgresql");
+        var here = TimeZone.getDefault();
+        TimeZone.setDefault(TimeZone.getTimeZone(zone));
+        try {
+            assertEquals(List.of("{\"a\":[\"2024-05-01T10:30:00Z\",null]}"), lines(table(url,
+                "select array['2024-05-01 12:30+02'::timestamptz, null] as a order by 1")));
+        } finally {
+            TimeZone.setDefault(here);
+        }
+    }
+
+    private String refusal(String url, String text) {
+        return assertThrows(RuntimeException.class, () ->
+            toTable(draft("{{id}}", row("id", 1, "text", text)).submit().results(), url, "t")).getMessage();
     }
 
     @Test void rowsOfPostgresComeTyped() {

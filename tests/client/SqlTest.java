@@ -182,6 +182,11 @@ class SqlTest {
         assertTrue(!new SqlText(query).isOfOneFile() && !new SqlText(query).isOrdered(), query);
     }
 
+    @Test void aLongTextInAQueryIsNoMatter() {
+        assertTrue(new SqlText("select '" + "it''s ".repeat(20_000) + "' from a where b = \"" + "x".repeat(100_000)
+            + "\"").isOfOneFile());
+    }
+
     @Test void aQueryIsCalledAfterItsTable() {
         assertEquals("reviews.parquet", new SqlText("select * from '/data/reviews.parquet'").name());
         assertEquals("part-.parquet", new SqlText("FROM read_parquet('s3://b/part-*.parquet')").name());
@@ -227,6 +232,14 @@ class SqlTest {
             + "\"at\":\"2024-05-01T12:30:00.123456789\",\"day\":\"0000-05-01\",\"leap\":\"2016-12-31T23:59:60Z\","
             + "\"small\":\"2024-05-01t12:30:00\",\"minute\":\"2024-05-01T12:30Z\"}",
             lines(parquet(out())).get(0).replaceFirst(",\"result.*", "}"));
+    }
+
+    /** As pandas writes its index. */
+    @Test void aColumnWithoutANameIsWritten() throws IOException {
+        var rows = csv(Files.writeString(dir.resolve("in.csv"), ",text\n7,a\n"));
+        toParquet(draft(rows).quiet().submit().results(), out());
+
+        assertTrue(lines(parquet(out())).get(0).startsWith("{\"column0\":\"7\",\"text\":\"a\","));
     }
 
     @Test void halfACharacterIsASentence() {

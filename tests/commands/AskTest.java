@@ -440,7 +440,8 @@ class AskTest {
         faults.add(ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("rows.csv"), "--force"));
 
         assertEquals(Stream.of("old.csv exists, and no batch named rows wrote it; give another name, or --force",
-                "new.txt ends in none of .csv, .jsonl and .html", "new ends in none of .csv, .jsonl and .html",
+                "new.txt ends in none of .csv, .jsonl, .html, .parquet and .xlsx",
+                "new ends in none of .csv, .jsonl, .html, .parquet and .xlsx",
                 "no folder no; make it first", "folder.csv is a folder; name a file in it",
                 "no folder rows.csv; make it first",
                 "rows.csv is what is read; give another name")
@@ -598,10 +599,12 @@ class AskTest {
             + "or give another --provider\n"), ask("-m", "m", "Hi", "--provider", "http://localhost:9/v1"));
     }
 
-    @Test void helpSaysEachOptionInALineOrTwoOf100Columns() {
+    @Test void helpSaysEachOptionInALineOrTwoOf80Columns() {
         var help = ask("--help").out();
 
-        assertEquals(List.of(), help.lines().filter(line -> line.length() > 100).toList());
+        assertEquals(List.of(), help.lines().filter(line -> line.length() > 80).toList());
+        assertEquals(List.of(), help.lines().dropWhile(line -> !line.equals("Examples:")).skip(1)
+            .takeWhile(line -> !line.isEmpty()).filter(line -> !line.startsWith("  ")).toList());   // to be copied
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",
                 "--force", "--preview", "--max-tokens", "--temperature", "--with", "--image", "--id", "--name",
                 "--repair", "--provider", "--separator", "--charset", "--header", "--columns", "--wide", "--bom",
