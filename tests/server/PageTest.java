@@ -336,6 +336,16 @@ class PageTest {
         assertEquals(List.of(), tab.complaints);
     }
 
+    @Test void aKeyThatAnEngineDoesNotTakeIsNoFaultOfTheFile() {
+        var engine = engine(new Instead(401, "{\"error\":{\"message\":\"who are you?\"}}"));
+        server = opened(BatchServer.options().engine(engine.url()));
+        client.finishedBatch(client.create(lines("one")));
+        var tab = tab();
+
+        tab.awaitText("#batches .faults", "The engine answers none of its requests:\n\n" + engine.url()
+            + " wants a key (401 who are you?); set SHEAF_ENGINE_KEY to its key (invalid_api_key)");
+    }
+
     @Test void theOnlyEngineIsShownIfItIsNotWell() throws Exception {
         var engine = engine(null);
         server = opened(BatchServer.options().engine(engine.url()));
