@@ -32,8 +32,8 @@ public class Outlook extends Vocabulary {
 
     /** Says what requests cost that say the same as one before them: several answers may be just what is wanted. */
     static String ofRepeats() {
-        return "each is paid for an answer of its own; " + Wording.DISTINCT + " sends each once, and its rows share "
-            + "the answer";
+        return "each is paid for an answer of its own; if one answer would do for all, " + Wording.DISTINCT
+            + " sends each once";
     }
 
     /**

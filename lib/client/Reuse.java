@@ -34,7 +34,7 @@ final class Reuse {
     private static final int NUMBER_BITS = 28;            // of an entry: its number; the rest is a hash
     private static final Map<String, String> CHANGES = Map.of("system", "the system prompt changed", "prompts",
         "the prompts changed", "example", "the examples changed", "image", "the images changed", "returning",
-        "what an answer is to be changed");
+        "the form of the answers changed");
     private final List<Earlier> earlier;                  // oldest first
     private final long[] entries;                         // requests that may be asked for again, sorted: hash, number
     private final long[] found;                           // by number: which of the earlier ones, and the index in it

@@ -77,6 +77,7 @@ final class LoadBalancer implements Engine {
     private static Upstream soonest(List<Upstream> able) {
         var well = able.stream().filter(engine -> !engine.isOut()).toList();
         var asked = well.isEmpty() ? able : well;
+        asked.forEach(Upstream::forget);
         double usual = asked.stream().mapToDouble(Upstream::millis).filter(millis -> millis > 0).min().orElse(1);
         return asked.stream().min(Comparator.comparingDouble((Upstream engine) -> engine.expectedMillis(usual))
             .thenComparingInt(Upstream::assigned)).orElseThrow();

@@ -39,6 +39,7 @@ final class Upstream implements Engine {
     private static final Duration LISTED = Duration.ofMinutes(1);      // before a list of models is read again
     private static final int FEW_TRIES = 3;
     private static final long LONG = 5_000;                            // milliseconds of a pause, worth a sentence
+    private static final int FORGETTING = 10;                          // times of what an answer took
     private static final long LONGEST_PAUSE = 5_000;                   // milliseconds, while a client waits
 
     private final HttpClient http = Network.client(Duration.ofSeconds(10)).build();
@@ -54,6 +55,7 @@ final class Upstream implements Engine {
     private volatile Limit limit;      // that was told last, null if none ever was
     private volatile Contact contact = new Contact("unknown", System.nanoTime() - STALE.toNanos());
     private final AtomicInteger assigned = new AtomicInteger();   // requests that wait here, and those at the engine
+    private volatile long answered;                               // last, as System.nanoTime has it
     private volatile double millis;                               // that an answer takes of late, 0 if none came yet
     private volatile long restsUntil = System.nanoTime();
     private volatile String ailment;                              // for which it rests
@@ -182,6 +184,11 @@ final class Upstream implements Engine {
 
     double millis() { return millis; }
 
+    /** Forgets that it was slow, once it has not been asked for ten times as long: it may have been so once. */
+    void forget() {
+        if (assigned() == 0 && millisSince(answered) > FORGETTING * millis) millis = 0;
+    }
+
     /** Returns in how many milliseconds one more request would be answered; if none was yet, by what is usual. */
     double expectedMillis(double usual) {
         return (millis > 0 ? millis : usual) * Math.max(1, (assigned() + 1.0) / gate.allowed());
@@ -293,6 +300,7 @@ final class Upstream implements Engine {
         metrics.countTry(base, attempt.outcome(), began);
         long took = Math.max(1, millisSince(began));
         if (attempt.failure() == Failure.NONE) this.millis = this.millis == 0 ? took : .8 * this.millis + .2 * took;
+        answered = System.nanoTime();
         return attempt;
     }
 

@@ -126,8 +126,8 @@ class EstimateTest {
         var twice = batch().model("gpt-4.1-mini").maxTokens(1_000_000).provider(Provider.OPENAI)
             .prompts("Which of these is {{value}}?", rows(List.of("1", "2", "1")));
 
-        assertTrue(twice.estimate().toString().endsWith("repeats: each is paid for an answer of its own; distinct() "
-            + "sends each once, and its rows share the answer, which saves up to $0.80"), twice.estimate().toString());
+        assertTrue(twice.estimate().toString().endsWith("repeats: each is paid for an answer of its own; if one "
+            + "answer would do for all, distinct() sends each once, which saves up to $0.80"), twice.estimate().toString());
         assertEquals(3, twice.estimate().toSend());
         assertEquals(2, twice.distinct().estimate().toSend());
         assertEquals("3 requests (2 to send, 1 repeat left out) in 1 part; gpt-4.1-mini; about 28 tokens of prompts; "

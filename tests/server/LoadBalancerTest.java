@@ -18,6 +18,8 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -52,6 +54,23 @@ class LoadBalancerTest {
         assertEquals(200, slow.prompts().size() + fast.prompts().size(), "none was asked twice");
         assertTrue(slow.prompts().size() >= 1, slow.prompts().size() + " at the slow one");
         assertTrue(fast.prompts().size() > 3 * slow.prompts().size(), fast.prompts().size() + " at the fast one");
+    }
+
+    @Test void oneThatWasSlowOnceIsAskedAgain() {
+        var first = new AtomicBoolean(true);
+        var asked = new AtomicInteger();
+        var once = StubEngine.start(UpstreamTest.freePort(), exchange -> {
+            if (exchange.getRequestMethod().equals("POST")) asked.incrementAndGet();
+            if (exchange.getRequestMethod().equals("POST") && first.getAndSet(false))
+                LockSupport.parkNanos(300_000_000);
+            StubEngine.answer(exchange, 200, UpstreamTest.HI);
+        });
+        open.push(once);
+        serve(engine(30).url(), once.baseUrl());
+
+        for (int run = 0; run < 60 && asked.get() < 20; run++) completed(20, FakeEngine.MODEL);
+
+        assertTrue(asked.get() >= 20, asked + " of them there");
     }
 
     @Test void anEngineThatGoesAwayFailsNoRow() throws Exception {
