@@ -10,8 +10,8 @@
 //DEPS com.fasterxml.jackson.module:jackson-module-scala_2.13:2.22.4
 // Spark says little
 //FILES log4j2.properties=spark/log4j2.properties
-// what Spark has each JVM of its own open for it, and a collector for many rows
-//RUNTIME_OPTIONS -XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions
+// what Spark has each JVM of its own open for it
+//RUNTIME_OPTIONS -XX:+IgnoreUnrecognizedVMOptions
 //RUNTIME_OPTIONS --add-opens=java.base/java.lang=ALL-UNNAMED --add-opens=java.base/java.lang.invoke=ALL-UNNAMED
 //RUNTIME_OPTIONS --add-opens=java.base/java.lang.reflect=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED
 //RUNTIME_OPTIONS --add-opens=java.base/java.net=ALL-UNNAMED --add-opens=java.base/java.nio=ALL-UNNAMED
