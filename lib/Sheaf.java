@@ -1,7 +1,7 @@
 //JAVA 17+
 // which says to ./jbang that classes may come from an archive; and rows only pass, so the heap begins small
 //RUNTIME_OPTIONS -Xshare:auto -XX:InitialRAMPercentage=0.3
-// and the optimizing compiler waits for 40 times its usual counts: at 50,000 rows it took more CPU than all else
+// and the optimizing compiler waits for 40 times its usual counts: at 50,000 rows it took more CPU than anything else
 //RUNTIME_OPTIONS -XX:Tier4InvocationThreshold=200000 -XX:Tier4CompileThreshold=500000
 //RUNTIME_OPTIONS -XX:Tier4BackEdgeThreshold=1600000
 //DEPS com.openai:openai-java:4.101.0
