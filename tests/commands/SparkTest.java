@@ -120,7 +120,7 @@ class SparkTest {
 
         assertEquals(0, run.status, run.err);
         assertTrue(run.err.matches("(?s)attached to batch_\\w+ \\(51 requests, submitted .*\\), nothing was sent; kept "
-            + "in .*/rows-q-\\w+\n.*\nwrote answered.jsonl \\(51 succeeded; [0-9,]+ tokens in, [0-9,]+ out\\)\n"),
+            + "in .*/rows-q-\\w+\n(.*\n)?wrote answered.jsonl \\(51 succeeded; [0-9,]+ tokens in, [0-9,]+ out\\)\n"),
             run.err);
         assertEquals(1, creates());
         var answers = Files.readAllLines(dir.resolve("answered.jsonl")).stream().map(SparkTest::json).toList();
