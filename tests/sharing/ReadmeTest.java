@@ -67,6 +67,17 @@ class ReadmeTest {
         assertEquals(List.of(), named.stream().filter(name -> !aliases.has(name) && !ofJBang.contains(name)).toList());
     }
 
+    @Test void everyLinkToAFileLeadsToOne() throws IOException {
+        var link = Pattern.compile("\\]\\((?!https?:)([^)#]+)[^)]*\\)");
+        try (var docs = Files.list(PROJECT.resolve("docs"))) {
+            var pages = Stream.concat(docs, Stream.of("README.md", "lib/README.md").map(PROJECT::resolve)).toList();
+            assertTrue(pages.size() > 8, pages.toString());
+            for (var page : pages)
+                assertEquals(List.of(), link.matcher(Files.readString(page)).results().map(found -> found.group(1))
+                    .filter(file -> !Files.exists(page.resolveSibling(file))).toList(), page.toString());
+        }
+    }
+
     @Test void theScriptInTheJavadocCompiles() throws IOException {
         var script = Pattern.compile("(?s)<pre>\\{@code\n(.*?)\n \\* \\}</pre>")
             .matcher(Files.readString(PROJECT.resolve("lib/Sheaf.java")));
