@@ -61,8 +61,8 @@ class CleanTest {
 
         assertEquals(new Run(0, """
             Batches kept here that are over, submitted more than 30 days ago:
-            folder provider status requests submitted answers size
-            old URL completed 1/1 DAY here SIZE
+            folder status requests submitted answers size provider
+            old completed 1/1 DAY here SIZE URL
             1 batch, SIZE
 
             Files at URL that no one needs any more, over 1 day old:
@@ -81,9 +81,9 @@ class CleanTest {
 
         assertEquals(new Run(0, """
             Files at URL that no one needs any more, over 0 days old:
-            folder kind id created size
-            old output ID DAY SIZE
-            old input ID DAY SIZE
+            folder kind created size id
+            old output DAY SIZE ID
+            old input DAY SIZE ID
             2 files, SIZE
 
             To delete 2 files: ./jbang clean --older 0h --files --delete

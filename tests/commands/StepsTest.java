@@ -245,7 +245,7 @@ class StepsTest {
 
         assertTrue(steps("models").out().matches("(?s)id +owned_by\n-.*\necho +sheaf\n"));
         assertTrue(steps("files").out()
-            .matches("(?s)id +purpose +bytes\\s+filename\n-.*\nfile-.* batch +923\\s+guide-.*"));
+            .matches("id +filename +purpose +bytes\n-.*\n(?s).*file-\\S+ +guide-\\S+ +batch +923\n.*"));
         assertEquals("(none)\n", steps("batches", "0").out());
     }
 
