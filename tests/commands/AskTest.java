@@ -562,9 +562,8 @@ class AskTest {
         "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
         "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
         "-m m Hi -d - -d - | ask: option '--data' (FILE) should be specified only once; try 'ask --help'",
-        "-m m Hi --provider gorq | ask: Invalid value for option '--provider': \"gorq\" is neither a base URL like "
-            + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
-            + "kluster, local; try 'ask --help'"})
+        "-m m Hi --provider gorq | provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of "
+            + "openai, groq, nebius, parasail, doubleword, deepinfra, together, kluster, local"})
     void aMistakeIsASentenceAndNothingIsSent(String arguments, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
         file("rows.csv", "q\nx\n");
@@ -576,6 +575,14 @@ class AskTest {
 
         assertEquals(new Run(2, "", sentence.replace("EMPTY", at("empty.csv")) + "\n"), ask(given));
         assertEquals(List.of(), server.requests());
+    }
+
+    @Test void aFaultInTheFileOfProvidersIsSaidByItsPlaceAlone() {
+        var file = file("providers.json", "{\"acme\": {\"base_ur\": \"x\"}}");
+        System.setProperty("SHEAF_HOME", dir.toString());
+
+        assertEquals(new Run(2, "", "provider: " + file + ": acme has base_ur; did you mean base_url?\n"),
+            ask("-m", "m", "Hi", "--provider", "acme"));
     }
 
     @Test void withoutAKeyItSaysWhereItLookedAndWithTwoHowToChoose() {

@@ -209,9 +209,6 @@ class CleanTest {
         "--older -1d | Invalid value for option '--older': '-1d' is no time such as 30s, 10m, 12h or 7d",
         "--older 99999999d | Invalid value for option '--older': '99999999d' is no time such as 30s, 10m, 12h "
             + "or 7d",
-        "--provider gorq | Invalid value for option '--provider': \"gorq\" is neither a base URL like "
-            + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
-            + "kluster, local",
         "--nonsense | Unknown option: '--nonsense'",
         "tickets | Unmatched argument at index 0: 'tickets'"})
     void aWrongOptionIsASentenceAndExitCode2(String arguments, String sentence) {
