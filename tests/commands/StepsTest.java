@@ -269,6 +269,8 @@ class StepsTest {
             + "file itself: ./jbang submit requests.jsonl",
         "2 | results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "2 | results x -o answers.txt | out: answers.txt ends in none of .csv, .jsonl and .html",
+        "2 | results x -o answers.xlsx | out: answers.xlsx ends in none of .csv, .jsonl and .html; the ask that sent the "
+            + "batch writes it, run again with this --out: nothing is sent or paid twice",
         "2 | results x --report x.txt | report: x.txt does not end in .json",
         "2 | results x -o a.csv --failed ./a.csv | out: two files of one name; give each its own",
         "1 | batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection "
