@@ -225,13 +225,19 @@ class SqlTablesTest {
     }
 
     @ParameterizedTest @ValueSource(strings = {"UTC", "Europe/Berlin"})
-    void instantsInAnArrayAreTheSameOnEachMachine(String zone) {
+    void timesInAnArrayAreTheSameOnEachMachine(String zone) {
         var url = url("postgresql");
         var here = TimeZone.getDefault();
         TimeZone.setDefault(TimeZone.getTimeZone(zone));
         try {
             assertEquals(List.of("{\"a\":[\"2024-05-01T10:30:00Z\",null]}"), lines(table(url,
                 "select array['2024-05-01 12:30+02'::timestamptz, null] as a order by 1")));
+            // an hour that Berlin's clocks skip
+            assertEquals(List.of("{\"t\":[[\"2024-03-31T02:30:00\"],[\"-0043-03-15T12:00:00\"]],\"i\":"
+                + "[[\"2024-03-31T01:30:00Z\"]],\"d\":[\"-0043-03-15\",null]}"), lines(table(url,
+                "select array[array['2024-03-31 02:30'::timestamp], array['0044-03-15 12:00 BC'::timestamp]] as t, "
+                    + "array[array['2024-03-31 01:30+00'::timestamptz]] as i, "
+                    + "array['0044-03-15 BC'::date, null] as d order by 1")));
         } finally {
             TimeZone.setDefault(here);
         }
