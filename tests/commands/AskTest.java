@@ -76,6 +76,18 @@ class AskTest {
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
     }
 
+    @Test void answersAreAskedAboutInTurnAsJsonLines() {
+        ask("-m", "echo", "-d", file("rows.csv", "q\nx\n"), "-p", "{{q}}?", "-o", at("first.csv"));
+        ask("-m", "echo", "-d", at("rows.csv"), "-p", "{{q}}?", "-o", at("first.jsonl"));
+
+        assertEquals(new Run(2, "", "prompts: the column \"result.customId\" of first.csv has the name of an answer; "
+            + "give as --data what --out FILE.jsonl writes, or rename it\n"),
+            ask("-m", "echo", "-d", at("first.csv"), "-p", "Really {{q}}", "-o", at("second.csv")));
+        var run = ask("-m", "echo", "-d", at("first.jsonl"), "-p", "Really {{result.text}}", "-o", at("second.csv"));
+        assertEquals(0, run.status(), run.err());
+        assertTrue(text("second.csv").contains(",Really x?,"), text("second.csv"));
+    }
+
     @Test void itIsKeptUnderItsDataAndItsFirstPrompt() {
         System.clearProperty("SHEAF_SCRIPT");
         var rows = file("reviews.csv", "text\nfine\n");
