@@ -1423,7 +1423,7 @@ public final class Sheaf extends Findings {
 
         /** Returns the files stored there. They print as a table. */
         public Listing<Map<String, Object>> files() {
-            return listing(api().files("files", LISTED_FILES), "id", "purpose", "bytes", "filename");
+            return listing(api().files("files", LISTED_FILES), "id", "filename", "purpose", "bytes");
         }
 
         /** Returns the files stored there that no one needs any more, and that are more than a day old. */

@@ -379,7 +379,7 @@ public class Findings extends Outlook {
         }
     }
 
-    /** A list that prints as a table. */
+    /** A list that prints as a table: in a narrow terminal the columns that have room, first to last. */
     public static final class Listing<T> extends AbstractList<T> {
         private final List<T> items;
         private final List<String> columns;
@@ -417,7 +417,7 @@ public class Findings extends Outlook {
         }
 
         @Override public String toString() {
-            return items.isEmpty() ? "(none)" : (Tables.draw(columns, items.stream().map(cells).toList())
+            return items.isEmpty() ? "(none)" : (Tables.list(columns, items.stream().map(cells).toList())
                 + sum.apply(items)).stripTrailing();
         }
     }

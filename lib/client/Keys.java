@@ -49,10 +49,13 @@ final class Keys {
             throw new IllegalStateException("provider: no key; looked for " + variables.values().stream().distinct()
                 .collect(Collectors.joining(", ")) + "; set one, or " + Wording.LOCAL
                 + ", a small free model on this machine");
-        throw new IllegalStateException("provider: " + set.stream().map(variables::get).distinct()
-            .collect(Collectors.joining(" and ")) + " " + areSet(set) + "; choose with "
-            + Wording.PROVIDER.of(set.get(0)) + " or SHEAF_PROVIDER=" + set.get(0));
+        var keys = set.stream().map(variables::get).distinct().toList();
+        throw new IllegalStateException("provider: " + String.join(" and ", keys) + " " + areSet(keys, set)
+            + "; choose with " + Wording.PROVIDER.of(set.get(0)) + " or SHEAF_PROVIDER=" + set.get(0));
     }
 
-    private static String areSet(List<String> names) { return "are " + (names.size() == 2 ? "both" : "all") + " set"; }
+    private static String areSet(List<String> keys, List<String> providers) {
+        if (keys.size() == 1) return "is set, the key of " + String.join(" and ", providers);
+        return "are " + (keys.size() == 2 ? "both" : "all") + " set";
+    }
 }

@@ -16,7 +16,7 @@ import sheaf.Vocabulary.Part;
 
 /** Finds the files of a provider that no one needs any more: who uses each, and whose it is. It deletes nothing. */
 final class Leftovers {
-    static final List<String> COLUMNS = List.of("folder", "kind", "id", "created", "size");
+    static final List<String> COLUMNS = List.of("folder", "kind", "created", "size", "id");
     private static final int SEARCHED = 10_000;                        // files, and batches
     private static final Pattern UPLOAD = Pattern.compile("(.+-[0-9a-f]{12})\\.part-[0-9]+\\.jsonl");
     private final boolean isWhole;                                     // whether all batches are known
@@ -86,8 +86,8 @@ final class Leftovers {
     /** Returns the cells of a file in a table. */
     static List<String> cells(Map<String, Object> file) {
         var created = Json.instant(Json.MAPPER.valueToTree(file.get("created_at"))).map(Messages::day);
-        return List.of(Json.cell(file.get("folder")), Json.cell(file.get("kind")), Json.cell(file.get("id")),
-            created.orElse(""), Messages.size(bytes(file)));
+        return List.of(Json.cell(file.get("folder")), Json.cell(file.get("kind")), created.orElse(""),
+            Messages.size(bytes(file)), Json.cell(file.get("id")));
     }
 
     /** Returns the line below a table of files. */

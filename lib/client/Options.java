@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -111,17 +112,25 @@ enum Options {
         /** Returns the file of the answers, by its ending of a kind that can be written. */
         Path output() {
             if (value.matches("(?is).+[.](csv|jsonl|html)") && InputFile.isPath(value)) return Path.of(value);
-            throw fault(" ends in none of .csv, .jsonl and .html", null);
+            throw fault(" ends in none of .csv, .jsonl and .html" + elsewhere("writes", "toParquet", "toExcel"), null);
         }
 
+        /** What is read and written with a large dependency is so by a command of its own, or by a door beside this. */
+        private String elsewhere(String does, String parquet, String excel) {
+            var word = Map.of("parquet", parquet, "xlsx", excel).get(ending());
+            return word == null ? "" : "; " + Environment.launcher() + " ask " + does + " it, and in a script " + word
+                + "(...)";
+        }
+
+        private String ending() { return value.replaceFirst("(?s).*\\.", "").toLowerCase(Locale.ROOT); }
+
         Rows rows() {
-            var ending = value.replaceFirst("(?s).*\\.", "").toLowerCase(Locale.ROOT);
-            return switch (ending) {
+            return switch (ending()) {
                 case "csv" -> Rows.csv(CsvFile.of(InputFile.find("csv", value)));
                 case "jsonl" -> Rows.jsonl(InputFile.find("jsonl", value));
                 case "json" -> Rows.json(InputFile.find("json", value));
-                default -> throw new IllegalArgumentException("options: --data " + clip(value, 80)
-                    + " ends in none of .csv, .jsonl and .json");
+                default -> throw fault(" ends in none of .csv, .jsonl and .json"
+                    + elsewhere("reads", "parquet", "excel"), null);
             };
         }
 
@@ -145,7 +154,7 @@ enum Options {
         }
 
         private IllegalArgumentException fault(String what, Throwable cause) {
-            return new IllegalArgumentException("options: " + option.word() + " " + clip(value, 40) + what, cause);
+            return new IllegalArgumentException("options: " + option.word() + " " + clip(value, 80) + what, cause);
         }
     }
 

@@ -19,10 +19,10 @@ import sheaf.Vocabulary.StillRunningException;
 /** What is said of a batch: after a submit or an upload, while it is waited for, when it failed, and in lists. */
 final class Report {
     /** The columns of {@link #asListed}. */
-    static final List<String> LISTED = List.of("id", "name", "status", "requests", "created", "kept");
+    static final List<String> LISTED = List.of("id", "status", "requests", "created", "name", "kept");
     /** The columns of {@link #asKept}. */
     static final List<String> KEPT =
-        List.of("folder", "provider", "status", "requests", "submitted", "answers", "size");
+        List.of("folder", "status", "requests", "submitted", "answers", "size", "provider");
     private static final int SHOWN_FAULTS = 20;
     private static final Set<String> OF_THE_ENGINE = Set.of("model_not_found", "invalid_api_key");
     private static final Duration WORTH_WAITING = Duration.ofMinutes(15);
@@ -168,7 +168,7 @@ final class Report {
     /** Returns its cells in the list of a provider's batches. */
     List<String> asListed(boolean isHere) {
         var created = state.submittedAt().equals(Instant.EPOCH) ? "" : Messages.minute(state.submittedAt());
-        return List.of(state.id(), state.name(), state.status().text(), state.counts().toString(), created,
+        return List.of(state.id(), state.status().text(), state.counts().toString(), created, state.name(),
             state.isKept() || isHere ? "here" : "");
     }
 
@@ -176,8 +176,8 @@ final class Report {
     List<String> asKept() {
         var journal = state.journal();
         boolean isUnsent = state.isOver() && !state.status().isTerminal();
-        return List.of(journal.folderName(), provider(), isUnsent ? "not sent" : state.status().text(),
+        return List.of(journal.folderName(), isUnsent ? "not sent" : state.status().text(),
             state.countsOfAll().toString(), Messages.day(state.submittedAt()), journal.answers(),
-            Messages.size(journal.bytes()));
+            Messages.size(journal.bytes()), provider());
     }
 }

@@ -143,10 +143,11 @@ final class Requests {
 
     /** An answer used as data stands under {@code result}; a column of that name would hide it. */
     private void checkColumn(String name, Object value) {
-        if (name.startsWith("result.") || name.equals("result")
+        boolean isOfAnAnswer = name.startsWith("result.");
+        if (isOfAnAnswer || name.equals("result")
             && !(value instanceof Map<?, ?> result && result.containsKey("outcome")))
-            throw new IllegalArgumentException("prompts: the column \"" + name + "\" of "
-                + settings.data.name() + " has the name of an answer; rename it");
+            throw new IllegalArgumentException("prompts: the column \"" + name + "\" of " + settings.data.name()
+                + " has the name of an answer; " + (isOfAnAnswer ? Wording.ANSWERS + ", or " : "") + "rename it");
     }
 
     private Stream<Text> templates() {

@@ -17,13 +17,14 @@ final class Tables {
     private static final int NARROWEST = 12;                   // a text beside all other columns
     private static final int READABLE = 18;                    // and where not all have room beside each other
     private static final int HEADER_LINES = 3;
+    private static final int UNBOUNDED = Integer.MAX_VALUE;
     private static final int LONGEST = 20_000;                 // characters of a text: no table shows as many
     private static final String GAP = "  ";
     private final List<Column> columns;
     private final int[] widths;                                // of each column
     private int[] least;                                       // that each can be made
     private List<List<Integer>> bands;                         // of columns that stand side by side
-    private final int width = Terminal.width();
+    private final int width;
     private boolean isLive;                                    // the cursor can be moved to where a column begins
     private List<String> inks = List.of();                     // of the row that is drawn; none: it has no colours
     private final StringBuilder out = new StringBuilder();
@@ -31,8 +32,9 @@ final class Tables {
     /** What stands in whole, such as an id or an address, is never broken, for people copy it; texts wrap. */
     record Column(String label, boolean isWhole) {}
 
-    private Tables(List<Column> columns, List<List<String>> rows) {
+    private Tables(List<Column> columns, List<List<String>> rows, int width) {
         this.columns = columns;
+        this.width = width;
         widths = IntStream.range(0, columns.size()).map(column -> widest(column, rows)).toArray();
         arrange(NARROWEST);
         if (bands.size() > 1) arrange(READABLE);
@@ -46,6 +48,28 @@ final class Tables {
         return draw(header.stream().map(label -> new Column(label, true)).toList(), rows, HEADER_LINES);
     }
 
+    /**
+     * Draws a list, one line for each row: of its columns, first to last, those that the terminal has room for, and the
+     * names of all others below. In a file or a pipe there is room for all.
+     */
+    static String list(List<String> header, List<List<String>> rows) {
+        int room = Terminal.width(UNBOUNDED);
+        var columns = header.stream().map(label -> new Column(label, true)).toList();
+        var widths = new Tables(columns, rows, UNBOUNDED).widths;
+        var shown = new ArrayList<>(List.of(0));
+        var hidden = new ArrayList<String>();
+        for (int column = 1; column < widths.length; column++) {
+            shown.add(column);
+            if (length(widths, shown) <= room) continue;
+            shown.remove(shown.size() - 1);
+            hidden.add(header.get(column));
+        }
+        var shownRows = rows.stream().map(row -> shown.stream().map(row::get).toList()).toList();
+        var table = new Tables(shown.stream().map(columns::get).toList(), shownRows, UNBOUNDED);
+        return table.drawn(shownRows, List.of(), 1)
+            + (hidden.isEmpty() ? "" : "not shown in " + room + " columns: " + String.join(", ", hidden) + "\n");
+    }
+
     /** Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines. */
     static String draw(List<Column> columns, List<List<String>> rows, int cellLines) {
         return draw(columns, rows, List.of(), cellLines);
@@ -53,15 +77,18 @@ final class Tables {
 
     /** @param inks the colour of each cell, as {@code 31} is a terminal's red, or "": of all rows, or of none */
     static String draw(List<Column> columns, List<List<String>> rows, List<List<String>> inks, int cellLines) {
-        var table = new Tables(columns, rows);
-        table.isLive = !rows.stream().flatMap(List::stream).allMatch(Graphemes::isAscii) && Terminal.isLive();
-        table.drawRow(columns.stream().map(Column::label).toList(), HEADER_LINES);
-        table.drawRule();
+        return new Tables(columns, rows, Terminal.width()).drawn(rows, inks, cellLines);
+    }
+
+    private String drawn(List<List<String>> rows, List<List<String>> rowInks, int cellLines) {
+        isLive = !rows.stream().flatMap(List::stream).allMatch(Graphemes::isAscii) && Terminal.isLive();
+        drawRow(columns.stream().map(Column::label).toList(), HEADER_LINES);
+        drawRule();
         for (int row = 0; row < rows.size(); row++) {
-            table.inks = inks.isEmpty() ? List.of() : inks.get(row);
-            table.drawRow(rows.get(row), cellLines);
+            inks = rowInks.isEmpty() ? List.of() : rowInks.get(row);
+            drawRow(rows.get(row), cellLines);
         }
-        return table.out.toString();
+        return out.toString();
     }
 
     private int widest(int column, List<List<String>> rows) {

@@ -15,10 +15,13 @@ final class Terminal {
     private Terminal() {}
 
     /** Returns how many columns a line has: by {@code COLUMNS}, else by the terminal, whatever the input is. */
-    static int width() {
+    static int width() { return width(DEFAULT_WIDTH); }
+
+    /** Returns the same, or a width of one's own where there is no terminal. */
+    static int width(int otherwise) {
         var columns = Environment.get("COLUMNS");
         if (!columns.matches(WIDTH)) columns = size().replaceFirst(".* ", "");
-        return columns.matches(WIDTH) ? Integer.parseInt(columns) : DEFAULT_WIDTH;
+        return columns.matches(WIDTH) ? Integer.parseInt(columns) : otherwise;
     }
 
     /** Whether what is printed is drawn by one, which knows how to move its cursor. */

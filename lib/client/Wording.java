@@ -52,6 +52,8 @@ enum Wording {
     CANCEL("await() or cancel() it first", "./jbang cancel %s, or wait for it"),
     NEW_BATCH("; a new one is batch().model(\"%s\")", "; ./jbang batches lists what there is"),
     TO_CSV("toCsv(file) writes", "--out FILE.csv writes"),
+    ANSWERS("give the results themselves as data, or what toJsonl(...) writes",
+        "give as --data what --out FILE.jsonl writes"),
     TO_JSONL("use toJsonl(...)", "give --out FILE.jsonl"),
     CSV("toCsv", "out"),
     JSONL("toJsonl", "out"),

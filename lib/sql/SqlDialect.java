@@ -19,6 +19,7 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Locale;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /** The databases that answers can be written to, by what each calls the types and how it takes values. */
@@ -28,6 +29,7 @@ enum SqlDialect {
     SQLITE("TEXT", "INTEGER", "REAL", "TEXT", "INTEGER", List.of("TEXT", "TEXT", "TEXT"));
 
     static final String WORD = "toTable";
+    private static final Pattern CAPITALS = Pattern.compile("[A-Z]+");
     private final String text, integer, real, decimal, bool;
     private final List<String> times;                          // of a date, a local time and an instant
 
@@ -59,6 +61,12 @@ enum SqlDialect {
             case INSTANT -> times.get(2);
             default -> text;
         };
+    }
+
+    /** Returns a name as this tells it from others: in all but PostgreSQL a letter from A to Z may be a capital. */
+    String folded(String column) {
+        return this == POSTGRESQL ? column
+            : CAPITALS.matcher(column).replaceAll(some -> some.group().toLowerCase(Locale.ROOT));
     }
 
     /** Whether a column holds values of its type alone, and makes others into them as well as it can. */

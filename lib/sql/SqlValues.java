@@ -1,6 +1,13 @@
 package sheaf;
 
-import static java.time.ZoneOffset.UTC;
+import static java.util.Calendar.DAY_OF_MONTH;
+import static java.util.Calendar.ERA;
+import static java.util.Calendar.HOUR_OF_DAY;
+import static java.util.Calendar.MINUTE;
+import static java.util.Calendar.MONTH;
+import static java.util.Calendar.SECOND;
+import static java.util.Calendar.YEAR;
+import static java.util.GregorianCalendar.BC;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import java.sql.Array;
@@ -19,17 +26,19 @@ import java.time.LocalTime;
 import java.time.OffsetDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
+import java.util.GregorianCalendar;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.duckdb.DuckDBStruct;
 
 /** What a database holds as what JSON can say and a person reads: times in ISO 8601, lists and structs as JSON. */
 final class SqlValues {
     private static final List<Integer> BINARY =
         List.of(Types.BLOB, Types.BINARY, Types.VARBINARY, Types.LONGVARBINARY);
+    private static final Map<String, Class<?>> TIMES =         // as PostgreSQL calls them
+        Map.of("date", LocalDate.class, "timestamp", LocalDateTime.class, "timestamptz", OffsetDateTime.class);
     private final String word;
     private final List<String> names = new ArrayList<>();
     private final List<Cell> cells = new ArrayList<>();
@@ -68,10 +77,15 @@ final class SqlValues {
         if (named.equals("timetz")) return ResultSet::getString;
         return switch (type) {
             case Types.TIMESTAMP -> (rows, column) -> plain(rows.getObject(column, LocalDateTime.class), column);
-            case Types.DATE -> (rows, column) -> plain(rows.getObject(column, LocalDate.class), column);
+            case Types.DATE -> (rows, column) -> plain(date(rows, column), column);
             case Types.TIME -> (rows, column) -> plain(rows.getObject(column, LocalTime.class), column);
             default -> named.matches("jsonb?") ? (rows, column) -> json(rows.getString(column)) : this::plain;
         };
+    }
+
+    /** Asked for a local date, DuckDB's driver leaves out that it is before Christ. */
+    private static Object date(ResultSet rows, int column) throws SQLException {
+        return rows.getObject(column) instanceof LocalDate date ? date : rows.getObject(column, LocalDate.class);
     }
 
     private static Object json(String text) {
@@ -109,20 +123,32 @@ final class SqlValues {
     /** Java itself leaves seconds out that are zero. */
     private static String time(Object value) {
         if (value instanceof OffsetDateTime time) return DateTimeFormatter.ISO_INSTANT.format(time);
-        if (value instanceof Timestamp time) return time(time.toLocalDateTime());
+        if (value instanceof Timestamp time) return time(local(time).withNano(time.getNanos()));
         if (value instanceof LocalDateTime time) return DateTimeFormatter.ISO_LOCAL_DATE_TIME.format(time);
         if (value instanceof Time time) return time(time.toLocalTime());
         if (value instanceof LocalTime time) return DateTimeFormatter.ISO_LOCAL_TIME.format(time);
-        if (value instanceof Date date) return date.toLocalDate().toString();
+        if (value instanceof Date date) return local(date).toLocalDate().toString();
         return value instanceof LocalDate date ? date.toString() : null;
     }
 
-    /** Of several instants PostgreSQL's driver makes times as this machine's clock shows them. */
+    /** Returns what this machine's clock shows; what Java has for that forgets which years are before Christ. */
+    private static LocalDateTime local(java.util.Date time) {
+        var shown = new GregorianCalendar();
+        shown.setTime(time);
+        int year = shown.get(YEAR);
+        return LocalDateTime.of(shown.get(ERA) == BC ? 1 - year : year, shown.get(MONTH) + 1, shown.get(DAY_OF_MONTH),
+            shown.get(HOUR_OF_DAY), shown.get(MINUTE), shown.get(SECOND));
+    }
+
+    /** Of several times PostgreSQL's driver makes what this machine's clock shows, unless it is asked for each. */
     private static Object[] items(Array array) throws SQLException {
-        var items = (Object[]) array.getArray();
-        if (!array.getBaseTypeName().equals("timestamptz")) return items;
-        return Stream.of(items).map(item -> item instanceof Timestamp time ? time.toInstant().atOffset(UTC) : item)
-            .toArray();
+        var time = TIMES.get(array.getBaseTypeName());
+        if (time == null) return (Object[]) array.getArray();
+        var items = new ArrayList<>();
+        try (var rows = array.getResultSet()) {
+            while (rows.next()) items.add(rows.getObject(2) instanceof Array row ? row : rows.getObject(2, time));
+        }
+        return items.toArray();
     }
 
     private List<Object> list(Object[] values, int column) throws SQLException {

@@ -9,6 +9,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -44,8 +45,21 @@ final class TableExport {
         if (given(WORD, table).isBlank()) throw new IllegalArgumentException(WORD + ": the name of the table is empty");
         this.table = Stream.of(table.split("[.]")).map(DuckDb::name).collect(joining("."));
         known = new ResultColumns(exchanges);
+        checkNames();
         if (exchanges.answers().manifest().requestsPerRow() > 1) key.addAll(PER_REQUEST);
         readTypes();
+    }
+
+    private void checkNames() {
+        var names = new HashMap<String, String>();
+        var all = new LinkedHashSet<>(known.all());
+        all.add(BATCH);
+        for (var column : all) {
+            var same = names.putIfAbsent(dialect.folded(column), column);
+            if (same != null) throw new IllegalArgumentException(WORD + ": the columns " + Messages.visible(same)
+                + " and " + Messages.visible(column) + " differ only in case, which is nothing to SQLite and DuckDB; "
+                + "write a file by toCsv or toParquet, or into PostgreSQL");
+        }
     }
 
     /** What a column holds is known once all answers have been read; what a model says may be anything next time. */
@@ -92,7 +106,7 @@ final class TableExport {
         }
         var there = there(connection);
         var lacking = new LinkedHashSet<>(columns.keySet());
-        lacking.removeAll(there.keySet());
+        lacking.removeIf(column -> there.containsKey(dialect.folded(column)));
         if (!lacking.isEmpty()) throw new IllegalArgumentException(WORD + ": the table " + table + " has no column "
             + Messages.visible(lacking) + "; add it, or give another table");
         if (dialect.isTyped()) fit(there);
@@ -103,7 +117,7 @@ final class TableExport {
     private void fit(Map<String, ColumnType> there) {
         var misfits = new ArrayList<String>();
         columns.replaceAll((column, type) -> {
-            var held = there.get(column);
+            var held = there.get(dialect.folded(column));
             var all = held.with(type);
             if (!dialect.type(all).equals(dialect.type(held)))
                 misfits.add(column + " is " + dialect.type(held) + " and would have to be " + dialect.type(all));
@@ -113,11 +127,13 @@ final class TableExport {
             + "these results: " + String.join(", ", misfits) + "; change that there, or give another table");
     }
 
+    /** Returns what its columns hold, by their names as the database tells them apart. */
     private Map<String, ColumnType> there(Connection connection) throws SQLException {
         try (var rows = connection.createStatement().executeQuery("SELECT * FROM " + table + " WHERE 1 = 0")) {
             var types = new LinkedHashMap<String, ColumnType>();
             var meta = rows.getMetaData();
-            for (int i = 1; i <= meta.getColumnCount(); i++) types.put(meta.getColumnName(i), dialect.type(meta, i));
+            for (int i = 1; i <= meta.getColumnCount(); i++)
+                types.put(dialect.folded(meta.getColumnName(i)), dialect.type(meta, i));
             return types;
         }
     }

@@ -26,6 +26,9 @@ import picocli.CommandLine.Option;
 /** Where the answers go: a file, a table on a terminal, or JSON Lines for a pipe; and what is written beside them. */
 final class OutputOptions {
     private static final List<String> TEXTS = List.of("csv", "jsonl", "html");
+    private static final List<String> TABLES = List.of("parquet", "xlsx");
+    private static final String WRITTEN_BY_ASK = "; the ask that sent the batch writes it, run again with this --out: "
+        + "nothing is sent or paid twice";
 
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
         description = "where the answers go: a .csv, .jsonl, .parquet or .xlsx file, or an .html page to look at; - "
@@ -79,8 +82,10 @@ final class OutputOptions {
     }
 
     private static void check(String word, String name, List<String> inputs, List<String> endings) throws IOException {
-        var fault = endings.contains(FileFormat.ending(name))
-            ? fault(name, Path.of(name).toAbsolutePath().normalize(), inputs) : name + unlike(endings);
+        var ending = FileFormat.ending(name);
+        var elsewhere = word.equals("out") && TABLES.contains(ending) ? WRITTEN_BY_ASK : "";
+        var fault = !endings.contains(ending) ? name + unlike(endings) + elsewhere
+            : fault(name, Path.of(name).toAbsolutePath().normalize(), inputs);
         if (!fault.isEmpty()) throw new IllegalArgumentException(word + ": " + fault);
     }
 

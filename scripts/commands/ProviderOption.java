@@ -6,7 +6,6 @@ import java.util.Optional;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
-import picocli.CommandLine.TypeConversionException;
 import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
@@ -53,16 +52,10 @@ final class ProviderOption {
     Batch find(String id) { return isGiven() ? given().batch(id) : batch(id); }
 
     static final class ByEngine implements ITypeConverter<Provider> {
-        @Override public Provider convert(String nameOrUrl) { return new ByName().convert("engine:" + nameOrUrl); }
+        @Override public Provider convert(String nameOrUrl) { return Provider.named("engine:" + nameOrUrl); }
     }
 
     static final class ByName implements ITypeConverter<Provider> {
-        @Override public Provider convert(String nameOrUrl) {
-            try {
-                return Provider.named(nameOrUrl);
-            } catch (IllegalArgumentException | IllegalStateException neither) {
-                throw new TypeConversionException(neither.getMessage().replaceFirst("^provider: ", ""));
-            }
-        }
+        @Override public Provider convert(String nameOrUrl) { return Provider.named(nameOrUrl); }
     }
 }

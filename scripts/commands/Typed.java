@@ -22,7 +22,7 @@ final class Typed {
             return command
                 .setParameterExceptionHandler((e, given) -> misused(e))
                 .setExecutionExceptionHandler((e, line, parsed) -> {
-                    if (!String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*")) throw e;
+                    if (!isSentence(e)) throw e;
                     System.err.println(named(line.getCommandName(), e.getMessage()));
                     return ExitCode.of(e, hasSent.getAsBoolean()).number();
                 })
@@ -44,7 +44,16 @@ final class Typed {
         return sentence.replaceFirst("^(await|parts|submit|requests|batch): ", command + ": ");
     }
 
+    private static boolean isSentence(Exception e) {
+        return String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*");
+    }
+
+    /** What the library says of an option's value is whole: the fault may be in a file that the value is looked up in. */
     private static int misused(ParameterException e) {
+        if (e.getCause() instanceof RuntimeException fault && isSentence(fault)) {
+            System.err.println(fault.getMessage());
+            return ExitCode.of(fault, false).number();
+        }
         var name = e.getCommandLine().getCommandName();
         var near = e instanceof UnmatchedArgumentException unmatched ? unmatched.getSuggestions() : List.<String>of();
         var fault = e.getMessage().replaceFirst("is not an? (int|long|double)$", "is no number");

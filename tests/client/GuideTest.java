@@ -158,10 +158,10 @@ class GuideTest {
         var table = here().batches(3).toString().replaceAll("2024-12-1. ..:..", "2024-12-10 12:12");
 
         assertEquals("""
-            id           name  status     requests  created           kept
-            -----------  ----  ---------  --------  ----------------  ----
-            mybatch-123        completed  4/4       2024-12-10 12:12
-            mybatch-789        completed  4/4       2024-12-10 12:12""", table);
+            id           status     requests  created           name  kept
+            -----------  ---------  --------  ----------------  ----  ----
+            mybatch-123  completed  4/4       2024-12-10 12:12
+            mybatch-789  completed  4/4       2024-12-10 12:12""", table);
     }
 
     @Tag("C22")

@@ -207,7 +207,8 @@ class HostileTextTest {
         var draft = batch().provider(here()).quiet().model("m")
             .prompts("{{text}}", rows(Map.of("text", "1"), Map.of("text", "2", "result.text", "old")));
 
-        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; rename it",
+        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; give the results "
+            + "themselves as data, or what toJsonl(...) writes, or rename it",
             assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
         assertEquals(List.of(), server.requests());
     }

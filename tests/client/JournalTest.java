@@ -244,7 +244,8 @@ class JournalTest {
         var fault = assertThrows(IllegalArgumentException.class,
             () -> batch().model("m").prompts("{{x}}", rows(Map.of("x", 1, "result.text", "old"))).preview(1));
 
-        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; rename it",
+        assertEquals("prompts: the column \"result.text\" of rows has the name of an answer; give the results "
+            + "themselves as data, or what toJsonl(...) writes, or rename it",
             fault.getMessage());
     }
 

@@ -54,9 +54,9 @@ class KeptTest {
         server.close();
 
         assertEquals("""
-            folder  provider  status  requests  submitted  answers  size
-            unread  URL  completed  1/1  today  not here  some kB
-            read  URL  completed  2/2  today  here  some kB
+            folder  status  requests  submitted  answers  size  provider
+            unread  completed  1/1  today  not here  some kB  URL
+            read  completed  2/2  today  here  some kB  URL
             2 batches, some kB""".replace("URL", server.baseUrl()), plain(kept()));
     }
 
@@ -64,7 +64,7 @@ class KeptTest {
         server.pause();
         ask("a", "b", "c").name("parts").provider(inParts()).submit();
 
-        assertTrue(plain(kept()).contains("parts  " + server.baseUrl() + "  validating  0/3  today  none"),
+        assertTrue(plain(kept()).contains("parts  validating  0/3  today  none  some kB  " + server.baseUrl()),
             plain(kept()));
     }
 
@@ -72,7 +72,7 @@ class KeptTest {
         fail("cut");
 
         var batch = kept().get(0);
-        assertTrue(plain(kept()).contains("cut  " + server.baseUrl() + "  not sent  0/1  today  none"), plain(kept()));
+        assertTrue(plain(kept()).contains("cut  not sent  0/1  today  none  "), plain(kept()));
         assertTrue(batch.isOver());
         assertTrue(batch.submittedAt().isAfter(Instant.now().minusSeconds(60)));
 

@@ -83,6 +83,14 @@ class OptionsTest {
         "--temperature hot | options: --temperature hot is no number",
         "--repair twice | options: --repair twice is no whole number",
         "--out answers.txt | options: --out answers.txt ends in none of .csv, .jsonl and .html",
+        "--out a/answers.parquet | options: --out a/answers.parquet ends in none of .csv, .jsonl and .html; ./jbang ask "
+            + "writes it, and in a script toParquet(...)",
+        "--out films.XLSX | options: --out films.XLSX ends in none of .csv, .jsonl and .html; ./jbang ask writes it, and "
+            + "in a script toExcel(...)",
+        "--data films.xlsx | options: --data films.xlsx ends in none of .csv, .jsonl and .json; ./jbang ask reads it, "
+            + "and in a script excel(...)",
+        "--data rows.parquet | options: --data rows.parquet ends in none of .csv, .jsonl and .json; ./jbang ask reads "
+            + "it, and in a script parquet(...)",
         "--force=false | options: --force takes no value; leave it out or write --force",
         "--choice happy | choice: one label leaves nothing to choose; give two or more",
         "--with top_p | options: --with top_p is no FIELD=VALUE",

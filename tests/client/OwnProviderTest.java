@@ -32,7 +32,7 @@ class OwnProviderTest {
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void forget() {
-        for (var name : new String[] {"ACME_API_KEY", "SHEAF_PROVIDER", "SHEAF_API_KEY"}) System.setProperty(name, "");
+        for (var name : new String[] {"ACME_API_KEY", "SHEAF_PROVIDER", "SHEAF_API_KEY", "GROQ_API_KEY"}) System.setProperty(name, "");
     }
 
     private Path write(String json) throws IOException {
@@ -65,6 +65,21 @@ class OwnProviderTest {
         System.setProperty("ACME_API_KEY", "");
         System.setProperty("SHEAF_PROVIDER", "acme");
         assertEquals("ACME_API_KEY", Provider.chosen().keyVariable());
+    }
+
+    @Test void ofTwoWithOneKeyBothAreNamed() throws IOException {
+        write("{\"acme\": {\"base_url\": \"https://acme.example/v1\"}, \"zeta\": {\"base_url\": "
+            + "\"https://zeta.example/v1\"}}");
+        System.setProperty("SHEAF_API_KEY", "k");
+
+        var fault = assertThrows(IllegalStateException.class, Provider::chosen);
+        assertEquals("provider: SHEAF_API_KEY is set, the key of acme and zeta; choose with provider(\"acme\") or "
+            + "SHEAF_PROVIDER=acme", fault.getMessage());
+
+        System.setProperty("GROQ_API_KEY", "k");
+        fault = assertThrows(IllegalStateException.class, Provider::chosen);
+        assertEquals("provider: GROQ_API_KEY and SHEAF_API_KEY are both set; choose with provider(\"groq\") or "
+            + "SHEAF_PROVIDER=groq", fault.getMessage());
     }
 
     @Test void itsPricesCount() throws IOException {

@@ -131,6 +131,38 @@ class SqlTablesTest {
         assertEquals(List.of("{\"n\":0}"), lines(table(url, "select count(*) as n from answers")));
     }
 
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb"})
+    void columnsThatDifferOnlyInCaseAreRefusedBeforeTheTableIsMade(String product) {
+        var url = url(product);
+        var results = draft("{{id}}", row("id", 1, "text", "a", "Text", "b")).submit().results();
+
+        assertEquals("toTable: the columns text and Text differ only in case, which is nothing to SQLite and DuckDB; "
+            + "write a file by toCsv or toParquet, or into PostgreSQL",
+            assertThrows(IllegalArgumentException.class, () -> toTable(results, url, "t")).getMessage());
+        SqlTest.execute(url, "create table t (a int)");
+    }
+
+    @Test void postgresTellsThemApart() {
+        var url = url("postgresql");
+        toTable(draft("{{id}}", row("id", 1, "text", "a", "Text", "b")).submit().results(), url, "t");
+
+        assertEquals(List.of("{\"text\":\"a\",\"Text\":\"b\"}"), lines(table(url, "select text, \"Text\" from t "
+            + "order by 1")));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"sqlite", "duckdb"})
+    void aTableMayHaveAColumnInAnotherCase(String product) {
+        var url = url(product);
+        SqlTest.execute(url, "create table t (\"ID\" bigint, \"Text\" varchar, \"RESULT.CUSTOMID\" varchar primary "
+            + "key, \"result.template\" varchar, \"result.model\" varchar, \"result.answeredBy\" varchar, "
+            + "\"result.outcome\" varchar, \"result.text\" varchar, \"result.error\" varchar, \"result.batch\" "
+            + "varchar)");
+        toTable(draft("{{id}}", row("id", 1, "text", "a")).submit().results(), url, "t");
+
+        assertEquals(List.of("{\"ID\":1,\"Text\":\"a\",\"result.text\":\"a\"}"),
+            lines(table(url, "select ID, \"Text\", \"result.text\" from t order by 1")));
+    }
+
     @Test void aTableThatLacksAColumnIsRefused() {
         var url = url("sqlite");
         toTable(draft("{{id}}", row("id", 1, "text", "a")).submit().results(), url, "answers");
@@ -225,13 +257,19 @@ class SqlTablesTest {
     }
 
     @ParameterizedTest @ValueSource(strings = {"UTC", "Europe/Berlin"})
-    void instantsInAnArrayAreTheSameOnEachMachine(String zone) {
+    void timesInAnArrayAreTheSameOnEachMachine(String zone) {
         var url = url("postgresql");
         var here = TimeZone.getDefault();
         TimeZone.setDefault(TimeZone.getTimeZone(zone));
         try {
             assertEquals(List.of("{\"a\":[\"2024-05-01T10:30:00Z\",null]}"), lines(table(url,
                 "select array['2024-05-01 12:30+02'::timestamptz, null] as a order by 1")));
+            // an hour that Berlin's clocks skip
+            assertEquals(List.of("{\"t\":[[\"2024-03-31T02:30:00\"],[\"-0043-03-15T12:00:00\"]],\"i\":"
+                + "[[\"2024-03-31T01:30:00Z\"]],\"d\":[\"-0043-03-15\",null]}"), lines(table(url,
+                "select array[array['2024-03-31 02:30'::timestamp], array['0044-03-15 12:00 BC'::timestamp]] as t, "
+                    + "array[array['2024-03-31 01:30+00'::timestamptz]] as i, "
+                    + "array['0044-03-15 BC'::date, null] as d order by 1")));
         } finally {
             TimeZone.setDefault(here);
         }

@@ -70,6 +70,16 @@ class SqlTest {
             + "\"uuid\":\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\",\"span\":\"3 days\"}", row);
     }
 
+    @Test void yearsBeforeChristKeepTheirSign() {
+        assertEquals(List.of("{\"d\":\"-0043-03-15\",\"t\":\"-0043-03-15T12:00:00\",\"i\":\"-0043-03-15T12:00:00Z\","
+            + "\"days\":[\"0000-02-29\",null],\"times\":[\"-0043-03-15T12:00:00.5\"],\"s\":{\"t\":"
+            + "\"-0043-03-15T12:00:00\"}}"), lines(sql("""
+            select date '0044-03-15 (BC)' as d, timestamp '0044-03-15 (BC) 12:00:00' as t,
+                timestamptz '0044-03-15 (BC) 12:00:00+00' as i, [date '0001-02-29 (BC)', null] as days,
+                [timestamp '0044-03-15 (BC) 12:00:00.5'] as times,
+                {'t': timestamp '0044-03-15 (BC) 12:00:00'} as s""")));
+    }
+
     @Test void bytesAreRefusedByASentence() {
         assertRefused("sql: column photo holds bytes (a BLOB), which are no text; leave it out, or have the query make "
             + "a text of it, as base64 or hex", sql("select 1 as id, 'x'::blob as photo"));

@@ -71,6 +71,40 @@ class TablesTest {
             """, texts(51));
     }
 
+    @Test void aListIsALineForEachRowOfTheColumnsThatHaveRoomAndNamesAllOthers() {
+        assertEquals("""
+            id                                      status       requests  created
+            --------------------------------------  -----------  --------  ----------------
+            batch_69270f6e0bd48190a8d7d2b9f0a1c2e3  in_progress  40/200    2026-11-26 21:41
+            not shown in 80 columns: name, kept""", list("80"));
+        assertEquals("""
+            id                                      status       requests  kept
+            --------------------------------------  -----------  --------  ----
+            batch_69270f6e0bd48190a8d7d2b9f0a1c2e3  in_progress  40/200    here
+            not shown in 70 columns: created, name""", list("70"));
+        assertEquals("""
+            id
+            --------------------------------------
+            batch_69270f6e0bd48190a8d7d2b9f0a1c2e3
+            not shown in 40 columns: status, requests, created, name, kept""", list("40"));
+    }
+
+    @Test void aListIsWholeInAWideTerminalAndWhereThereIsNone() {
+        var whole = """
+            id                                      status       requests  created           name               kept
+            --------------------------------------  -----------  --------  ----------------  -----------------  ----
+            batch_69270f6e0bd48190a8d7d2b9f0a1c2e3  in_progress  40/200    2026-11-26 21:41  sentiment-reviews  here""";
+
+        assertEquals(whole, list("104"));
+        assertEquals(whole, list(""));
+    }
+
+    private static String list(String width) {
+        System.setProperty("COLUMNS", width);
+        return new Findings.Listing<>(List.of(List.of(ID, "in_progress", "40/200", "2026-11-26 21:41",
+            "sentiment-reviews", "here")), Report.LISTED, row -> row).toString();
+    }
+
     private static String texts(int width) {
         System.setProperty("COLUMNS", "" + width);
         return Tables.draw(List.of(new Tables.Column("id", true), new Tables.Column("question", false),

@@ -76,6 +76,18 @@ class AskTest {
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
     }
 
+    @Test void answersAreAskedAboutInTurnAsJsonLines() {
+        ask("-m", "echo", "-d", file("rows.csv", "q\nx\n"), "-p", "{{q}}?", "-o", at("first.csv"));
+        ask("-m", "echo", "-d", at("rows.csv"), "-p", "{{q}}?", "-o", at("first.jsonl"));
+
+        assertEquals(new Run(2, "", "prompts: the column \"result.customId\" of first.csv has the name of an answer; "
+            + "give as --data what --out FILE.jsonl writes, or rename it\n"),
+            ask("-m", "echo", "-d", at("first.csv"), "-p", "Really {{q}}", "-o", at("second.csv")));
+        var run = ask("-m", "echo", "-d", at("first.jsonl"), "-p", "Really {{result.text}}", "-o", at("second.csv"));
+        assertEquals(0, run.status(), run.err());
+        assertTrue(text("second.csv").contains(",Really x?,"), text("second.csv"));
+    }
+
     @Test void itIsKeptUnderItsDataAndItsFirstPrompt() {
         System.clearProperty("SHEAF_SCRIPT");
         var rows = file("reviews.csv", "text\nfine\n");
@@ -562,9 +574,8 @@ class AskTest {
         "-m m Hi --limit x | ask: Invalid value for option '--limit': 'x' is no number; try 'ask --help'",
         "-m m Hi -d | ask: Missing required parameter for option '--data' (FILE); try 'ask --help'",
         "-m m Hi -d - -d - | ask: option '--data' (FILE) should be specified only once; try 'ask --help'",
-        "-m m Hi --provider gorq | ask: Invalid value for option '--provider': \"gorq\" is neither a base URL like "
-            + "http://localhost:8080/v1 nor one of openai, groq, nebius, parasail, doubleword, deepinfra, together, "
-            + "kluster, local; try 'ask --help'"})
+        "-m m Hi --provider gorq | provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of "
+            + "openai, groq, nebius, parasail, doubleword, deepinfra, together, kluster, local"})
     void aMistakeIsASentenceAndNothingIsSent(String arguments, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
         file("rows.csv", "q\nx\n");
@@ -576,6 +587,14 @@ class AskTest {
 
         assertEquals(new Run(2, "", sentence.replace("EMPTY", at("empty.csv")) + "\n"), ask(given));
         assertEquals(List.of(), server.requests());
+    }
+
+    @Test void aFaultInTheFileOfProvidersIsSaidByItsPlaceAlone() {
+        var file = file("providers.json", "{\"acme\": {\"base_ur\": \"x\"}}");
+        System.setProperty("SHEAF_HOME", dir.toString());
+
+        assertEquals(new Run(2, "", "provider: " + file + ": acme has base_ur; did you mean base_url?\n"),
+            ask("-m", "m", "Hi", "--provider", "acme"));
     }
 
     @Test void withoutAKeyItSaysWhereItLookedAndWithTwoHowToChoose() {
