@@ -34,7 +34,7 @@
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Timing.java client/Attempt.java client/Exchange.java
-//SOURCES client/Exchanges.java client/Spending.java
+//SOURCES client/Exchanges.java client/Spending.java client/Timeline.java
 //SOURCES client/Watch.java client/Grid.java client/ResultColumns.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Pairing.java client/CsvExport.java client/Reuse.java client/Repair.java client/Preparation.java
 //SOURCES client/Estimation.java client/Sample.java
@@ -51,6 +51,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.LocalDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -639,9 +640,7 @@ public final class Sheaf extends Findings {
             return new Requests(settings, known.connection());
         }
 
-        private Consumer<String> note() {
-            return settings.quiet ? none -> {} : System.err::println;
-        }
+        private Consumer<String> note() { return settings.quiet ? none -> {} : System.err::println; }
 
         /**
          * Expands the rows, uploads the input files and creates the batch. Returns before any request has run. A draft
@@ -726,9 +725,7 @@ public final class Sheaf extends Findings {
             state.remember(Part.of(1, json));
         }
 
-        private Batch(Journal journal) {
-            this(Provider.of(journal.manifest().provider()), journal);
-        }
+        private Batch(Journal journal) { this(Provider.of(journal.manifest().provider()), journal); }
 
         private Batch(Provider provider, Journal journal) {
             this(provider, provider.connection(journal.manifest().provider()));
@@ -986,11 +983,11 @@ public final class Sheaf extends Findings {
          * appearance; the map prints as bars.
          */
         public <K> Map<K, Results> by(Function<Result, K> property) {
-            var groups = new Groups<K, Results>(Results::size);
-            exchanges.by(exchange -> property.apply(new Result(exchange))).forEach((key, group) ->
-                groups.put(key, with(group)));
-            return groups;
+            return Groups.of(exchanges.by(exchange -> property.apply(new Result(exchange))), this::with, Results::size);
         }
+
+        /** Returns how many were answered when, in local time, by their provider's clock; prints as bars. */
+        public Map<LocalDateTime, Long> timeline() { return Timeline.of(exchanges.stream()); }
 
         /** Returns the whole answers, read as JSON into this class; those that do not fit are left out, and counted. */
         public <T> Stream<T> as(Class<T> type) { return exchanges.as(given("as", type)); }

@@ -1,9 +1,11 @@
 package sheaf;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.LongNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.time.Instant;
 import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
@@ -142,6 +144,13 @@ final class Body {
 
     /** Returns the model that answered: what was asked for may be an alias, or taken for another. */
     String model() { return plain != null ? plain.model() : json.path("model").asText("").strip(); }
+
+    /** Returns when it was given, by its provider's clock, if that says. */
+    Optional<Instant> created() {
+        var time = plain != null ? LongNode.valueOf(plain.created())
+            : json.path(json.hasNonNull("created") ? "created" : "created_at");
+        return Json.instant(time).filter(at -> at.getEpochSecond() > 0);
+    }
 
     /** Returns what it says of its tokens. */
     Usage usage() { return plain != null ? plain.usage() : Usage.of(json.path("usage")); }

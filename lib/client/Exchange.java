@@ -6,6 +6,7 @@ import static sheaf.Messages.reason;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -228,6 +229,12 @@ final class Exchange {
 
     /** Returns the tokens of every time that it was sent, for each was paid. */
     Usage usage() { return attempts.stream().map(Attempt::usage).reduce(Usage.NONE, Usage::plus); }
+
+    /** Returns when what is shown of it was given, if its provider says. */
+    Optional<Instant> answeredAt() { return shown.body().created(); }
+
+    /** Whether its answer was taken over from an earlier batch. */
+    boolean isReused() { return shown.isReused(); }
 
     String finishReason() { return shown.finishReason(); }
 

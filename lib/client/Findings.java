@@ -336,11 +336,33 @@ public class Findings extends Outlook {
     /** What a property tells apart, in the order of first appearance; it prints as bars. */
     public static final class Groups<K, V> extends LinkedHashMap<K, V> {
         private final transient ToLongFunction<V> size;
+        private final transient Function<K, String> label;
+        private final String note;                             // the lines below the bars; "" for none
 
-        Groups(ToLongFunction<V> size) { this.size = size; }
+        static <K, T, V> Groups<K, V> of(Map<K, T> groups, Function<T, V> value, ToLongFunction<V> size) {
+            var all = new LinkedHashMap<K, V>();
+            groups.forEach((key, group) -> all.put(key, value.apply(group)));
+            return new Groups<>(all, size, String::valueOf, "");
+        }
+
+        Groups(Map<K, V> groups, ToLongFunction<V> size, Function<K, String> label, String note) {
+            super(groups);
+            this.size = size;
+            this.label = label;
+            this.note = note;
+        }
+
+        String note() { return note; }
+
+        /** Returns how large each is, by its label. */
+        Map<String, Long> labelled() {
+            var sizes = new LinkedHashMap<String, Long>();
+            forEach((key, value) -> sizes.put(label.apply(key), size.applyAsLong(value)));
+            return sizes;
+        }
 
         private List<String> names() {
-            return keySet().stream().map(key -> Graphemes.printable(clip(String.valueOf(key), LABEL))).toList();
+            return keySet().stream().map(key -> Graphemes.printable(clip(label.apply(key), LABEL))).toList();
         }
 
         private List<Long> sizes() { return values().stream().map(size::applyAsLong).toList(); }
@@ -361,7 +383,7 @@ public class Findings extends Outlook {
             var rows = IntStream.range(0, Math.min(BARS, sizes.size())).mapToObj(i -> List.of(
                 Html.cell(names.get(i)), Html.bar(names.get(i) + ": " + said.get(i), most(sizes), sizes.get(i)),
                 Html.cell(said.get(i)))).toList();
-            return Html.drawn(List.of(), rows)
+            return (rows.isEmpty() ? "" : Html.drawn(List.of(), rows)) + Html.lines(note)
                 + Html.lines(sizes.size() > BARS ? "and " + count(sizes.size() - BARS, "more group") : "");
         }
 
@@ -372,10 +394,12 @@ public class Findings extends Outlook {
             var said = said(sizes);
             int wide = names.stream().mapToInt(Graphemes::width).max().orElse(0);
             int room = Math.max(1, Math.min(40, Terminal.width() - wide - 24));
-            return IntStream.range(0, sizes.size()).mapToObj(i -> names.get(i)
+            var bars = IntStream.range(0, sizes.size()).mapToObj(i -> names.get(i)
                 + " ".repeat(wide - Graphemes.width(names.get(i))) + "  "
                 + "\u2588".repeat((int) Math.ceil((double) room * sizes.get(i) / Math.max(1, most(sizes))))
-                + "  " + said.get(i)).collect(Collectors.joining("\n"));
+                + "  " + said.get(i));
+            return Stream.concat(bars, Stream.of(note).filter(text -> !text.isEmpty()))
+                .collect(Collectors.joining("\n"));
         }
     }
 

@@ -20,6 +20,7 @@ final class PlainAnswer {
     private String model = "";
     private String text;                                  // null: none yet
     private String ending;                                // null: none yet, or another
+    private long created;                                 // as the provider counts time; 0: it does not say
     private long input, output, cached, reasoning;        // tokens
 
     private interface Field {
@@ -67,6 +68,7 @@ final class PlainAnswer {
 
     private boolean isOfNewBody() {
         model = "";
+        created = 0;
         return isOfNewChoice() && isOfNewUsage();
     }
 
@@ -100,6 +102,11 @@ final class PlainAnswer {
             case "model" -> {
                 model = json.getText().strip();
                 yield json.hasToken(JsonToken.VALUE_STRING);
+            }
+            case "created" -> {
+                boolean isNumber = json.currentToken().isNumeric();
+                created = isNumber ? json.getLongValue() : 0;
+                yield isNumber || isNull();
             }
             case "usage" -> isOfNewUsage() && (isNull() || fields(this::ofUsage));
             case "error" -> isNull();
@@ -173,6 +180,8 @@ final class PlainAnswer {
     String text() { return text; }
 
     String ending() { return ending; }
+
+    long created() { return created; }
 
     Usage usage() { return new Usage(input, output, cached, reasoning); }
 

@@ -28,6 +28,7 @@ final class ResultsPage {
     private final LinkedHashSet<String> columns = new LinkedHashSet<>();
     private final Spending spending = new Spending();
     private final Timing timing = new Timing();
+    private final Timeline timeline = new Timeline();
     private List<List<String>> before;                    // the prompt of the first request, which most share
 
     ResultsPage(Exchanges exchanges) {
@@ -77,6 +78,8 @@ final class ResultsPage {
         head.put("submitted", exchanges.answers().journal().submittedAt().toString());
         timing.duration().ifPresent(took -> head.put("took", Timing.text(took)));
         costs().ifPresent(costs -> head.put("costs", costs));
+        var answered = timeline.bars();
+        if (answered.size() > 1) head.put("timeline", Map.of("bars", answered.labelled(), "note", answered.note()));
         head.put("outcomes", outcomes.numbers.keySet());
         head.put("models", models.numbers.keySet());
         head.put("templates", templates.numbers.keySet());
@@ -98,6 +101,7 @@ final class ResultsPage {
     /** Returns one row by short names, what is empty left out; index, id, template, model, outcome, prompt, answer. */
     private Map<String, Object> row(Exchange exchange) {
         spending.add(exchange);
+        timeline.add(exchange);
         exchange.attempts().forEach(attempt -> timing.add(attempt.batch()));
         var row = new LinkedHashMap<String, Object>();
         row.put("i", exchange.index());

@@ -191,11 +191,18 @@ final class Serve implements Callable<Integer> {
     private static int serveUntilEof(Settings settings) throws InterruptedException, IOException {
         try (var shared = SharedService.open(settings)) {
             System.out.println("OPENAI_BASE_URL=" + shared.baseUrl);
-            var state = shared.service.isEmpty() ? "" : shared.service.get().engine.state(false);
-            if (!state.matches("(?s)|.* answers|echo, .*")) System.err.println("engine: " + state);
+            if (shared.service.isPresent()) tellTrouble(shared.service.get());
             System.in.transferTo(OutputStream.nullOutputStream());
         }
         return 0;
+    }
+
+    /** Says what is wrong with the engine; that it is away only if a batch waits for it: others hear it when they ask. */
+    private static void tellTrouble(Service service) throws InterruptedException {
+        var state = service.engine.state(false);
+        boolean isAway = service.engine.contact().equals("unreachable");
+        if (state.matches("(?s).* answers|echo, .*") || isAway && service.store.unfinishedBatches().isEmpty()) return;
+        System.err.println("engine: " + state);
     }
 
     private Settings asSettings() {

@@ -59,7 +59,7 @@ final class Service {
 
     private static Engine asked(List<Settings.Answering> engines, Identity identity, Metrics metrics) {
         var all = new ArrayList<Upstream>();
-        for (var who : identity.each()) all.add(new Upstream(engines.get(all.size()), who, metrics));
+        for (var who : identity.each()) all.add(new Upstream(engines.get(all.size()), engines.size() > 1, who, metrics));
         return all.size() == 1 ? all.get(0) : new LoadBalancer(all);
     }
 

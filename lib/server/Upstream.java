@@ -61,7 +61,8 @@ final class Upstream implements Engine {
     private volatile String ailment;                              // for which it rests
     private volatile Set<String> names = Set.of();                // of its models, as far as it lists any
     private volatile long namesUntil = System.nanoTime();
-    private boolean away;       // as stderr was told last
+    private boolean away;              // as stderr was told last
+    private final String meanwhile;    // what becomes of its requests while it is away
 
     /** Whether the engine was there when somebody last asked it anything, and when that was. */
     private record Contact(String state, long at) {
@@ -70,10 +71,12 @@ final class Upstream implements Engine {
         }
     }
 
-    Upstream(Settings.Answering settings, Identity identity, Metrics metrics) {
+    /** @param hasOthers whether others answer where this one is away */
+    Upstream(Settings.Answering settings, boolean hasOthers, Identity identity, Metrics metrics) {
         this.base = settings.engine();
         this.shown = base + Network.through(URI.create(base));
         this.settings = settings;
+        this.meanwhile = "; its requests " + (hasOthers ? "go to the others" : "wait for it");
         this.identity = identity;
         this.metrics = metrics;
         this.gate = new Gate(settings.first(), settings.most(), System::nanoTime);
@@ -82,6 +85,8 @@ final class Upstream implements Engine {
 
     @Override public Answer models() throws InterruptedException {
         var models = askForClient(request("/models").GET().build(), LISTING);
+        if ("connection_error".equals(models.code()))
+            return Answer.none(models.code(), shown + " " + absence(models) + remedy(models.message()) + ".");
         if (models.succeeded() && models.body().path("data") instanceof ArrayNode data)
             settings.models().forEach((name, engineName) -> ModelList.alias(data, name, engineName));
         return models;
@@ -250,7 +255,7 @@ final class Upstream implements Engine {
     private synchronized void tellChange(boolean away, String message) {
         if (this.away != away)
             System.err.println("engine: " + shown + " "
-                + (away ? withoutSubject(message) + "; its requests wait for it" : "answers again"));
+                + (away ? withoutSubject(message) + meanwhile + remedy(message) : "answers again"));
         this.away = away;
     }
 
@@ -344,7 +349,7 @@ final class Upstream implements Engine {
         var models = send(request("/models").GET().build(), GLANCE.toMillis()).answer();
         away = models.status() == 0;
         if (models.succeeded()) return "answers";
-        if (away) return absence(models) + "; its requests wait for it";
+        if (away) return absence(models) + meanwhile + remedy(models.message());
         return "answers " + models.status() + " to GET /models" + hints.getOrDefault(models.status(), "");
     }
 
@@ -352,6 +357,10 @@ final class Upstream implements Engine {
         if ("request_timeout".equals(models.code()))
             return "does not answer (nothing within " + Attempt.brief(GLANCE) + ")";
         return withoutSubject(models.message());
+    }
+
+    private String remedy(String message) {
+        return shown.equals(base) && message.contains("(connection refused)") ? KnownEngine.remedy(base) : "";
     }
 
     /** Returns a message about the engine as the end of a sentence that begins with its URL. */

@@ -97,7 +97,7 @@ class PlainAnswerTest {
     }
 
     private static List<Object> said(Body body) {
-        return List.of(body.outcome(), body.texts(), body.model(), body.reasoning(), body.usage(), body.finishReason(),
-            body.json());
+        return List.of(body.outcome(), body.texts(), body.model(), body.reasoning(), body.usage(), body.created(),
+            body.finishReason(), body.json());
     }
 }

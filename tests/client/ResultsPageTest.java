@@ -235,10 +235,24 @@ class ResultsPageTest {
         assertEquals(List.of(), tab.complaints);
     }
 
-    @Test void aCostThatNobodyKnowsIsNotShown() {
+    @Test void whenTheRowsWereAnsweredIsDrawn() {
+        server.rewrite(lines -> lines.stream().map(line -> line.replaceFirst("\"created\":\\d+", "\"created\":177235200"
+            + (line.contains("two") ? 2 : 0))).toList());
+
+        var tab = opened(ask("one", "two").submit().results());
+
+        awaitWords(tab, "#figures", "When answered, all");
+        assertEquals("0: 1 (50.0%)\n1: \n2: 1 (50.0%)", tab.value("[...document.querySelectorAll("
+            + "'[aria-label=\"When answered\"] title')].map(each => each.textContent.replace(/.*:.*:\\d/, ''))"
+            + ".join('\\n')").asText());
+        awaitWords(tab, "#figures", "by the provider's clock; a bar is 1 second");
+    }
+
+    @Test void whatNobodyKnowsIsNotDrawn() {
         var tab = opened(ask("one").submit().results());
 
         assertFalse(tab.text("#figures").contains("Cost"), tab.text("#figures"));
+        assertFalse(tab.text("#figures").contains("When answered"), tab.text("#figures"));
     }
 
     @Test void ratingsAreKeptAndAreDataForTheNextDraft() throws Exception {

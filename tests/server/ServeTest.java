@@ -158,8 +158,26 @@ class ServeTest {
         serve("--engine", "http://127.0.0.1:1/v1");
 
         await(() -> text("err").contains("Ctrl-C"));
-        assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests wait for it",
-            line("engine"));
+        assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests wait for it; "
+            + "start it there", line("engine"));
+    }
+
+    @Test void anEngineThatIsDownBesideOthersLeavesItsRequestsToThem() throws Exception {
+        serve("--engine", "http://127.0.0.1:1/v1", "--engine", "http://127.0.0.1:2/v1");
+
+        await(() -> text("err").contains("Ctrl-C"));
+        assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests go to the "
+            + "others; start it there", line("engine"));
+    }
+
+    @Test void aServerOfARunSaysThatTheEngineIsAwayOnlyToWhoWaits() throws Exception {
+        serve("--engine", "http://127.0.0.1:1/v1", "--until-eof");
+
+        await(() -> text("out").contains("OPENAI_BASE_URL="));
+        var models = new String(client.get("/models").body(), UTF_8);
+        assertTrue(models.contains("\"http://127.0.0.1:1/v1 does not answer (connection refused); start it there.\""),
+            models);
+        assertEquals("", text("err"));
     }
 
     @Test void keysComeFromTheEnvironmentAndAreNotPrinted() throws Exception {

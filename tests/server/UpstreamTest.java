@@ -57,6 +57,18 @@ class UpstreamTest {
             each.close();
     }
 
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', value = {
+        "http://localhost:11434/v1 | ; start it by 'ollama serve'",
+        "http://127.0.0.1:1234/v1/ | ; start it by 'lms server start'",
+        "http://localhost:8000/v1 | ; start it by 'vllm serve MODEL'",
+        "http://localhost:8080/v1 | ; start it by 'llama-server -m FILE.gguf'",
+        "http://localhost:11435/v1 | ; start it there",
+        "https://openrouter.ai/api/v1 | ''"})
+    void anEngineThatIsNotThereIsStartedByItsCommand(String url, String remedy) {
+        assertEquals(remedy, KnownEngine.remedy(url));
+    }
+
     @Test void requestsAreForwardedWithBothLimits() {
         var received = new ConcurrentLinkedQueue<String>();
         serve(engine((path, body) -> {
