@@ -59,7 +59,7 @@ final class BatchEndpoints {
     }
 
     private static void checkMetadata(JsonNode metadata) {
-        if (metadata.isMissingNode() || metadata.isNull()) return;
+        if (Json.isAbsent(metadata)) return;
         if (!metadata.isObject()) throw Refusal.wrongType("metadata", "an object", metadata);
         if (metadata.size() > 16)
             throw Refusal.invalid("metadata", "object_above_max_properties",

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 
 /**
  * The batch object that clients see: its statuses and when they began, its counts, its usage and its errors. It knows
@@ -12,6 +13,7 @@ import java.util.List;
 final class BatchObject {
     static final List<String> STATUSES = List.of("validating", "in_progress", "finalizing", "completed", "failed",
         "expired", "cancelling", "cancelled");
+    static final Set<String> OVER = Set.of("completed", "failed", "expired", "cancelled");     // that are the last
     private static final List<String> TIMED = STATUSES.subList(1, STATUSES.size());   // with a field for their begin
 
     /** What becomes of a request; clients see the last two counted as failed, for so does OpenAI. */

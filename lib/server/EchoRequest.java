@@ -52,7 +52,7 @@ record EchoRequest(String endpoint, JsonNode body) {
         }
 
         private void check(JsonNode number) {
-            if (isAbsent(number)) return;
+            if (Json.isAbsent(number)) return;
             if (!number.isNumber() || isWhole && !number.isIntegralNumber())
                 throw Refusal.wrongType(param, isWhole ? "an integer" : "a number", number);
             var value = number.decimalValue();
@@ -85,7 +85,7 @@ record EchoRequest(String endpoint, JsonNode body) {
     }
 
     private static void checkType(String param, JsonNode value, JsonNodeType type) {
-        if (isAbsent(value) || value.getNodeType() == type) return;
+        if (Json.isAbsent(value) || value.getNodeType() == type) return;
         var name = type.name().toLowerCase(Locale.ROOT);
         throw Refusal.wrongType(param, (name.matches("[ao].*") ? "an " : "a ") + name, value);
     }
@@ -99,7 +99,7 @@ record EchoRequest(String endpoint, JsonNode body) {
 
     private void checkContent() {
         var param = contentField(endpoint);
-        if (isAbsent(content())) throw Refusal.missing(param);
+        if (Json.isAbsent(content())) throw Refusal.missing(param);
         if (param.equals("messages")) Messages.CHAT.check(param, content());
         else if (isResponse() && !content().isTextual()) Messages.RESPONSES.check(param, content());
         else if (!isResponse()) checkTexts(param);
@@ -128,7 +128,7 @@ record EchoRequest(String endpoint, JsonNode body) {
     private void checkEncoding() {
         var encodings = List.of("float", "base64");
         var encoding = body.path("encoding_format");
-        if (!isAbsent(encoding) && !encodings.contains(encoding.asText()))
+        if (!Json.isAbsent(encoding) && !encodings.contains(encoding.asText()))
             throw Refusal.unsupported("encoding_format", encoding.asText(), encodings);
     }
 
@@ -142,7 +142,7 @@ record EchoRequest(String endpoint, JsonNode body) {
     private void checkFormat() {
         var param = formatParam();
         var format = format();
-        if (isAbsent(format)) return;
+        if (Json.isAbsent(format)) return;
         if (!format.isObject()) throw Refusal.wrongType(param, "an object", format);
         var types = List.of("text", "json_object", "json_schema");
         requireText(param + ".type", format.path("type"));
@@ -150,7 +150,7 @@ record EchoRequest(String endpoint, JsonNode body) {
             throw Refusal.unsupported(param + ".type", format.path("type").asText(), types);
         if (!format.path("type").asText().equals("json_schema")) return;
         var place = isResponse() ? param : param + ".json_schema";
-        if (isAbsent(named(format))) throw Refusal.missing(place);
+        if (Json.isAbsent(named(format))) throw Refusal.missing(place);
         requireText(place + ".name", named(format).path("name"));
         requireObject(place + ".schema", named(format).path("schema"));
     }
@@ -212,15 +212,13 @@ record EchoRequest(String endpoint, JsonNode body) {
         return said.asText("");
     }
 
-    private static boolean isAbsent(JsonNode value) { return value.isMissingNode() || value.isNull(); }
-
     private static void requireText(String param, JsonNode value) {
-        if (isAbsent(value)) throw Refusal.missing(param);
+        if (Json.isAbsent(value)) throw Refusal.missing(param);
         if (!value.isTextual()) throw Refusal.wrongType(param, "a string", value);
     }
 
     private static void requireObject(String param, JsonNode value) {
-        if (isAbsent(value)) throw Refusal.missing(param);
+        if (Json.isAbsent(value)) throw Refusal.missing(param);
         if (!value.isObject()) throw Refusal.wrongType(param, "an object", value);
     }
 
@@ -270,7 +268,7 @@ record EchoRequest(String endpoint, JsonNode body) {
         }
 
         private void checkContent(String place, JsonNode content, String role, JsonNode message) {
-            if (isAbsent(content) && mayBeSilent(role, message) || content.isTextual()) return;
+            if (Json.isAbsent(content) && mayBeSilent(role, message) || content.isTextual()) return;
             if (content.isMissingNode()) throw Refusal.missing(place);
             if (!content.isArray()) throw Refusal.wrongType(place, "a string or an array of content parts", content);
             requireElements(place, content);

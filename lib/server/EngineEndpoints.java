@@ -61,7 +61,7 @@ final class EngineEndpoints {
     private Answer answer(Call call) throws IOException, InterruptedException {
         var body = call.object(call.body(Lines.MAX_BYTES));
         var stream = body.path("stream");
-        if (!stream.isMissingNode() && !stream.isNull() && !stream.isBoolean())
+        if (!Json.isAbsent(stream) && !stream.isBoolean())
             throw Refusal.wrongType("stream", "a boolean", stream);
         if (stream.asBoolean())
             throw Refusal.invalid("stream", "streaming_unsupported", "Streaming is not supported by this server.");

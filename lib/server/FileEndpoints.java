@@ -199,7 +199,7 @@ final class FileEndpoints {
 
     /** Returns the ids of the parts in the order in which they are to be joined. */
     private static Set<String> partIds(JsonNode partIds) {
-        if (partIds.isMissingNode() || partIds.isNull()) throw Refusal.missing("part_ids");
+        if (Json.isAbsent(partIds)) throw Refusal.missing("part_ids");
         if (!partIds.isArray()) throw Refusal.wrongType("part_ids", "an array of strings", partIds);
         var ids = new LinkedHashSet<String>();
         for (var id : partIds) {
@@ -213,7 +213,7 @@ final class FileEndpoints {
 
     /** Returns an MD5 checksum in lower-case hexadecimal digits, or null if none was given. */
     private static String md5(JsonNode md5) {
-        if (md5.isMissingNode() || md5.isNull()) return null;
+        if (Json.isAbsent(md5)) return null;
         Parameters.requireString("md5", md5);
         if (!md5.textValue().matches("[0-9a-fA-F]{32}"))
             throw Refusal.invalid("md5", "invalid_value", "Invalid 'md5': expected 32 hexadecimal digits.");

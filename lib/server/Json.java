@@ -52,6 +52,9 @@ final class Json {
         }
     }
 
+    /** Returns whether an object lacks this field, or has null in its place, which says as little. */
+    static boolean isAbsent(JsonNode field) { return field.isMissingNode() || field.isNull(); }
+
     static byte[] bytes(JsonNode json) {
         try {
             return MAPPER.writeValueAsBytes(json);

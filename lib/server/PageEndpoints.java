@@ -6,7 +6,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.stream.Stream;
 import sheaf.server.Concurrency.Permits;
 import sheaf.server.Parameters.Listing;
@@ -16,7 +15,6 @@ import sheaf.server.Parameters.Listing;
  * their answers, each a method. It is no API for others, and changes with the page.
  */
 final class PageEndpoints {
-    private static final Set<String> OVER = Set.of("completed", "failed", "expired", "cancelled");
     private static final List<String> ROW_OUTCOMES =
         Stream.concat(Stream.of("", RowSearch.NONE), BatchObject.OUTCOMES.stream()).toList();
     private static final long PATIENCE = 200_000_000;    // nanoseconds of reading, and of looking, for one answer
@@ -91,7 +89,7 @@ final class PageEndpoints {
 
     private RowIndex index(String id) {
         var batch = runner.find(id);
-        boolean isOver = OVER.contains(batch.get("status").textValue());
+        boolean isOver = BatchObject.OVER.contains(batch.get("status").textValue());
         var viewed = new Viewed(id, kept(batch, "input", true), kept(batch, "output", isOver),
             kept(batch, "error", isOver));
         synchronized (indexes) {

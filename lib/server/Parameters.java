@@ -66,7 +66,7 @@ final class Parameters {
     /** Returns the seconds of an {@code expires_after} in a JSON body, or null if there is none. */
     static Long seconds(ObjectNode asked, String param, int least) {
         var expiry = asked.path(param);
-        if (expiry.isMissingNode() || expiry.isNull()) return null;
+        if (Json.isAbsent(expiry)) return null;
         if (!expiry.isObject()) throw Refusal.wrongType(param, "an object", expiry);
         return seconds(param, expiry.path("anchor").asText(""), expiry.path("seconds").asText(null), least);
     }

@@ -40,7 +40,7 @@ final class Store {
     private static final String FACTS =
         "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
     private static final String UNFINISHED =
-        "kind = 'batch' AND label NOT IN ('completed', 'failed', 'expired', 'cancelled')";
+        "kind = 'batch' AND label NOT IN ('" + String.join("', '", BatchObject.OVER) + "')";
 
     /** A batch that was created under an idempotency key, and the digest of the request for it. */
     record Intent(String digest, String batch) {

@@ -32,7 +32,7 @@ final class Transcript {
 
     private static String content(JsonNode turn) {
         var content = turn.path("content");
-        return content.isMissingNode() || content.isNull() ? shown(turn) : texts(content);
+        return Json.isAbsent(content) ? shown(turn) : texts(content);
     }
 
     /** Returns a text, or several as paragraphs: those of parts, and what other parts are. */
@@ -52,7 +52,7 @@ final class Transcript {
     /** Returns the first of these that is a text or, without one, the first that is there. */
     private static Optional<JsonNode> present(JsonNode... nodes) {
         return Stream.of(nodes).filter(JsonNode::isTextual).findFirst()
-            .or(() -> Stream.of(nodes).filter(node -> !node.isMissingNode() && !node.isNull()).findFirst());
+            .or(() -> Stream.of(nodes).filter(node -> !Json.isAbsent(node)).findFirst());
     }
 
     private static String shown(JsonNode node) { return node.toString(); }

@@ -2,11 +2,13 @@ package sheaf.server;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.sql.ResultSet;
@@ -160,7 +162,7 @@ final class Uploads {
         var path = folder.resolve(id);
         try {
             data.moveTo(path);
-            force(path);
+            store.force(path);
             record(id, upload, Files.size(path));
         } catch (IOException | RuntimeException e) {
             Files.deleteIfExists(path);
@@ -168,12 +170,6 @@ final class Uploads {
         }
         return Json.object().put("id", id).put("object", "upload.part").put("created_at", store.now())
             .put("upload_id", upload);
-    }
-
-    private void force(Path path) throws IOException {
-        try (var part = FileChannel.open(path, StandardOpenOption.WRITE)) {
-            store.force(part);
-        }
     }
 
     /** Records a part if it still fits, because other parts may have come, or the upload ended, while it was read. */
@@ -253,11 +249,9 @@ final class Uploads {
     }
 
     private static String md5(Path path) throws IOException {
-        try (var in = Files.newInputStream(path)) {
+        try {
             var digest = MessageDigest.getInstance("MD5");
-            var buffer = new byte[64 * 1024];
-            for (int read; (read = in.read(buffer)) >= 0; )
-                digest.update(buffer, 0, read);
+            Files.copy(path, new DigestOutputStream(OutputStream.nullOutputStream(), digest));
             return HexFormat.of().formatHex(digest.digest());
         } catch (NoSuchAlgorithmException impossible) {   // every Java platform has MD5
             throw new AssertionError(impossible);

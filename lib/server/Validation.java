@@ -230,7 +230,7 @@ final class Validation {
             if (!body.hasNonNull(content))
                 return BatchError.invalid("body." + content, capitalized(content) + " parameter is required.");
             var stream = body.path("stream");
-            if (!stream.isMissingNode() && !stream.isNull() && !stream.isBoolean())
+            if (!Json.isAbsent(stream) && !stream.isBoolean())
                 return BatchError.of("invalid_type", "body.stream",
                     Refusal.typeMessage("body.stream", "a boolean", stream));
             if (stream.asBoolean())

@@ -14,7 +14,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Base64;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
@@ -30,7 +29,6 @@ import javax.crypto.spec.SecretKeySpec;
  * @see <a href="https://www.standardwebhooks.com">Standard Webhooks, which say how to sign and to repeat</a>
  */
 final class Webhooks {
-    private static final Set<String> TOLD = Set.of("completed", "failed", "expired", "cancelled");
     private static final Duration TIMEOUT = Duration.ofSeconds(15);              // of the receiver
     private static final long LONGEST_PAUSE = Duration.ofHours(1).toSeconds();   // doubles from 1 s with each try
     private static final long PATIENCE = Duration.ofDays(3).toSeconds();         // from the event to its last try
@@ -77,7 +75,7 @@ final class Webhooks {
     /** Stores the event of a batch that is over, in the transaction that stores its status. */
     private void record(ObjectNode batch) {
         var status = batch.get("status").textValue();
-        if (!TOLD.contains(status)) return;
+        if (!BatchObject.OVER.contains(status)) return;
         var id = Json.newId("evt_");
         var event = Json.object().put("id", id).put("object", "event").put("type", "batch." + status)
             .put("created_at", store.now());

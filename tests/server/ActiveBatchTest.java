@@ -25,21 +25,17 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The life of a batch that was admitted, from its first request to its end. */
 class ActiveBatchTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Tag("S17") @Test void whatBreaksOverARequestIsItsOwnError() {
         server.answer(body -> {
@@ -168,7 +164,7 @@ class ActiveBatchTest {
     }
 
     @Tag("S30") @Test void theTestModelAnswersWithoutAnEngine() {
-        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+        server = open.add(BatchServer.options().engine("http://127.0.0.1:1/v1").start());
 
         var batch = client.finished(client.upload(lines("one").replace("\"m\"", "\"batch-test-model\"")));
 
@@ -212,7 +208,7 @@ class ActiveBatchTest {
     }
 
     @Tag("S19") @Test void aCancelledBatchKeepsWhatIsDone() {
-        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
+        server = open.add(BatchServer.options().concurrency(1).start()).answer(this::pausingAtTwo);
         var id = client.create(lines("one", "two", "three"));
         await(() -> client.counted(id, "completed") == 2);
 
@@ -239,7 +235,7 @@ class ActiveBatchTest {
     }
 
     @Tag("S18") @Test void aBatchExpiresWhenItsWindowEnds() {
-        server = opened(BatchServer.options().concurrency(1)).answer(this::pausingAtTwo);
+        server = open.add(BatchServer.options().concurrency(1).start()).answer(this::pausingAtTwo);
         var id = client.create(lines("one", "two", "three"));
         await(() -> client.counted(id, "completed") == 2);
 
@@ -286,12 +282,6 @@ class ActiveBatchTest {
 
         assertEquals(409, client.cancel(id).statusCode());
         assertEquals(404, client.cancel("batch_none").statusCode());
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 
     /** Answers two requests; the second pauses the server. */

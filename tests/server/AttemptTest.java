@@ -13,9 +13,6 @@ import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.net.http.HttpConnectTimeoutException;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -23,28 +20,25 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import javax.net.ssl.SSLException;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.server.Attempt.Failure;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** What an engine sent or what stood in the way of it, and how long to wait before the next try. */
 class AttemptTest {
     static final String HI = "{\"model\":\"its own\",\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
 
-    final List<AutoCloseable> open = new ArrayList<>();
+    @AutoClose final Opened open = new Opened();
     final CountDownLatch over = new CountDownLatch(1);
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
 
-    @AfterEach void close() throws Exception {
-        over.countDown();
-        Collections.reverse(open);       // the server before its engine
-        for (var each : open)
-            each.close();
-    }
+    @AfterEach void close() { over.countDown(); }
 
     @ParameterizedTest(name = "after try {0}, asked to wait {1} ms: from {2} ms on")
     @CsvSource({"1, -1, 200", "2, -1, 400", "3, -1, 800", "7, -1, 10000", "50, -1, 10000", "1, 0, 200", "9, 3000, 3000",
@@ -203,8 +197,7 @@ class AttemptTest {
     BatchServer serve(String engine) { return serve(BatchServer.options().engine(engine)); }
 
     BatchServer serve(BatchServer.Options options) {
-        server = options.start();
-        open.add(server);
+        server = open.add(options.start());
         return server;
     }
 
@@ -216,12 +209,7 @@ class AttemptTest {
     }
 
     /** Starts an engine and returns its base URL. */
-    String engine(StubEngine.Answers answers) { return opened(StubEngine.start(answers)); }
+    String engine(StubEngine.Answers answers) { return open.add(StubEngine.start(answers)).baseUrl(); }
 
-    String engine(HttpHandler handler) { return opened(StubEngine.start(0, handler)); }
-
-    String opened(StubEngine engine) {
-        open.add(engine);
-        return engine.baseUrl();
-    }
+    String engine(HttpHandler handler) { return open.add(StubEngine.start(0, handler)).baseUrl(); }
 }

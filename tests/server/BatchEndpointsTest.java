@@ -20,24 +20,20 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.StreamSupport;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The Batch API, as a client sees it, but for what a batch does. */
 class BatchEndpointsTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Tag("S8")
     @ParameterizedTest(name = "{0}")
@@ -111,7 +107,7 @@ class BatchEndpointsTest {
     }
 
     @Tag("S22") @Test void anIdempotencyKeyOutlivesAFailureAndARestartButNoRefusal(@TempDir Path store) {
-        server = opened(BatchServer.options().store(store));
+        server = open.add(BatchServer.options().store(store).start());
         server.refuseOver(-1);
         var body = batch(client.upload(lines("one") + lines("twice the same id"))).toString().getBytes(UTF_8);
         var keyed = client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body));
@@ -119,7 +115,7 @@ class BatchEndpointsTest {
         server.refuseOver(Long.MAX_VALUE);
         var failed = client.finishedBatch(json(send(keyed)).get("id").asText());
         server.close();
-        server = opened(BatchServer.options().store(store));
+        server = open.add(BatchServer.options().store(store).start());
 
         var again = send(client.request("/batches").header("Idempotency-Key", "k").POST(ofByteArray(body)));
 
@@ -174,11 +170,5 @@ class BatchEndpointsTest {
         assertEquals("string_above_max_length",
             json(client.send("POST", "/batches", body)).at("/error/code").asText());
         assertTrue(client.send("POST", "/batches", endpoint).body().length < 500);
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 }

@@ -14,28 +14,23 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The door: a server that starts, says what a test wants, closes and goes on at the next start. */
 class BatchServerTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Test void othersMayReachItOnlyWithAKey() {
         var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().host("0.0.0.0").start());
@@ -66,7 +61,7 @@ class BatchServerTest {
     }
 
     @Test void onlyTheEchoEngineCanBeScripted() {
-        server = opened(BatchServer.options().engine("http://127.0.0.1:1/v1"));
+        server = open.add(BatchServer.options().engine("http://127.0.0.1:1/v1").start());
 
         var refused = assertThrows(IllegalStateException.class, () -> server.reply(String::toUpperCase));
 
@@ -95,12 +90,13 @@ class BatchServerTest {
 
     @Tag("S24") @Test void afterARestartNothingIsLostAndNothingRunsTwice(@TempDir Path store) {
         var asked = new ConcurrentLinkedQueue<String>();
-        server = opened(BatchServer.options().store(store).concurrency(1)).answer(body -> pausingAt(20, body, asked));
+        server = open.add(BatchServer.options().store(store).concurrency(1).start())
+            .answer(body -> pausingAt(20, body, asked));
         var id = client.create(lines(IntStream.range(0, 50).mapToObj(i -> "text " + i).toArray(String[]::new)));
         await(() -> client.counted(id, "completed") == 20);
         server.close();
 
-        server = opened(BatchServer.options().store(store)).answer(body -> answered(body, asked));
+        server = open.add(BatchServer.options().store(store).start()).answer(body -> answered(body, asked));
         var batch = client.finishedBatch(id);
 
         assertEquals("{\"total\":50,\"completed\":50,\"failed\":0}", batch.get("request_counts").toString());
@@ -109,20 +105,20 @@ class BatchServerTest {
     }
 
     @Tag("S24") @Test void aTornLineRunsAgain(@TempDir Path store) throws IOException {
-        server = opened(BatchServer.options().store(store).concurrency(1)).answer(this::pausingAtTwo);
+        server = open.add(BatchServer.options().store(store).concurrency(1).start()).answer(this::pausingAtTwo);
         var id = client.create(lines("one", "two", "three"));
         await(() -> client.counted(id, "completed") == 2);
         server.close();
         Files.writeString(store.resolve("files").resolve(id.replace("batch_", "file-output-")), "{\"id\":\"batch_re",
             StandardOpenOption.APPEND);
 
-        server = opened(BatchServer.options().store(store));
+        server = open.add(BatchServer.options().store(store).start());
 
         assertEquals(Set.of("request-1", "request-2", "request-3"), client.texts(client.finishedBatch(id)).keySet());
     }
 
     @Test void aStoreBelongsToOneServer(@TempDir Path store) {
-        server = opened(BatchServer.options().store(store));
+        server = open.add(BatchServer.options().store(store).start());
 
         var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().store(store).start());
 
@@ -142,12 +138,6 @@ class BatchServerTest {
         } finally {
             System.clearProperty("SHEAF_HOME");
         }
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 
     /** Answers two requests; the second pauses the server. */

@@ -14,30 +14,25 @@ import java.net.URI;
 import java.net.URL;
 import java.net.http.HttpRequest;
 import java.security.MessageDigest;
-import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Set;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** What browsers may and may not do, seen on the wire: the page itself, and the pages of other sites. */
 class BrowsersTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options().concurrency(2));
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.options().concurrency(2).start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (int i = open.size(); i-- > 0; )
-            open.get(i).close();
-    }
 
     @Test void thePolicyLetsOnlyThePagesOwnStyleAndScriptRun() throws Exception {
         var page = RawClient.send(HttpRequest.newBuilder(URI.create(root())));
@@ -69,7 +64,7 @@ class BrowsersTest {
 
     @Tag("S23")
     @Test void thePageNeedsNoKeyButAllElseDoes() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
+        server = open.add(BatchServer.options().apiKey("secret").start());
 
         assertTrue(raw("GET", "/", "").startsWith("HTTP/1.1 200"));
         assertTrue(raw("POST", "/", "").startsWith("HTTP/1.1 401"));
@@ -137,7 +132,7 @@ class BrowsersTest {
     }
 
     @Test void withAKeyAnyHostWillDo() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
+        server = open.add(BatchServer.options().apiKey("secret").start());
 
         var answer = raw("GET", "/v1/batches", "Authorization: Bearer secret\r\n", "batches.example");
 
@@ -156,7 +151,7 @@ class BrowsersTest {
     }
 
     @Test void anotherOriginIsRefusedWithAKeyToo() throws IOException {
-        server = opened(BatchServer.options().apiKey("secret"));
+        server = open.add(BatchServer.options().apiKey("secret").start());
 
         assertRefused("origin_not_allowed", raw("GET", "/v1/batches",
             "Authorization: Bearer secret\r\nOrigin: https://evil.example\r\n"));
@@ -190,12 +185,6 @@ class BrowsersTest {
 
     @Test void openAisOwnClientIsNoStranger() {
         assertTrue(Sheaf.Provider.of(server.baseUrl()).models().toString().contains("echo"));
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var started = options.start();
-        open.add(started);
-        return started;
     }
 
     String root() { return server.baseUrl().replaceFirst("v1$", ""); }

@@ -28,12 +28,14 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.Kills;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 import sheaf.support.ServerProcess;
 
@@ -42,7 +44,7 @@ import sheaf.support.ServerProcess;
 class DurabilityTest {
     @TempDir Path folder;
     final AtomicInteger asked = new AtomicInteger();
-    final List<AutoCloseable> open = new ArrayList<>();
+    @AutoClose final Opened open = new Opened();
     volatile Duration thinking = Duration.ZERO;         // of the engine, for each answer
     ServerProcess process;
     BatchServer server;
@@ -51,8 +53,6 @@ class DurabilityTest {
     @AfterEach void close() throws Exception {
         if (process != null && !process.isEnded()) process.kill();
         if (server != null) server.close();
-        for (var each : open)
-            each.close();
     }
 
     @Tag("S24") @Tag("S4") @Tag("S14") @Tag("S15") @Tag("S16") @Tag("S22")

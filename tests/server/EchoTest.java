@@ -12,30 +12,25 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The echo: as strict as a real model's server, and as complete in its answers. */
 class EchoTest {
     static final String HI = "'messages':[{'role':'user','content':'hi there'}]";
 
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @ParameterizedTest(name = "{0}: {1}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
@@ -176,7 +171,7 @@ class EchoTest {
     }
 
     @Test void aModelThatIsNotNamedIsUnknownOnceSomeAre() {
-        server = opened(BatchServer.options().model("small", "x").model("large", "y"));
+        server = open.add(BatchServer.options().model("small", "x").model("large", "y").start());
 
         assertEquals("404 model_not_found model The model 'm' does not exist",
             asked("/chat/completions", "{'model':'m'," + HI + "}"));
@@ -387,10 +382,4 @@ class EchoTest {
     }
 
     static byte[] bytes(String json) { return json.replace('\'', '"').getBytes(UTF_8); }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
-    }
 }

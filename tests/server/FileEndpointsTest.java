@@ -19,7 +19,6 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,25 +26,21 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The Files API, as a client sees it. */
 class FileEndpointsTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Tag("S4") @Test void contentIsByteIdentical() {
         var bytes = (lines("one").replace("\n", "\r\n") + "\u2028\r\n--boundary\r\n\0\n\n").getBytes(UTF_8);
@@ -106,7 +101,7 @@ class FileEndpointsTest {
     }
 
     @Tag("S3") @Test void aFileOverTheLimitIsRefused() {
-        server = opened(BatchServer.options().maxBytes(1_000));
+        server = open.add(BatchServer.options().maxBytes(1_000).start());
 
         assertEquals(413, client.upload(new byte[1_001], "a.bin", "user_data").statusCode());
         assertEquals(200, client.upload(new byte[1_000], "a.bin", "user_data").statusCode());
@@ -115,7 +110,7 @@ class FileEndpointsTest {
     @Tag("S3") @ParameterizedTest(name = "{0} bytes more")
     @ValueSource(ints = {2_000_000, 50_000_000})
     void aClientThatSendsFarTooMuchHearsWhy(int more) {
-        server = opened(BatchServer.options().maxBytes(20_000_000));
+        server = open.add(BatchServer.options().maxBytes(20_000_000).start());
         var bytes = new byte[20_000_000 + more];
 
         assertEquals(413, client.upload(bytes, "a.bin", "user_data").statusCode());
@@ -341,7 +336,7 @@ class FileEndpointsTest {
     }
 
     @Tag("S4") @Test void aFileThatIsCutOnDiskIsNotPassedOffAsWhole(@TempDir Path store) throws IOException {
-        server = opened(BatchServer.options().store(store));
+        server = open.add(BatchServer.options().store(store).start());
         var file = client.upload(lines("one"));
         Files.writeString(store.resolve("files").resolve(file), "{");
 
@@ -349,11 +344,5 @@ class FileEndpointsTest {
 
         assertEquals("500 The file is damaged: it has 1 of " + lines("one").length() + " bytes.",
             response.statusCode() + " " + json(response).at("/error/message").asText());
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 }

@@ -19,15 +19,14 @@ import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.sql.DriverManager;
 import java.sql.SQLException;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** Whom a client hears that it has reached: a store, and who answers behind it. */
@@ -35,16 +34,10 @@ class IdentityTest {
     static final String HI = "{\"data\":[],\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
 
     @TempDir Path folder;
-    final List<AutoCloseable> open = new ArrayList<>();
+    @AutoClose final Opened open = new Opened();
     final AtomicInteger asked = new AtomicInteger();       // POSTs that have reached an engine
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        Collections.reverse(open);       // the server before its engine
-        for (var each : open)
-            each.close();
-    }
 
     @ParameterizedTest(name = "{0} {1} is {2}")
     @CsvSource({"GET, /models, 200", "GET, /files, 200", "GET, /nope, 404", "PUT, /batches, 405", "POST, /batches, 400",
@@ -260,8 +253,7 @@ class IdentityTest {
     }
 
     void serve(BatchServer.Options options) {
-        server = options.start();
-        open.add(server);
+        server = open.add(options.start());
     }
 
     /** Starts an engine on this port that says of itself that it is so, if not null, and returns its URL. */

@@ -20,7 +20,6 @@ import java.net.URI;
 import java.net.http.HttpRequest;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -28,7 +27,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -36,8 +35,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf;
 import sheaf.support.Browser;
-import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
+import sheaf.support.FakeEngine;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The page, in a browser; where there is none, nothing of it is tested. */
@@ -46,14 +46,9 @@ class PageTest {
         "<img src=x onerror=window.hit=1><script>window.hit=1</script> \u202egnp.exe \ud83c\udf3e";
     static Optional<Browser> browser;
 
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options().concurrency(2));
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.options().concurrency(2).start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (int i = open.size(); i-- > 0; )
-            open.get(i).close();
-    }
 
     @AfterAll static void closeBrowser() throws Exception {
         if (browser != null && browser.isPresent()) browser.get().close();
@@ -316,8 +311,8 @@ class PageTest {
         var well = engine(null);
         var limited = engine(new Instead(429, "{\"error\":{\"message\":\"today no more\"}}", "Retry-After", "20000"));
         var ill = engine(new Instead(500, "{\"error\":{\"message\":\"out of memory\"}}"));
-        server = opened(BatchServer.options().concurrency(4).engine(well.url()).anotherEngine(limited.url())
-            .anotherEngine(ill.url()).anotherEngine("http://127.0.0.1:1/v1"));
+        server = open.add(BatchServer.options().concurrency(4).engine(well.url()).anotherEngine(limited.url())
+            .anotherEngine(ill.url()).anotherEngine("http://127.0.0.1:1/v1").start());
         well.slowDown(400);
         var id = client.create(lines(Collections.nCopies(40, "one").toArray(String[]::new))
             .replace("\"m\"", "\"" + FakeEngine.MODEL + "\""));
@@ -338,7 +333,7 @@ class PageTest {
 
     @Test void aKeyThatAnEngineDoesNotTakeIsNoFaultOfTheFile() {
         var engine = engine(new Instead(401, "{\"error\":{\"message\":\"who are you?\"}}"));
-        server = opened(BatchServer.options().engine(engine.url()));
+        server = open.add(BatchServer.options().engine(engine.url()).start());
         client.finishedBatch(client.create(lines("one")));
         var tab = tab();
 
@@ -348,7 +343,7 @@ class PageTest {
 
     @Test void theOnlyEngineIsShownIfItIsNotWell() throws Exception {
         var engine = engine(null);
-        server = opened(BatchServer.options().engine(engine.url()));
+        server = open.add(BatchServer.options().engine(engine.url()).start());
         var tab = tab();
         tab.awaitText("#models", FakeEngine.MODEL);
         assertTrue(tab.is("document.getElementById('engines-shown').hidden"));
@@ -411,7 +406,7 @@ class PageTest {
     }
 
     @Test void withAKeyThePageAsksForItAndKeepsItInTheTab(@TempDir Path folder) {
-        server = opened(BatchServer.options().apiKey("secret"));
+        server = open.add(BatchServer.options().apiKey("secret").start());
         var file = uploadWithKey("[1]", "na\u00efve list.json");
         var tab = tab();
 
@@ -447,7 +442,7 @@ class PageTest {
         first.close();
         tab.awaitText("#trouble", "The server does not answer; trying again.");
         assertEquals(id, tab.text("#batches .id"));
-        opened(BatchServer.options().store(store).port(port));
+        open.add(BatchServer.options().store(store).port(port).start());
 
         tab.awaitThat("document.getElementById('trouble').hidden");
     }
@@ -495,12 +490,6 @@ class PageTest {
             .redirectOutput(folder.resolve("said").toFile()).start().waitFor();
         var id = json(Files.readAllBytes(folder.resolve("said"))).get("id").asText();
         assertEquals(2, client.finishedBatch(id).at("/request_counts/completed").asInt());
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var started = options.start();
-        open.add(started);
-        return started;
     }
 
     String root() { return server.baseUrl().replaceFirst("v1$", ""); }

@@ -19,24 +19,20 @@ import java.net.URI;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** Every request, whatever its endpoint: paths, methods, keys and errors. */
 class RouterTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Tag("S1")
     @ParameterizedTest(name = "{0} {1} is {2}")
@@ -102,7 +98,7 @@ class RouterTest {
     }
 
     @Tag("S23") @Test void aWrongOrMissingKeyIsRefused() {
-        var guarded = opened(BatchServer.options().apiKey("secret"));
+        var guarded = open.add(BatchServer.options().apiKey("secret").start());
 
         assertEquals(401, status(guarded, null));
         assertEquals(401, status(guarded, "Bearer wrong"));
@@ -154,11 +150,5 @@ class RouterTest {
         }
 
         assertEquals(200, client.get("/batches").statusCode());
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 }

@@ -21,7 +21,6 @@ import java.time.Duration;
 import java.time.ZoneOffset;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -33,29 +32,26 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** The server in front of an engine behind a URL, which may be busy or away. */
 class UpstreamTest {
     static final String HI = "{\"model\":\"its own\",\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
 
-    final List<AutoCloseable> open = new ArrayList<>();
+    @AutoClose final Opened open = new Opened();
     final CountDownLatch over = new CountDownLatch(1);
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
 
-    @AfterEach void close() throws Exception {
-        over.countDown();
-        Collections.reverse(open);       // the server before its engine
-        for (var each : open)
-            each.close();
-    }
+    @AfterEach void close() { over.countDown(); }
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
@@ -240,7 +236,7 @@ class UpstreamTest {
         var id = client.create(lines("one", "two"));
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
 
-        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
+        open.add(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
 
         assertEquals(2, client.texts(client.finishedBatch(id)).size());
     }
@@ -332,7 +328,7 @@ class UpstreamTest {
         await(() -> client.found(id).get("status").asText().equals("in_progress"));
         server.close();
 
-        opened(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
+        open.add(StubEngine.start(port, exchange -> answer(exchange, 200, HI)));
         serve(options);
 
         assertEquals("{\"total\":2,\"completed\":2,\"failed\":0}",
@@ -408,8 +404,7 @@ class UpstreamTest {
     BatchServer serve(String engine) { return serve(BatchServer.options().engine(engine)); }
 
     BatchServer serve(BatchServer.Options options) {
-        server = options.start();
-        open.add(server);
+        server = open.add(options.start());
         return server;
     }
 
@@ -425,14 +420,9 @@ class UpstreamTest {
     }
 
     /** Starts an engine and returns its base URL. */
-    String engine(StubEngine.Answers answers) { return opened(StubEngine.start(answers)); }
+    String engine(StubEngine.Answers answers) { return open.add(StubEngine.start(answers)).baseUrl(); }
 
-    String engine(HttpHandler handler) { return opened(StubEngine.start(0, handler)); }
-
-    String opened(StubEngine engine) {
-        open.add(engine);
-        return engine.baseUrl();
-    }
+    String engine(HttpHandler handler) { return open.add(StubEngine.start(0, handler)).baseUrl(); }
 
     static void passed(CyclicBarrier barrier) {
         try {

@@ -7,27 +7,22 @@ import static sheaf.support.RawClient.batch;
 import static sheaf.support.RawClient.json;
 import static sheaf.support.RawClient.lines;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** What an input file must hold for its batch to begin. */
 class ValidationTest {
-    final List<AutoCloseable> open = new ArrayList<>();
-    BatchServer server = opened(BatchServer.options());
+    @AutoClose final Opened open = new Opened();
+    BatchServer server = open.add(BatchServer.start());
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() throws Exception {
-        for (var each : open)
-            each.close();
-    }
 
     @Tag("S11")
     @ParameterizedTest(name = "{0}: {1}")
@@ -89,7 +84,7 @@ class ValidationTest {
     }
 
     @Tag("S11") @Test void tooManyRequestsFailTheBatch() {
-        server = opened(BatchServer.options().maxRequests(2));
+        server = open.add(BatchServer.options().maxRequests(2).start());
 
         assertEquals("completed", client.finished(client.upload(lines("one", "two"))).get("status").asText());
         assertEquals("too_many_tasks", client.fault(lines("one", "two", "three")).get("code").asText());
@@ -99,7 +94,7 @@ class ValidationTest {
         var lines = lines("one", "two").replaceFirst("\"m\"", "\"other\"");
 
         var fault = client.fault(lines);
-        server = opened(BatchServer.options().mixedModels());
+        server = open.add(BatchServer.options().mixedModels().start());
 
         assertEquals("mismatched_model 2 body.model The model 'm' is not 'other', which the first request names;"
             + " all requests of a batch must have one model.", Stream.of("code", "line", "param", "message")
@@ -150,11 +145,5 @@ class ValidationTest {
         assertEquals("invalid_json_line 2", fault.get("code").asText() + " " + fault.get("line").asInt());
         assertEquals(400, client.send("POST", "/batches", "{\"a\":1e99999999999}".getBytes(UTF_8)).statusCode());
         assertEquals(400, client.upload("{\"a\":1e99999999999}".getBytes(UTF_8), "a.jsonl", "batch").statusCode());
-    }
-
-    BatchServer opened(BatchServer.Options options) {
-        var opened = options.start();
-        open.add(opened);
-        return opened;
     }
 }

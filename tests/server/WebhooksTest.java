@@ -23,7 +23,6 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.sql.DriverManager;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -32,11 +31,13 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
 /** Who hears that a batch is over. */
@@ -56,16 +57,14 @@ class WebhooksTest {
     }
 
     final List<Delivery> heard = new CopyOnWriteArrayList<>();
-    final List<AutoCloseable> open = new ArrayList<>();
+    @AutoClose final Opened open = new Opened();
     @TempDir Path store;
     BatchServer server;
     final RawClient client = new RawClient(() -> server.baseUrl());
     final OpenAIClient openai = OpenAIOkHttpClient.builder().apiKey("none").build();
 
-    @AfterEach void close() throws Exception {
+    @AfterEach void close() {
         if (server != null) server.close();
-        for (var each : open)
-            each.close();
     }
 
     @Test void eachEndOfABatchIsToldOnce() throws IOException {
