@@ -70,7 +70,7 @@ final class ScaleBench {
         long free = Files.getFileStore(folder).getUsableSpace();
         if (free < needed)
             throw new IllegalStateException(String.format(Locale.ROOT, "scale: %,d rows need %.1f GB in %s, which has "
-                + "%.1f GB; take fewer, or another disk by -Djava.io.tmpdir", size.rows, needed / 1e9, folder,
+                + "%.1f GB; take fewer, or another disk by -R-Djava.io.tmpdir", size.rows, needed / 1e9, folder,
                 free / 1e9));
         out.printf(Locale.ROOT, "takes up to %.1f GB in %s, which is deleted afterwards%n", needed / 1e9, folder);
     }
@@ -101,8 +101,8 @@ final class ScaleBench {
 
     private void print(String word, String[] said) {
         if (said[0].equals("step"))
-            out.printf(Locale.ROOT, "%-6s%-22s %9s %9s %8s %9s %9s%n", word, said[1], said[2], said[3], said[4], said[5],
-                said[6]);
+            out.printf(Locale.ROOT, "%-6s%-22s %9s %9s %8s %9s %9s%n", word, said[1], said[2], said[3], said[4],
+                said[5], said[6]);
         else out.println(String.join(" ", said));
     }
 

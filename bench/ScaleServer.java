@@ -6,7 +6,7 @@ import sheaf.server.BatchServer;
 
 /**
  * The echo server in a process of its own, on which time flies: a second here is an hour and more there, its queue has
- * an end, and once it stands still until the windows of the batches under way are over. It ends with its standard input.
+ * an end, and once it stands still until the windows of the batches under way are over. It ends with its input.
  */
 final class ScaleServer {
     private static final Duration TICK = Duration.ofMillis(20);
