@@ -1,10 +1,13 @@
 ///usr/bin/env jbang "$0" "$@" ; exit $?
-//DESCRIPTION Measure server, client or local model, or disturb them: slow, kills, chaos, client-kills
+//DESCRIPTION Measure server, client or local model, or disturb them: scale, slow, kills, chaos, client-kills
 //JAVA 17+
 //DEPS org.junit.jupiter:junit-jupiter:5.14.4
 //SOURCES ServerBench.java
 //SOURCES ClientBench.java
 //SOURCES LocalBench.java
+//SOURCES ScaleBench.java
+//SOURCES ScaleClient.java
+//SOURCES ScaleServer.java
 //SOURCES Timed.java
 //SOURCES SlowLine.java
 //SOURCES ../tests/support/Chaos.java
@@ -51,6 +54,7 @@ import sheaf.support.Project;
  *     ./jbang benchmark server              lines, bytes, clients and memory
  *     ./jbang benchmark client 500000       starts, so many rows expanded, a tenth of them there and back; and Python
  *     ./jbang benchmark local               a model on this machine: tokens/s by slots, and Sheaf's part of the time
+ *     ./jbang benchmark scale 10000000 256m  so many rows there and back, on 27 GB of disk, with such a heap
  *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
  *     ./jbang benchmark kills 200           a server killed so many times
  *     ./jbang benchmark chaos 1000          so many scripts against a server on which any call may go wrong
@@ -59,11 +63,13 @@ import sheaf.support.Project;
  */
 class RunBench {
     private static final String USAGE = """
-        Usage: benchmark [all|server|client ROWS|local MODEL|slow MB|kills N|chaos N|client-kills N]
+        Usage: benchmark [all|server|client ROWS|local MODEL|scale ROWS HEAP PART|slow MB|kills N|chaos N|
+            client-kills N]
         server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; local has a
-        model on this machine answer, beside a llama-server if one is on the PATH; slow uses a line of 1 Mbit/s; the
-        others kill and disturb server and client so many times, and count what was lost or paid twice. Without an
-        argument, or with all, server and client are measured, and bench/RESULTS.md is written anew.
+        model on this machine answer, beside a llama-server if one is on the PATH; scale takes ten million rows there
+        and back, in parts of 25,000 behind a short queue, on 27 GB of disk; slow uses a line of 1 Mbit/s; the others
+        kill and disturb server and client so many times, and count what was lost or paid twice. Without an argument,
+        or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
 
     public static void main(String... args) throws Exception {
@@ -81,6 +87,7 @@ class RunBench {
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
             case "local" -> local(words.size() < 2 ? "SmolLM2-135M-Instruct" : words.get(1));
+            case "scale" -> new ScaleBench(folder, scale(words), System.out).run();
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(count(words, 200)));
             case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
@@ -88,7 +95,7 @@ class RunBench {
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
             default -> {
                 System.err.println("benchmark: none is called " + words.get(0)
-                    + "; there are: all, server, client, local, slow, kills, chaos, client-kills");
+                    + "; there are: all, server, client, local, scale, slow, kills, chaos, client-kills");
                 System.exit(2);
             }
         }
@@ -131,6 +138,13 @@ class RunBench {
 
     private static void local(String model) throws Exception {
         new LocalBench(model, LocalBench.FULL, System.out).run();
+    }
+
+    private static ScaleBench.Size scale(List<String> words) {
+        var full = ScaleBench.FULL;
+        return new ScaleBench.Size(count(words, full.rows()),
+            words.size() < 4 ? full.part() : Integer.parseInt(words.get(3)),
+            words.size() < 3 ? full.heap() : words.get(2));
     }
 
     private static int count(List<String> words, int otherwise) {

@@ -16,7 +16,7 @@
 //SOURCES client/Messages.java client/Lines.java client/Environment.java client/DefaultName.java client/HeldFile.java
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
 //SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java client/Request.java
-//SOURCES client/Resend.java
+//SOURCES client/Resend.java client/Hashes.java
 //SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/InputFile.java
 //SOURCES client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java client/Arguments.java
 //SOURCES client/ExtraHeaders.java client/Row.java

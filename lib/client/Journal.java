@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
 import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -37,6 +39,7 @@ final class Journal {
     private final SentRequests requests;
     private final List<PartState> states = new ArrayList<>();   // one for each part
     private Instant submittedAt = Instant.EPOCH;
+    private Log log;                                            // that the states are of; null: another has written
 
     Journal(Path dir) {
         this.dir = dir;
@@ -268,12 +271,32 @@ final class Journal {
         return parts().allMatch(this::isCollected) ? "here" : "not here";
     }
 
-    /** Reads the log of steps; another process may have gone on with it. */
+    /** A log of steps: while it is the same nobody has written to it. */
+    private record Log(long size, FileTime at, Object file) {
+        static Log of(Path file) {
+            try {
+                var now = Files.readAttributes(file, BasicFileAttributes.class);
+                return new Log(now.size(), now.lastModifiedTime(), now.fileKey());
+            } catch (IOException none) {
+                return new Log(0, null, null);
+            }
+        }
+    }
+
+    /** Reads the log of steps, if another process has gone on with it: of very many parts it is long. */
     void reload() {
+        var now = Log.of(log());
+        if (!now.equals(log)) read();
+        log = now;
+    }
+
+    private Path log() { return dir.resolve("steps.jsonl"); }
+
+    private void read() {
         states.clear();
         submittedAt = Instant.EPOCH;
         for (int part = 1; part <= manifest.partRequests().size(); part++) states.add(new PartState(part));
-        var file = dir.resolve("steps.jsonl");
+        var file = log();
         if (!Files.exists(file)) return;
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) replay(Json.lenient(lines.text()));
@@ -305,8 +328,12 @@ final class Journal {
         var line = Json.MAPPER.createObjectNode();
         line.put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
         line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
-        AtomicFiles.append(dir.resolve("steps.jsonl"), Json.line(line));
+        var bytes = Json.line(line);
+        var before = Log.of(log());
+        AtomicFiles.append(log(), bytes);
         replay(line);
+        var now = Log.of(log());
+        log = before.equals(log) && now.size == before.size + bytes.length ? now : null;
     }
 
     /** An upload begins. */

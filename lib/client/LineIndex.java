@@ -16,7 +16,7 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -24,22 +24,23 @@ import java.util.function.Function;
 /** Where lines stand: 16 bytes a line (file, length, offset), mapped, so that ten million lines need no heap. */
 final class LineIndex {
     private static final int ENTRY = 16;
-    private final ByteBuffer entries;
+    private static final int MOST_OPEN = 16;               // files; lines are mostly asked for in order
+    private final Entries entries;
     private final Function<Integer, Path> files;
-    private final Map<Integer, Window> open = new HashMap<>();
+    private final Map<Integer, Window> open = new LinkedHashMap<>(MOST_OPEN, 0.75f, true);   // read last is last
 
     LineIndex(Path index, Function<Integer, Path> files) {
         this.files = files;
         try (var channel = FileChannel.open(index)) {
-            entries = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
+            entries = new Entries(channel, FileChannel.MapMode.READ_ONLY, channel.size() / ENTRY);
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + index + " (" + reason(e) + ")", e);
         }
     }
 
-    long size() { return entries.capacity() / ENTRY; }
+    long size() { return entries.lines; }
 
-    int file(long line) { return entries.getInt((int) line * ENTRY); }
+    int file(long line) { return entries.of(line).getInt(Entries.at(line)); }
 
     /** Returns a line of an index that has an entry for each. */
     String text(long line) { return line(line).orElseThrow(); }
@@ -49,14 +50,15 @@ final class LineIndex {
 
     /** Returns the bytes of a line, or nothing if none has its entry here. Threads may ask at once. */
     synchronized Optional<byte[]> bytes(long line) {
-        int at = (int) line * ENTRY;
-        int length = entries.getInt(at + 4);
+        var entry = entries.of(line);
+        int at = Entries.at(line);
+        int length = entry.getInt(at + 4);
         if (length == 0) return Optional.empty();
-        int file = entries.getInt(at);
+        int file = entry.getInt(at);
         try {
             if (Thread.currentThread().isInterrupted()) throw new ClosedByInterruptException();
-            var bytes = read(file, entries.getLong(at + 8), length);
-            while (bytes == null) bytes = read(file, entries.getLong(at + 8), length);
+            var bytes = read(file, entry.getLong(at + 8), length);
+            while (bytes == null) bytes = read(file, entry.getLong(at + 8), length);
             return Optional.of(bytes);
         } catch (ClosedByInterruptException e) {
             throw new IllegalStateException("results: interrupted", e);
@@ -68,7 +70,9 @@ final class LineIndex {
     /** Returns null if the file was closed, because a thread that read it was interrupted. */
     private byte[] read(int file, long offset, int length) throws IOException {
         try {
-            return open.computeIfAbsent(file, this::open).read(offset, length);
+            var window = open.get(file);
+            if (window == null) open.put(file, window = open(file));
+            return window.read(offset, length);
         } catch (ClosedChannelException e) {
             open.remove(file);
             if (e instanceof ClosedByInterruptException) throw e;
@@ -76,12 +80,39 @@ final class LineIndex {
         }
     }
 
-    private Window open(int file) {
+    /** Opens a file, in the place of the one that was read longest ago if that is one too many. */
+    private Window open(int file) throws IOException {
+        if (open.size() == MOST_OPEN) {
+            var oldest = open.values().iterator();
+            oldest.next().channel.close();
+            oldest.remove();
+        }
         try {
             return new Window(FileChannel.open(files.apply(file)));
         } catch (IOException e) {
             throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
         }
+    }
+
+    /** The entries of an index, mapped in pieces, for one of more than 134 million lines is larger than a buffer. */
+    private static final class Entries {
+        private static final int PIECE_BITS = 26;              // a gigabyte
+        private static final int PIECE = 1 << PIECE_BITS;
+        private final MappedByteBuffer[] pieces;
+        private final long lines;
+
+        Entries(FileChannel index, FileChannel.MapMode mode, long lines) throws IOException {
+            this.lines = lines;
+            pieces = new MappedByteBuffer[(int) ((lines + PIECE - 1) / PIECE)];
+            for (int i = 0; i < pieces.length; i++) {
+                long first = (long) i * PIECE;
+                pieces[i] = index.map(mode, first * ENTRY, Math.min(PIECE, lines - first) * ENTRY);
+            }
+        }
+
+        MappedByteBuffer of(long line) { return pieces[(int) (line >> PIECE_BITS)]; }
+
+        static int at(long line) { return (int) (line & PIECE - 1) * ENTRY; }
     }
 
     /** A file that is being read, and what was read of it last: lines in order are read many at once. */
@@ -130,19 +161,22 @@ final class LineIndex {
     }
 
     /** Notes lines in any order, each once. */
-    record AnyOrder(MappedByteBuffer entries) implements Closeable {
+    record AnyOrder(Entries entries) implements Closeable {
         AnyOrder(FileChannel index, long lines) throws IOException {
-            this(index.map(FileChannel.MapMode.READ_WRITE, 0, lines * ENTRY));
+            this(new Entries(index, FileChannel.MapMode.READ_WRITE, lines));
         }
 
         /** Returns false if the line has an entry already. */
         boolean put(long line, int file, int length, long offset) {
-            int at = (int) line * ENTRY;
-            if (entries.getInt(at + 4) != 0) return false;
-            entries.putInt(at, file).putInt(at + 4, length).putLong(at + 8, offset);
+            var entry = entries.of(line);
+            int at = Entries.at(line);
+            if (entry.getInt(at + 4) != 0) return false;
+            entry.putInt(at, file).putInt(at + 4, length).putLong(at + 8, offset);
             return true;
         }
 
-        @Override public void close() { entries.force(); }
+        @Override public void close() {
+            for (var piece : entries.pieces) piece.force();
+        }
     }
 }

@@ -8,8 +8,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.util.HashMap;
-import java.util.Map;
 import java.util.Optional;
 
 /** The lines of an existing file of requests, each checked, its bytes unchanged. */
@@ -17,7 +15,7 @@ final class RequestFile extends Rows.Reader<Request> {
     private final InputFile input;
     private final Connection provider;                     // its limits
     private final Lines lines;
-    private final Map<String, Long> ids = new HashMap<>();  // the line of each
+    private final Hashes ids = new Hashes();
     private String url;                                    // of the lines so far; null before the first
 
     RequestFile(InputFile input, Connection provider) {
@@ -64,20 +62,29 @@ final class RequestFile extends Rows.Reader<Request> {
         }
     }
 
-    private void check(JsonNode line) {
+    private void check(JsonNode line) throws IOException {
         var id = line.path("custom_id").asText();
         if (line.path("custom_id").isNumber())
             throw fault("custom_id " + id + " is a number; write \"" + id + "\"");
         if (!line.path("custom_id").isTextual() || id.isBlank())
             throw fault("no custom_id; each line needs its own");
-        var earlier = ids.putIfAbsent(id, lines.number());
-        if (earlier != null)
+        long earlier = ids.add(id) ? lines.number() : firstLine(id);
+        if (earlier < lines.number())
             throw fault("custom_id \"" + clip(id, 60) + "\" stands in line " + earlier + " too; an id is unique");
         if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
         checkUrl(line.path("url").asText());
         if (!line.path("body").isObject()) throw fault("no body; it holds the request");
         if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
         if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
+    }
+
+    /** Looks through the file anew for the first line with this id, which is this one if another has its hash. */
+    private long firstLine(String id) throws IOException {
+        try (var before = new Lines(input.open())) {
+            while (before.advance() && before.number() < lines.number())
+                if (!before.isBlank() && parse(before.text()).path("custom_id").asText().equals(id)) break;
+            return before.number();
+        }
     }
 
     private void checkUrl(String found) {

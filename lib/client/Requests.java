@@ -47,7 +47,7 @@ final class Requests {
     private static final String SHORT_ID = "[!-~]{1,50}";
     private final Settings settings;
     private final Connection provider;                     // its limits and its dialect
-    private final Map<String, Long> ids = new HashMap<>();  // the row that each custom id came from
+    private Hashes ids;                                     // of the custom ids so far; null: none was looked at
     private final String endpoint;
     private final String route;
     private long row;
@@ -77,7 +77,7 @@ final class Requests {
 
     /** @param note told what is odd about the rows, when the stream is closed */
     Stream<Request> open(Consumer<String> note) {
-        ids.clear();
+        ids = null;
         row = number = 0;
         if (settings.resend != null) return settings.resend.requests().get().map(this::resent);
         if (settings.requests != null) return Rows.Reader.stream(new RequestFile(settings.requests, provider));
@@ -191,10 +191,37 @@ final class Requests {
 
     private void claim(String id) {
         if (id.isBlank()) throw new IllegalArgumentException(Wording.CUSTOM_ID + ": row " + row + " gives an empty id");
-        var earlier = ids.putIfAbsent(id, row);
-        if (earlier != null)
-            throw new IllegalArgumentException(Wording.CUSTOM_ID + ": rows " + earlier + " and " + row + " both give \""
-                + clip(id, 60) + "\"; an id is unique");
+        if (isNew(id)) return;
+        var rows = rowsOf(id);
+        if (rows.equals(List.of(row))) return;                 // another id has the same hash
+        var which = rows.size() == 2 ? "rows " + rows.get(0) + " and " + rows.get(1) + " both give"
+            : "row " + row + " and one before it give";
+        throw new IllegalArgumentException(Wording.CUSTOM_ID + ": " + which + " \"" + clip(id, 60)
+            + "\"; an id is unique");
+    }
+
+    /** Whether no id before it has its hash. */
+    private boolean isNew(String id) {
+        if (ids == null) ids = new Hashes();
+        return ids.add(id);
+    }
+
+    /**
+     * Looks through the rows anew for the first two that give this id, up to the current one if that gives it again.
+     * Rows that cannot be read twice, or are others by then, are none.
+     */
+    private List<Long> rowsOf(String id) {
+        var found = new ArrayList<Long>();
+        long at = 0;
+        try (var rows = settings.data.open(none -> {})) {
+            for (var i = rows.iterator(); i.hasNext() && found.size() < 2 && !found.equals(List.of(row)); ) {
+                at++;
+                if (id.equals(settings.customId.render(Wording.CUSTOM_ID.of(), at, i.next()))) found.add(at);
+            }
+        } catch (RuntimeException unreadable) {
+            found.clear();
+        }
+        return found;
     }
 
     private String render(String word, Text template, Map<String, Object> values) {
@@ -238,7 +265,7 @@ final class Requests {
     }
 
     /** A file's own ids may look like those of a later round. */
-    private String unused(String id) { return ids.putIfAbsent(id, number) == null ? id : unused(id + "x"); }
+    private String unused(String id) { return isNew(id) ? id : unused(id + "x"); }
 
     private void addFields(ObjectNode body) {
         settings.body.forEach((field, value) -> body.set(field, Json.CANONICAL.valueToTree(value)));

@@ -372,7 +372,7 @@ final class Staging implements Closeable {
     private static final class PartFile implements Closeable {
         private final int number;                                   // from 1
         private final Path file;
-        private final OutputStream out;
+        private OutputStream out;                                   // with its buffer, so that only an open one has one
         private long requests;
         private long bytes;
         private long tokens;
@@ -396,6 +396,9 @@ final class Staging implements Closeable {
             tokens += itsTokens;
         }
 
-        @Override public void close() throws IOException { out.close(); }
+        @Override public void close() throws IOException {
+            out.close();
+            out = OutputStream.nullOutputStream();
+        }
     }
 }

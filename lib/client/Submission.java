@@ -8,7 +8,9 @@ import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.function.Consumer;
@@ -50,10 +52,10 @@ final class Submission {
     void forgetWhatNeverRan() {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
-        var resent = journal.parts().allMatch(Part::hasRun) ? Map.<String, Integer>of() : resentRounds();
+        var resent = journal.parts().allMatch(Part::hasRun) ? Set.<Integer>of() : resentParts();
         for (var part : journal.parts().toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
-            boolean hasFailed = !part.hasRun() && !isResent(part.number(), resent);
+            boolean hasFailed = !part.hasRun() && !resent.contains(part.number());
             if (isCancelledUpload || hasFailed) forget(part.number());
         }
     }
@@ -95,11 +97,14 @@ final class Submission {
         }
     }
 
-    /** Whether a retry has sent a part's requests already: then they are not paid for here too. */
-    private boolean isResent(int part, Map<String, Integer> rounds) {
+    /** Returns the parts of which a retry has sent requests already: those are not paid for here too. */
+    private Set<Integer> resentParts() {
+        var rounds = resentRounds();
         var requests = journal.requests();
-        return !rounds.isEmpty() && LongStream.range(0, requests.count()).anyMatch(i ->
-            requests.part(i) == part && rounds.getOrDefault(requests.firstId(i), 0) > requests.round(i));
+        var parts = new HashSet<Integer>();
+        for (long i = 0; i < requests.count() && !rounds.isEmpty(); i++)
+            if (rounds.getOrDefault(requests.firstId(i), 0) > requests.round(i)) parts.add(requests.part(i));
+        return parts;
     }
 
     /**

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Collections;
@@ -67,6 +68,27 @@ class JournalTest {
             .toList();
 
         assertEquals(List.of(Map.of(Outcome.SUCCEEDED, 3_000L)), counts);
+    }
+
+    /** A wait with room for few of many parts looks at the log for each that it creates. */
+    @Test @Timeout(30) void aLogOfVeryManyPartsIsNotReadAgainUnlessAnotherHasWrittenToIt() throws IOException {
+        ask("a", "b").provider(here().limits(1, 10_000)).name("log").upload();
+        var journal = Journal.find("log").orElseThrow();
+        var log = journal.dir().resolve("steps.jsonl");
+        Files.writeString(log, Files.readString(log).repeat(10_000));
+
+        for (int i = 0; i < 5_000; i++) journal.reload();
+
+        new Journal(journal.dir()).creating(2, "another's");
+        journal.reload();
+        assertEquals("another's", journal.createKey(2));
+        journal.creating(1, "own");
+        journal.reload();
+        assertEquals("own", journal.createKey(1));
+        Files.move(Files.writeString(home.resolve("l"), Files.readString(log).replace("another's", "a third's")), log,
+            StandardCopyOption.REPLACE_EXISTING);
+        journal.reload();
+        assertEquals("a third's", journal.createKey(2));
     }
 
     @Test void aNameThatBeginsLikeAnotherIsAnotherBatch() {

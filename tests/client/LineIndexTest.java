@@ -9,8 +9,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.UnixOperatingSystemMXBean;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,6 +57,41 @@ class LineIndexTest {
         assertEquals(3, lines.size());
         assertEquals(List.of("zero\u00e9\u20ac", "line1", "line4"), texts(lines));
         assertEquals(List.of(0, 0, 1), LongStream.range(0, 3).mapToObj(lines::file).toList());
+    }
+
+    @Test void linesBeyondTwoGigabytesOfIndexAreFound() throws IOException {
+        long many = 140_000_000;
+        try (var channel = FileChannel.open(index, CREATE, READ, WRITE);
+             var lines = new LineIndex.AnyOrder(channel, many)) {
+            assertTrue(lines.put(0, 1, LENGTH, 0));
+            assertTrue(lines.put(many - 1, 1, LENGTH, 6));
+            assertFalse(lines.put(many - 1, 0, LENGTH, 10));
+        }
+
+        var lines = read();
+
+        assertEquals(many, lines.size());
+        assertEquals(Optional.of("line3"), lines.line(0));
+        assertEquals(Optional.of("line4"), lines.line(many - 1));
+        assertEquals(1, lines.file(many - 1));
+    }
+
+    @Test void ofVeryManyFilesFewAreOpenAtOnce() throws IOException {
+        int many = 500;
+        try (var lines = new LineIndex.InOrder(index)) {
+            for (int i = 0; i < many; i++) {
+                Files.writeString(folder.resolve("" + i), "line%03d\n".formatted(i));
+                lines.add(i, 7, 0);
+            }
+        }
+        var system = (UnixOperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        long before = system.getOpenFileDescriptorCount();
+
+        var lines = read();
+
+        for (int i = 0; i < many; i++) assertEquals("line%03d".formatted(i), lines.text(i));
+        assertEquals("line000", lines.text(0));
+        assertTrue(system.getOpenFileDescriptorCount() < before + 50, "open: " + system.getOpenFileDescriptorCount());
     }
 
     @Test void linesThatWereNotedInAnyOrderAreFoundByTheirNumber() throws IOException {
