@@ -450,15 +450,62 @@ class LauncherTest {
     }
 
     @Test void aRecipeThatIsNotThereIsNamedWithTheNearest() throws IOException {
-        offering("ask", "models", "clean");
-        var all = "'" + project.resolve("jbang") + "' alias list lists them\n";
+        offering("ask", "models", "clean", "batches", "deepseek-r1", "deepseek-v3");
+        var all = "'" + project.resolve("jbang") + "' lists them\n";
 
         assertEquals(new Run(2, "", "jbang: no recipe \"asks\"; did you mean ask? " + all), jbang("asks", "x"));
         assertEquals(new Run(2, "", "jbang: no recipe \"model\"; did you mean models? " + all), jbang("model"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"bacthes\"; did you mean batches? " + all), jbang("bacthes"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"deepseek\"; did you mean deepseek-r1, deepseek-v3? " + all),
+            jbang("deepseek"));
         assertEquals(new Run(2, "", "jbang: no recipe \"nosuch\"; " + all), jbang("nosuch"));
+    }
 
-        folder = home;
-        assertTrue(jbang("nosuch").err().endsWith(" alias list -f '" + catalog() + "' lists them\n"));
+    @Test void withoutAWordItListsWhatThereIsToRun() throws IOException {
+        command(bin.resolve("jbang"), RECORDS);
+        Files.writeString(project.resolve("jbang-catalog.json"), """
+            {
+              "description": "Sheaf",
+              "aliases": {
+                "quickstart": {
+                  "script-ref": "scripts/quickstart.java",
+                  "description": "Run a real batch on a few rows, free and on this machine unless a provider is named"
+                },
+                "batches": {
+                  "script-ref": "scripts/commands/steps.java",
+                  "description": "List \\"batches\\"",
+                  "arguments": [
+                    "batches"
+                  ]
+                },
+                "sheaf": {
+                  "script-ref": "lib/Sheaf.java",
+                  "description": "Use the library from a script of yours"
+                }
+              },
+              "templates": {
+                "mine": {
+                  "description": "A script of yours"
+                }
+              }
+            }
+            """);
+
+        assertEquals(new Run(0, """
+            Usage: JBANG NAME [ARG]...
+
+            Recipes, small scripts to run and to copy:
+              quickstart        Run a real batch on a few rows, free and on this machine
+                                unless a provider is named
+
+            Commands:
+              batches           List "batches"
+
+            JBANG NAME --help says more of one; JBANG --help is JBang's own.
+            """.replace("JBANG", "'" + project.resolve("jbang") + "'"), ""), jbang());
+
+        Files.delete(project.resolve("jbang-catalog.json"));
+        assertEquals("[]", jbang().out(), "JBang's own help");
     }
 
     @Test void aWordThatANewerJBangKnowsIsLeftToIt() throws IOException {
