@@ -237,6 +237,21 @@ class LauncherTest {
         assertEquals(new Run(0, "started for ask@" + catalog() + " hi\n", ""), jbang("ask", "hi"));
     }
 
+    /** JBang spoils the JAR of a script that two build at once, for all that come later. */
+    @Test void oneBuildWaitsForTheOther() throws Exception {
+        onThePath("flock").forEach(file -> command(bin.resolve("flock"), "exec '" + file + "' \"$@\""));
+        assumeTrue(Files.exists(bin.resolve("flock")), "no flock on this machine");
+        onThePath("sleep").forEach(file -> command(bin.resolve("sleep"), "exec '" + file + "' \"$@\""));
+        var log = temp.resolve("log");
+        fakeJava("echo begin >>'" + log + "'; sleep 0.5; echo end >>'" + log + "'");
+        offering("ask");
+
+        var both = List.of(builder("ask", "a").start(), builder("ask", "b").start());
+        for (var process : both) assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
+
+        assertEquals("begin\nend\nbegin\nend\n", Files.readString(log));
+    }
+
     @Test void argumentsStdinAndExitCodeReachTheScriptAndComeBack() throws IOException {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
@@ -556,20 +571,24 @@ class LauncherTest {
             var out = temp.resolve("out");
             var err = temp.resolve("err");
             var in = Files.writeString(temp.resolve("in"), stdin);
-            var start = launcher != null ? launcher : project.resolve("jbang");
-            var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
-            var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile())
-                .redirectInput(in.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
-            builder.environment().clear();
-            builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
-                "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
-            builder.environment().putAll(variables);
-            var process = builder.start();
+            var process = builder(args).redirectInput(in.toFile()).redirectOutput(out.toFile())
+                .redirectError(err.toFile()).start();
             assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
             return new Run(process.exitValue(), Files.readString(out), Files.readString(err));
         } catch (IOException | InterruptedException e) {
             throw new AssertionError(e);
         }
+    }
+
+    private ProcessBuilder builder(String... args) {
+        var start = launcher != null ? launcher : project.resolve("jbang");
+        var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
+        var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile());
+        builder.environment().clear();
+        builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
+            "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
+        builder.environment().putAll(variables);
+        return builder;
     }
 
     /** Writes a shell script and makes it a command. */
