@@ -14,6 +14,7 @@ rem folder where the user stands, goes first, as JBang has it.
 set "jb_catalog="
 set "jb_alias="
 if not exist "%jb_file%" goto :find
+if "%~1"=="" goto :list
 for /f "tokens=1 delims=:{ " %%A in ('findstr /r /c:"^    .[a-z].*: {" "%jb_file%"') do if "%~1"==%%A set "jb_alias=%~1"
 if not defined jb_alias goto :find
 if exist "%jb_alias%" if not exist "%jb_alias%\" goto :find
@@ -97,3 +98,16 @@ del /f /q "%jb_output%"
 if not defined jb_command exit /b %jb_status%
 %jb_command%
 exit /b %ERRORLEVEL%
+
+rem Without a word: what there is to run, each name above its description.
+:list
+echo Usage: jbang NAME [ARG]...
+for /f "tokens=1,* delims=:" %%A in ('findstr /r /c:"^    .[a-z].*: {" /c:"^      .description" /c:"^  .templates" "%jb_file%"') do (
+    for %%N in (%%A) do (
+        if %%N=="templates" goto :listed
+        if %%N=="description" (echo       %%B) else (echo   %%~N)
+    )
+)
+:listed
+echo jbang NAME --help says more of one; jbang --help is JBang's own.
+exit /b 0

@@ -31,9 +31,9 @@ class CompareModels {
         });
 
         var models = results.by(Result::model);
-        models.forEach((model, answers) -> System.out.println(model + ": " + answers.accuracy("label")));
         var two = List.copyOf(models.values());
         if (two.size() == 2) compare(two.get(0), two.get(1), "label").show();
+        else models.forEach((model, answers) -> System.out.println(model + ": " + answers.accuracy("label")));
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -50,6 +50,7 @@ class Judge {
             .results();
 
         verdicts.toCsv("verdicts.csv");
+        System.err.println("wrote verdicts.csv");
         System.out.println("A fair judge says first as often as second:\n" + verdicts.succeeded().by(Result::choice));
         verdicts.by(verdict -> verdict.row("title")).forEach((title, trials) ->
             System.out.println(title + ": " + winner(trials.succeeded())));

@@ -22,6 +22,7 @@ class Report {
 
         System.out.println(results.confusion("label"));
         results.toHtml("report.html");                         // opens from the disk
+        System.err.println("wrote report.html");
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

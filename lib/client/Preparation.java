@@ -175,7 +175,8 @@ final class Preparation {
 
     /**
      * Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it: on this
-     * machine, for a batch elsewhere of that name was paid.
+     * machine, for a batch elsewhere of that name was paid. They are quiet: where it runs, and what fails there, is
+     * nobody's concern.
      */
     static Settings rehearsal(Settings settings) {
         var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
@@ -186,6 +187,7 @@ final class Preparation {
             s.name = name;
             s.out = null;
             s.budget = null;
+            s.quiet = true;
         });
     }
 

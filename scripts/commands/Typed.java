@@ -48,7 +48,7 @@ final class Typed {
         return String.valueOf(e.getMessage()).matches("(?s)[a-zA-Z]+: .*");
     }
 
-    /** What the library says of an option's value is whole: the fault may be in a file that the value is looked up in. */
+    /** What the library says of an option's value is whole: the fault may be in a file that it is looked up in. */
     private static int misused(ParameterException e) {
         if (e.getCause() instanceof RuntimeException fault && isSentence(fault)) {
             System.err.println(fault.getMessage());

@@ -59,6 +59,10 @@ import picocli.CommandLine.Spec;
             + "option, a prompt, the data or the key is at fault, and nothing was sent; 3 if some requests have no "
             + "whole answer; 75 if the batch goes on: --wait is over, or a limit of the engine is used up."})
 class ask implements Callable<Integer> {
+    private static final String REHEARSED = "ask: a rehearsal, of which nothing is sent: answers are invented";
+    private static final String FAULTS = "; an upload, a create, looks and a download fail at first, and each seventh "
+        + "answer expires";
+
     @Mixin PromptOptions prompt;
     @Mixin DataOptions data;
     @Mixin OutputOptions output;
@@ -118,7 +122,7 @@ class ask implements Callable<Integer> {
             return first.fault().isEmpty() ? 0 : 2;
         }
         if (rehearsal == null) output.checkOwner(draft::checkOutput);
-        if (rehearsal != null) return rehearsed(draft.rehearse(rehearsal));
+        if (rehearsal != null) return rehearsed(draft);
         if (spending.sample != null) return shown(draft.sample(spending.sample), true, "--sample", "for all");
         var batch = draft.submit();
         isSent = true;
@@ -126,7 +130,9 @@ class ask implements Callable<Integer> {
     }
 
     /** Shows what was invented, and writes the files as the real run would. */
-    private int rehearsed(Results results) throws IOException {
+    private int rehearsed(Draft draft) throws IOException {
+        if (!sending.quiet) System.err.println(REHEARSED + (spending.sample == null ? FAULTS : ""));
+        var results = draft.rehearse(rehearsal);
         if (output.isPiped()) output.print(results);
         output.writeFiles(results, !sending.quiet);
         return shown(results, !output.isPiped(), "--rehearse", "for the real run");

@@ -83,10 +83,10 @@ class OptionsTest {
         "--temperature hot | options: --temperature hot is no number",
         "--repair twice | options: --repair twice is no whole number",
         "--out answers.txt | options: --out answers.txt ends in none of .csv, .jsonl and .html",
-        "--out a/answers.parquet | options: --out a/answers.parquet ends in none of .csv, .jsonl and .html; ./jbang ask "
-            + "writes it, and in a script toParquet(...)",
-        "--out films.XLSX | options: --out films.XLSX ends in none of .csv, .jsonl and .html; ./jbang ask writes it, and "
-            + "in a script toExcel(...)",
+        "--out a/answers.parquet | options: --out a/answers.parquet ends in none of .csv, .jsonl and .html; ./jbang "
+            + "ask writes it, and in a script toParquet(...)",
+        "--out films.XLSX | options: --out films.XLSX ends in none of .csv, .jsonl and .html; ./jbang ask writes it, "
+            + "and in a script toExcel(...)",
         "--data films.xlsx | options: --data films.xlsx ends in none of .csv, .jsonl and .json; ./jbang ask reads it, "
             + "and in a script excel(...)",
         "--data rows.parquet | options: --data rows.parquet ends in none of .csv, .jsonl and .json; ./jbang ask reads "

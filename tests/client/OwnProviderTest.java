@@ -32,7 +32,8 @@ class OwnProviderTest {
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
     @AfterEach void forget() {
-        for (var name : new String[] {"ACME_API_KEY", "SHEAF_PROVIDER", "SHEAF_API_KEY", "GROQ_API_KEY"}) System.setProperty(name, "");
+        for (var name : new String[] {"ACME_API_KEY", "SHEAF_PROVIDER", "SHEAF_API_KEY", "GROQ_API_KEY"})
+            System.setProperty(name, "");
     }
 
     private Path write(String json) throws IOException {

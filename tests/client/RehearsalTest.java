@@ -18,6 +18,7 @@ import sheaf.Sheaf.Result;
 import sheaf.Vocabulary.Outcome;
 import sheaf.rehearsal.Rehearsal;
 import sheaf.server.BatchServer;
+import sheaf.support.Printed;
 
 /** The whole run at a server with faults, of a draft whose provider is never asked. */
 class RehearsalTest {
@@ -31,6 +32,12 @@ class RehearsalTest {
         assertEquals(Map.of(Outcome.SUCCEEDED, 18L, Outcome.EXPIRED, 2L), results.counts());
         assertEquals(IntStream.rangeClosed(1, 20).mapToObj(String::valueOf).toList(),
             results.stream().map(result -> result.row("value")).toList());
+    }
+
+    @Test void whereItRunsAndWhatFailsThereIsNotShown() {
+        var loud = batch().provider(Provider.GROQ).model("m").name("letters").prompts("{{value}}", rows("a", "b"));
+
+        assertEquals("", Printed.stderr(() -> Rehearsal.of(loud)));
     }
 
     @Test void aRepairIsRehearsedToo() {

@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.time.ZoneOffset;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
+import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -66,6 +67,17 @@ class RetryTest {
         assertTrue(retry.next(Duration.ofMillis(1)).toMillis() >= 1_000);
     }
 
+    @Test void looksGrowRareInNoFixedStep() {
+        for (boolean isLocal : new boolean[] {true, false}) {
+            var polls = Retry.ofPolls(isLocal, 1);
+            var pauses = Stream.generate(() -> polls.next(NO_WISH).toMillis()).limit(30).toList();
+
+            assertTrue(pauses.get(0) <= (isLocal ? 22 : 45_000), pauses::toString);
+            assertTrue(pauses.get(29) >= (isLocal ? 60 : 120_000), pauses::toString);
+            assertTrue(pauses.subList(20, 30).stream().distinct().count() > 1, pauses::toString);
+        }
+    }
+
     @Test void afterAResetPausesAreShortAgain() {
         var retry = Retry.ofCalls(false);
         IntStream.range(0, 9).forEach(n -> retry.next(NO_WISH));
@@ -86,11 +98,13 @@ class RetryTest {
 
     @Tag("C18")
     @Test void aDateIsThePauseUntilThen() {
-        var then = ZonedDateTime.now(ZoneOffset.UTC).plusSeconds(40);
+        var before = ZonedDateTime.now(ZoneOffset.UTC);
+        var then = before.truncatedTo(ChronoUnit.SECONDS).plusSeconds(40);
 
         var pause = Retry.after(List.of(), List.of(DateTimeFormatter.RFC_1123_DATE_TIME.format(then)));
 
-        assertTrue(pause.toSeconds() >= 30 && pause.toSeconds() <= 40, pause::toString);
+        assertTrue(pause.compareTo(Duration.between(before, then)) <= 0, pause::toString);
+        assertTrue(pause.compareTo(Duration.between(ZonedDateTime.now(), then)) >= 0, pause::toString);
     }
 
     @Tag("C18")

@@ -10,33 +10,21 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.server.BatchServer;
-import sheaf.support.Printed;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.support.Project;
 
 /** The command ask with files of a spreadsheet, in and out; those that are read stand in the tests of the client. */
 class AskCsvTest {
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
-
-    private record Run(int status, String out, String err) {}
-
-    @BeforeEach void environment() {
-        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
-    }
-
-    @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
-    }
+    @RegisterExtension final Commands environment = new Commands(() -> dir.resolve("home"), () -> server);
 
     @Test void aSpreadsheetsFileIsReadAndWritten() {
         var run = ask("-m", "echo", "-p", "{{text}}", "-d", given("cp1252.csv"), "--charset", "windows-1252",
@@ -165,11 +153,7 @@ class AskCsvTest {
     }
 
     private Run ask(String... arguments) {
-        var status = new AtomicInteger();
-        var out = new String[1];
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(sheaf.commands.ask.run(stream -> false, arguments))));
-        return new Run(status.get(), out[0], err);
+        return Run.of(() -> sheaf.commands.ask.run(stream -> false, arguments));
     }
 
     private Run piping(byte[] input, String... arguments) {

@@ -12,31 +12,23 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.server.BatchServer;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.server.BatchServer.Reply;
-import sheaf.support.Printed;
 
 /** What ask leaves for a job that runs it: a time limit, silence, the rows that failed, a report. */
 class AskRunTest {
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
-
-    private record Run(int status, String out, String err) {}
+    @RegisterExtension final Commands environment = new Commands(() -> dir.resolve("home"), () -> server);
 
     @BeforeEach void environment() throws IOException {
-        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
         Files.writeString(dir.resolve("rows.csv"), "id,q\n1,good\n2,bad\n3,=worse\n");
-    }
-
-    @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
     }
 
     @Test void whatIsNotThereInTimeIsStillRunning() {
@@ -158,10 +150,6 @@ class AskRunTest {
     }
 
     private static Run ask(String... arguments) {
-        var status = new AtomicInteger();
-        var out = new String[1];
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(ask.run(stream -> false, Stream.of(arguments).toArray(String[]::new)))));
-        return new Run(status.get(), out[0], err);
+        return Run.of(() -> ask.run(stream -> false, arguments));
     }
 }

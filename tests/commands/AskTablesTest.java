@@ -12,37 +12,24 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.IntSupplier;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.Excel;
 import sheaf.Sql;
 import sheaf.server.BatchServer;
-import sheaf.support.Printed;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.support.Xlsx;
 
 /** The command ask with tables that the library itself does not read: who reads them, and what then comes of it. */
 class AskTablesTest {
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
-
-    private record Run(int status, String out, String err) {}
-
-    @BeforeEach void environment() {
-        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
-    }
-
-    @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
-    }
+    @RegisterExtension final Commands environment = new Commands(() -> dir.resolve("home"), () -> server);
 
     /** DuckDB and Excel are downloads of their own, so other commands have them. */
     @ParameterizedTest @CsvSource(delimiter = '|', value = {
@@ -194,16 +181,11 @@ class AskTablesTest {
 
     private String at(String name) { return dir.resolve(name).toString(); }
 
-    private static Run sql(String... arguments) { return run(() -> sheaf.commands.sql.run(any -> false, arguments)); }
-
-    private static Run excel(String... arguments) {
-        return run(() -> sheaf.commands.excel.run(any -> false, arguments));
+    private static Run sql(String... arguments) {
+        return Run.of(() -> sheaf.commands.sql.run(any -> false, arguments));
     }
 
-    private static Run run(IntSupplier command) {
-        var out = new String[1];
-        var status = new AtomicInteger();
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(command.getAsInt())));
-        return new Run(status.get(), out[0], err);
+    private static Run excel(String... arguments) {
+        return Run.of(() -> sheaf.commands.excel.run(any -> false, arguments));
     }
 }

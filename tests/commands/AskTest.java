@@ -18,14 +18,16 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf;
 import sheaf.server.BatchServer;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.server.BatchServer.Reply;
-import sheaf.support.Printed;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
 import sheaf.support.Signals;
@@ -37,19 +39,14 @@ class AskTest {
         + "result.outcome,result.text,result.error";
     final BatchServer server = BatchServer.start();
     @TempDir Path dir;
+    @RegisterExtension final Commands environment = new Commands(() -> dir.resolve("home"), () -> server);
     boolean isTerminal;
 
-    private record Run(int status, String out, String err) {}
-
     @BeforeEach void environment() {
-        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
         System.setProperty("COLUMNS", "100");
     }
 
     @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
         System.clearProperty("COLUMNS");
         System.clearProperty("CI");
         System.setProperty("SHEAF_SCRIPT", "");
@@ -202,9 +199,11 @@ class AskTest {
 
         assertEquals(0, run.status(), run.err());
         assertTrue(run.out().contains("succeeded"), run.out());
-        assertTrue(run.err().endsWith("wrote " + at("out.rehearsal.csv") + " (2 succeeded; 2 tokens in, 2 out)\n"
+        assertEquals("ask: a rehearsal, of which nothing is sent: answers are invented; an upload, a create, looks and "
+            + "a download fail at first, and each seventh answer expires\n"
+            + "wrote " + at("out.rehearsal.csv") + " (2 succeeded; 2 tokens in, 2 out)\n"
             + "ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + at("rows.csv") + " -o " + at("out.csv")
-            + " --report " + at("run.json") + " --provider groq\n"), run.err());
+            + " --report " + at("run.json") + " --provider groq\n", run.err());
         assertTrue(Files.notExists(dir.resolve("out.csv")) && Files.exists(dir.resolve("run.rehearsal.json")));
         assertEquals(3, text("out.rehearsal.csv").lines().count());
         assertEquals(List.of(), server.requests());
@@ -217,16 +216,14 @@ class AskTest {
         var piped = rehearsed("-m", "m", "-p", "{{q}}", "-d", rows, "-o", "-", "--provider", "groq");
 
         assertTrue(sample.out().contains("\n2 succeeded; "), sample.out());
-        assertTrue(sample.err().endsWith("for the real run: ./jbang ask -m m -p '{{q}}' -d " + rows + " --sample 2 "
-            + "--provider groq\n"), sample.err());
+        assertEquals("ask: a rehearsal, of which nothing is sent: answers are invented\n"
+            + "ask: for the real run: ./jbang ask -m m -p '{{q}}' -d " + rows + " --sample 2 "
+            + "--provider groq\n", sample.err());
         assertEquals(4, piped.out().lines().filter(line -> line.startsWith("{\"q\":")).count(), piped.out());
     }
 
     private static Run rehearsed(String... args) {
-        var out = new String[1];
-        var status = new AtomicInteger();
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() -> status.set(rehearse.run(stream -> false, args))));
-        return new Run(status.get(), out[0], err);
+        return Run.of(() -> rehearse.run(stream -> false, args));
     }
 
     @Test void aPreviewOfASampleSaysWhatThatWouldSend() {
@@ -707,11 +704,7 @@ class AskTest {
     }
 
     private Run ask(String... arguments) {
-        var status = new AtomicInteger();
-        var out = new String[1];
-        var err = Printed.stderr(() -> out[0] = Printed.stdout(() ->
-            status.set(sheaf.commands.ask.run(stream -> isTerminal, arguments))));
-        return new Run(status.get(), out[0], err);
+        return Run.of(() -> sheaf.commands.ask.run(stream -> isTerminal, arguments));
     }
 
     private Run piping(String input, String... arguments) {

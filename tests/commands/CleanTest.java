@@ -8,13 +8,10 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -22,8 +19,8 @@ import java.time.Instant;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -31,6 +28,8 @@ import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.server.BatchServer.Fault;
 
 /** The command clean: it lists what is left of old batches, and deletes no more than that. */
@@ -39,17 +38,9 @@ class CleanTest {
         + "what the provider still has of it, and what is gone there too has to be paid for again\n";
     final BatchServer server = BatchServer.start();
     @TempDir Path home;
-
-    private record Run(int status, String out, String err) {}
-
-    @BeforeEach void ownHome() {
-        System.setProperty("SHEAF_HOME", home.toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
-    }
+    @RegisterExtension final Commands environment = new Commands(() -> home, () -> server);
 
     @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
         System.setProperty("SHEAF_PROVIDER", "");
     }
 
@@ -260,24 +251,7 @@ class CleanTest {
         assertEquals(List.of(), help.out().lines().filter(line -> line.length() > 100).toList());
     }
 
-    private static Run clean(String... arguments) {
-        var out = new ByteArrayOutputStream();
-        var err = new ByteArrayOutputStream();
-        var stdout = System.out;
-        var stderr = System.err;
-        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
-        System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
-        try {
-            return new Run(clean.run(arguments), text(out), text(err));
-        } finally {
-            System.setOut(stdout);
-            System.setErr(stderr);
-        }
-    }
-
-    private static String text(ByteArrayOutputStream bytes) {
-        return bytes.toString(StandardCharsets.UTF_8).replace("\r\n", "\n");
-    }
+    private static Run clean(String... arguments) { return Run.of(() -> clean.run(arguments)); }
 
     /** Leaves out what differs from run to run. */
     private Run plain(Run run) { return new Run(run.status(), plain(run.out()), plain(run.err())); }

@@ -12,9 +12,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -23,6 +22,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
+import sheaf.support.Commands;
+import sheaf.support.Commands.Run;
 import sheaf.support.Printed;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
@@ -32,24 +33,7 @@ class StepsTest {
     BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
     @TempDir Path dir;
-
-    private record Run(int status, String out, String err) {
-        /** The only line on stdout. */
-        String line() {
-            assertTrue(status == 0 && out.matches(".+\n"), toString());
-            return out.strip();
-        }
-    }
-
-    @BeforeEach void environment() {
-        System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
-        System.setProperty("OPENAI_BASE_URL", server.baseUrl());
-    }
-
-    @AfterEach void stop() {
-        server.close();
-        System.setProperty("OPENAI_BASE_URL", "");
-    }
+    @RegisterExtension final Commands environment = new Commands(() -> dir.resolve("home"), () -> server);
 
     /** No step has an option that sends again what a cancelled batch left. */
     @Test void whatIsLeftUnansweredIsSentAgainByWhatIsAdvised() throws IOException {
@@ -269,14 +253,14 @@ class StepsTest {
             + "file itself: ./jbang submit requests.jsonl",
         "2 | results x --wide | wide: only a CSV file is written so; give --out FILE.csv",
         "2 | results x -o answers.txt | out: answers.txt ends in none of .csv, .jsonl and .html",
-        "2 | results x -o answers.xlsx | out: answers.xlsx ends in none of .csv, .jsonl and .html; the ask that sent the "
-            + "batch writes it, run again with this --out: nothing is sent or paid twice",
+        "2 | results x -o answers.xlsx | out: answers.xlsx ends in none of .csv, .jsonl and .html; the ask that sent "
+            + "the batch writes it, run again with this --out: nothing is sent or paid twice",
         "2 | results x --report x.txt | report: x.txt does not end in .json",
         "2 | results x -o a.csv --failed ./a.csv | out: two files of one name; give each its own",
         "1 | batches --provider http://localhost:9/v1 | batches: cannot reach http://localhost:9/v1 (connection "
             + "refused); start a server or give another --provider",
-        "2 | models --provider gorq | provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one of "
-            + "openai, groq, nebius, parasail, doubleword, deepinfra, together, kluster, local",
+        "2 | models --provider gorq | provider: \"gorq\" is neither a base URL like http://localhost:8080/v1 nor one "
+            + "of openai, groq, nebius, parasail, doubleword, deepinfra, together, kluster, local",
         "2 | models --provider groq | provider: no key for groq; set GROQ_API_KEY"})
     void whatCannotBeDoneIsASentence(int status, String command, String sentence) {
         System.setProperty("CI", "true");                      // no terminal to ask for a key
@@ -369,12 +353,7 @@ class StepsTest {
         assertTrue(new CommandLine(new steps()).getSubcommands().containsKey(step));
     }
 
-    private static Run steps(String... arguments) {
-        var status = new int[1];
-        var err = new String[1];
-        var out = Printed.stdout(() -> err[0] = Printed.stderr(() -> status[0] = steps.run(arguments)));
-        return new Run(status[0], out, err[0]);
-    }
+    private static Run steps(String... arguments) { return Run.of(() -> steps.run(arguments)); }
 
     private void speak(BatchServer.Dialect dialect) {
         server.close();

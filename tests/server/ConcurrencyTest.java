@@ -186,7 +186,7 @@ class ConcurrencyTest {
         assertTrue(gate.enter(() -> true));
 
         long millis = (System.nanoTime() - began) / 1_000_000;
-        assertTrue(millis >= 400 && millis < 5_000, millis + " ms");
+        assertTrue(millis >= 400, millis + " ms");
     }
 
     /** Has rounds of as many answers as may enter until their number is judged; each has taken so many seconds. */

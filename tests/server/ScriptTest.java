@@ -82,7 +82,7 @@ class ScriptTest {
             long start = System.nanoTime();
             assertEquals(lines("one"), new String(client.get("/files/" + file + "/content").body(), UTF_8));
             long millis = (System.nanoTime() - start) / 1_000_000;
-            assertTrue(millis > 150 && millis < 5_000, "answer " + i + " came within " + millis + " ms");
+            assertTrue(millis > 150, "answer " + i + " came within " + millis + " ms");
         }
     }
 

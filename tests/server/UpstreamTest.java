@@ -292,7 +292,7 @@ class UpstreamTest {
         client.finished(client.upload(lines("one")));
 
         long millis = (-asked.remove() + asked.remove()) / 1_000_000;
-        assertTrue(millis >= 800 && millis < 5_000, millis + " ms");
+        assertTrue(millis >= 800, millis + " ms");
     }
 
     @Tag("S19")

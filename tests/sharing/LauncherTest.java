@@ -237,6 +237,21 @@ class LauncherTest {
         assertEquals(new Run(0, "started for ask@" + catalog() + " hi\n", ""), jbang("ask", "hi"));
     }
 
+    /** JBang spoils the JAR of a script that two build at once, for all that come later. */
+    @Test void oneBuildWaitsForTheOther() throws Exception {
+        onThePath("flock").forEach(file -> command(bin.resolve("flock"), "exec '" + file + "' \"$@\""));
+        assumeTrue(Files.exists(bin.resolve("flock")), "no flock on this machine");
+        onThePath("sleep").forEach(file -> command(bin.resolve("sleep"), "exec '" + file + "' \"$@\""));
+        var log = temp.resolve("log");
+        fakeJava("echo begin >>'" + log + "'; sleep 0.5; echo end >>'" + log + "'");
+        offering("ask");
+
+        var both = List.of(builder("ask", "a").start(), builder("ask", "b").start());
+        for (var process : both) assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
+
+        assertEquals("begin\nend\nbegin\nend\n", Files.readString(log));
+    }
+
     @Test void argumentsStdinAndExitCodeReachTheScriptAndComeBack() throws IOException {
         Files.createDirectories(project.resolve(".jbang"));
         Files.copy(realJar(), project.resolve(".jbang").resolve(JAR));
@@ -450,15 +465,62 @@ class LauncherTest {
     }
 
     @Test void aRecipeThatIsNotThereIsNamedWithTheNearest() throws IOException {
-        offering("ask", "models", "clean");
-        var all = "'" + project.resolve("jbang") + "' alias list lists them\n";
+        offering("ask", "models", "clean", "batches", "deepseek-r1", "deepseek-v3");
+        var all = "'" + project.resolve("jbang") + "' lists them\n";
 
         assertEquals(new Run(2, "", "jbang: no recipe \"asks\"; did you mean ask? " + all), jbang("asks", "x"));
         assertEquals(new Run(2, "", "jbang: no recipe \"model\"; did you mean models? " + all), jbang("model"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"bacthes\"; did you mean batches? " + all), jbang("bacthes"));
+        assertEquals(new Run(2, "", "jbang: no recipe \"deepseek\"; did you mean deepseek-r1, deepseek-v3? " + all),
+            jbang("deepseek"));
         assertEquals(new Run(2, "", "jbang: no recipe \"nosuch\"; " + all), jbang("nosuch"));
+    }
 
-        folder = home;
-        assertTrue(jbang("nosuch").err().endsWith(" alias list -f '" + catalog() + "' lists them\n"));
+    @Test void withoutAWordItListsWhatThereIsToRun() throws IOException {
+        command(bin.resolve("jbang"), RECORDS);
+        Files.writeString(project.resolve("jbang-catalog.json"), """
+            {
+              "description": "Sheaf",
+              "aliases": {
+                "quickstart": {
+                  "script-ref": "scripts/quickstart.java",
+                  "description": "Run a real batch on a few rows, free and on this machine unless a provider is named"
+                },
+                "batches": {
+                  "script-ref": "scripts/commands/steps.java",
+                  "description": "List \\"batches\\"",
+                  "arguments": [
+                    "batches"
+                  ]
+                },
+                "sheaf": {
+                  "script-ref": "lib/Sheaf.java",
+                  "description": "Use the library from a script of yours"
+                }
+              },
+              "templates": {
+                "mine": {
+                  "description": "A script of yours"
+                }
+              }
+            }
+            """);
+
+        assertEquals(new Run(0, """
+            Usage: JBANG NAME [ARG]...
+
+            Recipes, small scripts to run and to copy:
+              quickstart        Run a real batch on a few rows, free and on this machine
+                                unless a provider is named
+
+            Commands:
+              batches           List "batches"
+
+            JBANG NAME --help says more of one; JBANG --help is JBang's own.
+            """.replace("JBANG", "'" + project.resolve("jbang") + "'"), ""), jbang());
+
+        Files.delete(project.resolve("jbang-catalog.json"));
+        assertEquals("[]", jbang().out(), "JBang's own help");
     }
 
     @Test void aWordThatANewerJBangKnowsIsLeftToIt() throws IOException {
@@ -509,20 +571,24 @@ class LauncherTest {
             var out = temp.resolve("out");
             var err = temp.resolve("err");
             var in = Files.writeString(temp.resolve("in"), stdin);
-            var start = launcher != null ? launcher : project.resolve("jbang");
-            var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
-            var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile())
-                .redirectInput(in.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
-            builder.environment().clear();
-            builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
-                "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
-            builder.environment().putAll(variables);
-            var process = builder.start();
+            var process = builder(args).redirectInput(in.toFile()).redirectOutput(out.toFile())
+                .redirectError(err.toFile()).start();
             assertTrue(process.waitFor(60, TimeUnit.SECONDS), "jbang did not end");
             return new Run(process.exitValue(), Files.readString(out), Files.readString(err));
         } catch (IOException | InterruptedException e) {
             throw new AssertionError(e);
         }
+    }
+
+    private ProcessBuilder builder(String... args) {
+        var start = launcher != null ? launcher : project.resolve("jbang");
+        var command = Stream.concat(Stream.of(start.toString()), Arrays.stream(args)).toList();
+        var builder = new ProcessBuilder(command).directory((folder != null ? folder : project).toFile());
+        builder.environment().clear();
+        builder.environment().putAll(Map.of("PATH", path, "HOME", home.toString(),
+            "JAVA_HOME", jdk.toString(), "JBANG_JAVA_OPTIONS", "-Xshare:auto -Duser.home=" + home));
+        builder.environment().putAll(variables);
+        return builder;
     }
 
     /** Writes a shell script and makes it a command. */

@@ -93,7 +93,8 @@ class SharingTest {
             use("topic", " succeeded; "),
             use("keywords", "."),
             use("multitask", " succeeded; "),
-            use("compare-models", "(?m)^mine: .*%.*\nyours: ", "--model", "mine,yours"),
+            use("compare-models", "(?s)^(?!.*mine: .*mine: ).*\nmine: right: .*\nyours: right: ", "--model",
+                "mine,yours"),
             use("judge", "(?m)^first .* 24 \\(100.0%\\)(\n.+: undecided){4}$"),
             use("report", "(?m)^label +business +sci/tech +sports +world$"),
             use("film", "(?m)^Nine Keys: CRIME, Ana in Porto$"),
@@ -119,7 +120,7 @@ class SharingTest {
             use("submit", "^batch_\\S+\n$", file("requests.jsonl"), "--name", "steps"),
             use("status", "(?m)^requests +(0|1)/1", "steps"),
             use("results", "\n1 succeeded; ", "steps"),
-            use("batches", "(?m)^batch_\\S+ +steps +completed ", "50"),
+            use("batches", "(?m)^batch_\\S+ +completed .* steps +here$", "50"),
             use("cancel", "^batch_\\S+ cancel", going, "--provider", paused.baseUrl()),
             use("models", "(?m)^echo"),
             use("files", "(?m)^file-\\S+ "),
@@ -223,8 +224,13 @@ class SharingTest {
     }
 
     private static Run run(Visitor visitor, Use use) {
-        return visitor.jbang(visitor.emptyFolder(), use.stdin(), Stream.concat(
+        var folder = visitor.emptyFolder();
+        var run = visitor.jbang(folder, use.stdin(), Stream.concat(
             Stream.of(visitor.at(use.alias())), use.arguments().stream()).toList());
+        var said = run.out() + run.err();
+        assertEquals(List.of(), Stream.of(folder.toFile().list()).filter(file -> !said.contains(file)).toList(),
+            "files that nobody is told of");
+        return run;
     }
 
     private static void assertPrinted(String expected, Run run) {
