@@ -34,11 +34,13 @@ import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import sheaf.model.LocalBench;
 import sheaf.support.Chaos;
@@ -72,6 +74,8 @@ class RunBench {
         or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
 
+    private static final Set<String> TAKERS = Set.of("client", "local", "slow", "kills", "chaos", "client-kills");
+
     public static void main(String... args) throws Exception {
         if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
             System.out.print(USAGE);
@@ -82,25 +86,47 @@ class RunBench {
         // else each answer of the JDK's server waits 40 ms for the client to acknowledge its headers
         System.setProperty("sun.net.httpserver.nodelay", "true");
         System.setProperty("SHEAF_HOME", folder.resolve("home").toString());
+        int status = 0;
+        try {
+            run(words, folder);
+        } catch (Unusable e) {
+            System.err.println("benchmark: " + e.getMessage());
+            status = e.status;
+        }
+        Project.deleteTree(folder);
+        System.exit(status);   // whatever threads the clients left behind
+    }
+
+    /** What was asked for cannot be measured. */
+    private static final class Unusable extends RuntimeException {
+        private final int status;
+
+        Unusable(int status, String message) {
+            super(message);
+            this.status = status;
+        }
+
+        static Unusable words(String message) { return new Unusable(2, message + "; try 'benchmark --help'"); }
+    }
+
+    private static void run(List<String> words, Path folder) throws Exception {
+        int most = TAKERS.contains(words.get(0)) ? 2 : 1;
+        if (words.size() > (words.get(0).equals("scale") ? 4 : most))
+            throw Unusable.words("\"" + words.get(words.size() - 1) + "\" is one word too many");
         switch (words.get(0)) {
             case "all" -> all(folder);
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
             case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
             case "local" -> local(words.size() < 2 ? "SmolLM2-135M-Instruct" : words.get(1));
-            case "scale" -> new ScaleBench(folder, scale(words), System.out).run();
+            case "scale" -> scale(folder, words);
             case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
                 folder.resolve("store")).run(count(words, 200)));
             case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
             case "client-kills" -> System.out.println(ClientKills.run(count(words, 200), folder));
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
-            default -> {
-                System.err.println("benchmark: none is called " + words.get(0)
-                    + "; there are: all, server, client, local, scale, slow, kills, chaos, client-kills");
-                System.exit(2);
-            }
+            default -> throw Unusable.words("none is called \"" + words.get(0)
+                + "\"; there are all, server, client, local, scale, slow, kills, chaos, client-kills");
         }
-        Project.deleteTree(folder);
-        System.exit(0);        // whatever threads the clients left behind
     }
 
     /** Measures what can be compared, and keeps it with what it was measured on. */
@@ -137,17 +163,27 @@ class RunBench {
     }
 
     private static void local(String model) throws Exception {
-        new LocalBench(model, LocalBench.FULL, System.out).run();
+        try {
+            new LocalBench(model, LocalBench.FULL, System.out).run();
+        } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException noWeightsOrEngine) {
+            throw new Unusable(1, noWeightsOrEngine.getMessage().replaceFirst("^start: ", ""));
+        }
     }
 
-    private static ScaleBench.Size scale(List<String> words) {
+    private static void scale(Path folder, List<String> words) throws Exception {
         var full = ScaleBench.FULL;
-        return new ScaleBench.Size(count(words, full.rows()),
-            words.size() < 4 ? full.part() : Integer.parseInt(words.get(3)),
-            words.size() < 3 ? full.heap() : words.get(2));
+        int part = words.size() < 4 ? full.part() : count(List.of("scale", words.get(3)), full.part());
+        var heap = words.size() < 3 ? full.heap() : words.get(2);
+        try {
+            new ScaleBench(folder, new ScaleBench.Size(count(words, full.rows()), part, heap), System.out).run();
+        } catch (IllegalStateException noRoom) {
+            throw new Unusable(1, noRoom.getMessage());
+        }
     }
 
     private static int count(List<String> words, int otherwise) {
-        return words.size() < 2 ? otherwise : Integer.parseInt(words.get(1));
+        if (words.size() < 2) return otherwise;
+        if (words.get(1).matches("[1-9][0-9]{0,8}")) return Integer.parseInt(words.get(1));
+        throw Unusable.words("\"" + words.get(1) + "\" is no number, such as " + words.get(0) + " " + otherwise);
     }
 }

@@ -11,10 +11,11 @@
 //SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java model/Serve.java
 //SOURCES model/Http.java model/Download.java model/Gguf.java model/Checksum.java model/Caches.java
 //SOURCES model/HuggingFace.java model/Packages.java model/Architecture.java model/ResponseFormat.java
-//SOURCES model/Likelihood.java model/Sampling.java model/ModelFile.java model/CompletionRequest.java
+//SOURCES model/Likelihood.java
+//SOURCES model/LogitGaps.java model/Sampling.java model/ModelFile.java model/CompletionRequest.java
 //SOURCES model/KnownModels.java model/Search.java model/Worker.java
-//SOURCES model/Choice.java model/HubFile.java model/EngineProcess.java model/Weights.java model/Engine.java
-//SOURCES model/Gateway.java
+//SOURCES model/Choice.java model/HubFile.java model/EngineProcess.java model/LlamaServer.java model/Weights.java
+//SOURCES model/Engine.java model/Gateway.java
 
 package sheaf.model;
 

@@ -23,6 +23,8 @@
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../bench/ClientBench.java
 //SOURCES ../bench/LocalBench.java
+//SOURCES ../bench/RunBench.java
+//SOURCES ../bench/SlowLine.java
 //SOURCES ../bench/Timed.java
 //SOURCES ../lib/Sheaf.java
 //SOURCES ../lib/BatchServer.java

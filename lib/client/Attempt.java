@@ -104,7 +104,7 @@ final class Attempt {
     OptionalDouble confidence() {
         var format = answers.manifest().format();
         boolean isAsked = format != null && format.confidence() && value() != null;
-        return isAsked ? Logprobs.of(json(), value.asText()) : OptionalDouble.empty();
+        return isAsked ? Logprobs.of(json(), value.asText(), format.labels()) : OptionalDouble.empty();
     }
 
     /** Returns what is said to the model of an answer that did not fit, after that: both turns; else nothing. */

@@ -25,7 +25,7 @@ import java.util.stream.Stream;
  * A program of this machine that can serve a GGUF file: a llama-server on the PATH, else a JVM with llama.cpp in it.
  * It does not know what its process is asked, or how often it is started.
  */
-record Engine(String name, Supplier<EngineProcess> launcher) {
+record Engine(String name, boolean isLlamaServer, Supplier<EngineProcess> launcher) {
     /** Chooses the program; a slot is never larger than what the model was trained on. */
     static Engine find(Weights weights, int slots, int contextSize) {
         int context = Math.min(contextSize, weights.header().contextLength());
@@ -38,7 +38,7 @@ record Engine(String name, Supplier<EngineProcess> launcher) {
     EngineProcess start() { return launcher.get(); }
 
     private static Engine llamaServer(Path program, Weights weights, int slots, int context) {
-        return new Engine(label("llama-server", slots, context), () -> {
+        return new Engine(label("llama-server", slots, context), true, () -> {
             int port = freePort();
             return EngineProcess.start(List.of(program.toString(), "--model", weights.file().toString(),
                 "--alias", weights.name(), "--host", "127.0.0.1", "--port", "" + port,
@@ -60,7 +60,7 @@ record Engine(String name, Supplier<EngineProcess> launcher) {
         var command = new ArrayList<>(javaCommand());
         command.add(Worker.class.getName());
         command.addAll(new Worker.Arguments(weights.file(), slots, context).toList());
-        return new Engine(label("llama.cpp in a JVM of its own", slots, context),
+        return new Engine(label("llama.cpp in a JVM of its own", slots, context), false,
             () -> EngineProcess.start(command).awaitReadyLine());
     }
 

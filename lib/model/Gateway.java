@@ -99,7 +99,8 @@ final class Gateway {
         }
         try {
             var filled = new Http.Call(call.method(), call.path(), filled(call.body()));
-            return named(sendAmongOthers(filled).orElseGet(() -> sendAlone(filled)));
+            var reply = sendAmongOthers(filled).orElseGet(() -> sendAlone(filled));
+            return named(engine.isLlamaServer() ? new LlamaServer(this::sendAmongOthers).sure(filled, reply) : reply);
         } catch (IllegalStateException e) {
             throw new Http.Refusal(503, "engine_unavailable", null, e.getMessage());
         } finally {

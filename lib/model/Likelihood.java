@@ -4,13 +4,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import de.kherud.llama.InferenceParameters;
-import de.kherud.llama.LlamaModel;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,43 +16,52 @@ import java.util.stream.IntStream;
 
 /**
  * How likely each of some answers is, where a model may give no other: the chance that it is drawn, token by token, at
- * temperature 1. The binding of llama.cpp tells no probability; but the least bias by which a token comes before the
- * best one is how far its logit lies below that one's. It does not know what is asked.
+ * temperature 1. It does not know what is asked, or which program runs the model.
  */
 final class Likelihood {
-    private static final float HELD = 60;        // the bias of what may be said: nothing else is so much likelier
-    private static final float FARTHEST = 8;     // what lies farther below the best counts as if it lay so far
-    private static final int HALVINGS = 8;       // of that range, to 0.03: a probability is right to 1 %
     private static final double LEAST = 0.001;   // the chance of a beginning from which on all ends are as likely
 
-    private final LlamaModel llama;
-    private final String prompt;
+    private final Prompt prompt;
     private final int promptTokens;
     private final List<String> answers;
     private final List<int[]> tokens = new ArrayList<>();   // of the prompt and each answer
     private final double[] chances;                         // of each answer; together they are 1
 
-    private Likelihood(LlamaModel llama, String prompt, List<String> answers) {
-        this.llama = llama;
-        this.prompt = prompt;
-        this.promptTokens = llama.encode(prompt).length;
-        this.answers = answers;
-        this.chances = new double[answers.size()];
-        for (var answer : answers) tokens.add(llama.encode(prompt + answer));
+    /** What was said before an answer, to a model that tells what it would say next. */
+    interface Prompt {
+        /** Returns the tokens of the prompt with this answer, or a beginning of it, after it. */
+        int[] with(String answer);
+
+        /**
+         * Returns the chance of each of these tokens to be the next after others, if it is one of them.
+         * @param tokens of the prompt, and of a beginning of an answer
+         */
+        Map<Integer, Double> chances(int[] tokens, List<Integer> next);
     }
 
     /** Some answers cannot be told apart by their tokens, as those that are pieces of a character. */
-    private static final class Untold extends RuntimeException { }
+    static final class Untold extends RuntimeException { }
+
+    private Likelihood(Prompt prompt, List<String> answers) {
+        this.prompt = prompt;
+        this.answers = answers;
+        this.chances = new double[answers.size()];
+        var before = prompt.with("");
+        this.promptTokens = before.length;
+        for (var answer : answers) tokens.add(prompt.with(answer));
+        for (var each : tokens)
+            if (Arrays.mismatch(before, each) < promptTokens) throw new Untold();
+    }
 
     /**
      * Asks the model how likely it is to give each of these answers.
      * @param most tokens that an answer may have
      * @return empty if that cannot be told
      */
-    static Optional<Likelihood> of(LlamaModel llama, String prompt, List<String> answers, int most) {
-        var likelihood = new Likelihood(llama, prompt, answers);
-        if (IntStream.range(0, answers.size()).anyMatch(i -> likelihood.length(i) > most)) return Optional.empty();
+    static Optional<Likelihood> of(Prompt prompt, List<String> answers, int most) {
         try {
+            var likelihood = new Likelihood(prompt, answers);
+            if (IntStream.range(0, answers.size()).anyMatch(i -> likelihood.length(i) > most)) return Optional.empty();
             likelihood.spread(IntStream.range(0, answers.size()).boxed().toList(), likelihood.promptTokens, 1);
             return Optional.of(likelihood);
         } catch (Untold e) {
@@ -90,8 +95,10 @@ final class Likelihood {
 
         private Drawn(int number) { this.number = number; }
 
+        String text() { return answers.get(number); }
+
         Generation.Answer answer(int promptTokens) {
-            return new Generation.Answer(answers.get(number), promptTokens, length(number), "stop");
+            return new Generation.Answer(text(), promptTokens, length(number), "stop");
         }
 
         /**
@@ -122,7 +129,7 @@ final class Likelihood {
         var next = new LinkedHashMap<Integer, List<Integer>>();
         for (int one : these) next.computeIfAbsent(token(one, length), token -> new ArrayList<>()).add(one);
         var shares = next.size() == 1 ? Map.of(token(these.get(0), length), 1.0)
-            : shares(beginning(these.get(0), length), new ArrayList<>(next.keySet()));
+            : prompt.chances(Arrays.copyOf(tokens.get(these.get(0)), length), List.copyOf(next.keySet()));
         next.forEach((token, those) -> spread(those, length + 1, chance * shares.get(token)));
     }
 
@@ -130,63 +137,4 @@ final class Likelihood {
         if (place >= tokens.get(answer).length) throw new Untold();
         return tokens.get(answer)[place];
     }
-
-    /** Returns the beginning of an answer, which has to fall into the same tokens when it stands alone. */
-    private String beginning(int answer, int length) {
-        var wanted = Arrays.copyOf(tokens.get(answer), length);
-        var beginning = prompt + llama.decode(Arrays.copyOfRange(wanted, promptTokens, length));
-        if (!Arrays.equals(wanted, llama.encode(beginning))) throw new Untold();
-        return beginning;
-    }
-
-    /** Returns the chances of these tokens to be the next, if it is one of them. */
-    private Map<Integer, Double> shares(String text, List<Integer> these) {
-        var rest = new HashSet<>(these);
-        if (these.stream().map(this::piece).distinct().count() < these.size()) throw new Untold();
-        int best = preferred(text, biased(these, 0));
-        rest.remove(best);
-        var gaps = new HashMap<>(Map.of(best, 0.0));
-        for (double gap = 0; !rest.isEmpty(); ) {
-            var biases = biased(rest, FARTHEST);
-            biases.put(best, HELD);
-            int second = preferred(text, biases);
-            if (second == best) break;
-            gap = gap(text, best, second, gap);
-            gaps.put(second, gap);
-            rest.remove(second);
-        }
-        rest.forEach(far -> gaps.put(far, (double) FARTHEST));
-        double sum = gaps.values().stream().mapToDouble(gap -> Math.exp(-gap)).sum();
-        gaps.replaceAll((token, gap) -> Math.exp(-gap) / sum);
-        return gaps;
-    }
-
-    /** Returns how far the logit of a token lies below the best one's, which is no less than this. */
-    private double gap(String text, int best, int other, double least) {
-        double low = least, high = FARTHEST;
-        for (int i = 0; i < HALVINGS; i++) {
-            double middle = (low + high) / 2;
-            boolean isLess = preferred(text, new HashMap<>(Map.of(best, HELD, other, HELD + (float) middle))) == best;
-            if (isLess) low = middle;
-            else high = middle;
-        }
-        return (low + high) / 2;
-    }
-
-    private static Map<Integer, Float> biased(Iterable<Integer> tokens, float bias) {
-        var biases = new HashMap<Integer, Float>();
-        tokens.forEach(token -> biases.put(token, HELD + bias));
-        return biases;
-    }
-
-    /** Returns the token that the model puts next, of those with a bias. */
-    private int preferred(String text, Map<Integer, Float> biases) {
-        var said = new StringBuilder();
-        llama.generate(new InferenceParameters(text).setNPredict(1).setCachePrompt(true).setTemperature(0)
-            .setTokenIdBias(biases)).forEach(piece -> said.append(piece.text));
-        return biases.keySet().stream().filter(token -> piece(token).contentEquals(said)).findFirst()
-            .orElseThrow(Untold::new);
-    }
-
-    private String piece(int token) { return llama.decode(new int[] {token}); }
 }

@@ -151,7 +151,7 @@ final class Worker {
 
     /** Chooses one answer of all by how likely they are; empty if that cannot be told. */
     private Optional<Likelihood.Drawn> draw(CompletionRequest request, String prompt) {
-        return Likelihood.of(llama, prompt, request.answers(), limit(request, promptTokens(prompt)))
+        return Likelihood.of(new LogitGaps(llama, prompt), request.answers(), limit(request, promptTokens(prompt)))
             .map(likelihood -> likelihood.draw(request.temperature(), request.random()));
     }
 

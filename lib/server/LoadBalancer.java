@@ -55,8 +55,9 @@ final class LoadBalancer implements Engine {
             }
             if (answer == null && !wanted.getAsBoolean()) return null;
             if (answer == null) continue;        // it went away, and another is well
-            if (!isItsOwn(answer, model)) return answer;
-            if (answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
+            boolean isElsewhere = engine.isElsewhere(answer);
+            if (!isItsOwn(answer, model) && !isElsewhere) return answer;
+            if (isElsewhere || answer.status() == 0 || answer.status() >= 500 || FORBIDDEN.contains(answer.status()))
                 engine.rest(answer);
             tried.add(engine);
             last = answer;

@@ -95,10 +95,20 @@ final class Upstream implements Engine {
     @Override public Optional<BatchError> fault(String model, Answer answer) throws InterruptedException {
         if (model != null && ModelList.lacks(answer, settings.models().getOrDefault(model, model)))
             return Optional.of(ModelList.fault(base, "does not have", model, models(), answer));
+        if (isElsewhere(answer))
+            return Optional.of(BatchError.of("not_found", null, base + " answers 404 to its requests and to GET /models"
+                + place()));
         if (!refusesKey(answer)) return Optional.empty();
         var who = base + (settings.key() == null ? " wants a key" : " refuses the key");
         return Optional.of(keyFault(who, answer, KnownEngine.keyVariable(base)));
     }
+
+    /** Returns whether there is no such API at the URL: what answers knows no more of its models than of a request. */
+    boolean isElsewhere(Answer answer) throws InterruptedException {
+        return answer.status() == 404 && models().status() == 404;
+    }
+
+    private String place() { return base.matches(".*/v1/?") ? "; is that its URL?" : "; should it end in /v1?"; }
 
     /** Returns whether it takes no such key. A 403 may be of the request alone, unless it lists no models either. */
     boolean refusesKey(Answer answer) throws InterruptedException {
@@ -341,7 +351,7 @@ final class Upstream implements Engine {
     @Override public String state(boolean hasOptions) throws InterruptedException {
         var key = (hasOptions ? "; give --engine-key, or set " : "; set ") + KnownEngine.keyVariable(base)
             + " to its key";
-        return shown + " " + glance(Map.of(404, "; should it end in /v1?", 401, key));
+        return shown + " " + glance(Map.of(404, place(), 401, key));
     }
 
     /** Returns what one quick look at the engine shows, as the end of a sentence that begins with its URL. */

@@ -102,6 +102,9 @@ class local implements Callable<Integer> {
     }
 
     @Override public Integer call() {
+        boolean isServing = named != null || model != null;
+        if (Stream.of(list, fetch != null, isServing).filter(each -> each).count() > 1)
+            return failed(2, "local: lists, fetches or serves, and one of these at a time; try 'local --help'");
         if (list) return list();
         if (fetch != null) return fetch();
         if (named != null && model != null && !named.equals(model))

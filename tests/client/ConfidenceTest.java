@@ -55,9 +55,32 @@ class ConfidenceTest {
             if (!logprob.equals("x")) entry.put("logprob", Math.log(Double.parseDouble(logprob)));
         }
 
-        var sure = Logprobs.of(response, label);
+        var sure = Logprobs.of(response, label, List.of("happy", "unhappy"));
 
         assertEquals(expected == null ? "none" : expected, sure.isEmpty() ? "none" : "" + (float) sure.getAsDouble());
+    }
+
+    /** What a llama-server tells beside each token is from before its grammar left all but the labels out. */
+    @ParameterizedTest(name = "{0} of {1}: {2}")
+    @CsvSource({
+        "mixed, mixed .4 Mixed .3 bad .1 The .1 good .05, 0.727", "bad, mixed .6 bad .3 go .1 x .0001, 0.3",
+        "good, The .9 good .01 x .001, 0.833", "good, go .5 x .01, 0.161", "mixed, x .9, 0.1", "bad, '', 0.1"})
+    void itIsTheShareOfTheTokensThatALabelGoesOnWith(String label, String beside, String expected) {
+        var content = Json.MAPPER.createArrayNode();
+        content.addObject().put("token", "{\"choice\": \"").put("logprob", Math.log(.01));
+        var said = content.addObject().put("token", label).put("logprob", Math.log(.1));
+        var words = beside.isEmpty() ? new String[0] : beside.split(" ");
+        for (int i = 0; i < words.length; i += 2) {
+            double chance = Double.parseDouble(words[i + 1]);
+            if (words[i].equals(label)) said.put("logprob", Math.log(chance));
+            said.withArray("top_logprobs").addObject().put("token", words[i]).put("logprob", Math.log(chance));
+        }
+        content.addObject().put("token", "\"}").put("logprob", Math.log(.01));
+        var response = Json.MAPPER.createObjectNode().set("logprobs", content);
+
+        var sure = Logprobs.of(response, label, List.of("good", "bad", "mixed")).getAsDouble();
+
+        assertEquals(Double.parseDouble(expected), sure, 0.0006);
     }
 
     /** A token may end within a character; an endpoint of responses has the tokens without a content. */
@@ -67,7 +90,7 @@ class ConfidenceTest {
             + "\"logprob\":-1},{\"token\":\"?\",\"bytes\":[195],\"logprob\":-1},{\"token\":\"?\",\"bytes\":[188,110],"
             + "\"logprob\":-1}]}]}]}");
 
-        assertEquals(OptionalDouble.of(Math.exp(-3)), Logprobs.of(response, "gr\u00fcn"));
+        assertEquals(Math.exp(-3), Logprobs.of(response, "gr\u00fcn", List.of("gr\u00fcn", "rot")).getAsDouble(), 1e-12);
     }
 
     @Test void itStandsBesideTheLabel() throws IOException {

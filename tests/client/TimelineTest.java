@@ -6,11 +6,10 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import java.nio.file.Path;
-import java.time.Instant;
 import java.time.LocalDateTime;
+import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
-import java.util.TimeZone;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -24,20 +23,13 @@ import sheaf.server.BatchServer.Reply;
 
 /** When rows were answered is what the answers say, in local time; where they say nothing there is no chart. */
 class TimelineTest {
-    private static final Instant START = Instant.parse("2026-03-01T08:00:00Z");
-    private static final TimeZone ZONE = TimeZone.getDefault();
+    private static final LocalDateTime START = LocalDateTime.parse("2026-03-01T13:30:00");
     final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
-    @BeforeEach void ownHome() {
-        System.setProperty("SHEAF_HOME", home.toString());
-        TimeZone.setDefault(TimeZone.getTimeZone("Asia/Kolkata"));       // half an hour beside the others
-    }
+    @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void stop() {
-        TimeZone.setDefault(ZONE);
-        server.close();
-    }
+    @AfterEach void stop() { server.close(); }
 
     @Test void eachStepFromTheFirstAnswerToTheLastHasABar() {
         var timeline = answered(0, 3, 5, 5, 26);
@@ -123,8 +115,10 @@ class TimelineTest {
 
     /** Returns the timeline of answers that were given so many seconds after the start. */
     private Map<LocalDateTime, Long> answered(int... seconds) {
-        server.rewrite(lines -> IntStream.range(0, lines.size()).mapToObj(i -> lines.get(i).replaceFirst(
-            "\"created\":\\d+", "\"created\":" + START.plusSeconds(seconds[i]).getEpochSecond())).toList());
+        var times = IntStream.of(seconds).mapToLong(second ->
+            START.plusSeconds(second).atZone(ZoneId.systemDefault()).toEpochSecond()).toArray();
+        server.rewrite(lines -> IntStream.range(0, lines.size()).mapToObj(i ->
+            lines.get(i).replaceFirst("\"created\":\\d+", "\"created\":" + times[i])).toList());
         return ask(seconds.length).name("n" + seconds.length + "-" + seconds[seconds.length - 1]).submit().results()
             .timeline();
     }

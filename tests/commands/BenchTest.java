@@ -1,17 +1,44 @@
 package sheaf.bench;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The benchmarks, with next to nothing to do: they check what is done, and print a table. */
 class BenchTest {
+    @Tag("apart")
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', value = {
+        "local nope.gguf | 1 | benchmark: there is no file nope.gguf and no known model of that name; known are small, "
+            + "medium, large, SmolLM2-135M-Instruct, Qwen2.5-0.5B-Instruct, Qwen2.5-Coder-0.5B-Instruct, "
+            + "Qwen2.5-1.5B-Instruct, Qwen2.5-Coder-1.5B-Instruct, and any owner/repository/file.gguf of Hugging Face",
+        "client abc | 2 | benchmark: \"abc\" is no number, such as client 500000; try 'benchmark --help'",
+        "kills 0 | 2 | benchmark: \"0\" is no number, such as kills 200; try 'benchmark --help'",
+        "server 5 | 2 | benchmark: \"5\" is one word too many; try 'benchmark --help'",
+        "fast | 2 | benchmark: none is called \"fast\"; there are all, server, client, local, scale, slow, kills, "
+            + "chaos, client-kills; try 'benchmark --help'"}, quoteCharacter = '`')
+    void whatCannotBeMeasuredIsSaidInOneSentence(String words, int status, String sentence) throws Exception {
+        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "sheaf.bench.RunBench"));
+        command.addAll(List.of(words.split(" ")));
+
+        var process = new ProcessBuilder(command).redirectErrorStream(true).start();
+
+        assertEquals(sentence + "\n", new String(process.getInputStream().readAllBytes(), UTF_8));
+        assertEquals(status, process.waitFor());
+    }
+
     @Tag("apart")
     @Test void theClientsBenchMeasuresWholeProcessesBesidePythonsOrSaysThatThereIsNone(@TempDir Path folder)
             throws Exception {

@@ -23,7 +23,7 @@ class GatewayTest {
     final AtomicInteger starts = new AtomicInteger();
     final Gateway gateway = Gateway.open(
         new Weights("tiny one", "", Path.of("tiny.gguf"), new Gguf(Map.of()), "f00d"), 3, 0,
-        new Engine("mortal", this::start));
+        new Engine("mortal", false, this::start));
 
     @AfterEach void close() { gateway.close(); }
 

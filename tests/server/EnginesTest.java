@@ -108,6 +108,17 @@ class EnginesTest {
             batch.get("error_file_id").isNull()));
     }
 
+    @Test void aUrlWithoutItsEndFailsTheBatchAndNotEachRow() {
+        var url = serve(Kind.OLLAMA, 10, 10, 1).url().replaceFirst("/v1$", "");
+        open.push(server = BatchServer.start(url));
+
+        var batch = client.finished(client.upload(lines("one", "two", "three")));
+
+        assertEquals("failed", batch.get("status").asText());
+        assertEquals("{\"code\":\"not_found\",\"message\":\"" + url + " answers 404 to its requests and to GET /models; "
+            + "should it end in /v1?\",\"param\":null,\"line\":null}", batch.at("/errors/data/0").toString());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {401, 403})
     void aKeyThatItDoesNotTakeFailsTheBatchAndNotEachRow(int status) {

@@ -229,6 +229,13 @@ class LoadBalancerTest {
         assertTrue(other.prompts().size() >= 50, other.prompts().size() + " at the other");
     }
 
+    @Test void oneAtAWrongUrlTakesNoRows() {
+        var there = engine(20);
+        serve(there.url().replaceFirst("/v1$", ""), there.url());
+
+        assertEquals(20, completed(20, FakeEngine.MODEL));
+    }
+
     @Test void eachIsShownByItself() throws Exception {
         var there = engine(1);
         serve(there.url(), "http://127.0.0.1:1/v1");
