@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -37,12 +37,10 @@ import sheaf.server.BatchServer.Reply;
 /** Where other batch tools were seen to wait without end, or to end too soon, one test for each defect. */
 class PeersWaitTest {
     /** One request at a time, so that a test can stop the server after the first. */
-    final BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose final BatchServer server = BatchServer.options().concurrency(1).start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** batchata: any exception of a poll makes the batch a failed one. */
     @Tag("C18")
