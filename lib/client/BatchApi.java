@@ -26,7 +26,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import sheaf.Vocabulary.BatchException;
 
 /** The provider's routes. Bodies are read as trees: providers leave fields out, and write numbers as text. */
@@ -251,7 +250,7 @@ final class BatchApi {
     }
 
     private static Stream<JsonNode> items(JsonNode answer) {
-        return StreamSupport.stream((answer.isArray() ? answer : answer.path("data")).spliterator(), false);
+        return (answer.isArray() ? answer : answer.path("data")).valueStream();
     }
 
     /** How many bytes a file has; 0 if the provider does not say. */

@@ -10,7 +10,6 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import sheaf.Vocabulary.Outcome;
 import sheaf.Vocabulary.Usage;
 
@@ -58,14 +57,16 @@ final class Body {
     /** Some have all of it inside of an output that is no list. */
     private static List<Choice> choices(JsonNode json) {
         var core = json.path("output").isObject() ? json.path("output") : json;
-        if (core.path("choices").isArray()) return stream(core.path("choices")).map(Body::choice).toList();
-        if (core.path("candidates").isArray()) return stream(core.path("candidates")).map(Body::candidate).toList();
+        if (core.path("choices").isArray()) return core.path("choices").valueStream().map(Body::choice).toList();
+        var candidates = core.path("candidates");
+        if (candidates.isArray()) return candidates.valueStream().map(Body::candidate).toList();
         if (core.path("output").isArray()) return List.of(ofResponse(core));
         if (core.path("message").isObject() || core.path("content").isArray()) return List.of(ofMessage(core, json));
-        if (core.path("data").isArray()) return stream(core.path("data")).map(Body::datum).map(Choice::of).toList();
+        var data = core.path("data");
+        if (data.isArray()) return data.valueStream().map(Body::datum).map(Choice::of).toList();
         if (core.path("results").isArray()) return List.of(Choice.of(verdict(core.path("results"))));
         if (core.path("embeddings").isArray())
-            return stream(core.path("embeddings")).map(JsonNode::toString).map(Choice::of).toList();
+            return core.path("embeddings").valueStream().map(JsonNode::toString).map(Choice::of).toList();
         return Stream.of("text", "output_text", "response").map(core::path).filter(JsonNode::isTextual).limit(1)
             .map(text -> new Choice(Content.ofMessage(beside(core, text)), ending(core))).toList();
     }
@@ -161,7 +162,7 @@ final class Body {
         if (Fault.isError(json.path("error"))) return Optional.of(json);
         if (json.path("object").asText().equals("error") || json.path("type").asText().equals("error"))
             return Optional.of(json);
-        return stream(json.path("choices")).filter(choice -> Fault.isError(choice.path("error"))).findFirst();
+        return json.path("choices").valueStream().filter(choice -> Fault.isError(choice.path("error"))).findFirst();
     }
 
     /** Returns how it ended: well if each of its answers did. */
@@ -202,9 +203,5 @@ final class Body {
         if (!reasoning().isEmpty()) return "the answer is only reasoning, and holds no text";
         var said = Fault.of(json()).message();
         return "the answer holds no text" + (said.isEmpty() ? "" : ": " + Messages.clip(said, 200));
-    }
-
-    private static Stream<JsonNode> stream(JsonNode array) {
-        return StreamSupport.stream(array.spliterator(), false);
     }
 }

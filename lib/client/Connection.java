@@ -195,9 +195,8 @@ final class Connection {
     BatchException refusal(String step, String path, Said said) {
         var fault = Fault.ofRefusal(said.body);
         var message = withoutKey(fault.message());
-        return new BatchException(step + ": POST " + shownUrl() + path + ": " + said.status
-            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(said.status, path),
-            said.status, fault.code(), fault.param(), said.retryAfter, fault.isExplained(), null);
+        return new BatchException(sentence(step, "POST", path, said.status, message), said.status, fault.code(),
+            fault.param(), said.retryAfter, fault.isExplained(), null);
     }
 
     /** Makes a call whose answer is read as it comes. */
@@ -207,7 +206,7 @@ final class Connection {
             return reading.from(response);
         } catch (OpenAIServiceException e) {
             hear(step, e.statusCode(), e.headers());
-            throw refused(step + ": " + method + " " + shownUrl(), path, e);
+            throw refused(step, method, path, e);
         } catch (OpenAIIoException e) {
             throw unreachable(step, e.getCause() instanceof IOException cause ? cause : new IOException(e));
         } catch (IOException e) {
@@ -242,14 +241,19 @@ final class Connection {
         });
     }
 
-    private BatchException refused(String call, String path, OpenAIServiceException e) {
+    private BatchException refused(String step, String method, String path, OpenAIServiceException e) {
         JsonNode body = e.body().isMissing() ? MissingNode.getInstance() : Json.MAPPER.valueToTree(e.body());
         var fault = Fault.ofRefusal(body);
         var message = withoutKey(fault.message());
         boolean saysKey = !message.equals(fault.message());
-        return new BatchException(call + path + ": " + e.statusCode()
-            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(e.statusCode(), path),
-            e.statusCode(), fault.code(), fault.param(), retryAfter(e), fault.isExplained(), saysKey ? null : e);
+        return new BatchException(sentence(step, method, path, e.statusCode(), message), e.statusCode(), fault.code(),
+            fault.param(), retryAfter(e), fault.isExplained(), saysKey ? null : e);
+    }
+
+    /** Returns how a call was refused, in the provider's own words, and what helps. */
+    private String sentence(String step, String method, String path, int status, String message) {
+        return step + ": " + method + " " + shownUrl() + path + ": " + status
+            + (message.isEmpty() ? "" : " " + message.replaceFirst("\\.$", "")) + advice(status, path);
     }
 
     String withoutKey(String said) {

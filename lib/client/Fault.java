@@ -10,7 +10,6 @@ import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 
@@ -57,8 +56,8 @@ record Fault(long line, String message, String code, String param, List<String> 
     static List<Fault> of(Part part) {
         return OF_A_BATCH.stream().map(part.json()::path).map(Fault::opened)
             .map(errors -> errors.path("data").isArray() ? errors.path("data") : errors).filter(Fault::holdsAnything)
-            .limit(1).flatMap(errors -> errors.isArray() ? stream(errors) : Stream.of(errors)).map(Fault::ofRefusal)
-            .toList();
+            .limit(1).flatMap(errors -> errors.isArray() ? errors.valueStream() : Stream.of(errors))
+            .map(Fault::ofRefusal).toList();
     }
 
     private static boolean saysAnything(JsonNode node) {
@@ -66,7 +65,7 @@ record Fault(long line, String message, String code, String param, List<String> 
     }
 
     private static boolean holdsAnything(JsonNode node) {
-        return node.isContainerNode() ? stream(node).anyMatch(Fault::holdsAnything)
+        return node.isContainerNode() ? node.valueStream().anyMatch(Fault::holdsAnything)
             : !node.isNull() && !node.asText().isBlank();
     }
 
@@ -83,7 +82,7 @@ record Fault(long line, String message, String code, String param, List<String> 
         var said = opened(node);
         if (depth > DEPTH) return NONE;
         if (node.isTextual()) return ofText(node.asText(), said, depth);
-        if (said.isArray()) return ofList(stream(said).map(item -> of(item, depth + 1)).toList());
+        if (said.isArray()) return ofList(said.valueStream().map(item -> of(item, depth + 1)).toList());
         if (!said.isObject()) return NONE;
         var inside = INSIDE.stream().map(said::path).map(Fault::opened).filter(JsonNode::isContainerNode)
             .map(inner -> of(inner, depth + 1)).filter(fault -> !fault.equals(NONE)).findFirst().orElse(NONE);
@@ -121,7 +120,7 @@ record Fault(long line, String message, String code, String param, List<String> 
     private static String message(JsonNode said, int depth) {
         var message = SAYING.stream().map(said::path).map(node -> of(node, depth + 1).message)
             .filter(text -> !text.isEmpty()).findFirst().orElse("");
-        var place = said.path("loc").isArray() ? stream(said.path("loc")) : Stream.of(said.path("field"));
+        var place = said.path("loc").isArray() ? said.path("loc").valueStream() : Stream.of(said.path("field"));
         var where = place.map(Fault::scalar).collect(Collectors.joining("."));
         var raw = of(said.at("/metadata/raw"), depth + 1).message;
         return (where.isEmpty() || message.isEmpty() ? "" : where + ": ") + message
@@ -131,7 +130,7 @@ record Fault(long line, String message, String code, String param, List<String> 
     private static String anyText(JsonNode node) {
         var said = opened(node);
         if (said.isTextual()) return plain(said.asText());
-        var texts = said.isArray() ? stream(said).map(Fault::anyText)
+        var texts = said.isArray() ? said.valueStream().map(Fault::anyText)
             : said.properties().stream()
                 .filter(field -> field.getValue().isContainerNode() || !SILENT.contains(field.getKey()))
                 .map(field -> labelled(field.getKey(), anyText(field.getValue())));
@@ -157,10 +156,6 @@ record Fault(long line, String message, String code, String param, List<String> 
     }
 
     private static String scalar(JsonNode node) { return node.isValueNode() && !node.isNull() ? node.asText() : ""; }
-
-    private static Stream<JsonNode> stream(JsonNode array) {
-        return StreamSupport.stream(array.spliterator(), false);
-    }
 
     private Fault saying(String message) { return new Fault(line, message.strip(), code, param, words); }
 

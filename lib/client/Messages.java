@@ -1,5 +1,7 @@
 package sheaf;
 
+import static java.time.temporal.ChronoUnit.MINUTES;
+
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import java.io.IOException;
@@ -15,7 +17,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
@@ -30,10 +31,6 @@ final class Messages {
     static final String GO_ON = "interrupted; run again to go on";
     /** Letters and symbols that are drawn as a space: Hangul fillers, and Braille without a dot. */
     private static final String FILLERS = "\u115f\u1160\u3164\uffa0\u2800";
-    private static final DateTimeFormatter MINUTE =
-        DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm").withZone(ZoneId.systemDefault());
-    private static final DateTimeFormatter DAY =
-        DateTimeFormatter.ofPattern("yyyy-MM-dd").withZone(ZoneId.systemDefault());
 
     private Messages() {}
 
@@ -149,9 +146,11 @@ final class Messages {
             List.of("kB", "MB", "GB").get(unit));
     }
 
-    static String day(Instant time) { return DAY.format(time); }
+    static String day(Instant time) { return minute(time).substring(0, 10); }
 
-    static String minute(Instant time) { return MINUTE.format(time); }
+    static String minute(Instant time) {
+        return time.atZone(ZoneId.systemDefault()).toLocalDateTime().truncatedTo(MINUTES).toString().replace('T', ' ');
+    }
 
     /** Says of a disk that it could not be written to. */
     static UncheckedIOException cannotWrite(String step, Path folder, IOException e) {

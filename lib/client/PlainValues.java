@@ -21,7 +21,7 @@ import java.util.SortedMap;
 import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
-import java.util.stream.LongStream;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -123,7 +123,7 @@ final class PlainValues {
     }
 
     private static List<Object> ofArray(Object array) {
-        return LongStream.range(0, Array.getLength(array)).mapToObj(i -> of(Array.get(array, (int) i)))
+        return IntStream.range(0, Array.getLength(array)).mapToObj(i -> of(Array.get(array, i)))
             .collect(Collectors.toList());
     }
 

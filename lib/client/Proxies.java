@@ -85,7 +85,7 @@ final class Proxies extends ProxySelector implements Authenticator, Interceptor 
 
     private static boolean isDirect(URI uri) {
         return BaseUrl.isLoopback(uri)
-            || Stream.of(setting("NO_PROXY").split("[,\\s]+")).anyMatch(entry -> names(entry.strip(), uri));
+            || Stream.of(setting("NO_PROXY").split("[,\\s]+")).anyMatch(entry -> names(entry, uri));
     }
 
     /** Whether an entry of NO_PROXY names this host: it, a domain that it is in, a network, each maybe with a port. */
@@ -110,7 +110,7 @@ final class Proxies extends ProxySelector implements Authenticator, Interceptor 
             var address = InetAddress.getByName(plain(host)).getAddress();
             int shift = Math.max(0, 8 * first.length - Integer.parseInt(parts[1]));
             return address.length == first.length
-                && new BigInteger(address).shiftRight(shift).equals(new BigInteger(first).shiftRight(shift));
+                && new BigInteger(1, address).shiftRight(shift).equals(new BigInteger(1, first).shiftRight(shift));
         } catch (UnknownHostException noAddress) {
             return false;
         }

@@ -21,7 +21,6 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /**
  * A JSON schema of the keywords that OpenAI's strict mode has: whether a value fits it, and else which place does not.
@@ -130,7 +129,8 @@ final class Schema {
     /** Whether following references and alternatives alone comes back to a schema that is being followed. */
     private boolean isEndless(JsonNode schema, Set<JsonNode> open) {
         if (!open.add(schema)) return true;
-        var next = schema.has("$ref") ? Stream.of(target(schema.path("$ref").asText())) : stream(schema.path("anyOf"));
+        var next = schema.has("$ref") ? Stream.of(target(schema.path("$ref").asText()))
+            : schema.path("anyOf").valueStream();
         boolean isEndless = next.anyMatch(other -> isEndless(other, open));
         open.remove(schema);
         return isEndless;
@@ -146,11 +146,11 @@ final class Schema {
 
     private static boolean isStrict(JsonNode schema) {
         boolean isObject = schema.has("properties") || type(schema).contains("object");
-        var required = stream(schema.path("required")).map(JsonNode::asText).collect(Collectors.toSet());
+        var required = schema.path("required").valueStream().map(JsonNode::asText).collect(Collectors.toSet());
         boolean isWhole = names(schema.path("properties")).allMatch(required::contains);
         if (isObject && !(isClosed(schema) && isWhole)) return false;
-        return Stream.concat(SCHEMAS_BY_NAME.stream().flatMap(keyword -> stream(schema.path(keyword))),
-                Stream.concat(stream(schema.path("anyOf")), Stream.of(schema.path("items"))))
+        return Stream.concat(SCHEMAS_BY_NAME.stream().flatMap(keyword -> schema.path(keyword).valueStream()),
+                Stream.concat(schema.path("anyOf").valueStream(), Stream.of(schema.path("items"))))
             .filter(JsonNode::isObject).allMatch(Schema::isStrict);
     }
 
@@ -186,7 +186,7 @@ final class Schema {
 
     /** Returns the alternatives besides null. */
     private static List<JsonNode> others(JsonNode schema) {
-        return stream(schema.path("anyOf")).filter(any -> !type(any).equals(List.of("null"))).toList();
+        return schema.path("anyOf").valueStream().filter(any -> !type(any).equals(List.of("null"))).toList();
     }
 
     /** Returns which place of a value does not fit and why, the first; "" if it fits. */
@@ -210,7 +210,7 @@ final class Schema {
 
     /** What may be null or something else is to be something else. */
     private String faultOfAny(String at, JsonNode value, JsonNode schema) {
-        if (stream(schema.path("anyOf")).anyMatch(any -> fault(at, value, any).isEmpty())) return "";
+        if (schema.path("anyOf").valueStream().anyMatch(any -> fault(at, value, any).isEmpty())) return "";
         var others = others(schema);
         return others.size() == 1 ? fault(at, value, others.get(0))
             : at + " is " + shown(value) + ", none of " + schema.path("anyOf").size() + " alternatives";
@@ -243,8 +243,9 @@ final class Schema {
     private static String faultOfChoice(String at, JsonNode value, JsonNode schema) {
         if (schema.has("const") && !isSame(schema.get("const"), value))
             return at + " is " + shown(value) + ", not " + shown(schema.get("const"));
-        if (!schema.has("enum") || stream(schema.get("enum")).anyMatch(one -> isSame(one, value))) return "";
-        return at + " is " + shown(value) + ", not one of " + oneOf(stream(schema.get("enum")).map(JsonNode::asText));
+        if (!schema.has("enum") || schema.get("enum").valueStream().anyMatch(one -> isSame(one, value))) return "";
+        return at + " is " + shown(value) + ", not one of "
+            + oneOf(schema.get("enum").valueStream().map(JsonNode::asText));
     }
 
     /** Returns names as a sentence has them, the first of many. */
@@ -262,7 +263,7 @@ final class Schema {
     private String faultOfObject(String at, JsonNode value, JsonNode schema) {
         if (!value.isObject()) return "";
         var properties = schema.path("properties");
-        var missing = stream(schema.path("required")).map(JsonNode::asText).filter(name -> !value.has(name))
+        var missing = schema.path("required").valueStream().map(JsonNode::asText).filter(name -> !value.has(name))
             .findFirst();
         if (missing.isPresent()) return at + "." + missing.get() + " is missing";
         return value.properties().stream().map(field -> {
@@ -357,14 +358,10 @@ final class Schema {
 
     private static List<String> types(JsonNode type) {
         if (type.isMissingNode()) return List.of();
-        return type.isArray() ? stream(type).map(JsonNode::asText).toList() : List.of(type.asText());
+        return type.isArray() ? type.valueStream().map(JsonNode::asText).toList() : List.of(type.asText());
     }
 
     private static Stream<String> names(JsonNode object) {
         return object.properties().stream().map(Map.Entry::getKey);
-    }
-
-    private static Stream<JsonNode> stream(JsonNode container) {
-        return StreamSupport.stream(container.spliterator(), false);
     }
 }

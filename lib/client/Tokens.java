@@ -16,7 +16,6 @@ import java.util.function.LongPredicate;
 import java.util.function.ToLongFunction;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /**
  * How many tokens requests have, as a tokenizer of OpenAI's splits them: its own models exactly, others as an estimate;
@@ -131,8 +130,8 @@ final class Tokens {
     private static boolean isReadElsewhere(JsonNode body) {
         boolean isKept = Stream.of("previous_response_id", "conversation").anyMatch(body::hasNonNull)
             || body.path("prompt").has("id");
-        return isKept || StreamSupport.stream(body.path("tools").spliterator(), false)
-            .anyMatch(tool -> !tool.path("type").asText("function").matches("function|custom"));
+        return isKept || body.path("tools").valueStream().anyMatch(tool ->
+            !tool.path("type").asText("function").matches("function|custom"));
     }
 
     private static long limit(JsonNode body) {

@@ -75,16 +75,16 @@ final class Identity {
     /** Returns who answers, in printable ASCII; several in an order of their own. */
     synchronized String engine() {
         if (!each.isEmpty())
-            return within(LONGEST, each.stream().map(Identity::engine).sorted().collect(joining(" and ")));
+            return shortened(each.stream().map(Identity::engine).sorted().collect(joining(" and ")));
         if (said == null) ask().ifPresentOrElse(this::settle, () -> said = remembered());
-        return within(LONGEST, (said.isEmpty() ? url : said) + models);
+        return shortened((said.isEmpty() ? url : said) + models);
     }
 
-    /** Returns a text that is no longer than that, with a digest of the whole in place of what is cut off. */
-    private static String within(int length, String text) {
-        if (text.length() <= length) return text;
+    /** Returns a text that fits into a header, with a digest of the whole in place of what is cut off. */
+    private static String shortened(String text) {
+        if (text.length() <= LONGEST) return text;
         var digest = UUID.nameUUIDFromBytes(text.getBytes(UTF_8)).toString();
-        return text.substring(0, length - digest.length()) + digest;
+        return text.substring(0, LONGEST - digest.length()) + digest;
     }
 
     /** Returns what the engine says of itself, or nothing if it does not answer. */

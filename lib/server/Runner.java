@@ -26,25 +26,17 @@ final class Runner {
 
     private final Map<String, ActiveBatch> active = new ConcurrentHashMap<>();
     private final ExecutorService leaders = Executors.newCachedThreadPool(daemon("sheaf-batch"));
-    private final ExecutorService workers;
-    private final Turns turns;
     private final Store store;
-    private final Manners dialect;
     private final boolean expires;             // whether a batch ends when its window does
-    private final Script script;
-    private final Validation validation;
     private final ActiveBatch.Shared shared;
 
     Runner(Settings settings, Store store, Engine engine, Script script, Metrics metrics) {
         int atOnce = settings.answering().most();
-        this.workers = Executors.newFixedThreadPool(atOnce, daemon("sheaf-request"));
-        this.turns = new Turns(atOnce);
         this.store = store;
-        this.dialect = settings.limits().dialect();
         this.expires = settings.limits().expires();
-        this.script = script;
-        this.validation = new Validation(store, settings.limits(), script);
-        this.shared = new ActiveBatch.Shared(store, engine, dialect, script, validation, turns, workers, metrics);
+        this.shared = new ActiveBatch.Shared(store, engine, settings.limits().dialect(), script,
+            new Validation(store, settings.limits(), script), new Turns(atOnce),
+            Executors.newFixedThreadPool(atOnce, daemon("sheaf-request")), metrics);
     }
 
     private static ThreadFactory daemon(String name) {
@@ -70,7 +62,7 @@ final class Runner {
             try {
                 batch.lead();
             } finally {
-                validation.leaveQueue(batch.id());
+                shared.validation().leaveQueue(batch.id());
                 active.remove(batch.id());
             }
         });
@@ -89,10 +81,10 @@ final class Runner {
             throw Refusal.busy("Too many batches in progress: at most " + MAX_ACTIVE + ".");
         var inputFileId = asked.get("input_file_id").textValue();
         checkInput.accept(inputFileId);
-        var id = dialect.newBatchId();
-        validation.refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
+        var id = shared.dialect().newBatchId();
+        shared.validation().refuseOverQueue(id, inputFileId, asked.get("endpoint").textValue());
         var asksFor = Manners.duration(asked.get("completion_window").textValue());
-        var window = Optional.ofNullable(script.window).orElse(asksFor);
+        var window = Optional.ofNullable(shared.script().window).orElse(asksFor);
         var batch = BatchObject.created(id, asked, store.now(), window);
         store.insertBatch(batch, key, digest);
         lead(new ActiveBatch(shared, batch, deadline(store.millis() + window.toMillis())));
@@ -133,21 +125,21 @@ final class Runner {
     ObjectNode cancel(String id) {
         var running = active.get(id);
         var batch = running != null ? running.cancel() : find(id);
-        turns.wake();
+        shared.turns().wake();
         var status = batch.get("status").textValue();
         if (!status.equals("cancelling") && !status.equals("cancelled"))
             throw new Refusal(409, "Cannot cancel a batch with status '" + status + "'.", null, null);
         return batch;
     }
 
-    void pause(boolean paused) { turns.pause(paused); }
+    void pause(boolean paused) { shared.turns().pause(paused); }
 
     /** Lets batches look again at the clock, and at the status in which a test holds them. */
-    void wake() { turns.wake(); }
+    void wake() { shared.turns().wake(); }
 
     /** Starts no further request, and gives those under way some time, because their answers may be paid for. */
     void close(Duration patience) {
-        turns.close();
+        shared.turns().close();
         leaders.shutdown();
         if (!await(leaders, CLOSING) && patience.compareTo(CLOSING) > 0) {
             System.err.println("stop: waits up to " + patience.toSeconds() + " s for " + queue().get("running")
@@ -155,7 +147,7 @@ final class Runner {
             await(leaders, patience.minus(CLOSING));
         }
         stop(leaders);
-        stop(workers);
+        stop(shared.workers());
     }
 
     private static void stop(ExecutorService threads) {

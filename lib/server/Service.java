@@ -21,6 +21,9 @@ final class Service {
     private static final Duration EXIT = Duration.ofSeconds(8);   // for answers under way; Docker kills after 10
     private static final Duration IDLE = Duration.ofMinutes(1);   // before a silent connection is closed
 
+    /** How far apart Jetty's queues keep their ends, for which it would load all of Java's management. */
+    private static final String REFERENCES_APART = "org.eclipse.jetty.util.referencesPerCacheLine";
+
     private interface Step {
         void take() throws Exception;
     }
@@ -159,6 +162,7 @@ final class Service {
     }
 
     private static Server jetty(Settings.Listening listening, Router router) {
+        System.getProperties().putIfAbsent(REFERENCES_APART, "16");     // as it finds by itself
         var threads = new QueuedThreadPool(MAX_THREADS);
         threads.setName("sheaf-http");
         threads.setDaemon(true);

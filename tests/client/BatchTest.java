@@ -18,7 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -36,12 +36,10 @@ import sheaf.support.Guide;
 class BatchTest {
     /** Of the draft below, as long as there have been digests; that of a server here goes on from it. */
     private static final String GOLDEN = "6107ceab903d9251a8a949ffdc998fbf76cdc88834f13a12b14de827d4a0c9cc";
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Tag("C36")
     @Test void resultsKeepPromptOrderWhateverTheOutputFileOrder() {

@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.concurrent.ConcurrentHashMap;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,14 +31,12 @@ import sheaf.server.BatchServer.Reply;
 
 /** How sure a model is of a label comes from the tokens of that label, or is not known; what is unsure goes further. */
 class ConfidenceTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final List<JsonNode> bodies = Collections.synchronizedList(new ArrayList<>());
     final Map<String, Double> said = new ConcurrentHashMap<>();   // how sure the answer to a request is
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** Tokens stand between bars, each with its probability. */
     @ParameterizedTest(name = "{0}: {2}")

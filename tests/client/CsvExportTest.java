@@ -14,7 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -28,12 +28,10 @@ import sheaf.server.BatchServer.Reply;
 
 /** What toCsv writes. */
 class CsvExportTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void whatASpreadsheetTakesForAFormulaIsText() {
         var texts = List.of("=1+1", "=", "@SUM(A1)", "+1+1", "-1+1", "- a list\n- of two", "--", "\t=1", "\r=1",

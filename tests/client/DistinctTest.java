@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,13 +30,11 @@ import sheaf.support.Printed;
 /** Identical requests are sent once where a draft says so, and each row gets the answer. */
 class DistinctTest {
     final AtomicInteger answers = new AtomicInteger();
-    final BatchServer server = BatchServer.start().answer(body ->
+    @AutoClose final BatchServer server = BatchServer.start().answer(body ->
         Reply.text(body.at("/messages/0/content").asText() + " #" + answers.incrementAndGet()));
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void eachRowGetsTheAnswerOfTheFirstAndOneIsSent() {
         var results = ask("a", "b", "a", "a").distinct().submit().results();

@@ -17,7 +17,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,12 +31,10 @@ import sheaf.support.Xlsx;
 
 /** Rows of Excel files, and answers as one. */
 class ExcelTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", dir.resolve("home").toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void theFirstRowNamesTheColumnsAndBlankRowsAreNone() {
         var file = films(Xlsx.row(2, "title", " year "), Xlsx.row(3, "Ran", number("1985", 0)), Xlsx.row(4),

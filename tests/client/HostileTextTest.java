@@ -34,7 +34,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -56,13 +56,11 @@ import sheaf.support.Printed;
 class HostileTextTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private final Map<String, JsonNode> heard = new ConcurrentHashMap<>();     // request bodies, by the row's number
-    private final BatchServer server = BatchServer.options().mixedModels().start();
+    @AutoClose private final BatchServer server = BatchServer.options().mixedModels().start();
     private final HostileText hostile = new HostileText();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Tag("C2")
     @Test void whatGoesInIsWhatTheServerReadsAndWhatItSaysComesBack() {

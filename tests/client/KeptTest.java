@@ -23,7 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,13 +40,11 @@ import sheaf.support.RawClient;
 /** What is kept of batches, here and at the provider, and how it goes. */
 class KeptTest {
     static final String DIGEST = "-[0-9a-f]{12}";
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(server::baseUrl);
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void keptBatchesAreListedAsLastSeenAndNobodyIsAsked() {
         ask("a", "b").name("read").submit().results();

@@ -24,7 +24,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -49,7 +49,7 @@ class LaterRepairTest {
     private static final Reply BROKEN = Reply.error(503, "x", "broken");
 
     @TempDir Path home;
-    private final BatchServer server = BatchServer.start();
+    @AutoClose private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
     private final Map<String, Integer> tries = new ConcurrentHashMap<>();
     private final Map<String, Integer> failures = new ConcurrentHashMap<>();     // at first, by prompt
@@ -61,8 +61,6 @@ class LaterRepairTest {
             ? BROKEN : Reply.text(prompt(body)));
         server.onEvery(request -> cuts.containsKey(request) ? Fault.shortened(cuts.get(request)) : null);
     }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void eachFailureIsSentAgainOnceItIsKnown() {
         failures.putAll(Map.of("a", 1, "b", 1));

@@ -20,7 +20,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -36,12 +36,10 @@ import sheaf.server.BatchServer.Reply;
 /** Where other batch tools were seen to pay twice, or to give old answers for new ones, one test for each defect. */
 class PeersPaymentTest {
     /** One request at a time, so that a test can stop the server after the first. */
-    final BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose final BatchServer server = BatchServer.options().concurrency(1).start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** curator: the fingerprint of a run leaves the system prompt out, and old answers come back. */
     @Test void aChangedSystemPromptGetsNewAnswers() {

@@ -17,7 +17,7 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -36,12 +36,10 @@ import sheaf.server.BatchServer.Reply;
 /** Where other batch tools were seen to lose rows or to mix them up, one test for each defect. */
 class PeersRowsTest {
     /** One request at a time, so that a test can stop the server after the first. */
-    final BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose final BatchServer server = BatchServer.options().concurrency(1).start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** curator: writes all files of an automatic split and returns the first. */
     @Test void notOnlyTheFirstFileIsSubmitted() {

@@ -17,7 +17,7 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -35,12 +35,10 @@ import sheaf.server.BatchServer.Reply;
 /** Where other batch tools were seen to wait without end, or to end too soon, one test for each defect. */
 class PeersWaitTest {
     /** One request at a time, so that a test can stop the server after the first. */
-    final BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose final BatchServer server = BatchServer.options().concurrency(1).start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** batchata: any exception of a poll makes the batch a failed one. */
     @Tag("C18")

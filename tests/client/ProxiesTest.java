@@ -155,6 +155,7 @@ class ProxiesTest {
         "api.test:8443 | https://api.test/v1 | proxy",
         "api.test:8443 | https://api.test:8443/v1 | direct",
         "10.0.0.0/8 | https://10.1.2.3/v1 | direct",
+        "0.0.0.0/0 | https://200.1.2.3/v1 | direct",
         "10.0.0.0/8 | https://11.1.2.3/v1 | proxy",
         "10.0.0.0/8 | https://api.test/v1 | proxy",
         "10.1.2.3 | https://10.1.2.3/v1 | direct",

@@ -18,7 +18,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -42,13 +42,11 @@ class QueueTest {
         + "\"code\": \"token_limit_exceeded\"}}";
     static final String NO_MONEY = "{\"error\": {\"message\": \"no money\", \"code\": \"insufficient_quota\"}}";
     static final String NO_MODEL = "{\"error\": {\"message\": \"no such model\", \"code\": \"model_not_found\"}}";
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void noMorePartsAreInFlightThanTheProviderTakes() {
         var most = new AtomicInteger();

@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -29,13 +29,11 @@ import sheaf.support.RawClient;
 /** Another name asks anew: what was sent again of a batch counts for that one, and not for the same of another name. */
 @Tag("C33")
 class RepairNamesTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final Map<String, Integer> tries = new ConcurrentHashMap<>();      // by model and prompt
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void aBatchOfAnotherNameIsRepairedAnew() {
         breaking(1);

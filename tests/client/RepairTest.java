@@ -16,7 +16,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -34,14 +34,12 @@ import sheaf.support.RawClient;
 /** What may succeed next time is sent again, as often as was asked for, and what cannot is not. */
 @Tag("C33")
 class RepairTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final Map<String, Integer> tries = new ConcurrentHashMap<>();
     final List<JsonNode> bodies = Collections.synchronizedList(new ArrayList<>());
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void aRequestThatBrokeAtTheProviderIsSentAgainAsItWas() {
         answering("b", 1, Reply.error(503, "x", "overloaded"));

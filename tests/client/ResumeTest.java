@@ -20,7 +20,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -37,7 +37,7 @@ import sheaf.support.RawClient;
 
 /** A script that runs again: it says what it found and what has changed, and pays for nothing twice. */
 class ResumeTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
     final List<String> asked = Collections.synchronizedList(new ArrayList<>());
     @TempDir Path home;
@@ -51,8 +51,6 @@ class ResumeTest {
             return Reply.text(messages.get(0).get("content").asText().length() + " " + prompt);
         });
     }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void anotherSystemPromptIsSaidBeforeItIsPaid() {
         ask("a", "b").submit().await();

@@ -14,7 +14,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,15 +34,13 @@ import sheaf.support.Printed;
 /** A few rows are asked at once, and are a part of what submit() brings. */
 class SampleTest {
     final List<String> asked = Collections.synchronizedList(new ArrayList<>());
-    final BatchServer server = BatchServer.start().answer(body -> {
+    @AutoClose final BatchServer server = BatchServer.start().answer(body -> {
         asked.add(body.at("/messages/0/content").asText());
         return Reply.text("re " + body.at("/messages/0/content").asText());
     });
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void theRowsAreEvenlySpreadAndTheSameEachTime() {
         assertEquals(List.of("1", "4", "7"), values(ask(10).sample(3)));

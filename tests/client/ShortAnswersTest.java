@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -44,12 +44,10 @@ class ShortAnswersTest {
 
     @TempDir Path home;
     private final Data data = rows(IntStream.range(0, ROWS).mapToObj(n -> Map.of("n", "row " + n)).toList());
-    private final BatchServer server = BatchServer.start();
+    @AutoClose private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void close() { server.close(); }
 
     @Test void isAskedForAgainAtEachLaterLook() {
         cutDownloads(FIRST_LOOK);

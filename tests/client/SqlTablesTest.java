@@ -21,7 +21,7 @@ import java.util.Map;
 import java.util.TimeZone;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -38,7 +38,7 @@ import sheaf.support.Printed;
 /** Rows of databases, and answers in their tables: SQLite, DuckDB and, where it is installed, PostgreSQL. */
 class SqlTablesTest {
     static Postgres postgres;
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
     @BeforeAll static void open() throws Exception { postgres = Postgres.startIfInstalled(); }
@@ -48,8 +48,6 @@ class SqlTablesTest {
     }
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", dir.resolve("home").toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     /** An empty database of this product. */
     private String url(String product) {

@@ -22,7 +22,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,12 +36,10 @@ import sheaf.support.Printed;
 
 /** Rows of SQL and Parquet files, and answers as a Parquet file. */
 class SqlTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", dir.resolve("home").toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void rowsOfAParquetFileComeInItsOrderUnderItsNames() {
         var reviews = reviews();

@@ -20,7 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,7 +33,7 @@ import sheaf.support.Printed;
 
 /** An answer is JSON of a record or a schema, is read as that, and else says where it does not fit. */
 class TypedAnswersTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     enum Mood { HAPPY, @JsonProperty("quite sad") SAD }
@@ -46,8 +46,6 @@ class TypedAnswersTest {
     record Short(Mood mood, int year) {}
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void aRecordIsAStrictSchemaInItsOwnOrder() {
         var format = body(ask("a").returning(Film.class)).path("response_format");

@@ -14,7 +14,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -28,13 +28,11 @@ import sheaf.support.Printed;
 
 /** An answer that does not fit is asked for again with what was wrong, and no round of that is paid twice. */
 class UnfitAnswersTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final List<JsonNode> bodies = Collections.synchronizedList(new ArrayList<>());
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void itIsSentAgainWithTheAnswerAndWhatWasWrong() {
         answering("purple", "happy");

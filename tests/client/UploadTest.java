@@ -14,7 +14,7 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,13 +33,11 @@ import sheaf.support.RawClient;
 
 /** upload(): the first half of submit(), after which nothing runs until someone submits it. */
 class UploadTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(server::baseUrl);
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void anUploadCreatesNoBatchAndSubmitCreatesItOfTheSameFiles() {
         var uploaded = ask("a", "b", "c").provider(inParts()).upload();

@@ -10,7 +10,7 @@ import static sheaf.ScriptedProvider.success;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,14 +23,12 @@ import sheaf.support.ScriptedServer.Answer;
 /** An input file that is not ready when a batch is to be made of it. */
 class UploadedFileTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
 
     @BeforeEach void ownHome() {
         System.setProperty("SHEAF_HOME", home.toString());
         scripted.completed(success("request-1", "Hello"), "");
     }
-
-    @AfterEach void close() { scripted.close(); }
 
     @ParameterizedTest
     @CsvSource({"pending, processed", "PROCESSING, ready", "uploaded, processed", "in_progress, ''"})

@@ -21,7 +21,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,7 +33,7 @@ import sheaf.support.RawClient;
 
 /** Files for a user: what batches of a name wrote is written again, and nothing else. */
 class WrittenTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
     Path file;
 
@@ -41,8 +41,6 @@ class WrittenTest {
         System.setProperty("SHEAF_HOME", dir.resolve("home").toString());
         file = dir.resolve("out.csv");
     }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void aFileIsWrittenAgainByItsBatchAndByAGrownOneOfItsName() {
         ask("a").submit().results().toCsv(file, "result.text");

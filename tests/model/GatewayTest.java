@@ -15,17 +15,15 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 
 /** The URL in front of an engine that ends as soon as it has started, and starts only once. */
 class GatewayTest {
     final AtomicInteger starts = new AtomicInteger();
-    final Gateway gateway = Gateway.open(
+    @AutoClose final Gateway gateway = Gateway.open(
         new Weights("tiny one", "", Path.of("tiny.gguf"), new Gguf(Map.of()), "f00d"), 3, 0,
         new Engine("mortal", false, this::start));
-
-    @AfterEach void close() { gateway.close(); }
 
     @Test void anEngineThatFailsToStartThreeTimesInARowIsGivenUp() {
         var messages = IntStream.range(0, 4).mapToObj(i -> send("POST", "/chat/completions"))

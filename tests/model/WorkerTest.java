@@ -296,8 +296,9 @@ class WorkerTest {
         assertEquals(before, JavaProcess.engines(ProcessHandle.current()));
     }
 
-    @Test void theProcessEndsWithItsParentHoweverThatEnds() throws Exception {
-        var parent = JavaProcess.start(LocalModel.class, "small", "--slots", "1", "--context", "64");
+    @Test void theProcessEndsWithItsParentHoweverThatEnds(@TempDir Path store) throws Exception {
+        var parent = JavaProcess.start("local", "small", "--slots", "1", "--context", "64", "--port", "0",
+            "--store", store.toString());
         assertTrue(parent.inputReader().readLine().startsWith("OPENAI_BASE_URL=http://127.0.0.1:"));
         var engine = JavaProcess.engine(parent.toHandle());
 

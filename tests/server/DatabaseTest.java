@@ -7,21 +7,19 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What those who read and those who change a database see of each other. */
 class DatabaseTest {
     @TempDir static Path folder;
-    final Database database = new Database(folder.resolve("state" + System.nanoTime() + ".db"), true);
+    @AutoClose final Database database = new Database(folder.resolve("state" + System.nanoTime() + ".db"), true);
 
     DatabaseTest() {
         database.execute("CREATE TABLE fact (value TEXT)");
         database.execute("INSERT INTO fact VALUES (?)", "old");
     }
-
-    @AfterEach void close() { database.close(); }
 
     @Test void aReaderDoesNotWaitForAChangeAndSeesNoneThatIsNotWhole() {
         database.atomically(() -> {

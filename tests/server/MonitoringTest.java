@@ -18,17 +18,15 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.RawClient;
 
 /** What those hear who watch over a server. */
 class MonitoringTest {
-    BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose BatchServer server = BatchServer.options().concurrency(1).start();
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void aServerThatIsWellSaysSoWithoutAKey() {
         restart(BatchServer.options().apiKey("secret"));

@@ -15,16 +15,14 @@ import java.net.http.HttpRequest;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import sheaf.support.RawClient;
 
 /** What the server's page asks: batches by status and name, and each request beside its answer. */
 class PageEndpointsTest {
-    BatchServer server = BatchServer.options().concurrency(1).start();
+    @AutoClose BatchServer server = BatchServer.options().concurrency(1).start();
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void eachRequestStandsBesideItsAnswer() {
         server.answer(body -> body.toString().contains("two") ? BatchServer.Reply.error(429, "busy", "Slow down.")

@@ -15,7 +15,7 @@ import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import sheaf.server.BatchServer.Fault;
@@ -24,10 +24,8 @@ import sheaf.support.RawClient;
 /** What the server does wrong when a test wants it to. */
 @Tag("S29")
 class ScriptTest {
-    BatchServer server = BatchServer.start();
+    @AutoClose BatchServer server = BatchServer.start();
     final RawClient client = new RawClient(() -> server.baseUrl());
-
-    @AfterEach void close() { server.close(); }
 
     @Test void theNextRequestsOfAKindAreRefused() {
         server.on("GET /v1/files/*", Fault.status(503).retryAfter("7"), Fault.status(429));

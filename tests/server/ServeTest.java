@@ -100,6 +100,16 @@ class ServeTest {
             + "; use that one or choose another store\n"), run("--port", "0"));
     }
 
+    @Test void aStartLoadsNothingOfJavasManagement() throws Exception {
+        var command = command("--port", "0", "--until-eof");
+        command.command().add(1, "-Xlog:class+load:file=" + dir.resolve("classes"));
+        var server = start(command);
+        server.getOutputStream().close();
+
+        assertTrue(server.waitFor(20, TimeUnit.SECONDS));
+        assertEquals(List.of(), text("classes").lines().filter(line -> line.contains(" javax.management.")).toList());
+    }
+
     /** A second one joins the first, says the same URL, and ends with its own stdin. */
     @Test void untilItsStdinEndsItServesAsAChild() throws Exception {
         var first = child();
