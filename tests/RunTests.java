@@ -23,6 +23,9 @@
 //SOURCES ../bench/ServerBench.java
 //SOURCES ../bench/ClientBench.java
 //SOURCES ../bench/LocalBench.java
+//SOURCES ../bench/ScaleBench.java
+//SOURCES ../bench/ScaleClient.java
+//SOURCES ../bench/ScaleServer.java
 //SOURCES ../bench/Timed.java
 //SOURCES ../lib/Sheaf.java
 //SOURCES ../lib/BatchServer.java
