@@ -56,7 +56,7 @@ import sheaf.support.Project;
  *     ./jbang benchmark server              lines, bytes, clients and memory
  *     ./jbang benchmark client 500000       starts, so many rows expanded, a tenth of them there and back; and Python
  *     ./jbang benchmark local               a model on this machine: tokens/s by slots, and Sheaf's part of the time
- *     ./jbang benchmark scale 10000000 256m  so many rows there and back, on 27 GB of disk, with such a heap
+ *     ./jbang benchmark scale 10000000 256m  so many rows there and back, on 25 GB of disk, with such a heap
  *     ./jbang benchmark slow 80             so many megabytes up and down at 1 Mbit/s: 11 minutes each way
  *     ./jbang benchmark kills 200           a server killed so many times
  *     ./jbang benchmark chaos 1000          so many scripts against a server on which any call may go wrong
@@ -69,7 +69,7 @@ class RunBench {
             client-kills N]
         server measures lines, bytes, clients and memory; client does the same work in Sheaf and in Python; local has a
         model on this machine answer, beside a llama-server if one is on the PATH; scale takes ten million rows there
-        and back, in parts of 25,000 behind a short queue, on 27 GB of disk; slow uses a line of 1 Mbit/s; the others
+        and back, in parts of 25,000 behind a short queue, on 25 GB of disk; slow uses a line of 1 Mbit/s; the others
         kill and disturb server and client so many times, and count what was lost or paid twice. Without an argument,
         or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
@@ -119,8 +119,7 @@ class RunBench {
             case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
             case "local" -> local(words.size() < 2 ? "SmolLM2-135M-Instruct" : words.get(1));
             case "scale" -> scale(folder, words);
-            case "kills" -> System.out.println(new Kills(ThreadLocalRandom.current().nextLong(),
-                folder.resolve("store")).run(count(words, 200)));
+            case "kills" -> kills(folder, count(words, 200));
             case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
             case "client-kills" -> System.out.println(ClientKills.run(count(words, 200), folder));
             case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
@@ -173,12 +172,16 @@ class RunBench {
     private static void scale(Path folder, List<String> words) throws Exception {
         var full = ScaleBench.FULL;
         int part = words.size() < 4 ? full.part() : count(List.of("scale", words.get(3)), full.part());
-        var heap = words.size() < 3 ? full.heap() : words.get(2);
+        var size = new ScaleBench.Size(count(words, full.rows()), words.size() < 3 ? full.heap() : words.get(2), part);
         try {
-            new ScaleBench(folder, new ScaleBench.Size(count(words, full.rows()), part, heap), System.out).run();
+            new ScaleBench(folder, size, System.out).run();
         } catch (IllegalStateException noRoom) {
             throw new Unusable(1, noRoom.getMessage());
         }
+    }
+
+    private static void kills(Path folder, int times) throws Exception {
+        System.out.println(new Kills(ThreadLocalRandom.current().nextLong(), folder.resolve("store")).run(times));
     }
 
     private static int count(List<String> words, int otherwise) {

@@ -25,8 +25,8 @@ import java.util.TreeMap;
  * before they do. Then each row is looked for in what was written, and each batch at the server.
  */
 final class ScaleBench {
-    static final Size FULL = new Size(10_000_000, 25_000, "256m");
-    private static final long DISK_PER_ROW = 3_000;            // bytes, of all files of both: 2,6xx were measured
+    static final Size FULL = new Size(10_000_000, "256m", 25_000);
+    private static final long DISK_PER_ROW = 2_500;            // bytes, of all files of both
     private static final int IN_QUEUE = 4;                     // parts that have room
     private static final int WORDS_OF_A_ROW = 10;
     private static final long PART_BYTES = 200_000_000;
@@ -36,8 +36,8 @@ final class ScaleBench {
     private final Size size;
     private final PrintStream out;
 
-    /** How many rows there are, how many of them are a part, and the heap of the client. */
-    record Size(int rows, int part, String heap) {}
+    /** How many rows there are, the heap of the client, and how many rows are a part. */
+    record Size(int rows, String heap, int part) {}
 
     ScaleBench(Path folder, Size size, PrintStream out) {
         this.folder = folder;
@@ -52,8 +52,8 @@ final class ScaleBench {
         var server = server();
         try (var said = new BufferedReader(new InputStreamReader(server.getInputStream(), StandardCharsets.UTF_8))) {
             var url = said.readLine();
-            out.printf(Locale.ROOT, "%,d rows, heap %s     %9s %9s %8s %9s %9s%n", size.rows, size.heap, "s", "CPU s",
-                "live MB", "peak MB", "disk MB");
+            out.printf(Locale.ROOT, "%-28s %9s %9s %8s %9s %9s%n", String.format(Locale.ROOT, "%,d rows, -Xmx%s",
+                size.rows, size.heap), "s", "CPU s", "live MB", "peak MB", "disk MB");
             client(url, "first");
             client(url, "again");
             checkAnswers();
@@ -72,7 +72,8 @@ final class ScaleBench {
             throw new IllegalStateException(String.format(Locale.ROOT, "scale: %,d rows need %.1f GB in %s, which has "
                 + "%.1f GB; take fewer, or another disk by -R-Djava.io.tmpdir", size.rows, needed / 1e9, folder,
                 free / 1e9));
-        out.printf(Locale.ROOT, "takes up to %.1f GB in %s, which is deleted afterwards%n", needed / 1e9, folder);
+        out.printf(Locale.ROOT, "scale: takes up to %.1f GB in %s, which is deleted afterwards%n",
+            needed / 1e9, folder);
     }
 
     private void writeRows() throws IOException {

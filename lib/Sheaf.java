@@ -17,9 +17,9 @@
 //SOURCES client/BaseUrl.java client/Encoding.java client/Identity.java client/Thinking.java client/Graphemes.java
 //SOURCES client/JsonText.java client/Relay.java client/Pieces.java client/CsvLines.java client/Request.java
 //SOURCES client/Resend.java client/Hashes.java
-//SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/InputFile.java
-//SOURCES client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java client/Arguments.java
-//SOURCES client/ExtraHeaders.java client/Row.java
+//SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/IdIndex.java
+//SOURCES client/InputFile.java client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java
+//SOURCES client/Arguments.java client/ExtraHeaders.java client/Row.java
 //SOURCES client/ChildServer.java client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java
 //SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
 //SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java

@@ -25,6 +25,9 @@
 //SOURCES ../bench/LocalBench.java
 //SOURCES ../bench/RunBench.java
 //SOURCES ../bench/SlowLine.java
+//SOURCES ../bench/ScaleBench.java
+//SOURCES ../bench/ScaleClient.java
+//SOURCES ../bench/ScaleServer.java
 //SOURCES ../bench/Timed.java
 //SOURCES ../lib/Sheaf.java
 //SOURCES ../lib/BatchServer.java

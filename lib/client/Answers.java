@@ -16,6 +16,7 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Status;
 import sheaf.Vocabulary.Usage;
@@ -29,7 +30,7 @@ final class Answers {
     private final LineIndex lines;                             // by request
     private final Set<Integer> collected;                      // parts of which all is here
     private final Map<Integer, Map<Long, String>> faults = new HashMap<>();   // by part and request
-    private Map<String, Long> ids;                             // of a file's own requests; made when first needed
+    private IdIndex ids;                                       // of a file's own requests; made when first needed
     private final List<String> oddities = new ArrayList<>();   // the first of them
     private long moreOddities;
     private long[] answered;                                   // requests by part, if they were indexed by this look
@@ -80,12 +81,6 @@ final class Answers {
             : journal.answerFile(number / 2 + 1, Journal.KINDS.get(number % 2));
     }
 
-    private Map<String, Long> idsOfTheFile() {
-        var ids = new HashMap<String, Long>();
-        for (long i = 0; i < count(); i++) ids.putIfAbsent(requests.json(i).path("custom_id").asText(), i);
-        return ids;
-    }
-
     private void scan(int file, LineIndex.AnyOrder index, BitSet ofTheirParts) throws IOException {
         var path = file(file);
         if (!Files.exists(path)) return;
@@ -117,8 +112,8 @@ final class Answers {
     /** Returns the request of an id, or -1 if that was never asked. */
     private long request(String id) {
         if (manifest().ownIds()) return ownId(id);
-        if (ids == null) ids = idsOfTheFile();
-        return ids.getOrDefault(id, -1L);
+        if (ids == null) ids = new IdIndex(LongStream.range(0, count()), count(), requests::idInLine);
+        return ids.find(id);
     }
 
     private long ownId(String id) {

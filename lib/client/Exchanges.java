@@ -78,9 +78,10 @@ final class Exchanges {
 
     Exchange at(long index) { return at.apply(index); }
 
-    Stream<Exchange> stream() {
-        var indexes = selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
-        return indexes.mapToObj(at);
+    Stream<Exchange> stream() { return indexes().mapToObj(at); }
+
+    private LongStream indexes() {
+        return selected == null ? LongStream.range(0, answers.count()) : selected.stream().asLongStream();
     }
 
     /**
@@ -305,12 +306,12 @@ final class Exchanges {
     }
 
     private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried, boolean isReplacing) {
-        var retried = new HashMap<String, Long>();         // its index in the retry, by the id that it had at first
-        retry.stream().forEach(exchange -> retried.put(exchange.firstId(), exchange.index()));
+        var requests = retry.answers.requests();
+        var retried = new IdIndex(retry.indexes(), requests.count(), requests::firstId);
         return new Exchanges(answers, index -> {
             var before = at(index);
-            var later = retried.get(before.firstId());
-            return later == null || !isRetried.test(before, later) ? before
+            long later = retried.find(before.firstId());
+            return later < 0 || !isRetried.test(before, later) ? before
                 : before.retriedAs(retry.at(later), isReplacing);
         }, selected, isChosen, name, checks);
     }

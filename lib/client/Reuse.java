@@ -21,7 +21,6 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
@@ -47,25 +46,23 @@ final class Reuse {
         this.earlier = earlier;
         var wanted = LongStream.range(0, staged.size()).map(i -> hash(SentRequests.body(staged.text(i)))).sorted()
             .toArray();
-        var hashes = LongStream.builder();
-        var places = LongStream.builder();
-        for (int batch = 0; batch < earlier.size(); batch++) {
-            var requests = earlier.get(batch).journal.requests();
-            for (long i = 0; i < requests.count(); i++) {
-                boolean isAsked = !requests.isRepeat(i);  // an answer that stands for several is one
-                if (!isAsked || Arrays.binarySearch(wanted, requests.hash(i) >>> NUMBER_BITS) < 0) continue;
-                hashes.add(requests.hash(i) >>> NUMBER_BITS);
-                places.add((long) batch << Integer.SIZE | i);
-                earlier.get(batch).wanted++;
-            }
-        }
-        found = places.build().toArray();
-        var hash = hashes.build().toArray();
-        if (hash.length >= 1 << NUMBER_BITS)
-            throw new IllegalStateException("submit: batches of this name have asked " + count(hash.length, "request")
+        long all = earlier.stream().mapToLong(batch -> batch.wanted = batch.askedAgain(wanted).count()).sum();
+        if (all >= 1 << NUMBER_BITS)
+            throw new IllegalStateException("submit: batches of this name have asked " + count(all, "request")
                 + " of these before, and fewer than " + (1 << NUMBER_BITS) + " can be compared; ask under another "
                 + Wording.NAME);
-        entries = IntStream.range(0, hash.length).mapToLong(i -> hash[i] << NUMBER_BITS | i).sorted().toArray();
+        entries = new long[(int) all];                    // filled where they are: there may be very many
+        found = new long[(int) all];
+        int number = 0;
+        for (int batch = 0; batch < earlier.size(); batch++) {
+            var requests = earlier.get(batch).journal.requests();
+            for (var i = earlier.get(batch).askedAgain(wanted).iterator(); i.hasNext(); number++) {
+                long index = i.nextLong();
+                entries[number] = requests.hash(index) >>> NUMBER_BITS << NUMBER_BITS | number;
+                found[number] = (long) batch << Integer.SIZE | index;
+            }
+        }
+        Arrays.sort(entries);
     }
 
     /**
@@ -240,6 +237,13 @@ final class Reuse {
                 .sorted(Comparator.comparing(Journal::submittedAt))
                 .map(later -> Watch.of(later, later.isAt(provider) ? provider
                     : connect.apply(later.manifest().provider()), false, checks)).toList();
+        }
+
+        /** Returns which of its requests have one of these hashes; an answer that stands for several is one. */
+        private LongStream askedAgain(long[] hashes) {
+            var requests = journal.requests();
+            return LongStream.range(0, requests.count()).filter(i -> !requests.isRepeat(i)
+                && Arrays.binarySearch(hashes, requests.hash(i) >>> NUMBER_BITS) >= 0);
         }
 
         /** What is being answered would be paid twice. */

@@ -110,6 +110,13 @@ final class SentRequests {
     /** Returns a request's line; {@code index} counts from 0. */
     String text(long index) { return lines().text(index); }
 
+    /** Returns the id in a request's line, which of a repeat is that of the first. */
+    String idInLine(long index) {
+        var line = lines().bytes(index).orElseThrow();
+        var id = Json.field("custom_id", line, 0, line.length);
+        return id == null ? "" : id;
+    }
+
     JsonNode json(long index) { return Json.lenient(text(index)); }
 
     /** Returns what a request asks, without its id, how long the answer may be and what a repair has added. */

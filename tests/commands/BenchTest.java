@@ -2,6 +2,7 @@ package sheaf.bench;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
@@ -50,6 +51,31 @@ class BenchTest {
         assertEquals(6, table.size(), out::toString);
         var row = " +[0-9.]+ +([0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+|none +[0-9.]+) .*";
         for (var line : table.subList(1, 6)) assertTrue(line.matches("[a-z0-9].*?" + row), line);
+    }
+
+    @Test void theBenchOfVeryManyRowsLooksForEachAndForEachBatch(@TempDir Path folder) throws Exception {
+        var out = new ByteArrayOutputStream();
+
+        new ScaleBench(folder, new ScaleBench.Size(200, "48m", 10), new PrintStream(out)).run();
+
+        var table = out.toString().lines().toList();
+        var steps = table.stream().filter(line -> line.matches("(first|again) +[a-z]+( +[0-9.]+){5}"))
+            .map(line -> line.replaceFirst("^(\\S+) +(\\S+).*", "$1 $2"))
+            .filter(step -> !step.endsWith(" retry")).toList();
+        assertEquals(List.of("first lines", "first submit", "first await", "first results", "first counts", "first csv",
+            "first jsonl", "again submit", "again results", "again kept"), steps, out::toString);
+        assertTrue(table.contains("200 rows are back, each once, in order, with its own answer"), out::toString);
+        assertTrue(table.get(table.size() - 1).matches("at the server: \\{completed=[0-9]+(, expired=[0-9]+)?}; [0-9]+ "
+            + "requests, of which [0-9]+ expired and were sent again"), out::toString);
+    }
+
+    @Test void theBenchOfVeryManyRowsSaysWhatDiskItLacks(@TempDir Path folder) {
+        var bench = new ScaleBench(folder, new ScaleBench.Size(Integer.MAX_VALUE, "48m", 10), System.out);
+
+        var refusal = assertThrows(IllegalStateException.class, bench::run);
+
+        assertTrue(refusal.getMessage().matches("scale: 2,147,483,647 rows need 5368[.]7 GB in .*, which has [0-9.]+ "
+            + "GB; take fewer, or another disk by -R-Djava.io.tmpdir"), refusal.getMessage());
     }
 
     @Tag("S4") @Tag("S14") @Tag("S16")
