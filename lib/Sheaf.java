@@ -26,7 +26,7 @@
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/RenderedRow.java client/OwnProvider.java client/Keys.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
-//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
+//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java client/Literals.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
 //SOURCES client/BatchApi.java client/Manifest.java client/Body.java
 //SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
@@ -37,7 +37,7 @@
 //SOURCES client/Exchanges.java client/Spending.java
 //SOURCES client/Watch.java client/Grid.java client/ResultColumns.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Pairing.java client/CsvExport.java client/Reuse.java client/Repair.java client/Preparation.java
-//SOURCES client/Estimation.java client/Sample.java
+//SOURCES client/Elsewhere.java client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -307,6 +307,23 @@ public final class Sheaf extends Findings {
         /** Returns a draft for the provider of this name or base URL. */
         public Draft provider(String nameOrUrl) { return provider(Provider.named(nameOrUrl)); }
 
+        /**
+         * Returns a draft that asks this provider instead what the first has no room for, refuses, or fails, once: parts
+         * at once, and from {@link Batch#results} what is still without an answer and {@link Results#retry} would send.
+         */
+        public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
+
+        /** Returns such a draft, with this provider's name for the model. */
+        public Draft fallback(String nameOrUrl, String model) {
+            return fallback(Provider.named(nameOrUrl), given("fallback", model));
+        }
+
+        /** Returns such a draft; {@code model} is this provider's name for it, null if that is the same. */
+        public Draft fallback(Provider provider, String model) {
+            given("fallback", provider).connection();              // refuses what is no base URL
+            return with(s -> s.fallback = new Settings.Other(provider::connection, model));
+        }
+
         /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
         public Draft model(String first, String... more) { return with(settings.models(texts("model", first, more))); }
 
@@ -516,6 +533,7 @@ public final class Sheaf extends Findings {
                 case ESTIMATE -> with(s -> s.isEstimated = true);
                 case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
+                case FALLBACK -> fallback(Provider.named(given.first()), given.second());
                 case ENGINE -> provider(BaseUrl.ENGINE + given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -609,8 +627,7 @@ public final class Sheaf extends Findings {
         Settings checkedSettings() {
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
-            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel(settings)))))
-                .orElse(settings);
+            var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
             settled.check();
             return settled;
         }
@@ -652,7 +669,11 @@ public final class Sheaf extends Findings {
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
-        public Batch submit() { return begin(Watch::submitOrAttach); }
+        public Batch submit() {
+            var batch = begin(Watch::submitOrAttach);
+            batch.watch.sendElsewhere();
+            return batch;
+        }
 
         /**
          * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
@@ -694,6 +715,7 @@ public final class Sheaf extends Findings {
             if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
+            if (settings.fallback != null) Elsewhere.check(settings, batch.state.provider());
             Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
             return batch;
@@ -718,7 +740,7 @@ public final class Sheaf extends Findings {
             this.settings = settings;
             this.written = written;
             state = new BatchState(connection);
-            watch = new Watch(state, settings.quiet, settings.checks);
+            watch = new Watch(state, settings, batch -> new Elsewhere(batch, settings, provider::connection));
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
@@ -873,7 +895,7 @@ public final class Sheaf extends Findings {
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), settings.passedTo(resend)).submit().watch);
-            var exchanges = repair.of(watch.collect());
+            var exchanges = watch.withOthers(watch.collect(), deadline, repair::of);
             var results = new Results(there(), exchanges, written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
@@ -1323,15 +1345,6 @@ public final class Sheaf extends Findings {
             }
         }
 
-        /** Returns the one model that is here, which answers if none is named. */
-        private String onlyModel(Settings draft) {
-            Requests.checkBeforeStart(draft, connection());
-            var names = api().models().stream().map(model -> model.path("id").asText()).toList();
-            if (names.size() == 1) return names.get(0);
-            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + label()
-                + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
-        }
-
         private static String names() { return String.join(", ", offered().keySet()); }
 
         /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
@@ -1419,11 +1432,11 @@ public final class Sheaf extends Findings {
         private static Instant second(Batch batch) { return batch.submittedAt().truncatedTo(ChronoUnit.SECONDS); }
 
         /** Returns the models here. They print as a table. */
-        public Listing<Map<String, Object>> models() { return listing(api().models(), "id", "owned_by"); }
+        public Listing<Map<String, Object>> models() { return Listing.of(api().models(), "id", "owned_by"); }
 
         /** Returns the files stored there. They print as a table. */
         public Listing<Map<String, Object>> files() {
-            return listing(api().files("files", LISTED_FILES), "id", "purpose", "bytes", "filename");
+            return Listing.of(api().files("files", LISTED_FILES), "id", "purpose", "bytes", "filename");
         }
 
         /** Returns the files stored there that no one needs any more, and that are more than a day old. */
@@ -1443,17 +1456,6 @@ public final class Sheaf extends Findings {
 
         /** Deletes a file here; one that is gone already is no error. */
         public void deleteFile(String id) { api().deleteFile(given("deleteFile", id)); }
-
-        private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
-            var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
-            return new Listing<>(rows, List.of(columns),
-                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
-        }
-
-        private static String cell(Object value) {
-            return value instanceof Integer || value instanceof Long ? Messages.number(((Number) value).longValue())
-                : Json.cell(value);
-        }
 
         private BatchApi api() { return new BatchApi(connection()); }
 

@@ -133,6 +133,11 @@ final class Exchange {
      */
     boolean isRepairable() { return !ok() && !mayBeAnswered() && last().isRepairable(); }
 
+    /** Whether another provider was asked in the place of the first. */
+    boolean isElsewhere() { return attempts.stream().anyMatch(Exchange::isElsewhere); }
+
+    private static boolean isElsewhere(Attempt attempt) { return attempt.batch().manifest().isInstead(); }
+
     /** Whether its answer may be in a file that has not come, or not whole: only retry() pays for that again. */
     boolean mayBeAnswered() { return !ok() && attempts.stream().anyMatch(Attempt::mayBeAnswered); }
 
@@ -223,7 +228,9 @@ final class Exchange {
     String error() {
         var last = last();
         boolean isAll = ok() || last.isSameAs(shown);
-        return shown.error() + (isAll ? "" : "; asked again: " + last.error());
+        var there = last.batch().manifest();
+        var asked = there.isInstead() ? "; asked at " + there.provider().label() + ": " : "; asked again: ";
+        return shown.error() + (isAll ? "" : asked + last.error());
     }
 
     /** Returns the tokens of every time that it was sent, for each was paid. */
@@ -254,12 +261,13 @@ final class Exchange {
         return Content.plain(last.has("content") ? last.path("content") : last);
     }
 
-    /** Returns what it takes to send the request once more, as it was sent last. */
+    /** Returns what it takes to send the request once more, as its own provider was sent it last. */
     Resend.Sent sent() {
-        var last = last();
+        var last = attempts.stream().filter(attempt -> !isElsewhere(attempt))
+            .reduce((one, other) -> other.round() < one.round() ? one : other).orElseGet(this::last);
         if (!(last.request() instanceof ObjectNode line && line.path("body").isObject()))
             throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
-        return new Resend.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
+        return new Resend.Sent(line, firstId(), last().round(), last.outcome() == Outcome.TRUNCATED,
             last.tokenLimit(), last.addedTurns(), last.turns(), customId(), template(), row());
     }
 

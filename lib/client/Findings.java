@@ -4,6 +4,7 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -396,6 +397,18 @@ public class Findings extends Outlook {
             this.columns = columns;
             this.cells = cells;
             this.sum = sum;
+        }
+
+        /** Returns what a provider lists, with these fields of it as columns. */
+        static Listing<Map<String, Object>> of(List<JsonNode> items, String... columns) {
+            var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
+            return new Listing<>(rows, List.of(columns),
+                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
+        }
+
+        private static String cell(Object value) {
+            return value instanceof Integer || value instanceof Long ? number(((Number) value).longValue())
+                : Json.cell(value);
         }
 
         @Override public T get(int index) { return items.get(index); }

@@ -162,6 +162,15 @@ final class Journal {
 
     void markOtherEngine() { AtomicFiles.stream("results", otherEngineMark(), out -> {}); }
 
+    /** Whether other providers were asked, or are about to be, what its own does not answer. */
+    boolean isElsewhere() { return Files.exists(elsewhereMark()); }
+
+    void markElsewhere() {
+        if (!isElsewhere()) AtomicFiles.stream("submit", elsewhereMark(), out -> {});
+    }
+
+    private Path elsewhereMark() { return dir.resolve("elsewhere"); }
+
     private Path otherEngineMark() { return dir.resolve("other-engine"); }
 
     /** Whether fewer answers of a part came than there should be: what is here is not final. */
@@ -182,6 +191,11 @@ final class Journal {
     IntStream partNumbers() { return IntStream.rangeClosed(1, states.size()); }
 
     Stream<Part> parts() { return states.stream().map(state -> state.part); }
+
+    /** Returns what tells how a part was submitted last: the id of its batch, or how it stands without one. */
+    List<String> partIds() {
+        return parts().map(part -> part.id().isEmpty() ? part.status().text() : part.id()).toList();
+    }
 
     Part part(int number) { return state(number).part; }
 
@@ -225,10 +239,10 @@ final class Journal {
             part.batch != null || part.createKey != null || part.file != null || part.uploading);
     }
 
-    /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
+    /** Whether nothing was sent that is of use, to nobody: no upload, and no batch that ran or may be running. */
     boolean isUntouched() {
         boolean isAllReused = states.isEmpty();
-        return !isAllReused && states.stream().allMatch(part -> part.batch == null
+        return !isAllReused && !isElsewhere() && states.stream().allMatch(part -> part.batch == null
             ? part.file == null && part.createKey == null && !part.uploading : !part.part.hasRun());
     }
 
@@ -238,8 +252,8 @@ final class Journal {
             || hasSentCreate() && states.stream().anyMatch(part -> part.batch != null && part.part.hasRun());
     }
 
-    /** Whether something of it runs, has run, or was sent and never answered. */
-    boolean mayHaveRun() { return hasRun() || partNumbers().anyMatch(this::isCreateUnsure); }
+    /** Whether something of it runs, has run, or was sent and never answered, wherever. */
+    boolean mayHaveRun() { return hasRun() || isElsewhere() || partNumbers().anyMatch(this::isCreateUnsure); }
 
     /** Whether a create was sent for some part, and not only an upload. */
     boolean hasSentCreate() { return states.isEmpty() || states.stream().anyMatch(part -> part.hasSentCreate); }

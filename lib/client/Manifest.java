@@ -42,6 +42,8 @@ record Manifest(
     @JsonProperty("adopted") boolean isAdopted,           // it was submitted elsewhere
     @JsonProperty("again_of") String resendOf,            // the digest of the batch that was first sent
     @JsonProperty("again_as") String resendNames,         // names(); "": an earlier Sheaf wrote none
+    @JsonProperty("instead_of") String insteadOf,         // the digest of the batch whose requests are asked elsewhere
+    @JsonProperty("instead_of_parts") List<Integer> insteadParts,     // those that its provider has not taken
     List<String> templates,                               // names, in the order of a row's requests
     int modelsPerRow,
     List<String> models,                                  // empty: each row names its own
@@ -66,6 +68,8 @@ record Manifest(
         rowsFile = text(rowsFile);
         resendOf = text(resendOf);
         resendNames = text(resendNames);
+        insteadOf = text(insteadOf);
+        insteadParts = list(insteadParts);
         templates = list(templates);
         modelsPerRow = Math.max(1, modelsPerRow);         // a folder of the first days has none
         models = list(models);
@@ -124,6 +128,9 @@ record Manifest(
         return !name.endsWith("-retry") || name.equals(DefaultName.ofRetry(other.name));
     }
 
+    /** Whether it asks of its provider what that of another batch did not answer. */
+    boolean isInstead() { return !insteadOf.isEmpty(); }
+
     String digestOfSent() { return sentDigest.isEmpty() ? digest : sentDigest; }
 
     /** Where it was submitted. No key ever enters it. */
@@ -148,6 +155,9 @@ record Manifest(
                 dialect.uploadPath(), dialect.purpose(), dialect.apiVersion(), provider.identity().store(),
                 provider.identity().engine(), dialect.responseFormat() ? null : false);
         }
+
+        /** Returns what messages call it. */
+        String label() { return name.equals("local") ? BaseUrl.engine(baseUrl) : name; }
 
         Identity identity() { return new Identity(store, engine); }
 

@@ -23,6 +23,7 @@ enum Options {
     ESTIMATE("--estimate", Takes.NOTHING, "prints what all would send and cost; sends nothing"),
     SAMPLE("--sample N", Takes.A_VALUE, "asks N rows now, one by one, and shows them; without it the rest is sent"),
     PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
+    FALLBACK("--fallback NAME[,M]", Takes.A_VALUE, "who is asked what that one has no room for, refuses or fails"),
     ENGINE("--engine NAME", Takes.A_VALUE, "who answers, one by one: ollama, openrouter, ... or a base URL"),
     MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
     SYSTEM("--system TEXT", Takes.A_VALUE, "the system prompt, over the rows"),
@@ -85,6 +86,9 @@ enum Options {
             var all = value.split(",", -1);
             return Arrays.copyOfRange(all, 1, all.length);
         }
+
+        /** Returns what follows the first comma; null if nothing does. */
+        String second() { return value.contains(",") ? value.substring(value.indexOf(',') + 1) : null; }
 
         int whole() {
             if (value.matches("[0-9]{1,9}")) return Integer.parseInt(value);

@@ -31,7 +31,7 @@ final class Preparation {
         BaseUrl.checkBatches(baseUrl, Wording.ENGINE.of(baseUrl));
         if (settings.quiet) watch.state().provider().hush();
         if (!settings.note.isEmpty()) watch.note(settings.note);
-        settings.warnings().forEach(watch::note);
+        if (settings.data == null) new Literals(settings.prompts).warnings().forEach(watch::note);
         var requests = new Requests(settings, watch.state().provider());
         watch.sending(progress -> begin(settings, requests, watch, progress, connect, () -> step.accept(progress)));
     }
@@ -163,11 +163,16 @@ final class Preparation {
     }
 
     private static void checkUnchanged(Path folder, List<String> ids) {
-        var now = new Journal(folder).parts().map(Part::id).toList();
+        var now = new Journal(folder).partIds();
         for (int part = 0; part < now.size(); part++)
-            if (!now.get(part).equals(ids.get(part)))
-                throw new IllegalStateException("submit: part " + (part + 1) + " of " + folder.getFileName()
+            if (ids.get(part) != null && !now.get(part).equals(ids.get(part)))
+                throw new SentAnew("submit: part " + (part + 1) + " of " + folder.getFileName()
                     + " was submitted anew meanwhile, so nothing of it is sent again; run again");
+    }
+
+    /** What was to be sent again was submitted anew meanwhile. */
+    static final class SentAnew extends IllegalStateException {
+        SentAnew(String what) { super(what); }
     }
 
     /** Returns the name that a batch is kept under that was submitted elsewhere. */
@@ -186,6 +191,7 @@ final class Preparation {
             s.name = name;
             s.out = null;
             s.budget = null;
+            s.fallback = null;
         });
     }
 

@@ -135,13 +135,15 @@ final class Report {
         return Json.instant(part.json().at("/held_up/until")).orElse(Instant.EPOCH);
     }
 
-    BatchException failed() {
+    /** @param elsewhere what another provider said to it; "" if none was asked */
+    BatchException failed(String elsewhere) {
         var faults = state.parts().stream().flatMap(part -> Fault.of(part).stream()).toList();
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
         var inFile = count(faults.size(), "fault") + " in the input file: " + shown + more;
         var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheEngine(faults).orElse(inFile);
-        return new BatchException("await: " + state.id() + " failed; " + reason,
+        var both = elsewhere.isEmpty() ? reason : reason + "; " + elsewhere;
+        return new BatchException("await: " + state.id() + " failed; " + both,
             faults.isEmpty() ? "" : faults.get(0).code(), state.id());
     }
 

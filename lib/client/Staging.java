@@ -343,6 +343,8 @@ final class Staging implements Closeable {
             before != null ? before.sentDigest() : sentDigest,
             rows.name(), settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
             resend == null ? "" : resend.origin(), resend == null ? "" : resend.names(settings.name),
+            settings.instead == null ? "" : settings.instead.batch(),
+            settings.instead == null ? List.of() : settings.instead.parts(),
             settings.prompts.stream().map(Text::name).toList(), Math.max(1, settings.models.size()),
             hasFixedModels ? settings.models.stream().map(Text::text).toList() : List.of(),
             settings.customId == null ? "" : settings.customId.text(), settings.promptColumns(),

@@ -30,13 +30,16 @@ final class Submission {
     private final Retry.QueuePauses queue;
     private final Consumer<String> note;
     private final BatchSearch search;
+    private final boolean hasFallback;                        // another provider has what this one refuses
     private boolean saysNoMore;                               // of a file than that it was uploaded
 
-    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
+    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, boolean hasFallback,
+               Consumer<String> note) {
         this.journal = journal;
         this.api = api;
         this.provider = api.connection();
         this.queue = queue;
+        this.hasFallback = hasFallback;
         this.note = note;
         this.search = new BatchSearch(journal, api, note);
     }
@@ -129,9 +132,9 @@ final class Submission {
 
     /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
     private void endRefused(int part, BatchException e) {
-        boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
+        boolean othersRun = hasFallback || journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
         if (!e.isFinal() || !othersRun || journal.isCreateUnsure(part)) throw e;
-        journal.ended(part, refusal(e));
+        journal.ended(part, refusal(e.getMessage(), e.code()));
     }
 
     private void queueIsFull(int part, BatchException e) {
@@ -139,9 +142,9 @@ final class Submission {
         queue.refused(e, e.retryAfter(), goingCount() == 0);
     }
 
-    private static JsonNode refusal(BatchException e) {
+    private static JsonNode refusal(String message, String code) {
         var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
-        batch.putArray("errors").addObject().put("message", e.getMessage()).put("code", e.code());
+        batch.putArray("errors").addObject().put("message", message).put("code", code);
         return batch;
     }
 
@@ -186,6 +189,17 @@ final class Submission {
             if (known != null) journal.created(part, known);
             else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
         });
+    }
+
+    /** What has found no room is not to wait for it; only what is surely not at the provider is given up. */
+    void giveUpWaiting() {
+        var reason = queue.reason().isEmpty() ? "" : ": " + queue.reason();
+        journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
+            var late = journal.isCreateUnsure(part) ? search.late(part) : null;
+            if (late != null) journal.created(part, late);
+            else journal.ended(part, refusal("no room at " + provider.label() + reason, ""));
+        });
+        queue.moved();
     }
 
     /** Uploads a part's input file, unless that was done. */
