@@ -308,8 +308,8 @@ public final class Sheaf extends Findings {
         public Draft provider(String nameOrUrl) { return provider(Provider.named(nameOrUrl)); }
 
         /**
-         * Returns a draft that asks this provider instead what the first has no room for, refuses, or fails, once: parts
-         * at once, and from {@link Batch#results} what is still without an answer and {@link Results#retry} would send.
+         * Returns a draft that asks this provider, once, what the first has no room for, refuses or fails: parts at
+         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send.
          */
         public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
 
@@ -814,7 +814,7 @@ public final class Sheaf extends Findings {
         public Instant submittedAt() { return state.submittedAt(); }
 
         /** Returns whether it is over, as last seen: it has ended, or nothing of it was ever sent. Asks nobody. */
-        public boolean isOver() { return state.isOver(); }
+        public boolean isOver() { return watch.isOver(); }
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
         public Status status() {

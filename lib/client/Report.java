@@ -174,11 +174,18 @@ final class Report {
             state.isKept() || isHere ? "here" : "");
     }
 
+    /** What stands in for parts of another batch belongs to that. */
+    private static String insteadOf(Manifest manifest) {
+        return manifest.isInstead() ? ", for " + DefaultName.root(manifest.name()) + "-"
+            + Json.Digest.shortened(manifest.insteadOf()) : "";
+    }
+
     /** Returns its cells in the list of what is kept here. */
     List<String> asKept() {
         var journal = state.journal();
         boolean isUnsent = state.isOver() && !state.status().isTerminal();
-        return List.of(journal.folderName(), provider(), isUnsent ? "not sent" : state.status().text(),
+        return List.of(journal.folderName(), provider() + insteadOf(journal.manifest()),
+            isUnsent ? "not sent" : state.status().text(),
             state.countsOfAll().toString(), Messages.day(state.submittedAt()), journal.answers(),
             Messages.size(journal.bytes()));
     }

@@ -36,6 +36,7 @@ final class Watch {
     private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
     private BatchApi api;                                                 // opened when first needed
     private Submission submission;                                        // likewise, of a batch that is kept
+    private volatile boolean isCancelled;                                 // from here: nothing more goes elsewhere
     private Others others;                                                // likewise, where there may be some
 
     /** Looks after a batch that no other provider has anything of. */
@@ -107,11 +108,19 @@ final class Watch {
 
     /** Sends elsewhere what the provider does not take, if somebody is named for that. */
     void sendElsewhere() {
-        if (others() != null) others.send();
+        if (others() != null && !isCancelled) others.send();
         known();
     }
 
-    Report report() { return report; }
+    Report report() {
+        known();
+        return report;
+    }
+
+    boolean isOver() {
+        known();
+        return state.isOver();
+    }
 
     void note(String text) {
         if (!isQuiet) System.err.println(text);
@@ -142,7 +151,8 @@ final class Watch {
     /** Returns these with what others answer: what they have before its own provider repairs, what is left after. */
     Exchanges withOthers(Exchanges first, Deadline deadline, UnaryOperator<Exchanges> repair) {
         if (others() == null) return repair.apply(first);
-        return others.withFallback(repair.apply(others.answered(first, deadline)), deadline);
+        var repaired = repair.apply(others.answered(first, deadline));
+        return isCancelled ? repaired : others.withFallback(repaired, deadline);
     }
 
     /** Creates what is not at the provider yet, and says what that was; the journal's lock is held. */
@@ -275,6 +285,7 @@ final class Watch {
         if (state.isOnlyUploaded())
             throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
                 + Wording.SUBMIT.of(state.id()) + " creates it");
+        known();
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
         if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed(others == null ? "" : others.refusal());
@@ -327,6 +338,7 @@ final class Watch {
 
     /** Asks the provider to stop; what waits there is never sent. */
     void cancel() {
+        isCancelled = true;
         known().forEach(Watch::cancel);
         cancelGoing();
         if (state.waitingCount() == 0) return;

@@ -19,6 +19,10 @@ final class SendingOptions {
             + "not what was asked for")
     Integer repair;
 
+    @Option(names = "--fallback", paramLabel = "NAME[,MODEL]",
+        description = "who is asked what the provider has no room for, refuses or fails, and its name for the model")
+    String fallback;
+
     @Option(names = "--resend-missing",
         description = "sends again, and pays for, what has no answer in the provider's files or in files that are gone")
     boolean resendMissing;
@@ -37,6 +41,7 @@ final class SendingOptions {
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         if (quiet) draft = draft.quiet();
+        if (fallback != null) draft = draft.options("--fallback", fallback);
         if (resendMissing) draft = draft.resendMissing();
         return draft.repair(repairs() ? repair : 0);       // what was paid before counts, whatever is said now
     }

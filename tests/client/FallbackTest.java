@@ -7,11 +7,11 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Collections;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -21,10 +21,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
-import sheaf.Sheaf.Result;
 import sheaf.Sheaf.Results;
 import sheaf.Vocabulary.BatchException;
-import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.RequestCounts;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
@@ -164,10 +163,196 @@ class FallbackTest {
 
         var draft = loud("a", "b").provider(onePartEach()).fallback(second.baseUrl(), "other");
 
-        var said = Printed.stderr(() -> assertEquals("a: errored, b: first, by echo", answers(draft.submit().results())));
+        var said = Printed.stderr(() ->
+            assertEquals("a: errored, b: first, by echo", answers(draft.submit().results())));
 
         assertTrue(said.contains("fallback: submit: POST " + second.baseUrl() + "/batches: 400 closed; 1 request "
             + "keeps what " + first.baseUrl() + " said\n"), said);
+    }
+
+    @Test void aBatchThatBothRefuseWholeNamesBoth() {
+        first.on(CREATE, Fault.status(400).body(NO_MODEL));
+        second.on(CREATE, Fault.status(400).body(CLOSED));
+
+        var refusal = assertThrows(BatchException.class, () -> fallingBack("a").submit().await());
+
+        assertEquals("await: " + refusal.batchId() + " failed; submit: POST " + first.baseUrl()
+            + "/batches: 400 no such model; fallback: submit: POST " + second.baseUrl()
+            + "/batches: 400 closed", refusal.getMessage());
+        assertEquals("a: second, by other", answers(fallingBack("a").submit().results()));
+        assertEquals(List.of(), askedFirst);
+    }
+
+    @Test void whatIsGivenUpWaitsForRoomAgainIfNobodyTakesIt() {
+        second.on(CREATE, Fault.status(400).body(CLOSED));
+
+        assertEquals("a: first, by echo, b: first, by echo", answers(fallingBack("a", "b").provider(oneAtATime())
+            .submit().results()));
+        assertEquals(List.of(), askedSecond);
+    }
+
+    @Test void whatIsWrongAtTheFallbackTooIsSaidOfBoth() {
+        breaking("b");
+        second.answer(body -> Reply.error(400, "long", "too long"));
+
+        var results = fallingBack("a", "b").submit().results();
+
+        assertEquals("503 too busy; asked at " + second.baseUrl() + ": 400 too long",
+            results.failed().iterator().next().error());
+    }
+
+    @Test void grownDataAsksOnlyWhatIsNewOfBoth() {
+        breaking("b");
+        fallingBack("a", "b").submit().results();
+
+        assertEquals("a: first, b: second, by other, c: first", answers(fallingBack("a", "b", "c").submit().results()));
+        assertEquals(List.of("a", "b", "c"), sorted(askedFirst));
+        assertEquals(List.of("b"), askedSecond);
+    }
+
+    @Test void grownDataAsksNothingAnewThatTheFallbackAnsweredAlone() {
+        first.on(CREATE, Fault.status(400).body(NO_MODEL));
+        fallingBack("a", "b").submit().results();
+
+        assertEquals("a: second, by other, b: second, by other, c: first, by echo",
+            answers(fallingBack("a", "b", "c").submit().results()));
+        assertEquals(List.of("c"), askedFirst);
+        assertEquals(List.of("a", "b"), sorted(askedSecond));
+    }
+
+    @Test void repairAsksTheFirstAgainAndTheFallbackWhatIsLeft() {
+        breaking("b");
+        var draft = fallingBack("a", "b").repair(2);
+
+        for (int run = 1; run <= 2; run++)
+            assertEquals("a: first, b: second, by other", answers(draft.submit().results()));
+
+        assertEquals(List.of("a", "b", "b", "b"), sorted(askedFirst));
+        assertEquals(List.of("b"), askedSecond);
+    }
+
+    @Test void repairSendsNothingToTheFirstThatTheFallbackHas() {
+        second.answer(body -> Reply.error(503, "overloaded", "too busy"));
+        first.on(CREATE, Fault.status(400).body(NO_MODEL));
+        var draft = fallingBack("a", "b").provider(onePartEach()).repair(3);
+
+        for (int run = 1; run <= 2; run++)
+            assertEquals("a: errored, b: first, by echo", answers(draft.submit().results()));
+
+        assertEquals(List.of("b"), askedFirst);
+    }
+
+    @Test void aBatchIsOverOnceBothAre() {
+        second.pause();
+        var batch = fallingBack("a", "b", "c").provider(oneAtATime()).submit();
+
+        RawClient.await(() -> batch.requestCounts().completed() == 1);
+
+        assertEquals(Status.IN_PROGRESS, batch.status());
+        assertEquals(new RequestCounts(3, 1, 0), batch.requestCounts());
+        assertEquals(Status.IN_PROGRESS, Sheaf.batch("both").status());
+        assertThrows(IllegalStateException.class, () -> Sheaf.batch("both").await(Duration.ofMillis(200)));
+        assertThrows(IllegalStateException.class, batch::delete);
+        second.resume();
+        assertEquals("a: first, by echo, b: second, by other, c: second, by other",
+            answers(Sheaf.batch(batch.id()).results()));
+        assertEquals(Status.COMPLETED, batch.status());
+    }
+
+    @Test void cancelStopsBothAndNothingIsSentAfterIt() {
+        first.pause();
+        second.pause();
+        var batch = fallingBack("a", "b", "c").provider(oneAtATime()).submit().cancel();
+        first.resume();
+        second.resume();
+
+        batch.await();
+
+        assertEquals(Status.CANCELLED, batch.status());
+        assertEquals("a: cancelled, b: cancelled, c: cancelled", answers(batch.results()));
+        assertEquals(List.of(), Stream.concat(askedFirst.stream(), askedSecond.stream()).toList());
+    }
+
+    @Test void whatWasOnlyUploadedIsAskedWhereThereIsRoomOnceItIsSubmitted() {
+        var draft = fallingBack("a", "b").provider(oneAtATime());
+
+        draft.upload();
+
+        assertEquals(0, batches(first) + batches(second));
+        assertEquals("a: first, by echo, b: second, by other", answers(draft.submit().results()));
+        assertEquals(List.of("a", "b"), Stream.concat(askedFirst.stream(), askedSecond.stream()).toList());
+    }
+
+    @Test void aRunWithoutTheFallbackTakesWhatThatHasAnswered() {
+        var draft = ask("a", "b").provider(oneAtATime());
+        draft.fallback(second.baseUrl(), "other").submit().results();
+
+        assertEquals("a: first, by echo, b: second, by other", answers(draft.submit().results()));
+        assertEquals(List.of("a", "b"), Stream.concat(askedFirst.stream(), askedSecond.stream()).toList());
+    }
+
+    @Test void rowsThatSayTheSameAreAskedOnceAndAllAnswered() {
+        first.on(CREATE, Fault.status(400).body(NO_MODEL));
+
+        assertEquals("a: second, by other, b: second, by other, a: second, by other",
+            answers(fallingBack("a", "b", "a").distinct().submit().results()));
+        assertEquals(List.of("a", "b"), sorted(askedSecond));
+    }
+
+    @Test void theBudgetHoldsForBoth() {
+        first.answer(body -> Reply.text("word ".repeat(100)));
+        var draft = fallingBack("a", "b").maxTokens(100).choice("second, by other", "none").price(1, 10_000);
+
+        assertEquals("a: invalid, b: invalid", answers(draft.budget(2.5).submit().results()));
+        assertEquals(List.of(), askedSecond);
+        assertEquals("a: second, by other, b: second, by other", answers(draft.budget(4.5).submit().results()));
+    }
+
+    @Test void theTokenLimitIsCalledAsEachProviderHasIt() {
+        var bodies = Collections.synchronizedList(new ArrayList<JsonNode>());
+        breaking("a");
+        second.answer(body -> {
+            bodies.add(body);
+            return Reply.text("second");
+        });
+        var other = Provider.of(second.baseUrl()).dialect(new Dialect(false, "max_tokens"));
+
+        ask("a").maxTokens(7).fallback(other, null).submit().results();
+
+        assertEquals(List.of("max_tokens", "messages", "model"), RawClient.names(bodies.get(0)).stream().sorted(
+            Comparator.comparing(String::length).reversed()).toList());
+    }
+
+    @Test void costTellsWhatWasPaidToEach() {
+        breaking("b");
+
+        var cost = ask("a", "b").fallback(second.baseUrl()).submit().results().cost();
+
+        assertEquals(List.of(first.baseUrl() + " echo 1", second.baseUrl() + " echo 1"), cost.models().stream()
+            .map(model -> model.provider() + " " + model.model() + " " + model.requests()).toList());
+        assertTrue(cost.toString().startsWith("provider "), cost.toString());
+    }
+
+    @Test void theListOfWhatIsKeptTellsWhatBelongsTogether() {
+        breaking("b");
+        var batch = fallingBack("a", "b").submit();
+        batch.results();
+
+        assertTrue(Sheaf.kept().toString().contains(second.baseUrl() + ", for " + batch.folder().getFileName()),
+            Sheaf.kept().toString());
+    }
+
+    @Test void aFallbackThatCannotBeOneIsRefusedBeforeAnythingIsSent() {
+        assertEquals("fallback: " + first.baseUrl() + " is who is asked first; name another provider, or another model "
+            + "there", refusal(ask("a").fallback(first.baseUrl())));
+        assertEquals("provider: no key for groq; set GROQ_API_KEY", refusal(ask("a").fallback("groq", "x")));
+        assertEquals("fallback: the draft asks 2 models, and x would answer for each of them; leave its name out",
+            refusal(ask("a").model("one", "two").fallback(second.baseUrl(), "x")));
+        assertEquals(List.of(), first.requests());
+    }
+
+    private static String refusal(Draft draft) {
+        return assertThrows(IllegalStateException.class, draft::submit).getMessage();
     }
 
     private Draft fallingBack(String... values) { return ask(values).fallback(second.baseUrl(), "other"); }

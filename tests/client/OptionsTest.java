@@ -69,7 +69,7 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --engine, "
+        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, --fallback, --engine, "
             + "--model, --system, --template, --data, --separator, --charset, --header, --limit, --name, --max-tokens, --temperature, "
             + "--choice, --returning, --confidence, --with, --distinct, --price, --budget, --repair, --resend-missing, "
             + "--out, --force, --quiet",
