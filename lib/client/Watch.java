@@ -62,8 +62,11 @@ final class Watch {
 
     /** Looks after what other providers are asked in the place of a batch's own. */
     interface Others {
-        /** Sends there what the batch's own provider does not take; nobody holds the lock of its journal. */
-        void send();
+        /**
+         * Sends there what the batch's own provider does not take; nobody holds the lock of its journal.
+         * @param isSubmit whether what failed there before is tried again
+         */
+        void send(boolean isSubmit);
 
         /** Returns those that have parts of the batch. */
         List<Watch> known();
@@ -96,7 +99,7 @@ final class Watch {
     /** Returns what looks after what others have of it; null if there is none. */
     private Others others() {
         boolean mayBe = others == null && open != null;
-        if (mayBe && (hasFallback || state.isKept() && state.journal().isElsewhere())) others = open.apply(this);
+        if (mayBe && (hasFallback || state.isKept() && state.journal().mayBeElsewhere())) others = open.apply(this);
         return others;
     }
 
@@ -107,8 +110,10 @@ final class Watch {
     }
 
     /** Sends elsewhere what the provider does not take, if somebody is named for that. */
-    void sendElsewhere() {
-        if (others() != null && !isCancelled) others.send();
+    void sendElsewhere() { sendElsewhere(true); }
+
+    private void sendElsewhere(boolean isSubmit) {
+        if (others() != null && !isCancelled) others.send(isSubmit);
         known();
     }
 
@@ -326,7 +331,7 @@ final class Watch {
     private void look(Progress progress) {
         refresh(id -> api().retrieveOnce("await", id));
         submitWaiting(progress);
-        sendElsewhere();
+        sendElsewhere(false);
         known().forEach(other -> other.look(progress));
     }
 
