@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,6 +15,8 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -35,11 +36,11 @@ final class Elsewhere implements Watch.Others {
     private final Watch watch;                                 // of the batch
     private final Settings settings;
     private final Function<Manifest.Address, Connection> connect;
-    private final Map<String, Watch> known = new LinkedHashMap<>();        // by folder
-    private final Set<Watch> goneOn = new HashSet<>();         // those that were submitted from here
-    private Set<Integer> homeless = Set.of();                  // parts that nobody had when they were last looked for
-    private boolean hasLooked;
-    private final Map<String, String> refusals = new LinkedHashMap<>();    // by the base URL of who refused
+    private final Map<String, Watch> known = new ConcurrentSkipListMap<>();          // by folder
+    private final Set<Watch> goneOn = ConcurrentHashMap.newKeySet();                 // of those, submitted from here
+    private final Map<String, String> refusals = new ConcurrentSkipListMap<>();      // by the base URL of who refused
+    private volatile Set<Integer> homeless = Set.of();         // parts that nobody had when they were last looked for
+    private volatile boolean hasLooked;
 
     /** @param connect finds the provider of what is kept here */
     Elsewhere(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect) {

@@ -170,6 +170,28 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void threeProvidersAndRepeatsThatAreSentOnce() {
+        var twice = Stream.concat(texts(ROWS).stream(), texts(ROWS).stream()).toList();
+
+        var results = batch().model("echo").name("shared").quiet().prompts("{{value}}", rows(twice)).distinct()
+            .providers(share(first.baseUrl(), 0.33), share(second.baseUrl(), 0.33), share(third.baseUrl(), 0.33))
+            .submit().results();
+
+        assertEquals(twice, results.stream().map(result -> result.text()).toList());
+        assertEquals(ROWS, asked().size());
+        assertTrue(Stream.of(askedFirst, askedSecond, askedThird).noneMatch(List::isEmpty), asked().toString());
+    }
+
+    @Test void whoeverSubmitsTheSameAtOnceSendsNothingTwice() throws InterruptedException {
+        var threads = Stream.of(1, 2, 3).map(any -> new Thread(() ->
+            assertAnswered(ROWS, shared(ROWS).submit().results()))).toList();
+        threads.forEach(Thread::start);
+        for (var thread : threads) thread.join(30_000);
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertEquals(ROWS, asked().size());
+    }
+
     @Test void theResultsByNameAreThoseOfAll() {
         shared(ROWS).submit().await();
 
