@@ -39,8 +39,6 @@ class FallbackKillTest {
         "fallback, first, POST /v1/batches",
         "fallback, second, POST /v1/files",
         "fallback, second, POST /v1/batches",
-        "fallback, second, GET /v1/files",
-        "shares, second, POST /v1/files",
         "shares, second, POST /v1/batches",
         "shares, first, GET /v1/files"})
     void whatWasSentBeforeAKillIsNotSentAgain(String how, String name, String request) throws Exception {

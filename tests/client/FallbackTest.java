@@ -395,6 +395,18 @@ class FallbackTest {
         assertEquals(List.of("a"), Stream.concat(askedFirst.stream(), askedSecond.stream()).toList());
     }
 
+    /** A refusal that gives no reason may hide a batch, so one is looked for until it would have shown. */
+    @Test void whoIsTooBusyWithoutAWordIsLeftOnceSurelyNothingIsThere() {
+        System.setProperty("sheaf.late", "0.3");
+        first.onEvery(request -> request.equals(CREATE) ? Fault.status(429) : null);
+        try {
+            assertEquals("a: second, by other", answers(fallingBack("a").submit().results()));
+        } finally {
+            System.clearProperty("sheaf.late");
+        }
+        assertEquals(List.of(), askedFirst);
+    }
+
     @Test void aFallbackThatCannotBeOneIsRefusedBeforeAnythingIsSent() {
         assertEquals("fallback: " + first.baseUrl() + " is who is asked first; name another provider, or another model "
             + "there", refusal(ask("a").fallback(first.baseUrl())));
