@@ -26,18 +26,19 @@
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/RenderedRow.java client/OwnProvider.java client/Keys.java
 //SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
-//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java
+//SOURCES client/Ending.java client/Form.java client/AnswerFormat.java client/Literals.java
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
 //SOURCES client/BatchApi.java client/Manifest.java client/Body.java
 //SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java
+//SOURCES client/Shares.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Timing.java client/Attempt.java client/Exchange.java
 //SOURCES client/Exchanges.java client/Spending.java client/Timeline.java
 //SOURCES client/Watch.java client/Grid.java client/ResultColumns.java client/RunReport.java client/ResultsPage.java
 //SOURCES client/Pairing.java client/CsvExport.java client/Reuse.java client/Repair.java client/Preparation.java
-//SOURCES client/Estimation.java client/Sample.java
+//SOURCES client/Elsewhere.java client/Estimation.java client/Sample.java
 
 package sheaf;
 
@@ -52,7 +53,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.LocalDateTime;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -123,12 +123,8 @@ public final class Sheaf extends Findings {
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
-        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(), Sheaf::sum);
-    }
-
-    private static String sum(List<Batch> kept) {
-        long bytes = kept.stream().mapToLong(batch -> batch.state.journal().bytes()).sum();
-        return kept.size() + (kept.size() == 1 ? " batch, " : " batches, ") + Messages.size(bytes);
+        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(),
+            kept -> Report.sum(kept.stream().map(batch -> batch.state.journal()).toList()));
     }
 
     /** Returns the newest batches, newest first, at most so many. They print as a table. */
@@ -307,6 +303,34 @@ public final class Sheaf extends Findings {
 
         /** Returns a draft for the provider of this name or base URL. */
         public Draft provider(String nameOrUrl) { return provider(Provider.named(nameOrUrl)); }
+
+        /**
+         * Returns a draft that asks this provider, once, what the first has no room for, refuses or fails: parts at
+         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send.
+         */
+        public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
+
+        /** Returns such a draft, with this provider's name for the model; null: it is the same. */
+        public Draft fallback(String nameOrUrl, String model) { return fallback(Provider.named(nameOrUrl), model); }
+
+        /** Returns such a draft; {@code model} is this provider's name for it, null if that is the same. */
+        public Draft fallback(Provider provider, String model) {
+            return with(s -> s.fallback = new Settings.Other(given("fallback", provider)::connection, 0, model));
+        }
+
+        /**
+         * Returns a draft whose requests are shared out among these providers, all at work at once: each request by a
+         * hash of what it asks. A draft that was begun keeps its shares; other ones are for new rows.
+         */
+        public Draft providers(ProviderShare first, ProviderShare... more) {
+            return shared(Stream.concat(Stream.of(first), Stream.of(given("providers", more))));
+        }
+
+        private Draft shared(Stream<ProviderShare> shares) {
+            var all = shares.map(share -> new Settings.Other(Provider.named(share.provider())::connection,
+                share.part(), share.model())).toList();
+            return provider(all.get(0).provider().get().baseUrl()).with(s -> s.shares = all);
+        }
 
         /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
         public Draft model(String first, String... more) { return with(settings.models(texts("model", first, more))); }
@@ -517,6 +541,8 @@ public final class Sheaf extends Findings {
                 case ESTIMATE -> with(s -> s.isEstimated = true);
                 case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
+                case SHARE -> shared(given.shares());
+                case FALLBACK -> fallback(Provider.named(given.first()), given.second());
                 case ENGINE -> provider(BaseUrl.ENGINE + given.value());
                 case MODEL -> model(given.first(), given.rest());
                 case SYSTEM -> system(given.value());
@@ -608,10 +634,10 @@ public final class Sheaf extends Findings {
 
         /** A server on this machine that has one model answers by that, if none is named. */
         Settings checkedSettings() {
+            var settings = this.settings.sharedFrom(provider == null ? null : provider::connection);
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
-            var settled = local.map(server -> settings.models(List.of(Text.of("model", server.onlyModel(settings)))))
-                .orElse(settings);
+            var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
             settled.check();
             return settled;
         }
@@ -651,7 +677,7 @@ public final class Sheaf extends Findings {
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
-        public Batch submit() { return begin(Watch::submitOrAttach); }
+        public Batch submit() { return begin(Watch::submitOrAttach, Watch::sendElsewhere); }
 
         /**
          * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
@@ -685,16 +711,21 @@ public final class Sheaf extends Findings {
          * @throws BatchException if the provider refuses a file
          * @see <a href="https://platform.openai.com/docs/api-reference/files/create">Upload file</a>
          */
-        public Batch upload() { return begin(Watch::uploadOrAttach); }
+        public Batch upload() { return begin(Watch::uploadOrAttach, sent -> {}); }
 
-        private Batch begin(BiConsumer<Watch, Progress> step) {
+        private Batch begin(BiConsumer<Watch, Progress> step, Consumer<Watch> then) {
             showPreview();
+            var first = settings.shares.isEmpty() ? provider
+                : Elsewhere.first(settings.batchName(), provider.connection()).map(Provider::of).orElse(provider);
+            if (first != provider) return new Draft(first, settings).begin(step, then);
             var settings = checkedSettings();
             if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
+            if (settings.asksOthers()) Elsewhere.check(settings, batch.state.provider());
             Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
+            then.accept(batch.watch);
             return batch;
         }
 
@@ -717,7 +748,7 @@ public final class Sheaf extends Findings {
             this.settings = settings;
             this.written = written;
             state = new BatchState(connection);
-            watch = new Watch(state, settings.quiet, settings.checks);
+            watch = new Watch(state, settings, batch -> new Elsewhere(batch, settings, provider::connection));
         }
 
         private Batch(Provider provider, Connection connection, JsonNode json) {
@@ -789,7 +820,7 @@ public final class Sheaf extends Findings {
         public Instant submittedAt() { return state.submittedAt(); }
 
         /** Returns whether it is over, as last seen: it has ended, or nothing of it was ever sent. Asks nobody. */
-        public boolean isOver() { return state.isOver(); }
+        public boolean isOver() { return watch.isOver(); }
 
         /** Returns where the batch stands; one GET a part, unless it has ended. */
         public Status status() {
@@ -870,8 +901,7 @@ public final class Sheaf extends Findings {
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), settings.passedTo(resend)).submit().watch);
-            var exchanges = repair.of(watch.collect());
-            var results = new Results(there(), exchanges, written);
+            var results = new Results(there(), watch.withOthers(watch.collect(), deadline, repair::of), written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
             return results;
@@ -1320,15 +1350,6 @@ public final class Sheaf extends Findings {
             }
         }
 
-        /** Returns the one model that is here, which answers if none is named. */
-        private String onlyModel(Settings draft) {
-            Requests.checkBeforeStart(draft, connection());
-            var names = api().models().stream().map(model -> model.path("id").asText()).toList();
-            if (names.size() == 1) return names.get(0);
-            throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + label()
-                + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
-        }
-
         private static String names() { return String.join(", ", offered().keySet()); }
 
         /** With a server of ours in its place: its limits, and of its manners those that shape requests. */
@@ -1407,20 +1428,18 @@ public final class Sheaf extends Findings {
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, api.connection(), json)),
                 unlisted.map(journal -> new Batch(journal, api.connection(), this)))
-                .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
+                .sorted(Comparator.comparing((Batch batch) -> batch.submittedAt().getEpochSecond()).reversed())
+                .limit(limit).toList();
             return new Listing<>(batches, Report.LISTED,
                 batch -> batch.watch.report().asListed(here.contains(batch.id())));
         }
 
-        /** Providers count in seconds, a journal in milliseconds. */
-        private static Instant second(Batch batch) { return batch.submittedAt().truncatedTo(ChronoUnit.SECONDS); }
-
         /** Returns the models here. They print as a table. */
-        public Listing<Map<String, Object>> models() { return listing(api().models(), "id", "owned_by"); }
+        public Listing<Map<String, Object>> models() { return Listing.of(api().models(), "id", "owned_by"); }
 
         /** Returns the files stored there. They print as a table. */
         public Listing<Map<String, Object>> files() {
-            return listing(api().files("files", LISTED_FILES), "id", "filename", "purpose", "bytes");
+            return Listing.of(api().files("files", LISTED_FILES), "id", "filename", "purpose", "bytes");
         }
 
         /** Returns the files stored there that no one needs any more, and that are more than a day old. */
@@ -1440,17 +1459,6 @@ public final class Sheaf extends Findings {
 
         /** Deletes a file here; one that is gone already is no error. */
         public void deleteFile(String id) { api().deleteFile(given("deleteFile", id)); }
-
-        private static Listing<Map<String, Object>> listing(List<JsonNode> items, String... columns) {
-            var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
-            return new Listing<>(rows, List.of(columns),
-                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
-        }
-
-        private static String cell(Object value) {
-            return value instanceof Integer || value instanceof Long ? Messages.number(((Number) value).longValue())
-                : Json.cell(value);
-        }
 
         private BatchApi api() { return new BatchApi(connection()); }
 

@@ -146,6 +146,9 @@ final class Answers {
     /** Returns where the batch stands that a request was sent in. */
     Status batchStatus(long index) { return requests.isReused(index) ? Status.COMPLETED : part(index).status(); }
 
+    /** Whether it is in a part that never was at its provider. */
+    boolean isUnsent(long index) { return !requests.isReused(index) && part(index).id().isEmpty(); }
+
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
 

@@ -36,6 +36,13 @@ final class BatchSearch {
         return known != null || !isUnsure || api.honoursKeys() ? known : searchUntilLatest(part);
     }
 
+    /** Returns a part's batch, also if a create of it is still on its way: none is sent again with the same key. */
+    JsonNode late(int part) {
+        listed = search();
+        var known = listed.get(part);
+        return known != null ? known : searchUntilLatest(part);
+    }
+
     boolean hasLooked() { return listed != null; }
 
     /** Does not take a part for what was listed of it earlier, for that has failed by now. */

@@ -4,7 +4,10 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.RequestCounts;
 import sheaf.Vocabulary.Status;
@@ -13,6 +16,7 @@ import sheaf.Vocabulary.Status;
 final class BatchState {
     private final List<Part> parts = new ArrayList<>();
     private Connection provider;
+    private List<BatchState> others = List.of();   // batches elsewhere, of the parts that this provider has not taken
     private Journal journal;                   // null until needed, for a batch that was not submitted from here
 
     BatchState(Connection provider) { this.provider = provider; }
@@ -46,6 +50,22 @@ final class BatchState {
     List<Part> parts() { return List.copyOf(parts); }
 
     Part part(int number) { return parts.get(number - 1); }
+
+    void setOthers(List<BatchState> others) { this.others = others; }
+
+    /** Returns the parts that others have in the place of this one's provider. */
+    Set<Integer> partsElsewhere() {
+        return others.stream().flatMap(other -> other.journal.manifest().insteadParts().stream())
+            .collect(Collectors.toSet());
+    }
+
+    /** Returns the parts that count, of all providers. */
+    private List<Part> all() {
+        if (others.isEmpty()) return parts;
+        var elsewhere = partsElsewhere();
+        return Stream.concat(parts.stream().filter(part -> !elsewhere.contains(part.number())),
+            others.stream().flatMap(other -> other.all().stream())).toList();
+    }
 
     boolean isWaiting(Part part) { return part(part.number()).isWaiting(); }
 
@@ -81,7 +101,7 @@ final class BatchState {
     }
 
     private Optional<Status> first(Predicate<Part> kind) {
-        return parts.stream().filter(kind).map(Part::status).findFirst();
+        return all().stream().filter(kind).map(Part::status).findFirst();
     }
 
     private Optional<Status> ofWaiting() {
@@ -95,14 +115,14 @@ final class BatchState {
     boolean isOver() { return status().isTerminal() || isKept() && journal.isUntouched(); }
 
     RequestCounts counts() {
-        return parts.stream().map(Part::requestCounts).reduce(new RequestCounts(0, 0, 0), RequestCounts::plus);
+        return all().stream().map(Part::requestCounts).reduce(new RequestCounts(0, 0, 0), RequestCounts::plus);
     }
 
     /** Returns the counts; while it validates, a provider knows no total. */
     RequestCounts countsOfAll() { return counts().of(isKept() ? journal.sentCount() : 0); }
 
     /** Whether something of it runs or has run. */
-    boolean hasRun() { return parts.stream().anyMatch(Part::hasRun); }
+    boolean hasRun() { return all().stream().anyMatch(Part::hasRun); }
 
     /** Whether something of it was ever at the provider. */
     boolean hasBegun() { return parts.isEmpty() || parts.stream().anyMatch(part -> !part.isWaiting()); }

@@ -57,15 +57,19 @@ final class Exchange {
 
     /**
      * Returns the request as it was, with what came of it later: a whole answer is only replaced by a whole one, and
-     * what came in part is not by nothing. Rounds tell what is later, for clocks jump.
+     * what came in part is not by nothing; what another provider
+     * has instead only by more. Rounds tell what is later, for clocks jump.
      * @param isReplacing whether a whole answer is replaced by a later one too
      */
     Exchange retriedAs(Exchange retry, boolean isReplacing) {
         var more = retry.attempts.stream().filter(later -> attempts.stream().noneMatch(later::isSameAs)).toList();
         if (more.isEmpty()) return this;
         boolean isLater = retry.shown.round() > shown.round();
-        boolean isMore = isLater && (rawText().isEmpty() || !retry.rawText().isEmpty());
-        boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isMore;
+        boolean saysMore = !retry.rawText().isEmpty();
+        boolean isFirst = shown.isUnsent() && !retry.shown.isUnsent();
+        boolean isMore = isElsewhere(retry.shown) ? rawText().isEmpty() && (saysMore || isFirst)
+            : rawText().isEmpty() || saysMore;
+        boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isLater && isMore;
         return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
             isBetter ? retry.shown : shown);
     }
@@ -133,6 +137,13 @@ final class Exchange {
      * it.
      */
     boolean isRepairable() { return !ok() && !mayBeAnswered() && last().isRepairable(); }
+
+    /** Whether another provider was asked in the place of its own. */
+    boolean isElsewhere() { return attempts.stream().anyMatch(this::isElsewhere); }
+
+    private boolean isElsewhere(Attempt attempt) {
+        return attempt.batch().manifest().isInstead() != answers.manifest().isInstead();
+    }
 
     /** Whether its answer may be in a file that has not come, or not whole: only retry() pays for that again. */
     boolean mayBeAnswered() { return !ok() && attempts.stream().anyMatch(Attempt::mayBeAnswered); }
@@ -222,9 +233,17 @@ final class Exchange {
 
     /** Returns why no whole answer came, and what came of asking again, if that is not what is shown. */
     String error() {
-        var last = last();
-        boolean isAll = ok() || last.isSameAs(shown);
-        return shown.error() + (isAll ? "" : "; asked again: " + last.error());
+        if (ok()) return "";
+        var own = isElsewhere(shown) ? own() : shown;
+        var last = isElsewhere(shown) ? shown : last();
+        return last.isSameAs(own) ? own.error() : own.error() + "; asked "
+            + (isElsewhere(last) ? "at " + last.batch().manifest().provider().label() : "again") + ": " + last.error();
+    }
+
+    /** Returns the last time that its own provider was sent it. */
+    private Attempt own() {
+        return attempts.stream().filter(attempt -> !isElsewhere(attempt))
+            .reduce((one, other) -> other.round() < one.round() ? one : other).orElseGet(this::last);
     }
 
     /** Returns the tokens of every time that it was sent, for each was paid. */
@@ -261,12 +280,12 @@ final class Exchange {
         return Content.plain(last.has("content") ? last.path("content") : last);
     }
 
-    /** Returns what it takes to send the request once more, as it was sent last. */
+    /** Returns what it takes to send the request once more, as its own provider was sent it last. */
     Resend.Sent sent() {
-        var last = last();
+        var last = own();
         if (!(last.request() instanceof ObjectNode line && line.path("body").isObject()))
             throw new IllegalStateException("retry: the input file of this batch is gone, so its requests are unknown");
-        return new Resend.Sent(line, firstId(), last.round(), last.outcome() == Outcome.TRUNCATED,
+        return new Resend.Sent(line, firstId(), last().round(), last.outcome() == Outcome.TRUNCATED,
             last.tokenLimit(), last.addedTurns(), last.turns(), customId(), template(), row());
     }
 

@@ -34,7 +34,6 @@ import java.util.stream.Stream;
 import sheaf.Findings.Confusion;
 import sheaf.Findings.Share;
 import sheaf.Vocabulary.Outcome;
-import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.Usage;
 
 /** The exchanges of a batch in input order, read from disk as they are asked for: all, or those that a filter left. */
@@ -300,9 +299,11 @@ final class Exchanges {
         return merge(retry, (before, index) -> true, true);
     }
 
-    /** Returns these with what a retry brought of the same requests. */
+    /** Returns these with what a retry brought of the same requests, or another provider in the place of the first. */
     Exchanges mergeSame(Exchanges retry) {
-        return merge(retry, (before, index) -> before.isRepeatedBy(retry.answers.requests(), index), false);
+        boolean isInstead = retry.answers.manifest().isInstead();
+        return merge(retry, (before, index) -> isInstead || before.isRepeatedBy(retry.answers.requests(), index),
+            false);
     }
 
     private Exchanges merge(Exchanges retry, BiPredicate<Exchange, Long> isRetried, boolean isReplacing) {
@@ -337,13 +338,18 @@ final class Exchanges {
         var resend = new Resend(name, manifest.name(), manifest.names(), manifest.origin(), batchIds(),
             manifest.endpoint(), manifest.rowColumns(), manifest.promptColumns(), size(), isRepair,
             () -> stream().map(Exchange::sent));
+        return again(resend, manifest, leftOut(failed, word), checks);
+    }
+
+    /** Returns a draft's settings that send requests of a batch once more. */
+    static Settings again(Resend resend, Manifest manifest, String note, List<Settings.Check> checks) {
         return new Settings().with(settings -> {
             settings.resend = resend;
             boolean hasWindow = !manifest.completionWindow().isEmpty() && !manifest.isAtOnce();
             if (hasWindow) settings.completionWindow = manifest.completionWindow();
             settings.outputSeconds = manifest.outputSeconds();
             settings.metadata = manifest.metadata();
-            settings.note = leftOut(failed, word);
+            settings.note = note;
             settings.format = manifest.format();
             settings.checks = checks;
         });
@@ -353,7 +359,7 @@ final class Exchanges {
     private Map<Path, List<String>> batchIds() {
         var ids = new LinkedHashMap<Path, List<String>>();
         stream().flatMap(exchange -> exchange.attempts().stream()).map(attempt -> attempt.batch().journal())
-            .forEach(journal -> ids.computeIfAbsent(journal.dir(), dir -> journal.parts().map(Part::id).toList()));
+            .forEach(journal -> ids.computeIfAbsent(journal.dir(), dir -> journal.partIds()));
         return ids;
     }
 

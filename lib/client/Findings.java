@@ -4,6 +4,7 @@ import static sheaf.Messages.clip;
 import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -12,6 +13,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.Function;
@@ -130,21 +132,25 @@ public class Findings extends Outlook {
     }
 
     /**
-     * What was paid to one model for the requests of one template.
+     * What was paid to one model of a provider for the requests of one template.
      * @param requests that were sent and paid, or may be: one that was sent again counts each time
      * @param usage tokens of those that tell them
      * @param unmeasured how many of the requests tell no tokens
      * @param dollars for those that tell them; empty: no price is known, or none tells them
      * @param local whether all were sent to a server on this machine, of which nobody need know a price
      */
-    public record ModelCost(String model, String template, long requests, Usage usage, long unmeasured,
-                            OptionalDouble dollars, boolean local) {
+    public record ModelCost(String provider, String model, String template, long requests, Usage usage,
+                            long unmeasured, OptionalDouble dollars, boolean local) {
         private boolean isWhole() { return dollars.isPresent() && unmeasured == 0; }
 
         private boolean isUnpriced() { return dollars.isEmpty() && unmeasured < requests; }
 
-        private List<String> cells(boolean hasTemplates) {
-            var names = hasTemplates ? Stream.of(model, template) : Stream.of(model);
+        private Stream<String> names(boolean hasProviders, boolean hasTemplates) {
+            return Stream.of(hasProviders ? provider : null, model, hasTemplates ? template : null)
+                .filter(Objects::nonNull);
+        }
+
+        private List<String> cells(Stream<String> names) {
             boolean isMeasured = unmeasured < requests;
             return Stream.concat(names, Stream.of(number(requests), isMeasured ? number(usage.input()) : "?",
                 isMeasured ? number(usage.output()) : "?",
@@ -179,20 +185,23 @@ public class Findings extends Outlook {
 
         private double known() { return models.stream().mapToDouble(model -> model.dollars.orElse(0)).sum(); }
 
-        private boolean hasTemplates() { return models.stream().map(ModelCost::template).distinct().count() > 1; }
+        private boolean hasSeveral(Function<ModelCost, String> name) {
+            return models.stream().map(name).distinct().count() > 1;
+        }
+
+        private Stream<String> names(ModelCost line) {
+            return line.names(hasSeveral(ModelCost::provider), hasSeveral(ModelCost::template));
+        }
 
         /** Returns what tells the requests of a line from others. */
-        String nameOf(ModelCost line) { return hasTemplates() ? line.model + ", " + line.template : line.model; }
+        String nameOf(ModelCost line) { return names(line).collect(Collectors.joining(", ")); }
 
         private List<String> header() {
-            var names = hasTemplates() ? Stream.of("model", "template") : Stream.of("model");
+            var names = names(new ModelCost("provider", "model", "template", 0, Usage.NONE, 0, null, false));
             return Stream.concat(names, Stream.of("requests", "tokens in", "out", "price")).toList();
         }
 
-        private List<List<String>> cells() {
-            boolean hasTemplates = hasTemplates();
-            return models.stream().map(model -> model.cells(hasTemplates)).toList();
-        }
+        private List<List<String>> cells() { return models.stream().map(model -> model.cells(names(model))).toList(); }
 
         /** Returns the dollars in a few words, or that nobody knows them. */
         public String summary() {
@@ -227,7 +236,7 @@ public class Findings extends Outlook {
             var header = Stream.concat(header().stream(), Stream.of("tokens in, then out")).toList();
             long most = models.stream().mapToLong(model -> model.usage.total()).max().orElse(0);
             var rows = models.stream().map(model -> Stream.concat(
-                model.cells(hasTemplates()).stream().map(Html::cell), Stream.of(model.bar(most))).toList()).toList();
+                model.cells(names(model)).stream().map(Html::cell), Stream.of(model.bar(most))).toList()).toList();
             return (models.isEmpty() ? "" : Html.drawn(header, rows)) + Html.lines(below());
         }
 
@@ -420,6 +429,18 @@ public class Findings extends Outlook {
             this.columns = columns;
             this.cells = cells;
             this.sum = sum;
+        }
+
+        /** Returns what a provider lists, with these fields of it as columns. */
+        static Listing<Map<String, Object>> of(List<JsonNode> items, String... columns) {
+            var rows = items.stream().map(item -> PlainValues.map(PlainValues.of(item))).toList();
+            return new Listing<>(rows, List.of(columns),
+                row -> Stream.of(columns).map(column -> cell(row.get(column))).toList());
+        }
+
+        private static String cell(Object value) {
+            return value instanceof Integer || value instanceof Long ? number(((Number) value).longValue())
+                : Json.cell(value);
         }
 
         @Override public T get(int index) { return items.get(index); }

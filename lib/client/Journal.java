@@ -103,9 +103,19 @@ final class Journal {
             && !manifest.isResend() && !mayBeOfOtherEngine();
     }
 
-    /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
+    /** Returns what other providers were asked of it in the place of its own. */
+    Stream<Journal> others() {
+        return !isElsewhere() ? Stream.empty() : all().filter(later ->
+            later.manifest.insteadOf().equals(manifest.digest()) && later.isRetryOf(this));
+    }
+
+    /**
+     * Whether it sent again, or may have, what was first sent in the same batch as the requests of another. What is to
+     * be asked of another provider is that one's from then on, sent or not.
+     */
     boolean isRetryOf(Journal other) {
-        return manifest.isResendOf(other.manifest) && !dir.equals(other.dir) && mayHaveRun();
+        return manifest.isResendOf(other.manifest) && !dir.equals(other.dir)
+            && (manifest.isInstead() || mayHaveRun());
     }
 
     Path dir() { return dir; }
@@ -165,6 +175,17 @@ final class Journal {
 
     void markOtherEngine() { AtomicFiles.stream("results", otherEngineMark(), out -> {}); }
 
+    /** Whether other providers were asked, or are about to be, what its own does not answer. */
+    boolean isElsewhere() { return Files.exists(elsewhereMark()); }
+
+    boolean mayBeElsewhere() { return manifest.isSharedOut() || isElsewhere(); }
+
+    void markElsewhere() {
+        if (!isElsewhere()) AtomicFiles.stream("submit", elsewhereMark(), out -> {});
+    }
+
+    private Path elsewhereMark() { return dir.resolve("elsewhere"); }
+
     private Path otherEngineMark() { return dir.resolve("other-engine"); }
 
     /** Whether fewer answers of a part came than there should be: what is here is not final. */
@@ -185,6 +206,11 @@ final class Journal {
     IntStream partNumbers() { return IntStream.rangeClosed(1, states.size()); }
 
     Stream<Part> parts() { return states.stream().map(state -> state.part); }
+
+    /** Returns what tells how a part was submitted last: the id of its batch, or how it stands without one. */
+    List<String> partIds() {
+        return parts().map(part -> part.id().isEmpty() ? part.status().text() : part.id()).toList();
+    }
 
     Part part(int number) { return state(number).part; }
 
@@ -224,14 +250,15 @@ final class Journal {
 
     /** Whether anything of it was sent, be it an upload that waits for its batch. */
     boolean wasBegun() {
-        return manifest.reused() > 0 || states.stream().anyMatch(part ->
-            part.batch != null || part.createKey != null || part.file != null || part.uploading);
+        return manifest.reused() > 0 || isElsewhere() || states.stream().anyMatch(part ->
+            part.batch != null && manifest.shareOf(part.number).isEmpty()
+                || part.createKey != null || part.file != null || part.uploading);
     }
 
-    /** Whether nothing was sent that is of use: no upload, and no batch that ran or may be running. */
+    /** Whether nothing was sent that is of use, to nobody: no upload, and no batch that ran or may be running. */
     boolean isUntouched() {
         boolean isAllReused = states.isEmpty();
-        return !isAllReused && states.stream().allMatch(part -> part.batch == null
+        return !isAllReused && !isElsewhere() && states.stream().allMatch(part -> part.batch == null
             ? part.file == null && part.createKey == null && !part.uploading : !part.part.hasRun());
     }
 
@@ -241,8 +268,8 @@ final class Journal {
             || hasSentCreate() && states.stream().anyMatch(part -> part.batch != null && part.part.hasRun());
     }
 
-    /** Whether something of it runs, has run, or was sent and never answered. */
-    boolean mayHaveRun() { return hasRun() || partNumbers().anyMatch(this::isCreateUnsure); }
+    /** Whether something of it runs, has run, or was sent and never answered, wherever. */
+    boolean mayHaveRun() { return hasRun() || isElsewhere() || partNumbers().anyMatch(this::isCreateUnsure); }
 
     /** Whether a create was sent for some part, and not only an upload. */
     boolean hasSentCreate() { return states.isEmpty() || states.stream().anyMatch(part -> part.hasSentCreate); }
@@ -398,7 +425,8 @@ final class Journal {
 
         PartState(int number) {
             this.number = number;
-            part = Part.of(number, waiting());
+            batch = manifest.shareOf(number).map(Manifest.Share::refusal).orElse(null);
+            part = Part.of(number, batch == null ? waiting() : batch);
         }
 
         void take(String word, JsonNode step) {

@@ -1,5 +1,6 @@
 package sheaf;
 
+import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -11,7 +12,8 @@ import sheaf.Vocabulary.BatchException;
 
 /**
  * Sends again what surely failed in a batch and may end better, each request up to so many times, and what is missing
- * once, if that is wanted. What earlier runs or other processes have sent again counts: it is gone on with, waited for,
+ * once, if that is wanted. Who was asked first is asked again; what others have in his place is theirs.
+ * What earlier runs or other processes have sent again counts: it is gone on with, waited for,
  * and not sent anew.
  */
 final class Repair {
@@ -44,7 +46,7 @@ final class Repair {
     /** Returns these with what came of all that was sent again. */
     Exchanges of(Exchanges first) {
         if (!takesRetries) return first;
-        failed = first.failed();
+        failed = first.failed().filtered(exchange -> !exchange.isElsewhere(), "here");
         if (rounds == 0 && !resendsMissing) kept(first).forEach(this::take);
         try {
             for (int round = 1; round <= rounds; )
@@ -87,16 +89,21 @@ final class Repair {
 
     /** Returns what was sent, or null if what is known of the retries was not all. One process at a time decides. */
     private Watch sent(Exchanges first, Settings resend) {
-        var origin = "retries-of-" + Json.Digest.shortened(first.answers().manifest().origin());
-        try (var lock = FolderLock.on(Journal.folder().resolve(origin), watch::note)) {
+        try (var lock = FolderLock.on(lock(first.answers().manifest()), watch::note)) {
             boolean isAllKnown = kept(first).stream().map(Journal::folderName).allMatch(retries::containsKey);
             return isAllKnown ? submit.apply(resend) : null;
         }
     }
 
+    /** Returns what only one process at a time holds, which looks for what was sent again, and sends. */
+    static Path lock(Manifest batch) {
+        return Journal.folder().resolve("retries-of-" + Json.Digest.shortened(batch.origin()));
+    }
+
     /** Returns the batches kept here that sent some of these again, oldest first. */
     private static List<Journal> kept(Exchanges first) {
-        return Journal.all().filter(later -> later.isRetryOf(first.answers().journal()) && isOfSome(first, later))
+        return Journal.all().filter(later -> later.isRetryOf(first.answers().journal())
+            && later.manifest().isInstead() == first.answers().manifest().isInstead() && isOfSome(first, later))
             .sorted(Comparator.comparing(Journal::submittedAt)).toList();
     }
 

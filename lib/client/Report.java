@@ -135,13 +135,15 @@ final class Report {
         return Json.instant(part.json().at("/held_up/until")).orElse(Instant.EPOCH);
     }
 
-    BatchException failed() {
+    /** @param elsewhere what another provider said to it; "" if none was asked */
+    BatchException failed(String elsewhere) {
         var faults = state.parts().stream().flatMap(part -> Fault.of(part).stream()).toList();
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
         var inFile = count(faults.size(), "fault") + " in the input file: " + shown + more;
         var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheEngine(faults).orElse(inFile);
-        return new BatchException("await: " + state.id() + " failed; " + reason,
+        var both = elsewhere.isEmpty() ? reason : reason + "; " + elsewhere;
+        return new BatchException("await: " + state.id() + " failed; " + both,
             faults.isEmpty() ? "" : faults.get(0).code(), state.id());
     }
 
@@ -172,12 +174,24 @@ final class Report {
             state.isKept() || isHere ? "here" : "");
     }
 
+    /** Returns how many batches there are, and what they take of the disk. */
+    static String sum(List<Journal> kept) {
+        return kept.size() + (kept.size() == 1 ? " batch, " : " batches, ")
+            + Messages.size(kept.stream().mapToLong(Journal::bytes).sum());
+    }
+
+    /** What stands in for parts of another batch belongs to that. */
+    private static String insteadOf(Manifest manifest) {
+        return manifest.isInstead() ? ", for " + DefaultName.root(manifest.name()) + "-"
+            + Json.Digest.shortened(manifest.insteadOf()) : "";
+    }
+
     /** Returns its cells in the list of what is kept here. */
     List<String> asKept() {
         var journal = state.journal();
         boolean isUnsent = state.isOver() && !state.status().isTerminal();
         return List.of(journal.folderName(), isUnsent ? "not sent" : state.status().text(),
             state.countsOfAll().toString(), Messages.day(state.submittedAt()), journal.answers(),
-            Messages.size(journal.bytes()), provider());
+            Messages.size(journal.bytes()), provider() + insteadOf(journal.manifest()));
     }
 }

@@ -26,6 +26,7 @@ import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import sheaf.Templates.Text;
@@ -64,6 +65,8 @@ final class Requests {
     }
 
     private static String endpoint(Settings settings, Connection provider) {
+        if (settings.instead != null && Settings.route(settings.resend.endpoint()).equals("/chat/completions"))
+            return provider.hasOlderPaths() ? "/chat/completions" : Settings.CHAT;
         if (settings.resend != null) return settings.resend.endpoint();
         if (settings.requests != null) return RequestFile.endpoint(settings.requests, provider).orElse(Settings.CHAT);
         boolean isShort = provider.hasOlderPaths() && settings.endpoint.equals(Settings.CHAT);
@@ -91,8 +94,17 @@ final class Requests {
         }
     }
 
+    /** Has the one model that a server has, which answers if none is named. */
+    static Settings withOnlyModel(Settings draft, Connection server) {
+        checkBeforeStart(draft, server);
+        var names = new BatchApi(server).models().stream().map(model -> model.path("id").asText()).toList();
+        if (names.size() == 1) return draft.models(List.of(Text.of("model", names.get(0))));
+        throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + "; " + server.label()
+            + (names.isEmpty() ? " lists none" : " has " + String.join(", ", names)));
+    }
+
     /** Fails as the first row would, before a server is started only to be asked which model it has. */
-    static void checkBeforeStart(Settings draft, Connection provider) {
+    private static void checkBeforeStart(Settings draft, Connection provider) {
         if (!provider.isMissing()) return;
         var settled = draft.models(List.of(Text.of("model", "any")));
         settled.check();
@@ -119,8 +131,17 @@ final class Requests {
         try (var requests = open()) {
             long all = requests.count();
             long rows = all / (settings.models.size() * (settings.data == null ? 1L : settings.prompts.size()));
-            return new Sampled(few < rows ? settings.spread(few, rows) : settings, all);
+            return new Sampled(few < rows ? spread(few, rows) : settings, all);
         }
+    }
+
+    /** Has as many rows, or prompts where there are none, as a sample is to have, evenly spread. */
+    private Settings spread(long few, long all) {
+        return settings.with(s -> {
+            if (s.data != null) s.data = s.data.spread(few, all);
+            else s.prompts = IntStream.range(0, s.prompts.size()).filter(i -> Rows.isOfSpread(i, few, all))
+                .mapToObj(settings.prompts::get).toList();
+        });
     }
 
     /** An optional section may name a column that the first rows lack, so many are asked. */
@@ -236,6 +257,7 @@ final class Requests {
         int round = sent.round() + 1;
         var id = sent.firstId().matches(SHORT_ID) ? sent.firstId() : ID + number;
         line.put("custom_id", unused(id + "-r" + round));
+        if (settings.instead != null) translate(line, body);
         if (!settings.models.isEmpty()) body.put("model", settings.models.get(0).text());
         int turns = repaired(body, sent);
         addFields(body);
@@ -248,6 +270,16 @@ final class Requests {
         if (turns > 0) values.put("turns", turns);
         return new Request(number, values, body.path("model").asText(),
             provider.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60)));
+    }
+
+    /** Has a request say it as this provider wants it, which is not the one that it was first made for. */
+    private void translate(ObjectNode line, ObjectNode body) {
+        line.put("url", endpoint);
+        LIMITS.stream().filter(body::has).findFirst().ifPresent(field -> {
+            var limit = body.get(field);
+            body.remove(LIMITS);
+            body.set(maxTokensField(), limit);
+        });
     }
 
     /**

@@ -14,7 +14,7 @@ import java.util.stream.Stream;
  * @param names those that the requests were sent under before: films, films/better
  * @param origin the digest of the batch in which these requests were first sent
  * @param batchIds those that the parts of the batches had in which they were sent, when the requests were chosen,
- *     by folder
+ *     by folder; null for a part that has none of them
  * @param isRepair whether truncated ones get twice the limit of tokens, and unfit ones two more turns
  */
 record Resend(String title, String batchName, String names, String origin, Map<Path, List<String>> batchIds,

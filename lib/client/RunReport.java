@@ -77,6 +77,7 @@ final class RunReport {
 
     private static Map<String, Object> cost(ModelCost cost) {
         var model = new LinkedHashMap<String, Object>();
+        model.put("provider", cost.provider());
         model.put("model", cost.model());
         model.put("template", cost.template());
         model.put("paid", cost.requests());

@@ -19,8 +19,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
-import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import sheaf.Prices.Price;
 import sheaf.Templates.Text;
@@ -64,6 +64,9 @@ final class Settings implements Cloneable {
     int repairs;
     boolean resendsMissing;
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
+    List<Other> shares = List.of();                       // who answers how much of it; none: the provider all
+    Other fallback;                                       // asked what the provider does not answer; null: nobody is
+    Instead instead;                                      // of what part of another batch this is; null: of none
     boolean quiet;
     Price price;                                          // of whatever model; null: as tables know it
     Double budget;                                        // dollars, for all rounds; null: whatever it costs
@@ -176,15 +179,17 @@ final class Settings implements Cloneable {
         return with(s -> s.budget = dollars);
     }
 
-    /**
-     * Has as many rows, or prompts where there are none, as a sample is to have, evenly spread.
-     * @param all of them
-     */
-    Settings spread(long few, long all) {
+    /** Whether any provider is named besides the one that is asked first. */
+    boolean asksOthers() { return fallback != null || !shares.isEmpty(); }
+
+    /** Has this provider stand first of those that share it, and asked by its own name for the model. */
+    Settings sharedFrom(Supplier<Connection> own) {
+        if (shares.isEmpty()) return this;
+        var first = shares.stream().filter(share -> share.provider().get().baseUrl().equals(own.get().baseUrl()))
+            .findFirst().orElse(new Other(own, 0, null));
         return with(s -> {
-            if (data != null) s.data = data.spread(few, all);
-            else s.prompts = IntStream.range(0, prompts.size()).filter(i -> Rows.isOfSpread(i, few, all))
-                .mapToObj(prompts::get).toList();
+            s.shares = Stream.concat(Stream.of(first), shares.stream().filter(share -> share != first)).toList();
+            if (first.model() != null) s.models = List.of(Text.of("model", first.model()));
         });
     }
 
@@ -193,6 +198,8 @@ final class Settings implements Cloneable {
         return with(s -> {
             s.repairs = 0;
             s.resendsMissing = s.takesRetries = false;
+            s.fallback = null;
+            s.shares = List.of();
             s.out = null;
         });
     }
@@ -339,7 +346,9 @@ final class Settings implements Cloneable {
         if (models.isEmpty())
             throw new IllegalStateException("model: none given; name one by " + Wording.MODEL + ", and "
                 + Wording.MODELS + " lists them");
-        if (data == null) checkLiterals();
+        if (data == null)
+            new Literals(prompts).check(customId, Stream.of(models, examples, images, system == null ? List.<Text>of()
+                : List.of(system)).flatMap(List::stream));
         checkFormat();
         if (!MESSAGES.contains(route(endpoint)))
             messages().findFirst().ifPresent(word -> {
@@ -393,43 +402,11 @@ final class Settings implements Cloneable {
         return isSaid ? Stream.of(word.toString()) : Stream.of();
     }
 
-    /** Without data nothing is expanded: a tag in a prompt may be meant, elsewhere it never is. */
-    private void checkLiterals() {
-        prompts.forEach(Settings::refuseFileName);
-        prompts.stream().filter(Text::isNamed).filter(Text::hasTags).findFirst().ifPresent(prompt -> {
-            throw new IllegalStateException("prompts: template " + prompt.name()
-                + " has no data; " + Wording.DATA.of("template"));
-        });
-        if (customId != null)
-            throw new IllegalStateException(Wording.CUSTOM_ID + ": there is no data to make ids from");
-        Stream.of(models, examples, images, system == null ? List.<Text>of() : List.of(system))
-            .flatMap(List::stream).filter(Text::hasTags).findFirst().ifPresent(template -> {
-                throw new IllegalStateException("submit: \"" + clip(template.text(), 60)
-                    + "\" has no data; " + Wording.DATA.of("text"));
-            });
-    }
-
-    /** Catches {@code prompts("Translate {{text}}", "reviews.csv")}, which compiles as two literals. */
-    private static void refuseFileName(Text prompt) {
-        var text = prompt.text();
-        if (text.matches("\\S+\\.(csv|jsonl|json)"))
-            throw new IllegalArgumentException("prompts: \"" + text + "\" is sent as a prompt; did you mean "
-                + Wording.ROWS.of(text.replaceFirst(".*\\.", ""), text) + "?");
-    }
-
     /** Returns the file of the answers, which is not to take the place of the rows. */
     Path checkedOut() {
         if (data != null && data.areIn(out))
             throw new IllegalArgumentException("out: " + out + " is what is read; give another name");
         return out;
-    }
-
-    /** Returns a warning for each literal prompt that looks as if it were to be filled in. */
-    Stream<String> warnings() {
-        if (data != null) return Stream.of();
-        return prompts.stream().filter(Text::hasTags).map(prompt -> "prompts: \""
-            + clip(prompt.text(), 60) + "\" is sent as it stands, for there is no data; "
-            + Wording.FILL_IN);
     }
 
     /** Azure leaves the version out of an endpoint. */
@@ -441,6 +418,20 @@ final class Settings implements Cloneable {
         return "Draft[" + String.join(", ", texts(models)) + (models.isEmpty() ? "" : ", ") + prompts.size()
             + (prompts.size() == 1 ? " prompt" : " prompts") + (data == null ? "" : " over " + data.name()) + "]";
     }
+
+    /**
+     * A provider that is asked too.
+     * @param part of the requests, from the start; 0: only what others do not answer
+     * @param model its name for the model; null: the same
+     */
+    record Other(Supplier<Connection> provider, double part, String model) {}
+
+    /**
+     * What requests that are sent again at another provider stand in for.
+     * @param batch the digest of the batch that has them too
+     * @param parts the parts of it that its provider has not taken; none: requests that failed there
+     */
+    record Instead(String batch, List<Integer> parts) {}
 
     /**
      * What the user wants of an answer that came.

@@ -23,7 +23,7 @@ import sheaf.Vocabulary.Usage;
  * one. What a sample of the draft had answered counts; what an earlier batch had answered was paid there, and is apart.
  */
 final class Spending {
-    private final Map<List<String>, Line> lines = new LinkedHashMap<>();   // by model and template
+    private final Map<List<String>, Line> lines = new LinkedHashMap<>();   // by provider, model and template
     private final Line before = new Line();
     private final Set<String> priceSources = new LinkedHashSet<>();
     private final Map<String, Optional<Manifest>> earlier = new HashMap<>();       // by folder
@@ -71,7 +71,8 @@ final class Spending {
         var price = prices.computeIfAbsent(List.of(given.provider().name(), given.price(), model),
             any -> given.price(model));
         boolean isBefore = attempt.isReused() && !isAtOnce;
-        var line = isBefore ? before : lines.computeIfAbsent(List.of(model, template), any -> new Line());
+        var line = isBefore ? before : lines.computeIfAbsent(
+            List.of(manifest.provider().label(), model, template), any -> new Line());
         line.add(attempt.usage(), price.map(known -> known.of(attempt.usage(), !isAtOnce)),
             BaseUrl.isFree(manifest.provider().baseUrl()));
         boolean isCounted = !isBefore && attempt.usage().total() > 0;
@@ -103,8 +104,8 @@ final class Spending {
 
     Cost cost() {
         var models = new ArrayList<ModelCost>();
-        lines.forEach((key, line) -> models.add(new ModelCost(key.get(0), key.get(1), line.requests, line.usage,
-            line.unmeasured, line.dollars(), line.isLocal)));
+        lines.forEach((key, line) -> models.add(new ModelCost(key.get(0), key.get(1), key.get(2), line.requests,
+            line.usage, line.unmeasured, line.dollars(), line.isLocal)));
         boolean isWhole = before.unmeasured == 0;
         return new Cost(models, List.copyOf(priceSources), before.requests,
             isWhole ? before.dollars() : OptionalDouble.empty());

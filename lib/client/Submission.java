@@ -32,13 +32,16 @@ final class Submission {
     private final Retry.QueuePauses queue;
     private final Consumer<String> note;
     private final BatchSearch search;
+    private final boolean hasFallback;                        // another provider has what this one refuses
     private boolean saysNoMore;                               // of a file than that it was uploaded
 
-    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, Consumer<String> note) {
+    Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, boolean hasFallback,
+               Consumer<String> note) {
         this.journal = journal;
         this.api = api;
         this.provider = api.connection();
         this.queue = queue;
+        this.hasFallback = hasFallback;
         this.note = note;
         this.search = new BatchSearch(journal, api, note);
     }
@@ -53,7 +56,7 @@ final class Submission {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
         var resent = journal.parts().allMatch(Part::hasRun) ? Set.<Integer>of() : resentParts();
-        for (var part : journal.parts().toList()) {
+        for (var part : journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty()).toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
             boolean hasFailed = !part.hasRun() && !resent.contains(part.number());
             if (isCancelledUpload || hasFailed) forget(part.number());
@@ -81,7 +84,8 @@ final class Submission {
     /** Returns the last round of each request that a retry has sent, by its first id. */
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
-        Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest()) && isBegun(later))
+        Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest())
+            && (later.manifest().isInstead() || isBegun(later)))
             .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
                 .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
         return rounds;
@@ -134,9 +138,9 @@ final class Submission {
 
     /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
     private void endRefused(int part, BatchException e) {
-        boolean othersRun = journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
+        boolean othersRun = hasFallback || journal.parts().anyMatch(other -> !other.isWaiting() && other.hasRun());
         if (!e.isFinal() || !othersRun || journal.isCreateUnsure(part)) throw e;
-        journal.ended(part, refusal(e));
+        journal.ended(part, refusal(e.getMessage(), e.code()));
     }
 
     private void queueIsFull(int part, BatchException e) {
@@ -144,9 +148,9 @@ final class Submission {
         queue.refused(e, e.retryAfter(), goingCount() == 0);
     }
 
-    private static JsonNode refusal(BatchException e) {
+    private static JsonNode refusal(String message, String code) {
         var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
-        batch.putArray("errors").addObject().put("message", e.getMessage()).put("code", e.code());
+        batch.putArray("errors").addObject().put("message", message).put("code", code);
         return batch;
     }
 
@@ -191,6 +195,17 @@ final class Submission {
             if (known != null) journal.created(part, known);
             else journal.ended(part, Json.MAPPER.createObjectNode().put("status", Status.CANCELLED.text()));
         });
+    }
+
+    /** What has found no room is not to wait for it; only what is surely not at the provider is given up. */
+    void giveUpWaiting() {
+        var reason = queue.reason().isEmpty() ? "" : ": " + queue.reason();
+        journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
+            var late = journal.isCreateUnsure(part) ? search.late(part) : null;
+            if (late != null) journal.created(part, late);
+            else journal.ended(part, refusal("no room at " + provider.label() + reason, ""));
+        });
+        queue.moved();
     }
 
     /** Uploads a part's input file, unless that was done. */

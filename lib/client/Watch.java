@@ -14,6 +14,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
@@ -29,17 +30,55 @@ final class Watch {
     private final Report report;
     private final boolean isQuiet;
     private final List<Settings.Check> checks;                            // of the answers, by the user
+    private final boolean hasFallback;                                    // somebody is named for what is not taken
+    private final Function<Watch, Others> open;                           // null: it has none
     /** How often a part said that it has ended and named no file, by its number. */
     private final Map<Integer, Integer> lateFiles = new ConcurrentHashMap<>();
     private BatchApi api;                                                 // opened when first needed
     private Submission submission;                                        // likewise, of a batch that is kept
+    private volatile boolean isCancelled;                                 // from here: nothing more goes elsewhere
+    private Others others;                                                // likewise, where there may be some
 
+    /** Looks after a batch that no other provider has anything of. */
     Watch(BatchState state, boolean isQuiet, List<Settings.Check> checks) {
+        this(state, isQuiet, checks, false, null);
+    }
+
+    /** @param open opens what looks after what others have of it, once there is some */
+    Watch(BatchState state, Settings settings, Function<Watch, Others> open) {
+        this(state, settings.quiet, settings.checks, settings.fallback != null, open);
+    }
+
+    private Watch(BatchState state, boolean isQuiet, List<Settings.Check> checks, boolean hasFallback,
+                  Function<Watch, Others> open) {
         this.state = state;
         this.queue = new Retry.QueuePauses(state.provider().isLocal());
         this.report = new Report(state, queue);
         this.isQuiet = isQuiet;
         this.checks = checks;
+        this.hasFallback = hasFallback;
+        this.open = open;
+    }
+
+    /** Looks after what other providers are asked in the place of a batch's own. */
+    interface Others {
+        /**
+         * Sends there what the batch's own provider does not take; nobody holds the lock of its journal.
+         * @param isSubmit whether what failed there before is tried again
+         */
+        void send(boolean isSubmit);
+
+        /** Returns those that have parts of the batch. */
+        List<Watch> known();
+
+        /** Returns these with what others have answered. */
+        Exchanges answered(Exchanges first, Deadline deadline);
+
+        /** Returns these with what the fallback says to what has failed. */
+        Exchanges withFallback(Exchanges tried, Deadline deadline);
+
+        /** Returns why nothing more is sent there; "" if nobody has refused. */
+        String refusal();
     }
 
     /** Looks after a batch that is kept here. */
@@ -52,9 +91,41 @@ final class Watch {
     /** Looks after another one, as quietly. */
     Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet, checks); }
 
+    /** Looks after one that is to be, at another provider. */
+    Watch other(Connection provider) { return new Watch(new BatchState(provider), isQuiet, checks); }
+
     BatchState state() { return state; }
 
-    Report report() { return report; }
+    /** Returns what looks after what others have of it; null if there is none. */
+    private Others others() {
+        boolean mayBe = others == null && open != null;
+        if (mayBe && (hasFallback || state.isKept() && state.journal().mayBeElsewhere())) others = open.apply(this);
+        return others;
+    }
+
+    private List<Watch> known() {
+        var known = others() == null ? List.<Watch>of() : others.known();
+        state.setOthers(known.stream().map(Watch::state).toList());
+        return known;
+    }
+
+    /** Sends elsewhere what the provider does not take, if somebody is named for that. */
+    void sendElsewhere() { sendElsewhere(true); }
+
+    private void sendElsewhere(boolean isSubmit) {
+        if (others() != null && !isCancelled) others.send(isSubmit);
+        known();
+    }
+
+    Report report() {
+        known();
+        return report;
+    }
+
+    boolean isOver() {
+        known();
+        return state.isOver();
+    }
 
     void note(String text) {
         if (!isQuiet) System.err.println(text);
@@ -70,7 +141,7 @@ final class Watch {
     }
 
     private synchronized Submission submission() {
-        if (submission == null) submission = new Submission(state.journal(), api(), queue, this::note);
+        if (submission == null) submission = new Submission(state.journal(), api(), queue, hasFallback, this::note);
         return submission;
     }
 
@@ -80,6 +151,13 @@ final class Watch {
             work.accept(progress);
             return state;
         });
+    }
+
+    /** Returns these with what others answer: what they have before its own provider repairs, what is left after. */
+    Exchanges withOthers(Exchanges first, Deadline deadline, UnaryOperator<Exchanges> repair) {
+        if (others() == null) return repair.apply(first);
+        var repaired = repair.apply(others.answered(first, deadline));
+        return isCancelled ? repaired : others.withFallback(repaired, deadline);
     }
 
     /** Creates what is not at the provider yet, and says what that was; the journal's lock is held. */
@@ -108,10 +186,14 @@ final class Watch {
                 submitOrAttach(progress);
             }
         });
+        sendElsewhere();
     }
 
     /** Asks how each part stands that has not ended; {@code step} is the user's word. */
-    void refresh(String step) { refresh(id -> api().retrieve(step, id)); }
+    void refresh(String step) {
+        refresh(id -> api().retrieve(step, id));
+        known().forEach(other -> other.refresh(step));
+    }
 
     /**
      * Asks how each part stands before more is submitted.
@@ -177,6 +259,26 @@ final class Watch {
         recallWaiting();
     }
 
+    /** What waits for room is not to wait any more, but to be asked elsewhere; returns the numbers of the parts. */
+    Set<Integer> giveUpWaiting() {
+        var waiting = state.parts().stream().filter(Part::isWaiting).map(Part::number).collect(Collectors.toSet());
+        if (!waiting.isEmpty()) changing(() -> submission().giveUpWaiting());
+        return waiting;
+    }
+
+    /** What was given up waits again. */
+    void waitAgain(Set<Integer> parts) {
+        if (!parts.isEmpty()) changing(() -> parts.forEach(state.journal()::forget));
+    }
+
+    private void changing(Runnable step) {
+        try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
+            state.journal().reload();
+            step.run();
+        }
+        state.takeParts();
+    }
+
     private void recallWaiting() { state.journal().parts().filter(state::isWaiting).forEach(state::remember); }
 
     /**
@@ -188,9 +290,10 @@ final class Watch {
         if (state.isOnlyUploaded())
             throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
                 + Wording.SUBMIT.of(state.id()) + " creates it");
+        known();
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
-        if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed();
+        if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed(others == null ? "" : others.refusal());
         if (!hadEnded && saysWhatIsMissing && !report.unanswered().isEmpty())
             note("await: " + state.id() + " " + report.unanswered());
     }
@@ -214,8 +317,7 @@ final class Watch {
 
     private boolean poll(Patience patience, Progress progress) {
         try {
-            refresh(id -> api().retrieveOnce("await", id));
-            submitWaiting(progress);
+            look(progress);
             patience.answered();
         } catch (BatchException | UncheckedIOException e) {
             if (!patience.survives(e)) throw withRemedy(e);
@@ -223,6 +325,14 @@ final class Watch {
         }
         progress.show(report.describe(), state.countsOfAll());
         return state.status().isTerminal();
+    }
+
+    /** Asks each part once, everywhere, and has what waits go on. */
+    private void look(Progress progress) {
+        refresh(id -> api().retrieveOnce("await", id));
+        submitWaiting(progress);
+        sendElsewhere(false);
+        known().forEach(other -> other.look(progress));
     }
 
     private RuntimeException withRemedy(RuntimeException e) {
@@ -233,13 +343,11 @@ final class Watch {
 
     /** Asks the provider to stop; what waits there is never sent. */
     void cancel() {
+        isCancelled = true;
+        known().forEach(Watch::cancel);
         cancelGoing();
         if (state.waitingCount() == 0) return;
-        try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
-            state.journal().reload();
-            submission().cancelWaiting();
-        }
-        recallWaiting();
+        changing(() -> submission().cancelWaiting());
         cancelGoing();                                     // what another process has submitted meanwhile
     }
 
@@ -254,17 +362,26 @@ final class Watch {
      */
     void delete() {
         var journal = state.keptAs("delete");
+        known().forEach(Watch::checkOver);
         try (var lock = FolderLock.on(journal.dir(), this::note)) {
             journal.reload();                                 // another process may have gone on with it
             var parts = journal.isUntouched() ? Stream.<Part>of() : journal.parts();
             parts.filter(part -> !hasSeenTheEnd(part)).findFirst().ifPresent(part -> {
-                throw new IllegalStateException("delete: " + journal.folderName() + " is " + part.status()
-                    + " as last seen; " + Wording.CANCEL.of(journal.folderName()));
+                throw isGoing(journal, part.status());
             });
             journal.delete();
         } catch (IOException e) {
             throw new UncheckedIOException("delete: cannot delete " + journal.dir() + " (" + reason(e) + ")", e);
         }
+    }
+
+    private void checkOver() {
+        if (!state.isOver()) throw isGoing(state.journal(), state.status());
+    }
+
+    private static IllegalStateException isGoing(Journal journal, Status status) {
+        return new IllegalStateException("delete: " + journal.folderName() + " is " + status + " as last seen; "
+            + Wording.CANCEL.of(journal.folderName()));
     }
 
     /** One of the provider's list may have ended since it was last looked at from here. */
