@@ -82,7 +82,7 @@ final class Elsewhere implements Watch.Others {
         if (!watch.state().isKept() || !journal().isElsewhere()) return;
         Journal.all().filter(this::isOfThis).filter(later -> !known.containsKey(later.folderName()))
             .sorted(Comparator.comparing(Journal::submittedAt))
-            .forEach(later -> known.put(later.folderName(), watch.other(later, connection(later))));
+            .forEach(later -> known.put(later.folderName(), watch.instead(later, connection(later))));
     }
 
     private boolean isOfThis(Journal later) {
@@ -115,7 +115,21 @@ final class Elsewhere implements Watch.Others {
             if (!parts.isEmpty()) send(again(parts), List.copyOf(parts));
             if (!refusal.isEmpty()) waitAgain(givenUp);
         }
-        known.values().stream().filter(other -> other.state().waitingCount() > 0).forEach(Watch::submitKept);
+        List.copyOf(known.values()).stream().filter(other -> other.state().waitingCount() > 0).forEach(this::goOn);
+    }
+
+    /** An earlier run was killed before the other provider took it, or it found no room there. */
+    private void goOn(Watch other) {
+        try {
+            other.submitKept();
+        } catch (BatchException | UncheckedIOException e) {
+            var manifest = other.state().journal().manifest();
+            refused(other, e, manifest.requests());
+            try (var lock = lock()) {
+                known.remove(other.state().journal().folderName());
+                waitAgain(new TreeSet<>(manifest.insteadParts()));
+            }
+        }
     }
 
     /** There is nobody to take them, unless a create got through whose answer was lost. */
@@ -171,19 +185,26 @@ final class Elsewhere implements Watch.Others {
         } catch (Preparation.SentAnew e) {
             journal().reload();                                // another process asks its own provider once more
             watch.state().takeParts();
-        } catch (BatchException | UncheckedIOException | Budget.Exceeded e) {
-            refusal = "fallback: " + e.getMessage();
-            watch.note(refusal + "; " + count(resend.resend.size(), "request")
-                + (resend.resend.size() == 1 ? " keeps what " : " keep what ") + watch.state().provider().label()
-                + " said");
+        } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
+            refused(other, e, resend.resend.size());           // one too long for the other, say
         }
         return null;
+    }
+
+    private void refused(Watch other, RuntimeException e, long requests) {
+        refusal = "fallback: " + e.getMessage();
+        watch.note(refusal + "; " + count(requests, "request") + (requests == 1 ? " keeps what " : " keep what ")
+            + watch.state().provider().label() + " said");
+        other.endUntaken(e.getMessage());
     }
 
     @Override public Exchanges answered(Exchanges first, Deadline deadline) {
         find();
         var all = first;
-        for (var other : known.values()) all = all.mergeSame(collected(other, deadline));
+        for (var other : List.copyOf(known.values())) {
+            if (other.state().waitingCount() > 0) goOn(other);
+            if (known.containsValue(other)) all = all.mergeSame(collected(other, deadline));
+        }
         return all;
     }
 

@@ -100,9 +100,13 @@ final class Journal {
             && !manifest.isResend() && !mayBeOfOtherEngine();
     }
 
-    /** Whether it sent again, or may have, what was first sent in the same batch as the requests of another. */
+    /**
+     * Whether it sent again, or may have, what was first sent in the same batch as the requests of another; one in the
+     * place of that goes on where it was left, also before its create.
+     */
     boolean isRetryOf(Journal other) {
-        return manifest.isResendOf(other.manifest) && !dir.equals(other.dir) && mayHaveRun();
+        return manifest.isResendOf(other.manifest) && !dir.equals(other.dir)
+            && (mayHaveRun() || manifest.isInstead() && !isUntouched());
     }
 
     Path dir() { return dir; }

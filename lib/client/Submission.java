@@ -202,6 +202,12 @@ final class Submission {
         queue.moved();
     }
 
+    /** What was not taken does not wait here, for it is asked elsewhere; a create without an answer may be here. */
+    void endUntaken(String why) {
+        journal.partNumbers().filter(part -> !journal.hasBatch(part) && !journal.isCreateUnsure(part))
+            .forEach(part -> journal.ended(part, refusal(why, "")));
+    }
+
     /** Uploads a part's input file, unless that was done. */
     private void uploadFile(int part, Progress progress) {
         if (journal.hasFile(part)) return;

@@ -88,6 +88,13 @@ final class Watch {
     /** Looks after another one, as quietly. */
     Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet, checks); }
 
+    /** Looks after one in the place of this, of which a part that is refused has failed. */
+    Watch instead(Journal journal, Connection provider) {
+        var there = new BatchState(provider);
+        there.attach(journal);
+        return new Watch(there, isQuiet, checks, true, null);
+    }
+
     /** Looks after one that is to be, at another provider. */
     Watch other(Connection provider) { return new Watch(new BatchState(provider), isQuiet, checks); }
 
@@ -263,7 +270,15 @@ final class Watch {
 
     /** What was given up waits again. */
     void waitAgain(Set<Integer> parts) {
-        if (!parts.isEmpty()) changing(() -> parts.forEach(state.journal()::forget));
+        if (!parts.isEmpty()) changing(() -> parts.stream().filter(this::isNotTaken).forEach(state.journal()::forget));
+    }
+
+    /** Another process may have submitted the part anew meanwhile. */
+    private boolean isNotTaken(int part) { return state.journal().hasBatch(part) && !state.journal().part(part).hasRun(); }
+
+    /** What its provider has not taken does not wait there. */
+    void endUntaken(String why) {
+        if (state.isKept()) changing(() -> submission().endUntaken(why));
     }
 
     private void changing(Runnable step) {

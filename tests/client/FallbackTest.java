@@ -179,8 +179,8 @@ class FallbackTest {
         assertEquals("await: " + refusal.batchId() + " failed; submit: POST " + first.baseUrl()
             + "/batches: 400 no such model; fallback: submit: POST " + second.baseUrl()
             + "/batches: 400 closed", refusal.getMessage());
-        assertEquals("a: second, by other", answers(fallingBack("a").submit().results()));
-        assertEquals(List.of(), askedFirst);
+        assertEquals("a: first, by echo", answers(fallingBack("a").submit().results()));
+        assertEquals(List.of(), askedSecond);
     }
 
     @Test void whatIsGivenUpWaitsForRoomAgainIfNobodyTakesIt() {
