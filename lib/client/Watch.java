@@ -268,13 +268,15 @@ final class Watch {
         return waiting;
     }
 
-    /** What was given up waits again. */
+    /** What was given up waits again, unless another process has submitted it anew meanwhile. */
     void waitAgain(Set<Integer> parts) {
-        if (!parts.isEmpty()) changing(() -> parts.stream().filter(this::isNotTaken).forEach(state.journal()::forget));
+        var journal = state.journal();
+        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> part.status().equals(Status.FAILED)
+            && !part.hasRun() && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
+                journal.forget(part);
+                journal.notCreated(part, "");                 // else it would seem to be only uploaded
+            }));
     }
-
-    /** Another process may have submitted the part anew meanwhile. */
-    private boolean isNotTaken(int part) { return state.journal().hasBatch(part) && !state.journal().part(part).hasRun(); }
 
     /** What its provider has not taken does not wait there. */
     void endUntaken(String why) {

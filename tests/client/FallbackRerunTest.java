@@ -100,6 +100,14 @@ class FallbackRerunTest {
         assertEquals(List.of("a second", "b first"), sorted());
     }
 
+    @Test void whatFindsNoRoomAndIsRefusedElsewhereWaitsForRoomAgain() {
+        first.on(CREATE, FULL);
+        second.on(CREATE, REFUSED);
+
+        assertEquals("a: first, b: first", answers(ask("a", "b").fallback(second.baseUrl())));
+        assertEquals(List.of("a first", "b first"), sorted());
+    }
+
     @Test void aRowThatIsTooLongForTheFallbackKeepsWhatTheFirstSaid() {
         first.answer(body -> Reply.error(503, "overloaded", "too busy"));
         var small = Provider.of(second.baseUrl()).limits(10, 60);
