@@ -30,7 +30,8 @@
 //SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
 //SOURCES client/BatchApi.java client/Manifest.java client/Body.java
 //SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
-//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java client/Journal.java client/StagedRows.java
+//SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java
+//SOURCES client/Shares.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java
 //SOURCES client/BatchState.java client/Leftovers.java client/Submission.java client/Answers.java client/Report.java
 //SOURCES client/Budget.java client/Timing.java client/Attempt.java client/Exchange.java
@@ -51,7 +52,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -122,12 +122,8 @@ public final class Sheaf extends Findings {
     public static Listing<Batch> kept() {
         var batches = Journal.all().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
-        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(), Sheaf::sum);
-    }
-
-    private static String sum(List<Batch> kept) {
-        long bytes = kept.stream().mapToLong(batch -> batch.state.journal().bytes()).sum();
-        return kept.size() + (kept.size() == 1 ? " batch, " : " batches, ") + Messages.size(bytes);
+        return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(),
+            kept -> Report.sum(kept.stream().map(batch -> batch.state.journal()).toList()));
     }
 
     /** Returns the newest batches, newest first, at most so many. They print as a table. */
@@ -313,15 +309,26 @@ public final class Sheaf extends Findings {
          */
         public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
 
-        /** Returns such a draft, with this provider's name for the model. */
-        public Draft fallback(String nameOrUrl, String model) {
-            return fallback(Provider.named(nameOrUrl), given("fallback", model));
-        }
+        /** Returns such a draft, with this provider's name for the model; null: it is the same. */
+        public Draft fallback(String nameOrUrl, String model) { return fallback(Provider.named(nameOrUrl), model); }
 
         /** Returns such a draft; {@code model} is this provider's name for it, null if that is the same. */
         public Draft fallback(Provider provider, String model) {
-            given("fallback", provider).connection();              // refuses what is no base URL
-            return with(s -> s.fallback = new Settings.Other(provider::connection, model));
+            return with(s -> s.fallback = new Settings.Other(given("fallback", provider)::connection, 0, model));
+        }
+
+        /**
+         * Returns a draft whose requests are shared out among these providers, all at work at once: each request by a
+         * hash of what it asks. A draft that was begun keeps its shares; other ones are for new rows.
+         */
+        public Draft providers(ProviderShare first, ProviderShare... more) {
+            return shared(Stream.concat(Stream.of(first), Stream.of(given("providers", more))));
+        }
+
+        private Draft shared(Stream<ProviderShare> shares) {
+            var all = shares.map(share -> new Settings.Other(Provider.named(share.provider())::connection,
+                share.part(), share.model())).toList();
+            return provider(all.get(0).provider().get().baseUrl()).with(s -> s.shares = all);
         }
 
         /** Returns a draft that sends each prompt to each of these models; a model may be a template over the row. */
@@ -533,6 +540,7 @@ public final class Sheaf extends Findings {
                 case ESTIMATE -> with(s -> s.isEstimated = true);
                 case SAMPLE -> with(s -> s.sampled = given.whole());
                 case PROVIDER -> provider(given.value());
+                case SHARE -> shared(given.shares());
                 case FALLBACK -> fallback(Provider.named(given.first()), given.second());
                 case ENGINE -> provider(BaseUrl.ENGINE + given.value());
                 case MODEL -> model(given.first(), given.rest());
@@ -625,6 +633,7 @@ public final class Sheaf extends Findings {
 
         /** A server on this machine that has one model answers by that, if none is named. */
         Settings checkedSettings() {
+            var settings = this.settings.sharedFrom(provider == null ? null : provider::connection);
             var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
                 .filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
@@ -669,11 +678,7 @@ public final class Sheaf extends Findings {
          * @throws BatchException if the provider refuses a file or the batch
          * @see <a href="https://platform.openai.com/docs/api-reference/batch/create">Create batch</a>
          */
-        public Batch submit() {
-            var batch = begin(Watch::submitOrAttach);
-            batch.watch.sendElsewhere();
-            return batch;
-        }
+        public Batch submit() { return begin(Watch::submitOrAttach, Watch::sendElsewhere); }
 
         /**
          * Returns the results of so many rows, evenly spread and the same each time, asked now and one by one, at the
@@ -707,17 +712,21 @@ public final class Sheaf extends Findings {
          * @throws BatchException if the provider refuses a file
          * @see <a href="https://platform.openai.com/docs/api-reference/files/create">Upload file</a>
          */
-        public Batch upload() { return begin(Watch::uploadOrAttach); }
+        public Batch upload() { return begin(Watch::uploadOrAttach, sent -> {}); }
 
-        private Batch begin(BiConsumer<Watch, Progress> step) {
+        private Batch begin(BiConsumer<Watch, Progress> step, Consumer<Watch> then) {
             showPreview();
+            var first = settings.shares.isEmpty() ? provider
+                : Elsewhere.first(settings.batchName(), provider.connection()).map(Provider::of).orElse(provider);
+            if (first != provider) return new Draft(first, settings).begin(step, then);
             var settings = checkedSettings();
             if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
-            if (settings.fallback != null) Elsewhere.check(settings, batch.state.provider());
+            if (settings.asksOthers()) Elsewhere.check(settings, batch.state.provider());
             Preparation.begin(settings, batch.watch, chosen::connection,
                 progress -> step.accept(batch.watch, progress));
+            then.accept(batch.watch);
             return batch;
         }
 
@@ -895,8 +904,7 @@ public final class Sheaf extends Findings {
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), settings.passedTo(resend)).submit().watch);
-            var exchanges = watch.withOthers(watch.collect(), deadline, repair::of);
-            var results = new Results(there(), exchanges, written);
+            var results = new Results(there(), watch.withOthers(watch.collect(), deadline, repair::of), written);
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
             return results;
@@ -1423,13 +1431,11 @@ public final class Sheaf extends Findings {
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));
             var batches = Stream.concat(listed.stream().map(json -> new Batch(this, api.connection(), json)),
                 unlisted.map(journal -> new Batch(journal, api.connection(), this)))
-                .sorted(Comparator.comparing(Provider::second).reversed()).limit(limit).toList();
+                .sorted(Comparator.comparing((Batch batch) -> batch.submittedAt().getEpochSecond()).reversed())
+                .limit(limit).toList();
             return new Listing<>(batches, Report.LISTED,
                 batch -> batch.watch.report().asListed(here.contains(batch.id())));
         }
-
-        /** Providers count in seconds, a journal in milliseconds. */
-        private static Instant second(Batch batch) { return batch.submittedAt().truncatedTo(ChronoUnit.SECONDS); }
 
         /** Returns the models here. They print as a table. */
         public Listing<Map<String, Object>> models() { return Listing.of(api().models(), "id", "owned_by"); }

@@ -4,18 +4,24 @@ import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import sheaf.Templates.Text;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
@@ -30,10 +36,11 @@ final class Elsewhere implements Watch.Others {
     private final Watch watch;                                 // of the batch
     private final Settings settings;
     private final Function<Manifest.Address, Connection> connect;
-    private final Map<String, Watch> known = new LinkedHashMap<>();        // by folder
-    private Set<Integer> homeless = Set.of();                  // parts that nobody had when they were last looked for
-    private boolean hasLooked;
-    private String refusal = "";                               // by the other provider
+    private final Map<String, Watch> known = new ConcurrentSkipListMap<>();          // by folder
+    private final Set<Watch> goneOn = ConcurrentHashMap.newKeySet();                 // of those, submitted from here
+    private final Map<String, String> refusals = new ConcurrentSkipListMap<>();      // by the base URL of who refused
+    private volatile Set<Integer> homeless = Set.of();         // parts that nobody had when they were last looked for
+    private volatile boolean hasLooked;
 
     /** @param connect finds the provider of what is kept here */
     Elsewhere(Watch watch, Settings settings, Function<Manifest.Address, Connection> connect) {
@@ -43,27 +50,46 @@ final class Elsewhere implements Watch.Others {
     }
 
     /**
-     * Refuses a fallback that cannot be one, before anything is sent.
-     * @throws IllegalStateException also if there is no key for it
+     * Refuses providers that cannot be asked, before anything is sent.
+     * @throws IllegalStateException also if there is no key for one
      */
     static void check(Settings settings, Connection first) {
-        var model = settings.fallback.model();
+        var shares = settings.shares;
+        if (!shares.isEmpty() && settings.fallback != null)
+            throw new IllegalStateException("fallback: the draft is shared out among several providers already; drop "
+                + "one of them");
+        if (!shares.isEmpty()) Shares.check(shares);
+        shares.stream().skip(1).forEach(other -> check("providers", other, settings, first));
+        if (settings.fallback == null) return;
         var there = settings.fallback.provider().get();
-        if (model != null && settings.models.size() > 1)
-            throw new IllegalStateException("fallback: the draft asks " + settings.models.size() + " models, and "
-                + model + " would answer for each of them; leave its name out");
-        if (model == null && there.baseUrl().equals(first.baseUrl()))
+        if (settings.fallback.model() == null && there.baseUrl().equals(first.baseUrl()))
             throw new IllegalStateException("fallback: " + there.label() + " is who is asked first; name another "
                 + "provider, or another model there");
+        check("fallback", settings.fallback, settings, first);
+    }
+
+    private static void check(String word, Settings.Other other, Settings settings, Connection first) {
+        var there = other.provider().get();
+        if (other.model() != null && settings.models.size() > 1)
+            throw new IllegalStateException(word + ": the draft asks " + settings.models.size() + " models, and "
+                + other.model() + " would answer for each of them; leave its name out");
         if (!there.dialect().responseFormat() && first.dialect().responseFormat() && settings.format() != null)
-            throw new IllegalStateException("fallback: " + there.label() + " holds no answer to a schema, which "
+            throw new IllegalStateException(word + ": " + there.label() + " holds no answer to a schema, which "
                 + Wording.FORMAT + " has the first provider do; name another provider");
         there.key();
     }
 
+    /** Returns who was the first of a draft's providers until now, and stays it; empty if that is this one anyway. */
+    static Optional<Manifest.Address> first(String name, Connection listed) {
+        return Journal.all().filter(journal -> journal.name().equals(name) && !journal.manifest().isResend()
+            && journal.manifest().isSharedOut() && journal.mayHaveRun())
+            .max(Comparator.comparing(Journal::submittedAt)).map(journal -> journal.manifest().provider())
+            .filter(first -> !first.baseUrl().equals(listed.baseUrl()));
+    }
+
     private Journal journal() { return watch.state().journal(); }
 
-    @Override public String refusal() { return refusal; }
+    @Override public String refusal() { return String.join("; ", refusals.values()); }
 
     @Override public List<Watch> known() {
         var now = unanswered();
@@ -79,22 +105,18 @@ final class Elsewhere implements Watch.Others {
     /** Takes what other processes have sent meanwhile, too. */
     private void find() {
         hasLooked = true;
-        if (!watch.state().isKept() || !journal().isElsewhere()) return;
-        Journal.all().filter(this::isOfThis).filter(later -> !known.containsKey(later.folderName()))
-            .sorted(Comparator.comparing(Journal::submittedAt))
-            .forEach(later -> known.put(later.folderName(), watch.instead(later, connection(later))));
+        if (!watch.state().isKept()) return;
+        journal().others().filter(later -> !known.containsKey(later.folderName()))
+            .sorted(Comparator.comparing(Journal::submittedAt)).forEach(later -> known.put(later.folderName(),
+                watch.other(later, connection(later.manifest().provider()))));
     }
 
-    private boolean isOfThis(Journal later) {
-        return later.manifest().insteadOf().equals(journal().manifest().digest()) && later.isRetryOf(journal());
-    }
-
-    /** What was written down of the one that is named has no headers. */
-    private Connection connection(Journal later) {
-        var address = later.manifest().provider();
-        var named = settings.fallback == null ? null : settings.fallback.provider().get();
-        return named != null && named.baseUrl().equals(address.baseUrl()) ? named.expecting(address.identity(), null)
-            : connect.apply(address);
+    /** What was written down of one that is named has no headers. */
+    private Connection connection(Manifest.Address address) {
+        return Stream.concat(Stream.ofNullable(settings.fallback), settings.shares.stream())
+            .map(other -> other.provider().get()).filter(there -> there.baseUrl().equals(address.baseUrl()))
+            .map(there -> there.expecting(address.identity(), null)).findFirst()
+            .orElseGet(() -> connect.apply(address));
     }
 
     /** Returns the numbers of the parts that failed before any request ran, and that nobody else has. */
@@ -105,31 +127,62 @@ final class Elsewhere implements Watch.Others {
             .map(Part::number).filter(part -> !elsewhere.contains(part)).collect(Collectors.toCollection(TreeSet::new));
     }
 
-    @Override public void send() {
-        boolean isAny = watch.state().isKept() && !(watch.state().waitingCount() == 0 && unanswered().isEmpty());
-        if (settings.fallback == null || !refusal.isEmpty() || !isAny) return;
-        try (var lock = lock()) {
-            var givenUp = watch.giveUpWaiting();
-            find();
-            var parts = unanswered();
-            if (!parts.isEmpty()) send(again(parts), List.copyOf(parts));
-            if (!refusal.isEmpty()) waitAgain(givenUp);
-        }
-        List.copyOf(known.values()).stream().filter(other -> other.state().waitingCount() > 0).forEach(this::goOn);
+    @Override public void send(boolean isSubmit) {
+        if (!watch.state().isKept()) return;
+        boolean isGivingUp = settings.fallback != null && refusals.isEmpty() && watch.state().waitingCount() > 0;
+        boolean isBegun = known().stream().anyMatch(other -> isToGoOn(other, isSubmit));
+        boolean isTaken = unanswered().stream().anyMatch(part -> taker(part).isPresent());
+        if (isGivingUp || isBegun || isTaken) sendNow(isGivingUp, isSubmit);
     }
 
-    /** An earlier run was killed before the other provider took it, or it found no room there. */
-    private void goOn(Watch other) {
-        try {
-            other.submitKept();
-        } catch (BatchException | UncheckedIOException e) {
-            var manifest = other.state().journal().manifest();
-            refused(other, e, manifest.requests());
-            try (var lock = lock()) {
-                known.remove(other.state().journal().folderName());
-                waitAgain(new TreeSet<>(manifest.insteadParts()));
-            }
+    private void sendNow(boolean isGivingUp, boolean isSubmit) {
+        try (var lock = lock()) {
+            var givenUp = isGivingUp ? watch.giveUpWaiting() : Set.<Integer>of();
+            find();
+            goOn(isSubmit);
+            var takers = new LinkedHashMap<Taker, List<Integer>>();
+            for (int part : unanswered()) taker(part).ifPresent(taker ->
+                takers.computeIfAbsent(taker, any -> new ArrayList<>()).add(part));
+            takers.forEach((taker, parts) -> send(again(taker, parts), taker, parts));
+            if (!refusals.isEmpty() && isGivingUp) waitAgain(givenUp);
         }
+    }
+
+    private void goOn(boolean isSubmit) {
+        List.copyOf(known.values()).stream().filter(other -> isToGoOn(other, isSubmit)).forEach(this::goOn);
+    }
+
+    /**
+     * Each is gone on with once from here: a process may have been killed before it sent all.
+     * @param isSubmit whether what failed before any request ran is tried again too
+     */
+    private boolean isToGoOn(Watch other, boolean isSubmit) {
+        return !goneOn.contains(other) && other.state().parts().stream().anyMatch(part -> part.isWaiting()
+            || isSubmit && !part.hasRun());
+    }
+
+    private void goOn(Watch other) {
+        goneOn.add(other);
+        var address = other.state().journal().manifest().provider();
+        orRefused(isShare(other) ? "providers" : "fallback", address, other, other::submitKept);
+    }
+
+    /**
+     * Who takes what the batch's own provider does not.
+     * @param word by which the user named it
+     * @param model its name for the model; "": the same
+     */
+    private record Taker(String word, Manifest.Address address, String model) {}
+
+    /** Returns who is to have a part that its own provider has not taken; empty if nobody is, or he has refused. */
+    private Optional<Taker> taker(int part) {
+        var share = journal().manifest().shareOf(part).map(of -> new Taker("providers", of.provider(), of.model()));
+        return share.or(this::fallback).filter(taker -> !refusals.containsKey(taker.address.baseUrl()));
+    }
+
+    private Optional<Taker> fallback() {
+        return Optional.ofNullable(settings.fallback).map(other -> new Taker("fallback",
+            Manifest.Address.of(other.provider().get()), Objects.requireNonNullElse(other.model(), "")));
     }
 
     /** There is nobody to take them, unless a create got through whose answer was lost. */
@@ -143,7 +196,7 @@ final class Elsewhere implements Watch.Others {
     private FolderLock lock() { return FolderLock.on(Repair.lock(journal().manifest()), watch::note); }
 
     /** Returns a draft's settings that send the requests of these parts once more. */
-    private Settings again(Set<Integer> parts) {
+    private Settings again(Taker taker, List<Integer> parts) {
         var manifest = journal().manifest();
         var requests = journal().requests();
         var chosen = LongStream.range(0, requests.count())
@@ -154,9 +207,10 @@ final class Elsewhere implements Watch.Others {
         var resend = new Resend(manifest.name(), manifest.name(), manifest.names(), manifest.origin(),
             Map.of(journal().dir(), ids), manifest.endpoint(), manifest.rowColumns(), manifest.promptColumns(),
             chosen.length, false, () -> LongStream.of(chosen).mapToObj(i -> sent(requests, i)));
-        var why = Fault.of(watch.state().part(parts.iterator().next())).stream().limit(1).map(Fault::describe);
-        var note = "fallback: " + number(chosen.length) + " of " + count(requests.count(), "request") + " go to "
-            + there().label() + why.map(said -> " (" + said + ")").collect(Collectors.joining());
+        var why = Fault.of(watch.state().part(parts.get(0))).stream().limit(1).map(Fault::describe)
+            .filter(said -> taker.word.equals("fallback"));
+        var note = taker.word + ": " + number(chosen.length) + " of " + count(requests.count(), "request") + " go to "
+            + taker.address.label() + why.map(said -> " (" + said + ")").collect(Collectors.joining());
         return Exchanges.again(resend, manifest, note, settings.checks);
     }
 
@@ -166,45 +220,58 @@ final class Elsewhere implements Watch.Others {
             requests.row(i));
     }
 
-    private Connection there() { return settings.fallback.provider().get(); }
+    /** Returns what was sent; null if nothing was. */
+    private Watch send(Settings resend, Taker taker, List<Integer> parts) {
+        journal().markElsewhere();
+        var other = watch.other(connection(taker.address));
+        goneOn.add(other);
+        boolean isSent = orRefused(taker.word, taker.address, other, () -> submit(resend, other, parts, taker.model));
+        if (isSent) known.put(other.state().journal().folderName(), other);
+        return isSent ? other : null;
+    }
 
-    /** Submits these; whoever is asked in the place of another is no reason to lose what that one answers. */
-    private Watch send(Settings resend, List<Integer> parts) {
-        var other = watch.other(there());
+    private void submit(Settings resend, Watch other, List<Integer> parts, String model) {
         var draft = settings.passedTo(resend).with(s -> {
             s.instead = new Settings.Instead(journal().manifest().digest(), parts);
-            s.maxTokens = settings.maxTokens;
-            if (settings.fallback.model() != null)
-                s.models = List.of(Text.of("model", settings.fallback.model()));
+            if (!model.isEmpty()) s.models = List.of(Text.of("model", model));
         });
-        journal().markElsewhere();
+        Preparation.begin(draft, other, connect, other::submitOrAttach);
+    }
+
+    /** Takes a step there; whoever refuses in the place of another is no reason to lose what that one answers. */
+    private boolean orRefused(String word, Manifest.Address address, Watch other, Runnable step) {
         try {
-            Preparation.begin(draft, other, connect, other::submitOrAttach);
-            known.put(other.state().journal().folderName(), other);
-            return other;
+            step.run();
+            return true;
         } catch (Preparation.SentAnew e) {
             journal().reload();                                // another process asks its own provider once more
             watch.state().takeParts();
         } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
-            refused(other, e, resend.resend.size());           // one too long for the other, say
+            refusals.put(address.baseUrl(), word + ": " + e.getMessage());
+            watch.note(word + ": " + e.getMessage() + "; what was to go there keeps what "
+                + watch.state().provider().label() + " said");
+            if (other.state().isKept()) release(other.state().journal());
         }
-        return null;
+        return false;
     }
 
-    private void refused(Watch other, RuntimeException e, long requests) {
-        refusal = "fallback: " + e.getMessage();
-        watch.note(refusal + "; " + count(requests, "request") + (requests == 1 ? " keeps what " : " keep what ")
-            + watch.state().provider().label() + " said");
-        other.endUntaken(e.getMessage());
+    /** Of what surely is not there, others may be asked. */
+    private void release(Journal refused) {
+        try (var lock = FolderLock.on(refused.dir(), watch::note)) {
+            refused.reload();
+            if (refused.mayHaveRun()) return;
+            refused.delete();
+            known.remove(refused.folderName());
+        } catch (IOException e) {
+            throw Messages.cannotWrite("submit", refused.dir(), e);
+        }
     }
 
     @Override public Exchanges answered(Exchanges first, Deadline deadline) {
         find();
+        goOn(false);
         var all = first;
-        for (var other : List.copyOf(known.values())) {
-            if (other.state().waitingCount() > 0) goOn(other);
-            if (known.containsValue(other)) all = all.mergeSame(collected(other, deadline));
-        }
+        for (var other : known.values()) all = all.mergeSame(collected(other, deadline));
         return all;
     }
 
@@ -213,13 +280,27 @@ final class Elsewhere implements Watch.Others {
             other.await(deadline.left(), true);
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
-            watch.note("fallback: " + e.getMessage());
+            watch.note((isShare(other) ? "providers: " : "fallback: ") + e.getMessage());
         }
-        return other.collect();
+        var all = other.collect();
+        if (!isShare(other)) return all;
+        return new Repair(other, settings, deadline, connect, resend -> repaired(other, resend)).of(all);
+    }
+
+    private Watch repaired(Watch other, Settings resend) {
+        var again = watch.other(other.state().provider());
+        submit(resend, again, List.of(), "");
+        return again;
+    }
+
+    /** Whether it was to have its parts from the start: then what fails is asked again there. */
+    private boolean isShare(Watch other) {
+        var parts = other.state().journal().manifest().insteadParts();
+        return parts.stream().anyMatch(part -> journal().manifest().shareOf(part).isPresent());
     }
 
     @Override public Exchanges withFallback(Exchanges tried, Deadline deadline) {
-        if (settings.fallback == null || !refusal.isEmpty()) return tried;
+        if (settings.fallback == null || !refusals.isEmpty()) return tried;
         for (var all = tried; ; all = answered(all, deadline)) {
             var due = all.failed().filtered(exchange -> exchange.isRetryable() && !exchange.mayBeAnswered()
                 && !exchange.isElsewhere(), "fallback");
@@ -235,8 +316,9 @@ final class Elsewhere implements Watch.Others {
         try (var lock = lock()) {
             int before = known.size();
             find();
+            var taker = fallback().orElseThrow();
             return known.size() > before ? null
-                : send(due.resend(all.failed(), "fallback to " + there().label(), false), List.of());
+                : send(due.resend(all.failed(), "fallback to " + taker.address.label(), false), taker, List.of());
         }
     }
 }

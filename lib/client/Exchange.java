@@ -66,7 +66,7 @@ final class Exchange {
         boolean isLater = retry.shown.round() > shown.round();
         boolean saysMore = !retry.rawText().isEmpty();
         boolean isFirst = shown.isUnsent() && !retry.shown.isUnsent();
-        boolean isMore = retry.isElsewhere() ? rawText().isEmpty() && (saysMore || isFirst)
+        boolean isMore = isElsewhere(retry.shown) ? rawText().isEmpty() && (saysMore || isFirst)
             : rawText().isEmpty() || saysMore;
         boolean isBetter = ok() ? isReplacing && isLater && retry.ok() : retry.ok() || isLater && isMore;
         return new Exchange(answers, index, Stream.concat(attempts.stream(), more.stream()).toList(),
@@ -137,10 +137,12 @@ final class Exchange {
      */
     boolean isRepairable() { return !ok() && !mayBeAnswered() && last().isRepairable(); }
 
-    /** Whether another provider was asked in the place of the first. */
-    boolean isElsewhere() { return attempts.stream().anyMatch(Exchange::isElsewhere); }
+    /** Whether another provider was asked in the place of its own. */
+    boolean isElsewhere() { return attempts.stream().anyMatch(this::isElsewhere); }
 
-    private static boolean isElsewhere(Attempt attempt) { return attempt.batch().manifest().isInstead(); }
+    private boolean isElsewhere(Attempt attempt) {
+        return attempt.batch().manifest().isInstead() != answers.manifest().isInstead();
+    }
 
     /** Whether its answer may be in a file that has not come, or not whole: only retry() pays for that again. */
     boolean mayBeAnswered() { return !ok() && attempts.stream().anyMatch(Attempt::mayBeAnswered); }

@@ -100,13 +100,19 @@ final class Journal {
             && !manifest.isResend() && !mayBeOfOtherEngine();
     }
 
+    /** Returns what other providers were asked of it in the place of its own. */
+    Stream<Journal> others() {
+        return !isElsewhere() ? Stream.empty() : all().filter(later ->
+            later.manifest.insteadOf().equals(manifest.digest()) && later.isRetryOf(this));
+    }
+
     /**
-     * Whether it sent again, or may have, what was first sent in the same batch as the requests of another; one in the
-     * place of that goes on where it was left, also before its create.
+     * Whether it sent again, or may have, what was first sent in the same batch as the requests of another. What is to
+     * be asked of another provider is that one's from then on, sent or not.
      */
     boolean isRetryOf(Journal other) {
         return manifest.isResendOf(other.manifest) && !dir.equals(other.dir)
-            && (mayHaveRun() || manifest.isInstead() && !isUntouched());
+            && (manifest.isInstead() || mayHaveRun());
     }
 
     Path dir() { return dir; }
@@ -168,6 +174,8 @@ final class Journal {
 
     /** Whether other providers were asked, or are about to be, what its own does not answer. */
     boolean isElsewhere() { return Files.exists(elsewhereMark()); }
+
+    boolean mayBeElsewhere() { return manifest.isSharedOut() || isElsewhere(); }
 
     void markElsewhere() {
         if (!isElsewhere()) AtomicFiles.stream("submit", elsewhereMark(), out -> {});
@@ -239,8 +247,9 @@ final class Journal {
 
     /** Whether anything of it was sent, be it an upload that waits for its batch. */
     boolean wasBegun() {
-        return manifest.reused() > 0 || states.stream().anyMatch(part ->
-            part.batch != null || part.createKey != null || part.file != null || part.uploading);
+        return manifest.reused() > 0 || isElsewhere() || states.stream().anyMatch(part ->
+            part.batch != null && manifest.shareOf(part.number).isEmpty()
+                || part.createKey != null || part.file != null || part.uploading);
     }
 
     /** Whether nothing was sent that is of use, to nobody: no upload, and no batch that ran or may be running. */
@@ -389,7 +398,8 @@ final class Journal {
 
         PartState(int number) {
             this.number = number;
-            part = Part.of(number, waiting());
+            batch = manifest.shareOf(number).map(Manifest.Share::refusal).orElse(null);
+            part = Part.of(number, batch == null ? waiting() : batch);
         }
 
         void take(String word, JsonNode step) {

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import sheaf.Prices.Price;
 import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
@@ -42,6 +43,8 @@ record Manifest(
     @JsonProperty("adopted") boolean isAdopted,           // it was submitted elsewhere
     @JsonProperty("again_of") String resendOf,            // the digest of the batch that was first sent
     @JsonProperty("again_as") String resendNames,         // names(); "": an earlier Sheaf wrote none
+    @JsonProperty("shares") JsonNode sharedOut,           // other providers that were to have some of it from the start
+    @JsonProperty("shared") List<Integer> partShares,     // of each part: 0 if it is the own provider's, else its share
     @JsonProperty("instead_of") String insteadOf,         // the digest of the batch whose requests are asked elsewhere
     @JsonProperty("instead_of_parts") List<Integer> insteadParts,     // those that its provider has not taken
     List<String> templates,                               // names, in the order of a row's requests
@@ -68,6 +71,8 @@ record Manifest(
         rowsFile = text(rowsFile);
         resendOf = text(resendOf);
         resendNames = text(resendNames);
+        sharedOut = sharedOut == null || sharedOut.isEmpty() ? Json.MAPPER.createArrayNode() : sharedOut;
+        partShares = list(partShares);
         insteadOf = text(insteadOf);
         insteadParts = list(insteadParts);
         templates = list(templates);
@@ -128,10 +133,45 @@ record Manifest(
         return !name.endsWith("-retry") || name.equals(DefaultName.ofRetry(other.name));
     }
 
+    boolean isSharedOut() { return !sharedOut.isEmpty(); }
+
+    /** Returns who was to have some of it from the start, besides its own provider. */
+    List<Share> shares() {
+        return StreamSupport.stream(sharedOut.spliterator(), false)
+            .map(share -> Json.MAPPER.convertValue(share, Share.class)).toList();
+    }
+
+    /** Returns whose a part is from the start; empty if it is the own provider's. */
+    Optional<Share> shareOf(int part) {
+        int share = partShares.isEmpty() ? 0 : partShares.get(part - 1);
+        return share == 0 ? Optional.empty()
+            : Optional.of(Json.MAPPER.convertValue(sharedOut.get(share - 1), Share.class));
+    }
+
+    /** Says that it keeps its shares, where a list has others. */
+    Optional<String> sharesNote(List<Share> now) {
+        return now.equals(shares()) ? Optional.empty() : Optional.of("providers: " + name + " was begun with "
+            + (isSharedOut() ? "other" : "no") + " shares and keeps them; other shares are for new rows");
+    }
+
     /** Whether it asks of its provider what that of another batch did not answer. */
     boolean isInstead() { return !insteadOf.isEmpty(); }
 
     String digestOfSent() { return sentDigest.isEmpty() ? digest : sentDigest; }
+
+    /**
+     * Who is to have some of the requests.
+     * @param part of 1
+     * @param model its name for the model; "": the same
+     */
+    record Share(Address provider, double part, String model) {
+        /** Returns what stands for a batch of it here, where none will ever be. */
+        JsonNode refusal() {
+            var batch = Json.MAPPER.createObjectNode().put("status", "failed");
+            batch.putArray("errors").addObject().put("message", "shared out to " + provider.label());
+            return batch;
+        }
+    }
 
     /** Where it was submitted. No key ever enters it. */
     @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)

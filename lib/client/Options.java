@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import sheaf.Vocabulary.ProviderShare;
 
 /** What the command line of a script may change in a draft; the draft knows how. */
 enum Options {
@@ -23,6 +24,7 @@ enum Options {
     ESTIMATE("--estimate", Takes.NOTHING, "prints what all would send and cost; sends nothing"),
     SAMPLE("--sample N", Takes.A_VALUE, "asks N rows now, one by one, and shows them; without it the rest is sent"),
     PROVIDER("--provider NAME", Takes.A_VALUE, "who runs it: a name, such as openai, or a base URL"),
+    SHARE("--share NAME,PART[,M]", Takes.A_VALUE, "a part of 1 that it answers, beside others; to be repeated"),
     FALLBACK("--fallback NAME[,M]", Takes.A_VALUE, "who is asked what that one has no room for, refuses or fails"),
     ENGINE("--engine NAME", Takes.A_VALUE, "who answers, one by one: ollama, openrouter, ... or a base URL"),
     MODEL("--model M[,M2]", Takes.A_VALUE, "who answers; several, each answers each prompt"),
@@ -85,6 +87,14 @@ enum Options {
         String[] rest() {
             var all = value.split(",", -1);
             return Arrays.copyOfRange(all, 1, all.length);
+        }
+
+        /** Returns the shares of several providers, each as {@code NAME,PART} or {@code NAME,PART,MODEL}. */
+        Stream<ProviderShare> shares() {
+            return Stream.of(value.split(" ")).map(share -> share.split(",", 3)).map(of -> {
+                if (of.length < 2) throw fault(" is no NAME,PART, such as groq,0.5", null);
+                return new ProviderShare(of[0], number(of[1]), of.length == 3 ? of[2] : null);
+            });
         }
 
         /** Returns what follows the first comma; null if nothing does. */
@@ -153,7 +163,7 @@ enum Options {
         }
     }
 
-    /** Returns what is given, in the order in which it is done: of an option given twice the last, of --with all. */
+    /** Returns what is given, in the order in which it is done: of one given twice the last, of --with and --share all. */
     static List<Given> parse(String... args) {
         Arguments.whole(args);
         var values = new EnumMap<Options, List<Given>>(Options.class);
@@ -168,8 +178,9 @@ enum Options {
             var value = isInside ? args[i].substring(word.length() + 1) : option.value(next);
             if (!isInside && option.takes(next)) i++;
             var given = values.computeIfAbsent(option, none -> new ArrayList<>());
+            var all = option == SHARE && !given.isEmpty() ? given.get(0).value + " " + value : value;
             if (option != WITH) given.clear();
-            given.add(new Given(option, value));
+            given.add(new Given(option, all));
         }
         return values.values().stream().flatMap(List::stream).toList();
     }

@@ -12,6 +12,7 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Part;
 
@@ -80,24 +81,21 @@ final class Preparation {
                               Function<Manifest.Address, Connection> connect, Runnable step) {
         var provider = watch.state().provider();
         try (var staging = new Staging(provider, requests.endpoint(), settings.completionWindow)) {
+            if (!settings.shares.isEmpty()) staging.share(settings.shares);
             fill(staging, requests, progress, watch::note);
             staging.complete(settings.distinct);
             if (!isWhole(provider, staging, settings.batchName())) meet(watch);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);
-            if (!isBegun(target)) {
-                Reuse.takeOver(named, staging, provider, connect, watch::note);
-                staging.leaveOutRepeats();
-                boolean isTold = settings.resend != null || staging.repeatNote().isEmpty();
-                if (!isTold) watch.note(staging.repeatNote());
-            }
+            if (isBegun(target)) staging.keptShares(new Journal(target).manifest()).ifPresent(watch::note);
+            else leaveOut(named, staging, watch, connect);
             var budget = settings.budget == null ? null : new Budget(named, provider);
             try (var purse = budget == null ? null : budget.lock(watch::note);
                  var lock = FolderLock.on(target, watch::note)) {
                 if (budget != null) check(budget, staging, target);
                 watch.state().setJournal(staging.settle(named, target));
-                if (settings.resend != null) checkUnchanged(settings.resend, watch::note);
+                if (settings.resend != null) checkUnchanged(settings.resend, watch);
                 step.run();
             }
         } catch (IOException e) {
@@ -105,12 +103,24 @@ final class Preparation {
         }
     }
 
+    /** Leaves out what was answered before, and what is to be sent but once. */
+    private static void leaveOut(Settings settings, Staging staging, Watch watch,
+                                 Function<Manifest.Address, Connection> connect) throws IOException {
+        Reuse.takeOver(settings, staging, watch.state().provider(), connect, watch::note);
+        staging.leaveOutRepeats();
+        boolean isTold = settings.resend != null || staging.repeatNote().isEmpty();
+        if (!isTold) watch.note(staging.repeatNote());
+    }
+
     /** Of a batch that was begun only what waits is still to be paid. */
     private static void check(Budget budget, Staging staging, Path target) {
         if (isBegun(target)) {
             var journal = new Journal(target);
             var requests = journal.requests();
-            budget.check(requests.count(), i -> requests.isInAPart(i) && !journal.isSent(requests.part(i)),
+            var elsewhere = journal.others().flatMap(other -> other.manifest().insteadParts().stream())
+                .collect(Collectors.toSet());
+            budget.check(requests.count(), i -> requests.isInAPart(i) && !elsewhere.contains(requests.part(i))
+                && !journal.isSent(requests.part(i)),
                 requests::text, true);
         } else {
             var lines = staging.requests();
@@ -154,12 +164,18 @@ final class Preparation {
      * What failed may be at the provider anew by now, by another process; then it is not sent again here. Whoever
      * comes later finds the batch begun that is to send it, for its lock is held.
      */
-    private static void checkUnchanged(Resend resend, Consumer<String> note) {
-        resend.batchIds().forEach((folder, ids) -> {
-            try (var lock = FolderLock.on(folder, note)) {
-                checkUnchanged(folder, ids);
-            }
-        });
+    private static void checkUnchanged(Resend resend, Watch watch) throws IOException {
+        try {
+            resend.batchIds().forEach((folder, ids) -> {
+                try (var lock = FolderLock.on(folder, watch::note)) {
+                    checkUnchanged(folder, ids);
+                }
+            });
+        } catch (SentAnew e) {
+            var journal = watch.state().journal();
+            if (journal.isUntouched()) journal.delete();
+            throw e;
+        }
     }
 
     private static void checkUnchanged(Path folder, List<String> ids) {
@@ -192,6 +208,7 @@ final class Preparation {
             s.out = null;
             s.budget = null;
             s.fallback = null;
+            s.shares = List.of();
         });
     }
 

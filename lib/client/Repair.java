@@ -103,7 +103,7 @@ final class Repair {
     /** Returns the batches kept here that sent some of these again, oldest first. */
     private static List<Journal> kept(Exchanges first) {
         return Journal.all().filter(later -> later.isRetryOf(first.answers().journal())
-            && !later.manifest().isInstead() && isOfSome(first, later))
+            && later.manifest().isInstead() == first.answers().manifest().isInstead() && isOfSome(first, later))
             .sorted(Comparator.comparing(Journal::submittedAt)).toList();
     }
 

@@ -174,6 +174,12 @@ final class Report {
             state.isKept() || isHere ? "here" : "");
     }
 
+    /** Returns how many batches there are, and what they take of the disk. */
+    static String sum(List<Journal> kept) {
+        return kept.size() + (kept.size() == 1 ? " batch, " : " batches, ")
+            + Messages.size(kept.stream().mapToLong(Journal::bytes).sum());
+    }
+
     /** What stands in for parts of another batch belongs to that. */
     private static String insteadOf(Manifest manifest) {
         return manifest.isInstead() ? ", for " + DefaultName.root(manifest.name()) + "-"

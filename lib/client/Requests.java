@@ -229,7 +229,7 @@ final class Requests {
         int round = sent.round() + 1;
         var id = sent.firstId().matches(SHORT_ID) ? sent.firstId() : ID + number;
         line.put("custom_id", unused(id + "-r" + round));
-        if (settings.instead != null) line.put("url", endpoint);
+        if (settings.instead != null) translate(line, body);
         if (!settings.models.isEmpty()) body.put("model", settings.models.get(0).text());
         int turns = repaired(body, sent);
         addFields(body);
@@ -242,6 +242,16 @@ final class Requests {
         if (turns > 0) values.put("turns", turns);
         return new Request(number, values, body.path("model").asText(),
             provider.fitting(Json.line(line), () -> "retry: " + clip(sent.customId(), 60)));
+    }
+
+    /** Has a request say it as this provider wants it, which is not the one that it was first made for. */
+    private void translate(ObjectNode line, ObjectNode body) {
+        line.put("url", endpoint);
+        LIMITS.stream().filter(body::has).findFirst().ifPresent(field -> {
+            var limit = body.get(field);
+            body.remove(LIMITS);
+            body.set(maxTokensField(), limit);
+        });
     }
 
     /**

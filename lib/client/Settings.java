@@ -64,6 +64,7 @@ final class Settings implements Cloneable {
     int repairs;
     boolean resendsMissing;
     boolean takesRetries;                                 // what was sent again before counts, as an answer too
+    List<Other> shares = List.of();                       // who answers how much of it; none: the provider all
     Other fallback;                                       // asked what the provider does not answer; null: nobody is
     Instead instead;                                      // of what part of another batch this is; null: of none
     boolean quiet;
@@ -178,12 +179,27 @@ final class Settings implements Cloneable {
         return with(s -> s.budget = dollars);
     }
 
+    /** Whether any provider is named besides the one that is asked first. */
+    boolean asksOthers() { return fallback != null || !shares.isEmpty(); }
+
+    /** Has this provider stand first of those that share it, and asked by its own name for the model. */
+    Settings sharedFrom(Supplier<Connection> own) {
+        if (shares.isEmpty()) return this;
+        var first = shares.stream().filter(share -> share.provider().get().baseUrl().equals(own.get().baseUrl()))
+            .findFirst().orElse(new Other(own, 0, null));
+        return with(s -> {
+            s.shares = Stream.concat(Stream.of(first), shares.stream().filter(share -> share != first)).toList();
+            if (first.model() != null) s.models = List.of(Text.of("model", first.model()));
+        });
+    }
+
     /** Has nothing sent again and no file written, for these are not all. */
     Settings asSample() {
         return with(s -> {
             s.repairs = 0;
             s.resendsMissing = s.takesRetries = false;
             s.fallback = null;
+            s.shares = List.of();
             s.out = null;
         });
     }
@@ -404,10 +420,11 @@ final class Settings implements Cloneable {
     }
 
     /**
-     * A provider besides the draft's own.
+     * A provider that is asked too.
+     * @param part of the requests, from the start; 0: only what others do not answer
      * @param model its name for the model; null: the same
      */
-    record Other(Supplier<Connection> provider, String model) {}
+    record Other(Supplier<Connection> provider, double part, String model) {}
 
     /**
      * What requests that are sent again at another provider stand in for.

@@ -1,5 +1,6 @@
 package sheaf;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedOutputStream;
 import java.io.Closeable;
@@ -51,6 +52,7 @@ final class Staging implements Closeable {
     private String sentDigest = "";                                 // of what is sent, where not all is
     private long reused;
     private Repeats repeats;                                        // that are left out; null: none is
+    private Shares shares;                                          // of several providers; null: it is not shared out
     private Place last;                                             // where the line stands that was added last
     private boolean hasLeftOut;
 
@@ -101,6 +103,14 @@ final class Staging implements Closeable {
         }
     }
 
+    /** Has some of the requests asked of others; before any is added. */
+    void share(List<Settings.Other> providers) { shares = new Shares(providers); }
+
+    /** Says that a draft that was begun keeps its shares, where it was to have others. */
+    Optional<String> keptShares(Manifest begun) {
+        return shares == null ? Optional.empty() : begun.sharesNote(shares.others());
+    }
+
     void add(Request request) throws IOException {
         if (request.hasRow() && request.row() > rows.count()) rows.add(request.values());
         add(request.model(), request.line());
@@ -108,10 +118,11 @@ final class Staging implements Closeable {
 
     /** Adds a line to the part that is open for its model. */
     void add(String model, byte[] line) throws IOException {
-        var key = isMixed ? "" : model;
+        int share = shares == null ? 0 : shares.of(line);
+        var key = share + (isMixed ? "" : model);
         var part = open.get(key);
         long tokens = tokens(line);
-        if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part));
+        if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part, share));
         index(part.number - 1, line.length - 1, part.bytes);
         part.write(line, tokens);
         digested.write(line);
@@ -136,10 +147,10 @@ final class Staging implements Closeable {
         return Math.max(0, ascii - ENVELOPE) / 4 + others;
     }
 
-    private PartFile next(PartFile full) throws IOException {
+    private PartFile next(PartFile full, int share) throws IOException {
         if (full != null) full.close();
         int number = parts.size() + 1;
-        var part = new PartFile(number, SentRequests.inputFile(dir, number));
+        var part = new PartFile(number, share, SentRequests.inputFile(dir, number));
         parts.add(part);
         return part;
     }
@@ -152,7 +163,7 @@ final class Staging implements Closeable {
 
     /** @param isDistinct whether those that say the same as one before them are to be left out */
     void complete(boolean isDistinct) throws IOException {
-        if (parts.isEmpty()) next(null);
+        if (parts.isEmpty()) next(null, 0);
         closeFiles();
         oldDigest = digest.hex();
         if (isDistinct) repeats = repeats();
@@ -202,9 +213,9 @@ final class Staging implements Closeable {
         digestSettings();
         requests = new LineIndex.InOrder(SentRequests.index(dir));
         var places = new HashMap<Long, Place>();            // of those that are repeated
-        try (var lines = new PartFile(0, SentRequests.reusedFile(dir));
-             var answered = new PartFile(0, dir.resolve("reused.output.jsonl"));
-             var ids = new PartFile(0, SentRequests.repeatIdsFile(dir))) {
+        try (var lines = new PartFile(0, 0, SentRequests.reusedFile(dir));
+             var answered = new PartFile(0, 0, dir.resolve("reused.output.jsonl"));
+             var ids = new PartFile(0, 0, SentRequests.repeatIdsFile(dir))) {
             for (long i = 0; i < all.size(); i++) {
                 var text = all.text(i);
                 var answer = isRepeat(i) ? Optional.<ObjectNode>empty() : answers.apply(text);
@@ -340,9 +351,11 @@ final class Staging implements Closeable {
             before != null ? before.partRequests() : parts.stream().map(part -> part.requests).toList(),
             before != null ? before.partTokens() : parts.stream().map(part -> part.tokens).toList(),
             before != null ? before.reused() : reused, before != null ? before.repeats() : leftOut(),
-            before != null ? before.sentDigest() : sentDigest,
+            before != null ? before.sentDigest() : sharedDigest(),
             rows.name(), settings.hasOwnIds() && !isAdopted, resend != null, isAdopted,
             resend == null ? "" : resend.origin(), resend == null ? "" : resend.names(settings.name),
+            before != null ? before.sharedOut() : sharedOut(),
+            before != null ? before.partShares() : partShares(),
             settings.instead == null ? "" : settings.instead.batch(),
             settings.instead == null ? List.of() : settings.instead.parts(),
             settings.prompts.stream().map(Text::name).toList(), Math.max(1, settings.models.size()),
@@ -352,6 +365,18 @@ final class Staging implements Closeable {
             settings.price != null || before == null ? settings.givenPrice() : before.price(),
             !settings.checks.isEmpty() || before == null ? settings.checks.stream().map(Settings.Check::why).toList()
                 : before.checks());
+    }
+
+    private JsonNode sharedOut() { return shares == null ? null : shares.asJson(); }
+
+    private List<Integer> partShares() {
+        return shares == null ? List.of() : parts.stream().map(part -> part.share).toList();
+    }
+
+    /** The same part of the same requests has others of them, where they are shared out otherwise. */
+    private String sharedDigest() {
+        var whole = sentDigest.isEmpty() ? marked(oldDigest) : sentDigest;
+        return shares == null ? sentDigest : Json.Digest.hex(whole + " " + shares);
     }
 
     private void closeFiles() throws IOException {
@@ -373,14 +398,16 @@ final class Staging implements Closeable {
 
     private static final class PartFile implements Closeable {
         private final int number;                                   // from 1
+        private final int share;                                    // 0: the own provider's
         private final Path file;
         private final OutputStream out;
         private long requests;
         private long bytes;
         private long tokens;
 
-        PartFile(int number, Path file) throws IOException {
+        PartFile(int number, int share, Path file) throws IOException {
             this.number = number;
+            this.share = share;
             this.file = file;
             out = new BufferedOutputStream(Files.newOutputStream(file), 1 << 16);
         }

@@ -54,7 +54,7 @@ final class Submission {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
         var resent = journal.parts().allMatch(Part::hasRun) ? Map.<String, Integer>of() : resentRounds();
-        for (var part : journal.parts().toList()) {
+        for (var part : journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty()).toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
             boolean hasFailed = !part.hasRun() && !isResent(part.number(), resent);
             if (isCancelledUpload || hasFailed) forget(part.number());
@@ -82,7 +82,8 @@ final class Submission {
     /** Returns the last round of each request that a retry has sent, by its first id. */
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
-        Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest()) && isBegun(later))
+        Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest())
+            && (later.manifest().isInstead() || isBegun(later)))
             .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
                 .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
         return rounds;
@@ -200,12 +201,6 @@ final class Submission {
             else journal.ended(part, refusal("no room at " + provider.label() + reason, ""));
         });
         queue.moved();
-    }
-
-    /** What was not taken does not wait here, for it is asked elsewhere; a create without an answer may be here. */
-    void endUntaken(String why) {
-        journal.partNumbers().filter(part -> !journal.hasBatch(part) && !journal.isCreateUnsure(part))
-            .forEach(part -> journal.ended(part, refusal(why, "")));
     }
 
     /** Uploads a part's input file, unless that was done. */

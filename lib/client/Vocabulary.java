@@ -206,6 +206,30 @@ public class Vocabulary {
         }
     }
 
+    /** Returns how much of a draft this provider is asked, by its name or base URL: a part of 1. */
+    public static ProviderShare share(String provider, double part) {
+        return new ProviderShare(Messages.given("share", provider), part, null);
+    }
+
+    /**
+     * How much of a draft a provider is asked.
+     * @param provider a name or a base URL
+     * @param part of 1
+     * @param model its name for the model; null: the same
+     */
+    public record ProviderShare(String provider, double part, String model) {
+        public ProviderShare {
+            if (!(part > 0 && part <= 1))
+                throw new IllegalArgumentException("share: " + Messages.plain(part) + " of " + provider
+                    + " is no part of 1");
+        }
+
+        /** Returns the same share under this name for the model. */
+        public ProviderShare model(String name) {
+            return new ProviderShare(provider, part, Messages.given("model", name));
+        }
+    }
+
     /** What a provider takes: in one input file so many requests and bytes, in its queue so many batches and tokens. */
     public record Limits(long requests, long bytes, long batches, long tokens) {
         public Limits {

@@ -62,8 +62,11 @@ final class Watch {
 
     /** Looks after what other providers are asked in the place of a batch's own. */
     interface Others {
-        /** Sends there what the batch's own provider does not take; nobody holds the lock of its journal. */
-        void send();
+        /**
+         * Sends there what the batch's own provider does not take; nobody holds the lock of its journal.
+         * @param isSubmit whether what failed there before is tried again
+         */
+        void send(boolean isSubmit);
 
         /** Returns those that have parts of the batch. */
         List<Watch> known();
@@ -88,13 +91,6 @@ final class Watch {
     /** Looks after another one, as quietly. */
     Watch other(Journal journal, Connection provider) { return of(journal, provider, isQuiet, checks); }
 
-    /** Looks after one in the place of this, of which a part that is refused has failed. */
-    Watch instead(Journal journal, Connection provider) {
-        var there = new BatchState(provider);
-        there.attach(journal);
-        return new Watch(there, isQuiet, checks, true, null);
-    }
-
     /** Looks after one that is to be, at another provider. */
     Watch other(Connection provider) { return new Watch(new BatchState(provider), isQuiet, checks); }
 
@@ -103,7 +99,7 @@ final class Watch {
     /** Returns what looks after what others have of it; null if there is none. */
     private Others others() {
         boolean mayBe = others == null && open != null;
-        if (mayBe && (hasFallback || state.isKept() && state.journal().isElsewhere())) others = open.apply(this);
+        if (mayBe && (hasFallback || state.isKept() && state.journal().mayBeElsewhere())) others = open.apply(this);
         return others;
     }
 
@@ -114,8 +110,10 @@ final class Watch {
     }
 
     /** Sends elsewhere what the provider does not take, if somebody is named for that. */
-    void sendElsewhere() {
-        if (others() != null && !isCancelled) others.send();
+    void sendElsewhere() { sendElsewhere(true); }
+
+    private void sendElsewhere(boolean isSubmit) {
+        if (others() != null && !isCancelled) others.send(isSubmit);
         known();
     }
 
@@ -278,11 +276,6 @@ final class Watch {
             }));
     }
 
-    /** What its provider has not taken does not wait there. */
-    void endUntaken(String why) {
-        if (state.isKept()) changing(() -> submission().endUntaken(why));
-    }
-
     private void changing(Runnable step) {
         try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
             state.journal().reload();
@@ -343,7 +336,7 @@ final class Watch {
     private void look(Progress progress) {
         refresh(id -> api().retrieveOnce("await", id));
         submitWaiting(progress);
-        sendElsewhere();
+        sendElsewhere(false);
         known().forEach(other -> other.look(progress));
     }
 

@@ -4,7 +4,9 @@
 package sheaf.commands;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
@@ -18,6 +20,11 @@ final class SendingOptions {
         description = "sends again, at most N times, what may end better: cut off, expired, broken, missing or "
             + "not what was asked for")
     Integer repair;
+
+    @Option(names = "--share", paramLabel = "NAME,PART[,MODEL]",
+        description = "a provider, which part of 1 it answers, and its name for the model; given once for each of "
+            + "several providers, which are at work at once")
+    List<String> shares = List.of();
 
     @Option(names = "--fallback", paramLabel = "NAME[,MODEL]",
         description = "who is asked what the provider has no room for, refuses or fails, and its name for the model")
@@ -41,6 +48,8 @@ final class SendingOptions {
     Draft setOn(Draft draft) {
         draft = name.setOn(draft);
         if (quiet) draft = draft.quiet();
+        if (!shares.isEmpty())
+            draft = draft.options(shares.stream().flatMap(share -> Stream.of("--share", share)).toArray(String[]::new));
         if (fallback != null) draft = draft.options("--fallback", fallback);
         if (resendMissing) draft = draft.resendMissing();
         return draft.repair(repairs() ? repair : 0);       // what was paid before counts, whatever is said now

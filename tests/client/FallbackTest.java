@@ -12,7 +12,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -166,8 +168,8 @@ class FallbackTest {
         var said = Printed.stderr(() ->
             assertEquals("a: errored, b: first, by echo", answers(draft.submit().results())));
 
-        assertTrue(said.contains("fallback: submit: POST " + second.baseUrl() + "/batches: 400 closed; 1 request "
-            + "keeps what " + first.baseUrl() + " said\n"), said);
+        assertTrue(said.contains("fallback: submit: POST " + second.baseUrl() + "/batches: 400 closed; what was to "
+            + "go there keeps what " + first.baseUrl() + " said\n"), said);
     }
 
     @Test void aBatchThatBothRefuseWholeNamesBoth() {
@@ -340,6 +342,69 @@ class FallbackTest {
 
         assertTrue(Sheaf.kept().toString().contains(second.baseUrl() + ", for " + batch.folder().getFileName()),
             Sheaf.kept().toString());
+    }
+
+    @Test void whoeverWaitsForTheSameBatchSendsNothingTwice() throws InterruptedException {
+        first.pause();
+        second.pause();
+        var drafts = Stream.of(1, 2, 3).map(any -> fallingBack("a", "b", "c", "d").provider(oneAtATime())).toList();
+        var said = Collections.synchronizedSet(new HashSet<String>());
+        var waits = drafts.stream().map(draft -> new Thread(() ->
+            said.add(answers(draft.submit().results())))).toList();
+        waits.forEach(Thread::start);
+        RawClient.await(() -> batches(second) > 0);
+        first.resume();
+        second.resume();
+        for (var wait : waits) wait.join(30_000);
+
+        assertEquals(Set.of("a: first, by echo, b: second, by other, c: second, by other, d: second, by other"), said);
+        assertEquals(List.of("a"), askedFirst);
+        assertEquals(List.of("b", "c", "d"), sorted(askedSecond));
+    }
+
+    @Test void whatWaitsForRoomAtTheFallbackTooIsItsOwn() {
+        first.pause();
+        second.on(CREATE, Fault.status(429).body(QueueTest.FULL));
+        var draft = fallingBack("a", "b").provider(oneAtATime());
+        draft.submit();
+        first.resume();
+
+        assertEquals("a: first, by echo, b: second, by other", answers(draft.submit().results()));
+        assertEquals(List.of("a"), askedFirst);
+        assertEquals(List.of("b"), askedSecond);
+    }
+
+    @Test void grownDataWaitsForWhatIsAtTheFallback() {
+        second.pause();
+        fallingBack("a", "b").provider(oneAtATime()).submit();
+        RawClient.await(() -> askedFirst.size() == 1);
+
+        var fault = assertThrows(IllegalStateException.class, () -> fallingBack("a", "b", "c").submit());
+
+        assertTrue(fault.getMessage().contains("of these; await it first"), fault.getMessage());
+        assertEquals(List.of("a"), askedFirst);
+    }
+
+    @Test void aFallbackWhoseAnswerToACreateIsLostIsNotAskedTwice() {
+        first.on(CREATE, Fault.status(400).body(NO_MODEL));
+        second.on(CREATE, Fault.lost());
+
+        var draft = fallingBack("a");
+        assertEquals("a: second, by other", answers(draft.submit().results()));
+        assertEquals("a: second, by other", answers(draft.submit().results()));
+        assertEquals(List.of("a"), Stream.concat(askedFirst.stream(), askedSecond.stream()).toList());
+    }
+
+    /** A refusal that gives no reason may hide a batch, so one is looked for until it would have shown. */
+    @Test void whoIsTooBusyWithoutAWordIsLeftOnceSurelyNothingIsThere() {
+        System.setProperty("sheaf.late", "0.3");
+        first.onEvery(request -> request.equals(CREATE) ? Fault.status(429) : null);
+        try {
+            assertEquals("a: second, by other", answers(fallingBack("a").submit().results()));
+        } finally {
+            System.clearProperty("sheaf.late");
+        }
+        assertEquals(List.of(), askedFirst);
     }
 
     @Test void aFallbackThatCannotBeOneIsRefusedBeforeAnythingIsSent() {

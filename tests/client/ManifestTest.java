@@ -30,7 +30,7 @@ class ManifestTest {
         "/v1/chat/completions", "24h", 7_200L, Map.of("who", "me"),
         RawClient.JSON.createObjectNode().put("system", "You cook."), 12, 6, List.of(7L, 3L), List.of(70L, 30L), 2, 4,
         "e".repeat(64), "rows-0123456789ab", true, true, true, "f".repeat(64), "tickets/better",
-        "a".repeat(64), List.of(2, 3),
+        RawClient.JSON.createArrayNode().add("nebius"), List.of(0, 1), "a".repeat(64), List.of(2, 3),
         List.of("explain", "judge"), 3, List.of("a", "b", "c"), "ticket-{{id}}", List.of("text"), List.of("id", "text"),
         AnswerFormat.choice("bug", "other").confidence(true),
         List.of(0.15, 0.6), List.of("too long"));
@@ -50,9 +50,9 @@ class ManifestTest {
         assertEquals(Set.of("version", "name", "digest", "provider", "endpoint", "completion_window",
             "output_expires_after", "metadata",
             "settings", "requests", "rows", "cut", "tokens", "reused", "repeats", "sent", "rows_file", "own_ids",
-            "again", "adopted", "again_of", "again_as", "instead_of", "instead_of_parts", "templates", "models_per_row",
-            "models", "custom_id", "prompt_columns",
-            "row_columns", "format", "price", "checks"), RawClient.names(tree(written(WHOLE))));
+            "again", "adopted", "again_of", "again_as", "shares", "shared", "instead_of", "instead_of_parts",
+            "templates", "models_per_row", "models", "custom_id", "prompt_columns", "row_columns", "format", "price",
+            "checks"), RawClient.names(tree(written(WHOLE))));
         assertEquals(Set.of("name", "base_url", "key_variable", "requests", "bytes", "batches", "tokens",
             "mixed_models", "max_tokens_field", "upload_path", "purpose", "api_version", "store", "engine"),
             RawClient.names(tree(written(WHOLE)).path("provider")));
@@ -64,9 +64,9 @@ class ManifestTest {
         assertEquals(List.of("", "", "", "", "", "", "", ""), List.of(least.endpoint(), least.completionWindow(),
             least.sentDigest(), least.rowsFile(), least.resendOf(), least.resendNames(), least.customId(),
             least.insteadOf()));
-        assertEquals(Collections.nCopies(8, List.of()),
+        assertEquals(Collections.nCopies(9, List.of()),
             List.of(least.partRequests(), least.partTokens(), least.templates(), least.models(), least.promptColumns(),
-                least.rowColumns(), least.price(), least.insteadParts()));
+                least.rowColumns(), least.price(), least.insteadParts(), least.partShares()));
         assertEquals(Map.of(), least.metadata());
         assertEquals(MissingNode.getInstance(), least.settings());
         assertFalse(least.ownIds() || least.isResend() || least.isAdopted());

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -149,6 +150,35 @@ class AskRunTest {
         assertEquals(0, run.status(), run.err());
         assertEquals("1,good,request-1,prompt-1,echo,echo,succeeded,good,", read("out.csv").lines().skip(1).findFirst()
             .orElseThrow());
+    }
+
+    @Test void whatFailsIsAskedAtTheFallbackAndTheReportTellsWhatWasPaidToEach() throws IOException {
+        server.answer(body -> body.toString().contains("bad") ? Reply.error(503, "x", "busy") : Reply.text("first"));
+        try (var other = BatchServer.start()) {
+            var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--fallback",
+                other.baseUrl() + ",n", "--report", at("run.json"));
+
+            assertEquals(0, run.status(), run.err());
+            assertTrue(run.err().contains("fallback to " + other.baseUrl() + ": 1 of 1 failed requests\n"), run.err());
+            var cost = new ObjectMapper().readTree(read("run.json")).path("cost");
+            assertEquals(List.of(server.baseUrl() + " m 2", other.baseUrl() + " n 1"), List.of(line(cost.get(0)),
+                line(cost.get(1))));
+        }
+    }
+
+    private static String line(JsonNode cost) {
+        return cost.path("provider").asText() + " " + cost.path("model").asText() + " " + cost.path("paid").asInt();
+    }
+
+    @Test void severalProvidersShareTheRows() throws IOException {
+        try (var other = BatchServer.start()) {
+            var run = ask("-m", "m", "-p", "{{q}} {{id}}", "-d", at("rows.csv"), "-o", at("out.csv"), "--share",
+                server.baseUrl() + ",0.1", "--share", other.baseUrl() + ",0.9,n");
+
+            assertEquals(0, run.status(), run.err());
+            assertTrue(run.err().contains(" requests go to " + other.baseUrl() + "\n"), run.err());
+            assertTrue(read("out.csv").contains(",n,"), read("out.csv"));
+        }
     }
 
     private String at(String name) { return dir.resolve(name).toString(); }

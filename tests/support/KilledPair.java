@@ -11,10 +11,17 @@ public final class KilledPair {
 
     private KilledPair() {}
 
-    /** Runs one batch; the arguments are the first provider's URL, the second's, and how many parts the first takes. */
+    /**
+     * Runs one batch; the arguments are the first provider's URL, the second's, and how they share the work: {@code
+     * fallback} or {@code shares}.
+     */
     public static void main(String... args) {
-        var first = Provider.of(args[0]).limits(1, 10_000).queue(Long.parseLong(args[2]), Long.MAX_VALUE);
-        var results = Sheaf.batch().provider(first).fallback(args[1], "other").name("killed").model("echo").quiet()
+        var draft = Sheaf.batch().name("killed").model("echo").quiet();
+        var both = args[2].equals("shares")
+            ? draft.providers(Sheaf.share(args[0], 0.5), Sheaf.share(args[1], 0.5).model("other"))
+            : draft.provider(Provider.of(args[0]).limits(1, 10_000).queue(1, Long.MAX_VALUE))
+                .fallback(args[1], "other");
+        var results = both
             .prompts("{{value}}", Sheaf.rows(IntStream.rangeClosed(1, ROWS).mapToObj(n -> "row " + n).toList()))
             .submit().results();
         System.out.println(results.stream().map(result -> result.row("value") + "=" + result.text())

@@ -1,0 +1,271 @@
+package sheaf;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static sheaf.Sheaf.batch;
+import static sheaf.Sheaf.rows;
+import static sheaf.Sheaf.share;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Results;
+import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.RequestCounts;
+import sheaf.Vocabulary.Status;
+import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Fault;
+import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
+import sheaf.support.RawClient;
+
+/** The requests of one draft at several providers, all at work at once. */
+class SharesTest {
+    private static final int ROWS = 20;
+    private static final String CLOSED = "{\"error\": {\"message\": \"closed\", \"code\": \"closed\"}}";
+    private final BatchServer first = BatchServer.start();
+    private final BatchServer second = BatchServer.start();
+    private final BatchServer third = BatchServer.start();
+    private final List<String> askedFirst = Collections.synchronizedList(new ArrayList<>());
+    private final List<String> askedSecond = Collections.synchronizedList(new ArrayList<>());
+    private final List<String> askedThird = Collections.synchronizedList(new ArrayList<>());
+    @TempDir Path home;
+
+    @BeforeEach void ownHome() {
+        System.setProperty("SHEAF_HOME", home.toString());
+        answering(first, askedFirst);
+        answering(second, askedSecond);
+        answering(third, askedThird);
+    }
+
+    @AfterEach void stop() { Stream.of(first, second, third).forEach(BatchServer::close); }
+
+    private static void answering(BatchServer server, List<String> asked) {
+        server.answer(body -> {
+            asked.add(body.path("model").asText() + " " + body.at("/messages/0/content").asText());
+            return Reply.text(body.at("/messages/0/content").asText());
+        });
+    }
+
+    @Test void bothAnswerAtOnceAndEachRowOnce() {
+        first.pause();
+        second.pause();
+        var batch = shared(ROWS).submit();
+        assertEquals(1, batches(first));
+        assertEquals(1, batches(second));
+        assertEquals(Status.IN_PROGRESS, batch.status());
+        RawClient.await(() -> batch.requestCounts().total() == ROWS);
+        first.resume();
+        second.resume();
+
+        assertAnswered(ROWS, batch.results());
+        assertEquals(new RequestCounts(ROWS, ROWS, 0), batch.requestCounts());
+        assertEquals(ROWS, askedFirst.size() + askedSecond.size());
+        assertTrue(askedFirst.size() >= 4 && askedSecond.size() >= 4, askedFirst + " " + askedSecond);
+    }
+
+    @Test void anotherRunAndAnotherListPayNothing() {
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        var before = asked();
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertAnswered(ROWS, ask(ROWS).providers(share(second.baseUrl(), 0.9).model("other"),
+            share(first.baseUrl(), 0.1)).submit().results());
+        assertAnswered(ROWS, ask(ROWS).providers(share(third.baseUrl(), 0.5), share(second.baseUrl(), 0.5))
+            .submit().results());
+        assertAnswered(ROWS, ask(ROWS).provider(first.baseUrl()).submit().results());
+
+        assertEquals(before, asked());
+    }
+
+    @Test void aListThatIsNotKeptIsSaid() {
+        shared(ROWS).submit().results();
+
+        var said = Printed.stderr(() -> loud(ROWS).providers(share(first.baseUrl(), 0.2), share(second.baseUrl(), 0.8)
+            .model("other")).submit().results());
+
+        assertTrue(said.startsWith("providers: shared was begun with other shares and keeps them; other shares are for "
+            + "new rows\n"), said);
+    }
+
+    @Test void grownDataAsksOnlyWhatIsNewByTheSharesOfThen() {
+        shared(ROWS).submit().results();
+        var before = asked();
+
+        assertAnswered(2 * ROWS, ask(2 * ROWS).providers(share(first.baseUrl(), 0.5), share(third.baseUrl(), 0.5))
+            .submit().results());
+
+        assertEquals(2 * ROWS, asked().size());
+        assertTrue(asked().containsAll(before));
+        assertTrue(askedThird.size() >= 4, askedThird.toString());
+    }
+
+    @Test void aModelHasEachProvidersName() {
+        shared(ROWS).submit().results();
+
+        assertTrue(askedFirst.stream().allMatch(prompt -> prompt.startsWith("echo ")), askedFirst.toString());
+        assertTrue(askedSecond.stream().allMatch(prompt -> prompt.startsWith("other ")), askedSecond.toString());
+    }
+
+    @Test void whatFailsIsRepairedWhereItWasAsked() {
+        var broken = Collections.synchronizedList(new ArrayList<String>());
+        second.answer(body -> {
+            var prompt = body.at("/messages/0/content").asText();
+            askedSecond.add(prompt);
+            if (broken.contains(prompt)) return Reply.text(prompt);
+            broken.add(prompt);
+            return Reply.error(503, "overloaded", "too busy");
+        });
+        var draft = shared(ROWS).repair(1);
+
+        assertAnswered(ROWS, draft.submit().results());
+        assertEquals(2 * broken.size(), askedSecond.size());
+        assertAnswered(ROWS, draft.submit().results());
+        assertAnswered(ROWS + 1, shared(ROWS + 1).repair(1).submit().results());
+
+        assertEquals(ROWS + 1, askedFirst.size() + broken.size());
+    }
+
+    @Test void aProviderThatRefusesIsNamedAndTriedAgainByTheNextRun() {
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED));
+
+        var said = Printed.stderr(() -> assertTrue(shared(loud(ROWS)).submit().results().counts()
+            .get(Outcome.ERRORED) >= 4));
+
+        assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; "), said);
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void theWaitHasAnEndAndCancelStopsAll() {
+        Stream.of(first, second).forEach(BatchServer::pause);
+        var batch = shared(ROWS).submit();
+
+        assertThrows(IllegalStateException.class, () -> batch.await(Duration.ofMillis(100)));
+        batch.cancel();
+        Stream.of(first, second).forEach(BatchServer::resume);
+
+        assertEquals(Status.CANCELLED, batch.await().status());
+        assertEquals(ROWS, (long) batch.results().counts().get(Outcome.CANCELLED));
+        assertEquals(List.of(), asked());
+    }
+
+    @Test void whatIsUploadedFirstIsSharedOutOnceItIsSubmitted() {
+        shared(ROWS).upload();
+        assertEquals(0, batches(first) + batches(second));
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void threeProvidersAndRepeatsThatAreSentOnce() {
+        var twice = Stream.concat(texts(ROWS).stream(), texts(ROWS).stream()).toList();
+
+        var results = batch().model("echo").name("shared").quiet().prompts("{{value}}", rows(twice)).distinct()
+            .providers(share(first.baseUrl(), 0.33), share(second.baseUrl(), 0.33), share(third.baseUrl(), 0.33))
+            .submit().results();
+
+        assertEquals(twice, results.stream().map(result -> result.text()).toList());
+        assertEquals(ROWS, asked().size());
+        assertTrue(Stream.of(askedFirst, askedSecond, askedThird).noneMatch(List::isEmpty), asked().toString());
+    }
+
+    @Test void whoeverSubmitsTheSameAtOnceSendsNothingTwice() throws InterruptedException {
+        var threads = Stream.of(1, 2, 3).map(any -> new Thread(() ->
+            assertAnswered(ROWS, shared(ROWS).submit().results()))).toList();
+        threads.forEach(Thread::start);
+        for (var thread : threads) thread.join(30_000);
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void theResultsByNameAreThoseOfAll() {
+        shared(ROWS).submit().await();
+
+        assertAnswered(ROWS, Sheaf.batch("shared").results());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void costAndBudgetAreOfAll() {
+        var draft = shared(ROWS).maxTokens(10).price(0, 100_000);
+
+        var results = draft.budget(2 * ROWS).submit().results();
+
+        assertAnswered(ROWS, results);
+        assertEquals(Set.of(first.baseUrl() + " echo", second.baseUrl() + " other"), results.cost().models().stream()
+            .map(model -> model.provider() + " " + model.model()).collect(Collectors.toSet()));
+        assertEquals(ROWS, results.cost().models().stream().mapToLong(model -> model.requests()).sum());
+        assertAnswered(ROWS, draft.budget(2 * ROWS).submit().results());
+        assertThrows(IllegalStateException.class, () -> shared(ROWS).name("dear").maxTokens(10).price(0, 100_000)
+            .budget(ROWS / 2).submit());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void aCommandLineSharesOutToo() {
+        assertAnswered(ROWS, ask(ROWS).options("--share", first.baseUrl() + ",0.5", "--share=" + second.baseUrl()
+            + ",0.5,other").submit().results());
+        assertTrue(askedFirst.size() >= 4 && askedSecond.size() >= 4, askedFirst + " " + askedSecond);
+        assertTrue(askedSecond.stream().allMatch(prompt -> prompt.startsWith("other ")), askedSecond.toString());
+        assertEquals("options: --share groq is no NAME,PART, such as groq,0.5",
+            assertThrows(IllegalArgumentException.class, () -> ask(1).options("--share", "groq")).getMessage());
+    }
+
+    @Test void sharesThatAreNoneAreRefusedBeforeAnythingIsSent() {
+        var one = share(first.baseUrl(), 0.5);
+        assertEquals("providers: the shares add up to 1.2, not to 1", refusal(one, share(second.baseUrl(), 0.7)));
+        assertEquals("providers: " + first.baseUrl() + " has two shares; give it one", refusal(one, one));
+        assertEquals("share: -0.5 of groq is no part of 1",
+            assertThrows(IllegalArgumentException.class, () -> share("groq", -0.5)).getMessage());
+        assertEquals("provider: no key for groq; set GROQ_API_KEY", refusal(one, share("groq", 0.5)));
+        assertEquals("fallback: the draft is shared out among several providers already; drop one of them",
+            assertThrows(IllegalStateException.class, () -> shared(1).fallback(third.baseUrl()).submit()).getMessage());
+        assertEquals(List.of(), first.requests());
+    }
+
+    private String refusal(Sheaf.ProviderShare one, Sheaf.ProviderShare other) {
+        return assertThrows(IllegalStateException.class, () -> ask(1).providers(one, other).submit()).getMessage();
+    }
+
+    private Draft shared(int rows) { return shared(ask(rows)); }
+
+    private Draft shared(Draft draft) {
+        return draft.providers(share(first.baseUrl(), 0.5), share(second.baseUrl(), 0.5).model("other"));
+    }
+
+    private static Draft ask(int rows) { return loud(rows).quiet(); }
+
+    private static Draft loud(int rows) {
+        return batch().model("echo").name("shared").prompts("{{value}}", rows(texts(rows)));
+    }
+
+    private static List<String> texts(int rows) {
+        return IntStream.rangeClosed(1, rows).mapToObj(n -> "row " + n).toList();
+    }
+
+    private static void assertAnswered(int rows, Results results) {
+        assertEquals(texts(rows), results.stream().map(result -> result.ok() ? result.text() : result.toString())
+            .collect(Collectors.toList()));
+    }
+
+    private List<String> asked() {
+        return Stream.of(askedFirst, askedSecond, askedThird).flatMap(List::stream)
+            .map(asked -> asked.replaceFirst("^(echo|other) ", "")).sorted().toList();
+    }
+
+    private static int batches(BatchServer server) {
+        return RawClient.json(new RawClient(server::baseUrl).get("/batches")).get("data").size();
+    }
+}
