@@ -246,7 +246,7 @@ final class Elsewhere implements Watch.Others {
         } catch (Preparation.SentAnew e) {
             journal().reload();                                // another process asks its own provider once more
             watch.state().takeParts();
-        } catch (BatchException | UncheckedIOException | Budget.Exceeded e) {
+        } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
             refusals.put(address.baseUrl(), word + ": " + e.getMessage());
             watch.note(word + ": " + e.getMessage() + "; what was to go there keeps what "
                 + watch.state().provider().label() + " said");

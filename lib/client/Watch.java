@@ -266,9 +266,14 @@ final class Watch {
         return waiting;
     }
 
-    /** What was given up waits again. */
+    /** What was given up waits again, unless another process has submitted it anew meanwhile. */
     void waitAgain(Set<Integer> parts) {
-        if (!parts.isEmpty()) changing(() -> parts.forEach(state.journal()::forget));
+        var journal = state.journal();
+        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> part.status().equals(Status.FAILED)
+            && !part.hasRun() && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
+                journal.forget(part);
+                journal.notCreated(part, "");                 // else it would seem to be only uploaded
+            }));
     }
 
     private void changing(Runnable step) {
