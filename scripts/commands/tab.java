@@ -59,8 +59,9 @@ class tab {
         done
         unset -v _sheaf
         """;
-    private static final List<String> RECIPE = List.of("--provider", "--engine", "--model", "--system", "--template",
-        "--data", "--separator", "--charset", "--header", "--limit", "--name", "--max-tokens", "--temperature",
+    private static final List<String> RECIPE = List.of("--provider", "--share", "--fallback", "--engine", "--model",
+        "--system", "--template", "--data", "--separator", "--charset", "--header", "--limit", "--name",
+        "--max-tokens", "--temperature",
         "--with", "--choice", "--returning", "--confidence", "--distinct", "--price", "--budget", "--repair",
         "--resend-missing", "--out", "--force", "--quiet", "--preview", "--estimate", "--sample", "--help");
     private static final String ENGINES = "ollama lmstudio vllm llama-server openrouter mistral cerebras";
