@@ -901,7 +901,8 @@ public final class Sheaf extends Findings {
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), settings.passedTo(resend)).submit().watch);
-            var results = new Results(there(), watch.withOthers(watch.collect(), deadline, repair::of), written);
+            var exchanges = watch.withOthers(watch.collect(), deadline, repair::of);
+            var results = new Results(there(), exchanges, written);    // its server may just have been found elsewhere
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
             return results;
