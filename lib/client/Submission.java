@@ -85,7 +85,7 @@ final class Submission {
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
         Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest())
-            && (later.manifest().isInstead() || isBegun(later)))
+            && (later.isHeldElsewhere() || isBegun(later)))
             .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
                 .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
         return rounds;
@@ -148,7 +148,8 @@ final class Submission {
         queue.refused(e, e.retryAfter(), goingCount() == 0);
     }
 
-    private static JsonNode refusal(String message, String code) {
+    /** Returns how a part stands that its provider surely does not have. */
+    static JsonNode refusal(String message, String code) {
         var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
         batch.putArray("errors").addObject().put("message", message).put("code", code);
         return batch;

@@ -2,11 +2,13 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -106,6 +108,25 @@ class FallbackRerunTest {
 
         assertEquals("a: first, b: first", answers(ask("a", "b").fallback(second.baseUrl())));
         assertEquals(List.of("a first", "b first"), sorted());
+    }
+
+    @Test void whoeverWaitsAtTheFallbackSeesThatItHasRefusedAnotherProcess() {
+        first.on(CREATE, REFUSED);
+        second.on(CREATE, FULL, REFUSED, REFUSED);
+        var waiting = ask("a").fallback(second.baseUrl()).submit();
+
+        ask("a").fallback(second.baseUrl()).submit();
+
+        assertEquals("await: " + waiting.id() + " failed; submit: POST " + first.baseUrl()
+            + "/batches: 400 no such model; fallback: submit: POST " + second.baseUrl()
+            + "/batches: 400 no such model", refusal(waiting));
+        assertEquals("a: first", answers(ask("a")));
+        assertEquals(List.of("a first"), asked);
+    }
+
+    private static String refusal(Sheaf.Batch waiting) {
+        return assertTimeoutPreemptively(Duration.ofSeconds(20), () ->
+            assertThrows(RuntimeException.class, waiting::await).getMessage());
     }
 
     @Test void aRowThatIsTooLongForTheFallbackKeepsWhatTheFirstSaid() {
