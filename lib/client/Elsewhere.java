@@ -135,20 +135,30 @@ final class Elsewhere implements Watch.Others {
         boolean isGivingUp = settings.fallback != null && refusals.isEmpty() && watch.state().waitingCount() > 0;
         boolean isBegun = known().stream().anyMatch(other -> isToGoOn(other, isSubmit));
         boolean isTaken = unanswered().stream().anyMatch(part -> taker(part).isPresent());
-        if (isGivingUp || isBegun || isTaken) sendNow(isGivingUp, isSubmit);
+        if (isGivingUp || isBegun || isTaken || !leftWithoutRoom().isEmpty()) sendNow(isGivingUp, isSubmit);
     }
 
     private void sendNow(boolean isGivingUp, boolean isSubmit) {
         try (var lock = lock()) {
-            var givenUp = isGivingUp ? watch.giveUpWaiting() : Set.<Integer>of();
+            if (isGivingUp) {
+                journal().markElsewhere();                     // a run without the fallback looks here, too
+                watch.giveUpWaiting();
+            }
             find();
             goOn(isSubmit);
             var takers = new LinkedHashMap<Taker, List<Integer>>();
             for (int part : unanswered()) taker(part).ifPresent(taker ->
                 takers.computeIfAbsent(taker, any -> new ArrayList<>()).add(part));
             takers.forEach((taker, parts) -> send(again(taker, parts), taker, parts));
-            if (!refusals.isEmpty() && isGivingUp) waitAgain(givenUp);
+            find();                                            // a create may have got through whose answer was lost
+            watch.waitAgain(leftWithoutRoom());
         }
+    }
+
+    /** Returns the parts that were given up for want of room, and that nobody is to have: those wait again. */
+    private Set<Integer> leftWithoutRoom() {
+        return unanswered().stream().filter(part -> taker(part).isEmpty()
+            && Submission.isGivenUp(watch.state().part(part))).collect(Collectors.toSet());
     }
 
     private void goOn(boolean isSubmit) {
@@ -186,13 +196,6 @@ final class Elsewhere implements Watch.Others {
     private Optional<Taker> fallback() {
         return Optional.ofNullable(settings.fallback).map(other -> new Taker("fallback",
             Manifest.Address.of(other.provider().get()), Objects.requireNonNullElse(other.model(), "")));
-    }
-
-    /** There is nobody to take them, unless a create got through whose answer was lost. */
-    private void waitAgain(Set<Integer> givenUp) {
-        find();
-        givenUp.retainAll(unanswered());
-        watch.waitAgain(givenUp);
     }
 
     /** Lets one process at a time see what the others have sent, and then send. */

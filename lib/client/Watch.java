@@ -259,18 +259,14 @@ final class Watch {
         recallWaiting();
     }
 
-    /** What waits for room is not to wait any more, but to be asked elsewhere; returns the numbers of the parts. */
-    Set<Integer> giveUpWaiting() {
-        var waiting = state.parts().stream().filter(Part::isWaiting).map(Part::number).collect(Collectors.toSet());
-        if (!waiting.isEmpty()) changing(() -> submission().giveUpWaiting());
-        return waiting;
-    }
+    /** What waits for room is not to wait any more, but to be asked elsewhere. */
+    void giveUpWaiting() { changing(() -> submission().giveUpWaiting()); }
 
     /** What was given up waits again, unless another process has submitted it anew meanwhile. */
     void waitAgain(Set<Integer> parts) {
         var journal = state.journal();
-        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> part.status().equals(Status.FAILED)
-            && !part.hasRun() && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
+        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> Submission.isGivenUp(part)
+            && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
                 journal.forget(part);
                 journal.notCreated(part, "");                 // else it would seem to be only uploaded
             }));
@@ -295,7 +291,7 @@ final class Watch {
         if (state.isOnlyUploaded())
             throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
                 + Wording.SUBMIT.of(state.id()) + " creates it");
-        known();
+        sendElsewhere(false);
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
         if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed(others == null ? "" : others.refusal());

@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -112,16 +115,40 @@ class FallbackRerunTest {
 
     @Test void whoeverWaitsAtTheFallbackSeesThatItHasRefusedAnotherProcess() {
         first.on(CREATE, REFUSED);
-        second.on(CREATE, FULL, REFUSED, REFUSED);
+        second.on(CREATE, FULL, REFUSED);
         var waiting = ask("a").fallback(second.baseUrl()).submit();
 
         ask("a").fallback(second.baseUrl()).submit();
 
         assertEquals("await: " + waiting.id() + " failed; submit: POST " + first.baseUrl()
-            + "/batches: 400 no such model; fallback: submit: POST " + second.baseUrl()
             + "/batches: 400 no such model", refusal(waiting));
         assertEquals("a: first", answers(ask("a")));
         assertEquals(List.of("a first"), asked);
+    }
+
+    @Test void whatAKillLeavesBetweenTwoProvidersWaitsForRoomAgain() {
+        first.on(CREATE, FULL);
+        var killed = home.resolve("killed");
+        second.onEvery(request -> {
+            if (Files.notExists(killed)) copy(home.resolve("batches"), killed.resolve("batches"));
+            return null;
+        });
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+
+        System.setProperty("SHEAF_HOME", killed.toString());
+        assertEquals("a: first", answers(Sheaf.batch("both").results()));
+    }
+
+    private static void copy(Path from, Path to) {
+        try (var files = Files.walk(from)) {
+            for (var file : files.filter(Files::isRegularFile).toList()) {
+                var target = to.resolve(from.relativize(file).toString());
+                Files.createDirectories(target.getParent());
+                Files.copy(file, target);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static String refusal(Sheaf.Batch waiting) {
