@@ -27,6 +27,7 @@ import sheaf.Sheaf.Results;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
 import sheaf.server.BatchServer.Reply;
+import sheaf.support.RawClient;
 
 /** A batch with a fallback is run again: with the same one, another one, none, or more rows. */
 class FallbackRerunTest {
@@ -124,6 +125,31 @@ class FallbackRerunTest {
             + "/batches: 400 no such model", refusal(waiting));
         assertEquals("a: first", answers(ask("a")));
         assertEquals(List.of("a first"), asked);
+    }
+
+    @Test void aRequestThatWaitsThereForAnotherProcessSeesThatToo() throws InterruptedException {
+        first.answer(body -> Reply.error(503, "overloaded", "too busy"));
+        second.on(CREATE, FULL.retryAfter("2"), REFUSED);
+        var waiting = ask("a").fallback(second.baseUrl()).submit();
+        var said = new ArrayList<String>();
+        var process = new Thread(() -> said.add(answers(waiting.results())));
+        process.start();
+        RawClient.await(() -> second.requests().contains(CREATE));
+
+        assertEquals("a: errored", answers(ask("a").fallback(second.baseUrl())));
+        process.join(20_000);
+
+        assertEquals(List.of("a: second"), said);
+        assertEquals(List.of("a second"), asked);
+    }
+
+    @Test void whatWasCancelledGoesToTheFallbackWhenItIsSubmittedAgain() {
+        first.pause();
+        ask("a").fallback(second.baseUrl()).submit().cancel();
+        first.resume();
+
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+        assertEquals(List.of("a second"), asked);
     }
 
     @Test void whatAKillLeavesBetweenTwoProvidersWaitsForRoomAgain() {
