@@ -25,11 +25,11 @@
 //SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
 //SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
 //SOURCES client/RenderedRow.java client/OwnProvider.java client/Keys.java
-//SOURCES client/Prices.java client/Outlook.java client/Rows.java client/Connection.java client/FolderLock.java
+//SOURCES client/Prices.java client/Listings.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java client/Literals.java
-//SOURCES client/Findings.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
+//SOURCES client/Outlook.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java
 //SOURCES client/BatchApi.java client/Manifest.java client/Body.java
-//SOURCES client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
+//SOURCES client/Findings.java client/Requests.java client/Download.java client/Answer.java client/UploadedFile.java
 //SOURCES client/Tokens.java client/Repeats.java client/SentRequests.java
 //SOURCES client/Shares.java client/Journal.java client/StagedRows.java
 //SOURCES client/Staging.java client/SingleCalls.java client/BatchSearch.java client/AnswerFiles.java

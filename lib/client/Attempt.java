@@ -44,6 +44,14 @@ final class Attempt {
         return answers.answer(index).map(answer -> answer.line().path(SentRequests.SOURCE).asText(own)).orElse(own);
     }
 
+    /** Returns the folder of the batch that was paid for it. */
+    String paidIn() {
+        if (!isReused()) return answers.journal().folderName();
+        var source = source().replaceFirst("#.*", "");
+        return answers.answer(index).map(answer -> answer.line().path(SentRequests.PAID_IN).asText(source))
+            .orElse(source);
+    }
+
     String firstId() { return answers.requests().firstId(index); }
 
     boolean isSameAs(Attempt other) {

@@ -257,10 +257,10 @@ final class Exchange {
 
     String finishReason() { return shown.finishReason(); }
 
-    /** Returns the line that answered it, well or not, the last time that one did. */
-    Optional<ObjectNode> answerLine() {
+    /** Returns the time that it was answered last, well or not. */
+    Optional<Attempt> answered() {
         return Stream.concat(attempts.stream(), Stream.of(shown)).filter(Attempt::hasAnswer)
-            .reduce((one, other) -> other).map(Attempt::answerLine);
+            .reduce((one, other) -> other);
     }
 
     /** Returns which request was answered first, in whatever batch. */

@@ -172,7 +172,7 @@ enum Options {
         }
     }
 
-    /** Returns what is given, in the order in which it is done: of one given twice the last, of --with and --share all. */
+    /** Returns what is given, in the order in which it is done: of one given twice the last, of --with, --share all. */
     static List<Given> parse(String... args) {
         Arguments.whole(args);
         var values = new EnumMap<Options, List<Given>>(Options.class);

@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** What a draft would send and cost, as plain values that the door passes on; they know no table of prices. */
-public class Outlook extends Vocabulary {
+public class Outlook extends Listings {
     /** Instead of dollars: a model of its own costs nothing there, and nobody knows whom else the server may ask. */
     static final String NO_PRICE_HERE = "no price on this machine";
 

@@ -162,8 +162,10 @@ final class Reuse {
 
     private ObjectNode taken(Found answer) {
         if (answer.line == null) unanswered++;
-        return (answer.line == null ? Json.MAPPER.createObjectNode() : answer.line)
-            .put(SentRequests.SOURCE, answer.source);
+        var line = answer.line == null ? Json.MAPPER.createObjectNode() : answer.line;
+        boolean isPaidElsewhere = answer.line != null && !answer.source.startsWith(answer.paidIn + "#");
+        if (isPaidElsewhere) line.put(SentRequests.PAID_IN, answer.paidIn);
+        return line.put(SentRequests.SOURCE, answer.source);
     }
 
     /** Returns where the entries of a hash begin, or would. */
@@ -196,8 +198,9 @@ final class Reuse {
      * What came of a request.
      * @param line that answered; null: it was sent, and what came of it is not here
      * @param source which request was answered first, in whatever batch
+     * @param paidIn the folder of the batch that was paid for it
      */
-    private record Found(ObjectNode line, String source, boolean ok) {}
+    private record Found(ObjectNode line, String source, String paidIn, boolean ok) {}
 
     /** Names the settings that differ from the last batch's, each after "; ". */
     private static String changes(Journal last, JsonNode now) {
@@ -288,12 +291,12 @@ final class Reuse {
             if (exchanges.isEmpty()) return mayComeYet(index) ? unanswered(index) : null;
             var exchange = exchanges.get().at(index);
             if (mayAsk && mayAnswer(exchange)) throw comesShort();
-            return exchange.answerLine().map(line -> new Found(line, exchange.source(), exchange.ok()))
-                .orElseGet(() -> mayAsk || isAllHere() ? null : unanswered(index));
+            return exchange.answered().map(answered -> new Found(answered.answerLine(), exchange.source(),
+                answered.paidIn(), exchange.ok())).orElseGet(() -> mayAsk || isAllHere() ? null : unanswered(index));
         }
 
         private Found unanswered(long index) {
-            return new Found(null, journal.folderName() + "#" + journal.requests().firstId(index), false);
+            return new Found(null, journal.folderName() + "#" + journal.requests().firstId(index), "", false);
         }
 
         private Optional<Exchanges> asked() {

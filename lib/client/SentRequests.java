@@ -24,6 +24,8 @@ final class SentRequests {
     static final int REUSED = -1;
     /** The field of an answer that was taken over which says what it answered first. */
     static final String SOURCE = "sheaf_from";
+    /** And the folder of the batch that was paid for it, if it is another than that. */
+    static final String PAID_IN = "sheaf_paid_in";
     private static final byte[] NO_ROW = {};
     private static final String OWN_ID = "{\"custom_id\":\"" + Requests.ID;
     private final Path dir;

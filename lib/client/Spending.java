@@ -66,7 +66,7 @@ final class Spending {
         boolean isAtOnce = there.map(Manifest::isAtOnce).orElse(false);
         var own = attempt.batch().manifest();
         var manifest = there.orElse(own);
-        var model = attempt.model().isEmpty() ? attempt.body().model() : attempt.model();
+        var model = model(attempt, there);
         var given = isAtOnce && manifest.price().isEmpty() ? own : manifest;       // of a sample the draft's counts too
         var price = prices.computeIfAbsent(List.of(given.provider().name(), given.price(), model),
             any -> given.price(model));
@@ -79,9 +79,16 @@ final class Spending {
         if (isCounted) price.map(known -> known.source(!isAtOnce)).ifPresent(priceSources::add);
     }
 
-    /** Returns what is known of the batch that first answered one that was taken over; empty if its folder is gone. */
+    /** Returns the model that was paid: in the place of another provider's it may have had a name of its own. */
+    private static String model(Attempt attempt, Optional<Manifest> there) {
+        var own = there.filter(Manifest::isInstead).map(batch -> batch.settings().path("model").asText()).orElse("");
+        return Stream.of(attempt.isReused() ? own : "", attempt.model()).filter(name -> !name.isEmpty()).findFirst()
+            .orElseGet(() -> attempt.body().model());
+    }
+
+    /** Returns what is known of the batch that was paid for one that was taken over; empty if its folder is gone. */
     private Optional<Manifest> earlier(Attempt attempt) {
-        return earlier.computeIfAbsent(attempt.source().replaceFirst("#.*", ""), name -> {
+        return earlier.computeIfAbsent(attempt.paidIn(), name -> {
             var dir = Journal.folder().resolve(name);
             return Files.exists(dir.resolve(Journal.MANIFEST)) ? Optional.of(new Journal(dir).manifest())
                 : Optional.empty();

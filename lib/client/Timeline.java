@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import sheaf.Findings.Groups;
+import sheaf.Listings.Groups;
 
 /** When rows were answered, by their providers' clocks, which count in seconds; what they do not say is not guessed. */
 final class Timeline {

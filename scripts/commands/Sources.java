@@ -22,8 +22,8 @@ import javax.tools.ToolProvider;
 
 /** What the sources that lie in the kernel's jar say of a word, by its signature as JShell writes it. */
 final class Sources {
-    private static final List<String> FILES = List.of("Sheaf", "Findings", "Outlook", "Vocabulary", "BatchServer",
-        "LocalModel");
+    private static final List<String> FILES = List.of("Sheaf", "Findings", "Outlook", "Listings", "Vocabulary",
+        "BatchServer", "LocalModel");
     private Map<String, String> comments;                  // by key; null: not read yet
 
     /**

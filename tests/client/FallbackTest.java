@@ -7,6 +7,8 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -333,6 +335,23 @@ class FallbackTest {
         assertEquals(List.of(first.baseUrl() + " echo 1", second.baseUrl() + " echo 1"), cost.models().stream()
             .map(model -> model.provider() + " " + model.model() + " " + model.requests()).toList());
         assertTrue(cost.toString().startsWith("provider "), cost.toString());
+    }
+
+    @Test void whatTheFallbackWasPaidIsToldByItsOwnPriceWhereItsAnswersAreTakenOver() throws IOException {
+        var prices = home.resolve("prices.csv");
+        Files.writeString(prices, "model,input,output\necho,0,1000\nother,0,5000\n");
+        System.setProperty("SHEAF_PRICES", prices.toString());
+        try {
+            breaking("b");
+            var paid = fallingBack("a", "b").submit().results().cost().dollars().orElseThrow();
+            fallingBack("a", "b", "c").submit().results();
+            var twice = fallingBack("a", "b", "c", "d").submit().results().cost();
+
+            assertEquals(3, twice.before());
+            assertEquals(paid + 0.001, twice.dollarsBefore().orElseThrow(), 1e-9, "c is one token");
+        } finally {
+            System.clearProperty("SHEAF_PRICES");
+        }
     }
 
     @Test void theListOfWhatIsKeptTellsWhatBelongsTogether() {

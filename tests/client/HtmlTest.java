@@ -25,7 +25,7 @@ import org.w3c.dom.Document;
 import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
-import sheaf.Findings.Groups;
+import sheaf.Listings.Groups;
 import sheaf.Sheaf.Data;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
