@@ -306,7 +306,8 @@ public final class Sheaf extends Findings {
 
         /**
          * Returns a draft that asks this provider, once, what the first has no room for, refuses or fails: parts at
-         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send.
+         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send. What
+         * {@link Batch#cancel} has stopped goes there too when the same draft is submitted again.
          */
         public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
 
