@@ -20,11 +20,11 @@
 //SOURCES client/Json.java client/Vocabulary.java client/AtomicFiles.java client/LineIndex.java client/IdIndex.java
 //SOURCES client/InputFile.java client/Terminal.java client/Wording.java client/Proxies.java client/Certificates.java
 //SOURCES client/Arguments.java client/ExtraHeaders.java client/Row.java
-//SOURCES client/ChildServer.java client/Tables.java client/Script.java client/CsvFile.java client/Deadline.java
-//SOURCES client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java client/Html.java
-//SOURCES client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java client/Schema.java
-//SOURCES client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java client/Turns.java
-//SOURCES client/RenderedRow.java client/OwnProvider.java client/Keys.java
+//SOURCES client/StepLog.java client/ChildServer.java client/Tables.java client/Script.java client/CsvFile.java
+//SOURCES client/Deadline.java client/Retry.java client/Progress.java client/PlainValues.java client/Templates.java
+//SOURCES client/Html.java client/Fault.java client/Content.java client/ProviderClient.java client/PlainAnswer.java
+//SOURCES client/Schema.java client/RecordSchema.java client/JsonInText.java client/Labels.java client/Logprobs.java
+//SOURCES client/Turns.java client/RenderedRow.java client/OwnProvider.java client/Keys.java
 //SOURCES client/Prices.java client/Listings.java client/Rows.java client/Connection.java client/FolderLock.java
 //SOURCES client/Ending.java client/Form.java client/AnswerFormat.java client/Literals.java
 //SOURCES client/Outlook.java client/Written.java client/Settings.java client/RequestFile.java client/Options.java

@@ -9,15 +9,11 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.BasicFileAttributes;
-import java.nio.file.attribute.FileTime;
 import java.time.DateTimeException;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Predicate;
@@ -40,7 +36,7 @@ final class Journal {
     private final SentRequests requests;
     private final List<PartState> states = new ArrayList<>();   // one for each part
     private Instant submittedAt = Instant.EPOCH;
-    private Log log;                                            // that the states are of; null: another has written
+    private final StepLog steps;
 
     Journal(Path dir) {
         this.dir = dir;
@@ -50,6 +46,7 @@ final class Journal {
         if (manifest.partRequests().isEmpty() && manifest.reused() == 0)
             throw new IllegalStateException("journal: " + dir + " is damaged; delete it");
         requests = new SentRequests(dir, manifest);
+        steps = new StepLog(dir.resolve("steps.jsonl"));
         reload();
     }
 
@@ -305,43 +302,13 @@ final class Journal {
         return parts().allMatch(this::isCollected) ? "here" : "not here";
     }
 
-    /** A log of steps: while it is the same nobody has written to it. */
-    private record Log(long size, FileTime at, Object file) {
-        static Log of(Path file) {
-            try {
-                var now = Files.readAttributes(file, BasicFileAttributes.class);
-                return new Log(now.size(), now.lastModifiedTime(), now.fileKey());
-            } catch (IOException none) {
-                return new Log(0, FileTime.fromMillis(0), null);
-            }
-        }
+    /** Reads the log of steps, if another process has gone on with it. */
+    void reload() { steps.reload(this::restart, this::replay); }
 
-        /** Compares by hand: what a record brings for that costs a start some milliseconds. */
-        boolean isSame(Log other) {
-            return other != null && size == other.size && at.equals(other.at) && Objects.equals(file, other.file);
-        }
-    }
-
-    /** Reads the log of steps, if another process has gone on with it: of very many parts it is long. */
-    void reload() {
-        var now = Log.of(log());
-        if (!now.isSame(log)) read();
-        log = now;
-    }
-
-    private Path log() { return dir.resolve("steps.jsonl"); }
-
-    private void read() {
+    private void restart() {
         states.clear();
         submittedAt = Instant.EPOCH;
         for (int part = 1; part <= manifest.partRequests().size(); part++) states.add(new PartState(part));
-        var file = log();
-        if (!Files.exists(file)) return;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            while (lines.advance()) replay(Json.lenient(lines.text()));
-        } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
-        }
     }
 
     /** Takes one step; a torn line never happened. */
@@ -364,15 +331,7 @@ final class Journal {
     private static Instant at(JsonNode step) { return Instant.parse(step.path("at").asText()); }
 
     private void write(String step, int part, String field, Object value) {
-        var line = Json.MAPPER.createObjectNode();
-        line.put("at", Instant.now().truncatedTo(ChronoUnit.MILLIS).toString());
-        line.put("step", step).put("part", part).set(field, Json.MAPPER.valueToTree(value));
-        var bytes = Json.line(line);
-        var before = Log.of(log());
-        AtomicFiles.append(log(), bytes);
-        replay(line);
-        var now = Log.of(log());
-        log = before.isSame(log) && now.size == before.size + bytes.length ? now : null;
+        replay(steps.append(step, part, field, value));
     }
 
     /** An upload begins. */
