@@ -20,7 +20,7 @@
 // its rooms; lib/README.md says which stands on which
 //SOURCES server/Json.java server/HeldFolder.java server/KnownEngine.java server/RateLimit.java
 //SOURCES server/PatternSample.java
-//SOURCES server/Guests.java server/Refusal.java server/BatchObject.java server/Database.java server/Transcript.java
+//SOURCES server/Transcript.java server/Guests.java server/Refusal.java server/BatchObject.java server/Database.java
 //SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/SchemaFit.java
 //SOURCES server/Moderation.java server/Choice.java server/Metrics.java server/RowIndex.java
 //SOURCES server/Logprobs.java server/EchoRequest.java server/Dialects.java server/Attempt.java server/Script.java

@@ -1,10 +1,14 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//DESCRIPTION Serve a small real model on this machine at an OpenAI-compatible URL
 //JAVA 17+
 // llama.cpp for the JVM in one jar, natives included; only ever loaded in a process of its own
 //DEPS de.kherud:llama:4.2.0
 // JSON: what goes over the wire
 //DEPS com.fasterxml.jackson.core:jackson-databind:2.22.4
+// the command line of main
+//DEPS info.picocli:picocli:4.7.7
 // the rooms, lowest floor first
-//SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java
+//SOURCES model/Machine.java model/ChatTemplate.java model/Generation.java model/Serve.java
 //SOURCES model/Http.java model/Download.java model/Gguf.java model/Checksum.java model/Caches.java
 //SOURCES model/HuggingFace.java model/Packages.java model/Architecture.java model/ResponseFormat.java
 //SOURCES model/Likelihood.java
@@ -100,6 +104,14 @@ public final class LocalModel implements AutoCloseable {
     @Override public void close() { end.run(); }
 
     @Override public String toString() { return "LocalModel[" + describe() + ", " + baseUrl() + "]"; }
+
+    /** Starts a model from the command line and serves it until Ctrl-C. */
+    public static void main(String... args) {
+        System.exit(Serve.run((name, slots, contextSize, port) -> {
+            var model = new Options(name == null ? Weights.usual() : name, slots, contextSize, port).start();
+            return new Serve.Served(model.baseUrl(), model.describe(), model::close);
+        }, args));
+    }
 
     /** What to start. Immutable: each step returns new options. */
     public record Options(String model, int slots, int contextSize, int port) {

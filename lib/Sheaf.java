@@ -306,7 +306,8 @@ public final class Sheaf extends Findings {
 
         /**
          * Returns a draft that asks this provider, once, what the first has no room for, refuses or fails: parts at
-         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send.
+         * once, and from {@link Batch#results} on what has no answer yet and {@link Results#retry} would send. What
+         * {@link Batch#cancel} has stopped goes there too when the same draft is submitted again.
          */
         public Draft fallback(String nameOrUrl) { return fallback(Provider.named(nameOrUrl), null); }
 
@@ -901,7 +902,8 @@ public final class Sheaf extends Findings {
             if (!state.isKept()) Preparation.adopt(watch);
             var repair = new Repair(watch, settings, deadline, provider::connection, resend ->
                 new Draft(there(), settings.passedTo(resend)).submit().watch);
-            var results = new Results(there(), watch.withOthers(watch.collect(), deadline, repair::of), written);
+            var exchanges = watch.withOthers(watch.collect(), deadline, repair::of);
+            var results = new Results(there(), exchanges, written);    // its server may just have been found elsewhere
             if (settings.out != null && !isSaved) results.save(settings.out, settings.quiet);
             isSaved = true;
             return results;

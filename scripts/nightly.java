@@ -20,10 +20,7 @@ class Nightly {
             .checkOutput(name + ".csv")                        // before anything is paid
             .submit();
 
-        if (batch.status().isTerminal()) {
-            batch.results().toCsv(name + ".csv");
-            System.err.println("wrote " + name + ".csv");
-        }
+        if (batch.status().isTerminal()) batch.results().toCsv(name + ".csv");
         System.exit(batch.exitCode().number());                // 75: it goes on, and the next run comes back
     }
 }

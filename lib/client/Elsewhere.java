@@ -4,7 +4,6 @@ import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -92,11 +91,15 @@ final class Elsewhere implements Watch.Others {
     @Override public String refusal() { return String.join("; ", refusals.values()); }
 
     @Override public List<Watch> known() {
+        known.values().removeIf(other -> !isHeld(other));
         var now = unanswered();
         if (!hasLooked || !now.equals(homeless)) find();
         homeless = unanswered();
         return known.values().stream().filter(Elsewhere::hasParts).toList();
     }
+
+    /** Another process may have been refused what this one waits for there. */
+    private static boolean isHeld(Watch other) { return other.state().journal().isHeldElsewhere(); }
 
     private static boolean hasParts(Watch other) {
         return !other.state().journal().manifest().insteadParts().isEmpty();
@@ -132,20 +135,30 @@ final class Elsewhere implements Watch.Others {
         boolean isGivingUp = settings.fallback != null && refusals.isEmpty() && watch.state().waitingCount() > 0;
         boolean isBegun = known().stream().anyMatch(other -> isToGoOn(other, isSubmit));
         boolean isTaken = unanswered().stream().anyMatch(part -> taker(part).isPresent());
-        if (isGivingUp || isBegun || isTaken) sendNow(isGivingUp, isSubmit);
+        if (isGivingUp || isBegun || isTaken || !leftWithoutRoom().isEmpty()) sendNow(isGivingUp, isSubmit);
     }
 
     private void sendNow(boolean isGivingUp, boolean isSubmit) {
         try (var lock = lock()) {
-            var givenUp = isGivingUp ? watch.giveUpWaiting() : Set.<Integer>of();
+            if (isGivingUp) {
+                journal().markElsewhere();                     // a run without the fallback looks here, too
+                watch.giveUpWaiting();
+            }
             find();
             goOn(isSubmit);
             var takers = new LinkedHashMap<Taker, List<Integer>>();
             for (int part : unanswered()) taker(part).ifPresent(taker ->
                 takers.computeIfAbsent(taker, any -> new ArrayList<>()).add(part));
             takers.forEach((taker, parts) -> send(again(taker, parts), taker, parts));
-            if (!refusals.isEmpty() && isGivingUp) waitAgain(givenUp);
+            find();                                            // a create may have got through whose answer was lost
+            watch.waitAgain(leftWithoutRoom());
         }
+    }
+
+    /** Returns the parts that were given up for want of room, and that nobody is to have: those wait again. */
+    private Set<Integer> leftWithoutRoom() {
+        return unanswered().stream().filter(part -> taker(part).isEmpty()
+            && Submission.isGivenUp(watch.state().part(part))).collect(Collectors.toSet());
     }
 
     private void goOn(boolean isSubmit) {
@@ -183,13 +196,6 @@ final class Elsewhere implements Watch.Others {
     private Optional<Taker> fallback() {
         return Optional.ofNullable(settings.fallback).map(other -> new Taker("fallback",
             Manifest.Address.of(other.provider().get()), Objects.requireNonNullElse(other.model(), "")));
-    }
-
-    /** There is nobody to take them, unless a create got through whose answer was lost. */
-    private void waitAgain(Set<Integer> givenUp) {
-        find();
-        givenUp.retainAll(unanswered());
-        watch.waitAgain(givenUp);
     }
 
     /** Lets one process at a time see what the others have sent, and then send. */
@@ -250,38 +256,45 @@ final class Elsewhere implements Watch.Others {
             refusals.put(address.baseUrl(), word + ": " + e.getMessage());
             watch.note(word + ": " + e.getMessage() + "; what was to go there keeps what "
                 + watch.state().provider().label() + " said");
-            if (other.state().isKept()) release(other.state().journal());
+            if (other.state().isKept()) release(other.state().journal(), e.getMessage());
         }
         return false;
     }
 
-    /** Of what surely is not there, others may be asked. */
-    private void release(Journal refused) {
+    /** Of what surely is not there, others may be asked; its folder stays, for who waits there is to see that. */
+    private void release(Journal refused, String why) {
         try (var lock = FolderLock.on(refused.dir(), watch::note)) {
             refused.reload();
             if (refused.mayHaveRun()) return;
-            refused.delete();
-            known.remove(refused.folderName());
-        } catch (IOException e) {
-            throw Messages.cannotWrite("submit", refused.dir(), e);
+            refused.partNumbers().forEach(part -> {
+                refused.startOver(part);
+                refused.ended(part, Submission.refusal(why, ""));
+            });
         }
+        known.remove(refused.folderName());
     }
 
     @Override public Exchanges answered(Exchanges first, Deadline deadline) {
         find();
         goOn(false);
         var all = first;
-        for (var other : known.values()) all = all.mergeSame(collected(other, deadline));
+        for (var other : known.values()) {
+            await(other, deadline);
+            if (isHeld(other)) all = all.mergeSame(collected(other, deadline));
+        }
         return all;
     }
 
-    private Exchanges collected(Watch other, Deadline deadline) {
+    private void await(Watch other, Deadline deadline) {
         try {
             other.await(deadline.left(), true);
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
             watch.note((isShare(other) ? "providers: " : "fallback: ") + e.getMessage());
         }
+    }
+
+    private Exchanges collected(Watch other, Deadline deadline) {
         var all = other.collect();
         if (!isShare(other)) return all;
         return new Repair(other, settings, deadline, connect, resend -> repaired(other, resend)).of(all);

@@ -116,7 +116,13 @@ final class Journal {
      */
     boolean isRetryOf(Journal other) {
         return manifest.isResendOf(other.manifest) && !dir.equals(other.dir)
-            && (manifest.isInstead() || mayHaveRun());
+            && (isHeldElsewhere() || mayHaveRun());
+    }
+
+    /** Whether another provider is to be asked it in the place of its own, sent or not, and has not refused it all. */
+    boolean isHeldElsewhere() {
+        return manifest.isInstead()
+            && !parts().allMatch(part -> part.id().isEmpty() && part.status().equals(Status.FAILED));
     }
 
     Path dir() { return dir; }

@@ -169,6 +169,32 @@ final class Retry {
 
     static Duration shorter(Duration a, Duration b) { return a.compareTo(b) < 0 ? a : b; }
 
+    /** How long to wait before asking again, and which faults a wait survives. */
+    static final class Patience {
+        private static final int TOLERATED = 5;            // refusals in a row: a batch may be visible a little late
+        private static final Set<Integer> HOPELESS = Set.of(0, 401, 403);
+        private final Retry pauses;
+        private Duration asked = Duration.ZERO;            // by the provider
+        private int refusals;
+
+        Patience(boolean isLocal, int parts) { pauses = Retry.ofPolls(isLocal, parts); }
+
+        void answered() { refusals = 0; }
+
+        boolean survives(RuntimeException e) {
+            if (isTransient(e)) {
+                asked = asked(e);
+                return true;
+            }
+            return !HOPELESS.contains(((BatchException) e).status()) && ++refusals < TOLERATED;
+        }
+
+        void pause(Duration left) {
+            sleep("await", shorter(pauses.next(asked), left));
+            asked = Duration.ZERO;
+        }
+    }
+
     /** When to ask a provider again whose queue was full, and when to give up. */
     static final class QueuePauses {
         private static final int TRIES = 100;             // in a row, while nothing of this batch is in it

@@ -3,6 +3,7 @@ package sheaf;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
@@ -26,6 +27,7 @@ import sheaf.Vocabulary.Status;
  */
 final class Submission {
     private static final int CREATES = 3;
+    private static final String GIVEN_UP = "given_up";        // on disk
     private final Journal journal;
     private final BatchApi api;
     private final Connection provider;
@@ -85,7 +87,7 @@ final class Submission {
     private Map<String, Integer> resentRounds() {
         var rounds = new HashMap<String, Integer>();
         Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest())
-            && (later.manifest().isInstead() || isBegun(later)))
+            && (later.isHeldElsewhere() || isBegun(later)))
             .map(Journal::requests).forEach(later -> LongStream.range(0, later.count())
                 .forEach(i -> rounds.merge(later.firstId(i), later.round(i), Math::max)));
         return rounds;
@@ -148,7 +150,8 @@ final class Submission {
         queue.refused(e, e.retryAfter(), goingCount() == 0);
     }
 
-    private static JsonNode refusal(String message, String code) {
+    /** Returns how a part stands that its provider surely does not have. */
+    static ObjectNode refusal(String message, String code) {
         var batch = Json.MAPPER.createObjectNode().put("id", "").put("status", Status.FAILED.text());
         batch.putArray("errors").addObject().put("message", message).put("code", code);
         return batch;
@@ -197,13 +200,16 @@ final class Submission {
         });
     }
 
+    /** Whether it waited for room until another provider was to have it. */
+    static boolean isGivenUp(Part part) { return part.json().path(GIVEN_UP).asBoolean(); }
+
     /** What has found no room is not to wait for it; only what is surely not at the provider is given up. */
     void giveUpWaiting() {
         var reason = queue.reason().isEmpty() ? "" : ": " + queue.reason();
         journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part -> {
             var late = journal.isCreateUnsure(part) ? search.late(part) : null;
             if (late != null) journal.created(part, late);
-            else journal.ended(part, refusal("no room at " + provider.label() + reason, ""));
+            else journal.ended(part, refusal("no room at " + provider.label() + reason, "").put(GIVEN_UP, true));
         });
         queue.moved();
     }

@@ -259,18 +259,14 @@ final class Watch {
         recallWaiting();
     }
 
-    /** What waits for room is not to wait any more, but to be asked elsewhere; returns the numbers of the parts. */
-    Set<Integer> giveUpWaiting() {
-        var waiting = state.parts().stream().filter(Part::isWaiting).map(Part::number).collect(Collectors.toSet());
-        if (!waiting.isEmpty()) changing(() -> submission().giveUpWaiting());
-        return waiting;
-    }
+    /** What waits for room is not to wait any more, but to be asked elsewhere. */
+    void giveUpWaiting() { changing(() -> submission().giveUpWaiting()); }
 
     /** What was given up waits again, unless another process has submitted it anew meanwhile. */
     void waitAgain(Set<Integer> parts) {
         var journal = state.journal();
-        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> part.status().equals(Status.FAILED)
-            && !part.hasRun() && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
+        if (!parts.isEmpty()) changing(() -> journal.parts().filter(part -> Submission.isGivenUp(part)
+            && parts.contains(part.number())).map(Part::number).toList().forEach(part -> {
                 journal.forget(part);
                 journal.notCreated(part, "");                 // else it would seem to be only uploaded
             }));
@@ -295,7 +291,7 @@ final class Watch {
         if (state.isOnlyUploaded())
             throw new IllegalStateException("await: " + state.id() + " was not submitted yet; "
                 + Wording.SUBMIT.of(state.id()) + " creates it");
-        known();
+        sendElsewhere(false);
         boolean hadEnded = state.status().isTerminal();
         if (!hadEnded) watch(timeout);
         if (!state.parts().isEmpty() && !state.hasRun()) throw report.failed(others == null ? "" : others.refusal());
@@ -306,7 +302,7 @@ final class Watch {
     private void watch(Duration timeout) {
         progress().during(report::interrupted, progress -> {
             var deadline = new Deadline(timeout);
-            var patience = new Patience(state.provider().isLocal(), state.parts().size());
+            var patience = new Retry.Patience(state.provider().isLocal(), state.parts().size());
             while (!poll(patience, progress)) {
                 report.stopped().ifPresent(this::stop);
                 var left = deadline.left();
@@ -320,7 +316,7 @@ final class Watch {
 
     private void stop(RuntimeException e) { throw e; }
 
-    private boolean poll(Patience patience, Progress progress) {
+    private boolean poll(Retry.Patience patience, Progress progress) {
         try {
             look(progress);
             patience.answered();
@@ -423,31 +419,5 @@ final class Watch {
     Optional<Exchanges> fetched() {
         return Files.exists(state.journal().answersIndex())
             ? Optional.of(new Exchanges(new Answers(state.journal()), checks)) : Optional.empty();
-    }
-
-    /** How long to wait before asking again, and which faults a wait survives. */
-    private static final class Patience {
-        private static final int TOLERATED = 5;            // refusals in a row: a batch may be visible a little late
-        private static final Set<Integer> HOPELESS = Set.of(0, 401, 403);
-        private final Retry pauses;
-        private Duration asked = Duration.ZERO;            // by the provider
-        private int refusals;
-
-        Patience(boolean isLocal, int parts) { pauses = Retry.ofPolls(isLocal, parts); }
-
-        void answered() { refusals = 0; }
-
-        boolean survives(RuntimeException e) {
-            if (Retry.isTransient(e)) {
-                asked = Retry.asked(e);
-                return true;
-            }
-            return !HOPELESS.contains(((BatchException) e).status()) && ++refusals < TOLERATED;
-        }
-
-        void pause(Duration left) {
-            Retry.sleep("await", Retry.shorter(pauses.next(asked), left));
-            asked = Duration.ZERO;
-        }
     }
 }

@@ -2,11 +2,16 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -22,6 +27,7 @@ import sheaf.Sheaf.Results;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
 import sheaf.server.BatchServer.Reply;
+import sheaf.support.RawClient;
 
 /** A batch with a fallback is run again: with the same one, another one, none, or more rows. */
 class FallbackRerunTest {
@@ -106,6 +112,74 @@ class FallbackRerunTest {
 
         assertEquals("a: first, b: first", answers(ask("a", "b").fallback(second.baseUrl())));
         assertEquals(List.of("a first", "b first"), sorted());
+    }
+
+    @Test void whoeverWaitsAtTheFallbackSeesThatItHasRefusedAnotherProcess() {
+        first.on(CREATE, REFUSED);
+        second.on(CREATE, FULL, REFUSED);
+        var waiting = ask("a").fallback(second.baseUrl()).submit();
+
+        ask("a").fallback(second.baseUrl()).submit();
+
+        assertEquals("await: " + waiting.id() + " failed; submit: POST " + first.baseUrl()
+            + "/batches: 400 no such model", refusal(waiting));
+        assertEquals("a: first", answers(ask("a")));
+        assertEquals(List.of("a first"), asked);
+    }
+
+    @Test void aRequestThatWaitsThereForAnotherProcessSeesThatToo() throws InterruptedException {
+        first.answer(body -> Reply.error(503, "overloaded", "too busy"));
+        second.on(CREATE, FULL.retryAfter("2"), REFUSED);
+        var waiting = ask("a").fallback(second.baseUrl()).submit();
+        var said = new ArrayList<String>();
+        var process = new Thread(() -> said.add(answers(waiting.results())));
+        process.start();
+        RawClient.await(() -> second.requests().contains(CREATE));
+
+        assertEquals("a: errored", answers(ask("a").fallback(second.baseUrl())));
+        process.join(20_000);
+
+        assertEquals(List.of("a: second"), said);
+        assertEquals(List.of("a second"), asked);
+    }
+
+    @Test void whatWasCancelledGoesToTheFallbackWhenItIsSubmittedAgain() {
+        first.pause();
+        ask("a").fallback(second.baseUrl()).submit().cancel();
+        first.resume();
+
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+        assertEquals(List.of("a second"), asked);
+    }
+
+    @Test void whatAKillLeavesBetweenTwoProvidersWaitsForRoomAgain() {
+        first.on(CREATE, FULL);
+        var killed = home.resolve("killed");
+        second.onEvery(request -> {
+            if (Files.notExists(killed)) copy(home.resolve("batches"), killed.resolve("batches"));
+            return null;
+        });
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+
+        System.setProperty("SHEAF_HOME", killed.toString());
+        assertEquals("a: first", answers(Sheaf.batch("both").results()));
+    }
+
+    private static void copy(Path from, Path to) {
+        try (var files = Files.walk(from)) {
+            for (var file : files.filter(Files::isRegularFile).toList()) {
+                var target = to.resolve(from.relativize(file).toString());
+                Files.createDirectories(target.getParent());
+                Files.copy(file, target);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String refusal(Sheaf.Batch waiting) {
+        return assertTimeoutPreemptively(Duration.ofSeconds(20), () ->
+            assertThrows(RuntimeException.class, waiting::await).getMessage());
     }
 
     @Test void aRowThatIsTooLongForTheFallbackKeepsWhatTheFirstSaid() {

@@ -44,7 +44,7 @@ class ConsentTest {
     String answer(String text) throws Exception {
         var environment = Map.of("HF_ENDPOINT", hub.url(), "SHEAF_CACHE", temp.toString(), "XDG_CACHE_HOME",
             temp.resolve("none").toString(), "HF_HOME", temp.resolve("none").toString());
-        var command = JavaProcess.command("local") + " " + NAME + " --store store; echo ended $?";
+        var command = JavaProcess.command(LocalModel.class) + " " + NAME + "; echo ended $?";
         try (var terminal = new PseudoTerminal(100, command, temp, environment)) {
             terminal.await(0, "\\[Y/n\\] ");
             terminal.type(text);

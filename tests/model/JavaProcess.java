@@ -9,16 +9,16 @@ import java.util.List;
 final class JavaProcess {
     private JavaProcess() { }
 
-    static Process start(String main, String... arguments) throws IOException {
+    static Process start(Class<?> main, String... arguments) throws IOException {
         var command = new ArrayList<>(List.of(command(main).replace("'", "").split(" ")));
         command.addAll(List.of(arguments));
         return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
     }
 
     /** Returns a command for the shell. */
-    static String command(String main) {
+    static String command(Class<?> main) {
         var java = Path.of(System.getProperty("java.home"), "bin", "java");
-        return java + " -cp '" + System.getProperty("java.class.path") + "' " + main;
+        return java + " -cp '" + System.getProperty("java.class.path") + "' '" + main.getName() + "'";
     }
 
     static List<ProcessHandle> engines(ProcessHandle parent) {

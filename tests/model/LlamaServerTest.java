@@ -37,7 +37,7 @@ class LlamaServerTest {
     @AfterEach void restore() { settings.restore(); }
 
     @Test void aLlamaServerIsStartedWithSlotsAndContext() throws IOException {
-        install("exec " + JavaProcess.command(FakeLlamaServer.class.getName()) + " \"$@\"");
+        install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
         try (var model = LocalModel.options().model(weights.toString()).slots(3).start()) {
             var answer = ask(model, chat("arguments"));
             var arguments = answer.at("/arguments");
@@ -52,7 +52,7 @@ class LlamaServerTest {
     }
 
     @Test void behindAServerItIsNameAndWeightsWhateverThePortAndTheProgram() throws Exception {
-        install("exec " + JavaProcess.command(FakeLlamaServer.class.getName()) + " \"$@\"");
+        install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
         var renamed = Files.copy(weights, temp.resolve("tiny one.gguf"));
         var same = Files.copy(weights, Files.createDirectory(temp.resolve("elsewhere")).resolve("tiny.gguf"));
         var digest = Weights.of(weights.toString()).fingerprint();
@@ -62,7 +62,7 @@ class LlamaServerTest {
     }
 
     @Test void theRequestThatCrashesTheEngineAloneGetsTheError() throws Exception {
-        install("exec " + JavaProcess.command(FakeLlamaServer.class.getName()) + " \"$@\"");
+        install("exec " + JavaProcess.command(FakeLlamaServer.class) + " \"$@\"");
         try (var model = LocalModel.options().model(weights.toString()).slots(4).start()) {
             var slow = Stream.of("wait", "wait", "wait")
                 .map(text -> CompletableFuture.supplyAsync(() -> ask(model, chat(text)))).toList();

@@ -296,9 +296,8 @@ class WorkerTest {
         assertEquals(before, JavaProcess.engines(ProcessHandle.current()));
     }
 
-    @Test void theProcessEndsWithItsParentHoweverThatEnds(@TempDir Path store) throws Exception {
-        var parent = JavaProcess.start("local", "small", "--slots", "1", "--context", "64", "--port", "0",
-            "--store", store.toString());
+    @Test void theProcessEndsWithItsParentHoweverThatEnds() throws Exception {
+        var parent = JavaProcess.start(LocalModel.class, "small", "--slots", "1", "--context", "64");
         assertTrue(parent.inputReader().readLine().startsWith("OPENAI_BASE_URL=http://127.0.0.1:"));
         var engine = JavaProcess.engine(parent.toHandle());
 
