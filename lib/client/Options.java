@@ -13,6 +13,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import sheaf.Vocabulary.ProviderShare;
@@ -92,10 +93,13 @@ enum Options {
 
         /** Returns the shares of several providers, each as {@code NAME,PART} or {@code NAME,PART,MODEL}. */
         Stream<ProviderShare> shares() {
-            return Stream.of(value.split(" ")).map(share -> share.split(",", 3)).map(of -> {
-                if (of.length < 2) throw fault(" is no NAME,PART, such as groq,0.5", null);
-                return new ProviderShare(of[0], number(of[1]), of.length == 3 ? of[2] : null);
-            });
+            return Stream.of(value.split(" ")).map(share -> new Given(option, share).share());
+        }
+
+        private ProviderShare share() {
+            var of = value.split(",", 3);
+            if (of.length < 2) throw fault(" is no NAME,PART, such as groq,0.5", null);
+            return new ProviderShare(of[0], number(of[1]), of.length == 3 ? of[2] : null);
         }
 
         /** Returns what follows the first comma; null if nothing does. */
@@ -191,7 +195,15 @@ enum Options {
             if (option != WITH) given.clear();
             given.add(new Given(option, all));
         }
+        answersOnce(values.keySet());
         return values.values().stream().flatMap(List::stream).toList();
+    }
+
+    private static void answersOnce(Set<Options> given) {
+        var who = Stream.of(PROVIDER, SHARE, ENGINE).filter(given::contains).map(Options::word).limit(2).toList();
+        if (who.size() > 1)
+            throw new IllegalArgumentException("options: " + String.join(" and ", who)
+                + " both say who answers; give one");
     }
 
     private boolean takes(String next) {

@@ -71,7 +71,7 @@ final class Report {
     private String attached() {
         return "attached to " + state.id() + " (" + size() + ", submitted "
             + Messages.minute(state.journal().submittedAt()) + "), nothing was sent"
-            + (unanswered().isEmpty() ? "" : "; it " + unanswered());
+            + (unanswered().isEmpty() || state.journal().mayBeElsewhere() ? "" : "; it " + unanswered());
     }
 
     private String size() {

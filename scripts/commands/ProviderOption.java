@@ -2,6 +2,7 @@ package sheaf.commands;
 
 import static sheaf.Sheaf.batch;
 
+import java.util.List;
 import java.util.Optional;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
@@ -28,9 +29,17 @@ final class ProviderOption {
 
     Provider chosen() { return isGiven() ? given() : Provider.chosen(); }
 
+    /** Refuses shares beside it: they say who answers, too. */
+    void checkAlone(List<String> shares) {
+        if (isGiven() && !shares.isEmpty()) throw two(named != null ? "--provider" : "--engine", "--share");
+    }
+
+    private static IllegalArgumentException two(String one, String other) {
+        return new IllegalArgumentException("batch: " + one + " and " + other + " both say who answers; give one");
+    }
+
     private Provider given() {
-        if (named != null && engine != null)
-            throw new IllegalArgumentException("batch: --provider and --engine both say who answers; give one");
+        if (named != null && engine != null) throw two("--provider", "--engine");
         return named != null ? named : engine;
     }
 

@@ -176,6 +176,7 @@ class ask implements Callable<Integer> {
     }
 
     private Draft draft() throws IOException {
+        provider.checkAlone(sending.shares);
         var draft = data.isGiven() ? overRows() : withoutRows();
         return request.setOn(spending.setOn(sending.setOn(provider.setOn(draft))));
     }

@@ -141,6 +141,7 @@ public class spark implements Callable<Integer> {
     }
 
     private Draft draft(Dataset<Row> rows) {
+        provider.checkAlone(sending.shares);
         var draft = request.setOn(sending.setOn(provider.setOn(prompt.over(SparkBatch.rows(rows)))));
         if (budget != null) draft = draft.budget(budget);
         return distinct ? draft.distinct() : draft;

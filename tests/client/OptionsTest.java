@@ -81,6 +81,11 @@ class OptionsTest {
         "--separator ; | options: --separator needs rows of a CSV file; these are rows",
         "--limit many | options: --limit many is no whole number",
         "--temperature hot | options: --temperature hot is no number",
+        "--share groq,0.5 --share nebius,half | options: --share nebius,half is no number",
+        "--share groq,0.5 --share nebius | options: --share nebius is no NAME,PART, such as groq,0.5",
+        "--share groq,0.5 --share nebius,0.5 --provider openai | options: --provider and --share both say who answers; "
+            + "give one",
+        "--engine ollama --provider openai | options: --provider and --engine both say who answers; give one",
         "--repair twice | options: --repair twice is no whole number",
         "--out answers.txt | options: --out answers.txt ends in none of .csv, .jsonl and .html",
         "--out a/answers.parquet | options: --out a/answers.parquet ends in none of .csv, .jsonl and .html; ./jbang "

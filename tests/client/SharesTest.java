@@ -149,6 +149,15 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void whoComesBackIsNotToldThatWhatOthersAnsweredIsUnanswered() {
+        shared(ROWS).submit().results();
+
+        var said = Printed.stderr(() -> assertAnswered(ROWS, shared(loud(ROWS)).submit().results()));
+
+        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, in 2 parts, submitted [^)]+\\), "
+            + "nothing was sent; kept in .+\n"), said);
+    }
+
     @Test void theWaitHasAnEndAndCancelStopsAll() {
         Stream.of(first, second).forEach(BatchServer::pause);
         var batch = shared(ROWS).submit();

@@ -200,6 +200,8 @@ class EngineRunTest {
             run("--engine", "olama"));
         assertEquals(new Run(2, "", "ask: --provider and --engine both say who answers; give one\n"),
             run("--engine", "ollama", "--provider", "openai"));
+        assertEquals(new Run(2, "", "ask: --engine and --share both say who answers; give one\n"),
+            run("--engine", "ollama", "--share", "groq,0.5", "--share", "nebius,0.5"));
         assertEquals(new Run(2, "", "engine: the server that stands before ollama is no part of this script; run it by "
             + "Sheaf's own ./jbang, or begin it with BatchServer.before(\"ollama\") of lib/BatchServer.java\n"),
             ended(start(Map.of("SHEAF_LAUNCHER", ""), "--engine", "ollama")));
