@@ -835,10 +835,10 @@ public final class Sheaf extends Findings {
             return state.counts();
         }
 
-        /** Returns the parts as the provider describes them; one GET a part, unless it has ended. */
+        /** Returns the parts as their providers describe them; one GET a part, unless it has ended. */
         public List<Part> parts() {
             watch.refresh("parts");
-            return state.parts();
+            return state.all();
         }
 
         /**

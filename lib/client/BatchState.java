@@ -60,7 +60,7 @@ final class BatchState {
     }
 
     /** Returns the parts that count, of all providers. */
-    private List<Part> all() {
+    List<Part> all() {
         if (others.isEmpty()) return parts;
         var elsewhere = partsElsewhere();
         return Stream.concat(parts.stream().filter(part -> !elsewhere.contains(part.number())),

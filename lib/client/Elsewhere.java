@@ -254,8 +254,9 @@ final class Elsewhere implements Watch.Others {
             watch.state().takeParts();
         } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
             refusals.put(address.baseUrl(), word + ": " + e.getMessage());
-            watch.note(word + ": " + e.getMessage() + "; what was to go there keeps what "
-                + watch.state().provider().label() + " said");
+            watch.note(word + ": " + e.getMessage() + (word.equals("providers")
+                ? "; its share has no answers until the next run asks it again"
+                : "; what was to go there keeps what " + watch.state().provider().label() + " said"));
             if (other.state().isKept()) release(other.state().journal(), e.getMessage());
         }
         return false;

@@ -49,9 +49,15 @@ final class RunReport {
         return fields;
     }
 
+    /** Whether it was another provider's from the start, which was sent it as it sends again. */
+    private boolean isShared(Exchange exchange) {
+        int part = journal.requests().part(exchange.index());
+        return part > 0 && journal.manifest().shareOf(part).isPresent();
+    }
+
     private void add(Exchange exchange) {
         spending.add(exchange);
-        sentAgain += exchange.retries();
+        sentAgain += isShared(exchange) ? Math.max(0, exchange.retries() - 1) : exchange.retries();
         if (!exchange.answeringModel().isEmpty()) answeredBy.merge(exchange.answeringModel(), 1L, Long::sum);
         boolean isReused = exchange.attempts().get(0).isReused();
         if (isReused) answeredBefore++;

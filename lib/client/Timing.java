@@ -28,7 +28,12 @@ final class Timing {
     void add(Timing other) { other.batches.values().forEach(this::add); }
 
     /** Returns their parts, those of repairs too. */
-    Stream<Part> parts() { return batches.values().stream().map(Answers::journal).flatMap(Journal::parts); }
+    Stream<Part> parts() { return batches.values().stream().map(Answers::journal).flatMap(Timing::parts); }
+
+    /** Returns those that were its own provider's. */
+    private static Stream<Part> parts(Journal journal) {
+        return journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty());
+    }
 
     /** From when until when a part was at its provider. */
     record Span(Instant created, Instant ended) {

@@ -152,8 +152,8 @@ class steps implements Runnable {
         lines.put("requests", batch.requestCounts());
         for (var time : List.of("created", "expires", "completed", "failed", "expired", "cancelled"))
             lines.put(time, time(json.path(time + "_at")));
-        if (parts.size() > 1) parts.forEach(part -> lines.put("part " + part.number(), part.id() + " " + part.status()
-            + " " + part.requestCounts()));
+        if (parts.size() > 1) parts.forEach(part -> lines.put("part " + (parts.indexOf(part) + 1), part.id() + " "
+            + part.status() + " " + part.requestCounts()));
         else parts.forEach(part -> addFiles(part, lines));
         lines.put("errors", errors(batch));
         return lines;

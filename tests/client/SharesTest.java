@@ -7,6 +7,7 @@ import static sheaf.Sheaf.batch;
 import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.share;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -23,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Results;
 import sheaf.Vocabulary.Outcome;
+import sheaf.Vocabulary.Part;
 import sheaf.Vocabulary.RequestCounts;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
@@ -74,6 +76,16 @@ class SharesTest {
         assertEquals(new RequestCounts(ROWS, ROWS, 0), batch.requestCounts());
         assertEquals(ROWS, askedFirst.size() + askedSecond.size());
         assertTrue(askedFirst.size() >= 4 && askedSecond.size() >= 4, askedFirst + " " + askedSecond);
+    }
+
+    @Test void theReportAndThePartsAreOfThoseWhoWereAsked() {
+        var batch = shared(ROWS).submit();
+        batch.results().toReport(home.resolve("report.json"));
+
+        var report = Json.read(home.resolve("report.json"), JsonNode.class);
+        assertEquals(0, report.path("sentAgain").asInt());
+        assertEquals(List.of("completed", "completed"), report.path("batches").findValuesAsText("status"));
+        assertEquals(List.of(Status.COMPLETED, Status.COMPLETED), batch.parts().stream().map(Part::status).toList());
     }
 
     @Test void anotherRunAndAnotherListPayNothing() {
@@ -144,7 +156,8 @@ class SharesTest {
         var said = Printed.stderr(() -> assertTrue(shared(loud(ROWS)).submit().results().counts()
             .get(Outcome.ERRORED) >= 4));
 
-        assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; "), said);
+        assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; its share has "
+            + "no answers until the next run asks it again\n"), said);
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
     }
