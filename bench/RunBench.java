@@ -40,7 +40,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import sheaf.model.LocalBench;
 import sheaf.support.Chaos;
@@ -74,7 +74,9 @@ class RunBench {
         or with all, server and client are measured, and bench/RESULTS.md is written anew.
         """;
 
-    private static final Set<String> TAKERS = Set.of("client", "local", "slow", "kills", "chaos", "client-kills");
+    /** How many words what takes more than its own has at most. */
+    private static final Map<String, Integer> MOST_WORDS = Map.of("client", 2, "local", 2, "scale", 4, "slow", 2,
+        "kills", 2, "chaos", 2, "client-kills", 2);
 
     public static void main(String... args) throws Exception {
         if (List.of(args).contains("--help") || List.of(args).contains("-h")) {
@@ -110,19 +112,18 @@ class RunBench {
     }
 
     private static void run(List<String> words, Path folder) throws Exception {
-        int most = TAKERS.contains(words.get(0)) ? 2 : 1;
-        if (words.size() > (words.get(0).equals("scale") ? 4 : most))
+        if (words.size() > MOST_WORDS.getOrDefault(words.get(0), 1))
             throw Unusable.words("\"" + words.get(words.size() - 1) + "\" is one word too many");
         switch (words.get(0)) {
             case "all" -> all(folder);
             case "server" -> new ServerBench(folder, ServerBench.FULL).run(System.out);
-            case "client" -> client(folder, count(words, ClientBench.FULL.expanded()));
+            case "client" -> client(folder, count(words, 1, ClientBench.FULL.expanded()));
             case "local" -> local(words.size() < 2 ? "SmolLM2-135M-Instruct" : words.get(1));
             case "scale" -> scale(folder, words);
-            case "kills" -> kills(folder, count(words, 200));
-            case "chaos" -> System.out.println(Chaos.run(count(words, 1_000), folder));
-            case "client-kills" -> System.out.println(ClientKills.run(count(words, 200), folder));
-            case "slow" -> new SlowLine(folder, count(words, 80), SlowLine.MEGABIT).run(System.out);
+            case "kills" -> kills(folder, count(words, 1, 200));
+            case "chaos" -> System.out.println(Chaos.run(count(words, 1, 1_000), folder));
+            case "client-kills" -> System.out.println(ClientKills.run(count(words, 1, 200), folder));
+            case "slow" -> new SlowLine(folder, count(words, 1, 80), SlowLine.MEGABIT).run(System.out);
             default -> throw Unusable.words("none is called \"" + words.get(0)
                 + "\"; there are all, server, client, local, scale, slow, kills, chaos, client-kills");
         }
@@ -171,8 +172,8 @@ class RunBench {
 
     private static void scale(Path folder, List<String> words) throws Exception {
         var full = ScaleBench.FULL;
-        int part = words.size() < 4 ? full.part() : count(List.of("scale", words.get(3)), full.part());
-        var size = new ScaleBench.Size(count(words, full.rows()), words.size() < 3 ? full.heap() : words.get(2), part);
+        var size = new ScaleBench.Size(count(words, 1, full.rows()), words.size() < 3 ? full.heap() : words.get(2),
+            count(words, 3, full.part()));
         try {
             new ScaleBench(folder, size, System.out).run();
         } catch (IllegalStateException noRoom) {
@@ -184,9 +185,10 @@ class RunBench {
         System.out.println(new Kills(ThreadLocalRandom.current().nextLong(), folder.resolve("store")).run(times));
     }
 
-    private static int count(List<String> words, int otherwise) {
-        if (words.size() < 2) return otherwise;
-        if (words.get(1).matches("[1-9][0-9]{0,8}")) return Integer.parseInt(words.get(1));
-        throw Unusable.words("\"" + words.get(1) + "\" is no number, such as " + words.get(0) + " " + otherwise);
+    private static int count(List<String> words, int place, int otherwise) {
+        if (words.size() <= place) return otherwise;
+        if (words.get(place).matches("[1-9][0-9]{0,8}")) return Integer.parseInt(words.get(place));
+        throw Unusable.words("\"" + words.get(place) + "\" is no number, such as "
+            + String.join(" ", words.subList(0, place)) + " " + otherwise);
     }
 }

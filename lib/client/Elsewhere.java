@@ -177,7 +177,7 @@ final class Elsewhere implements Watch.Others {
     private void goOn(Watch other) {
         goneOn.add(other);
         var address = other.state().journal().manifest().provider();
-        orRefused(isShare(other) ? "providers" : "fallback", address, other, other::submitKept);
+        orRefused(word(other), address, other, other::submitKept);
     }
 
     /**
@@ -226,14 +226,14 @@ final class Elsewhere implements Watch.Others {
             requests.row(i));
     }
 
-    /** Returns what was sent; null if nothing was. */
-    private Watch send(Settings resend, Taker taker, List<Integer> parts) {
+    /** Returns whether it was sent. */
+    private boolean send(Settings resend, Taker taker, List<Integer> parts) {
         journal().markElsewhere();
         var other = watch.other(connection(taker.address));
         goneOn.add(other);
         boolean isSent = orRefused(taker.word, taker.address, other, () -> submit(resend, other, parts, taker.model));
         if (isSent) known.put(other.state().journal().folderName(), other);
-        return isSent ? other : null;
+        return isSent;
     }
 
     private void submit(Settings resend, Watch other, List<Integer> parts, String model) {
@@ -291,7 +291,7 @@ final class Elsewhere implements Watch.Others {
             other.await(deadline.left(), true);
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
-            watch.note((isShare(other) ? "providers: " : "fallback: ") + e.getMessage());
+            watch.note(word(other) + ": " + e.getMessage());
         }
     }
 
@@ -307,6 +307,9 @@ final class Elsewhere implements Watch.Others {
         return again;
     }
 
+    /** Returns the word by which the user named it. */
+    private String word(Watch other) { return isShare(other) ? "providers" : "fallback"; }
+
     /** Whether it was to have its parts from the start: then what fails is asked again there. */
     private boolean isShare(Watch other) {
         var parts = other.state().journal().manifest().insteadParts();
@@ -320,19 +323,18 @@ final class Elsewhere implements Watch.Others {
                 && !exchange.isElsewhere(), "fallback");
             if (due.size() == 0) return all;
             int before = known.size();
-            var sent = sent(all, due);
-            if (sent == null && known.size() == before) return all;
+            if (!isSent(all, due) && known.size() == before) return all;
         }
     }
 
-    /** Returns what was sent; null if others have sent some meanwhile, or it was refused. */
-    private Watch sent(Exchanges all, Exchanges due) {
+    /** Returns whether these were sent: not if others have sent some meanwhile, or they were refused. */
+    private boolean isSent(Exchanges all, Exchanges due) {
         try (var lock = lock()) {
             int before = known.size();
             find();
             var taker = fallback().orElseThrow();
-            return known.size() > before ? null
-                : send(due.resend(all.failed(), "fallback to " + taker.address.label(), false), taker, List.of());
+            return known.size() == before
+                && send(due.resend(all.failed(), "fallback to " + taker.address.label(), false), taker, List.of());
         }
     }
 }

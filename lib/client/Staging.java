@@ -119,7 +119,7 @@ final class Staging implements Closeable {
     /** Adds a line to the part that is open for its model. */
     void add(String model, byte[] line) throws IOException {
         int share = shares == null ? 0 : shares.of(line);
-        var key = share + (isMixed ? "" : model);
+        var key = share + " " + (isMixed ? "" : model);
         var part = open.get(key);
         long tokens = tokens(line);
         if (part == null || part.isFull(line.length, tokens, limits)) open.put(key, part = next(part, share));
