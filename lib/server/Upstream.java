@@ -150,11 +150,13 @@ final class Upstream implements Engine {
         if (Echo.isForTestModel(body)) return Echo.testAnswer(endpoint, body);
         long left = settings.timeout().toMillis();              // the time at the gate does not count
         int passing = 0;                                        // tries that ended in a passing failure
+        Attempt last = null;
         for (int tries = 1; gate.enter(wanted); tries++) {
             long began = System.nanoTime();
             var word = tokenLimit.onlyWord();
-            var last = sendInside(post(endpoint, body), left, began);
-            if (tokenLimit.isRefused(body, word, last.answer()) || last.isLimitUsedUp()) continue;
+            var tried = sendInside(post(endpoint, body), left, began);
+            if (tokenLimit.isRefused(body, word, tried.answer()) || tried.isLimitUsedUp()) continue;
+            last = telling(tried, last, left);
             long pause = last.pause(tries);
             left -= millisSince(began) + pause;
             boolean again = last.failure().isUnavailable()
@@ -177,6 +179,12 @@ final class Upstream implements Engine {
         } finally {
             gate.leave(began, failure);
         }
+    }
+
+    /** Returns which of two tries tells what is wrong: the earlier one, if the later had only a rest of the time. */
+    private Attempt telling(Attempt later, Attempt earlier, long millis) {
+        boolean isCutShort = later.failure() == Failure.SLOW && millis < settings.timeout().toMillis() / 2;
+        return isCutShort && earlier != null ? earlier : later;
     }
 
     /** Lets no other request in either as long as the engine asks for a pause, and says so if that is long. */
@@ -297,8 +305,10 @@ final class Upstream implements Engine {
     /** Asks a few times for a client that waits, but leaves long pauses to the client, which can ask again itself. */
     private Answer askForClient(HttpRequest request, Duration timeout) throws InterruptedException {
         long began = System.nanoTime();
+        Attempt last = null;
         for (int tries = 1; ; tries++) {
-            var last = send(request, timeout.toMillis() - millisSince(began));
+            long left = timeout.toMillis() - millisSince(began);
+            last = telling(send(request, left), last, left);
             long pause = last.pause(tries);
             if (last.failure() == Failure.NONE || last.failure() == Failure.SLOW || tries == FEW_TRIES
                 || pause > LONGEST_PAUSE || pause >= timeout.toMillis() - millisSince(began))

@@ -118,7 +118,7 @@ class ActiveBatchTest {
         var all = new CyclicBarrier(8);
         server.reply(text -> {
             try {
-                all.await(20, TimeUnit.SECONDS);
+                all.await(1, TimeUnit.MINUTES);
                 return text;
             } catch (InterruptedException | BrokenBarrierException | TimeoutException e) {
                 throw new AssertionError(e);

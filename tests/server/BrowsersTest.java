@@ -199,7 +199,7 @@ class BrowsersTest {
     String raw(String method, String path, String headers, String host) throws IOException {
         var to = URI.create(server.baseUrl());
         try (var socket = new Socket(to.getHost(), to.getPort())) {
-            socket.setSoTimeout(20_000);
+            socket.setSoTimeout(60_000);
             socket.getOutputStream().write((method + " " + path + " HTTP/1.1\r\nHost: " + host
                 + "\r\nConnection: close\r\nContent-Length: 0\r\n" + headers + "\r\n").getBytes(UTF_8));
             return new String(socket.getInputStream().readAllBytes(), UTF_8);

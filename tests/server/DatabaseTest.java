@@ -42,7 +42,7 @@ class DatabaseTest {
     }
 
     /** Returns what another thread finds. */
-    List<String> aside() { return CompletableFuture.supplyAsync(this::values).orTimeout(30, SECONDS).join(); }
+    List<String> aside() { return CompletableFuture.supplyAsync(this::values).orTimeout(60, SECONDS).join(); }
 
     List<String> values() { return database.select("SELECT value FROM fact", row -> row.getString(1)); }
 }

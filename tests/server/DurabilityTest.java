@@ -17,14 +17,14 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -45,7 +45,7 @@ class DurabilityTest {
     @TempDir Path folder;
     final AtomicInteger asked = new AtomicInteger();
     @AutoClose final Opened open = new Opened();
-    volatile Duration thinking = Duration.ZERO;         // of the engine, for each answer
+    volatile Runnable thinking = () -> {};              // of the engine, before each answer
     ServerProcess process;
     BatchServer server;
     final RawClient client = new RawClient(() -> server != null ? server.baseUrl() : process.url());
@@ -83,17 +83,20 @@ class DurabilityTest {
 
     @DisabledOnOs(OS.WINDOWS)
     @Tag("S24")
-    @Test void aSignalWaitsForAnswersThatTakeSeconds() throws IOException {
-        thinking = Duration.ofSeconds(3);
+    @Test void aSignalWaitsForAnswersThatComeLater() throws IOException {
+        var answering = new CountDownLatch(1);
+        open.add(answering::countDown);
+        thinking = () -> await(() -> answering.getCount() == 0);
         var engine = engine("yes");
         process = ServerProcess.start(store(), engine);
         var id = client.create(manyLines(12));
         await(() -> asked.get() == 4);            // as many as are asked at once at first
 
-        process.stop();
-        assertTrue(process.stderr().contains("stop: waits up to 8 s for 4 answers under way; those that come later"
-            + " are asked for again at the next start\n"), process.stderr());
-        thinking = Duration.ZERO;
+        var stopping = CompletableFuture.runAsync(process::stop);
+        await(() -> process.stderr().contains("stop: waits up to 8 s for 4 answers under way; those that come later"
+            + " are asked for again at the next start\n"));
+        answering.countDown();
+        stopping.join();
         process = ServerProcess.start(store(), engine);
 
         var batch = client.finishedBatch(id);
@@ -247,7 +250,7 @@ class DurabilityTest {
         exchange.getRequestBody().readAllBytes();
         if (exchange.getRequestMethod().equals("POST"))          // and not for its models
             asked.incrementAndGet();
-        LockSupport.parkNanos(thinking.toNanos());
+        thinking.run();
         var body = ("{\"choices\":[{\"message\":{\"content\":\"" + text + "\"}}]}").getBytes(UTF_8);
         exchange.sendResponseHeaders(200, body.length);
         exchange.getResponseBody().write(body);

@@ -34,6 +34,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
 import sheaf.support.FakeEngine.Kind;
+import sheaf.support.Limits;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
 
@@ -63,16 +64,21 @@ class EnginesTest {
         assertEquals(40, engine.prompts().size(), "none was answered twice");
     }
 
-    @Test void anEngineThatDoesAllAtOnceGetsMore() {
-        var engine = serve(Kind.VLLM, 1_000, 1_000, 100);
+    @Test void anEngineThatDoesAllAtOnceGetsMore() throws Exception {
+        Limits.tried(time -> {
+            var engine = serve(Kind.VLLM, 1_000, 1_000, time.toMillis() / 5);
 
-        assertEquals(200, completed(200));
-        assertTrue(engine.most() >= 16, engine.most() + " at once");
+            assertEquals(200, completed(200));
+            assertTrue(engine.most() >= 16, engine.most() + " at once");
+        });
     }
 
     /** What waits for its turn here says nothing of how fast an engine is. */
     @Test void singleRequestsThatCrowdHereGetMoreOfAnEngineThatDoesAllAtOnce() throws Exception {
-        var engine = serve(Kind.VLLM, 1_000, 1_000, 60);
+        Limits.tried(time -> crowd(serve(Kind.VLLM, 1_000, 1_000, time.toMillis() / 8)));
+    }
+
+    private void crowd(FakeEngine engine) throws Exception {
         var asked = RawClient.body("one").put("model", FakeEngine.MODEL).toString().getBytes(UTF_8);
         var threads = new ThreadPoolExecutor(4, 30, 1, TimeUnit.SECONDS, new LinkedBlockingQueue<>());
         Callable<Integer> ask = () -> client.send("POST", "/chat/completions", asked).statusCode();
@@ -86,11 +92,13 @@ class EnginesTest {
         assertTrue(engine.most() >= 16, engine.most() + " at once");
     }
 
-    @Test void anEngineOfOneSlotIsNotFlooded() {
-        var engine = serve(Kind.OLLAMA, 1_000, 1, 15);
+    @Test void anEngineOfOneSlotIsNotFlooded() throws Exception {
+        Limits.tried(time -> {
+            var engine = serve(Kind.OLLAMA, 1_000, 1, time.toMillis() / 32);
 
-        assertEquals(120, completed(120));
-        assertTrue(engine.most() <= 16, engine.most() + " at once");
+            assertEquals(120, completed(120));
+            assertTrue(engine.most() <= 16, engine.most() + " at once");
+        });
     }
 
     @ParameterizedTest
@@ -199,23 +207,25 @@ class EnginesTest {
         assertEquals("engine: " + engine.url() + " asks for a pause of 6s (429 Rate limit reached for model)\n", said);
     }
 
-    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() {
-        var options = BatchServer.options().concurrency(1).timeout(Duration.ofMillis(300)).store(dir.resolve("store"));
-        var engine = serve(options, Kind.OPENROUTER, 100, 100, 1);
-        engine.limit(2, new Instead(429, LIMITED, "Retry-After", "20000"));
+    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() throws Exception { Limits.tried(this::isHeldUpForLongerThan); }
+
+    private void isHeldUpForLongerThan(Duration timeout) {
+        var options = BatchServer.options().concurrency(1).timeout(timeout).store(dir.resolve(timeout.toString()));
+        var engine = serve(options, Kind.OPENROUTER, 100, 100, 1)
+            .limit(2, new Instead(429, LIMITED, "Retry-After", "20000"));
 
         var said = Printed.stderr(() -> {
             var id = client.create(lines("one", "two", "three", "four").replace("\"m\"", "\"" + FakeEngine.MODEL
                 + "\""));
             RawClient.await(() -> client.found(id).has("held_up"));
-            LockSupport.parkNanos(600_000_000);
+            LockSupport.parkNanos(timeout.toNanos() + 100_000_000);
         });
 
         var batch = RawClient.json(client.get("/batches")).at("/data/0");
         assertEquals("in_progress", batch.get("status").asText());
         assertEquals("{\"total\":4,\"completed\":2,\"failed\":0}", batch.get("request_counts").toString());
         assertEquals("429 Rate limit reached for model", batch.at("/held_up/reason").asText());
-        assertEquals(20_000, batch.at("/held_up/until").asLong() - Instant.now().getEpochSecond(), 20);
+        assertEquals(20_000, batch.at("/held_up/until").asLong() - Instant.now().getEpochSecond(), 300);
         assertTrue(said.matches("engine: " + engine.url() + " takes no more until [0-9-]{10} [0-9]{2}:[0-9]{2} \\(429 "
             + "Rate limit reached for model\\); its requests wait for that\n"), said);
         var single = client.send("POST", "/chat/completions", RawClient.body("one").toString().getBytes(UTF_8));

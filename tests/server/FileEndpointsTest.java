@@ -33,6 +33,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Limits;
 import sheaf.support.Opened;
 import sheaf.support.RawClient;
 
@@ -192,9 +193,13 @@ class FileEndpointsTest {
         assertEquals(content, new String(client.get("/files/" + id + "/content").body(), UTF_8));
     }
 
-    @Test void anUploadThatStallsIsRefusedAsAClientsFault() throws IOException {
+    @Test void anUploadThatStallsIsRefusedAsAClientsFault() throws Exception {
+        Limits.tried(FileEndpointsTest::refusesWhatStallsFor);
+    }
+
+    private static void refusesWhatStallsFor(Duration time) throws IOException {
         var service = Service.start(Settings.DEFAULTS);
-        service.idle(Duration.ofMillis(300));
+        service.idle(time);
         var heads = Map.of("/v1/files", "multipart/form-data; boundary=sheaf", "/v1/batches", "application/json");
         try {
             for (var path : heads.keySet())

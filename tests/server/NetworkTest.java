@@ -122,7 +122,7 @@ class NetworkTest {
     private int port() { return URI.create(engine.url()).getPort(); }
 
     private String answer(String url) {
-        server = BatchServer.options().timeout(Duration.ofSeconds(5)).engine(url).start();
+        server = BatchServer.options().timeout(Duration.ofMinutes(1)).engine(url).start();
         return answerAt(server.baseUrl());
     }
 

@@ -314,19 +314,19 @@ class PageTest {
         server = open.add(BatchServer.options().concurrency(4).engine(well.url()).anotherEngine(limited.url())
             .anotherEngine(ill.url()).anotherEngine("http://127.0.0.1:1/v1").start());
         well.slowDown(400);
-        var id = client.create(lines(Collections.nCopies(40, "one").toArray(String[]::new))
+        var id = client.create(lines(Collections.nCopies(4_000, "one").toArray(String[]::new))
             .replace("\"m\"", "\"" + FakeEngine.MODEL + "\""));
         var tab = tab().width(width);
 
-        tab.awaitText("#engines > li:nth-child(1)", " under way");
+        await("well", () -> tab.text("#engines > li:nth-child(1)").matches("(?s)well\n" + well.url() + "\n"
+            + "[0-9.]+ s an answer\\W*\\d requests? under way"));
         tab.awaitText("#engines > li:nth-child(2)", "429 today no more");
         tab.awaitText("#engines > li:nth-child(3)", "left out for a moment\n" + ill.url() + "\n500 out of memory");
         tab.awaitText("#engines > li:nth-child(4)", "does not answer\nhttp://127.0.0.1:1/v1");
 
-        assertTrue(tab.text("#engines > li:nth-child(1)").matches("(?s)well\n" + well.url() + "\n"
-            + "[0-9.]+ s an answer\\W*\\d requests? under way"), tab.text("#engines > li:nth-child(1)"));
         assertTrue(tab.text("#engines > li:nth-child(2) .state").matches("takes no more until .*\\d:\\d\\d.*"));
         assertTrue(tab.is("document.documentElement.scrollWidth <= " + width));
+        client.cancel(id);
         client.finishedBatch(id);
         assertEquals(List.of(), tab.complaints);
     }

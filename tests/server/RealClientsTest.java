@@ -38,6 +38,8 @@ import com.openai.models.uploads.UploadCompleteParams;
 import com.openai.models.uploads.UploadCreateParams;
 import com.openai.models.uploads.parts.PartCreateParams;
 import java.io.File;
+import java.net.URI;
+import java.net.http.HttpRequest;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -47,7 +49,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -352,8 +353,14 @@ class RealClientsTest {
     }
 
     private void awaitCancel() {
-        RawClient.await(() -> server.requests().stream().anyMatch(request -> request.endsWith("/cancel")));
-        LockSupport.parkNanos(200_000_000);     // the cancel has been received, but perhaps not yet obeyed
+        RawClient.await(() -> server.requests().stream().anyMatch(this::isObeyedCancel));
+    }
+
+    private boolean isObeyedCancel(String request) {
+        if (!request.endsWith("/cancel")) return false;
+        var batch = URI.create(server.baseUrl() + request.replaceAll("POST /v1|/cancel$", ""));
+        var got = RawClient.send(HttpRequest.newBuilder(batch).header("Authorization", "Bearer " + KEY));
+        return !RawClient.json(got).get("status").asText().equals("in_progress");
     }
 
     /** Returns enough requests that most of them have not begun when the first ones end. */

@@ -2,11 +2,10 @@ package sheaf.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import java.time.Duration;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -83,15 +82,15 @@ class SchemaInstanceTest {
             "it is nested deeper than 200 levels");
     }
 
-    @Test void definitionsThatDoubleEachOtherAreRefusedSoon() {
+    /** There are 2^60 values, which nobody can wait for. */
+    @Test @Timeout(60) void definitionsThatDoubleEachOtherAreRefusedSoon() {
         var schema = new StringBuilder("{'$ref':'#/$defs/d0','$defs':{");
         for (int i = 0; i < 60; i++)
             schema.append("'d" + i + "':{'type':'object','properties':{'a':{'$ref':'#/$defs/d" + (i + 1) + "'},"
                 + "'b':{'$ref':'#/$defs/d" + (i + 1) + "'}},'required':['a','b']},");
         schema.append("'d60':{'type':'null'}}}");
 
-        assertTimeoutPreemptively(Duration.ofSeconds(10), () -> aSchemaWithoutAnInstanceIsRefused(schema.toString(),
-            "its instances are too large"));
+        aSchemaWithoutAnInstanceIsRefused(schema.toString(), "its instances are too large");
     }
 
     static String instance(String schema) throws JsonProcessingException {

@@ -32,7 +32,7 @@ import java.util.function.BooleanSupplier;
  * @see <a href="https://chromedevtools.github.io/devtools-protocol/">DevTools protocol</a>
  */
 public final class Browser implements AutoCloseable {
-    private static final Duration PATIENCE = Duration.ofSeconds(30);
+    private static final Duration PATIENCE = Duration.ofMinutes(1);
 
     private final Path profile;
     private final Process process;

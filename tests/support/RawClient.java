@@ -31,6 +31,7 @@ import sheaf.server.BatchServer;
 public final class RawClient {
     public static final ObjectMapper JSON = new ObjectMapper();
     public static final HttpClient HTTP = HttpClient.newHttpClient();
+    private static final Duration PATIENCE = Duration.ofMinutes(1);     // of whoever would else wait for ever
 
     private final Supplier<String> baseUrl;
 
@@ -140,7 +141,7 @@ public final class RawClient {
 
     public static HttpResponse<byte[]> send(HttpRequest.Builder request) {
         try {
-            return HTTP.send(request.timeout(Duration.ofSeconds(20)).build(), HttpResponse.BodyHandlers.ofByteArray());
+            return HTTP.send(request.timeout(PATIENCE).build(), HttpResponse.BodyHandlers.ofByteArray());
         } catch (IOException | InterruptedException e) {
             throw new AssertionError(e);
         }
@@ -157,9 +158,9 @@ public final class RawClient {
     }
 
     public static void await(BooleanSupplier condition) {
-        long end = System.nanoTime() + Duration.ofSeconds(15).toNanos();
+        long end = System.nanoTime() + PATIENCE.toNanos();
         while (!condition.getAsBoolean()) {
-            assertTrue(System.nanoTime() < end, "not within 15 s");
+            assertTrue(System.nanoTime() < end, "not within " + PATIENCE.toSeconds() + " s");
             LockSupport.parkNanos(2_000_000);
         }
     }

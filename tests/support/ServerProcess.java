@@ -91,7 +91,7 @@ public final class ServerProcess {
 
     private void awaitEnd() {
         try {
-            if (!process.waitFor(30, TimeUnit.SECONDS)) throw new AssertionError("the server did not end");
+            if (!process.waitFor(1, TimeUnit.MINUTES)) throw new AssertionError("the server did not end");
             stdout.close();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
