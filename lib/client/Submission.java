@@ -57,11 +57,12 @@ final class Submission {
     void forgetWhatNeverRan() {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
-        var resent = journal.parts().allMatch(Part::hasRun) ? Set.<Integer>of() : resentParts();
+        boolean hasAllRun = hasSentCreate && journal.parts().allMatch(Part::hasRun);
+        var resent = hasAllRun ? Set.<Integer>of() : resentParts();
         for (var part : journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty()).toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
-            boolean hasFailed = !part.hasRun() && !resent.contains(part.number());
-            if (isCancelledUpload || hasFailed) forget(part.number());
+            boolean isOver = isCancelledUpload || !part.hasRun();
+            if (isOver && !resent.contains(part.number())) forget(part.number());
         }
     }
 
