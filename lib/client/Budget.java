@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.LongFunction;
 import java.util.function.LongPredicate;
+import java.util.function.LongToDoubleFunction;
 import java.util.function.LongUnaryOperator;
 import java.util.stream.LongStream;
 import sheaf.Prices.Price;
@@ -54,16 +55,19 @@ final class Budget {
     /**
      * Refuses what could pass the budget.
      * @param isToSend which of the requests are to be sent
+     * @param split to whom, each at its own price
      * @throws Exceeded if it could, or nobody knows
      */
-    void check(long requests, LongPredicate isToSend, LongFunction<String> line, boolean isBatch) {
-        var counts = Tokens.byModel(requests, isToSend, line);
+    void check(long requests, LongPredicate isToSend, LongFunction<String> line, Shares.Split split, boolean isBatch) {
+        var counts = split.counts(requests, isToSend, line, asked -> Tokens.of(asked.model()), characters -> {});
         if (counts.isEmpty()) return;
         var spent = Journal.all().filter(this::isOfDraft).map(this::spent).reduce(new Spent(0, 0), Spent::plus);
         double left = settings.budget - spent.dollars;
-        double most = most(provider.name(), counts, isBatch);
+        double most = counts.entrySet().stream()
+            .mapToDouble(of -> most(of.getKey().provider().name(), of.getKey().model(), of.getValue(), isBatch)).sum();
         if (most <= left + ROUNDING) return;
-        var fits = fitting(LongStream.range(0, requests), isToSend, line, left, isBatch);
+        LongToDoubleFunction each = i -> isToSend.test(i) ? most(i, Json.lenient(line.apply(i)), split, isBatch) : 0;
+        var fits = fitting(LongStream.range(0, requests), each, left, isBatch);
         throw new Exceeded(count(counts.values().stream().mapToLong(Count::requests).sum(), "request") + " may cost "
             + dollars(most) + ", " + spent.text(name) + "and " + dollars(settings.budget) + " is given; " + fits);
     }
@@ -83,14 +87,11 @@ final class Budget {
     }
 
     /** Says how many rows fit, or requests where there are no rows. */
-    private String fitting(LongStream requests, LongPredicate isToSend, LongFunction<String> line, double left,
-                           boolean isBatch) {
+    private String fitting(LongStream requests, LongToDoubleFunction most, double left, boolean isBatch) {
         double sum = 0;
         long fits = 0;
-        for (var i = requests.iterator(); i.hasNext() && sum <= left + ROUNDING; fits++) {
-            long next = i.next();
-            if (isToSend.test(next)) sum += most(Json.lenient(line.apply(next)), isBatch);
-        }
+        for (var i = requests.iterator(); i.hasNext() && sum <= left + ROUNDING; fits++)
+            sum += most.applyAsDouble(i.next());
         if (sum > left + ROUNDING) fits--;
         if (settings.data == null) return fits == 0 ? "none fits" : "the first " + number(fits) + " fit";
         long rows = fits / (settings.prompts.size() * settings.models.size());
@@ -101,9 +102,9 @@ final class Budget {
             + Wording.LIMIT.of(rows);
     }
 
-    private double most(JsonNode line, boolean isBatch) {
-        var model = line.at("/body/model").asText();
-        return most(provider.name(), model, Tokens.of(model).count(line), isBatch);
+    private double most(long request, JsonNode line, Shares.Split split, boolean isBatch) {
+        var asked = split.asked(request, line.at("/body/model").asText());
+        return most(asked.provider().name(), asked.model(), Tokens.of(asked.model()).count(line), isBatch);
     }
 
     /** What a server on this machine has tried out before costs nothing at a provider elsewhere. */

@@ -177,24 +177,33 @@ final class Elsewhere implements Watch.Others {
     private void goOn(Watch other) {
         goneOn.add(other);
         var address = other.state().journal().manifest().provider();
-        orRefused(word(other), address, other, other::submitKept);
+        orRefused(role(other), address, other, other::submitKept);
+    }
+
+    /** As what another provider is asked. */
+    private enum Role {
+        SHARE("providers"), FALLBACK("fallback");
+
+        private final String word;                             // of the user's
+
+        Role(String word) { this.word = word; }
     }
 
     /**
      * Who takes what the batch's own provider does not.
-     * @param word by which the user named it
      * @param model its name for the model; "": the same
      */
-    private record Taker(String word, Manifest.Address address, String model) {}
+    private record Taker(Role role, Manifest.Address address, String model) {}
 
     /** Returns who is to have a part that its own provider has not taken; empty if nobody is, or he has refused. */
     private Optional<Taker> taker(int part) {
-        var share = journal().manifest().shareOf(part).map(of -> new Taker("providers", of.provider(), of.model()));
+        var share = journal().manifest().shareOf(part).map(of ->
+            new Taker(Role.SHARE, of.provider(), of.model()));
         return share.or(this::fallback).filter(taker -> !refusals.containsKey(taker.address.baseUrl()));
     }
 
     private Optional<Taker> fallback() {
-        return Optional.ofNullable(settings.fallback).map(other -> new Taker("fallback",
+        return Optional.ofNullable(settings.fallback).map(other -> new Taker(Role.FALLBACK,
             Manifest.Address.of(other.provider().get()), Objects.requireNonNullElse(other.model(), "")));
     }
 
@@ -214,9 +223,9 @@ final class Elsewhere implements Watch.Others {
             Map.of(journal().dir(), ids), manifest.endpoint(), manifest.rowColumns(), manifest.promptColumns(),
             chosen.length, false, () -> LongStream.of(chosen).mapToObj(i -> sent(requests, i)));
         var why = Fault.of(watch.state().part(parts.get(0))).stream().limit(1).map(Fault::describe)
-            .filter(said -> taker.word.equals("fallback"));
-        var note = taker.word + ": " + number(chosen.length) + " of " + count(requests.count(), "request") + " go to "
-            + taker.address.label() + why.map(said -> " (" + said + ")").collect(Collectors.joining());
+            .filter(said -> taker.role == Role.FALLBACK);
+        var note = taker.role.word + ": " + number(chosen.length) + " of " + count(requests.count(), "request")
+            + " go to " + taker.address.label() + why.map(said -> " (" + said + ")").collect(Collectors.joining());
         return Exchanges.again(resend, manifest, note, settings.checks);
     }
 
@@ -231,7 +240,7 @@ final class Elsewhere implements Watch.Others {
         journal().markElsewhere();
         var other = watch.other(connection(taker.address));
         goneOn.add(other);
-        boolean isSent = orRefused(taker.word, taker.address, other, () -> submit(resend, other, parts, taker.model));
+        boolean isSent = orRefused(taker.role, taker.address, other, () -> submit(resend, other, parts, taker.model));
         if (isSent) known.put(other.state().journal().folderName(), other);
         return isSent;
     }
@@ -245,7 +254,7 @@ final class Elsewhere implements Watch.Others {
     }
 
     /** Takes a step there; whoever refuses in the place of another is no reason to lose what that one answers. */
-    private boolean orRefused(String word, Manifest.Address address, Watch other, Runnable step) {
+    private boolean orRefused(Role role, Manifest.Address address, Watch other, Runnable step) {
         try {
             step.run();
             return true;
@@ -253,8 +262,9 @@ final class Elsewhere implements Watch.Others {
             journal().reload();                                // another process asks its own provider once more
             watch.state().takeParts();
         } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
-            refusals.put(address.baseUrl(), word + ": " + e.getMessage());
-            watch.note(word + ": " + e.getMessage() + (word.equals("providers")
+            var said = role.word + ": " + e.getMessage();
+            refusals.put(address.baseUrl(), said);
+            watch.note(said + (role == Role.SHARE
                 ? "; its share has no answers until the next run asks it again"
                 : "; what was to go there keeps what " + watch.state().provider().label() + " said"));
             if (other.state().isKept()) release(other.state().journal(), e.getMessage());
@@ -291,13 +301,13 @@ final class Elsewhere implements Watch.Others {
             other.await(deadline.left(), true);
         } catch (BatchException e) {
             if (e.batchId().isEmpty() && !e.isFinal()) throw e;
-            watch.note(word(other) + ": " + e.getMessage());
+            watch.note(role(other).word + ": " + e.getMessage());
         }
     }
 
     private Exchanges collected(Watch other, Deadline deadline) {
         var all = other.collect();
-        if (!isShare(other)) return all;
+        if (role(other) != Role.SHARE) return all;
         return new Repair(other, settings, deadline, connect, resend -> repaired(other, resend)).of(all);
     }
 
@@ -307,13 +317,11 @@ final class Elsewhere implements Watch.Others {
         return again;
     }
 
-    /** Returns the word by which the user named it. */
-    private String word(Watch other) { return isShare(other) ? "providers" : "fallback"; }
-
-    /** Whether it was to have its parts from the start: then what fails is asked again there. */
-    private boolean isShare(Watch other) {
+    /** Who was to have its parts from the start has a share of them: what fails there is asked again there. */
+    private Role role(Watch other) {
         var parts = other.state().journal().manifest().insteadParts();
-        return parts.stream().anyMatch(part -> journal().manifest().shareOf(part).isPresent());
+        boolean isShare = parts.stream().anyMatch(part -> journal().manifest().shareOf(part).isPresent());
+        return isShare ? Role.SHARE : Role.FALLBACK;
     }
 
     @Override public Exchanges withFallback(Exchanges tried, Deadline deadline) {

@@ -17,6 +17,8 @@ import java.util.stream.Collectors;
 import sheaf.Outlook.Estimate;
 import sheaf.Outlook.ModelEstimate;
 import sheaf.Outlook.Preview;
+import sheaf.Prices.Price;
+import sheaf.Shares.Asked;
 import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.Usage;
@@ -66,8 +68,8 @@ final class Estimation {
     Preview preview(long shown, Consumer<String> note) {
         var lines = first(shown);
         try {
-            return new Preview(lines, estimate(note, model -> settings.price(provider, model).isPresent()
-                ? Tokens.of(model) : Tokens.byLength()), "");
+            return new Preview(lines, estimate(note, asked -> price(asked).isPresent() ? Tokens.of(asked.model())
+                : Tokens.byLength()), "");
         } catch (IllegalArgumentException | IllegalStateException | UncheckedIOException fault) {
             return new Preview(lines, null, fault.getMessage());
         }
@@ -84,14 +86,17 @@ final class Estimation {
      * @param note told what is odd about the rows
      * @throws IllegalArgumentException if the data, a template or a setting is at fault, in whatever row
      */
-    Estimate estimate(Consumer<String> note) { return estimate(note, Tokens::of); }
+    Estimate estimate(Consumer<String> note) { return estimate(note, asked -> Tokens.of(asked.model())); }
 
     /** @param tokens counts those of a model */
-    private Estimate estimate(Consumer<String> note, Function<String, Tokens> tokens) {
+    private Estimate estimate(Consumer<String> note, Function<Asked, Tokens> tokens) {
+        boolean isShared = sampleOf == 0 && !settings.shares.isEmpty();
+        if (isShared) Shares.check(settings.shares);
         if (isChosen && provider.isLocal()) meet();
         var window = sampleOf > 0 ? Manifest.AT_ONCE : settings.completionWindow;
         return new Progress(settings.quiet).during(() -> "", progress -> {
             try (var staging = new Staging(provider, requests.endpoint(), window)) {
+                if (isShared) staging.share(settings.shares);
                 Preparation.fill(staging, requests, progress, note);
                 staging.complete(settings.distinct);
                 return estimate(sending(staging), tokens, progress);
@@ -103,15 +108,15 @@ final class Estimation {
 
     /** All requests: those that are to be sent, and what became of the others. */
     private record Sending(long all, long answered, long submitted, int parts, Repeats repeats, LongPredicate isToSend,
-                           LongFunction<String> line) {
+                           LongFunction<String> line, Shares.Split split) {
         /** Returns what is to be sent to each model. */
-        Map<String, Count> counts(Function<String, Tokens> tokens, LongConsumer characters) {
-            return Tokens.byModel(all, isToSend, line, tokens, characters);
+        Map<Asked, Count> counts(Function<Asked, Tokens> tokens, LongConsumer characters) {
+            return split.counts(all, isToSend, line, tokens, characters);
         }
 
-        Map<String, Count> repeatCounts(Function<String, Tokens> tokens) {
+        Map<Asked, Count> repeatCounts(Function<Asked, Tokens> tokens) {
             return repeats.count() == 0 ? Map.of()
-                : Tokens.byModel(all, i -> repeats.isRepeat(i) && isToSend.test(i), line, tokens, none -> {});
+                : split.counts(all, i -> repeats.isRepeat(i) && isToSend.test(i), line, tokens, none -> {});
         }
     }
 
@@ -126,30 +131,31 @@ final class Estimation {
         staging.leaveOutRepeats();
         var lines = staging.requests();
         return new Sending(all, staging.reused() - submitted, submitted, staging.partCount(), repeats,
-            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text);
+            i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text, staging.split());
     }
 
     /** Of a batch that was begun only those parts are still to be sent that never were, or that never ran. */
     private Sending ofBegun(Journal journal, Repeats repeats) {
         if (sampleOf > 0) return ofBegunSample(journal, repeats);
         var manifest = journal.manifest();
-        var waiting = journal.partNumbers().filter(part -> !journal.isSent(part)).boxed().collect(Collectors.toSet());
+        var waiting = Preparation.unsentParts(journal);
         long toSend = waiting.stream().mapToLong(part -> manifest.partRequests().get(part - 1)).sum();
         var requests = journal.requests();
         return new Sending(manifest.requests(), manifest.reused(), journal.sentCount() - toSend, waiting.size(),
-            repeats, i -> waiting.contains(requests.part(i)) && requests.isInAPart(i), requests::text);
+            repeats, i -> requests.isInAPart(i) && waiting.contains(requests.part(i)), requests::text,
+            Shares.Split.of(manifest, requests::part));
     }
 
-    private static Sending ofBegunSample(Journal journal, Repeats repeats) {
+    private Sending ofBegunSample(Journal journal, Repeats repeats) {
         var manifest = journal.manifest();
         var unanswered = new SingleCalls(journal).unanswered();
         long answered = manifest.partRequests().stream().mapToLong(Long::longValue).sum() - unanswered.size();
         return new Sending(manifest.requests(), manifest.reused() + answered, 0, 0, repeats, unanswered::contains,
-            journal.requests()::text);
+            journal.requests()::text, Shares.Split.none(provider));
     }
 
-    private Estimate estimate(Sending sending, Function<String, Tokens> tokens, Progress progress) {
-        Map<String, Count> counts;
+    private Estimate estimate(Sending sending, Function<Asked, Tokens> tokens, Progress progress) {
+        Map<Asked, Count> counts;
         try (var shown = progress.transfer("counting tokens")) {
             counts = sending.counts(tokens, characters -> shown.show(characters, 0));
         }
@@ -158,7 +164,8 @@ final class Estimation {
             .reduce(OptionalDouble.of(0), Estimation::sum);
         return new Estimate(sending.all, sending.answered, sending.submitted, sending.repeats.count(), saved,
             sending.parts, models, counts.values().stream().mapToLong(Count::uncounted).sum(), settings.distinct,
-            provider.isFree(), sampleOf);
+            provider.isFree() && sending.split.others().stream().allMatch(other -> other.provider().isFree()),
+            sampleOf);
     }
 
     private static OptionalDouble sum(OptionalDouble one, OptionalDouble other) {
@@ -166,18 +173,20 @@ final class Estimation {
             : OptionalDouble.of(one.getAsDouble() + other.getAsDouble());
     }
 
-    private List<ModelEstimate> ofModels(Map<String, Count> counts, Function<String, Tokens> tokens) {
+    private List<ModelEstimate> ofModels(Map<Asked, Count> counts, Function<Asked, Tokens> tokens) {
         return counts.entrySet().stream().map(count -> ofModel(count.getKey(), count.getValue(),
             tokens.apply(count.getKey()))).toList();
     }
 
-    private ModelEstimate ofModel(String model, Count count, Tokens counted) {
-        var price = settings.price(provider, model);
+    private Optional<Price> price(Asked asked) { return settings.price(asked.provider().name(), asked.model()); }
+
+    private ModelEstimate ofModel(Asked asked, Count count, Tokens counted) {
+        var price = price(asked);
         boolean isBatch = sampleOf == 0;
         var input = price.map(known -> known.of(new Usage(count.input(), 0, 0, 0), isBatch));
         var most = price.filter(known -> count.unlimited() == 0)
             .map(known -> known.of(new Usage(count.input(), count.mostOutput(), 0, 0), isBatch));
-        return new ModelEstimate(model, count.requests(), count.input(),
+        return new ModelEstimate(asked.provider().label(), asked.model(), count.requests(), count.input(),
             count.unlimited() == 0 ? OptionalLong.of(count.mostOutput()) : OptionalLong.empty(), counted.encoding(),
             !counted.isKnown(), optional(input), optional(most), price.map(known -> known.source(isBatch)).orElse(""));
     }

@@ -199,6 +199,9 @@ record Manifest(
         /** Returns what messages call it. */
         String label() { return name.equals("local") ? BaseUrl.engine(baseUrl) : name; }
 
+        /** Whether what it answers costs nothing. */
+        boolean isFree() { return BaseUrl.isFree(baseUrl); }
+
         Identity identity() { return new Identity(store, engine); }
 
         /** Whether its files and batches are what this connection reaches, by what is known of that. */

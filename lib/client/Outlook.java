@@ -69,7 +69,7 @@ public class Outlook extends Listings {
     }
 
     /**
-     * What submitting a draft would send to one model.
+     * What submitting a draft would send to one model of a provider.
      * @param tokens of the prompts, as {@code encoding} splits them
      * @param mostOutput tokens that the answers may have together; empty if some have no limit
      * @param encoding a tokenizer of OpenAI's
@@ -78,11 +78,13 @@ public class Outlook extends Listings {
      * @param mostDollars for the prompts, and for answers as long as they may be; empty: nobody knows
      * @param priceSource who says the price, and since when; "" if no price is known
      */
-    public record ModelEstimate(String model, long requests, long tokens, OptionalLong mostOutput, String encoding,
-                                boolean assumed, OptionalDouble inputDollars, OptionalDouble mostDollars,
-                                String priceSource) {
+    public record ModelEstimate(String provider, String model, long requests, long tokens, OptionalLong mostOutput,
+                                String encoding, boolean assumed, OptionalDouble inputDollars,
+                                OptionalDouble mostDollars, String priceSource) {
+        private String name(boolean hasProviders) { return hasProviders ? model + " at " + provider : model; }
+
         private List<String> cells() {
-            return List.of(model, number(requests), number(tokens),
+            return List.of(provider, model, number(requests), number(tokens),
                 mostOutput.isPresent() ? number(mostOutput.getAsLong()) : "no limit", cell(inputDollars),
                 cell(mostDollars));
         }
@@ -109,8 +111,8 @@ public class Outlook extends Listings {
                            int parts, List<ModelEstimate> models, long uncounted, boolean distinct, boolean local,
                            long sampleOf) {
         private static final int SHOWN_MODELS = 5;
-        private static final List<String> COLUMNS = List.of("model", "requests", "tokens in", "most out", "price in",
-            "price at most");
+        private static final List<String> COLUMNS = List.of("provider", "model", "requests", "tokens in", "most out",
+            "price in", "price at most");
 
         public Estimate { models = List.copyOf(models); }
 
@@ -157,7 +159,7 @@ public class Outlook extends Listings {
         private String names() {
             if (models.size() == 1) return models.get(0).model;
             var shown = models.stream().limit(SHOWN_MODELS)
-                .map(model -> String.format(Locale.ROOT, "%s (%,d)", model.model, model.requests))
+                .map(model -> String.format(Locale.ROOT, "%s (%,d)", model.name(hasProviders()), model.requests))
                 .collect(Collectors.joining(", "));
             int more = models.size() - SHOWN_MODELS;
             return shown + (more > 0 ? " and " + count(more, "more model") : "");
@@ -173,8 +175,12 @@ public class Outlook extends Listings {
         }
 
         private List<String> unpriced() {
-            return models.stream().filter(model -> model.inputDollars.isEmpty()).map(ModelEstimate::model).toList();
+            return models.stream().filter(model -> model.inputDollars.isEmpty())
+                .map(model -> model.name(hasProviders())).toList();
         }
+
+        /** Several providers are told apart; one is known. */
+        private boolean hasProviders() { return models.stream().map(ModelEstimate::provider).distinct().count() > 1; }
 
         private String unread() {
             return count(uncounted, "image") + " or other part that is no text "
@@ -204,7 +210,7 @@ public class Outlook extends Listings {
 
         private String assumedOf(String encoding) {
             var assumed = models.stream().filter(model -> model.encoding.equals(encoding) && model.assumed)
-                .map(ModelEstimate::model).toList();
+                .map(ModelEstimate::model).distinct().toList();
             return assumed.isEmpty() ? "" : ", which is assumed of " + String.join(", ", assumed);
         }
 
@@ -217,17 +223,19 @@ public class Outlook extends Listings {
 
         /** Returns the table as HTML, for a page or a notebook. */
         public String toHtml() {
-            return (models.isEmpty() ? "" : Html.table(COLUMNS, cells())) + Html.lines(below());
+            return (models.isEmpty() ? "" : Html.table(shown(COLUMNS), cells())) + Html.lines(below());
         }
 
-        private List<List<String>> cells() { return models.stream().map(ModelEstimate::cells).toList(); }
+        private List<List<String>> cells() { return models.stream().map(model -> shown(model.cells())).toList(); }
+
+        private List<String> shown(List<String> all) { return all.subList(hasProviders() ? 0 : 1, all.size()); }
 
         private String below() {
             return Stream.concat(Stream.of(total()), notes().stream()).collect(Collectors.joining("\n"));
         }
 
         @Override public String toString() {
-            return (models.isEmpty() ? "" : Tables.draw(COLUMNS, cells()) + "\n") + below();
+            return (models.isEmpty() ? "" : Tables.draw(shown(COLUMNS), cells()) + "\n") + below();
         }
     }
 }

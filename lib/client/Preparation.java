@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -117,16 +118,22 @@ final class Preparation {
         if (isBegun(target)) {
             var journal = new Journal(target);
             var requests = journal.requests();
-            var elsewhere = journal.others().flatMap(other -> other.manifest().insteadParts().stream())
-                .collect(Collectors.toSet());
-            budget.check(requests.count(), i -> requests.isInAPart(i) && !elsewhere.contains(requests.part(i))
-                && !journal.isSent(requests.part(i)),
-                requests::text, true);
+            var unsent = unsentParts(journal);
+            budget.check(requests.count(), i -> requests.isInAPart(i) && unsent.contains(requests.part(i)),
+                requests::text, Shares.Split.of(journal.manifest(), requests::part), true);
         } else {
             var lines = staging.requests();
             budget.check(lines.size(), i -> lines.file(i) != SentRequests.REUSED && !staging.isRepeat(i), lines::text,
-                true);
+                staging.split(), true);
         }
+    }
+
+    /** Returns the numbers of the parts of a batch that nobody was sent, and nobody is to be by another batch. */
+    static Set<Integer> unsentParts(Journal journal) {
+        var elsewhere = journal.others().flatMap(other -> other.manifest().insteadParts().stream())
+            .collect(Collectors.toSet());
+        return journal.partNumbers().filter(part -> !journal.isSent(part) && !elsewhere.contains(part)).boxed()
+            .collect(Collectors.toSet());
     }
 
     /** What an earlier Sheaf began under the name that it gave goes on under that. */

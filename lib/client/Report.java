@@ -51,13 +51,16 @@ final class Report {
 
     /** Returns what a submit did: how many parts it created, and what waits. */
     String submitted(int created) {
-        var what = created == 0 && state.hasBegun() ? attached() : sent(created);
-        return what + waiting() + keptIn();
+        boolean isAttached = created == 0 && state.hasBegun() && !state.journal().submittedAt().equals(Instant.EPOCH);
+        return (isAttached ? attached() : sent(created)) + waiting() + keptIn();
     }
 
+    /** Of what its provider has refused whole, or could not be asked, it has nothing. */
     private String sent(int created) {
         var parts = created == partCount() ? "" : created + " of " + partCount() + " parts of ";
-        return "submitted " + parts + state.id() + " to " + provider() + " (" + size() + ")";
+        boolean isNothing = created == 0 && state.hasBegun();
+        return "submitted " + (isNothing ? "nothing of " : parts) + state.id() + " to " + provider() + " (" + size()
+            + ")";
     }
 
     /** Returns what an upload did: how many files it uploaded. */
@@ -141,10 +144,18 @@ final class Report {
         var shown = state.parts().stream().flatMap(this::placed).limit(SHOWN_FAULTS).collect(Collectors.joining(", "));
         var more = faults.size() > SHOWN_FAULTS ? ", and " + (faults.size() - SHOWN_FAULTS) + " more" : "";
         var inFile = count(faults.size(), "fault") + " in the input file: " + shown + more;
-        var reason = faults.isEmpty() ? "the provider gave no reason" : ofTheEngine(faults).orElse(inFile);
+        var reason = faults.isEmpty() ? "the provider gave no reason"
+            : ofTheCall(faults).or(() -> ofTheEngine(faults)).orElse(inFile);
         var both = elsewhere.isEmpty() ? reason : reason + "; " + elsewhere;
         return new BatchException("await: " + state.id() + " failed; " + both,
             faults.isEmpty() ? "" : faults.get(0).code(), state.id());
+    }
+
+    /** Of what never was at its provider no file is to blame either. */
+    private Optional<String> ofTheCall(List<Fault> faults) {
+        boolean isUnsent = state.parts().stream().allMatch(part -> part.id().isEmpty());
+        return isUnsent ? Optional.of(faults.stream().map(Fault::message).distinct().limit(SHOWN_FAULTS)
+            .collect(Collectors.joining("; "))) : Optional.empty();
     }
 
     /** An engine that lacks the model, or takes no such key, says so; the file is not to blame. */

@@ -89,7 +89,8 @@ final class Sample {
             watch.state().setJournal(journal);
             var unanswered = new SingleCalls(journal).unanswered();
             if (budget != null)
-                budget.check(journal.requests().count(), unanswered::contains, journal.requests()::text, false);
+                budget.check(journal.requests().count(), unanswered::contains, journal.requests()::text,
+                    Shares.Split.none(provider), false);
             if (unanswered.isEmpty()) watch.note(nothingToAsk(journal.requests().count()));
             else ask(journal, unanswered);
             watch.state().takeParts();
@@ -134,7 +135,7 @@ final class Sample {
     }
 
     private Optional<Double> most(String model, Count count) {
-        return settings.price(provider, model).filter(price -> count.unlimited() == 0 && count.uncounted() == 0)
+        return settings.price(provider.name(), model).filter(price -> count.unlimited() == 0 && count.uncounted() == 0)
             .map(price -> price.of(new Usage(count.input(), count.mostOutput(), 0, 0), false));
     }
 
@@ -232,7 +233,7 @@ final class Sample {
         private boolean isKnown = true;
 
         void add(String model, Usage usage) {
-            var price = settings.price(provider, model);
+            var price = settings.price(provider.name(), model);
             isKnown &= price.isPresent() && usage.total() > 0;
             if (!isKnown) return;
             here += price.get().of(usage, false);

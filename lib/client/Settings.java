@@ -215,8 +215,8 @@ final class Settings implements Cloneable {
     }
 
     /** Returns what a model costs at this provider, if anybody says. */
-    Optional<Price> price(Connection provider, String model) {
-        return price != null ? Optional.of(price) : Prices.of(provider.name(), model);
+    Optional<Price> price(String provider, String model) {
+        return price != null ? Optional.of(price) : Prices.of(provider, model);
     }
 
     /** @throws IllegalStateException if the requests are made already */

@@ -3,9 +3,18 @@ package sheaf;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.charset.StandardCharsets;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Function;
+import java.util.function.LongConsumer;
+import java.util.function.LongFunction;
+import java.util.function.LongPredicate;
+import java.util.function.LongToIntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import sheaf.Tokens.Count;
 
 /**
  * How the requests of a draft are shared out among providers: by a hash of what each asks, so that the same request is
@@ -60,6 +69,55 @@ final class Shares {
 
     /** Returns those as a manifest has them. */
     JsonNode asJson() { return Json.MAPPER.valueToTree(others()); }
+
+    /** A model, by its name at who is asked it. */
+    record Asked(Manifest.Address provider, String model) {}
+
+    /**
+     * Who is asked which of some requests.
+     * @param number of a request: 0 if the own provider is, else that of one of the others
+     */
+    record Split(Manifest.Address own, List<Manifest.Share> others, LongToIntFunction number) {
+        /** Returns that all are asked of the own provider. */
+        static Split none(Connection own) { return new Split(Manifest.Address.of(own), List.of(), request -> 0); }
+
+        /** @param part of a request, from 1 */
+        static Split of(Manifest manifest, LongToIntFunction part) {
+            var numbers = manifest.partShares();
+            return new Split(manifest.provider(), manifest.shares(),
+                request -> numbers.isEmpty() ? 0 : numbers.get(part.applyAsInt(request) - 1));
+        }
+
+        /** Returns of whom a request is asked that is for this model. */
+        Asked asked(long request, String model) { return askedOf(number.applyAsInt(request), model); }
+
+        private Asked askedOf(int share, String model) {
+            if (share == 0) return new Asked(own, model);
+            var other = others.get(share - 1);
+            return new Asked(other.provider(), other.model().isEmpty() ? model : other.model());
+        }
+
+        /**
+         * Counts the tokens of the requests that are wanted, by who is asked them.
+         * @param tokens those of a model
+         * @param read told how many characters were counted
+         */
+        Map<Asked, Count> counts(long requests, LongPredicate isWanted, LongFunction<String> line,
+                                 Function<Asked, Tokens> tokens, LongConsumer read) {
+            var counts = new LinkedHashMap<Asked, Count>();
+            var sum = new AtomicLong();
+            for (int share = 0; share <= others.size(); share++) {
+                int of = share;
+                long before = sum.get();
+                Tokens.byModel(requests, i -> isWanted.test(i) && number.applyAsInt(i) == of, line,
+                    model -> tokens.apply(askedOf(of, model)), characters -> {
+                        sum.set(before + characters);
+                        read.accept(sum.get());
+                    }).forEach((model, count) -> counts.merge(askedOf(of, model), count, Count::plus));
+            }
+            return counts;
+        }
+    }
 
     @Override public String toString() {
         return providers.stream().map(each -> each.provider().get().baseUrl() + " " + each.part())

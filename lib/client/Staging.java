@@ -106,6 +106,13 @@ final class Staging implements Closeable {
     /** Has some of the requests asked of others; before any is added. */
     void share(List<Settings.Other> providers) { shares = new Shares(providers); }
 
+    /** Returns who is asked which of them, once they are complete. */
+    Shares.Split split() {
+        var lines = requests();
+        return shares == null ? Shares.Split.none(provider) : new Shares.Split(Manifest.Address.of(provider),
+            shares.others(), request -> parts.get(lines.file(request)).share);
+    }
+
     /** Says that a draft that was begun keeps its shares, where it was to have others. */
     Optional<String> keptShares(Manifest begun) {
         return shares == null ? Optional.empty() : begun.sharesNote(shares.others());

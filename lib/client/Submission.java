@@ -7,6 +7,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
+import java.net.SocketException;
+import java.net.SocketTimeoutException;
 import java.net.UnknownHostException;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -35,6 +37,7 @@ final class Submission {
     private final Consumer<String> note;
     private final BatchSearch search;
     private final boolean hasFallback;                        // another provider has what this one refuses
+    private int created;                                      // batches, by this process
     private boolean saysNoMore;                               // of a file than that it was uploaded
 
     Submission(Journal journal, BatchApi api, Retry.QueuePauses queue, boolean hasFallback,
@@ -57,11 +60,12 @@ final class Submission {
     void forgetWhatNeverRan() {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
-        var resent = journal.parts().allMatch(Part::hasRun) ? Set.<Integer>of() : resentParts();
+        boolean hasAllRun = hasSentCreate && journal.parts().allMatch(Part::hasRun);
+        var resent = hasAllRun ? Set.<Integer>of() : resentParts();
         for (var part : journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty()).toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
-            boolean hasFailed = !part.hasRun() && !resent.contains(part.number());
-            if (isCancelledUpload || hasFailed) forget(part.number());
+            boolean isOver = isCancelledUpload || !part.hasRun();
+            if (isOver && !resent.contains(part.number())) forget(part.number());
         }
     }
 
@@ -118,7 +122,7 @@ final class Submission {
      * is refused for good does not keep the others back, but is a part that failed.
      */
     int createParts(Progress progress) {
-        int created = 0;
+        int before = created;
         for (int part = 1; part <= journal.partCount(); part++) {
             if (journal.hasBatch(part)) continue;
             if (!hasRoomFor(part)) break;
@@ -135,7 +139,32 @@ final class Submission {
                 endRefused(part, e);
             }
         }
-        return created;
+        return created - before;
+    }
+
+    /**
+     * Creates them likewise. A provider that cannot be asked is left what it has, which surely is nothing of the rest,
+     * if another one is named for that.
+     */
+    int createPartsOrLeaveThem(Progress progress) {
+        int before = created;
+        try {
+            return createParts(progress);
+        } catch (BatchException | UncheckedIOException e) {
+            boolean isUnsure = journal.partNumbers().anyMatch(journal::isCreateUnsure);
+            if (!hasFallback || isUnsure || !isAway(e)) throw e;
+            var why = e instanceof BatchException ? e.getMessage() : withoutRemedy(e);
+            journal.partNumbers().filter(part -> !journal.hasBatch(part)).forEach(part ->
+                journal.ended(part, refusal(why, "")));
+            return created - before;
+        }
+    }
+
+    /** Whether it is no slip of the user's, such as a wrong key is, that the provider cannot be asked. */
+    private static boolean isAway(RuntimeException e) {
+        if (e instanceof BatchException refusal) return refusal.status() == 403 || refusal.status() >= 500;
+        return e.getCause() instanceof SocketException || e.getCause() instanceof SocketTimeoutException
+            || isUnsent(e);
     }
 
     /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
@@ -291,9 +320,13 @@ final class Submission {
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
     private static boolean madeNoBatch(RuntimeException e) {
         boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
-        boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
+        return !Retry.isTransient(e) || isFull || isUnsent(e);
+    }
+
+    /** Whether nobody was there to hear it. */
+    private static boolean isUnsent(RuntimeException e) {
+        return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
             || Retry.isUntrusted(e);
-        return !Retry.isTransient(e) || isFull || isUnsent;
     }
 
     /** Whether there may be a batch of that file already. */
@@ -303,9 +336,11 @@ final class Submission {
 
     private static RuntimeException withAdvice(RuntimeException e) {
         if (!BatchSearch.isAnswerLost(e)) return e;
-        var message = e.getMessage().replaceFirst(";[^;]*$", "")
+        var message = withoutRemedy(e)
             + "; the batch may have been created: run again in a minute, and it is looked for before anything is sent";
         return e instanceof UncheckedIOException io ? new UncheckedIOException(message, io.getCause())
             : new BatchException(message, (BatchException) e);
     }
+
+    private static String withoutRemedy(RuntimeException e) { return e.getMessage().replaceFirst(";[^;]*$", ""); }
 }

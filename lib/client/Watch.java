@@ -163,7 +163,7 @@ final class Watch {
     /** Creates what is not at the provider yet, and says what that was; the journal's lock is held. */
     void submitOrAttach(Progress progress) {
         submission().forgetWhatNeverRan();
-        int created = submission().createParts(progress);
+        int created = submission().createPartsOrLeaveThem(progress);
         state.takeParts();
         Script.hasSent();
         note(report.submitted(created));

@@ -71,6 +71,16 @@ class FallbackRerunTest {
         assertEquals(List.of("a first", "b first"), sorted());
     }
 
+    @Test void whatIsRefusedByItsUploadIsAskedAtTheFirstNoMoreOnceTheFallbackHasIt() {
+        first.on("POST /v1/files", Fault.status(413).body("{\"error\": {\"message\": \"too large\"}}"));
+
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+        assertEquals("a: second", answers(ask("a").fallback(second.baseUrl())));
+        assertEquals("a: second", answers(ask("a")));
+
+        assertEquals(List.of("a second"), asked);
+    }
+
     @Test void whatWaitsAtOneFallbackIsAskedAtNoOther() {
         first.on(CREATE, FULL);
         second.on(CREATE, FULL, FULL, FULL, FULL);

@@ -8,6 +8,8 @@ import static sheaf.Sheaf.rows;
 import static sheaf.Sheaf.share;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -52,7 +54,10 @@ class SharesTest {
         answering(third, askedThird);
     }
 
-    @AfterEach void stop() { Stream.of(first, second, third).forEach(BatchServer::close); }
+    @AfterEach void stop() {
+        System.clearProperty("SHEAF_PRICES");
+        Stream.of(first, second, third).forEach(BatchServer::close);
+    }
 
     private static void answering(BatchServer server, List<String> asked) {
         server.answer(body -> {
@@ -219,6 +224,59 @@ class SharesTest {
 
         assertAnswered(ROWS, Sheaf.batch("shared").results());
         assertEquals(ROWS, asked().size());
+    }
+
+    @Test void anEstimateHasEachShareAtItsOwnPrice() throws IOException {
+        priced("echo,0,1000", "other,0,5000");
+        var draft = shared(ROWS).maxTokens(10);
+
+        var models = draft.estimate().models();
+
+        assertEquals(List.of(first.baseUrl() + " echo", second.baseUrl() + " other"),
+            models.stream().map(model -> model.provider() + " " + model.model()).toList());
+        long mine = models.get(0).requests();
+        assertTrue(mine >= 4 && mine <= ROWS - 4, draft.estimate().toString());
+        assertEquals(ROWS, mine + models.get(1).requests());
+        double most = mine * 0.01 + (ROWS - mine) * 0.05;
+        assertEquals(most, draft.estimate().mostDollars().getAsDouble(), 1e-9);
+        assertEquals(2, draft.estimate().parts());
+        assertTrue(draft.estimate().toString().startsWith("provider "), draft.estimate().toString());
+        assertEquals(ROWS + " requests in 2 parts; echo at " + first.baseUrl() + " (" + mine + "), other at "
+            + second.baseUrl() + " (" + (ROWS - mine) + "); about " + draft.estimate().tokens()
+            + " tokens of prompts; up to " + Messages.dollars(most), draft.preview(1).summary());
+        assertEquals(0, asked().size());
+    }
+
+    @Test void aBudgetIsHeldToTheSumBeforeAnythingIsSent() throws IOException {
+        priced("echo,0,1000", "other,0,5000");
+        var draft = shared(ROWS).maxTokens(10);
+        double most = draft.estimate().mostDollars().getAsDouble();
+
+        var refusal = assertThrows(IllegalStateException.class, () -> draft.budget(most - 0.02).submit());
+
+        assertTrue(refusal.getMessage().startsWith("budget: " + ROWS + " requests may cost " + Messages.dollars(most)
+            + ", and " + Messages.dollars(most - 0.02) + " is given; the first 1"), refusal.getMessage());
+        assertEquals(0, batches(first) + batches(second));
+        assertAnswered(ROWS, draft.budget(most + 0.01).submit().results());
+    }
+
+    @Test void whatAShareStillHasToBeSentIsEstimatedAtItsPrice() throws IOException {
+        priced("echo,0,1000", "other,0,5000");
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED));
+        shared(ROWS).maxTokens(10).submit();
+
+        var left = shared(ROWS).maxTokens(10).estimate();
+
+        assertEquals(List.of("other"), left.models().stream().map(model -> model.model()).toList());
+        assertEquals(left.toSend() * 0.05, left.mostDollars().getAsDouble(), 1e-9);
+        shared(ROWS).maxTokens(10).submit();
+        assertEquals(0, shared(ROWS).maxTokens(10).estimate().toSend());
+    }
+
+    private void priced(String... lines) throws IOException {
+        var prices = home.resolve("prices.csv");
+        Files.writeString(prices, "model,input,output\n" + String.join("\n", lines) + "\n");
+        System.setProperty("SHEAF_PRICES", prices.toString());
     }
 
     @Test void costAndBudgetAreOfAll() {
