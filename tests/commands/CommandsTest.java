@@ -110,6 +110,20 @@ class CommandsTest {
         assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
     }
 
+    @Test void withoutAKeyBatchesSaysTheSameAtATerminal() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")), "no terminal to be had on this machine");
+        var piped = run("batches");
+        var terminal = command();
+        terminal.environment().remove("CI");
+        terminal.command("/usr/bin/script", "-qec", PROJECT.resolve("jbang") + " --quiet batches", "/dev/null");
+
+        assertTrue(piped.err().startsWith("batches: asked no provider: no key; looked for OPENAI_API_KEY, "),
+            piped.err());
+        assertEquals(new Run(0, piped.err() + piped.out(), ""), lines(run(terminal)));
+    }
+
+    private static Run lines(Run run) { return new Run(run.status(), run.out().replace("\r\n", "\n"), run.err()); }
+
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
         var typo = run("quickstart", "--provider", "local", "--modle", "m");
         assertEquals(2, typo.status());
