@@ -16,6 +16,8 @@ import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.LocalTime;
 import java.time.ZoneOffset;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -155,6 +157,19 @@ class CommandsTest {
         var help = run("nightly", "--help");
         assertEquals(0, help.status(), help.err());
         assertTrue(help.out().startsWith("Usage: nightly [OPTION]...\n"), help.out());
+    }
+
+    @Test void aRecipeWritesOneFileWhereverThatIsToBe() throws Exception {
+        var folder = Files.createDirectory(dir.resolve("work"));
+        try (var server = BatchServer.start()) {
+            for (var recipe : List.of("translation --out mine.csv", "multitask", "report --out page.html")) {
+                var given = Stream.concat(Stream.of(recipe.split(" ")), Stream.of("--provider", server.baseUrl(),
+                    "--model", "echo"));
+                var run = run(command(given.toArray(String[]::new)).directory(folder.toFile()));
+                assertTrue(run.err().matches("(?s).*\nwrote \\S+ \\([^\n]*\\)\n"), run.err());
+            }
+        }
+        assertEquals(Set.of("mine.csv", "multitask.csv", "page.html"), Set.of(folder.toFile().list()));
     }
 
     /** The clock is the zone's: three hours before a midnight, and three after it. */
