@@ -696,7 +696,7 @@ public final class Sheaf extends Findings {
 
         /**
          * Returns the results of the whole run at a server of {@code ./jbang serve}: the same parts and files, invented
-         * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
+         * answers, kept until the program ends. {@code Rehearsal.of(draft)} of lib/Rehearsal.java has one with faults.
          */
         public Results rehearse(String serverUrl) {
             var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
