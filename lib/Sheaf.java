@@ -696,7 +696,7 @@ public final class Sheaf extends Findings {
 
         /**
          * Returns the results of the whole run at a server of {@code ./jbang serve}: the same parts and files, invented
-         * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
+         * answers, kept until the program ends. {@code Rehearsal.of(draft)} of lib/Rehearsal.java has one with faults.
          */
         public Results rehearse(String serverUrl) {
             var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
@@ -1324,7 +1324,10 @@ public final class Sheaf extends Findings {
          * {@code SHEAF_ENGINE}; else by {@code OPENAI_BASE_URL}; else the only one whose key is set.
          * @throws IllegalStateException if several keys are set, or none and there is no terminal to ask for one
          */
-        public static Provider chosen() { return fromEnvironment().orElseGet(Provider::withAKey); }
+        public static Provider chosen() { return fromEnvironment().orElseGet(() -> withAKey(true)); }
+
+        /** Returns the same; where no key is set, fails at a terminal too: who can do without one is not asked. */
+        public static Provider chosenUnasked() { return fromEnvironment().orElseGet(() -> withAKey(false)); }
 
         private static Optional<Provider> fromEnvironment() {
             var nameOrUrl = Environment.get("SHEAF_PROVIDER");
@@ -1335,12 +1338,10 @@ public final class Sheaf extends Findings {
             return url.isEmpty() ? Optional.empty() : Optional.of(of(url, OPENAI.keyVariable));
         }
 
-        private static Provider withAKey() {
+        private static Provider withAKey(boolean mayAsk) {
             var elsewhere = offered();
             elsewhere.values().removeIf(Provider::isLocal);
-            var variables = new LinkedHashMap<String, String>();
-            elsewhere.forEach((name, known) -> variables.put(name, known.keyVariable));
-            return Keys.theOnly(variables).map(elsewhere::get).orElse(OPENAI);
+            return Keys.theOnly(elsewhere, Provider::keyVariable, mayAsk).orElse(OPENAI);
         }
 
         /** A preview needs no provider; it shows OpenAI's dialect where none is chosen. */

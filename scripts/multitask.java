@@ -17,15 +17,13 @@ class Multitask {
             .model("gpt-4.1-mini")
             .prompts(templates("sentiment", "translation", "summary", "topic", "keywords"), json("data/articles.json"))
             .maxTokens(200)
+            .options("--out", "multitask.csv")                 // a line for each article and template
             .options(args)
-            .checkOutput("multitask.csv")                      // before anything is paid
             .submit()
             .await()
             .results();
 
         results.show();
-        results.toCsv("multitask.csv");                        // a line for each article and template
-        System.out.println("multitask.csv");
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -6,12 +6,16 @@
 
 import static sheaf.Sheaf.*;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.LocalDate;
+import java.util.stream.Stream;
 
 class Nightly {
-    public static void main(String... args) {
+    public static void main(String... args) throws IOException {
         var name = "tickets-" + LocalDate.now();               // the same day again is the same batch
-        var batch = batch()
+        var tonight = batch()
             .name(name)
             .model("gpt-4.1-mini")
             .prompts(template("ticket"), csv("data/tickets.csv"))
@@ -19,8 +23,24 @@ class Nightly {
             .options(args)
             .checkOutput(name + ".csv")                        // before anything is paid
             .submit();
+        Files.write(mark(tonight), new byte[0]);
+        var earlier = kept().stream().filter(batch -> !batch.name().equals(name) && Files.exists(mark(batch)));
 
-        if (batch.status().isTerminal()) batch.results().toCsv(name + ".csv");
-        System.exit(batch.exitCode().number());                // 75: it goes on, and the next run comes back
+        int code = 0;                                          // 75: one goes on, and the next run comes back
+        for (var batch : Stream.concat(Stream.of(tonight), earlier).toList())
+            code = Math.max(code, collect(batch).number());
+        System.exit(code);
+    }
+
+    /** A file beside what is kept of a batch, until its answers are written: on a later day, if it goes on so long. */
+    static Path mark(Batch batch) { return batch.folder().resolve("nightly-tickets"); }
+
+    static ExitCode collect(Batch batch) throws IOException {
+        if (batch.status().equals(Status.WAITING)) batch.submit();      // parts for which there was no room
+        if (!batch.status().isTerminal()) return ExitCode.RUNNING;
+        if (batch.status().equals(Status.FAILED)) Files.deleteIfExists(mark(batch));     // results() says why, once
+        batch.results().toCsv(batch.name() + ".csv");
+        Files.deleteIfExists(mark(batch));
+        return batch.exitCode();
     }
 }

@@ -14,15 +14,13 @@ class Report {
             .choice("World", "Sports", "Business", "Sci/Tech")
             .temperature(0)
             .maxTokens(50)
-            .checkOutput("report.html")                        // before anything is paid
+            .options("--out", "report.html")                   // opens from the disk
             .options(args)
             .submit()
             .await()
             .results();
 
         System.out.println(results.confusion("label"));
-        results.toHtml("report.html");                         // opens from the disk
-        System.err.println("wrote report.html");
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

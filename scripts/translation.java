@@ -13,14 +13,12 @@ class Translation {
             .system("You are a translator. Keep the tone of the original.")
             .prompts(template("translation"), csv("data/phrases.csv"))
             .maxTokens(200)
+            .options("--out", "translations.csv")              // unless another is named
             .options(args)
-            .checkOutput("translations.csv")                   // before anything is paid
             .submit()
             .await()
             .results();
 
-        results.toCsv("translations.csv", "text", "result.text", "result.error");
-        System.out.println("translations.csv");
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -16,9 +16,11 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import sheaf.Certificates.Distrust;
 import sheaf.Vocabulary.BatchException;
@@ -185,7 +187,7 @@ final class Connection {
             response.headers().toMultimap().forEach(headers::put);
             hear(step, response.code(), headers.build());
             return new Said(response.code(), Json.lenient(response.body().string()),
-                Retry.after(response.headers("retry-after-ms"), response.headers("retry-after")));
+                retryAfter(response::headers));
         } catch (IOException e) {
             throw unreachable(step, e);
         }
@@ -247,7 +249,7 @@ final class Connection {
         var message = withoutKey(fault.message());
         boolean saysKey = !message.equals(fault.message());
         return new BatchException(sentence(step, method, path, e.statusCode(), message), e.statusCode(), fault.code(),
-            fault.param(), retryAfter(e), fault.isExplained(), saysKey ? null : e);
+            fault.param(), retryAfter(e.headers()::values), fault.isExplained(), saysKey ? null : e);
     }
 
     /** Returns how a call was refused, in the provider's own words, and what helps. */
@@ -310,7 +312,9 @@ final class Connection {
         return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }
 
-    private static Duration retryAfter(OpenAIServiceException e) {
-        return Retry.after(e.headers().values("retry-after-ms"), e.headers().values("retry-after"));
+    /** Reads them as OpenAI's own clients do. */
+    private static Duration retryAfter(Function<String, List<String>> headers) {
+        return headers.apply("x-should-retry").contains("false") ? Retry.NEVER
+            : Retry.after(headers.apply("retry-after-ms"), headers.apply("retry-after"));
     }
 }

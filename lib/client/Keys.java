@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /** Providers' keys: what the environment says, else what is typed in at the terminal, for as long as this process. */
@@ -37,19 +38,20 @@ final class Keys {
     }
 
     /**
-     * Returns the only provider whose key is set; empty if none is, and one can be typed in.
-     * @param variables by the name of the provider
-     * @throws IllegalStateException if several are set, or none and there is no terminal to ask at
+     * Returns the only provider whose key is set; empty if none is, and one may and can be typed in.
+     * @param known by their names
+     * @throws IllegalStateException if several are set, or none and nobody to be asked
      */
-    static Optional<String> theOnly(Map<String, String> variables) {
-        var set = variables.keySet().stream().filter(name -> !Environment.get(variables.get(name)).isEmpty()).toList();
-        if (set.size() == 1) return Optional.of(set.get(0));
-        if (set.isEmpty() && canAsk()) return Optional.empty();
+    static <P> Optional<P> theOnly(Map<String, P> known, Function<P, String> variable, boolean mayAsk) {
+        Function<String, String> keyOf = name -> variable.apply(known.get(name));
+        var set = known.keySet().stream().filter(name -> !Environment.get(keyOf.apply(name)).isEmpty()).toList();
+        if (set.size() == 1) return Optional.of(known.get(set.get(0)));
+        if (set.isEmpty() && mayAsk && canAsk()) return Optional.empty();
         if (set.isEmpty())
-            throw new IllegalStateException("provider: no key; looked for " + variables.values().stream().distinct()
-                .collect(Collectors.joining(", ")) + "; set one, or " + Wording.LOCAL
+            throw new IllegalStateException("provider: no key; looked for " + known.values().stream().map(variable)
+                .distinct().collect(Collectors.joining(", ")) + "; set one, or " + Wording.LOCAL
                 + ", a small free model on this machine");
-        var keys = set.stream().map(variables::get).distinct().toList();
+        var keys = set.stream().map(keyOf).distinct().toList();
         throw new IllegalStateException("provider: " + String.join(" and ", keys) + " " + areSet(keys, set)
             + "; choose with " + Wording.PROVIDER.of(set.get(0)) + " or SHEAF_PROVIDER=" + set.get(0));
     }

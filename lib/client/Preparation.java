@@ -202,15 +202,13 @@ final class Preparation {
     static String nameOf(String id) { return DefaultName.plainName(id, 64); }
 
     /**
-     * Returns settings with a name of their own, and deletes what an earlier rehearsal has left under it: on this
-     * machine, for a batch elsewhere of that name was paid. They are quiet: where it runs, and what fails there, is
-     * nobody's concern.
+     * Returns settings with a name of their own, under which nothing is kept for longer than this program runs: nobody
+     * needs invented answers later. They are quiet: where it runs, and what fails there, is nobody's concern.
      */
     static Settings rehearsal(Settings settings) {
         var name = DefaultName.plainName("rehearsal-" + settings.batchName(), 50);
-        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(DefaultName.ofRetry(name)))
-            .filter(former -> BaseUrl.isLoopback(URI.create(former.manifest().provider().baseUrl())))
-            .forEach(Preparation::delete);
+        forgetRehearsal(name);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> forgetRehearsal(name)));
         return settings.with(s -> {
             s.name = name;
             s.out = null;
@@ -219,6 +217,13 @@ final class Preparation {
             s.fallback = null;
             s.shares = List.of();
         });
+    }
+
+    /** Deletes what a rehearsal has left: on this machine, for a batch elsewhere of that name was paid. */
+    private static void forgetRehearsal(String name) {
+        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(DefaultName.ofRetry(name)))
+            .filter(former -> BaseUrl.isLoopback(URI.create(former.manifest().provider().baseUrl())))
+            .forEach(Preparation::delete);
     }
 
     private static void delete(Journal journal) {

@@ -23,6 +23,7 @@ final class Retry {
     private static final Duration LATEST_HERE = Duration.ofSeconds(30);            // on this machine
     private static final Duration LOOKS = Duration.ofSeconds(10);                  // longest pause between looks
     static final int ATTEMPTS = 3;                        // of a call that may be made twice without harm
+    static final Duration NEVER = Duration.ofMillis(-1);  // what a provider asks for that wants no other attempt
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(60);
     private static final Set<Integer> TRANSIENT = Set.of(408, 425, 429);
     private final Duration first;
@@ -106,7 +107,7 @@ final class Retry {
             try {
                 return (isUnsure || attempt > 1 ? done.get() : Optional.<T>empty()).orElseGet(call);
             } catch (UncheckedIOException | BatchException e) {
-                if (!isTransient(e) || isUntrusted(e) || attempt > ATTEMPTS) throw e;
+                if (!isTransient(e) || isUntrusted(e) || asked(e).equals(NEVER) || attempt > ATTEMPTS) throw e;
                 retry.pause("submit", e);
             }
         }
@@ -124,7 +125,7 @@ final class Retry {
         return e.getCause() instanceof IOException cause && Certificates.distrust(cause).isPresent();
     }
 
-    /** Returns the pause that the provider asked for; zero if it asked for none. */
+    /** Returns the pause that the provider asked for; zero if it asked for none, {@link #NEVER} if for no attempt. */
     static Duration asked(RuntimeException e) {
         return e instanceof BatchException refusal ? refusal.retryAfter() : Duration.ZERO;
     }

@@ -77,7 +77,11 @@ final class EngineEndpoints {
     private static void send(Answer answer, Call call) {
         if (answer.retryAfterMillis() >= 0)
             call.response().getHeaders().put(HttpHeader.RETRY_AFTER, (answer.retryAfterMillis() + 999) / 1000);
-        if (answer.status() == 0) call.send(502, Refusal.envelope(502, answer.message(), null, answer.code()));
-        else call.send(answer.status(), answer.body());
+        if (answer.status() > 0) {
+            call.send(answer.status(), answer.body());
+            return;
+        }
+        call.response().getHeaders().put("x-should-retry", "false");       // what helps was tried here already
+        call.send(502, Refusal.envelope(502, answer.message(), null, answer.code()));
     }
 }

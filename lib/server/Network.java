@@ -119,8 +119,12 @@ final class Network extends ProxySelector {
         return Settings.variable(name.toLowerCase(Locale.ROOT)).or(() -> Settings.variable(name));
     }
 
+    static boolean isOnThisMachine(URI uri) {
+        return plain(uri.getHost()).matches("localhost|::1|127(\\.[0-9]+){3}");
+    }
+
     private static boolean isDirect(URI uri) {
-        return plain(uri.getHost()).matches("localhost|::1|127(\\.[0-9]+){3}")
+        return isOnThisMachine(uri)
             || Stream.of(variable("NO_PROXY").orElse("").split("[,\\s]+")).anyMatch(entry -> names(entry, uri));
     }
 

@@ -310,11 +310,16 @@ final class Upstream implements Engine {
             long left = timeout.toMillis() - millisSince(began);
             last = telling(send(request, left), last, left);
             long pause = last.pause(tries);
-            if (last.failure() == Failure.NONE || last.failure() == Failure.SLOW || tries == FEW_TRIES
+            if (last.failure() == Failure.NONE || last.failure() == Failure.SLOW || isAbsent(last) || tries == FEW_TRIES
                 || pause > LONGEST_PAUSE || pause >= timeout.toMillis() - millisSince(began))
                 return last.answer();
             Thread.sleep(pause);
         }
+    }
+
+    /** Returns whether nothing listens at a port of this machine, which no network can be blamed for. */
+    private boolean isAbsent(Attempt last) {
+        return last.failure() == Failure.DOWN && Network.isOnThisMachine(URI.create(base));
     }
 
     private Attempt send(HttpRequest request, long millis) throws InterruptedException {

@@ -47,7 +47,7 @@ final class ProviderOption {
     Optional<Provider> askable(String word) {
         if (isGiven()) return Optional.of(given());
         try {
-            var chosen = Provider.chosen();
+            var chosen = Provider.chosenUnasked();
             if (chosen.hasKey()) return Optional.of(chosen);
             System.err.println(word + ": asked no provider: " + chosen.keyVariable()
                 + " is not set; set it, or name another provider by --provider");

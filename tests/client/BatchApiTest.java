@@ -23,6 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import sheaf.Sheaf.Draft;
+import sheaf.Vocabulary.BatchException;
 import sheaf.support.Printed;
 import sheaf.support.ScriptedServer.Answer;
 
@@ -63,6 +64,18 @@ class BatchApiTest {
         scripted.provider().batches(50);
 
         assertTrue(scripted.heard("GET /batches").get(1).query().matches("(.*&)?after=a(&.*)?"));
+    }
+
+    /** As a server does that has tried already whether its engine is there. */
+    @ParameterizedTest(name = "x-should-retry: {0}")
+    @CsvSource({"false, 1", "true, 4"})
+    void aProviderThatWantsNoOtherAttemptIsAskedOnce(String header, int calls) {
+        scripted.on("GET /models", Answer.status(502).header("x-should-retry", header));
+
+        var fault = assertThrows(BatchException.class, scripted.provider()::models);
+
+        assertEquals("models: GET " + scripted.baseUrl("/v1/models") + ": 502 status 502", fault.getMessage());
+        assertEquals(calls, scripted.heard("GET /models").size());
     }
 
     @Tag("C40")

@@ -222,6 +222,19 @@ class AskTest {
         assertEquals(4, piped.out().lines().filter(line -> line.startsWith("{\"q\":")).count(), piped.out());
     }
 
+    @Test void nothingIsLeftOfARehearsal() throws Exception {
+        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "sheaf.commands.rehearse", "-m", "m", "hello");
+        builder.environment().put("SHEAF_HOME", at("home"));
+        var process = builder.redirectErrorStream(true).start();
+
+        var said = new String(process.getInputStream().readAllBytes(), UTF_8);
+
+        assertTrue(process.waitFor() == 0 && said.contains("\n1 succeeded; "), said);
+        var kept = dir.resolve("home/batches").toFile().list((folder, name) -> !name.endsWith(".lock"));
+        assertEquals(List.of(), List.of(kept));
+    }
+
     private static Run rehearsed(String... args) {
         return Run.of(() -> rehearse.run(stream -> false, args));
     }

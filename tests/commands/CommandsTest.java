@@ -13,6 +13,11 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.LocalTime;
+import java.time.ZoneOffset;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -107,6 +112,20 @@ class CommandsTest {
         assertTrue(run.err().startsWith("files: asked no provider: no key; looked for OPENAI_API_KEY, "), run.err());
     }
 
+    @Test void withoutAKeyBatchesSaysTheSameAtATerminal() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")), "no terminal to be had on this machine");
+        var piped = run("batches");
+        var terminal = command();
+        terminal.environment().remove("CI");
+        terminal.command("/usr/bin/script", "-qec", PROJECT.resolve("jbang") + " --quiet batches", "/dev/null");
+
+        assertTrue(piped.err().startsWith("batches: asked no provider: no key; looked for OPENAI_API_KEY, "),
+            piped.err());
+        assertEquals(new Run(0, piped.err() + piped.out(), ""), lines(run(terminal)));
+    }
+
+    private static Run lines(Run run) { return new Run(run.status(), run.out().replace("\r\n", "\n"), run.err()); }
+
     @Test void aMistakeIsASentenceAndNoStackTrace() throws Exception {
         var typo = run("quickstart", "--provider", "local", "--modle", "m");
         assertEquals(2, typo.status());
@@ -138,6 +157,56 @@ class CommandsTest {
         var help = run("nightly", "--help");
         assertEquals(0, help.status(), help.err());
         assertTrue(help.out().startsWith("Usage: nightly [OPTION]...\n"), help.out());
+    }
+
+    @Test void aRecipeWritesOneFileWhereverThatIsToBe() throws Exception {
+        var folder = Files.createDirectory(dir.resolve("work"));
+        try (var server = BatchServer.start()) {
+            for (var recipe : List.of("translation --out mine.csv", "multitask", "report --out page.html")) {
+                var given = Stream.concat(Stream.of(recipe.split(" ")), Stream.of("--provider", server.baseUrl(),
+                    "--model", "echo"));
+                var run = run(command(given.toArray(String[]::new)).directory(folder.toFile()));
+                assertTrue(run.err().matches("(?s).*\nwrote \\S+ \\([^\n]*\\)\n"), run.err());
+            }
+        }
+        assertEquals(Set.of("mine.csv", "multitask.csv", "page.html"), Set.of(folder.toFile().list()));
+    }
+
+    /** The clock is the zone's: three hours before a midnight, and three after it. */
+    @Test void aNightCollectsWhatEndedAfterTheMidnightBefore() throws Exception {
+        int untilMidnight = 24 * 60 - LocalTime.now(ZoneOffset.UTC).toSecondOfDay() / 60;
+        int midnight = untilMidnight > 12 * 60 ? untilMidnight - 24 * 60 : untilMidnight;       // minutes from UTC
+        ZoneOffset evening = zone(midnight - 180), morning = zone(midnight + 180);
+        var first = dir.resolve("tickets-" + LocalDate.now(evening) + ".csv");
+        var second = dir.resolve("tickets-" + LocalDate.now(morning) + ".csv");
+        try (var server = BatchServer.start()) {
+            server.pause();
+            assertEquals(new Run(75, "", ""), nightly(server, evening));
+            assertEquals(new Run(75, "", ""), nightly(server, morning));
+            server.resume();
+            for (var batch : Provider.of(server.baseUrl()).batches(2)) batch.await();
+
+            Files.writeString(first, "another's");
+            assertEquals(new Run(1, "", "out: " + first.getFileName() + " exists, and no batch named tickets-"
+                + LocalDate.now(evening) + " wrote it; run again with another name or --force, nothing is sent "
+                + "twice\n"), nightly(server, morning));
+            Files.delete(first);
+            assertEquals(new Run(0, "", ""), nightly(server, morning));
+            assertEquals(Files.readString(second), Files.readString(first), "the same rows, of each night once");
+            assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count(), "batches");
+            Files.delete(first);
+            assertEquals(new Run(0, "", ""), nightly(server, morning));
+            assertFalse(Files.exists(first), "what was collected and then taken away came back");
+        }
+    }
+
+    private static ZoneOffset zone(int minutes) { return ZoneOffset.ofTotalSeconds(60 * minutes); }
+
+    private Run nightly(BatchServer server, ZoneOffset zone) throws Exception {
+        var command = command("nightly", "--provider", server.baseUrl(), "--model", "echo", "--quiet")
+            .directory(dir.toFile());
+        command.environment().put("TZ", "GMT" + zone.getId().replace("Z", "+00:00"));
+        return run(command);
     }
 
     /** Runs it until it is no longer still running. */

@@ -363,17 +363,24 @@ class UpstreamTest {
             client.finishedBatch(id).get("request_counts").toString());
     }
 
-    @Test void aClientIsToldAfterThreeTriesThatTheEngineIsAway() {
-        serve("http://127.0.0.1:1/v1");
+    @ParameterizedTest(name = "{0}: {1} tries")
+    @CsvSource({"http://127.0.0.1:1/v1, connection refused, 1", "http://nowhere.invalid/v1, unknown host, 3"})
+    void aClientIsToldThatTheEngineIsAwayAndNotToAskAgain(String engine, String reason, int tries) {
+        serve(engine);
 
-        var response = client.send("POST", "/chat/completions",
-            body("one").toString().getBytes(UTF_8));
+        var response = client.send("POST", "/chat/completions", body("one").toString().getBytes(UTF_8));
 
         assertEquals(502, response.statusCode());
-        assertEquals("connection_error", json(response).at("/error/code").asText());
-        var metrics = HttpRequest.newBuilder(URI.create(server.baseUrl().replaceFirst("v1$", "metrics")));
-        assertTrue(new String(RawClient.send(metrics).body(), UTF_8)
-            .contains("sheaf_engine_request_duration_seconds_count{outcome=\"unreachable\"} 3\n"));
+        assertEquals("connection_error: The engine does not answer (" + reason + ").",
+            json(response).at("/error/code").asText() + ": " + json(response).at("/error/message").asText());
+        assertEquals("false", response.headers().firstValue("x-should-retry").orElse(""));
+        assertTrue(figures().contains("sheaf_engine_request_duration_seconds_count{outcome=\"unreachable\"} " + tries
+            + "\n"), this::figures);
+    }
+
+    private String figures() {
+        return new String(RawClient.send(HttpRequest.newBuilder(URI.create(server.baseUrl()
+            .replaceFirst("/v1$", "/metrics")))).body(), UTF_8);
     }
 
     @Test void aClientIsNotKeptWaitingForAsLongAsTheEngineWants() {
