@@ -59,7 +59,7 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
             return Json.MAPPER.valueToTree(PlainValues.of(schema));
         var text = schema instanceof Path file ? InputFile.find("returning", file.toString()).text() : (String) schema;
         try {
-            return Json.MAPPER.readTree(text);
+            return Json.tree(text);
         } catch (JsonProcessingException e) {
             var fault = " is no JSON (" + Messages.reason(e) + ")";
             throw new IllegalArgumentException("returning: the schema "

@@ -3,6 +3,7 @@ package sheaf;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
@@ -61,11 +62,20 @@ final class Json {
         return MAPPER.readValue(text, ROW);
     }
 
+    /** Reads any value; Jackson itself has no fault of the text for an exponent that no number of Java's has. */
+    static JsonNode tree(String text) throws JsonProcessingException {
+        try {
+            return MAPPER.readTree(text);
+        } catch (NumberFormatException e) {
+            throw new JsonParseException(null, "a number is out of range", e);
+        }
+    }
+
     /** Reads what a server sent; what is no JSON is a missing node. */
     static JsonNode lenient(String text) {
         try {
-            return MAPPER.readTree(text);
-        } catch (JsonProcessingException | NumberFormatException e) {      // an exponent that no number of Java's has
+            return tree(text);
+        } catch (JsonProcessingException e) {
             return MissingNode.getInstance();
         }
     }

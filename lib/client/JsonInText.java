@@ -42,7 +42,7 @@ final class JsonInText {
      */
     static <T> T as(String text, Class<T> type) throws JsonProcessingException {
         try {
-            return Json.as(Json.MAPPER.readTree(unfenced(text)), type);
+            return Json.as(Json.tree(unfenced(text)), type);
         } catch (JsonProcessingException e) {
             var found = all(text, '{');
             if (found.isEmpty()) throw e;

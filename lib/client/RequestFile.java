@@ -56,7 +56,7 @@ final class RequestFile extends Rows.Reader<Request> {
 
     private JsonNode parse(String text) {
         try {
-            return Json.MAPPER.readTree(text);
+            return Json.tree(text);
         } catch (JsonProcessingException e) {
             throw fault("not JSON (" + reason(e) + ")");
         }

@@ -2,6 +2,7 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import java.time.Duration;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
@@ -24,6 +25,7 @@ class JsonInTextTest {
     @Test void aNumberBeyondAllNumbersIsNoJson() {
         assertEquals("[]", JsonInText.all("{\"a\":1e9999999999}", '{').toString());
         assertEquals("", Json.lenient("{\"a\":1e9999999999}").toString());
+        Assertions.assertThrows(JsonProcessingException.class, () -> JsonInText.as("1e9999999999", Double.class));
     }
 
     @Test void aTextOfBracesIsGivenUpOnSoon() {

@@ -35,11 +35,11 @@ class OptionsTest {
 
         var draft = script.options("--limit", "1", "--data", data, "--template=" + template, "--model", "n,o",
             "--system", "S", "--temperature", "0", "--max-tokens", "7", "--with", "top_p=0.5", "--with", "user=12 x",
-            "--with", "stop=[\"a\"]", "--provider", "groq", "--name", "mine");
+            "--with", "stop=[\"a\"]", "--with", "x=1e9999999999", "--provider", "groq", "--name", "mine");
 
         assertEquals(Stream.of("n", "o").map(model -> "{\"model\":\"" + model + "\",\"messages\":["
             + "{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q x\"}],"
-            + "\"stop\":[\"a\"],\"temperature\":0.0,\"top_p\":0.5,\"user\":\"12 x\","
+            + "\"stop\":[\"a\"],\"temperature\":0.0,\"top_p\":0.5,\"user\":\"12 x\",\"x\":\"1e9999999999\","
             + "\"max_completion_tokens\":7}").toList(), draft.preview(9).lines().stream()
             .map(line -> line.replaceFirst(".*\"body\":(.*)}$", "$1")).toList());
     }
