@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.core.JsonFactory;
@@ -19,7 +20,6 @@ import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import com.fasterxml.jackson.datatype.jsr310.JavaTimeModule;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.UncheckedIOException;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -114,7 +114,7 @@ final class Json {
         try {
             return MAPPER.readValue(Files.readString(file), type);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
         }
     }
 

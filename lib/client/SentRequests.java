@@ -1,12 +1,11 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.DataOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.LongBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -90,7 +89,7 @@ final class SentRequests {
         try (var channel = FileChannel.open(file)) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).asLongBuffer();
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
         }
     }
 
@@ -194,7 +193,7 @@ final class SentRequests {
                 ids.put(line.path("request").asLong(), line.path("custom_id").asText());
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + repeatIdsFile(dir) + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + repeatIdsFile(dir), e);
         }
         return repeatIds = ids;
     }

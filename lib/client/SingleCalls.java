@@ -1,9 +1,8 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -47,7 +46,7 @@ final class SingleCalls {
                 sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
         }
         return sent;
     }
@@ -68,7 +67,7 @@ final class SingleCalls {
         try (var lines = new Lines(Files.newInputStream(answers))) {
             while (lines.advance()) ids.add(String.valueOf(Answer.id(lines)));
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + answers + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + answers, e);
         }
     }
 }

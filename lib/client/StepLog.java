@@ -1,10 +1,9 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -56,7 +55,7 @@ final class StepLog {
         try (var lines = new Lines(Files.newInputStream(file))) {
             while (lines.advance()) take.accept(Json.lenient(lines.text()));
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
         }
     }
 

@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.FilterOutputStream;
 import java.io.IOException;
@@ -53,7 +53,7 @@ record Written(String name, String formerName, boolean overwrites) {
             var now = now(key);
             if (!now.equals(Sum.NONE)) checkOwner(word, file, Entry.of(key), now, Wording.MOVE);
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot(word, "read " + file, e);
         }
     }
 
@@ -66,7 +66,7 @@ record Written(String name, String formerName, boolean overwrites) {
         try {
             return Files.isSymbolicLink(file) && Files.exists(file) ? file.toRealPath() : file;
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot(word, "read " + file, e);
         }
     }
 
@@ -185,7 +185,7 @@ record Written(String name, String formerName, boolean overwrites) {
             try {
                 lock = FolderLock.on(AtomicFiles.privateFolder(Entry.folder()), note -> {});
             } catch (IOException e) {
-                throw Messages.cannotWrite(word, Environment.home(), e);
+                throw cannot(word, "write to " + Environment.home(), e);
             }
         }
 
