@@ -37,6 +37,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /** JSON as Sheaf reads and writes it: canonical for the digest, lenient with what providers send. */
 final class Json {
@@ -113,6 +114,15 @@ final class Json {
     static <T> T read(Path file, Class<T> type) {
         try {
             return MAPPER.readValue(Files.readString(file), type);
+        } catch (IOException e) {
+            throw cannot("journal", "read " + file, e);
+        }
+    }
+
+    /** Hands on each line of a file. */
+    static void eachLine(Path file, Consumer<JsonNode> taker) {
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            while (lines.advance()) taker.accept(lenient(lines.text()));
         } catch (IOException e) {
             throw cannot("journal", "read " + file, e);
         }

@@ -187,14 +187,8 @@ final class SentRequests {
     private synchronized Map<Long, String> repeatIds() {
         if (repeatIds != null) return repeatIds;
         var ids = new HashMap<Long, String>();
-        try (var lines = new Lines(Files.newInputStream(repeatIdsFile(dir)))) {
-            while (lines.advance()) {
-                var line = Json.lenient(lines.text());
-                ids.put(line.path("request").asLong(), line.path("custom_id").asText());
-            }
-        } catch (IOException e) {
-            throw cannot("journal", "read " + repeatIdsFile(dir), e);
-        }
+        Json.eachLine(repeatIdsFile(dir), line ->
+            ids.put(line.path("request").asLong(), line.path("custom_id").asText()));
         return repeatIds = ids;
     }
 

@@ -39,15 +39,8 @@ final class SingleCalls {
     /** Returns how often each id was sent and not refused: each time was paid, or may be. */
     Map<String, Long> sent() {
         var sent = new HashMap<String, Long>();
-        if (!Files.exists(file)) return sent;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            while (lines.advance()) {
-                var line = Json.lenient(lines.text());
-                sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum);
-            }
-        } catch (IOException e) {
-            throw cannot("journal", "read " + file, e);
-        }
+        if (Files.exists(file)) Json.eachLine(file, line ->
+            sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum));
         return sent;
     }
 

@@ -1,7 +1,5 @@
 package sheaf;
 
-import static sheaf.Messages.cannot;
-
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -45,18 +43,9 @@ final class StepLog {
         var now = Seen.of(file);
         if (!now.isSame(seen)) {
             restart.run();
-            read(take);
+            if (Files.exists(file)) Json.eachLine(file, take);
         }
         seen = now;
-    }
-
-    private void read(Consumer<JsonNode> take) {
-        if (!Files.exists(file)) return;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            while (lines.advance()) take.accept(Json.lenient(lines.text()));
-        } catch (IOException e) {
-            throw cannot("journal", "read " + file, e);
-        }
     }
 
     /** Writes a step of a part, and returns it. */
