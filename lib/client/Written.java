@@ -15,12 +15,10 @@ import java.util.stream.Stream;
 /**
  * Writes files for a user, and knows which of them batches of this name wrote: those are written again as long as
  * nobody has changed them, and others are not. What is known stands in {@code ~/.sheaf/written}, a file for each.
+ * @param formerName what an earlier Sheaf called the same draft, whose files it may write too; "" for none
  */
 record Written(String name, String formerName, boolean overwrites) {
-    Written(String name) { this(name, ""); }
-
-    /** @param formerName what an earlier Sheaf called the same draft, whose files it may write too; "" for none */
-    Written(String name, String formerName) { this(name, formerName, false); }
+    Written(String name) { this(name, "", false); }
 
     /** Returns the same, but for any file, whoever wrote it. */
     Written overwriting() { return new Written(name, formerName, true); }
