@@ -162,8 +162,7 @@ final class Json {
     }
 
     static byte[] pretty(Object value) throws IOException {
-        return (escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(value)) + "\n")
-            .getBytes(StandardCharsets.UTF_8);
+        return bytes(escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(value)) + "\n");
     }
 
     /** A value as one cell of a table: text as it is, anything else as JSON. */
@@ -214,7 +213,7 @@ final class Json {
         /** Returns the first eight bytes of the digest of a text. */
         static long hash(String text) { return ByteBuffer.wrap(bytes(text)).getLong(); }
 
-        private static byte[] bytes(String text) { return sha256().digest(text.getBytes(StandardCharsets.UTF_8)); }
+        private static byte[] bytes(String text) { return sha256().digest(Json.bytes(text)); }
 
         private static MessageDigest sha256() {
             try {
