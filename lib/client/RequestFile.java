@@ -73,7 +73,7 @@ final class RequestFile extends Rows.Reader<Request> {
         if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
         checkUrl(line.path("url").asText());
         if (!line.path("body").isObject()) throw fault("no body; it holds the request");
-        if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
+        if (line.at("/body/model").asText("").isBlank()) throw fault("no body.model");
         if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
     }
 

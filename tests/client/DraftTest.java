@@ -281,6 +281,8 @@ class DraftTest {
             requests(Guide.LINE + "\n" + Guide.LINE.replace("/v1/chat/completions", "/v1/embeddings")
                 .replace("request-1", "b")));
         assertSays("requests: FILE line 1: no body.model", requests(Guide.LINE.replace("\"model\"", "\"m\"")));
+        assertSays("requests: FILE line 1: no body.model",
+            requests(Guide.LINE.replace("\"deepseek-ai/DeepSeek-V3\"", "null")));
         assertSays("requests: FILE has no lines", requests("\n"));
         var file = Files.writeString(dir.resolve("r.jsonl"), Guide.LINE);
         assertSays("requests: the file says it all; model(\"x\") would be ignored", () -> batch().requests(file)

@@ -19,6 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.Sheaf.Draft;
 import sheaf.server.BatchServer;
+import sheaf.support.Guide;
 import sheaf.support.Printed;
 
 /** What whoever runs a script may change by its command line. */
@@ -187,6 +188,17 @@ class OptionsTest {
                 assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
         }
         assertEquals("text\na\n", Files.readString(data));
+    }
+
+    @Test void answersNeverTakeThePlaceOfTheRequests() throws IOException {
+        var file = Files.writeString(dir.resolve("requests.jsonl"), Guide.LINE + "\n");
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).requests(file).options("--force", "--out", file.toString());
+
+            assertEquals("out: " + file + " is what is read; give another name",
+                assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
+        }
+        assertEquals(Guide.LINE + "\n", Files.readString(file));
     }
 
     @Test void answersAreWrittenOnceHoweverOftenAScriptAsksForThem() {
