@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -56,7 +56,7 @@ final class AnswerFiles {
         try (var begun = Files.newDirectoryStream(journal.dir(), "{.,..}part-*")) {
             for (var file : begun) Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot read " + journal.dir() + " (" + reason(e) + ")", e);
+            throw cannot("results", "read " + journal.dir(), e);
         }
     }
 
@@ -152,7 +152,7 @@ final class AnswerFiles {
         } catch (BatchException | UncheckedIOException cannotBeHadNow) {
             return false;
         } catch (IOException e) {
-            throw Messages.cannotWrite("results", file, e);
+            throw cannot("results", "write to " + file, e);
         } finally {
             AtomicFiles.delete(anew);
         }
@@ -201,7 +201,7 @@ final class AnswerFiles {
                 if (request >= 0 && journal.requests().part(request) == part.number()) answered.set((int) request);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("results", "read " + file, e);
         }
     }
 }

@@ -59,7 +59,7 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
             return Json.MAPPER.valueToTree(PlainValues.of(schema));
         var text = schema instanceof Path file ? InputFile.find("returning", file.toString()).text() : (String) schema;
         try {
-            return Json.MAPPER.readTree(text);
+            return Json.tree(text);
         } catch (JsonProcessingException e) {
             var fault = " is no JSON (" + Messages.reason(e) + ")";
             throw new IllegalArgumentException("returning: the schema "
@@ -73,10 +73,10 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
     }
 
     static AnswerFormat choice(String first, String... more) {
-        var labels = Stream.concat(Stream.of(given("choice", first)), Stream.of(given("choice", more)))
+        var given = Stream.concat(Stream.of(first), Stream.of(given("choice", more)))
             .map(label -> given("choice", label)).toList();
-        var checked = Labels.checked("choice", labels);
-        return labelled("choice", "string", checked, Json.MAPPER.valueToTree(checked.all()));
+        var labels = Labels.checked("choice", given).all();
+        return labelled("choice", "string", labels, Json.MAPPER.valueToTree(labels));
     }
 
     static AnswerFormat yesNo() { return choice("yes", "no"); }
@@ -86,16 +86,16 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
             throw new IllegalArgumentException("score: " + from + " to " + to + " is no scale; give the lowest and "
                 + "then the highest, at most " + (MOST_SCORES - 1) + " apart");
         var scores = IntStream.rangeClosed(from, to).boxed().toList();
-        return labelled("score", "integer", new Labels(scores.stream().map(String::valueOf).toList()),
+        return labelled("score", "integer", scores.stream().map(String::valueOf).toList(),
             Json.MAPPER.valueToTree(scores));
     }
 
-    private static AnswerFormat labelled(String name, String type, Labels labels, JsonNode values) {
+    private static AnswerFormat labelled(String name, String type, List<String> labels, JsonNode values) {
         var schema = Json.MAPPER.createObjectNode().put("type", "object");
         schema.putObject("properties").putObject(name).put("type", type).set("enum", values);
         schema.putArray("required").add(name);
         schema.put("additionalProperties", false);
-        return new AnswerFormat(name, schema, labels.all(), false);
+        return new AnswerFormat(name, schema, labels, false);
     }
 
     AnswerFormat confidence(boolean isWanted) { return new AnswerFormat(name, schema, labels, isWanted); }
@@ -165,7 +165,7 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
     Reading read(String text) { return hasLabels() ? label(text) : value(text); }
 
     private Reading value(String text) {
-        var found = JsonInText.all(text, '{');
+        var found = JsonInText.objects(text);
         if (found.isEmpty())
             return new Reading(null, "the answer is no JSON object: \"" + clip(text, 60) + "\"");
         var schema = new Schema(this.schema);
@@ -175,7 +175,7 @@ record AnswerFormat(String name, JsonNode schema, @JsonInclude(JsonInclude.Inclu
     }
 
     private Reading label(String text) {
-        var said = JsonInText.all(text, '{').stream().map(object -> object.path(name))
+        var said = JsonInText.objects(text).stream().map(object -> object.path(name))
             .filter(value -> !value.isMissingNode()).reduce((first, last) -> last);
         var label = said.isPresent() ? said.flatMap(this::ofField) : new Labels(labels).of(unscaled(text));
         if (label.isPresent())

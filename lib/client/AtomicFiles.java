@@ -3,12 +3,11 @@ package sheaf;
 import static java.nio.file.StandardOpenOption.CREATE_NEW;
 import static java.nio.file.StandardOpenOption.READ;
 import static java.nio.file.StandardOpenOption.WRITE;
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
@@ -50,7 +49,7 @@ final class AtomicFiles {
                 staged.file().toFile().delete();
             }
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot write " + file + " (" + reason(e) + ")", e);
+            throw cannot(word, "write " + file, e);
         }
     }
 
@@ -134,7 +133,7 @@ final class AtomicFiles {
             channel.force(true);
             if (isNew) force(file.toAbsolutePath().getParent());
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot write " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "write " + file, e);
         }
     }
 
@@ -174,7 +173,7 @@ final class AtomicFiles {
         try {
             Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot delete " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "delete " + file, e);
         }
     }
 

@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
@@ -92,7 +92,7 @@ final class BatchApi {
             if (!isNoRoute(none)) throw none;
             return Optional.empty();                      // a second upload costs nothing but its time
         } catch (IOException e) {
-            throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("submit", "read " + file, e);
         }
     }
 
@@ -121,7 +121,7 @@ final class BatchApi {
                     params.putAdditionalBodyProperty("file_name", JsonValue.from(name));
                 return connection.client().files().withRawResponse().create(params.build());
             } catch (IOException e) {
-                throw new UncheckedIOException("submit: cannot read " + file + " (" + reason(e) + ")", e);
+                throw cannot("submit", "read " + file, e);
             }
         });
     }

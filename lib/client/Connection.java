@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -293,7 +294,7 @@ final class Connection {
     private UncheckedIOException unreachable(String step, IOException e) {
         if (e instanceof ConnectException && ChildServer.isOurs(baseUrl)) forget();
         if (e instanceof FileSystemException || String.valueOf(e.getMessage()).contains("No space left"))
-            return Messages.cannotWrite(step, Environment.home(), e);
+            return cannot(step, "write to " + Environment.home(), e);
         var distrust = Certificates.distrust(e);
         var proxy = Proxies.of(URI.create(baseUrl));
         var by = proxy.map(named -> " by the proxy " + named.address()).orElse("");

@@ -6,7 +6,6 @@ import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /**
  * What a message says: its text, apart from what the model thought, what it declined, and the tools that it calls.
@@ -121,6 +120,6 @@ record Content(String text, String reasoning, String refusal, List<JsonNode> cal
     }
 
     private static Stream<JsonNode> stream(JsonNode array) {
-        return array.isArray() ? StreamSupport.stream(array.spliterator(), false) : Stream.of();
+        return array.isArray() ? array.valueStream() : Stream.of();
     }
 }

@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.number;
 import static sheaf.Messages.reason;
 
@@ -49,7 +50,7 @@ final class Download implements Closeable {
         } catch (ClosedByInterruptException e) {
             throw interrupted(e);
         } catch (IOException e) {
-            throw new UncheckedIOException("results: cannot write " + target + " (" + reason(e) + ")", e);
+            throw cannot("results", "write " + target, e);
         } finally {
             if (partial.toFile().length() == 0) partial.toFile().delete();
         }

@@ -1,5 +1,7 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
@@ -101,7 +103,7 @@ final class Estimation {
                 staging.complete(settings.distinct);
                 return estimate(sending(staging), tokens, progress);
             } catch (IOException e) {
-                throw Messages.cannotWrite("preview", Environment.home(), e);
+                throw cannot("preview", "write to " + Environment.home(), e);
             }
         });
     }

@@ -1,9 +1,8 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
@@ -25,7 +24,7 @@ record FolderLock(HeldFile held) implements AutoCloseable {
                 Retry.sleep("submit", PAUSE);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("submit: cannot lock " + file(dir) + " (" + reason(e) + ")", e);
+            throw cannot("submit", "lock " + file(dir), e);
         }
     }
 

@@ -1,7 +1,7 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.given;
-import static sheaf.Messages.reason;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -107,6 +107,6 @@ record InputFile(String word, String name, Path path, URL resource) {
     }
 
     private UncheckedIOException cannotRead(IOException e) {
-        return new UncheckedIOException(word + ": cannot read " + name + " (" + reason(e) + ")", e);
+        return cannot(word, "read " + name, e);
     }
 }

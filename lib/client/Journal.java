@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
@@ -58,7 +58,7 @@ final class Journal {
         try (var dirs = Files.list(folder())) {
             return dirs.toList().stream().flatMap(dir -> read(dir).stream());
         } catch (IOException e) {
-            throw new UncheckedIOException("batch: cannot read " + folder() + " (" + reason(e) + ")", e);
+            throw cannot("batch", "read " + folder(), e);
         }
     }
 
@@ -151,7 +151,7 @@ final class Journal {
         } catch (NoSuchFileException deleted) {
             return 0;
         } catch (IOException e) {
-            throw new UncheckedIOException("kept: cannot read " + dir + " (" + reason(e) + ")", e);
+            throw cannot("kept", "read " + dir, e);
         }
     }
 

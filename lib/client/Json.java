@@ -1,8 +1,10 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.reason;
 
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
@@ -18,7 +20,6 @@ import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import com.fasterxml.jackson.datatype.jsr310.JavaTimeModule;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.UncheckedIOException;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -36,6 +37,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /** JSON as Sheaf reads and writes it: canonical for the digest, lenient with what providers send. */
 final class Json {
@@ -61,11 +63,20 @@ final class Json {
         return MAPPER.readValue(text, ROW);
     }
 
+    /** Reads any value; Jackson itself has no fault of the text for an exponent that no number of Java's has. */
+    static JsonNode tree(String text) throws JsonProcessingException {
+        try {
+            return MAPPER.readTree(text);
+        } catch (NumberFormatException e) {
+            throw new JsonParseException(null, "a number is out of range", e);
+        }
+    }
+
     /** Reads what a server sent; what is no JSON is a missing node. */
     static JsonNode lenient(String text) {
         try {
-            return MAPPER.readTree(text);
-        } catch (JsonProcessingException | NumberFormatException e) {      // an exponent that no number of Java's has
+            return tree(text);
+        } catch (JsonProcessingException e) {
             return MissingNode.getInstance();
         }
     }
@@ -104,7 +115,16 @@ final class Json {
         try {
             return MAPPER.readValue(Files.readString(file), type);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
+        }
+    }
+
+    /** Hands on each line of a file. */
+    static void eachLine(Path file, Consumer<JsonNode> taker) {
+        try (var lines = new Lines(Files.newInputStream(file))) {
+            while (lines.advance()) taker.accept(lenient(lines.text()));
+        } catch (IOException e) {
+            throw cannot("journal", "read " + file, e);
         }
     }
 
@@ -142,8 +162,7 @@ final class Json {
     }
 
     static byte[] pretty(Object value) throws IOException {
-        return (escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(value)) + "\n")
-            .getBytes(StandardCharsets.UTF_8);
+        return bytes(escaped(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsString(value)) + "\n");
     }
 
     /** A value as one cell of a table: text as it is, anything else as JSON. */
@@ -194,7 +213,7 @@ final class Json {
         /** Returns the first eight bytes of the digest of a text. */
         static long hash(String text) { return ByteBuffer.wrap(bytes(text)).getLong(); }
 
-        private static byte[] bytes(String text) { return sha256().digest(text.getBytes(StandardCharsets.UTF_8)); }
+        private static byte[] bytes(String text) { return sha256().digest(Json.bytes(text)); }
 
         private static MessageDigest sha256() {
             try {

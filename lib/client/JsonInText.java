@@ -17,12 +17,12 @@ final class JsonInText {
 
     private JsonInText() {}
 
-    /** Returns what begins with this brace or bracket and stands in nothing else that does, in the text's order. */
-    static List<JsonNode> all(String text, char open) {
+    /** Returns the objects that stand in no other one, in the text's order. */
+    static List<JsonNode> objects(String text) {
         var found = new ArrayList<JsonNode>();
         int tries = 0;
-        for (int at = text.indexOf(open); at >= 0 && tries < TRIES; tries++)
-            at = text.indexOf(open, addFrom(text, at, found));
+        for (int at = text.indexOf('{'); at >= 0 && tries < TRIES; tries++)
+            at = text.indexOf('{', addFrom(text, at, found));
         return found;
     }
 
@@ -42,9 +42,9 @@ final class JsonInText {
      */
     static <T> T as(String text, Class<T> type) throws JsonProcessingException {
         try {
-            return Json.as(Json.MAPPER.readTree(unfenced(text)), type);
+            return Json.as(Json.tree(unfenced(text)), type);
         } catch (JsonProcessingException e) {
-            var found = all(text, '{');
+            var found = objects(text);
             if (found.isEmpty()) throw e;
             return Json.as(found.get(found.size() - 1), type);
         }

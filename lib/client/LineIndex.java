@@ -1,13 +1,12 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.BufferedOutputStream;
 import java.io.Closeable;
 import java.io.DataOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.MappedByteBuffer;
 import java.nio.channels.ClosedByInterruptException;
@@ -34,7 +33,7 @@ final class LineIndex {
         try (var channel = FileChannel.open(index)) {
             entries = new Entries(channel, FileChannel.MapMode.READ_ONLY, channel.size() / ENTRY);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + index + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + index, e);
         }
     }
 
@@ -63,7 +62,7 @@ final class LineIndex {
         } catch (ClosedByInterruptException e) {
             throw new IllegalStateException("results: interrupted", e);
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + files.apply(file), e);
         }
     }
 
@@ -90,7 +89,7 @@ final class LineIndex {
         try {
             return new Window(FileChannel.open(files.apply(file)));
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + files.apply(file) + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + files.apply(file), e);
         }
     }
 

@@ -12,7 +12,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import sheaf.Prices.Price;
 import sheaf.Vocabulary.Dialect;
 import sheaf.Vocabulary.Limits;
@@ -137,8 +136,7 @@ record Manifest(
 
     /** Returns who was to have some of it from the start, besides its own provider. */
     List<Share> shares() {
-        return StreamSupport.stream(sharedOut.spliterator(), false)
-            .map(share -> Json.MAPPER.convertValue(share, Share.class)).toList();
+        return sharedOut.valueStream().map(share -> Json.MAPPER.convertValue(share, Share.class)).toList();
     }
 
     /** Returns whose a part is from the start; empty if it is the own provider's. */

@@ -14,7 +14,6 @@ import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.util.Collection;
@@ -152,8 +151,8 @@ final class Messages {
         return time.atZone(ZoneId.systemDefault()).toLocalDateTime().truncatedTo(MINUTES).toString().replace('T', ' ');
     }
 
-    /** Says of a disk that it could not be written to. */
-    static UncheckedIOException cannotWrite(String step, Path folder, IOException e) {
-        return new UncheckedIOException(step + ": cannot write to " + folder + " (" + reason(e) + ")", e);
+    /** Says what a file, a folder or a connection did not let be done, and why. */
+    static UncheckedIOException cannot(String step, String what, IOException e) {
+        return new UncheckedIOException(step + ": cannot " + what + " (" + reason(e) + ")", e);
     }
 }

@@ -3,9 +3,6 @@ package sheaf;
 import static sheaf.Messages.clip;
 import static sheaf.Messages.given;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.ObjectReader;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -55,8 +52,6 @@ enum Options {
 
     private enum Takes { NOTHING, A_NUMBER_OR_NOTHING, A_VALUE }
 
-    private static final ObjectReader WHOLE_VALUE = Json.MAPPER.reader()
-        .with(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
     private static final String SHOWN = "3";               // lines of a preview
     private final String shape;
     private final Takes takes;
@@ -157,12 +152,8 @@ enum Options {
         /** Returns what a field is to be: JSON where it can be, so that a number is sent as a number. */
         Object fieldValue() {
             var text = value.substring(equals() + 1);
-            try {
-                var json = WHOLE_VALUE.readTree(text);
-                return json.isMissingNode() ? text : json;
-            } catch (JsonProcessingException e) {
-                return text;
-            }
+            var json = Json.lenient(text);
+            return json.isMissingNode() ? text : json;
         }
 
         private int equals() {

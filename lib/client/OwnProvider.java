@@ -55,7 +55,7 @@ record OwnProvider(String name, JsonNode fields) {
 
     private static JsonNode read() {
         try {
-            return Json.MAPPER.readTree(InputFile.find("provider", file().toString()).text());
+            return Json.tree(InputFile.find("provider", file().toString()).text());
         } catch (JsonProcessingException e) {
             var place = e.getLocation() == null ? "" : " in line " + e.getLocation().getLineNr();
             throw fault("it is no JSON" + place + " (" + reason(e) + ")");

@@ -1,5 +1,7 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -100,7 +102,7 @@ final class Preparation {
                 step.run();
             }
         } catch (IOException e) {
-            throw Messages.cannotWrite("submit", Environment.home(), e);
+            throw cannot("submit", "write to " + Environment.home(), e);
         }
     }
 
@@ -230,7 +232,7 @@ final class Preparation {
         try {
             journal.delete();
         } catch (IOException e) {
-            throw Messages.cannotWrite("rehearse", journal.dir(), e);
+            throw cannot("rehearse", "write to " + journal.dir(), e);
         }
     }
 
@@ -250,7 +252,7 @@ final class Preparation {
                 watch.state().setJournal(journal);
             }
         } catch (IOException e) {
-            throw Messages.cannotWrite("results", Environment.home(), e);
+            throw cannot("results", "write to " + Environment.home(), e);
         }
     }
 

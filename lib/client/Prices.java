@@ -1,11 +1,10 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.clip;
-import static sheaf.Messages.reason;
 import static sheaf.Messages.visible;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
@@ -40,7 +39,7 @@ final class Prices {
             for (var row = rows.read(); row != null; row = rows.read())
                 add(new Line(table, title, ++number, row).checked());
         } catch (IOException e) {
-            throw new UncheckedIOException(VARIABLE + ": cannot read " + table.name() + " (" + reason(e) + ")", e);
+            throw cannot(VARIABLE, "read " + table.name(), e);
         }
     }
 

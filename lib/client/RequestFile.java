@@ -7,7 +7,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 
 /** The lines of an existing file of requests, each checked, its bytes unchanged. */
@@ -51,12 +50,12 @@ final class RequestFile extends Rows.Reader<Request> {
 
     /** The line as it is, but for what would end it for some reader; a lone return stands between tokens. */
     private static byte[] bytes(String text) {
-        return (Json.escaped(text.replace('\r', ' ')) + "\n").getBytes(StandardCharsets.UTF_8);
+        return Json.bytes(Json.escaped(text.replace('\r', ' ')) + "\n");
     }
 
     private JsonNode parse(String text) {
         try {
-            return Json.MAPPER.readTree(text);
+            return Json.tree(text);
         } catch (JsonProcessingException e) {
             throw fault("not JSON (" + reason(e) + ")");
         }
@@ -74,7 +73,7 @@ final class RequestFile extends Rows.Reader<Request> {
         if (!line.path("method").asText().equals("POST")) throw fault("method is not \"POST\"");
         checkUrl(line.path("url").asText());
         if (!line.path("body").isObject()) throw fault("no body; it holds the request");
-        if (line.at("/body/model").asText().isBlank()) throw fault("no body.model");
+        if (line.at("/body/model").asText("").isBlank()) throw fault("no body.model");
         if (line.at("/body/stream").asBoolean()) throw fault("stream is true; a batch cannot stream");
     }
 

@@ -1,14 +1,13 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.clip;
-import static sheaf.Messages.reason;
 import static sheaf.Messages.visible;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -411,7 +410,7 @@ final class Requests {
         try {
             return "data:" + type + ";base64," + Base64.getEncoder().encodeToString(Files.readAllBytes(file));
         } catch (IOException e) {
-            throw new UncheckedIOException("image: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("image", "read " + file, e);
         }
     }
 }

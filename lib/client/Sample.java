@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.count;
 import static sheaf.Messages.dollars;
 
@@ -59,7 +60,7 @@ final class Sample {
                 Preparation.fill(staging, requests, progress, watch::note);
                 ask(sampled.settings(), staging);
             } catch (IOException e) {
-                throw Messages.cannotWrite(STEP, Environment.home(), e);
+                throw cannot(STEP, "write to " + Environment.home(), e);
             }
         });
     }

@@ -327,22 +327,20 @@ final class Schema {
     private static String faultOfNumber(String at, JsonNode value, JsonNode schema) {
         if (!value.isNumber()) return "";
         var number = value.decimalValue();
-        return Stream.of(bound(number, schema, "minimum", number, "less than"),
-                bound(number, schema, "exclusiveMinimum", number, "not more than"),
-                bound(number, schema, "maximum", number.negate(), "more than"),
-                bound(number, schema, "exclusiveMaximum", number.negate(), "not less than"),
+        return Stream.of(bound(number, schema, "minimum", true, "less than"),
+                bound(number, schema, "exclusiveMinimum", true, "not more than"),
+                bound(number, schema, "maximum", false, "more than"),
+                bound(number, schema, "exclusiveMaximum", false, "not less than"),
                 isMultiple(number, schema) ? "" : "no multiple of " + schema.get("multipleOf").asText())
             .filter(fault -> !fault.isEmpty()).findFirst().map(fault -> at + " is " + shown(value) + ", " + fault)
             .orElse("");
     }
 
-    /** @param signed the number, negated where the bound is an upper one */
-    private static String bound(BigDecimal number, JsonNode schema, String keyword, BigDecimal signed, String word) {
+    private static String bound(BigDecimal number, JsonNode schema, String keyword, boolean isLower, String word) {
         if (!schema.has(keyword)) return "";
-        var bound = schema.get(keyword).decimalValue();
+        int over = number.compareTo(schema.get(keyword).decimalValue());
         int least = keyword.startsWith("exclusive") ? 1 : 0;
-        return signed.compareTo(signed.equals(number) ? bound : bound.negate()) >= least ? ""
-            : word + " " + schema.get(keyword).asText();
+        return (isLower ? over : -over) >= least ? "" : word + " " + schema.get(keyword).asText();
     }
 
     private static boolean isMultiple(BigDecimal number, JsonNode schema) {

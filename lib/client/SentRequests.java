@@ -1,12 +1,11 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.DataOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.LongBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -90,7 +89,7 @@ final class SentRequests {
         try (var channel = FileChannel.open(file)) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).asLongBuffer();
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + file, e);
         }
     }
 
@@ -188,14 +187,8 @@ final class SentRequests {
     private synchronized Map<Long, String> repeatIds() {
         if (repeatIds != null) return repeatIds;
         var ids = new HashMap<Long, String>();
-        try (var lines = new Lines(Files.newInputStream(repeatIdsFile(dir)))) {
-            while (lines.advance()) {
-                var line = Json.lenient(lines.text());
-                ids.put(line.path("request").asLong(), line.path("custom_id").asText());
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + repeatIdsFile(dir) + " (" + reason(e) + ")", e);
-        }
+        Json.eachLine(repeatIdsFile(dir), line ->
+            ids.put(line.path("request").asLong(), line.path("custom_id").asText()));
         return repeatIds = ids;
     }
 

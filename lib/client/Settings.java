@@ -402,9 +402,9 @@ final class Settings implements Cloneable {
         return isSaid ? Stream.of(word.toString()) : Stream.of();
     }
 
-    /** Returns the file of the answers, which is not to take the place of the rows. */
+    /** Returns the file of the answers, which is not to take the place of the rows or the requests. */
     Path checkedOut() {
-        if (data != null && data.areIn(out))
+        if (data != null && data.areIn(out) || requests != null && requests.isAt(out))
             throw new IllegalArgumentException("out: " + out + " is what is read; give another name");
         return out;
     }

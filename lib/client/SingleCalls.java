@@ -1,9 +1,8 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -40,15 +39,8 @@ final class SingleCalls {
     /** Returns how often each id was sent and not refused: each time was paid, or may be. */
     Map<String, Long> sent() {
         var sent = new HashMap<String, Long>();
-        if (!Files.exists(file)) return sent;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            while (lines.advance()) {
-                var line = Json.lenient(lines.text());
-                sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum);
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
-        }
+        if (Files.exists(file)) Json.eachLine(file, line ->
+            sent.merge(line.path("custom_id").asText(), line.path("refused").asBoolean() ? -1L : 1L, Long::sum));
         return sent;
     }
 
@@ -68,7 +60,7 @@ final class SingleCalls {
         try (var lines = new Lines(Files.newInputStream(answers))) {
             while (lines.advance()) ids.add(String.valueOf(Answer.id(lines)));
         } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + answers + " (" + reason(e) + ")", e);
+            throw cannot("journal", "read " + answers, e);
         }
     }
 }

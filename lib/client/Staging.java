@@ -10,7 +10,6 @@ import java.io.OutputStream;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -84,8 +83,7 @@ final class Staging implements Closeable {
     /** The same lines are another batch elsewhere, or with another window. */
     private void digestSettings() {
         digested = new Relay(digest.over(OutputStream.nullOutputStream()));
-        for (var text : List.of(provider.name(), endpoint, window))
-            digest.add((text + "\n").getBytes(StandardCharsets.UTF_8));
+        for (var text : List.of(provider.name(), endpoint, window)) digest.add(bytes(text));
     }
 
     /** Removes what a killed process left: its folder is locked no more. */
@@ -287,7 +285,7 @@ final class Staging implements Closeable {
         reused++;
     }
 
-    private static byte[] bytes(String text) { return (text + "\n").getBytes(StandardCharsets.UTF_8); }
+    private static byte[] bytes(String text) { return Json.bytes(text + "\n"); }
 
     long reused() { return reused; }
 

@@ -1,10 +1,7 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
-
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -46,18 +43,9 @@ final class StepLog {
         var now = Seen.of(file);
         if (!now.isSame(seen)) {
             restart.run();
-            read(take);
+            if (Files.exists(file)) Json.eachLine(file, take);
         }
         seen = now;
-    }
-
-    private void read(Consumer<JsonNode> take) {
-        if (!Files.exists(file)) return;
-        try (var lines = new Lines(Files.newInputStream(file))) {
-            while (lines.advance()) take.accept(Json.lenient(lines.text()));
-        } catch (IOException e) {
-            throw new UncheckedIOException("journal: cannot read " + file + " (" + reason(e) + ")", e);
-        }
     }
 
     /** Writes a step of a part, and returns it. */

@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -103,7 +103,7 @@ final class Submission {
             journal.reload();
             return lock == null || !journal.isUntouched();
         } catch (IOException e) {
-            throw new UncheckedIOException("submit: cannot lock " + journal.dir() + " (" + reason(e) + ")", e);
+            throw cannot("submit", "lock " + journal.dir(), e);
         }
     }
 

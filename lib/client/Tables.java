@@ -45,7 +45,7 @@ final class Tables {
 
     /** Draws columns that are whole. */
     static String draw(List<String> header, List<List<String>> rows) {
-        return draw(header.stream().map(label -> new Column(label, true)).toList(), rows, HEADER_LINES);
+        return draw(header.stream().map(label -> new Column(label, true)).toList(), rows, List.of(), HEADER_LINES);
     }
 
     /**
@@ -70,12 +70,10 @@ final class Tables {
             + (hidden.isEmpty() ? "" : "not shown in " + room + " columns: " + String.join(", ", hidden) + "\n");
     }
 
-    /** Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines. */
-    static String draw(List<Column> columns, List<List<String>> rows, int cellLines) {
-        return draw(columns, rows, List.of(), cellLines);
-    }
-
-    /** @param inks the colour of each cell, as {@code 31} is a terminal's red, or "": of all rows, or of none */
+    /**
+     * Draws columns as wide as they need, texts cut down until all fit; these wrap up to so many lines.
+     * @param inks the colour of each cell, as {@code 31} is a terminal's red, or "": of all rows, or of none
+     */
     static String draw(List<Column> columns, List<List<String>> rows, List<List<String>> inks, int cellLines) {
         return new Tables(columns, rows, Terminal.width()).drawn(rows, inks, cellLines);
     }

@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
@@ -372,7 +372,7 @@ final class Watch {
             });
             journal.delete();
         } catch (IOException e) {
-            throw new UncheckedIOException("delete: cannot delete " + journal.dir() + " (" + reason(e) + ")", e);
+            throw cannot("delete", "delete " + journal.dir(), e);
         }
     }
 

@@ -1,6 +1,6 @@
 package sheaf;
 
-import static sheaf.Messages.reason;
+import static sheaf.Messages.cannot;
 
 import java.io.FilterOutputStream;
 import java.io.IOException;
@@ -15,12 +15,10 @@ import java.util.stream.Stream;
 /**
  * Writes files for a user, and knows which of them batches of this name wrote: those are written again as long as
  * nobody has changed them, and others are not. What is known stands in {@code ~/.sheaf/written}, a file for each.
+ * @param formerName what an earlier Sheaf called the same draft, whose files it may write too; "" for none
  */
 record Written(String name, String formerName, boolean overwrites) {
-    Written(String name) { this(name, ""); }
-
-    /** @param formerName what an earlier Sheaf called the same draft, whose files it may write too; "" for none */
-    Written(String name, String formerName) { this(name, formerName, false); }
+    Written(String name) { this(name, "", false); }
 
     /** Returns the same, but for any file, whoever wrote it. */
     Written overwriting() { return new Written(name, formerName, true); }
@@ -53,7 +51,7 @@ record Written(String name, String formerName, boolean overwrites) {
             var now = now(key);
             if (!now.equals(Sum.NONE)) checkOwner(word, file, Entry.of(key), now, Wording.MOVE);
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot(word, "read " + file, e);
         }
     }
 
@@ -66,7 +64,7 @@ record Written(String name, String formerName, boolean overwrites) {
         try {
             return Files.isSymbolicLink(file) && Files.exists(file) ? file.toRealPath() : file;
         } catch (IOException e) {
-            throw new UncheckedIOException(word + ": cannot read " + file + " (" + reason(e) + ")", e);
+            throw cannot(word, "read " + file, e);
         }
     }
 
@@ -185,7 +183,7 @@ record Written(String name, String formerName, boolean overwrites) {
             try {
                 lock = FolderLock.on(AtomicFiles.privateFolder(Entry.folder()), note -> {});
             } catch (IOException e) {
-                throw Messages.cannotWrite(word, Environment.home(), e);
+                throw cannot(word, "write to " + Environment.home(), e);
             }
         }
 

@@ -1,5 +1,7 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -37,7 +39,7 @@ final class DuckDb implements AutoCloseable {
         } catch (SQLException e) {
             throw IN_MEMORY.refused(word, e);
         } catch (IOException e) {
-            throw Messages.cannotWrite(word, Path.of(System.getProperty("java.io.tmpdir")), e);
+            throw cannot(word, "write to " + System.getProperty("java.io.tmpdir"), e);
         }
     }
 

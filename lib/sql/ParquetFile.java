@@ -1,9 +1,9 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.given;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
@@ -33,7 +33,7 @@ record ParquetFile(InputFile input) implements InputFile.Format {
             Files.write(copy, in.readAllBytes());
             return copy;
         } catch (IOException e) {
-            throw new UncheckedIOException("parquet: cannot read " + input.name() + " (" + Messages.reason(e) + ")", e);
+            throw cannot("parquet", "read " + input.name(), e);
         }
     }
 

@@ -90,7 +90,7 @@ final class SqlValues {
 
     private static Object json(String text) {
         try {
-            return text == null ? null : PlainValues.of(Json.MAPPER.readTree(text));
+            return text == null ? null : PlainValues.of(Json.tree(text));
         } catch (JsonProcessingException e) {
             return text;
         }

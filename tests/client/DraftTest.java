@@ -270,6 +270,7 @@ class DraftTest {
         assertSays("requests: FILE line 1: no custom_id; each line needs its own", requests("{\"custom_id\":\"\"}"));
         assertSays("requests: FILE line 2: not JSON (Unexpected end-of-input within/between Object entries)",
             requests(Guide.LINE + "\n{\"a\":"));
+        assertSays("requests: FILE line 1: not JSON (a number is out of range)", requests("{\"a\":1e9999999999}"));
         assertSays("requests: FILE line 3: custom_id \"request-1\" stands in line 1 too; an id is unique",
             requests(Guide.LINE + "\n\n" + Guide.LINE));
         assertSays("requests: FILE line 1: method is not \"POST\"", requests(Guide.LINE.replace("POST", "GET")));
@@ -280,6 +281,8 @@ class DraftTest {
             requests(Guide.LINE + "\n" + Guide.LINE.replace("/v1/chat/completions", "/v1/embeddings")
                 .replace("request-1", "b")));
         assertSays("requests: FILE line 1: no body.model", requests(Guide.LINE.replace("\"model\"", "\"m\"")));
+        assertSays("requests: FILE line 1: no body.model",
+            requests(Guide.LINE.replace("\"deepseek-ai/DeepSeek-V3\"", "null")));
         assertSays("requests: FILE has no lines", requests("\n"));
         var file = Files.writeString(dir.resolve("r.jsonl"), Guide.LINE);
         assertSays("requests: the file says it all; model(\"x\") would be ignored", () -> batch().requests(file)

@@ -2,6 +2,7 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import java.time.Duration;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
@@ -18,15 +19,16 @@ class JsonInTextTest {
         "{'a':'}'} | [{'a':'}'}]", "none | []", "{'a':1 | []", "~{'a': '\u00e4\ud83d\ude00{'} {'b':2}~ | [{'a':"
             + "'\u00e4\ud83d\ude00{'}, {'b':2}]"})
     void objectsAreFoundWhole(String text, String found) {
-        assertEquals(SchemaTest.json(found), JsonInText.all(SchemaTest.json(text), '{').toString());
+        assertEquals(SchemaTest.json(found), JsonInText.objects(SchemaTest.json(text)).toString());
     }
 
     @Test void aNumberBeyondAllNumbersIsNoJson() {
-        assertEquals("[]", JsonInText.all("{\"a\":1e9999999999}", '{').toString());
+        assertEquals("[]", JsonInText.objects("{\"a\":1e9999999999}").toString());
         assertEquals("", Json.lenient("{\"a\":1e9999999999}").toString());
+        Assertions.assertThrows(JsonProcessingException.class, () -> JsonInText.as("1e9999999999", Double.class));
     }
 
     @Test void aTextOfBracesIsGivenUpOnSoon() {
-        Assertions.assertTimeout(Duration.ofSeconds(10), () -> JsonInText.all("{".repeat(200_000), '{'));
+        Assertions.assertTimeout(Duration.ofSeconds(10), () -> JsonInText.objects("{".repeat(200_000)));
     }
 }

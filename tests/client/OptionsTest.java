@@ -19,6 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import sheaf.Sheaf.Draft;
 import sheaf.server.BatchServer;
+import sheaf.support.Guide;
 import sheaf.support.Printed;
 
 /** What whoever runs a script may change by its command line. */
@@ -35,11 +36,11 @@ class OptionsTest {
 
         var draft = script.options("--limit", "1", "--data", data, "--template=" + template, "--model", "n,o",
             "--system", "S", "--temperature", "0", "--max-tokens", "7", "--with", "top_p=0.5", "--with", "user=12 x",
-            "--with", "stop=[\"a\"]", "--provider", "groq", "--name", "mine");
+            "--with", "stop=[\"a\"]", "--with", "x=1e9999999999", "--provider", "groq", "--name", "mine");
 
         assertEquals(Stream.of("n", "o").map(model -> "{\"model\":\"" + model + "\",\"messages\":["
             + "{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q x\"}],"
-            + "\"stop\":[\"a\"],\"temperature\":0.0,\"top_p\":0.5,\"user\":\"12 x\","
+            + "\"stop\":[\"a\"],\"temperature\":0.0,\"top_p\":0.5,\"user\":\"12 x\",\"x\":\"1e9999999999\","
             + "\"max_completion_tokens\":7}").toList(), draft.preview(9).lines().stream()
             .map(line -> line.replaceFirst(".*\"body\":(.*)}$", "$1")).toList());
     }
@@ -187,6 +188,17 @@ class OptionsTest {
                 assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
         }
         assertEquals("text\na\n", Files.readString(data));
+    }
+
+    @Test void answersNeverTakeThePlaceOfTheRequests() throws IOException {
+        var file = Files.writeString(dir.resolve("requests.jsonl"), Guide.LINE + "\n");
+        try (var server = BatchServer.start()) {
+            var draft = batch().provider(server.baseUrl()).requests(file).options("--force", "--out", file.toString());
+
+            assertEquals("out: " + file + " is what is read; give another name",
+                assertThrows(IllegalArgumentException.class, draft::submit).getMessage());
+        }
+        assertEquals(Guide.LINE + "\n", Files.readString(file));
     }
 
     @Test void answersAreWrittenOnceHoweverOftenAScriptAsksForThem() {

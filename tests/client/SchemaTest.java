@@ -42,6 +42,10 @@ class SchemaTest {
         "{'type':'integer','exclusiveMinimum':1} | 1 | $.a is 1, not more than 1",
         "{'type':'integer','maximum':5} | 6 | $.a is 6, more than 5",
         "{'type':'integer','maximum':0} | 0 | ~~",
+        "{'type':'integer','minimum':0,'maximum':5} | 0 | ~~",
+        "{'type':'number','maximum':-1} | 0 | $.a is 0, more than -1",
+        "{'type':'number','exclusiveMaximum':0} | 0 | $.a is 0, not less than 0",
+        "{'type':'number','exclusiveMaximum':0.5} | 0.0 | ~~",
         "{'type':'integer','exclusiveMaximum':5} | 5 | $.a is 5, not less than 5",
         "{'type':'number','multipleOf':0.5} | 0.7 | $.a is 0.7, no multiple of 0.5",
         "{'anyOf':[{'type':'null'},{'type':'object','properties':{'b':{'type':'string'}}}]} | {'b':1} "

@@ -109,7 +109,7 @@ class TablesTest {
         System.setProperty("COLUMNS", "" + width);
         return Tables.draw(List.of(new Tables.Column("id", true), new Tables.Column("question", false),
             new Tables.Column("answer", false)),
-            List.of(List.of(ID, "Who wrote down the theorem?", "Nobody knows; old it is")), 6);
+            List.of(List.of(ID, "Who wrote down the theorem?", "Nobody knows; old it is")), List.of(), 6);
     }
 
     private static String listed(int width) {
@@ -157,7 +157,7 @@ class TablesTest {
 
     private static List<String> wrapped(int width, String text) {
         System.setProperty("COLUMNS", "" + width);
-        var table = Tables.draw(List.of(new Tables.Column("t", false)), List.of(List.of(text)), CELL_LINES);
+        var table = Tables.draw(List.of(new Tables.Column("t", false)), List.of(List.of(text)), List.of(), CELL_LINES);
         return Arrays.stream(table.split("\n")).skip(2).toList();
     }
 }

@@ -36,7 +36,8 @@ class TerminalTest {
         public static void main(String... args) {
             System.out.print(Tables.draw(List.of(new Tables.Column("id", true), new Tables.Column("text", false),
                 new Tables.Column("more", false)), List.of(List.of("1", "plain", "x"),
-                List.of("2", "\ud83d\udc4d\ud83c\udffd 1\ufe0f\u20e3", "y"), List.of("3", "\u65e5\u672c", "z")), 3));
+                List.of("2", "\ud83d\udc4d\ud83c\udffd 1\ufe0f\u20e3", "y"), List.of("3", "\u65e5\u672c", "z")),
+                List.of(), 3));
         }
     }
 
