@@ -208,7 +208,7 @@ class SharesTest {
         var threads = Stream.of(1, 2, 3).map(any -> new Thread(() ->
             assertAnswered(ROWS, shared(ROWS).submit().results()))).toList();
         threads.forEach(Thread::start);
-        for (var thread : threads) thread.join(30_000);
+        for (var thread : threads) thread.join(60_000);
 
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
