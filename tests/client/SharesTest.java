@@ -67,7 +67,7 @@ class SharesTest {
         var batch = shared(ROWS).submit();
         assertEquals(1, batches(first));
         assertEquals(1, batches(second));
-        assertEquals(Status.IN_PROGRESS, batch.status());
+        RawClient.await(() -> batch.status().equals(Status.IN_PROGRESS));
         RawClient.await(() -> batch.requestCounts().total() == ROWS);
         first.resume();
         second.resume();
