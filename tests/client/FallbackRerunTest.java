@@ -28,6 +28,7 @@ import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Fault;
 import sheaf.server.BatchServer.Reply;
 import sheaf.support.RawClient;
+import sheaf.support.Trials;
 
 /** A batch with a fallback is run again: with the same one, another one, none, or more rows. */
 class FallbackRerunTest {
@@ -137,21 +138,31 @@ class FallbackRerunTest {
         assertEquals(List.of("a first"), asked);
     }
 
-    @Test void aRequestThatWaitsThereForAnotherProcessSeesThatToo() throws InterruptedException {
+    @Test void aRequestThatWaitsThereForAnotherProcessSeesThatToo() throws Exception {
         first.answer(body -> Reply.error(503, "overloaded", "too busy"));
-        second.on(CREATE, FULL.retryAfter("2"), REFUSED);
+        Trials.slower(time -> waitsForAnotherProcess(time.multipliedBy(4)));
+    }
+
+    /** Another one comes and is refused before the first has waited for so long. */
+    private void waitsForAnotherProcess(Duration time) throws InterruptedException {
+        System.setProperty("SHEAF_HOME", home.resolve(time.toString()).toString());
+        asked.clear();
+        int before = creates();
+        second.on(CREATE, FULL.retryAfter("" + time.toSeconds()), REFUSED);
         var waiting = ask("a").fallback(second.baseUrl()).submit();
         var said = new ArrayList<String>();
         var process = new Thread(() -> said.add(answers(waiting.results())));
         process.start();
-        RawClient.await(() -> second.requests().contains(CREATE));
+        RawClient.await(() -> creates() > before);
 
         assertEquals("a: errored", answers(ask("a").fallback(second.baseUrl())));
-        process.join(20_000);
+        process.join(120_000);
 
         assertEquals(List.of("a: second"), said);
         assertEquals(List.of("a second"), asked);
     }
+
+    private int creates() { return Collections.frequency(second.requests(), CREATE); }
 
     @Test void whatWasCancelledGoesToTheFallbackWhenItIsSubmittedAgain() {
         first.pause();
@@ -188,7 +199,7 @@ class FallbackRerunTest {
     }
 
     private static String refusal(Sheaf.Batch waiting) {
-        return assertTimeoutPreemptively(Duration.ofSeconds(20), () ->
+        return assertTimeoutPreemptively(Duration.ofMinutes(1), () ->
             assertThrows(RuntimeException.class, waiting::await).getMessage());
     }
 

@@ -81,7 +81,7 @@ class FolderLockTest {
             }).close();
             assertTrue(isFree.get());
         }, threads);
-        assertTrue(isSaid.await(20, TimeUnit.SECONDS));
+        assertTrue(isSaid.await(1, TimeUnit.MINUTES));
         isFree.set(true);
         held.close();
         waiting.join();

@@ -136,7 +136,7 @@ class IdentityTest {
                 + "by the server that was asked before (store STORE and the engine echo); start that one, or set OPENAI_BASE_URL to "
                 + "where it listens", plain(assertThrows(BatchException.class, slow::status)));
             assertThrows(BatchException.class, batch(slow.id())::results);
-            assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofSeconds(20)));
+            assertThrows(BatchException.class, () -> batch(slow.id()).await(Duration.ofMinutes(1)));
             assertEquals(List.of("echo"), answers(ask(other).submit().results()));
             assertEquals(Status.VALIDATING, Journal.find(slow.id()).orElseThrow().part(1).status());
         }
@@ -186,16 +186,15 @@ class IdentityTest {
     }
 
     @Test void aLostCreateIsNotWaitedForWhereItsKeyIsHonoured() {
-        System.setProperty("sheaf.late", "30");
+        System.setProperty("sheaf.late", "600");
         try (var server = withStore().start()) {
             var none = Fault.status(200).body("{\"data\": [], \"has_more\": false}");
             server.on("POST /v1/batches", Fault.lost()).on("GET /v1/batches", none, none, none, none, none, none);
             assertThrows(RuntimeException.class, ask(server)::submit);
-            long start = System.nanoTime();
 
-            ask(server).submit().await();
+            var said = Printed.stderr(() -> ask(server).submit().await());
 
-            assertTrue(Duration.ofNanos(System.nanoTime() - start).toSeconds() < 20, "it was waited for");
+            assertFalse(said.contains("looking for one"), said);
             assertEquals(1, Provider.of(server.baseUrl()).batches(9).size());
         }
     }

@@ -69,7 +69,7 @@ class JournalTest {
     }
 
     /** A wait with room for few of many parts looks at the log for each that it creates. */
-    @Test @Timeout(30) void aLogOfVeryManyPartsIsNotReadAgainUnlessAnotherHasWrittenToIt() throws IOException {
+    @Test @Timeout(60) void aLogOfVeryManyPartsIsNotReadAgainUnlessAnotherHasWrittenToIt() throws IOException {
         ask("a", "b").provider(here().limits(1, 10_000)).name("log").upload();
         var journal = Journal.find("log").orElseThrow();
         var log = journal.dir().resolve("steps.jsonl");

@@ -3,11 +3,11 @@ package sheaf;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import java.time.Duration;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Growth;
 
 /** JSON is found in whatever a model says around it. */
 class JsonInTextTest {
@@ -28,7 +28,10 @@ class JsonInTextTest {
         Assertions.assertThrows(JsonProcessingException.class, () -> JsonInText.as("1e9999999999", Double.class));
     }
 
-    @Test void aTextOfBracesIsGivenUpOnSoon() {
-        Assertions.assertTimeout(Duration.ofSeconds(10), () -> JsonInText.objects("{".repeat(200_000)));
+    @Test void howLongATextOfBracesIsReadGrowsWithItsLength() {
+        Growth.assertLinear(100_000, length -> {
+            var braces = "{".repeat(length);
+            return () -> JsonInText.objects(braces);
+        });
     }
 }

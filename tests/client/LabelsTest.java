@@ -2,13 +2,12 @@ package sheaf;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTimeout;
 
-import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Growth;
 
 /** A label is known in whatever way a model says it, and nothing that is none is taken for one. */
 class LabelsTest {
@@ -34,9 +33,13 @@ class LabelsTest {
     void whatNamesNoneOrTwoMeansNone(String said) { assertEquals("", LABELS.of(said).orElse("")); }
 
     /** A model that does not come to an end says the same sign over and over. */
-    @Test void aLongAnswerIsReadSoon() {
-        for (var said : List.of("-" + "( ".repeat(20_000) + "x", "a" + "**".repeat(10_000) + "x"))
-            assertTimeout(Duration.ofSeconds(5), () -> assertEquals("", LABELS.of(said).orElse("")));
+    @ParameterizedTest
+    @CsvSource({"-, '( '", "a, **"})
+    void howLongAnAnswerIsReadGrowsWithItsLength(String first, String sign) {
+        Growth.assertLinear(2_000, length -> {
+            var said = first + sign.repeat(length) + "x";
+            return () -> assertEquals("", LABELS.of(said).orElse(""));
+        });
     }
 
     @Test void labelsThatCannotBeToldApartAreRefused() {

@@ -11,6 +11,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -21,6 +22,7 @@ import sheaf.Sheaf.Provider;
 import sheaf.Vocabulary.Status;
 import sheaf.server.BatchServer;
 import sheaf.support.HoldingProxy;
+import sheaf.support.HoldingProxy.Hold;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
 
@@ -28,7 +30,6 @@ import sheaf.support.RawClient;
 @Tag("C13")
 class LateCreateTest {
     private static final Duration NEVER = Duration.ofMillis(-1);
-    private static final Duration LATER = Duration.ofMillis(1_000);
 
     @TempDir Path home;
     private final BatchServer server = BatchServer.start();
@@ -37,7 +38,7 @@ class LateCreateTest {
 
     @BeforeEach void lookForSeconds() {
         System.setProperty("SHEAF_HOME", home.toString());
-        System.setProperty("sheaf.late", "4");
+        System.setProperty("sheaf.late", "60");
     }
 
     @AfterEach void close() {
@@ -47,24 +48,26 @@ class LateCreateTest {
     }
 
     @Test void aCreateThatIsStillOnItsWayIsWaitedForByTheNextRun() {
-        proxy = new HoldingProxy(server.baseUrl(), LATER, 0);
+        proxy = new HoldingProxy(server.baseUrl(), Hold.UNTIL_TOLD, 0);
         assertThrows(UncheckedIOException.class, draft()::submit);
 
+        landsAtLook(2);
         var said = Printed.stderr(() -> draft().submit().await());
 
         proxy.awaitLanding();
         assertEquals(1, batchesThere());
         assertTrue(said.contains("submit: a create of part 1 of " + kept().get(0).folder().getFileName()
             + " was sent, and no batch of it is known; looking for one at " + proxy.baseUrl()
-            + " for 4s, for it may still arrive and a second one would be paid too\n"), said);
+            + " for 1m, for it may still arrive and a second one would be paid too\n"), said);
     }
 
     @Test void aClockThatJumpedMeanwhileShortensNothing() throws IOException {
-        proxy = new HoldingProxy(server.baseUrl(), LATER, 0);
+        proxy = new HoldingProxy(server.baseUrl(), Hold.UNTIL_TOLD, 0);
         assertThrows(UncheckedIOException.class, draft().quiet()::submit);
         var steps = journal().dir().resolve("steps.jsonl");
         Files.writeString(steps, Files.readString(steps).replaceAll("\"at\":\"\\d{4}", "\"at\":\"1999"));
 
+        landsAtLook(2);
         draft().quiet().submit().await();
 
         proxy.awaitLanding();
@@ -72,8 +75,9 @@ class LateCreateTest {
     }
 
     @Test void aCreateThatLandsAfterAnErrorOfAProxyIsNotSentAgain() {
-        proxy = new HoldingProxy(server.baseUrl(), LATER, 504);
+        proxy = new HoldingProxy(server.baseUrl(), Hold.UNTIL_TOLD, 504);
 
+        landsAtLook(6);
         draft().quiet().submit().await();
 
         proxy.awaitLanding();
@@ -93,14 +97,25 @@ class LateCreateTest {
     }
 
     @Test void whatIsCancelledWhileItsCreateIsOnItsWayIsCancelledThere() {
-        proxy = new HoldingProxy(server.baseUrl(), LATER, 0);
+        proxy = new HoldingProxy(server.baseUrl(), Hold.UNTIL_TOLD, 0);
         server.pause();
         assertThrows(UncheckedIOException.class, draft().quiet()::submit);
 
+        landsAtLook(2);
         batch("late").cancel();
 
         assertEquals(1, batchesThere());
         assertEquals(Status.CANCELLED, batch("late").await().status());
+    }
+
+    /** What is held reaches the server when its list is looked at for this time from now on. */
+    private void landsAtLook(int last) {
+        var looks = new AtomicInteger();
+        server.onEvery(request -> {
+            boolean isLast = request.equals("GET /v1/batches") && looks.incrementAndGet() == last;
+            if (isLast) new Thread(proxy::land).start();
+            return null;
+        });
     }
 
     private Draft draft() {

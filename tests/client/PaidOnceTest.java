@@ -52,7 +52,7 @@ class PaidOnceTest {
 
     @Test void aLargerDraftWaitsForWhatAnUnansweredCreateAsks() {
         try (var server = BatchServer.start();
-             var proxy = new HoldingProxy(server.baseUrl(), Duration.ofSeconds(3), 0)) {
+             var proxy = new HoldingProxy(server.baseUrl(), Hold.UNTIL_TOLD, 0)) {
             assertThrows(RuntimeException.class, ask(proxy.baseUrl(), 5)::submit);
 
             var fault = assertThrows(IllegalStateException.class, ask(proxy.baseUrl(), 30)::submit);
@@ -60,7 +60,7 @@ class PaidOnceTest {
             var kept = Journal.find("asked").orElseThrow().folderName();
             assertEquals("submit: " + kept + " is still waiting and has 5 requests of these; await it first: batch(\""
                 + kept + "\").await(), or ask anew under another name(...)", fault.getMessage());
-            proxy.awaitLanding();
+            proxy.land();
             System.setProperty("OPENAI_BASE_URL", proxy.baseUrl());
             batch(kept).await();
             assertEquals(30, ask(proxy.baseUrl(), 30).submit().results().succeeded().size());
@@ -72,10 +72,11 @@ class PaidOnceTest {
         try (var server = BatchServer.start().pause();
              var proxy = new HoldingProxy(server.baseUrl(), oneWaits())) {
             var first = CompletableFuture.supplyAsync(() -> ask(proxy.baseUrl(), 5).submit());
-            while (proxy.keys().isEmpty()) Thread.sleep(10);
+            RawClient.await(() -> !proxy.keys().isEmpty());
 
             assertThrows(IllegalStateException.class, ask(proxy.baseUrl(), 30)::submit);
 
+            proxy.land();
             server.resume();
             first.join().await();
             ask(proxy.baseUrl(), 30).submit().await();
@@ -87,7 +88,7 @@ class PaidOnceTest {
         try (var server = BatchServer.start().pause()) {
             server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
             var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit());
-            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+            RawClient.await(() -> server.requests().contains("POST /v1/files"));
 
             assertThrows(IllegalStateException.class, ask(server.baseUrl(), 30)::submit);
 
@@ -111,7 +112,7 @@ class PaidOnceTest {
         try (var server = BatchServer.start()) {
             server.on("POST /v1/files", Fault.late(Duration.ofSeconds(1)));
             var first = CompletableFuture.supplyAsync(() -> ask(server.baseUrl(), 5).submit().id());
-            while (!server.requests().contains("POST /v1/files")) Thread.sleep(10);
+            RawClient.await(() -> server.requests().contains("POST /v1/files"));
 
             assertEquals(ask(server.baseUrl(), 5).submit().id(), first.join());
             assertEquals(5, requestsPaid(server));
@@ -119,7 +120,7 @@ class PaidOnceTest {
     }
 
     private static Supplier<Hold> oneWaits() {
-        var holds = List.of(new Hold(Duration.ofSeconds(1), Hold.WAITS)).iterator();
+        var holds = List.of(new Hold(Hold.UNTIL_TOLD, Hold.WAITS)).iterator();
         return () -> holds.hasNext() ? holds.next() : null;
     }
 

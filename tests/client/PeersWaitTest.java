@@ -78,7 +78,7 @@ class PeersWaitTest {
         await(() -> server.requests().contains("GET /v1/batches/" + batch.id()));
 
         waiting.interrupt();
-        waiting.join(30_000);
+        waiting.join(60_000);
         server.resume();
 
         assertEquals("await: interrupted; run again to go on", fault.get().getMessage());

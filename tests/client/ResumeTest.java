@@ -372,7 +372,7 @@ class ResumeTest {
 
         var said = new String(script.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
 
-        assertTrue(script.waitFor(20, TimeUnit.SECONDS) && script.exitValue() == 1, said);
+        assertTrue(script.waitFor(1, TimeUnit.MINUTES) && script.exitValue() == 1, said);
         assertEquals("submit: cannot write to " + home + " (File too large)\n", said);
         assertEquals(List.of(), server.requests());
         try (var left = Files.list(home.resolve("batches"))) {

@@ -72,7 +72,7 @@ class SharesTest {
         var batch = shared(ROWS).submit();
         assertEquals(1, batches(first));
         assertEquals(1, batches(second));
-        assertEquals(Status.IN_PROGRESS, batch.status());
+        RawClient.await(() -> batch.status().equals(Status.IN_PROGRESS));
         RawClient.await(() -> batch.requestCounts().total() == ROWS);
         first.resume();
         second.resume();
@@ -213,7 +213,7 @@ class SharesTest {
         var threads = Stream.of(1, 2, 3).map(any -> new Thread(() ->
             assertAnswered(ROWS, shared(ROWS).submit().results()))).toList();
         threads.forEach(Thread::start);
-        for (var thread : threads) thread.join(30_000);
+        for (var thread : threads) thread.join(60_000);
 
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -203,10 +204,15 @@ class SubmissionTest {
 
     @Tag("C14")
     @Test void aFileThatIsSeenLateIsWaitedFor() {
-        server = BatchServer.start().showFilesAfter(Duration.ofMillis(200));
+        var creates = new AtomicInteger();
+        server = BatchServer.start().showFilesAfter(Duration.ofHours(1));
+        server.onEvery(request -> {
+            if (request.equals("POST /v1/batches") && creates.incrementAndGet() == 3) server.advance(Duration.ofHours(2));
+            return null;
+        });
 
         assertEquals(List.of("a"), texts(ask("a").provider(served()).submit().results(), Result::text));
-        assertTrue(sent("POST /v1/batches") > 1);
+        assertEquals(3, sent("POST /v1/batches"));
         assertEquals(1, sent("POST /v1/files"));
     }
 

@@ -303,6 +303,6 @@ class WorkerTest {
 
         parent.destroyForcibly();
 
-        engine.onExit().get(20, TimeUnit.SECONDS);
+        engine.onExit().get(1, TimeUnit.MINUTES);
     }
 }

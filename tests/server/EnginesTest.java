@@ -31,12 +31,12 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
 import sheaf.support.FakeEngine.Kind;
-import sheaf.support.Limits;
+import sheaf.support.FakeEngine;
 import sheaf.support.Printed;
 import sheaf.support.RawClient;
+import sheaf.support.Trials;
 
 /** The server before engines that have no batches, each with its own manners. */
 class EnginesTest {
@@ -65,7 +65,7 @@ class EnginesTest {
     }
 
     @Test void anEngineThatDoesAllAtOnceGetsMore() throws Exception {
-        Limits.tried(time -> {
+        Trials.slower(time -> {
             var engine = serve(Kind.VLLM, 1_000, 1_000, time.toMillis() / 5);
 
             assertEquals(200, completed(200));
@@ -75,7 +75,7 @@ class EnginesTest {
 
     /** What waits for its turn here says nothing of how fast an engine is. */
     @Test void singleRequestsThatCrowdHereGetMoreOfAnEngineThatDoesAllAtOnce() throws Exception {
-        Limits.tried(time -> crowd(serve(Kind.VLLM, 1_000, 1_000, time.toMillis() / 8)));
+        Trials.slower(time -> crowd(serve(Kind.VLLM, 1_000, 1_000, time.toMillis() / 8)));
     }
 
     private void crowd(FakeEngine engine) throws Exception {
@@ -93,7 +93,7 @@ class EnginesTest {
     }
 
     @Test void anEngineOfOneSlotIsNotFlooded() throws Exception {
-        Limits.tried(time -> {
+        Trials.slower(time -> {
             var engine = serve(Kind.OLLAMA, 1_000, 1, time.toMillis() / 32);
 
             assertEquals(120, completed(120));
@@ -207,7 +207,7 @@ class EnginesTest {
         assertEquals("engine: " + engine.url() + " asks for a pause of 6s (429 Rate limit reached for model)\n", said);
     }
 
-    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() throws Exception { Limits.tried(this::isHeldUpForLongerThan); }
+    @Test void aDaysLimitHoldsABatchUpAndFailsNoRow() throws Exception { Trials.slower(this::isHeldUpForLongerThan); }
 
     private void isHeldUpForLongerThan(Duration timeout) {
         var options = BatchServer.options().concurrency(1).timeout(timeout).store(dir.resolve(timeout.toString()));

@@ -33,9 +33,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import sheaf.support.Limits;
 import sheaf.support.Opened;
 import sheaf.support.RawClient;
+import sheaf.support.Trials;
 
 /** The Files API, as a client sees it. */
 class FileEndpointsTest {
@@ -194,7 +194,7 @@ class FileEndpointsTest {
     }
 
     @Test void anUploadThatStallsIsRefusedAsAClientsFault() throws Exception {
-        Limits.tried(FileEndpointsTest::refusesWhatStallsFor);
+        Trials.slower(FileEndpointsTest::refusesWhatStallsFor);
     }
 
     private static void refusesWhatStallsFor(Duration time) throws IOException {

@@ -25,11 +25,11 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Instead;
 import sheaf.support.FakeEngine.Kind;
-import sheaf.support.Limits;
+import sheaf.support.FakeEngine;
 import sheaf.support.RawClient;
+import sheaf.support.Trials;
 
 /** The server before several engines. */
 class LoadBalancerTest {
@@ -45,7 +45,7 @@ class LoadBalancerTest {
     }
 
     @Test void linesGoWhereTheyAreAnsweredSooner() throws Exception {
-        Limits.tried(time -> {
+        Trials.slower(time -> {
             var slow = engine(time.toMillis() / 4);
             var fast = engine(time.toMillis() / 32);
             serve(slow.url(), fast.url());

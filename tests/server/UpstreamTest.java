@@ -42,9 +42,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import sheaf.support.Limits;
 import sheaf.support.Opened;
 import sheaf.support.RawClient;
+import sheaf.support.Trials;
 
 /** The server in front of an engine behind a URL, which may be busy or away. */
 class UpstreamTest {
@@ -249,7 +249,7 @@ class UpstreamTest {
     }
 
     @Test void aRequestWaitsNoLongerThanItsTimeout() throws Exception {
-        Limits.tried(timeout -> {
+        Trials.slower(timeout -> {
             serve(BatchServer.options().timeout(timeout).engine("http://127.0.0.1:1/v1"));
 
             assertEquals("{\"code\":\"connection_error\",\"message\":\"The engine does not answer (connection refused)."
@@ -258,7 +258,7 @@ class UpstreamTest {
     }
 
     @Test void anUnknownHostIsNamedAsOne() throws Exception {
-        Limits.tried(timeout -> {
+        Trials.slower(timeout -> {
             serve(BatchServer.options().timeout(timeout).engine("http://nowhere.invalid/v1"));
 
             assertEquals("The engine does not answer (unknown host).", failed().at("/error/message").asText());
@@ -266,7 +266,7 @@ class UpstreamTest {
     }
 
     @Test void anOverloadLongerThanTheTimeoutIsTheLinesError() throws Exception {
-        Limits.tried(timeout -> {
+        Trials.slower(timeout -> {
             serve(BatchServer.options().timeout(timeout).engine(engine((path, body) -> "503 loading")));
 
             assertEquals(LOADING, failed().at("/response/body/error").toString());
@@ -274,7 +274,7 @@ class UpstreamTest {
     }
 
     @Test void aLastTryThatIsCutShortHidesNoReason() throws Exception {
-        Limits.tried(half -> {
+        Trials.slower(half -> {
             var began = new AtomicLong();
             var hung = new AtomicBoolean();
             serve(BatchServer.options().timeout(half.multipliedBy(2)).engine(engine(exchange -> {

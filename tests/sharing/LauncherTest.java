@@ -317,7 +317,7 @@ class LauncherTest {
         for (int run = 0; run < 3; run++)
             assertEquals(new Run(3, "false\n", run == 0 ? "[jbang] Building jar for Brief.java...\n" : ""),
                 jbang("Brief.java"));
-        for (int wait = 0; wait < 300 && archives().isEmpty(); wait++) Thread.sleep(100);
+        for (int wait = 0; wait < 900 && archives().isEmpty(); wait++) Thread.sleep(100);
 
         assertEquals(1, archives().size());
         assertEquals(new Run(3, "true\n", ""), jbang("Brief.java"));

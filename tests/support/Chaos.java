@@ -130,7 +130,7 @@ public final class Chaos {
         var runs = IntStream.range(0, seed == null ? count : 1)
             .mapToObj(i -> new Chaos(seed == null ? seed(i) : seed, folder)).toList();
         int batches = runAll(runs.stream().filter(run -> !run.landsLate).toList(), AT_ONCE, "0.2")
-            + runAll(runs.stream().filter(run -> run.landsLate).toList(), LATE_AT_ONCE, "3");
+            + runAll(runs.stream().filter(run -> run.landsLate).toList(), LATE_AT_ONCE, "6");
         var faults = new TreeMap<String, Integer>();
         runs.forEach(run -> run.faults.forEach((fault, times) -> faults.merge(fault, times, Integer::sum)));
         return runs.size() + " runs with " + batches + " batches and " + faults.values().stream().mapToInt(n -> n).sum()

@@ -22,6 +22,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.RunnableFuture;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -46,12 +47,13 @@ public final class HoldingProxy implements AutoCloseable {
 
     /**
      * What becomes of a create.
-     * @param time after which it reaches the server; negative: never
+     * @param time after which it reaches the server, if {@link #land} does not send it there before; negative: never
      * @param status that the client hears at once; 0: the connection is closed; {@link #WAITS}: nothing, and the
      *        server's answer when that comes
      */
     public record Hold(Duration time, int status) {
         public static final int WAITS = -1;
+        public static final Duration UNTIL_TOLD = Duration.ofDays(1);
     }
 
     /** Holds the first create before a server of this URL for so long; its client hears the status at once. */
@@ -109,6 +111,12 @@ public final class HoldingProxy implements AutoCloseable {
         } catch (ExecutionException | InterruptedException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Sends the creates that are held to the server; waits for the first of them. */
+    public void land() {
+        RawClient.await(() -> !landings.isEmpty());
+        for (var landing : landings) ((RunnableFuture<?>) landing).run();
     }
 
     /** Waits until each create that is held has reached the server. */

@@ -121,7 +121,7 @@ public final class Kills {
         LockSupport.parkNanos((long) (random.nextDouble() * (timed ? 800_000_000L : 12_000_000L)));
         if (moment == Moment.TERM) server.stop();
         else server.kill();
-        for (var thread : clients) thread.join(30_000);
+        for (var thread : clients) thread.join(60_000);
     }
 
     /** Acts until the server is gone. */

@@ -101,7 +101,7 @@ public final class Postgres implements AutoCloseable {
     @Override public void close() {
         server.destroy();
         try {
-            server.waitFor(30, TimeUnit.SECONDS);
+            server.waitFor(1, TimeUnit.MINUTES);
             try (var files = Files.walk(folder)) {
                 for (var file : files.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(file);
             }

@@ -82,7 +82,7 @@ public final class PseudoTerminal implements AutoCloseable {
     /** Returns all that was shown until its end. */
     public String ended() throws InterruptedException {
         assertTrue(process.waitFor(60, TimeUnit.SECONDS), this::text);
-        reader.join(10_000);
+        reader.join(60_000);
         assertEquals(0, process.exitValue(), this::text);
         return text();
     }

@@ -4,10 +4,10 @@ import java.time.Duration;
 import java.util.List;
 
 /** Times that a test sets to what it tests: longer ones, where the machine was too slow for those before. */
-public final class Limits {
+public final class Trials {
     private static final List<Integer> MILLIS = List.of(500, 3_000, 15_000);
 
-    private Limits() {}
+    private Trials() {}
 
     /** What is to be seen with a limit, or where work takes so long; it prepares all that it needs itself. */
     public interface Trial {
@@ -15,7 +15,7 @@ public final class Limits {
     }
 
     /** Tries it with a short time and, as often as that fails, with a longer one: what is wrong fails with each. */
-    public static void tried(Trial trial) throws Exception {
+    public static void slower(Trial trial) throws Exception {
         for (int i = 0; ; i++)
             try {
                 trial.with(Duration.ofMillis(MILLIS.get(i)));

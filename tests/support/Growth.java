@@ -1,0 +1,32 @@
+package sheaf.support;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.util.function.IntFunction;
+
+/** How the work of one thread grows with what it is given, by the CPU's time, which no other work on the machine has. */
+public final class Growth {
+    private static final int TIMES = 16;         // as much; work that grows with the square takes 256 times as long
+    private static final int MOST = 64;          // times as long
+    private static final int TRIES = 10;
+
+    private Growth() {}
+
+    /** Compares the work of some size with that of much more, by the least that either took in several tries. */
+    public static void assertLinear(int size, IntFunction<Runnable> work) {
+        long small = Long.MAX_VALUE, large = Long.MAX_VALUE;
+        for (int i = 0; i < TRIES && large / MOST >= small; i++) {
+            small = Math.min(small, nanos(work.apply(size)));
+            large = Math.min(large, nanos(work.apply(TIMES * size)));
+        }
+        assertTrue(large / MOST < small, TIMES + " times as much took " + large / small + " times as long");
+    }
+
+    private static long nanos(Runnable work) {
+        var threads = ManagementFactory.getThreadMXBean();
+        long began = threads.getCurrentThreadCpuTime();
+        work.run();
+        return Math.max(1, threads.getCurrentThreadCpuTime() - began);
+    }
+}
