@@ -163,8 +163,37 @@ class SharesTest {
 
         assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; its share has "
             + "no answers until the next run asks it again\n"), said);
+        long others = ROWS - askedFirst.size();
+        assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, " + others + " of "
+            + "them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
+            + second.baseUrl() + "\n.*"), said);
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
+    }
+
+    @Test void theRowsOfAShareThatIsRefusedSayWhyAsLongAsItIs() {
+        second.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(400).body(CLOSED) : null);
+        var why = "never submitted: shared out to " + second.baseUrl() + " (submit: POST " + second.baseUrl()
+            + "/batches: 400 closed)";
+
+        assertEquals(Set.of(why), errors(shared(ROWS).submit().results()));
+        assertEquals(Set.of(why), errors(Sheaf.batch("shared").results()));
+        second.answer(body -> Reply.error(400, "long", "too long"));
+        second.onEvery(request -> null);
+
+        assertEquals(Set.of("400 too long"), errors(shared(ROWS).submit().results()));
+    }
+
+    @Test void theRowsOfAShareWhoseProviderIsNotThereSayWhy() {
+        second.close();
+
+        assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: cannot reach "
+            + second.baseUrl() + " (connection refused); start a server or set OPENAI_BASE_URL)"),
+            errors(shared(ROWS).submit().results()));
+    }
+
+    private static Set<String> errors(Results results) {
+        return results.failed().stream().map(result -> result.error()).collect(Collectors.toSet());
     }
 
     @Test void whoComesBackIsNotToldThatWhatOthersAnsweredIsUnanswered() {
@@ -172,7 +201,7 @@ class SharesTest {
 
         var said = Printed.stderr(() -> assertAnswered(ROWS, shared(loud(ROWS)).submit().results()));
 
-        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, in 2 parts, submitted [^)]+\\), "
+        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, \\d+ of them shared out, submitted [^)]+\\), "
             + "nothing was sent; kept in .+\n"), said);
     }
 
