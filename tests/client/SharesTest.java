@@ -171,6 +171,39 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void aShareIsCalledWhatItIs() {
+        shared(ROWS).submit().results();
+
+        assertEquals(List.of("shared", "shared-elsewhere"), folders());
+    }
+
+    /** The last version called it a retry. */
+    @Test void aShareThatWasCalledARetryIsFoundAndPaidOnce() throws IOException {
+        second.pause();
+        shared(ROWS).submit();
+        callRetry();
+        second.resume();
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertAnswered(ROWS + 1, shared(ROWS + 1).submit().results());
+        assertEquals(ROWS + 1, asked().size());
+        assertEquals(List.of("shared", "shared", "shared-retry"), folders().stream()
+            .filter(name -> !name.equals("shared-elsewhere")).toList());
+    }
+
+    private void callRetry() throws IOException {
+        var share = Journal.all().filter(journal -> journal.manifest().isInstead()).findFirst().orElseThrow().dir();
+        var draft = share.resolve(Journal.MANIFEST);
+        var told = Files.readString(draft);
+        Files.writeString(draft, told.replace("\"shared-elsewhere\"", "\"shared-retry\""));
+        assertEquals(told.length() - "elsewhere".length() + "retry".length(), Files.size(draft));
+        Files.move(share, share.resolveSibling(share.getFileName().toString().replace("elsewhere", "retry")));
+    }
+
+    private static List<String> folders() {
+        return Journal.all().map(journal -> journal.folderName().replaceFirst("-\\w+$", "")).sorted().toList();
+    }
+
     @Test void theRowsOfAShareThatIsRefusedSayWhyAsLongAsItIs() {
         second.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(400).body(CLOSED) : null);
         var why = "never submitted: shared out to " + second.baseUrl() + " (submit: POST " + second.baseUrl()
