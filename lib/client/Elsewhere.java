@@ -4,6 +4,7 @@ import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -16,7 +17,9 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -78,6 +81,16 @@ final class Elsewhere implements Watch.Others {
         there.key();
     }
 
+    /** Lets one process at a time begin what is shared out under a name: the next takes the shares of the first. */
+    static <T> T alone(Settings settings, Consumer<String> note, Supplier<T> work) {
+        var key = "shares-of-" + Json.Digest.shortHex(settings.batchName());
+        try (var lock = FolderLock.on(AtomicFiles.privateFolder(Journal.folder()).resolve(key), note)) {
+            return work.get();
+        } catch (IOException e) {
+            throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
     /** Returns who was the first of a draft's providers until now, and stays it; empty if that is this one anyway. */
     static Optional<Manifest.Address> first(String name, Connection listed) {
         return Journal.all().filter(journal -> journal.name().equals(name) && !journal.manifest().isResend()
@@ -132,6 +145,8 @@ final class Elsewhere implements Watch.Others {
 
     @Override public void send(boolean isSubmit) {
         if (!watch.state().isKept()) return;
+        boolean isSharedAndWaits = journal().manifest().isSharedOut() && watch.state().waitingCount() > 0;
+        if (isSharedAndWaits) journal().markElsewhere();       // it keeps its shares, though nothing was created yet
         boolean isGivingUp = settings.fallback != null && refusals.isEmpty() && watch.state().waitingCount() > 0;
         boolean isBegun = known().stream().anyMatch(other -> isToGoOn(other, isSubmit));
         boolean isTaken = unanswered().stream().anyMatch(part -> taker(part).isPresent());

@@ -281,6 +281,54 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void whoeverBeginsTheSameAtOnceInAnotherOrderTakesTheSharesOfTheFirst() throws InterruptedException {
+        var said = Collections.synchronizedList(new ArrayList<List<String>>());
+        var other = new Thread(() -> said.add(answers(reversed(ask(ROWS)).submit().results())));
+        Sheaf.Data rows = () -> {
+            other.start();                                     // once this one knows of no other
+            RawClient.await(() -> isWaiting(other) || !asked().isEmpty());
+            return rows(texts(ROWS)).open();
+        };
+        var one = new Thread(() -> said.add(answers(shared(batch().model("echo").name("shared").quiet()
+            .prompts("{{value}}", rows)).submit().results())));
+
+        one.start();
+        one.join(60_000);
+        other.join(60_000);
+
+        assertEquals(List.of(texts(ROWS), texts(ROWS)), said);
+        assertEquals(ROWS, asked().size());
+    }
+
+    /** Whether it waits for another to have done, and is not just between two steps. */
+    private static boolean isWaiting(Thread thread) {
+        return Stream.of(thread.getStackTrace()).map(StackTraceElement::getClassName)
+            .anyMatch(FolderLock.class.getName()::equals);
+    }
+
+    @Test void whoWaitsForRoomKeepsItsSharesToo() {
+        first.on("POST /v1/batches", Fault.status(429).body(QueueTest.FULL));
+        var waiting = ask(1).providers(share(first.baseUrl(), 0.99), share(second.baseUrl(), 0.01)).submit();
+
+        assertAnswered(1, ask(1).providers(share(second.baseUrl(), 0.99), share(first.baseUrl(), 0.01)).submit()
+            .results());
+
+        assertAnswered(1, waiting.results());
+        assertEquals(List.of("echo row 1"), askedFirst);
+        assertEquals(List.of(), askedSecond);
+    }
+
+    @Test void anEstimateKnowsWhatWasBegunInAnotherOrder() {
+        shared(ROWS).submit().results();
+
+        assertEquals(0, reversed(ask(ROWS)).estimate().toSend());
+        assertEquals(0, reversed(ask(ROWS)).preview(1).estimate().toSend());
+    }
+
+    private Draft reversed(Draft draft) {
+        return draft.providers(share(second.baseUrl(), 0.5).model("other"), share(first.baseUrl(), 0.5));
+    }
+
     @Test void theResultsByNameAreThoseOfAll() {
         shared(ROWS).submit().await();
 
@@ -398,8 +446,11 @@ class SharesTest {
     }
 
     private static void assertAnswered(int rows, Results results) {
-        assertEquals(texts(rows), results.stream().map(result -> result.ok() ? result.text() : result.toString())
-            .collect(Collectors.toList()));
+        assertEquals(texts(rows), answers(results));
+    }
+
+    private static List<String> answers(Results results) {
+        return results.stream().map(result -> result.ok() ? result.text() : result.toString()).toList();
     }
 
     private List<String> asked() {
