@@ -581,7 +581,7 @@ public final class Sheaf extends Findings {
          * It reads all rows and sends nothing: of earlier batches what is under {@code ~/.sheaf} counts.
          * @throws IllegalArgumentException if a setting or one of the first rows is at fault
          */
-        public Preview preview(int n) { return estimation().preview(notNegative("preview", n), note()); }
+        public Preview preview(int n) { return withItsFirst().estimation().preview(notNegative("preview", n), note()); }
 
         /** Returns the first two request lines as HTML, for a page or a notebook; it reads no more rows than those. */
         public String toHtml() { return Html.lines(this + "\n" + String.join("\n", estimation().first(2))); }
@@ -590,13 +590,11 @@ public final class Sheaf extends Findings {
          * Returns what submitting all requests would send and cost: a table. Tokens are counted, and nothing is sent.
          * @throws IllegalArgumentException if a setting or a row is at fault
          */
-        public Estimate estimate() { return estimation().estimate(note()); }
+        public Estimate estimate() { return withItsFirst().estimation().estimate(note()); }
 
         private Estimation estimation() {
-            var settings = checkedSettings();
-            var chosen = provider == null ? Provider.ifChosen() : Optional.of(provider);
-            var known = chosen.orElse(Provider.OPENAI);
-            return new Estimation(settings, known.connection(), chosen.isPresent(), known::connection);
+            var known = chosen().orElse(Provider.OPENAI);
+            return new Estimation(checkedSettings(), known.connection(), chosen().isPresent(), known::connection);
         }
 
         /**
@@ -636,8 +634,7 @@ public final class Sheaf extends Findings {
         /** A server on this machine that has one model answers by that, if none is named. */
         Settings checkedSettings() {
             var settings = this.settings.sharedFrom(provider == null ? null : provider::connection);
-            var local = settings.lacksModel() ? (provider == null ? Provider.ifChosen() : Optional.of(provider))
-                .filter(Provider::isLocal) : Optional.<Provider>empty();
+            var local = settings.lacksModel() ? chosen().filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
             settled.check();
             return settled;
@@ -661,10 +658,10 @@ public final class Sheaf extends Findings {
             throw new Script.End("");
         }
 
+        private Optional<Provider> chosen() { return provider == null ? Provider.ifChosen() : Optional.of(provider); }
+
         private Requests requests() {
-            var settings = checkedSettings();
-            var known = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
-            return new Requests(settings, known.connection());
+            return new Requests(checkedSettings(), chosen().orElse(Provider.OPENAI).connection());
         }
 
         private Consumer<String> note() { return settings.quiet ? none -> {} : System.err::println; }
@@ -699,8 +696,8 @@ public final class Sheaf extends Findings {
          * answers, kept until the program ends. {@code Rehearsal.of(draft)} of lib/Rehearsal.java has one with faults.
          */
         public Results rehearse(String serverUrl) {
-            var like = provider == null ? Provider.ifChosen().orElse(Provider.OPENAI) : provider;
-            var there = new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings));
+            var like = chosen().orElse(Provider.OPENAI).servedAt(serverUrl);
+            var there = new Draft(like, Preparation.rehearsal(settings));
             return settings.sampled == null ? there.submit().results() : there.sample(settings.sampled);
         }
 
@@ -716,16 +713,22 @@ public final class Sheaf extends Findings {
 
         private Batch begin(BiConsumer<Watch, Progress> step, Consumer<Watch> then) {
             showPreview();
-            var first = settings.shares.isEmpty() ? provider
-                : Elsewhere.first(settings.batchName(), provider.connection()).map(Provider::of).orElse(provider);
-            if (first != provider) return new Draft(first, settings).begin(step, then);
+            return settings.shares.isEmpty() ? beginAlone(step, then)
+                : Elsewhere.alone(settings, note(), () -> withItsFirst().beginAlone(step, then));
+        }
+
+        private Draft withItsFirst() {
+            return settings.shares.isEmpty() ? this : Elsewhere.first(settings.batchName(), provider.connection())
+                .map(first -> new Draft(Provider.of(first), settings)).orElse(this);
+        }
+
+        private Batch beginAlone(BiConsumer<Watch, Progress> step, Consumer<Watch> then) {
             var settings = checkedSettings();
             if (settings.out != null) checkOutput(settings.checkedOut());
             var chosen = provider == null ? Provider.chosen() : provider;
             var batch = new Batch(chosen, chosen.connection(), settings, written());
             if (settings.asksOthers()) Elsewhere.check(settings, batch.state.provider());
-            Preparation.begin(settings, batch.watch, chosen::connection,
-                progress -> step.accept(batch.watch, progress));
+            Preparation.begin(settings, batch.watch, chosen::connection, sent -> step.accept(batch.watch, sent));
             then.accept(batch.watch);
             return batch;
         }

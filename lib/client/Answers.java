@@ -149,6 +149,11 @@ final class Answers {
     /** Whether it is in a part that never was at its provider. */
     boolean isUnsent(long index) { return !requests.isReused(index) && part(index).id().isEmpty(); }
 
+    /** Whether another provider was to have it from the start. */
+    boolean isSharedOut(long index) {
+        return !requests.isReused(index) && manifest().shareOf(requests.part(index)).isPresent();
+    }
+
     /** Whether all that its provider has of a request is here. */
     boolean isCollected(long index) { return requests.isReused(index) || collected.contains(requests.part(index)); }
 

@@ -144,6 +144,8 @@ final class Attempt {
     /** Whether its provider never had it. */
     boolean isUnsent() { return answers.isUnsent(index); }
 
+    boolean isSharedOut() { return answers.isSharedOut(index); }
+
     /** Returns how many messages the request has more than it had at first. */
     int addedTurns() { return answers.requests().turns(index); }
 

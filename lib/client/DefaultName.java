@@ -29,8 +29,11 @@ record DefaultName(String data, String prompt) {
     /** Returns what a retry of a batch of this name is called; one of a retry is called the same. */
     static String ofRetry(String name) { return root(name) + "-retry"; }
 
-    /** Returns the name of the batch whose retry may be called so. */
-    static String root(String name) { return name.replaceFirst("-retry$", ""); }
+    /** Returns what of a batch of this name is called that another provider is asked. */
+    static String ofElsewhere(String name) { return root(name) + "-elsewhere"; }
+
+    /** Returns the name of the batch whose retry may be called so, or what another provider is asked of it. */
+    static String root(String name) { return name.replaceFirst("-(retry|elsewhere)$", ""); }
 
     private String plain() { return data.replaceFirst("\\.[A-Za-z]+$", "").replaceAll("[^A-Za-z0-9._-]+", "-"); }
 

@@ -4,6 +4,7 @@ import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -16,7 +17,9 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -78,6 +81,16 @@ final class Elsewhere implements Watch.Others {
         there.key();
     }
 
+    /** Lets one process at a time begin what is shared out under a name: the next takes the shares of the first. */
+    static <T> T alone(Settings settings, Consumer<String> note, Supplier<T> work) {
+        var key = "shares-of-" + Json.Digest.shortHex(settings.batchName());
+        try (var lock = FolderLock.on(AtomicFiles.privateFolder(Journal.folder()).resolve(key), note)) {
+            return work.get();
+        } catch (IOException e) {
+            throw Messages.cannotWrite("submit", Environment.home(), e);
+        }
+    }
+
     /** Returns who was the first of a draft's providers until now, and stays it; empty if that is this one anyway. */
     static Optional<Manifest.Address> first(String name, Connection listed) {
         return Journal.all().filter(journal -> journal.name().equals(name) && !journal.manifest().isResend()
@@ -101,9 +114,9 @@ final class Elsewhere implements Watch.Others {
     /** Another process may have been refused what this one waits for there. */
     private static boolean isHeld(Watch other) { return other.state().journal().isHeldElsewhere(); }
 
-    private static boolean hasParts(Watch other) {
-        return !other.state().journal().manifest().insteadParts().isEmpty();
-    }
+    private static boolean hasParts(Watch other) { return !parts(other).isEmpty(); }
+
+    private static List<Integer> parts(Watch other) { return other.state().journal().manifest().insteadParts(); }
 
     /** Takes what other processes have sent meanwhile, too. */
     private void find() {
@@ -124,14 +137,16 @@ final class Elsewhere implements Watch.Others {
 
     /** Returns the numbers of the parts that failed before any request ran, and that nobody else has. */
     private Set<Integer> unanswered() {
-        var elsewhere = known.values().stream().map(other -> other.state().journal().manifest().insteadParts())
-            .flatMap(List::stream).collect(Collectors.toSet());
+        var elsewhere = known.values().stream().map(Elsewhere::parts).flatMap(List::stream)
+            .collect(Collectors.toSet());
         return watch.state().parts().stream().filter(part -> part.status().equals(Status.FAILED) && !part.hasRun())
             .map(Part::number).filter(part -> !elsewhere.contains(part)).collect(Collectors.toCollection(TreeSet::new));
     }
 
     @Override public void send(boolean isSubmit) {
         if (!watch.state().isKept()) return;
+        boolean isSharedAndWaits = journal().manifest().isSharedOut() && watch.state().waitingCount() > 0;
+        if (isSharedAndWaits) journal().markElsewhere();       // it keeps its shares, though nothing was created yet
         boolean isGivingUp = settings.fallback != null && refusals.isEmpty() && watch.state().waitingCount() > 0;
         boolean isBegun = known().stream().anyMatch(other -> isToGoOn(other, isSubmit));
         boolean isTaken = unanswered().stream().anyMatch(part -> taker(part).isPresent());
@@ -177,7 +192,7 @@ final class Elsewhere implements Watch.Others {
     private void goOn(Watch other) {
         goneOn.add(other);
         var address = other.state().journal().manifest().provider();
-        orRefused(role(other), address, other, other::submitKept);
+        orRefused(role(other), address, parts(other), other, other::submitKept);
     }
 
     /** As what another provider is asked. */
@@ -240,7 +255,8 @@ final class Elsewhere implements Watch.Others {
         journal().markElsewhere();
         var other = watch.other(connection(taker.address));
         goneOn.add(other);
-        boolean isSent = orRefused(taker.role, taker.address, other, () -> submit(resend, other, parts, taker.model));
+        boolean isSent = orRefused(taker.role, taker.address, parts, other, () ->
+            submit(resend, other, parts, taker.model));
         if (isSent) known.put(other.state().journal().folderName(), other);
         return isSent;
     }
@@ -254,7 +270,7 @@ final class Elsewhere implements Watch.Others {
     }
 
     /** Takes a step there; whoever refuses in the place of another is no reason to lose what that one answers. */
-    private boolean orRefused(Role role, Manifest.Address address, Watch other, Runnable step) {
+    private boolean orRefused(Role role, Manifest.Address address, List<Integer> parts, Watch other, Runnable step) {
         try {
             step.run();
             return true;
@@ -268,6 +284,7 @@ final class Elsewhere implements Watch.Others {
                 ? "; its share has no answers until the next run asks it again"
                 : "; what was to go there keeps what " + watch.state().provider().label() + " said"));
             if (other.state().isKept()) release(other.state().journal(), e.getMessage());
+            if (role == Role.SHARE) watch.refused(parts, e.getMessage());
         }
         return false;
     }
@@ -319,8 +336,7 @@ final class Elsewhere implements Watch.Others {
 
     /** Who was to have its parts from the start has a share of them: what fails there is asked again there. */
     private Role role(Watch other) {
-        var parts = other.state().journal().manifest().insteadParts();
-        boolean isShare = parts.stream().anyMatch(part -> journal().manifest().shareOf(part).isPresent());
+        boolean isShare = parts(other).stream().anyMatch(part -> journal().manifest().shareOf(part).isPresent());
         return isShare ? Role.SHARE : Role.FALLBACK;
     }
 

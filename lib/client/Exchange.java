@@ -236,7 +236,8 @@ final class Exchange {
         if (ok()) return "";
         var own = isElsewhere(shown) ? own() : shown;
         var last = isElsewhere(shown) ? shown : last();
-        return last.isSameAs(own) ? own.error() : own.error() + "; asked "
+        if (last.isSameAs(own) || isElsewhere(last) && own.isSharedOut()) return last.error();
+        return own.error() + "; asked "
             + (isElsewhere(last) ? "at " + last.batch().manifest().provider().label() : "again") + ": " + last.error();
     }
 

@@ -396,7 +396,7 @@ final class Journal {
 
         PartState(int number) {
             this.number = number;
-            batch = manifest.shareOf(number).map(Manifest.Share::refusal).orElse(null);
+            batch = manifest.shareOf(number).map(share -> share.refusal("")).orElse(null);
             part = Part.of(number, batch == null ? waiting() : batch);
         }
 

@@ -163,10 +163,14 @@ record Manifest(
      * @param model its name for the model; "": the same
      */
     record Share(Address provider, double part, String model) {
-        /** Returns what stands for a batch of it here, where none will ever be. */
-        JsonNode refusal() {
+        /**
+         * Returns what stands for a batch of it here, where none will ever be.
+         * @param why there is none at its own provider either; "": nobody has said
+         */
+        JsonNode refusal(String why) {
             var batch = Json.MAPPER.createObjectNode().put("status", "failed");
-            batch.putArray("errors").addObject().put("message", "shared out to " + provider.label());
+            batch.putArray("errors").addObject().put("message", "shared out to " + provider.label()
+                + (why.isEmpty() ? "" : " (" + why + ")"));
             return batch;
         }
     }

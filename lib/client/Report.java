@@ -36,7 +36,13 @@ final class Report {
 
     private String provider() { return state.provider().label(); }
 
-    private int partCount() { return state.parts().size(); }
+    /** Returns its parts, but those that others were to have from the start. */
+    private List<Part> own() {
+        return state.parts().stream().filter(part -> !state.isKept()
+            || state.journal().manifest().shareOf(part.number()).isEmpty()).toList();
+    }
+
+    private int partCount() { return own().size(); }
 
     private String keptIn() { return "; kept in " + state.journal().shortPath(); }
 
@@ -67,7 +73,7 @@ final class Report {
     String uploaded(int files) {
         if (!state.isOnlyUploaded()) return attached() + keptIn();
         var what = files == 0 ? state.id() + " was uploaded before" : "uploaded " + state.id();
-        var file = partCount() == 1 ? " as " + state.part(1).inputFileId() : "";
+        var file = partCount() == 1 ? " as " + own().get(0).inputFileId() : "";
         return what + " to " + provider() + " (" + size() + ")" + file + ", and no batch of it yet" + keptIn();
     }
 
@@ -83,7 +89,13 @@ final class Report {
             + (manifest.reused() == 0 ? ""
                 : String.format(Locale.ROOT, ", %,d of them answered before", manifest.reused()))
             + (manifest.repeats() == 0 ? "" : ", " + count(manifest.repeats(), "repeat") + " left out")
-            + (partCount() < 2 ? "" : ", in " + partCount() + " parts");
+            + shared(manifest) + (partCount() < 2 ? "" : ", in " + partCount() + " parts");
+    }
+
+    private String shared(Manifest manifest) {
+        long own = own().stream().mapToLong(part -> manifest.partRequests().get(part.number() - 1)).sum();
+        return manifest.isSharedOut()
+            ? String.format(Locale.ROOT, ", %,d of them shared out", state.journal().sentCount() - own) : "";
     }
 
     private String waiting() {

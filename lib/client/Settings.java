@@ -276,6 +276,7 @@ final class Settings implements Cloneable {
     /** Returns the name that it is kept under. */
     String batchName() {
         if (name != null) return name;
+        if (instead != null) return DefaultName.ofElsewhere(resend.batchName());
         if (resend != null) return DefaultName.ofRetry(resend.batchName());
         return defaultName().under(Script.name());
     }

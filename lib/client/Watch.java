@@ -272,6 +272,13 @@ final class Watch {
             }));
     }
 
+    /** What was shared out and refused there says so, until it is asked again. */
+    void refused(List<Integer> shared, String why) {
+        var journal = state.journal();
+        changing(() -> shared.forEach(part -> journal.manifest().shareOf(part).ifPresent(share ->
+            journal.ended(part, share.refusal(why)))));
+    }
+
     private void changing(Runnable step) {
         try (var lock = FolderLock.on(state.journal().dir(), this::note)) {
             state.journal().reload();

@@ -98,8 +98,8 @@ record Written(String name, String formerName, boolean overwrites) {
             : " exists, and no batch named " + name + " wrote it") + "; " + remedy);
     }
 
-    /** A retry's results stand for those of the batch that it is of. */
-    private static String family(String name) { return name.replaceFirst("(-retry)+$", ""); }
+    /** A retry's results stand for those of the batch that it is of, and so do another provider's. */
+    private static String family(String name) { return name.replaceFirst("(-retry|-elsewhere)+$", ""); }
 
     /** What is known of a file: the content that it is to have, and the one before. */
     record Entry(String path, String name, List<Sum> sums) {

@@ -163,8 +163,70 @@ class SharesTest {
 
         assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; its share has "
             + "no answers until the next run asks it again\n"), said);
+        long others = ROWS - askedFirst.size();
+        assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, " + others + " of "
+            + "them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
+            + second.baseUrl() + "\n.*"), said);
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
+    }
+
+    @Test void aShareIsCalledWhatItIs() {
+        shared(ROWS).submit().results();
+
+        assertEquals(List.of("shared", "shared-elsewhere"), folders());
+    }
+
+    /** The last version called it a retry. */
+    @Test void aShareThatWasCalledARetryIsFoundAndPaidOnce() throws IOException {
+        second.pause();
+        shared(ROWS).submit();
+        callRetry();
+        second.resume();
+
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertAnswered(ROWS + 1, shared(ROWS + 1).submit().results());
+        assertEquals(ROWS + 1, asked().size());
+        assertEquals(List.of("shared", "shared", "shared-retry"), folders().stream()
+            .filter(name -> !name.equals("shared-elsewhere")).toList());
+    }
+
+    private void callRetry() throws IOException {
+        var share = Journal.all().filter(journal -> journal.manifest().isInstead()).findFirst().orElseThrow().dir();
+        var draft = share.resolve(Journal.MANIFEST);
+        var told = Files.readString(draft);
+        Files.writeString(draft, told.replace("\"shared-elsewhere\"", "\"shared-retry\""));
+        assertEquals(told.length() - "elsewhere".length() + "retry".length(), Files.size(draft));
+        Files.move(share, share.resolveSibling(share.getFileName().toString().replace("elsewhere", "retry")));
+    }
+
+    private static List<String> folders() {
+        return Journal.all().map(journal -> journal.folderName().replaceFirst("-\\w+$", "")).sorted().toList();
+    }
+
+    @Test void theRowsOfAShareThatIsRefusedSayWhyAsLongAsItIs() {
+        second.onEvery(request -> request.equals("POST /v1/batches") ? Fault.status(400).body(CLOSED) : null);
+        var why = "never submitted: shared out to " + second.baseUrl() + " (submit: POST " + second.baseUrl()
+            + "/batches: 400 closed)";
+
+        assertEquals(Set.of(why), errors(shared(ROWS).submit().results()));
+        assertEquals(Set.of(why), errors(Sheaf.batch("shared").results()));
+        second.answer(body -> Reply.error(400, "long", "too long"));
+        second.onEvery(request -> null);
+
+        assertEquals(Set.of("400 too long"), errors(shared(ROWS).submit().results()));
+    }
+
+    @Test void theRowsOfAShareWhoseProviderIsNotThereSayWhy() {
+        second.close();
+
+        assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: cannot reach "
+            + second.baseUrl() + " (connection refused); start a server or set OPENAI_BASE_URL)"),
+            errors(shared(ROWS).submit().results()));
+    }
+
+    private static Set<String> errors(Results results) {
+        return results.failed().stream().map(result -> result.error()).collect(Collectors.toSet());
     }
 
     @Test void whoComesBackIsNotToldThatWhatOthersAnsweredIsUnanswered() {
@@ -172,7 +234,7 @@ class SharesTest {
 
         var said = Printed.stderr(() -> assertAnswered(ROWS, shared(loud(ROWS)).submit().results()));
 
-        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, in 2 parts, submitted [^)]+\\), "
+        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, \\d+ of them shared out, submitted [^)]+\\), "
             + "nothing was sent; kept in .+\n"), said);
     }
 
@@ -217,6 +279,54 @@ class SharesTest {
 
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
+    }
+
+    @Test void whoeverBeginsTheSameAtOnceInAnotherOrderTakesTheSharesOfTheFirst() throws InterruptedException {
+        var said = Collections.synchronizedList(new ArrayList<List<String>>());
+        var other = new Thread(() -> said.add(answers(reversed(ask(ROWS)).submit().results())));
+        Sheaf.Data rows = () -> {
+            other.start();                                     // once this one knows of no other
+            RawClient.await(() -> isWaiting(other) || !asked().isEmpty());
+            return rows(texts(ROWS)).open();
+        };
+        var one = new Thread(() -> said.add(answers(shared(batch().model("echo").name("shared").quiet()
+            .prompts("{{value}}", rows)).submit().results())));
+
+        one.start();
+        one.join(60_000);
+        other.join(60_000);
+
+        assertEquals(List.of(texts(ROWS), texts(ROWS)), said);
+        assertEquals(ROWS, asked().size());
+    }
+
+    /** Whether it waits for another to have done, and is not just between two steps. */
+    private static boolean isWaiting(Thread thread) {
+        return Stream.of(thread.getStackTrace()).map(StackTraceElement::getClassName)
+            .anyMatch(FolderLock.class.getName()::equals);
+    }
+
+    @Test void whoWaitsForRoomKeepsItsSharesToo() {
+        first.on("POST /v1/batches", Fault.status(429).body(QueueTest.FULL));
+        var waiting = ask(1).providers(share(first.baseUrl(), 0.99), share(second.baseUrl(), 0.01)).submit();
+
+        assertAnswered(1, ask(1).providers(share(second.baseUrl(), 0.99), share(first.baseUrl(), 0.01)).submit()
+            .results());
+
+        assertAnswered(1, waiting.results());
+        assertEquals(List.of("echo row 1"), askedFirst);
+        assertEquals(List.of(), askedSecond);
+    }
+
+    @Test void anEstimateKnowsWhatWasBegunInAnotherOrder() {
+        shared(ROWS).submit().results();
+
+        assertEquals(0, reversed(ask(ROWS)).estimate().toSend());
+        assertEquals(0, reversed(ask(ROWS)).preview(1).estimate().toSend());
+    }
+
+    private Draft reversed(Draft draft) {
+        return draft.providers(share(second.baseUrl(), 0.5).model("other"), share(first.baseUrl(), 0.5));
     }
 
     @Test void theResultsByNameAreThoseOfAll() {
@@ -336,8 +446,11 @@ class SharesTest {
     }
 
     private static void assertAnswered(int rows, Results results) {
-        assertEquals(texts(rows), results.stream().map(result -> result.ok() ? result.text() : result.toString())
-            .collect(Collectors.toList()));
+        assertEquals(texts(rows), answers(results));
+    }
+
+    private static List<String> answers(Results results) {
+        return results.stream().map(result -> result.ok() ? result.text() : result.toString()).toList();
     }
 
     private List<String> asked() {
