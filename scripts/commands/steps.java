@@ -55,7 +55,7 @@ class steps implements Runnable {
                 {"engine", "who is asked instead, if it has no batches: ollama, openrouter, ... or a base URL "
                     + "(default: SHEAF_ENGINE)"},
                 {"name", "what it is kept and found under (default: the file's)"},
-                {"out", "writes them all to a file instead: .csv, .jsonl or .html"},
+                {"out", "writes all to a file instead: .csv, .jsonl or .html"},
                 {"force", "writes over files, whoever wrote them"}};
         }
     };

@@ -28,6 +28,7 @@ import sheaf.server.BatchServer;
 import sheaf.support.Commands;
 import sheaf.support.Commands.Run;
 import sheaf.server.BatchServer.Reply;
+import sheaf.support.Printed;
 import sheaf.support.Project;
 import sheaf.support.RawClient;
 import sheaf.support.Signals;
@@ -631,7 +632,7 @@ class AskTest {
     @Test void helpSaysEachOptionInALineOrTwoOf80Columns() {
         var help = ask("--help").out();
 
-        assertEquals(List.of(), help.lines().filter(line -> line.length() > 80).toList());
+        assertEquals(List.of(), Printed.illegible(help, 80));
         assertEquals(List.of(), help.lines().dropWhile(line -> !line.equals("Examples:")).skip(1)
             .takeWhile(line -> !line.isEmpty()).filter(line -> !line.startsWith("  ")).toList());   // to be copied
         for (var option : List.of("--model", "--system", "--prompt", "--template", "--data", "--limit", "--out",

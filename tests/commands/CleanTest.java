@@ -30,6 +30,7 @@ import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 import sheaf.support.Commands;
 import sheaf.support.Commands.Run;
+import sheaf.support.Printed;
 import sheaf.server.BatchServer.Fault;
 
 /** The command clean: it lists what is left of old batches, and deletes no more than that. */
@@ -242,13 +243,13 @@ class CleanTest {
         }
     }
 
-    @Test void helpNamesEveryOptionWithin100Columns() {
+    @Test void helpNamesEveryOptionWithin80Columns() {
         var help = clean("--help");
 
         assertEquals(0, help.status());
         for (var option : List.of("--delete", "--older", "--runs", "--files", "--provider"))
             assertTrue(help.out().contains(option), option);
-        assertEquals(List.of(), help.out().lines().filter(line -> line.length() > 100).toList());
+        assertEquals(List.of(), Printed.illegible(help.out(), 80));
     }
 
     private static Run clean(String... arguments) { return Run.of(() -> clean.run(arguments)); }

@@ -35,6 +35,7 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import sheaf.support.Printed;
 import sheaf.support.RawClient;
 import sheaf.support.Signals;
 
@@ -61,7 +62,7 @@ class ServeTest {
             "--own-store", "--until-eof",
             "SHEAF_SERVER_KEY", "SHEAF_HOME", "OPENAI_BASE_URL"))
             assertTrue(help.out.contains(option), option);
-        assertEquals(List.of(), help.out.lines().filter(line -> line.length() > 80).toList());
+        assertEquals(List.of(), Printed.illegible(help.out, 80));
         var example = "(?s).*Example: [^\n]+\n(  [^\n]+\n)+OpenAI's own clients .*";
         assertTrue(help.out.matches(example), "each line of the example is as it is typed");
         assertTrue(help.out.replaceAll("\\s+", " ").contains("key for the engine, of several for each without a "
