@@ -6,8 +6,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.ConnectException;
-import java.net.UnknownHostException;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -247,7 +245,7 @@ final class Submission {
         var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
         file.awaitProcessed();
         saysNoMore |= file.isUploaded();
-        provider.checkEngine("submit");
+        provider.checkEngine();
         boolean isKeyUsed = journal.isCreateUnsure(part);
         if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
@@ -291,9 +289,7 @@ final class Submission {
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
     private static boolean madeNoBatch(RuntimeException e) {
         boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
-        boolean isUnsent = e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
-            || Retry.isUntrusted(e);
-        return !Retry.isTransient(e) || isFull || isUnsent;
+        return !Retry.isTransient(e) || isFull || Retry.isUnsent(e);
     }
 
     /** Whether there may be a batch of that file already. */
