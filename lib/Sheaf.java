@@ -593,8 +593,8 @@ public final class Sheaf extends Findings {
         public Estimate estimate() { return withItsFirst().estimation().estimate(note()); }
 
         private Estimation estimation() {
-            var known = chosen().orElse(Provider.OPENAI);
-            return new Estimation(checkedSettings(), known.connection(), chosen().isPresent(), known::connection);
+            var known = ifChosen().orElse(Provider.OPENAI);
+            return new Estimation(checkedSettings(), known.connection(), ifChosen().isPresent(), known::connection);
         }
 
         /**
@@ -634,7 +634,7 @@ public final class Sheaf extends Findings {
         /** A server on this machine that has one model answers by that, if none is named. */
         Settings checkedSettings() {
             var settings = this.settings.sharedFrom(provider == null ? null : provider::connection);
-            var local = settings.lacksModel() ? chosen().filter(Provider::isLocal) : Optional.<Provider>empty();
+            var local = settings.lacksModel() ? ifChosen().filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
             settled.check();
             return settled;
@@ -658,11 +658,11 @@ public final class Sheaf extends Findings {
             throw new Script.End("");
         }
 
-        private Optional<Provider> chosen() { return provider == null ? Provider.ifChosen() : Optional.of(provider); }
-
         private Requests requests() {
-            return new Requests(checkedSettings(), chosen().orElse(Provider.OPENAI).connection());
+            return new Requests(checkedSettings(), ifChosen().orElse(Provider.OPENAI).connection());
         }
+
+        private Optional<Provider> ifChosen() { return Optional.ofNullable(provider).or(Provider::ifChosen); }
 
         private Consumer<String> note() { return settings.quiet ? none -> {} : System.err::println; }
 
@@ -696,7 +696,7 @@ public final class Sheaf extends Findings {
          * answers, kept until the program ends. {@code Rehearsal.of(draft)} of lib/Rehearsal.java has one with faults.
          */
         public Results rehearse(String serverUrl) {
-            var like = chosen().orElse(Provider.OPENAI).servedAt(serverUrl);
+            var like = ifChosen().orElse(Provider.OPENAI).servedAt(serverUrl);
             var there = new Draft(like, Preparation.rehearsal(settings));
             return settings.sampled == null ? there.submit().results() : there.sample(settings.sampled);
         }
@@ -1279,19 +1279,19 @@ public final class Sheaf extends Findings {
          */
         public static Provider of(String baseUrl) {
             var provider = of(baseUrl, "SHEAF_API_KEY");
-            return offered().values().stream().filter(known -> known.baseUrl.equals(provider.baseUrl)).findFirst()
-                .orElse(provider);
+            return preset(provider.baseUrl).orElse(provider);
         }
 
         /** A base URL that is a preset's has its limits and dialect; any other is known by its address. */
         private static Provider of(String baseUrl, String keyVariable) {
             var version = Environment.get("OPENAI_API_VERSION");
             var there = BaseUrl.of(given("provider", baseUrl), version, names()).checked();
-            return preset(there).map(preset -> preset.keyVariable(keyVariable)).orElseGet(() -> at(there, keyVariable));
+            return preset(there.url()).map(preset -> preset.keyVariable(keyVariable))
+                .orElseGet(() -> at(there, keyVariable));
         }
 
-        private static Optional<Provider> preset(BaseUrl there) {
-            return offered().values().stream().filter(known -> known.baseUrl.equals(there.url())).findFirst();
+        private static Optional<Provider> preset(String url) {
+            return offered().values().stream().filter(known -> known.baseUrl.equals(url)).findFirst();
         }
 
         /** By name: those that Sheaf knows, as the user's file may have them otherwise, and those of that file. */
@@ -1472,7 +1472,7 @@ public final class Sheaf extends Findings {
 
         Connection connection() {
             var there = address();                             // refuses what is no base URL, or holds a key
-            var usual = preset(there).map(Provider::name).orElse(there.name());
+            var usual = preset(there.url()).map(Provider::name).orElse(there.name());
             boolean isCalledByUrl = !isLocal() && usual.equals(name);
             return new Connection(name, isCalledByUrl ? name : baseUrl, baseUrl, keyVariable, limits, dialect, headers);
         }

@@ -72,9 +72,7 @@ final class BatchApi {
     /** Whether a second create with the same key makes no second batch: OpenAI's API promises it, and few keep it. */
     boolean honoursKeys() { return connection.identity().isTold(); }
 
-    /**
-     * Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next.
-     */
+    /** Uploads a file under a name of its own; a try that may have got through unseen is looked for before the next. */
     JsonNode upload(Path file, String name, boolean isUnsure, Progress.Transfer shown) {
         try (shown) {
             return Retry.patiently(connection.isLocal(), isUnsure, () -> uploaded(file, name),
@@ -156,9 +154,7 @@ final class BatchApi {
     static boolean hasId(JsonNode batch) { return !batch.path("id").asText("").isBlank(); }
 
     /** Asks for a batch, again if that fails for a moment. */
-    JsonNode retrieve(String step, String id) {
-        return patiently(() -> retrieveOnce(step, id));
-    }
+    JsonNode retrieve(String step, String id) { return patiently(() -> retrieveOnce(step, id)); }
 
     /** Asks once, for a wait that has a patience of its own. */
     JsonNode retrieveOnce(String step, String id) {
@@ -200,7 +196,7 @@ final class BatchApi {
     /** Returns those that were made last, and fails if what would answer a further one is not what is expected. */
     Listed recentBatches() {
         var recent = batches("submit", SEARCHED);
-        connection.checkEngine("submit");
+        connection.checkEngine();
         return recent;
     }
 

@@ -84,7 +84,7 @@ final class Connection {
     String baseUrl() { return baseUrl; }
 
     /** Returns where it is, as messages say it: of an engine what the user knows it by. */
-    String shownUrl() { return BaseUrl.engine(baseUrl()); }
+    String shownUrl() { return BaseUrl.engine(baseUrl); }
 
     String keyVariable() { return keyVariable; }
 
@@ -114,7 +114,7 @@ final class Connection {
     private Map<String, String> sentHeaders() { return ExtraHeaders.sent(headers, baseUrl, keyVariable); }
 
     /** Returns what messages call it: one on this machine by its URL, for there may be several. */
-    String label() { return isLocal() ? BaseUrl.engine(baseUrl) : name; }
+    String label() { return isLocal() ? shownUrl() : name; }
 
     Optional<Connection> elsewhere() { return Optional.ofNullable(elsewhere); }
 
@@ -237,9 +237,9 @@ final class Connection {
     }
 
     /** Fails if what answers behind its server is not what it was: those who wait for its answers would get others. */
-    void checkEngine(String step) {
+    void checkEngine() {
         otherEngine().ifPresent(other -> {
-            throw new BatchException(step + ": " + other + " answers at " + baseUrl + " now, and this batch was begun "
+            throw new BatchException("submit: " + other + " answers at " + baseUrl + " now, and this batch was begun "
                 + "with " + expected.engine() + "; start the server with that, or run the script anew", "", "");
         });
     }
@@ -272,11 +272,11 @@ final class Connection {
     private static boolean isSecret(String text) { return text.length() >= SHORT_SECRET; }
 
     private String advice(int status, String path) {
-        if (status == 401) return BaseUrl.isEngine(baseUrl) ? BaseUrl.keyRemedy(baseUrl) : "; check " + keyVariable();
+        if (status == 401) return BaseUrl.isEngine(baseUrl) ? BaseUrl.keyRemedy(baseUrl) : "; check " + keyVariable;
         if (status == 407) return "; check the user and the password in HTTP_PROXY";
         if (status != 404 || !path.matches("/\\w+")) return "";
         if (hasOlderPaths()) return "; does it know the api-version " + dialect.apiVersion() + "?";
-        return baseUrl().endsWith("/v1") || BaseUrl.isEngine(baseUrl) ? "" : "; does the base URL end in /v1?";
+        return baseUrl.endsWith("/v1") || BaseUrl.isEngine(baseUrl) ? "" : "; does the base URL end in /v1?";
     }
 
     /** Fails where only a model that is started for it would answer, which to look after files is too much. */
@@ -308,8 +308,7 @@ final class Connection {
         if (BaseUrl.isEngine(baseUrl)) return "run again; what was answered is kept";
         if (expected != null && expected.isTold())
             return "start the server with the " + expected + " again, or " + Wording.OTHER_PLACE;
-        if (baseUrl().equals(BaseUrl.LOCAL))
-            return "start one with ./jbang serve or ./jbang local";
+        if (baseUrl.equals(BaseUrl.LOCAL)) return "start one with ./jbang serve or ./jbang local";
         return isLocal() ? "start a server or " + Wording.OTHER_SERVER : "check the network and run again";
     }
 

@@ -1,5 +1,6 @@
 package sheaf;
 
+import static sheaf.Messages.cannot;
 import static sheaf.Messages.count;
 import static sheaf.Messages.number;
 
@@ -87,7 +88,7 @@ final class Elsewhere implements Watch.Others {
         try (var lock = FolderLock.on(AtomicFiles.privateFolder(Journal.folder()).resolve(key), note)) {
             return work.get();
         } catch (IOException e) {
-            throw Messages.cannotWrite("submit", Environment.home(), e);
+            throw cannot("submit", "write to " + Environment.home(), e);
         }
     }
 

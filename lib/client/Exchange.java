@@ -57,8 +57,8 @@ final class Exchange {
 
     /**
      * Returns the request as it was, with what came of it later: a whole answer is only replaced by a whole one, and
-     * what came in part is not by nothing; what another provider
-     * has instead only by more. Rounds tell what is later, for clocks jump.
+     * what came in part is not by nothing, nor by another provider's but by more. Rounds tell what is later, for clocks
+     * jump.
      * @param isReplacing whether a whole answer is replaced by a later one too
      */
     Exchange retriedAs(Exchange retry, boolean isReplacing) {

@@ -42,10 +42,7 @@ final class LineIndex {
     int file(long line) { return entries.of(line).getInt(Entries.at(line)); }
 
     /** Returns a line of an index that has an entry for each. */
-    String text(long line) { return line(line).orElseThrow(); }
-
-    /** Returns the line, or nothing if none has its entry here. */
-    Optional<String> line(long line) { return bytes(line).map(bytes -> new String(bytes, StandardCharsets.UTF_8)); }
+    String text(long line) { return new String(bytes(line).orElseThrow(), StandardCharsets.UTF_8); }
 
     /** Returns the bytes of a line, or nothing if none has its entry here. Threads may ask at once. */
     synchronized Optional<byte[]> bytes(long line) {

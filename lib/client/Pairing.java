@@ -1,7 +1,5 @@
 package sheaf;
 
-import static sheaf.Messages.given;
-
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -39,7 +37,7 @@ final class Pairing {
 
     /** @param column of the rows, that says what is right; null if none does */
     static Comparison of(Exchanges first, Exchanges second, String column) {
-        return new Pairing(given("compare", first), given("compare", second), column).comparison();
+        return new Pairing(first, second, column).comparison();
     }
 
     private static Set<String> named(Exchanges exchanges, Function<Exchange, String> name) {

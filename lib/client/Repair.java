@@ -12,9 +12,8 @@ import sheaf.Vocabulary.BatchException;
 
 /**
  * Sends again what surely failed in a batch and may end better, each request up to so many times, and what is missing
- * once, if that is wanted. Who was asked first is asked again; what others have in his place is theirs.
- * What earlier runs or other processes have sent again counts: it is gone on with, waited for,
- * and not sent anew.
+ * once, if that is wanted. Who was asked first is asked again; what others have in his place is theirs. What earlier
+ * runs or other processes have sent again counts: it is gone on with, waited for, and not sent anew.
  */
 final class Repair {
     private final Watch watch;                                 // of the batch

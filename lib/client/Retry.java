@@ -2,6 +2,8 @@ package sheaf;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.ConnectException;
+import java.net.UnknownHostException;
 import java.time.Duration;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
@@ -123,6 +125,12 @@ final class Retry {
     /** Whether nothing was sent, for who answers is not trusted; a wait may outlast that, on another network. */
     static boolean isUntrusted(RuntimeException e) {
         return e.getCause() instanceof IOException cause && Certificates.distrust(cause).isPresent();
+    }
+
+    /** Whether surely nothing was sent, for nobody listens there, or who does is not trusted. */
+    static boolean isUnsent(RuntimeException e) {
+        return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
+            || isUntrusted(e);
     }
 
     /** Returns the pause that the provider asked for; zero if it asked for none, {@link #NEVER} if for no attempt. */

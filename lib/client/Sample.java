@@ -8,16 +8,12 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.ConnectException;
-import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.Function;
-import java.util.stream.LongStream;
 import sheaf.Tokens.Count;
 import sheaf.Vocabulary.BatchException;
 import sheaf.Vocabulary.RequestCounts;
@@ -206,7 +202,7 @@ final class Sample {
                 if (mayBePaid || attempt > Retry.ATTEMPTS) return lost(id, e);
                 pauses.pause(STEP, e);
             } catch (UncheckedIOException e) {
-                if (!isUnsent(e)) return lost(id, e);
+                if (!Retry.isUnsent(e)) return lost(id, e);
                 calls.refused(id);
                 if (Retry.isUntrusted(e) || attempt > Retry.ATTEMPTS) throw e;
                 pauses.pause(STEP, e);
@@ -221,11 +217,6 @@ final class Sample {
 
     /** Whether another request may be answered all the same: this one is at fault. */
     private static boolean isOfRequest(int status) { return Set.of(400, 413, 415, 422).contains(status); }
-
-    private static boolean isUnsent(UncheckedIOException e) {
-        return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
-            || Retry.isUntrusted(e);
-    }
 
     /** What the answers cost, as far as they say. */
     private final class Bill {

@@ -6,10 +6,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.ConnectException;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
-import java.net.UnknownHostException;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -164,7 +162,7 @@ final class Submission {
     private static boolean isAway(RuntimeException e) {
         if (e instanceof BatchException refusal) return refusal.status() == 403 || refusal.status() >= 500;
         return e.getCause() instanceof SocketException || e.getCause() instanceof SocketTimeoutException
-            || isUnsent(e);
+            || Retry.isUnsent(e);
     }
 
     /** @throws BatchException if it is no final refusal, a batch may be there, or nothing else of this one runs */
@@ -276,7 +274,7 @@ final class Submission {
         var file = new UploadedFile(journal.file(part), api, saysNoMore, note);
         file.awaitProcessed();
         saysNoMore |= file.isUploaded();
-        provider.checkEngine("submit");
+        provider.checkEngine();
         boolean isKeyUsed = journal.isCreateUnsure(part);
         if (!isKeyUsed) journal.creating(part, newCreateKey(part));
         for (int attempt = 1; ; attempt++) {
@@ -320,13 +318,7 @@ final class Submission {
     /** Whether surely no batch was made: the provider said no, or heard nothing. */
     private static boolean madeNoBatch(RuntimeException e) {
         boolean isFull = e instanceof BatchException refusal && refusal.code().equals(BatchException.QUEUE_FULL);
-        return !Retry.isTransient(e) || isFull || isUnsent(e);
-    }
-
-    /** Whether nobody was there to hear it. */
-    private static boolean isUnsent(RuntimeException e) {
-        return e.getCause() instanceof ConnectException || e.getCause() instanceof UnknownHostException
-            || Retry.isUntrusted(e);
+        return !Retry.isTransient(e) || isFull || Retry.isUnsent(e);
     }
 
     /** Whether there may be a batch of that file already. */

@@ -333,33 +333,27 @@ public class Vocabulary {
         BatchException(String message, String code, String batchId) { this(message, 0, code, batchId); }
 
         BatchException(String message, int status, String code, String batchId) {
-            super(message);
-            this.status = status;
-            this.code = code;
-            this.param = "";
-            this.batchId = batchId;
-            this.retryAfter = Duration.ZERO;
-            this.explained = false;
+            this(message, null, status, code, "", batchId, Duration.ZERO, false);
         }
 
         BatchException(String message, BatchException cause) {
-            super(message, cause);
-            status = cause.status;
-            code = cause.code;
-            param = cause.param;
-            batchId = cause.batchId;
-            retryAfter = cause.retryAfter;
-            explained = cause.explained;
+            this(message, cause, cause.status, cause.code, cause.param, cause.batchId, cause.retryAfter,
+                cause.explained);
         }
 
         /** A call that was refused; a cause that says what must not be said is left out. */
         BatchException(String message, int status, String code, String param, Duration retryAfter, boolean explained,
                        Throwable cause) {
+            this(message, cause, status, code, param, "", retryAfter, explained);
+        }
+
+        private BatchException(String message, Throwable cause, int status, String code, String param, String batchId,
+                               Duration retryAfter, boolean explained) {
             super(message, cause);
             this.status = status;
             this.code = code;
             this.param = param;
-            this.batchId = "";
+            this.batchId = batchId;
             this.retryAfter = retryAfter;
             this.explained = explained;
         }

@@ -147,7 +147,7 @@ final class Watch {
 
     /** Does what sends something; if Ctrl-C ends that, says how to go on. */
     void sending(Consumer<Progress> work) {
-        progress().during(() -> "interrupted; run again to go on, and nothing is sent twice", progress -> {
+        progress().during(() -> Messages.GO_ON + ", and nothing is sent twice", progress -> {
             work.accept(progress);
             return state;
         });

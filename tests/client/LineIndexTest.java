@@ -71,8 +71,8 @@ class LineIndexTest {
         var lines = read();
 
         assertEquals(many, lines.size());
-        assertEquals(Optional.of("line3"), lines.line(0));
-        assertEquals(Optional.of("line4"), lines.line(many - 1));
+        assertEquals("line3", lines.text(0));
+        assertEquals("line4", lines.text(many - 1));
         assertEquals(1, lines.file(many - 1));
     }
 
@@ -106,8 +106,8 @@ class LineIndexTest {
 
         assertEquals(4, lines.size());
         assertEquals(List.of("line2", "", "line1", "line3"), LongStream.range(0, 4)
-            .mapToObj(line -> lines.line(line).orElse("")).toList());
-        assertEquals(Optional.empty(), lines.line(1));
+            .mapToObj(line -> lines.bytes(line).map(String::new).orElse("")).toList());
+        assertEquals(Optional.empty(), lines.bytes(1));
     }
 
     @Test void aLineThatIsNotedTwiceKeepsItsFirstPlace() throws IOException {
