@@ -114,7 +114,7 @@ class RunTests {
         LauncherFactory.create().execute(LauncherDiscoveryRequestBuilder.request()
             .selectors(selectPackage("sheaf"))
             .filters(chosen(isApart, words))
-            .configurationParameter("junit.jupiter.execution.timeout.default", "3 m")
+            .configurationParameter("junit.jupiter.execution.timeout.default", "5 m")
             // In a thread of its own, a test that ignores interrupts is given up too.
             .configurationParameter("junit.jupiter.execution.timeout.thread.mode.default", "SEPARATE_THREAD")
             .build(), report);
