@@ -17,6 +17,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -40,8 +41,11 @@ class SampleKillTest {
     static final class Script {
         private Script() {}
 
-        /** Samples at the server of this URL. */
-        public static void main(String... args) { draft(args[0]).sample(SAMPLED); }
+        /** Samples at the server of this URL; with one more word it submits, and prints the answers. */
+        public static void main(String... args) {
+            if (args.length == 1) draft(args[0]).sample(SAMPLED);
+            else draft(args[0]).submit().results().stream().map(Result::text).forEach(System.out::println);
+        }
 
         static Draft draft(String url) {
             return Sheaf.batch().provider(url).model("m").name("letters").quiet().price(0, 1_000_000).maxTokens(5)
@@ -60,10 +64,8 @@ class SampleKillTest {
 
             assertEquals(0, run(server).waitFor());
 
-            System.setProperty("SHEAF_HOME", home.toString());
-            var results = Script.draft(server.baseUrl()).submit().results();
-            assertEquals(IntStream.rangeClosed(1, ROWS).mapToObj(i -> "re " + i).toList(),
-                results.stream().map(Result::text).toList());
+            var said = script(server, "submit").start().inputReader().lines().toList();
+            assertEquals(IntStream.rangeClosed(1, ROWS).mapToObj(i -> "re " + i).toList(), said);
             assertEquals(ROWS, asked.size());
             for (var row : asked.entrySet())
                 assertTrue(row.getValue() <= 1 + kept.stream().filter(rows -> !rows.contains(row.getKey())).count(),
@@ -92,10 +94,13 @@ class SampleKillTest {
         assertTrue(process.waitFor(1, MINUTES));
     }
 
-    private Process run(BatchServer server) throws IOException {
-        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+    private Process run(BatchServer server) throws IOException { return script(server).inheritIO().start(); }
+
+    private ProcessBuilder script(BatchServer server, String... words) {
+        var command = Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
             System.getProperty("java.class.path"), "-DSHEAF_HOME=" + home, Script.class.getName(), server.baseUrl());
-        return builder.inheritIO().start();
+        return new ProcessBuilder(Stream.concat(command, Stream.of(words)).toList())
+            .redirectError(ProcessBuilder.Redirect.INHERIT);
     }
 
     /** Returns the rows whose answers are on the disk. */

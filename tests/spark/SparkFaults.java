@@ -9,6 +9,7 @@ import static sheaf.Sheaf.template;
 
 import java.io.FilterOutputStream;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Files;
@@ -22,6 +23,7 @@ import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
 import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.util.Progressable;
+import org.apache.spark.TaskContext;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.scheduler.SparkListenerTaskStart;
@@ -44,6 +46,7 @@ public class SparkFaults {
         + "{{#note}}|{{note}}{{/note}}";
     private static final Set<String> FAILED = ConcurrentHashMap.newKeySet();   // files that have failed once
     private static final Set<Integer> KILLED = ConcurrentHashMap.newKeySet();  // stages of which a task was killed
+    private static final Set<Long> TASKS = ConcurrentHashMap.newKeySet();      // those tasks
     private static final AtomicInteger KILLS = new AtomicInteger();
 
     private SparkFaults() {}
@@ -81,13 +84,13 @@ public class SparkFaults {
     private static void answer(Draft draft, Dataset<Row> rows, String folder) throws IOException {
         try (var answered = SparkBatch.submit(draft, folder)) {
             say("failed while rendering", FAILED.size());
-            say("killed while rendering", KILLS.getAndSet(0));
+            say("killed while rendering", kills(rows));
             FAILED.clear();
             var answers = answered.answers().cache();
             say("columns", String.join(",", answers.columns()));
             say("rows", answers.count());
             say("failed while joining", FAILED.size());
-            say("killed while joining", KILLS.get());
+            say("killed while joining", kills(rows));
             say("numbers", answers.select("number").distinct().count());
             say("own", answers.filter("answer like concat(text, '|%') and outcome = 'succeeded' and error is null "
                 + "and tokens > 0").count());
@@ -159,6 +162,12 @@ public class SparkFaults {
         }
     }
 
+    /** Returns how many tasks have been killed since the last time, once their ends have all been heard. */
+    private static int kills(Dataset<Row> rows) {
+        rows.sparkSession().sparkContext().listenerBus().waitUntilEmpty(60_000);
+        return KILLS.getAndSet(0);
+    }
+
     private static void say(String what, Object value) { System.out.println(what + ": " + value); }
 
     /** Kills the first task of each stage of several, once. */
@@ -168,8 +177,21 @@ public class SparkFaults {
         Killer(SparkSession spark) { this.spark = spark; }
 
         @Override public void onTaskStart(SparkListenerTaskStart start) {
-            if (KILLED.add(start.stageId()))
-                spark.sparkContext().killTaskAttempt(start.taskInfo().taskId(), true, "a test");
+            if (KILLED.contains(start.stageId())) return;
+            TASKS.add(start.taskInfo().taskId());
+            KILLED.add(start.stageId());
+            spark.sparkContext().killTaskAttempt(start.taskInfo().taskId(), true, "a test");
+        }
+
+        /** Keeps the task that calls from its end until the first of its stage is known, and that one until its kill. */
+        static void await() throws IOException {
+            var task = TaskContext.get();
+            try {
+                while (task != null && (!KILLED.contains(task.stageId()) || TASKS.contains(task.taskAttemptId())))
+                    Thread.sleep(5);
+            } catch (InterruptedException killed) {
+                throw new InterruptedIOException("killed");
+            }
         }
 
         @Override public void onTaskEnd(SparkListenerTaskEnd end) {
@@ -192,6 +214,7 @@ public class SparkFaults {
 
         @Override public FSDataOutputStream create(org.apache.hadoop.fs.Path path, boolean overwrite, int buffer,
                 short replication, long block, Progressable progress) throws IOException {
+            Killer.await();
             var out = super.create(path, overwrite, buffer, replication, block, progress);
             return fails(path, "part-[0-9]+[.]jsonl") ? new FSDataOutputStream(new FilterOutputStream(out) {
                 private int written;
@@ -204,6 +227,7 @@ public class SparkFaults {
         }
 
         @Override public FSDataInputStream open(org.apache.hadoop.fs.Path path, int buffer) throws IOException {
+            Killer.await();
             if (fails(path, "answers-[0-9]+[.]jsonl")) throw new IOException("a fault");
             return super.open(path, buffer);
         }
