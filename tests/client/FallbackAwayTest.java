@@ -82,6 +82,7 @@ class FallbackAwayTest {
 
         assertEquals("a: second, b: second", answers(ask("a", "b")));
         first.onEvery(each -> null);
+        assertEquals(0, ask("a", "b").estimate().toSend());
         assertEquals("a: second, b: second", answers(ask("a", "b")));
 
         assertEquals(List.of("a second", "b second"), sorted());
