@@ -207,7 +207,8 @@ class SubmissionTest {
         var creates = new AtomicInteger();
         server = BatchServer.start().showFilesAfter(Duration.ofHours(1));
         server.onEvery(request -> {
-            if (request.equals("POST /v1/batches") && creates.incrementAndGet() == 3) server.advance(Duration.ofHours(2));
+            boolean isThird = request.equals("POST /v1/batches") && creates.incrementAndGet() == 3;
+            if (isThird) server.advance(Duration.ofHours(2));
             return null;
         });
 

@@ -167,19 +167,14 @@ class ServeTest {
     }
 
     @Test void itSaysWhetherTheEngineAnswers() throws Exception {
-        serve("--engine", "http://127.0.0.1:1/v1");
-
-        await(() -> text("err").contains("Ctrl-C"));
         assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests wait for it; "
-            + "start it there", line("engine"));
+            + "start it there", ofEngine(command("--port", "0", "--engine", "http://127.0.0.1:1/v1")));
     }
 
     @Test void anEngineThatIsDownBesideOthersLeavesItsRequestsToThem() throws Exception {
-        serve("--engine", "http://127.0.0.1:1/v1", "--engine", "http://127.0.0.1:2/v1");
-
-        await(() -> text("err").contains("Ctrl-C"));
         assertEquals("engine: http://127.0.0.1:1/v1 does not answer (connection refused); its requests go to the "
-            + "others; start it there", line("engine"));
+            + "others; start it there", ofEngine(command("--port", "0", "--engine", "http://127.0.0.1:1/v1",
+                "--engine", "http://127.0.0.1:2/v1")));
     }
 
     @Test void aServerOfARunSaysThatTheEngineIsAwayOnlyToWhoWaits() throws Exception {
@@ -205,11 +200,10 @@ class ServeTest {
         builder.environment().put("SHEAF_ENGINE_KEY", "engine-secret");
         builder.environment().put("SHEAF_SERVER_KEY", "server-secret");
 
-        start(builder);
-        await(() -> text("err").contains("Ctrl-C"));
+        var said = ofEngine(builder);
         engine.stop(0);
 
-        assertEquals("engine: " + url + " answers 404 to GET /models; should it end in /v1?", line("engine"));
+        assertEquals("engine: " + url + " answers 404 to GET /models; should it end in /v1?", said);
         assertEquals(401, client.get("/files").statusCode());
         assertEquals(200, RawClient.send(client.request("/files").header("Authorization", "Bearer server-secret"))
             .statusCode());
@@ -225,12 +219,11 @@ class ServeTest {
         engine.start();
         var url = "http://127.0.0.1:" + engine.getAddress().getPort() + "/v1";
 
-        serve("--engine", url);
-        await(() -> text("err").contains("Ctrl-C"));
+        var said = ofEngine(command("--port", "0", "--engine", url));
         engine.stop(0);
 
         assertEquals("engine: " + url + " answers 401 to GET /models; give --engine-key, or set SHEAF_ENGINE_KEY to "
-            + "its key", line("engine"));
+            + "its key", said);
     }
 
     @Test void nothingThatAClientSendsIsPrinted() throws Exception {
@@ -325,9 +318,15 @@ class ServeTest {
 
     String baseUrl() { return text("out").strip().replace("OPENAI_BASE_URL=", ""); }
 
-    /** Returns the line on stderr that begins with a word. */
-    String line(String word) {
-        return text("err").lines().filter(line -> line.startsWith(word + ": ")).findFirst().orElse("");
+    /** Serves, and returns what is said of the engine; anew where the machine was too slow for a quick look at it. */
+    String ofEngine(ProcessBuilder builder) throws Exception {
+        for (int times = 1; ; times++) {
+            var server = start(builder);
+            await(() -> text("err").contains("Ctrl-C"));
+            var said = text("err").lines().filter(line -> line.startsWith("engine: ")).findFirst().orElse("");
+            if (times == 9 || !said.contains("(nothing within 3s)")) return said;
+            server.destroyForcibly().waitFor();
+        }
     }
 
     String text(String stream) {

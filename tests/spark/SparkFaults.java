@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.apache.hadoop.fs.FSDataInputStream;
@@ -52,7 +53,7 @@ public class SparkFaults {
     private SparkFaults() {}
 
     /** The arguments are the provider's URL and a folder. */
-    public static void main(String... args) throws IOException {
+    public static void main(String... args) throws IOException, TimeoutException {
         try (var session = SparkSession.builder().master("local[2,3]").config("spark.ui.enabled", "false")
                 .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
                 .config("spark.sql.shuffle.partitions", "4")
@@ -81,7 +82,7 @@ public class SparkFaults {
     }
 
     /** Says how often each row is there, and that its answer is what its prompt was. */
-    private static void answer(Draft draft, Dataset<Row> rows, String folder) throws IOException {
+    private static void answer(Draft draft, Dataset<Row> rows, String folder) throws IOException, TimeoutException {
         try (var answered = SparkBatch.submit(draft, folder)) {
             say("failed while rendering", FAILED.size());
             say("killed while rendering", kills(rows));
@@ -163,7 +164,7 @@ public class SparkFaults {
     }
 
     /** Returns how many tasks have been killed since the last time, once their ends have all been heard. */
-    private static int kills(Dataset<Row> rows) {
+    private static int kills(Dataset<Row> rows) throws TimeoutException {
         rows.sparkSession().sparkContext().listenerBus().waitUntilEmpty(60_000);
         return KILLS.getAndSet(0);
     }
@@ -183,7 +184,7 @@ public class SparkFaults {
             spark.sparkContext().killTaskAttempt(start.taskInfo().taskId(), true, "a test");
         }
 
-        /** Keeps the task that calls from its end until the first of its stage is known, and that one until its kill. */
+        /** Keeps the task that calls until the first of its stage is known, and that one until it is killed. */
         static void await() throws IOException {
             var task = TaskContext.get();
             try {
