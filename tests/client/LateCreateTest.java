@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -31,7 +32,7 @@ class LateCreateTest {
     private static final Duration LATER = Duration.ofMillis(1_000);
 
     @TempDir Path home;
-    private final BatchServer server = BatchServer.start();
+    @AutoClose private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
     private HoldingProxy proxy;
 
@@ -43,7 +44,6 @@ class LateCreateTest {
     @AfterEach void close() {
         System.setProperty("sheaf.late", "0.2");
         proxy.close();
-        server.close();
     }
 
     @Test void aCreateThatIsStillOnItsWayIsWaitedForByTheNextRun() {

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -26,7 +27,7 @@ import sheaf.support.Signals;
 /** ask before an engine without batches: the server is a child for the run, by the command that the launcher has. */
 @Tag("apart")
 class EngineRunTest {
-    final FakeEngine engine = FakeEngine.start(Kind.OLLAMA, 100, 4, 20);
+    @AutoClose final FakeEngine engine = FakeEngine.start(Kind.OLLAMA, 100, 4, 20);
     @TempDir Path dir;
     EngineRuns runs;
 
@@ -35,10 +36,7 @@ class EngineRunTest {
         runs = new EngineRuns(dir, engine);
     }
 
-    @AfterEach void end() {
-        engine.close();
-        if (runs != null) runs.close();
-    }
+    @AfterEach void end() { if (runs != null) runs.close(); }
 
     @Test void aSecondRunAsksNothingAndStartsNothing() throws Exception {
         var first = runs.run("--engine", engine.url());

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,7 +24,7 @@ import sheaf.support.FakeEngine.Kind;
 
 /** ask with the local model where nobody listens: its server is a child for the run, on the one port that it has. */
 class LocalRunTest {
-    final FakeEngine engine = FakeEngine.start(Kind.OLLAMA, 100, 4, 20);
+    @AutoClose final FakeEngine engine = FakeEngine.start(Kind.OLLAMA, 100, 4, 20);
     @TempDir Path dir;
     EngineRuns runs;
 
@@ -33,10 +34,7 @@ class LocalRunTest {
         runs = new EngineRuns(dir, engine);
     }
 
-    @AfterEach void end() {
-        engine.close();
-        if (runs != null) runs.close();
-    }
+    @AfterEach void end() { if (runs != null) runs.close(); }
 
     @Test void theLocalModelIsStartedForTheRunAndShared() throws Exception {
         engine.slowDown(500);
