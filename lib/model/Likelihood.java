@@ -19,6 +19,7 @@ import java.util.stream.IntStream;
  * temperature 1. It does not know what is asked, or which program runs the model.
  */
 final class Likelihood {
+    static final float HELD = 60;                // the bias of what may be said: nothing else is so much likelier
     private static final double LEAST = 0.001;   // the chance of a beginning from which on all ends are as likely
 
     private final Prompt prompt;

@@ -1,5 +1,7 @@
 package sheaf.model;
 
+import static sheaf.model.Likelihood.HELD;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -20,7 +22,6 @@ import sheaf.model.Likelihood.Untold;
  */
 final class LlamaServer {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final int HELD = 60;          // the bias of what may be said: nothing else is so much likelier
     private static final double LEAST = 1e-6;    // what is less likely counts as if it were so likely
 
     private final Function<Http.Call, Optional<Http.Reply>> sender;      // empty if the process has died over it

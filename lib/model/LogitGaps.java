@@ -1,5 +1,7 @@
 package sheaf.model;
 
+import static sheaf.model.Likelihood.HELD;
+
 import de.kherud.llama.InferenceParameters;
 import de.kherud.llama.LlamaModel;
 import java.util.Arrays;
@@ -14,7 +16,6 @@ import sheaf.model.Likelihood.Untold;
  * tells no probability; but the least bias by which a token comes before the best is how far its logit lies below it.
  */
 final class LogitGaps implements Likelihood.Prompt {
-    private static final float HELD = 60;        // the bias of what may be said: nothing else is so much likelier
     private static final float FARTHEST = 8;     // what lies farther below the best counts as if it lay so far
     private static final int HALVINGS = 8;       // of that range, to 0.03: a probability is right to 1 %
 

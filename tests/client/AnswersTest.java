@@ -25,6 +25,7 @@ import java.util.function.Function;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -46,15 +47,12 @@ import sheaf.support.ScriptedServer.Answer;
 /** The files that came back: whatever stands in them, each request has one outcome. */
 class AnswersTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
     private BatchServer server;                    // of the tests that need a real one
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        scripted.close();
-        if (server != null) server.close();
-    }
+    @AfterEach void close() { if (server != null) server.close(); }
 
     @Tag("C26")
     @ParameterizedTest

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -31,8 +32,8 @@ import sheaf.support.ScriptedServer;
 class BaseUrlTest {
     static final List<String> SETTINGS = List.of("OPENAI_API_VERSION", "OPENAI_BASE_URL", "OPENAI_API_KEY",
         "SHEAF_API_KEY", "AZURE_OPENAI_API_KEY", "HTTP_PROXY");
-    final BatchServer server = BatchServer.options().dialect(Dialect.AZURE).apiKey("azure-key").start();
-    final ForwardProxy proxy =
+    @AutoClose final BatchServer server = BatchServer.options().dialect(Dialect.AZURE).apiKey("azure-key").start();
+    @AutoClose final ForwardProxy proxy =
         new ForwardProxy(Map.of("mine.openai.azure.com", URI.create(server.baseUrl()).getPort()), "");
     @TempDir Path home;
 
@@ -42,8 +43,6 @@ class BaseUrlTest {
     }
 
     @AfterEach void forget() throws IOException {
-        proxy.close();
-        server.close();
         System.clearProperty("SHEAF_HOME");
         SETTINGS.forEach(name -> System.setProperty(name, ""));
     }

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -30,14 +31,11 @@ import sheaf.support.ScriptedServer.Answer;
 /** Lists that come page by page, and a key that is never said. */
 class BatchApiTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        System.setProperty("SHEAF_API_KEY", "");
-        scripted.close();
-    }
+    @AfterEach void close() { System.setProperty("SHEAF_API_KEY", ""); }
 
     @Tag("C38")
     @ParameterizedTest(name = "{0}")

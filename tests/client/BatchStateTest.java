@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -38,15 +39,12 @@ import sheaf.support.Printed;
 /** What a provider says of a batch: times, counts and faults of any shape. */
 class BatchStateTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
     private BatchServer server;                    // of the tests that need a real one
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        scripted.close();
-        if (server != null) server.close();
-    }
+    @AfterEach void close() { if (server != null) server.close(); }
 
     @Tag("C22")
     @ParameterizedTest

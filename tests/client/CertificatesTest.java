@@ -17,6 +17,7 @@ import javax.net.ssl.SSLHandshakeException;
 import javax.net.ssl.TrustManagerFactory;
 import javax.net.ssl.X509TrustManager;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,13 +31,12 @@ class CertificatesTest {
     private static final String[] HERE = {"-dname", "CN=here", "-ext", "san=ip:127.0.0.1"};
     private static final String NOBODY = "(its certificate is signed by nobody who is trusted here); set SSL_CERT_FILE "
         + "to a PEM file with the certificate of who signed it, such as your company's proxy";
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path folder;
 
     @BeforeEach void environment() { System.setProperty("SHEAF_HOME", folder.resolve("home").toString()); }
 
     @AfterEach void forget() {
-        server.close();
         System.clearProperty("SHEAF_HOME");
         System.setProperty("SSL_CERT_FILE", "");
     }

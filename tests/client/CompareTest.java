@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,7 +35,7 @@ import sheaf.support.Printed;
 
 /** Two results of the same rows, beside each other. The rows say what is right: even numbers are yes. */
 class CompareTest {
-    final BatchServer server = BatchServer.start().answer(body -> {
+    @AutoClose final BatchServer server = BatchServer.start().answer(body -> {
         int number = Integer.parseInt(body.at("/messages/0/content").asText().replaceAll("\\D", ""));
         if (body.path("model").asText().equals("large")) return Reply.text(number % 2 == 0 ? "Yes." : "No");
         return number == 4 ? Reply.error(500, "x", "broke") : Reply.text("yes");
@@ -43,10 +44,7 @@ class CompareTest {
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void stop() {
-        server.close();
-        System.clearProperty("SHEAF_PRICES");
-    }
+    @AfterEach void stop() { System.clearProperty("SHEAF_PRICES"); }
 
     @Test void itTellsWhatDiffersWhoWinsAndAtWhatPrice() throws IOException {
         var prices = home.resolve("prices.csv");

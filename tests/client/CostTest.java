@@ -17,6 +17,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,7 +31,7 @@ import sheaf.support.Printed;
 
 /** What results have cost, by the tokens that the answers tell. Two words are two tokens in, and one is one out. */
 class CostTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() {
@@ -38,10 +39,7 @@ class CostTest {
         System.clearProperty("SHEAF_PRICES");
     }
 
-    @AfterEach void stop() {
-        server.close();
-        System.clearProperty("SHEAF_PRICES");
-    }
+    @AfterEach void stop() { System.clearProperty("SHEAF_PRICES"); }
 
     @Test void itPrintsAsATableByModel() throws IOException {
         prices("m,1000,2000,500,800\nbetter,10000,20000,,\n");

@@ -18,6 +18,7 @@ import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,15 +36,12 @@ import sheaf.support.Printed;
 /** What a batch is called whose draft has no name, and that nothing is paid again because it was called otherwise. */
 class DefaultNameTest {
     private static final String X41 = "x".repeat(41);
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", dir.resolve("home").toString()); }
 
-    @AfterEach void stop() {
-        System.setProperty("SHEAF_SCRIPT", "");
-        server.close();
-    }
+    @AfterEach void stop() { System.setProperty("SHEAF_SCRIPT", ""); }
 
     @ParameterizedTest(name = "{0} over {1}: {2}")
     @CsvSource({"sentiment, reviews.csv, sentiment-reviews", "films, films.csv, films", "films, Films.csv, Films",

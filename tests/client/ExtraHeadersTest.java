@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,8 +31,8 @@ import sheaf.support.ScriptedServer;
 class ExtraHeadersTest {
     static final List<String> SETTINGS = List.of("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS",
         "OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "SHEAF_API_KEY", "HTTP_PROXY");
-    final BatchServer server = BatchServer.options().apiKey("sk-12345").start();
-    final ForwardProxy proxy = new ForwardProxy(Map.of("api.openai.com", port(), "eu.api.openai.com", port(),
+    @AutoClose final BatchServer server = BatchServer.options().apiKey("sk-12345").start();
+    @AutoClose final ForwardProxy proxy = new ForwardProxy(Map.of("api.openai.com", port(), "eu.api.openai.com", port(),
         "api.groq.com", port(), "my.test", port()), "");
     @TempDir Path home;
 
@@ -43,8 +44,6 @@ class ExtraHeadersTest {
     }
 
     @AfterEach void forget() throws IOException {
-        proxy.close();
-        server.close();
         System.clearProperty("SHEAF_HOME");
         SETTINGS.forEach(name -> System.setProperty(name, ""));
     }

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import jdk.jshell.JShell;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,7 +27,7 @@ import sheaf.support.Signals;
 /** Ctrl-C ends the script and not the batch. */
 @Tag("C39")
 class InterruptTest {
-    final BatchServer server = BatchServer.start().pause();
+    @AutoClose final BatchServer server = BatchServer.start().pause();
     final RawClient client = new RawClient(() -> server.baseUrl());
     @TempDir Path dir;
     Process running;
@@ -39,10 +40,7 @@ class InterruptTest {
         }
     }
 
-    @AfterEach void stop() {
-        if (running != null) running.destroyForcibly();
-        server.close();
-    }
+    @AfterEach void stop() { if (running != null) running.destroyForcibly(); }
 
     /** An address that Sheaf does not take for this machine. */
     @Test void aHostedBatchGoesOnAndOneLineSaysHowToComeBack() throws Exception {

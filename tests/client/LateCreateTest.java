@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -32,7 +33,7 @@ class LateCreateTest {
     private static final Duration NEVER = Duration.ofMillis(-1);
 
     @TempDir Path home;
-    private final BatchServer server = BatchServer.start();
+    @AutoClose private final BatchServer server = BatchServer.start();
     private final RawClient client = new RawClient(server::baseUrl);
     private HoldingProxy proxy;
 
@@ -44,7 +45,6 @@ class LateCreateTest {
     @AfterEach void close() {
         System.setProperty("sheaf.late", "0.2");
         proxy.close();
-        server.close();
     }
 
     @Test void aCreateThatIsStillOnItsWayIsWaitedForByTheNextRun() {

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,7 +32,7 @@ import sheaf.support.TlsServer;
 class ProxiesTest {
     static final List<String> VARIABLES = Stream.of("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
         .flatMap(name -> Stream.of(name, name.toLowerCase())).toList();
-    final BatchServer server = BatchServer.options().apiKey("secret-key").start();
+    @AutoClose final BatchServer server = BatchServer.options().apiKey("secret-key").start();
     @TempDir Path home;
 
     @BeforeEach void environment() {
@@ -40,7 +41,6 @@ class ProxiesTest {
     }
 
     @AfterEach void forget() {
-        server.close();
         System.clearProperty("SHEAF_HOME");
         System.setProperty("SHEAF_API_KEY", "");
         Stream.concat(VARIABLES.stream(), Stream.of("SSL_CERT_FILE")).forEach(name -> System.setProperty(name, ""));

@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -36,15 +37,12 @@ import sheaf.support.RawClient;
 /** The lines that a draft makes, and what is refused before anything is sent. */
 class RequestsTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
     private BatchServer server;                    // of the tests that need a real one
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        scripted.close();
-        if (server != null) server.close();
-    }
+    @AfterEach void close() { if (server != null) server.close(); }
 
     @Tag("C1")
     @Test void promptsAreSentAsOneJsonObjectALine() {

@@ -20,6 +20,7 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -37,16 +38,13 @@ class ResultsPageTest {
     static final String SHOWN = HOSTILE.replace('\u202e', '\ufffd').replace('\u0085', '\ufffd');
     static Optional<Browser> browser;
 
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final List<Browser.Tab> tabs = new ArrayList<>();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void stop() {
-        tabs.forEach(Browser.Tab::close);
-        server.close();
-    }
+    @AfterEach void stop() { tabs.forEach(Browser.Tab::close); }
 
     @AfterAll static void closeBrowser() throws Exception {
         if (browser != null && browser.isPresent()) browser.get().close();

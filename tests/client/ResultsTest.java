@@ -15,6 +15,7 @@ import java.util.Set;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -33,7 +34,7 @@ import sheaf.support.Printed;
 class ResultsTest {
     record Label(String kind, int score) {}
 
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() {
@@ -41,10 +42,7 @@ class ResultsTest {
         System.setProperty("COLUMNS", "60");
     }
 
-    @AfterEach void stop() {
-        System.clearProperty("COLUMNS");
-        server.close();
-    }
+    @AfterEach void stop() { System.clearProperty("COLUMNS"); }
 
     @Test void resultsFeedAnotherBatch() {
         var answers = batch().provider(here()).quiet().model("m")

@@ -22,6 +22,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -44,15 +45,12 @@ import sheaf.support.ScriptedServer.Answer;
 /** What is uploaded and created: once, whatever becomes of the provider's answers. */
 class SubmissionTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
     private BatchServer server;                    // of the tests that need a real one
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        scripted.close();
-        if (server != null) server.close();
-    }
+    @AfterEach void close() { if (server != null) server.close(); }
 
     @Tag("C9")
     @ParameterizedTest

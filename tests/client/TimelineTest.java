@@ -11,7 +11,7 @@ import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,12 +24,10 @@ import sheaf.server.BatchServer.Reply;
 /** When rows were answered is what the answers say, in local time; where they say nothing there is no chart. */
 class TimelineTest {
     private static final LocalDateTime START = LocalDateTime.parse("2026-03-01T13:30:00");
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
-
-    @AfterEach void stop() { server.close(); }
 
     @Test void eachStepFromTheFirstAnswerToTheLastHasABar() {
         var timeline = answered(0, 3, 5, 5, 26);

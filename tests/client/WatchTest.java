@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -42,14 +43,11 @@ import sheaf.support.Trials;
 /** The wait for a batch: how often the provider is asked, and what ends it. */
 class WatchTest {
     @TempDir Path home;
-    private final ScriptedProvider scripted = new ScriptedProvider();
+    @AutoClose private final ScriptedProvider scripted = new ScriptedProvider();
 
     @BeforeEach void ownHome() { System.setProperty("SHEAF_HOME", home.toString()); }
 
-    @AfterEach void close() {
-        System.setProperty("SHEAF_API_KEY", "");
-        scripted.close();
-    }
+    @AfterEach void close() { System.setProperty("SHEAF_API_KEY", ""); }
 
     @Tag("C17")
     @ParameterizedTest

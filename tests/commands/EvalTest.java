@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicInteger;
 import jdk.jshell.JShell;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -22,7 +23,7 @@ import sheaf.support.Printed;
 /** The command eval: a line of Java without a file. */
 class EvalTest {
     static final JShell SHELL = sheaf.commands.eval.shell();            // shared, for each takes a second to start
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path home;
 
     private record Run(int status, String out, String err) {}
@@ -34,7 +35,6 @@ class EvalTest {
     }
 
     @AfterEach void stop() {
-        server.close();
         System.setProperty("OPENAI_BASE_URL", "");
         System.clearProperty("COLUMNS");
     }

@@ -21,6 +21,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -41,7 +42,7 @@ class SparkTest {
     static final Path PROJECT = Project.root();
     static final String SCRIPT = "tests/spark/SparkFaults.java";
     static String classPath;
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     final List<Process> processes = new ArrayList<>();
     @TempDir Path dir;
 
@@ -58,10 +59,7 @@ class SparkTest {
         classPath = new String(found.getInputStream().readAllBytes()).strip();
     }
 
-    @AfterEach void close() {
-        processes.forEach(Process::destroyForcibly);
-        server.close();
-    }
+    @AfterEach void close() { processes.forEach(Process::destroyForcibly); }
 
     @Test void itsFilesUseOnlyFilesOnLowerFloors() throws IOException {
         assertEquals(List.of(), HouseTest.ties(Path.of(classPath.split(File.pathSeparator)[0])));

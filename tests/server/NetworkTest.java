@@ -15,6 +15,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,13 +31,12 @@ import sheaf.support.TlsServer;
 class NetworkTest {
     private static final List<String> VARIABLES = Stream.of("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
         .flatMap(name -> Stream.of(name, name.toLowerCase())).toList();
-    final FakeEngine engine = FakeEngine.start(Kind.VLLM, 10, 10, 1);
+    @AutoClose final FakeEngine engine = FakeEngine.start(Kind.VLLM, 10, 10, 1);
     BatchServer server;
     @TempDir Path dir;
 
     @AfterEach void close() {
         if (server != null) server.close();
-        engine.close();
         VARIABLES.forEach(name -> System.setProperty(name, ""));
         System.setProperty("SSL_CERT_FILE", "");
     }

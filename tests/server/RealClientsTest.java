@@ -53,6 +53,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -83,14 +84,11 @@ class RealClientsTest {
 
     @TempDir Path dir;
     BatchServer server = speaking(Dialect.OPENAI);
-    final OpenAIClient client = openai(KEY);
+    @AutoClose final OpenAIClient client = openai(KEY);
 
     private record Run(int status, String out, String err) {}
 
-    @AfterEach void stop() {
-        server.close();
-        client.close();
-    }
+    @AfterEach void stop() { server.close(); }
 
     @Test void openaiOfPyPIMakesTheWholeJourney() throws Exception {
         var run = python(script("openai_client.py"));

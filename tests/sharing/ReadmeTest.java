@@ -13,7 +13,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -28,10 +28,8 @@ class ReadmeTest {
     static final Pattern COMMANDS = Pattern.compile("(?s)```sh\n(.*?)```");
     static final Pattern COMMAND = Pattern.compile("\\./jbang ([a-z][a-z0-9.-]*)(?![a-z./])");
     static final Path PROJECT = Project.root();
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
-
-    @AfterEach void stop() { server.close(); }
 
     @Tag("apart")
     @Test void everyScriptPrintsWhatTheReadmeSays() throws Exception {

@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,7 +33,7 @@ import sheaf.support.Printed;
 
 /** Scripts that users want to write, as they would write them, against the server that the environment names. */
 class WantedScriptsTest {
-    final BatchServer server = BatchServer.start();
+    @AutoClose final BatchServer server = BatchServer.start();
     @TempDir Path dir;
 
     @BeforeEach void environment() {
@@ -40,10 +41,7 @@ class WantedScriptsTest {
         System.setProperty("OPENAI_BASE_URL", server.baseUrl());
     }
 
-    @AfterEach void stop() {
-        System.setProperty("OPENAI_BASE_URL", "");
-        server.close();
-    }
+    @AfterEach void stop() { System.setProperty("OPENAI_BASE_URL", ""); }
 
     @Test void threeLiteralPrompts() {
         var text = Printed.stdout(() -> batch()
