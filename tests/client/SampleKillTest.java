@@ -18,12 +18,11 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
-import sheaf.Sheaf.Draft;
-import sheaf.Sheaf.Result;
 import sheaf.server.BatchServer;
 import sheaf.server.BatchServer.Reply;
 
@@ -41,12 +40,12 @@ class SampleKillTest {
     static final class Script {
         private Script() {}
 
-        /** Samples at the server of this URL. */
-        public static void main(String... args) { draft(args[0]).sample(SAMPLED); }
-
-        static Draft draft(String url) {
-            return Sheaf.batch().provider(url).model("m").name("letters").quiet().price(0, 1_000_000).maxTokens(5)
-                .prompts("{{value}}", Sheaf.rows(IntStream.rangeClosed(1, ROWS).boxed().toList()));
+        /** Samples at the server of this URL; where a file is named too, submits all and writes the answers there. */
+        public static void main(String... args) {
+            var draft = Sheaf.batch().provider(args[0]).model("m").name("letters").quiet().price(0, 1_000_000)
+                .maxTokens(5).prompts("{{value}}", Sheaf.rows(IntStream.rangeClosed(1, ROWS).boxed().toList()));
+            if (args.length == 1) draft.sample(SAMPLED);
+            else draft.submit().results().toCsv(args[1], "result.text");
         }
     }
 
@@ -64,14 +63,14 @@ class SampleKillTest {
                 again.addAll(underWay);
             }
 
-            assertEquals(0, run(server).waitFor());
+            assertEquals(0, run(server.baseUrl()).waitFor());
             for (var row : asked.entrySet())
                 assertTrue(row.getValue() == 1 || again.contains(row.getKey()), row + ", under way were " + again);
 
-            System.setProperty("SHEAF_HOME", home.toString());
-            var results = Script.draft(server.baseUrl()).submit().results();
+            var answers = home.resolve("answers.csv");
+            assertEquals(0, run(server.baseUrl(), answers.toString()).waitFor());
             assertEquals(IntStream.rangeClosed(1, ROWS).mapToObj(i -> "re " + i).toList(),
-                results.stream().map(Result::text).toList());
+                lines(answers).subList(1, 1 + ROWS));
             assertEquals(ROWS, asked.size());
             assertTrue(asked.values().stream().mapToInt(Integer::intValue).sum() <= ROWS + KILLS * again.size());
         }
@@ -91,17 +90,17 @@ class SampleKillTest {
     private void killAfterSomeCalls(BatchServer server) throws Exception {
         int before = asked.values().stream().mapToInt(Integer::intValue).sum();
         int calls = ThreadLocalRandom.current().nextInt(1, SAMPLED / KILLS);
-        var process = run(server);
+        var process = run(server.baseUrl());
         while (process.isAlive() && asked.values().stream().mapToInt(Integer::intValue).sum() < before + calls)
             Thread.sleep(5);
         process.destroyForcibly();
         assertTrue(process.waitFor(30, SECONDS));
     }
 
-    private Process run(BatchServer server) throws IOException {
-        var builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
-            System.getProperty("java.class.path"), "-DSHEAF_HOME=" + home, Script.class.getName(), server.baseUrl());
-        return builder.inheritIO().start();
+    private Process run(String... args) throws IOException {
+        var command = Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+            System.getProperty("java.class.path"), "-DSHEAF_HOME=" + home, Script.class.getName());
+        return new ProcessBuilder(Stream.concat(command, Stream.of(args)).toList()).inheritIO().start();
     }
 
     /** Returns the rows whose answers are on the disk. */
