@@ -69,13 +69,11 @@ final class Answer {
         var inside = body.error().map(Fault::of)
             .orElseGet(() -> isNoAnswer ? Fault.ofRefusal(body.json()) : Fault.of(body.json()));
         var faults = Stream.of(Fault.of(line().path("error")), inside, Fault.of(response.path("message")),
-            Fault.of(isLegible() ? Json.MAPPER.nullNode() : response.path("body"))).toList();
+            Fault.of(body.json().isContainerNode() ? Json.MAPPER.nullNode() : response.path("body"))).toList();
         var words = faults.stream().flatMap(fault -> fault.words().stream()).toList();
         var first = faults.stream().filter(Fault::isExplained).findFirst().orElse(faults.get(0));
         return new Fault(0, first.message(), words.isEmpty() ? "" : words.get(0), "", words);
     }
-
-    private boolean isLegible() { return body.json().isContainerNode(); }
 
     /**
      * Whether the provider was at fault, and not the request; no status at all is a loss inside the provider. The code

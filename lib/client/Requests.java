@@ -386,18 +386,17 @@ final class Requests {
 
     private ArrayNode parts(String text, List<String> urls) {
         var parts = Json.MAPPER.createArrayNode();
-        boolean responses = isResponse();
-        parts.addObject().put("type", responses ? "input_text" : "text").put("text", text);
+        parts.addObject().put("type", isResponse() ? "input_text" : "text").put("text", text);
         for (var url : urls) {
-            var part = parts.addObject().put("type", responses ? "input_image" : "image_url");
-            (responses ? part : part.putObject("image_url"))
-                .put(responses ? "image_url" : "url", imageUrl(url.strip(), row));
+            var part = parts.addObject().put("type", isResponse() ? "input_image" : "image_url");
+            if (isResponse()) part.put("image_url", imageUrl(url.strip()));
+            else part.putObject("image_url").put("url", imageUrl(url.strip()));
         }
         return parts;
     }
 
     /** What an image may be: an address that the provider fetches, or a file here, which travels inside the request. */
-    private static String imageUrl(String image, long row) {
+    private String imageUrl(String image) {
         if (image.matches("(?i)https?://[^/\\s]+.*") || image.matches("(?i)data:image/[^,]+,.+")) return image;
         var type = IMAGE_TYPES.get(image.replaceFirst(".*\\.", "").toLowerCase(Locale.ROOT));
         if (type == null || !InputFile.isPath(image) || !Files.isRegularFile(Path.of(image)))

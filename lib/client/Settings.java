@@ -336,7 +336,8 @@ final class Settings implements Cloneable {
      * @throws IllegalStateException with the word that is missing or too much
      */
     void check() {
-        if (resend != null) refuse("retry: the requests are made already", beside(secondModel()));
+        var secondModel = word("a second model", models.size() > 1);
+        if (resend != null) refuse("retry: the requests are made already", beside(secondModel));
         else if (requests != null) refuse("requests: the file says it all", beside(fields()));
         else checkPrompts();
     }
@@ -388,8 +389,6 @@ final class Settings implements Cloneable {
         return Stream.of(word(Wording.SYSTEM, system != null), word("example(...)", !examples.isEmpty()),
             word(Wording.IMAGE, !images.isEmpty())).flatMap(words -> words);
     }
-
-    private Stream<String> secondModel() { return word("a second model", models.size() > 1); }
 
     private Stream<String> fields() {
         return Stream.of(models.stream().limit(1).map(model -> "model(\"" + model.text() + "\")"),

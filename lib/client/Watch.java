@@ -311,7 +311,8 @@ final class Watch {
             var deadline = new Deadline(timeout);
             var patience = new Retry.Patience(state.provider().isLocal(), state.parts().size());
             while (!poll(patience, progress)) {
-                report.stopped().ifPresent(this::stop);
+                var stopped = report.stopped();
+                if (stopped.isPresent()) throw stopped.get();
                 var left = deadline.left();
                 if (left.isZero()) throw report.stillGoing(timeout);
                 var due = queue.untilDue();
@@ -320,8 +321,6 @@ final class Watch {
             return state;
         });
     }
-
-    private void stop(RuntimeException e) { throw e; }
 
     private boolean poll(Retry.Patience patience, Progress progress) {
         try {

@@ -69,7 +69,7 @@ final class EngineRuns implements AutoCloseable {
 
     Run ended(Process process) throws InterruptedException {
         int number = processes.indexOf(process) + 1;
-        assertTrue(process.waitFor(60, TimeUnit.SECONDS), () -> read(dir.resolve("err" + number)));
+        assertTrue(process.waitFor(2, TimeUnit.MINUTES), () -> read(dir.resolve("err" + number)));
         return new Run(process.exitValue(), read(dir.resolve("out" + number)), read(dir.resolve("err" + number)));
     }
 
