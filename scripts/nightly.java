@@ -23,6 +23,8 @@ class Nightly {
             .options(args)
             .checkOutput(name + ".csv")                        // before anything is paid
             .submit();
+        for (var batch : kept())                               // what is submitted last writes the day's file
+            if (batch.name().equals(name)) Files.deleteIfExists(mark(batch));
         Files.write(mark(tonight), new byte[0]);
         var earlier = kept().stream().filter(batch -> !batch.name().equals(name) && Files.exists(mark(batch)));
 

@@ -181,10 +181,11 @@ class CommandsTest {
         var second = dir.resolve("tickets-" + LocalDate.now(morning) + ".csv");
         try (var server = BatchServer.start()) {
             server.pause();
+            assertEquals(new Run(75, "", ""), nightly(server, evening, "--limit", "1", "--max-tokens", "9"));
             assertEquals(new Run(75, "", ""), nightly(server, evening));
             assertEquals(new Run(75, "", ""), nightly(server, morning));
             server.resume();
-            for (var batch : Provider.of(server.baseUrl()).batches(2)) batch.await();
+            for (var batch : Provider.of(server.baseUrl()).batches(3)) batch.await();
 
             Files.writeString(first, "another's");
             assertEquals(new Run(1, "", "out: " + first.getFileName() + " exists, and no batch named tickets-"
@@ -193,7 +194,7 @@ class CommandsTest {
             Files.delete(first);
             assertEquals(new Run(0, "", ""), nightly(server, morning));
             assertEquals(Files.readString(second), Files.readString(first), "the same rows, of each night once");
-            assertEquals(2, server.requests().stream().filter("POST /v1/batches"::equals).count(), "batches");
+            assertEquals(3, server.requests().stream().filter("POST /v1/batches"::equals).count(), "batches");
             Files.delete(first);
             assertEquals(new Run(0, "", ""), nightly(server, morning));
             assertFalse(Files.exists(first), "what was collected and then taken away came back");
@@ -202,9 +203,10 @@ class CommandsTest {
 
     private static ZoneOffset zone(int minutes) { return ZoneOffset.ofTotalSeconds(60 * minutes); }
 
-    private Run nightly(BatchServer server, ZoneOffset zone) throws Exception {
-        var command = command("nightly", "--provider", server.baseUrl(), "--model", "echo", "--quiet")
-            .directory(dir.toFile());
+    private Run nightly(BatchServer server, ZoneOffset zone, String... more) throws Exception {
+        var given = Stream.concat(Stream.of("nightly", "--provider", server.baseUrl(), "--model", "echo", "--quiet"),
+            Stream.of(more));
+        var command = command(given.toArray(String[]::new)).directory(dir.toFile());
         command.environment().put("TZ", "GMT" + zone.getId().replace("Z", "+00:00"));
         return run(command);
     }
