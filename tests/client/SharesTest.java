@@ -171,6 +171,26 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void aShareThatIsRefusedIsRepairedByNobodyElse() {
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED), Fault.status(400).body(CLOSED));
+
+        for (int run = 1; run <= 2; run++)
+            assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: POST "
+                + second.baseUrl() + "/batches: 400 closed)"), errors(shared(ROWS).repair(2).submit().results()));
+        assertAnswered(ROWS, shared(ROWS).repair(2).submit().results());
+
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void whatOfAShareIsSentAgainByHandIsPaidOnce() {
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED));
+
+        assertTrue(shared(ROWS).submit().results().retry().submit().results().failed().size() == 0);
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+
+        assertEquals(ROWS, asked().size());
+    }
+
     @Test void aShareIsCalledWhatItIs() {
         shared(ROWS).submit().results();
 
