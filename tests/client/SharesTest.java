@@ -167,6 +167,8 @@ class SharesTest {
         assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, " + others + " of "
             + "them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
             + second.baseUrl() + "\n.*"), said);
+        assertTrue(said.contains(" failed with " + others + " requests unanswered; the next run asks again who refused "
+            + "its share, and results().retry() or repair(1) sends again what else failed\n"), said);
         assertAnswered(ROWS, shared(ROWS).submit().results());
         assertEquals(ROWS, asked().size());
     }
