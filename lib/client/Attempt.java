@@ -132,9 +132,12 @@ final class Attempt {
         };
     }
 
-    /** Whether the request may end better next time, as it was, with more room or with what was wrong. */
+    /**
+     * Whether the request may end better next time, as it was, with more room or with what was wrong. What another
+     * provider was to have from the start is asked there.
+     */
     boolean isRepairable() {
-        return switch (outcome()) {
+        return !isSharedOut() && switch (outcome()) {
             case TRUNCATED -> tokenLimit() > 0;
             case INVALID -> !turns().isEmpty();
             default -> isRetryable();

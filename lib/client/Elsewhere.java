@@ -42,6 +42,7 @@ final class Elsewhere implements Watch.Others {
     private final Map<String, Watch> known = new ConcurrentSkipListMap<>();          // by folder
     private final Set<Watch> goneOn = ConcurrentHashMap.newKeySet();                 // of those, submitted from here
     private final Map<String, String> refusals = new ConcurrentSkipListMap<>();      // by the base URL of who refused
+    private final Set<Integer> resent = ConcurrentHashMap.newKeySet();               // parts that retries have whole
     private volatile Set<Integer> homeless = Set.of();         // parts that nobody had when they were last looked for
     private volatile boolean hasLooked;
 
@@ -141,7 +142,8 @@ final class Elsewhere implements Watch.Others {
         var elsewhere = known.values().stream().map(Elsewhere::parts).flatMap(List::stream)
             .collect(Collectors.toSet());
         return watch.state().parts().stream().filter(part -> part.status().equals(Status.FAILED) && !part.hasRun())
-            .map(Part::number).filter(part -> !elsewhere.contains(part)).collect(Collectors.toCollection(TreeSet::new));
+            .map(Part::number).filter(part -> !elsewhere.contains(part) && !resent.contains(part))
+            .collect(Collectors.toCollection(TreeSet::new));
     }
 
     @Override public void send(boolean isSubmit) {
@@ -165,7 +167,7 @@ final class Elsewhere implements Watch.Others {
             var takers = new LinkedHashMap<Taker, List<Integer>>();
             for (int part : unanswered()) taker(part).ifPresent(taker ->
                 takers.computeIfAbsent(taker, any -> new ArrayList<>()).add(part));
-            takers.forEach((taker, parts) -> send(again(taker, parts), taker, parts));
+            takers.forEach(this::send);
             find();                                            // a create may have got through whose answer was lost
             watch.waitAgain(leftWithoutRoom());
         }
@@ -226,12 +228,20 @@ final class Elsewhere implements Watch.Others {
     /** Lets one process at a time see what the others have sent, and then send. */
     private FolderLock lock() { return FolderLock.on(Repair.lock(journal().manifest()), watch::note); }
 
-    /** Returns a draft's settings that send the requests of these parts once more. */
-    private Settings again(Taker taker, List<Integer> parts) {
+    /** Sends what is in these parts, but what a retry has sent already. */
+    private void send(Taker taker, List<Integer> parts) {
+        var requests = journal().requests();
+        var isResent = Submission.resent(journal());
+        var chosen = LongStream.range(0, requests.count()).filter(i -> !requests.isReused(i)
+            && parts.contains(requests.part(i)) && !isResent.test(i)).toArray();
+        if (chosen.length == 0) resent.addAll(parts);
+        else send(again(taker, parts, chosen), taker, parts);
+    }
+
+    /** Returns a draft's settings that send these requests of some parts once more. */
+    private Settings again(Taker taker, List<Integer> parts, long[] chosen) {
         var manifest = journal().manifest();
         var requests = journal().requests();
-        var chosen = LongStream.range(0, requests.count())
-            .filter(i -> !requests.isReused(i) && parts.contains(requests.part(i))).toArray();
         var ids = new ArrayList<>(journal().partIds());
         IntStream.rangeClosed(1, ids.size()).filter(part -> !parts.contains(part)).forEach(part ->
             ids.set(part - 1, null));

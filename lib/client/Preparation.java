@@ -132,10 +132,11 @@ final class Preparation {
 
     /** Returns the numbers of the parts of a batch that nobody was sent, and nobody is to be by another batch. */
     static Set<Integer> unsentParts(Journal journal) {
+        var resent = Submission.resentParts(journal);
         var elsewhere = journal.others().flatMap(other -> other.manifest().insteadParts().stream())
             .collect(Collectors.toSet());
-        return journal.partNumbers().filter(part -> !journal.isSent(part) && !elsewhere.contains(part)).boxed()
-            .collect(Collectors.toSet());
+        return journal.partNumbers().boxed().filter(part -> !journal.isSent(part)
+            && !elsewhere.contains(part) && !resent.contains(part)).collect(Collectors.toSet());
     }
 
     /** What an earlier Sheaf began under the name that it gave goes on under that. */

@@ -36,7 +36,7 @@ final class Repair {
         this.watch = watch;
         this.rounds = settings.repairs;
         this.resendsMissing = settings.resendsMissing;
-        this.takesRetries = settings.takesRetries;
+        this.takesRetries = settings.takesRetries || settings.asksOthers();     // else those would be paid beside them
         this.deadline = deadline;
         this.connect = connect;
         this.submit = submit;

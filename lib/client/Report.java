@@ -113,7 +113,9 @@ final class Report {
         var status = state.status();
         var remedy = Wording.isStep() ? Wording.RETRY.of(state.id()) : Wording.REPAIR.of();
         return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
-            + " unanswered, which " + remedy + " sends again";
+            + " unanswered" + (state.journal().manifest().isSharedOut()
+            ? "; the next run asks again who refused its share, and " + remedy + " sends again what else failed"
+            : ", which " + remedy + " sends again");
     }
 
     /** Returns how to come back to a wait that was interrupted. */

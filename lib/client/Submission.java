@@ -9,12 +9,12 @@ import java.io.UncheckedIOException;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.function.Consumer;
+import java.util.function.LongPredicate;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import sheaf.Vocabulary.BatchException;
@@ -59,7 +59,7 @@ final class Submission {
         if (provider.isLocal()) forgetWhatIsGone();
         boolean hasSentCreate = journal.hasSentCreate();
         boolean hasAllRun = hasSentCreate && journal.parts().allMatch(Part::hasRun);
-        var resent = hasAllRun ? Set.<Integer>of() : resentParts();
+        var resent = hasAllRun ? Set.<Integer>of() : resentParts(journal);
         for (var part : journal.parts().filter(part -> journal.manifest().shareOf(part.number()).isEmpty()).toList()) {
             boolean isCancelledUpload = !hasSentCreate && journal.hasBatch(part.number());
             boolean isOver = isCancelledUpload || !part.hasRun();
@@ -85,8 +85,15 @@ final class Submission {
         asked.stream().map(Part::number).filter(part -> !there.containsKey(part)).forEach(this::forget);
     }
 
+    /** Returns which requests of a batch a retry has sent already: those are not paid for again. */
+    static LongPredicate resent(Journal journal) {
+        var rounds = resentRounds(journal);
+        var requests = journal.requests();
+        return i -> !rounds.isEmpty() && rounds.getOrDefault(requests.firstId(i), 0) > requests.round(i);
+    }
+
     /** Returns the last round of each request that a retry has sent, by its first id. */
-    private Map<String, Integer> resentRounds() {
+    private static Map<String, Integer> resentRounds(Journal journal) {
         var rounds = new HashMap<String, Integer>();
         Journal.all().filter(later -> later.manifest().isResendOf(journal.manifest())
             && (later.isHeldElsewhere() || isBegun(later)))
@@ -105,14 +112,11 @@ final class Submission {
         }
     }
 
-    /** Returns the parts of which a retry has sent requests already: those are not paid for here too. */
-    private Set<Integer> resentParts() {
-        var rounds = resentRounds();
+    /** Returns the parts of which a retry has sent requests already. */
+    static Set<Integer> resentParts(Journal journal) {
         var requests = journal.requests();
-        var parts = new HashSet<Integer>();
-        for (long i = 0; i < requests.count() && !rounds.isEmpty(); i++)
-            if (rounds.getOrDefault(requests.firstId(i), 0) > requests.round(i)) parts.add(requests.part(i));
-        return parts;
+        return LongStream.range(0, requests.count()).filter(resent(journal)).mapToObj(requests::part)
+            .collect(Collectors.toSet());
     }
 
     /**

@@ -72,6 +72,15 @@ class FallbackRerunTest {
         assertEquals(List.of("a first", "b first"), sorted());
     }
 
+    @Test void whatTheFirstHasRepairedTheFallbackIsNotAsked() {
+        first.on(CREATE, Fault.late(Duration.ZERO), REFUSED);
+
+        assertEquals("a: first, b: first", answers(ask("a", "b").repair(1)));
+        assertEquals("a: first, b: first", answers(ask("a", "b").fallback(second.baseUrl())));
+
+        assertEquals(List.of("a first", "b first"), sorted());
+    }
+
     @Test void whatIsRefusedByItsUploadIsAskedAtTheFirstNoMoreOnceTheFallbackHasIt() {
         first.on("POST /v1/files", Fault.status(413).body("{\"error\": {\"message\": \"too large\"}}"));
 

@@ -167,7 +167,29 @@ class SharesTest {
         assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, " + others + " of "
             + "them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
             + second.baseUrl() + "\n.*"), said);
+        assertTrue(said.contains(" failed with " + others + " requests unanswered; the next run asks again who refused "
+            + "its share, and results().retry() or repair(1) sends again what else failed\n"), said);
         assertAnswered(ROWS, shared(ROWS).submit().results());
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void aShareThatIsRefusedIsRepairedByNobodyElse() {
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED), Fault.status(400).body(CLOSED));
+
+        for (int run = 1; run <= 2; run++)
+            assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: POST "
+                + second.baseUrl() + "/batches: 400 closed)"), errors(shared(ROWS).repair(2).submit().results()));
+        assertAnswered(ROWS, shared(ROWS).repair(2).submit().results());
+
+        assertEquals(ROWS, asked().size());
+    }
+
+    @Test void whatOfAShareIsSentAgainByHandIsPaidOnce() {
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED));
+
+        assertTrue(shared(ROWS).submit().results().retry().submit().results().failed().size() == 0);
+        assertAnswered(ROWS, shared(ROWS).submit().results());
+
         assertEquals(ROWS, asked().size());
     }
 
