@@ -169,7 +169,7 @@ final class Json {
     static String cell(Object value) {
         if (value == null) return "";
         if (value instanceof Map<?, ?> || value instanceof Collection<?>) return MAPPER.valueToTree(value).toString();
-        return value instanceof BigDecimal number && Math.abs(number.scale()) < 100 ? number.toPlainString()
+        return value instanceof BigDecimal number && Math.abs((long) number.scale()) < 100 ? number.toPlainString()
             : value.toString();
     }
 
