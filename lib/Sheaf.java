@@ -593,8 +593,9 @@ public final class Sheaf extends Findings {
         public Estimate estimate() { return withItsFirst().estimation().estimate(note()); }
 
         private Estimation estimation() {
-            var known = chosen().orElse(Provider.OPENAI);
-            return new Estimation(checkedSettings(), known.connection(), chosen().isPresent(), known::connection);
+            var chosen = ifChosen();
+            var known = chosen.orElse(Provider.OPENAI);
+            return new Estimation(checkedSettings(), known.connection(), chosen.isPresent(), known::connection);
         }
 
         /**
@@ -634,7 +635,7 @@ public final class Sheaf extends Findings {
         /** A server on this machine that has one model answers by that, if none is named. */
         Settings checkedSettings() {
             var settings = this.settings.sharedFrom(provider == null ? null : provider::connection);
-            var local = settings.lacksModel() ? chosen().filter(Provider::isLocal) : Optional.<Provider>empty();
+            var local = settings.lacksModel() ? ifChosen().filter(Provider::isLocal) : Optional.<Provider>empty();
             var settled = local.map(server -> Requests.withOnlyModel(settings, server.connection())).orElse(settings);
             settled.check();
             return settled;
@@ -658,11 +659,11 @@ public final class Sheaf extends Findings {
             throw new Script.End("");
         }
 
-        private Optional<Provider> chosen() { return provider == null ? Provider.ifChosen() : Optional.of(provider); }
-
         private Requests requests() {
-            return new Requests(checkedSettings(), chosen().orElse(Provider.OPENAI).connection());
+            return new Requests(checkedSettings(), ifChosen().orElse(Provider.OPENAI).connection());
         }
+
+        private Optional<Provider> ifChosen() { return Optional.ofNullable(provider).or(Provider::ifChosen); }
 
         private Consumer<String> note() { return settings.quiet ? none -> {} : System.err::println; }
 
@@ -696,8 +697,8 @@ public final class Sheaf extends Findings {
          * answers, and nothing counts later. {@code Rehearsal.of(draft)} of lib/Rehearsal.java starts one with faults.
          */
         public Results rehearse(String serverUrl) {
-            var like = chosen().orElse(Provider.OPENAI).servedAt(serverUrl);
-            var there = new Draft(like, Preparation.rehearsal(settings));
+            var like = ifChosen().orElse(Provider.OPENAI);
+            var there = new Draft(like.servedAt(serverUrl), Preparation.rehearsal(settings));
             return settings.sampled == null ? there.submit().results() : there.sample(settings.sampled);
         }
 
