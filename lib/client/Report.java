@@ -94,8 +94,9 @@ final class Report {
 
     private String shared(Manifest manifest) {
         long own = own().stream().mapToLong(part -> manifest.partRequests().get(part.number() - 1)).sum();
-        return manifest.isSharedOut()
-            ? String.format(Locale.ROOT, ", %,d of them shared out", state.journal().sentCount() - own) : "";
+        long others = state.journal().sentCount() - own;
+        return others > 0 && manifest.isSharedOut()
+            ? String.format(Locale.ROOT, ", %,d of them shared out", others) : "";
     }
 
     private String waiting() {

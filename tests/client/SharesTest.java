@@ -173,6 +173,15 @@ class SharesTest {
         assertEquals(ROWS, asked().size());
     }
 
+    @Test void whatWasAnsweredBeforeIsSharedOutToNobody() {
+        shared(ROWS).submit().results();
+
+        var said = Printed.stderr(() -> shared(loud(3)).submit().results());
+
+        assertTrue(said.matches("(?s).*attached to shared-\\w+ \\(3 requests, 3 of them answered before, submitted .*"),
+            said);
+    }
+
     @Test void aShareThatIsRefusedIsRepairedByNobodyElse() {
         second.on("POST /v1/batches", Fault.status(400).body(CLOSED), Fault.status(400).body(CLOSED));
 
