@@ -288,7 +288,7 @@ final class Elsewhere implements Watch.Others {
         } catch (Preparation.SentAnew e) {
             journal().reload();                                // another process asks its own provider once more
             watch.state().takeParts();
-        } catch (BatchException | UncheckedIOException | Budget.Exceeded | IllegalArgumentException e) {
+        } catch (BatchException | UncheckedIOException | Budget.Exceeded | Keys.Missing | IllegalArgumentException e) {
             var said = role.word + ": " + e.getMessage();
             refusals.put(address.baseUrl(), said);
             watch.note(said + (role == Role.SHARE

@@ -13,6 +13,11 @@ final class Keys {
 
     private Keys() {}
 
+    /** There is no key for a provider that needs one. */
+    static final class Missing extends IllegalStateException {
+        Missing(String what) { super(what); }
+    }
+
     /** Returns a provider's key; where none is set, one typed in, and where none is needed any. */
     static String key(String provider, String variable, boolean needsNone) {
         var key = Environment.get(variable);
@@ -21,7 +26,7 @@ final class Keys {
         if (!key.isEmpty()) return key;
         if (needsNone) return "none";
         if (!canAsk() && !ASKED.containsKey(variable))
-            throw new IllegalStateException("provider: no key for " + provider + "; set " + variable);
+            throw new Missing("provider: no key for " + provider + "; set " + variable);
         return ASKED.computeIfAbsent(variable, absent -> ask(provider, absent));
     }
 
@@ -30,10 +35,10 @@ final class Keys {
     private static String ask(String provider, String variable) {
         var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider, variable);
         if (typed == null)                                 // JShell reads the terminal itself
-            throw new IllegalStateException("provider: no key for " + provider + ", and none can be typed "
+            throw new Missing("provider: no key for " + provider + ", and none can be typed "
                 + "in here; set " + variable + " and start again");
         var key = new String(typed).strip();
-        if (key.isEmpty()) throw new IllegalStateException("provider: no key for " + provider + "; set " + variable);
+        if (key.isEmpty()) throw new Missing("provider: no key for " + provider + "; set " + variable);
         return key;
     }
 

@@ -55,7 +55,7 @@ class SharesTest {
     }
 
     @AfterEach void stop() {
-        System.clearProperty("SHEAF_PRICES");
+        List.of("SHEAF_PRICES", "SHEAF_API_KEY").forEach(System::clearProperty);
         Stream.of(first, second, third).forEach(BatchServer::close);
     }
 
@@ -254,6 +254,20 @@ class SharesTest {
         assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: cannot reach "
             + second.baseUrl() + " (connection refused); start a server or set OPENAI_BASE_URL)"),
             errors(shared(ROWS).submit().results()));
+    }
+
+    @Test void aShareWhoseKeyIsNotSetAnyMoreKeepsNoOtherAnswerBack() {
+        var there = second.baseUrl().replace("127.0.0.1", "0.0.0.0");      // not on this machine, as far as that tells
+        second.on("POST /v1/batches", Fault.status(400).body(CLOSED));
+        System.setProperty("SHEAF_API_KEY", "none-of-anybody");
+        ask(ROWS).providers(share(first.baseUrl(), 0.5), share(there, 0.5)).submit();
+        System.clearProperty("SHEAF_API_KEY");
+
+        var results = ask(ROWS).provider(first.baseUrl()).submit().results();
+
+        assertEquals(askedFirst.size(), results.succeeded().size());
+        assertEquals(Set.of("never submitted: shared out to " + there.replaceAll("http://|/v1", "") + " (provider: no "
+            + "key for " + there.replaceAll("http://|/v1", "") + "; set SHEAF_API_KEY)"), errors(results));
     }
 
     private static Set<String> errors(Results results) {
