@@ -113,10 +113,11 @@ final class Report {
         if (unanswered == 0) return "";
         var status = state.status();
         var remedy = Wording.isStep() ? Wording.RETRY.of(state.id()) : Wording.REPAIR.of();
-        return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
-            + " unanswered" + (state.journal().manifest().isSharedOut()
+        var rest = state.journal().manifest().isSharedOut()
             ? "; the next run asks again who refused its share, and " + remedy + " sends again what else failed"
-            : ", which " + remedy + " sends again");
+            : ", which " + remedy + " sends again";
+        return (status.equals(Status.FAILED) ? "failed" : "has " + status) + " with " + count(unanswered, "request")
+            + " unanswered" + rest;
     }
 
     /** Returns how to come back to a wait that was interrupted. */
