@@ -121,7 +121,7 @@ public final class Sheaf extends Findings {
 
     /** Returns the batches kept under {@code ~/.sheaf}, newest first, as last seen, as a table; asks nobody. */
     public static Listing<Batch> kept() {
-        var batches = Journal.all().map(Batch::new)
+        var batches = Journal.readable().map(Batch::new)
             .sorted(Comparator.comparing(Batch::submittedAt).reversed()).toList();
         return new Listing<>(batches, Report.KEPT, batch -> batch.watch.report().asKept(),
             kept -> Report.sum(kept.stream().map(batch -> batch.state.journal()).toList()));
@@ -1428,7 +1428,7 @@ public final class Sheaf extends Findings {
             var api = api();
             var listed = api.batches("batches", (int) notNegative("batches", limit)).items();
             var ids = listed.stream().map(json -> json.path("id").asText()).collect(Collectors.toSet());
-            var journals = Journal.all().filter(journal -> journal.wasBegun() && journal.isAt(api.connection()))
+            var journals = Journal.readable().filter(journal -> journal.wasBegun() && journal.isAt(api.connection()))
                 .toList();
             var here = journals.stream().flatMap(Journal::parts).map(Part::id).collect(Collectors.toSet());
             var unlisted = journals.stream().filter(journal -> journal.parts().map(Part::id).noneMatch(ids::contains));

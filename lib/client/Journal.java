@@ -16,6 +16,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -52,23 +53,33 @@ final class Journal {
 
     static Path folder() { return Environment.home().resolve("batches"); }
 
-    /** Returns all batches that are kept here. */
+    /** Returns all batches that are kept here; of one that cannot be read nobody knows what was paid. */
     static Stream<Journal> all() {
+        return read(unreadable -> {
+            throw new IllegalStateException(unreadable.getMessage().replaceFirst("; .*", "")
+                + "; what was paid there is not known: mend it, or move it out of " + folder(), unreadable);
+        });
+    }
+
+    /** Returns those that can be read: what is only looked at is not hidden by another. */
+    static Stream<Journal> readable() { return read(unreadable -> {}); }
+
+    private static Stream<Journal> read(Consumer<RuntimeException> unreadable) {
         if (!Files.isDirectory(folder())) return Stream.empty();
         try (var dirs = Files.list(folder())) {
-            return dirs.toList().stream().flatMap(dir -> read(dir).stream());
+            return dirs.filter(Files::isDirectory).toList().stream().flatMap(dir -> read(dir, unreadable).stream());
         } catch (IOException e) {
             throw cannot("batch", "read " + folder(), e);
         }
     }
 
-    /** One folder that cannot be read does not hide the others. */
-    private static Optional<Journal> read(Path dir) {
+    private static Optional<Journal> read(Path dir, Consumer<RuntimeException> unreadable) {
         try {
             boolean isStaged = dir.getFileName().toString().startsWith(".");
             return isStaged || Files.notExists(dir.resolve(MANIFEST)) ? Optional.empty()
                 : Optional.of(new Journal(dir));
-        } catch (UncheckedIOException | IllegalStateException | DateTimeException unreadable) {
+        } catch (UncheckedIOException | IllegalStateException | DateTimeException e) {
+            if (Files.exists(dir)) unreadable.accept(e);                 // else it was deleted meanwhile
             return Optional.empty();
         }
     }
@@ -82,7 +93,7 @@ final class Journal {
     }
 
     private static Optional<Journal> find(String idOrName, Predicate<Journal> kind) {
-        return all().filter(journal -> journal.isCalled(idOrName)).filter(kind)
+        return readable().filter(journal -> journal.isCalled(idOrName)).filter(kind)
             .max(Comparator.comparing((Journal journal) -> !journal.manifest.isAdopted())
                 .thenComparing(journal -> !journal.manifest.isAtOnce())
                 .thenComparing(journal -> journal.submittedAt));
@@ -90,7 +101,7 @@ final class Journal {
 
     /** Returns who was met at this base URL, if that was always the same: no clock tells who was there last. */
     static Optional<Identity> metAt(String baseUrl) {
-        var met = all().map(journal -> journal.manifest.provider()).filter(there -> there.baseUrl().equals(baseUrl))
+        var met = readable().map(of -> of.manifest.provider()).filter(there -> there.baseUrl().equals(baseUrl))
             .map(Manifest.Address::identity).distinct().toList();
         return met.size() == 1 ? Optional.of(met.get(0)) : Optional.empty();
     }

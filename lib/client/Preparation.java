@@ -224,7 +224,8 @@ final class Preparation {
 
     /** Deletes what a rehearsal has left: on this machine, for a batch elsewhere of that name was paid. */
     private static void forgetRehearsal(String name) {
-        Journal.all().filter(former -> former.name().equals(name) || former.name().equals(DefaultName.ofRetry(name)))
+        Journal.readable()
+            .filter(former -> former.name().equals(name) || former.name().equals(DefaultName.ofRetry(name)))
             .filter(former -> BaseUrl.isLoopback(URI.create(former.manifest().provider().baseUrl())))
             .forEach(Preparation::delete);
     }

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import sheaf.Vocabulary.BatchException;
 
 /**
@@ -46,7 +47,7 @@ final class Repair {
     Exchanges of(Exchanges first) {
         if (!takesRetries) return first;
         failed = first.failed().filtered(exchange -> !exchange.isElsewhere(), "here");
-        if (rounds == 0 && !resendsMissing) kept(first).forEach(this::take);
+        if (rounds == 0 && !resendsMissing) kept(first, Journal.readable()).forEach(this::take);
         try {
             for (int round = 1; round <= rounds; )
                 if (isDone(round, first)) round++;
@@ -66,7 +67,7 @@ final class Repair {
 
     /** Sends what was sent again in all rounds before and in no later one; not if others sent of it meanwhile. */
     private boolean isDone(int round, Exchanges first) {
-        kept(first).forEach(this::goOn);
+        kept(first, Journal.all()).forEach(this::goOn);
         var due = failed.filtered(exchange -> !exchange.mayBeAnswered() && exchange.retries() == round - 1, "due");
         var repairable = due.filtered(Exchange::isRepairable, "repair");
         return isSent(first, repairable, due, "repair " + round + " of " + rounds);
@@ -74,7 +75,7 @@ final class Repair {
 
     /** Sends what is missing and was missing only once; not if others sent of it meanwhile. */
     private boolean isMissingResent(Exchanges first) {
-        kept(first).forEach(this::goOn);
+        kept(first, Journal.all()).forEach(this::goOn);
         var missing = failed.filtered(Exchange::isMissingOnce, "missing");
         return isSent(first, missing, missing, "retry");
     }
@@ -89,7 +90,8 @@ final class Repair {
     /** Returns what was sent, or null if what is known of the retries was not all. One process at a time decides. */
     private Watch sent(Exchanges first, Settings resend) {
         try (var lock = FolderLock.on(lock(first.answers().manifest()), watch::note)) {
-            boolean isAllKnown = kept(first).stream().map(Journal::folderName).allMatch(retries::containsKey);
+            boolean isAllKnown = kept(first, Journal.all()).stream().map(Journal::folderName)
+                .allMatch(retries::containsKey);
             return isAllKnown ? submit.apply(resend) : null;
         }
     }
@@ -99,9 +101,9 @@ final class Repair {
         return Journal.folder().resolve("retries-of-" + Json.Digest.shortened(batch.origin()));
     }
 
-    /** Returns the batches kept here that sent some of these again, oldest first. */
-    private static List<Journal> kept(Exchanges first) {
-        return Journal.all().filter(later -> later.isRetryOf(first.answers().journal())
+    /** Returns those of some batches that sent some of these again, oldest first. */
+    private static List<Journal> kept(Exchanges first, Stream<Journal> all) {
+        return all.filter(later -> later.isRetryOf(first.answers().journal())
             && later.manifest().isInstead() == first.answers().manifest().isInstead() && isOfSome(first, later))
             .sorted(Comparator.comparing(Journal::submittedAt)).toList();
     }

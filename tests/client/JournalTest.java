@@ -28,6 +28,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.Sheaf.Result;
@@ -156,10 +157,32 @@ class JournalTest {
 
     @Test void aDamagedFolderHidesNoOther() throws IOException {
         ask("a").name("good").submit().results();
-        Files.writeString(Files.createDirectories(home.resolve("batches/bad-0123456789ab")).resolve("steps.jsonl"), "");
-        Files.writeString(home.resolve("batches/bad-0123456789ab/draft.json"), "");
+        damage("bad-0123456789ab");
 
         assertEquals("a", batch("good").results().iterator().next().text());
+        assertEquals(List.of("good"), kept().stream().map(Batch::name).toList());
+    }
+
+    @Test void nothingIsSentWhileNobodyKnowsWhatWasPaid() throws IOException {
+        ask("a").name("good").submit().results();
+        var bad = damage("bad-0123456789ab");
+        long sent = posts();
+
+        var fault = assertThrows(IllegalStateException.class, () -> ask("a", "b").name("good").submit());
+
+        assertEquals("journal: cannot read " + bad.resolve("draft.json") + " (it is something else); what "
+            + "was paid there is not known: mend it, or move it out of " + home.resolve("batches"), fault.getMessage());
+        assertEquals(sent, posts());
+        Files.move(bad, home.resolve("bad"));
+        assertEquals(2, ask("a", "b").name("good").submit().results().succeeded().size());
+    }
+
+    private long posts() { return server.requests().stream().filter(request -> request.startsWith("POST ")).count(); }
+
+    private Path damage(String folder) throws IOException {
+        var bad = Files.createDirectories(home.resolve("batches").resolve(folder));
+        Files.writeString(bad.resolve("steps.jsonl"), "");
+        return Files.writeString(bad.resolve("draft.json"), "").getParent();
     }
 
     /** With work that grows faster than the parts, this would take many minutes. */
