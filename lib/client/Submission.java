@@ -164,7 +164,7 @@ final class Submission {
 
     /** Whether it is no slip of the user's, such as a wrong key is, that the provider cannot be asked. */
     private static boolean isAway(RuntimeException e) {
-        if (e instanceof BatchException refusal) return refusal.status() == 403 || refusal.status() >= 500;
+        if (e instanceof BatchException refusal) return refusal.status() >= 500;
         return e.getCause() instanceof SocketException || e.getCause() instanceof SocketTimeoutException
             || Retry.isUnsent(e);
     }
