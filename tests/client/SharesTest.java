@@ -164,8 +164,8 @@ class SharesTest {
         assertTrue(said.contains("providers: submit: POST " + second.baseUrl() + "/batches: 400 closed; its share has "
             + "no answers until the next run asks it again\n"), said);
         long others = ROWS - askedFirst.size();
-        assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, " + others + " of "
-            + "them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
+        assertTrue(said.matches("(?s)submitted shared-\\w+ to " + first.baseUrl() + " \\(20 requests, "
+            + others + " of them shared out\\); kept in .+/shared-\\w+\nproviders: " + others + " of 20 requests go to "
             + second.baseUrl() + "\n.*"), said);
         assertTrue(said.contains(" failed with " + others + " requests unanswered; the next run asks again who refused "
             + "its share, and results().retry() or repair(1) sends again what else failed\n"), said);
@@ -279,8 +279,8 @@ class SharesTest {
 
         var said = Printed.stderr(() -> assertAnswered(ROWS, shared(loud(ROWS)).submit().results()));
 
-        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, \\d+ of them shared out, submitted [^)]+\\), "
-            + "nothing was sent; kept in .+\n"), said);
+        assertTrue(said.matches("attached to shared-\\w+ \\(" + ROWS + " requests, \\d+ of them shared out, "
+            + "submitted [^)]+\\), nothing was sent; kept in .+\n"), said);
     }
 
     @Test void theWaitHasAnEndAndCancelStopsAll() {

@@ -78,7 +78,8 @@ class CommandsTest {
         else assertTrue(fetch.err().contains("start: no weights for SmolLM2-135M-Instruct ("), fetch.err());
         assertEquals(new Run(2, "", "local: serves one model, not small and large; try 'local --help'\n"),
             run("local", "small", "--model", "large"));
-        assertEquals(new Run(2, "", "local: lists, fetches or serves, and one of these at a time; try 'local --help'\n"),
+        assertEquals(new Run(2, "", "local: lists, fetches or serves, and one of these at a time; try "
+            + "'local --help'\n"),
             run("local", "--list", "--fetch", "small"));
         assertEquals(new Run(2, "", "port: 99999 is not within 0 and 65535; try 'local --help'\n"),
             run("local", "--port", "99999"));
