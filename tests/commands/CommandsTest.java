@@ -148,6 +148,8 @@ class CommandsTest {
             assertEquals(new Run(75, "", ""), run(command(given).directory(dir.toFile())));
             server.resume();
             assertEquals(new Run(0, "", ""), again(given));
+            var told = again("nightly", "--provider", server.baseUrl(), "--model", "echo").err();
+            assertTrue(told.matches("(?s).*\nwrote tickets-\\d{4}-\\d\\d-\\d\\d[.]csv\n"), told);
             server.answer(body -> BatchServer.Reply.error(400, "no", "too bad"));
             assertEquals(new Run(3, "", ""), again("nightly", "--provider", server.baseUrl(), "--model", "other",
                 "--quiet", "--force"));
