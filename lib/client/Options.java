@@ -223,6 +223,6 @@ enum Options {
     private static String meant(String word) {
         var words = Stream.of(values()).map(Options::word).toList();
         return Messages.near(word, words).map(near -> "did you mean " + near + "?")
-            .orElse("there are: " + String.join(", ", words));
+            .orElse("try --help");
     }
 }

@@ -70,10 +70,8 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, "
-            + "--share, --fallback, --engine, --model, --system, --template, --data, --separator, --charset, --header, "
-            + "--limit, --name, --max-tokens, --temperature, --choice, --returning, --confidence, --with, --distinct, "
-            + "--price, --budget, --repair, --resend-missing, --out, --force, --quiet",
+        "--tint x | options: \"--tint\" is no option; try --help",
+        "extra | options: \"extra\" is no option; try --help",
         "--price 3 | options: --price 3 is no IN,OUT, such as 0.2,0.8",
         "--price 1.2.3,4 | options: --price 1.2.3,4 is no number",
         "--model | options: --model has no value; write --model M[,M2]",
