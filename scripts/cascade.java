@@ -30,9 +30,15 @@ class Cascade {
         }
 
         all.show();
-        System.out.println("right by the small model: " + results.accuracy("label"));
-        System.out.println("with " + unsure.size() + " asked again: " + all.accuracy("label"));
+        if (areLabelled(results))
+            System.out.println("right by the small model: " + results.accuracy("label") + "\nwith " + unsure.size()
+                + " asked again: " + all.accuracy("label"));
         all.cost().show();
         System.exit(all.exitCode().number());                  // 3: a row has no answer
+    }
+
+    /** Rows of your own need have no label. */
+    static boolean areLabelled(Results results) {
+        return results.stream().allMatch(result -> result.row().containsKey("label"));
     }
 }
