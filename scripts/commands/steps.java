@@ -39,7 +39,6 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
-import sheaf.Sheaf;
 
 /** The steps of the guide, one command each; an alias of the catalog gives the first argument. */
 @Command(name = "steps", sortOptions = false,
@@ -211,7 +210,7 @@ class steps implements Runnable {
     void batches(
         @Parameters(paramLabel = "N", arity = "0..1", defaultValue = "20",
             description = "at most so many (default: ${DEFAULT-VALUE})") int limit) {
-        provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(Sheaf::kept).show();
+        provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(() -> kept().first(limit)).show();
     }
 
     @Command(name = "models", sortOptions = false, customSynopsis = "models [OPTION]...",
