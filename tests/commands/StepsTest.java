@@ -247,6 +247,17 @@ class StepsTest {
             + "3 batches, .*\\n"), listed.out());
     }
 
+    @Test void whatIsKeptIsListedThoughItsProviderIsNotThere() {
+        steps("submit", guide());
+        server.close();
+
+        var listed = steps("batches");
+
+        assertEquals(new Run(1, listed.out(), "batches: cannot reach " + server.baseUrl()
+            + " (connection refused); start a server or give another --provider\n"), listed);
+        assertTrue(listed.out().matches("folder .*\n-.*\nguide-.*\n1 batch, .*\n"), listed.out());
+    }
+
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "status | status: Missing required parameter: 'ID'",
