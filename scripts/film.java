@@ -39,7 +39,8 @@ class Film {
             System.out.println(result.row().getOrDefault("title", result.customId()) + ": " + plot.genre() + ", "
                 + plot.hero().name() + " in " + String.join(", ", plot.places()));
         }
-        results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
+        for (var result : results.failed())
+            System.err.println(result.row().getOrDefault("title", result.customId()) + ": " + result.error());
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }
