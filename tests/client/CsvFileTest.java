@@ -161,7 +161,8 @@ class CsvFileTest {
         var file = write("a.csv", line + "\n" + line.replaceAll("[^,]+", "x") + "\n");
 
         assertSays("prompts: row 1 has no value for {{absentname}} (template line 1); it has: "
-            + line.replace(",", ", ") + (isRow ? "; if line 1 of a.csv is a row, give header(...)" : "; name one of these, or rename a column"),
+            + line.replace(",", ", ") + (isRow ? "; if line 1 of a.csv is a row, give header(...)"
+                : "; name one of these, or rename a column"),
             () -> batch().model("m").prompts("{{absentname}}", csv(file)).preview(1));
     }
 
