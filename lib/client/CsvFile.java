@@ -21,6 +21,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
@@ -38,6 +39,8 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
     private static final Map<Character, String> SEPARATORS = Map.of(',', "comma", ';', "semicolon", '\t', "tab");
     private static final Pattern SEPARATOR_LINE = Pattern.compile("(?is)(\"?)sep=([^\"\r\n])\\1(?=[\r\n])");
     private static final char NO_CHARACTER = '\uFFFF';
+    /** What rather stands in a row than in a header: a long text, a number or a date, a sentence. */
+    private static final Pattern CELL = Pattern.compile("(?s).{41,}|[-+.,:/% ]*\\d[-+\\d.,:/%TZ ]*|.* .*[.!]");
 
     /** Returns the file as it is read if nothing is said: by commas, in UTF-8, its first line naming the columns. */
     static CsvFile of(InputFile input) { return new CsvFile(input, null, StandardCharsets.UTF_8, List.of()); }
@@ -72,9 +75,11 @@ record CsvFile(InputFile input, Character separator, Charset charset, List<Strin
         return new CsvFile(input, separator, charset, List.copyOf(names));
     }
 
-    /** Returns what to do if the first line was a row, and no header. */
-    String headerAdvice() {
-        return names.isEmpty() ? "; if line 1 of " + input.fileName() + " is a row, give " + Wording.HEADER : "";
+    /** Returns what to do where a template names none of the columns: the first line may have been a row. */
+    String headerAdvice(Collection<String> columns) {
+        return names.isEmpty() && columns.stream().anyMatch(name -> CELL.matcher(name.strip()).matches())
+            ? "; if line 1 of " + input.fileName() + " is a row, give " + Wording.HEADER
+            : "; name one of these, or rename a column";
     }
 
     /** @param note told at the end what was passed over */

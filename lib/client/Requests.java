@@ -182,7 +182,7 @@ final class Requests {
         try {
             if (prompt.hasTags()) prompt.render("prompts", 1, first);
         } catch (IllegalArgumentException e) {
-            var hint = e.getMessage().endsWith("?") ? "" : settings.data.headerAdvice();
+            var hint = e.getMessage().contains("; did you mean ") ? "" : settings.data.headerAdvice(first.keySet());
             return new IllegalArgumentException(e.getMessage() + hint, e);
         }
         var advice = Text.isFile(prompt.text()) ? "did you mean " + Wording.TEMPLATE.of(prompt.text()) + "?"

@@ -12,6 +12,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.NoSuchElementException;
@@ -114,7 +115,9 @@ final class Rows implements RowSource {
     }
 
     /** Returns what to do if a template names no column. */
-    String headerAdvice() { return origin instanceof CsvFile file ? file.headerAdvice() : ""; }
+    String headerAdvice(Collection<String> columns) {
+        return origin instanceof CsvFile file ? file.headerAdvice(columns) : "";
+    }
 
     String name() { return name; }
 

@@ -3,13 +3,10 @@ package sheaf.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import sheaf.server.BatchObject.BatchError;
 import sheaf.server.Engine.Answer;
 
@@ -61,37 +58,12 @@ final class ModelList {
         var has = names.isEmpty() ? " (" + said.replaceFirst("[.\\s]+$", "") + ")"
             : "; it has " + names.stream().limit(MOST).collect(Collectors.joining(", ")) + more;
         return who + " " + have + " the model " + Refusal.quoted(model) + has
-            + near(model, names).map(name -> "; did you mean " + name + "?").orElse("");
+            + Refusal.meant(model, names);
     }
 
     /** Returns the same as what is wrong with a batch, by what an engine lists and has answered. */
     static BatchError fault(String who, String have, String model, Answer models, Answer answer) {
         return BatchError.of("model_not_found", "body.model", sentence(who, have, model, names(models),
             answer.body().at("/error/message").asText()));
-    }
-
-    private static Optional<String> near(String slip, List<String> names) {
-        var given = slip.toLowerCase(Locale.ROOT);
-        return names.stream().filter(name -> isNear(given, name.toLowerCase(Locale.ROOT)))
-            .min(Comparator.comparing(name -> distance(given, name.toLowerCase(Locale.ROOT))));
-    }
-
-    private static boolean isNear(String slip, String name) {
-        return name.contains(slip) || slip.contains(name)
-            || distance(slip, name) <= Math.min(3, Math.min(slip.length(), name.length()) / 2);
-    }
-
-    /** Levenshtein's: how many letters to add, drop or change. */
-    private static int distance(String a, String b) {
-        var row = IntStream.rangeClosed(0, b.length()).toArray();
-        for (int i = 1; i <= a.length(); i++) {
-            int before = row[0]++;
-            for (int j = 1; j <= b.length(); j++) {
-                int change = before + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                before = row[j];
-                row[j] = Math.min(change, Math.min(row[j - 1], row[j]) + 1);
-            }
-        }
-        return row[b.length()];
     }
 }

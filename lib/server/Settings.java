@@ -241,7 +241,8 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
             // it is refused below, like a URL that is not http
         }
         throw new IllegalArgumentException("engine: " + engine
-            + " is neither an http URL such as http://localhost:11434/v1 nor one of echo, " + KnownEngine.names());
+            + " is neither an http URL such as http://localhost:11434/v1 nor one of echo, " + KnownEngine.names()
+            + Refusal.meant(engine, List.of(("echo, " + KnownEngine.names()).split(", "))));
     }
 
     /** Requires a value that a header can bear. */

@@ -151,9 +151,24 @@ class CsvFileTest {
             csv(write("a.csv", "id,text\n1,a\n")).header("id", "text"));
     }
 
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "Text Column,Gr\u00f6\u00dfe (cm),Nr. | false", "input_column,Q3 2024,2nd | false", "id,Is it good? | false",
+        "17,abc | true", "abc,2024-05-01 | true", "abc,-3.5 | true", "abc,2024-05-01T10:00:00Z | true",
+        "good,We were glad to come. | true",
+        "good,a text without any mark that is longer than most names | true"})
+    void aHeaderIsMissedOnlyWhereTheFirstLineLooksLikeARow(String line, boolean isRow) {
+        var file = write("a.csv", line + "\n" + line.replaceAll("[^,]+", "x") + "\n");
+
+        assertSays("prompts: row 1 has no value for {{absentname}} (template line 1); it has: "
+            + line.replace(",", ", ") + (isRow ? "; if line 1 of a.csv is a row, give header(...)"
+                : "; name one of these, or rename a column"),
+            () -> batch().model("m").prompts("{{absentname}}", csv(file)).preview(1));
+    }
+
     @Test void aNameShowsWhatNobodySees() {
-        assertSays("prompts: row 1 has no value for {{text}} (template line 1); it has: id, text<U+00A0>; if line 1 of "
-            + "nbsphead.csv is a row, give header(...)",
+        assertSays("prompts: row 1 has no value for {{text}} (template line 1); it has: id, text<U+00A0>; name one "
+            + "of these, or rename a column",
             () -> batch().model("m").prompts("{{text}}", given("nbsphead.csv")).preview(1));
         assertSays("prompts: \"explain\" names no column of nbsphead.csv (id, text<U+00A0>); name a "
             + "column like {{id}}", () -> batch().model("m").prompts("explain", given("nbsphead.csv")).preview(1));

@@ -120,8 +120,8 @@ class AskCsvTest {
         "-d unicode_text.txt --separator tab | csv: FILE line 1: UTF-16, not UTF-8; give --charset UTF-16",
         "-d unicode_text.txt --charset UTF-16 | csv: FILE line 1: one column, \"id text\"; if tabs separate the "
             + "columns, give --separator tab",
-        "-d nbsphead.csv | prompts: row 1 has no value for {{text}} (template line 1); it has: id, text<U+00A0>; if "
-            + "line 1 of nbsphead.csv is a row, give --header",
+        "-d nbsphead.csv | prompts: row 1 has no value for {{text}} (template line 1); it has: id, text<U+00A0>; "
+            + "name one of these, or rename a column",
         "-d nan.jsonl | jsonl: FILE line 1: not a JSON object (NaN is no JSON; write null)",
         "-d nan.jsonl --separator ; | separator: only CSV has one, and FILE is none",
         "-d acc.csv --separator ;; | separator: \";;\" is not one character, nor tab",

@@ -71,8 +71,8 @@ class AskTest {
             + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
-        var note = "prompt: \"What is {{umami}}?\" is sent as it stands, for it has no rows; to fill it in, give --data "
-            + "FILE\n";
+        var note = "prompt: \"What is {{umami}}?\" is sent as it stands, for it has no rows; to fill it in, give "
+            + "--data FILE\n";
         assertTrue(run.err().startsWith(note) && !run.err().contains("@home"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
         assertEquals("", ask("-m", "echo", "What is {{umami}}?", "-q").err());
@@ -585,8 +585,8 @@ class AskTest {
         "-m m -t {{q}} -d FILE | template: takes a file name; for text write --prompt",
         "-m m -t TEMPLATE -t TEMPLATE -d FILE | prompts: two templates are named \"t\"; rename one of the files",
         "-m m -p explain -d FILE | prompts: \"explain\" names no column of rows.csv (q); name a column like {{q}}",
-        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q; if "
-            + "line 1 of rows.csv is a row, give --header",
+        "-m m -p {{city}} -d FILE | prompts: row 1 has no value for {{city}} (template line 1); it has: q; "
+            + "name one of these, or rename a column",
         "-m m -p {{q}} -d EMPTY | csv: EMPTY line 1: no header; the first line names the columns",
         "-m m -p {{q} -d FILE | template: \"{{q}\": a {{ is not closed by }} (line 1)",
         "-m m -p {{q}} -d . | data: . is a folder; name a file in it",

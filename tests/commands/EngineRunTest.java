@@ -175,7 +175,7 @@ class EngineRunTest {
         assertEquals(new Run(2, "", "engine: no key for openrouter; set OPENROUTER_API_KEY\n"),
             runs.run("--engine", "openrouter"));
         assertEquals(new Run(2, "", "engine: olama is neither an http URL such as http://localhost:11434/v1 nor one of "
-            + "echo, ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras\n"),
+            + "echo, ollama, lmstudio, vllm, llama-server, openrouter, mistral, cerebras; did you mean ollama?\n"),
             runs.run("--engine", "olama"));
         assertEquals(new Run(2, "", "ask: --provider and --engine both say who answers; give one\n"),
             runs.run("--engine", "ollama", "--provider", "openai"));

@@ -77,8 +77,8 @@ class LocalRunTest {
         var away = runs.ended(runs.start(List.of("--provider", "local", "-p", "{{q}}", "-d", none)));
         var good = runs.ended(runs.start(List.of("--provider", "local", "-p", "{{q}}", "-d", rows, "--limit", "1")));
 
-        assertEquals(new Run(2, "", "prompts: row 1 has no value for {{answer}} (template line 1); it has: q; if "
-            + "line 1 of rows.csv is a row, give --header\n"), lacking);
+        assertEquals(new Run(2, "", "prompts: row 1 has no value for {{answer}} (template line 1); it has: q; "
+            + "name one of these, or rename a column\n"), lacking);
         assertTrue(away.err().contains("none.csv"), away.err());
         assertEquals(2, away.status(), away.err());
         assertEquals(0, good.status(), good.err());

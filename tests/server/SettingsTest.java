@@ -16,7 +16,8 @@ class SettingsTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "http://me:secret@host/v1 | engine: a URL with a password in it; say it as the engine key",
-        "olama | engine: olama is neither an http URL such as http://localhost:11434/v1 nor one of " + NAMES,
+        "olama | engine: olama is neither an http URL such as http://localhost:11434/v1 nor one of " + NAMES
+            + "; did you mean ollama?",
         "http://host/v1?a=b | engine: http://host/v1?a=b is neither an http URL such as http://localhost:11434/v1 "
             + "nor one of " + NAMES,
         "http:// | engine: http:// is neither an http URL such as http://localhost:11434/v1 nor one of " + NAMES})

@@ -115,7 +115,7 @@ class KernelTest {
         for (var line : List.of("0 <b>1</b>", "3 42", "4 Data[rows.csv: n]", "5 Draft[m, 1 prompt over rows.csv]"))
             assertTrue(said.contains(line + "\n"), said);
         for (var part : List.of(">n</th>", "2 rows</pre>", "&quot;content&quot;:&quot;2&quot;",
-            "row 1 has no value for {{x}} (template line 1); it has: n; if line 1 of rows.csv is a row, ",
+            "row 1 has no value for {{x}} (template line 1); it has: n; name one of these, or rename a column",
             "7 [model(]",
             "8 Draft Draft.model(String first, String... more)\n    Returns a draft that sends each prompt to each",
             "9 Outcome\n    How one request ended;")) assertTrue(said.contains(part), part + " in\n" + said);
