@@ -114,7 +114,9 @@ class OptionsTest {
 
         for (var option : Options.values())
             assertTrue(help.contains("\n  " + option.word()), option.word());
-        assertEquals(List.of(), help.lines().filter(line -> line.length() > 120).toList());
+        assertEquals(List.of(), Printed.illegible(help, 80));
+        assertTrue(help.contains("\n  --preview [N]           prints the first N request lines (default: 3) and what\n"
+            + "                          all would be; sends nothing\n  --estimate "), help);
         assertEquals(help, assertThrows(Script.End.class, () -> script.options("-h")).getMessage());
     }
 
