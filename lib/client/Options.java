@@ -130,7 +130,7 @@ enum Options {
             try {
                 return Double.parseDouble(value);
             } catch (NumberFormatException e) {
-                throw fault(" is no number", e);
+                throw fault(value, " is no number", e);
             }
         }
 
@@ -174,7 +174,9 @@ enum Options {
             throw new IllegalArgumentException("options: --with " + clip(value, 60) + " is no FIELD=VALUE");
         }
 
-        private IllegalArgumentException fault(String what, Throwable cause) {
+        private IllegalArgumentException fault(String what, Throwable cause) { return fault(value, what, cause); }
+
+        private IllegalArgumentException fault(String value, String what, Throwable cause) {
             return new IllegalArgumentException("options: " + option.word() + " " + clip(value, 80) + what, cause);
         }
     }
