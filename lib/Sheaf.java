@@ -994,6 +994,9 @@ public final class Sheaf extends Findings {
         /** Returns the answers less sure of their label, 0 to 1, or unfit: {@code below(0.8).retry().model(...)}. */
         public Results below(double confidence) { return with(exchanges.below(confidence)); }
 
+        /** Returns whether {@link Draft#repair} sends any of these again. */
+        public boolean isRepairable() { return exchanges.stream().anyMatch(Exchange::isRepairable); }
+
         /**
          * Returns a draft of the requests that may succeed next time: expired, cancelled, missing, without a text, or
          * broken at the provider. {@code only(TRUNCATED).retry().maxTokens(4000)} sends those that were chosen,
@@ -1245,10 +1248,7 @@ public final class Sheaf extends Findings {
          */
         public static final Provider DOUBLEWORD = new Provider("doubleword", "https://api.doubleword.ai/v1",
             "DOUBLEWORD_API_KEY", new Limits(Long.MAX_VALUE, 100 * MB), MIXED_VLLM);
-        /**
-         * Its pages name no limits (https://docs.deepinfra.com/batch/introduction), so the smallest common ones are
-         * assumed.
-         */
+        /** Its pages name no limits (https://docs.deepinfra.com/batch/introduction): these are the smallest common. */
         public static final Provider DEEPINFRA = new Provider("deepinfra", "https://api.deepinfra.com/v1/openai",
             "DEEPINFRA_TOKEN", new Limits(50_000, 100 * MB), VLLM);
         /** 50,000 requests, 100 MB, uploads with a route and a purpose of their own: https://docs.together.ai */

@@ -30,15 +30,10 @@ class Cascade {
         }
 
         all.show();
-        if (areLabelled(results))
+        if (results.stream().allMatch(result -> result.row().containsKey("label")))      // yours need not have one
             System.out.println("right by the small model: " + results.accuracy("label") + "\nwith " + unsure.size()
                 + " asked again: " + all.accuracy("label"));
         all.cost().show();
         System.exit(all.exitCode().number());                  // 3: a row has no answer
-    }
-
-    /** Rows of your own need have no label. */
-    static boolean areLabelled(Results results) {
-        return results.stream().allMatch(result -> result.row().containsKey("label"));
     }
 }

@@ -36,15 +36,10 @@ class Film {
 
         for (var result : results.succeeded()) {
             var plot = result.as(Plot.class);
-            System.out.println(title(result) + ": " + plot.genre() + ", " + plot.hero().name() + " in "
-                + String.join(", ", plot.places()));
+            System.out.println(result.row().getOrDefault("title", result.customId()) + ": " + plot.genre() + ", "
+                + plot.hero().name() + " in " + String.join(", ", plot.places()));
         }
-        results.failed().forEach(result -> System.err.println(title(result) + ": " + result.error()));
+        results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer
-    }
-
-    /** Rows of your own need have no title. */
-    static String title(Result result) {
-        return result.row().containsKey("title") ? result.row("title") : result.customId();
     }
 }

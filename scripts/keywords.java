@@ -26,14 +26,10 @@ class Keywords {
         var index = new TreeMap<String, List<String>>();
         for (var result : results.succeeded())
             for (var keyword : result.text().split(","))
-                index.computeIfAbsent(keyword.strip(), none -> new ArrayList<>()).add(title(result));
+                index.computeIfAbsent(keyword.strip(), none -> new ArrayList<>())
+                    .add(String.valueOf(result.row().getOrDefault("title", result.customId())));
         index.forEach((keyword, titles) -> System.out.println(keyword + ": " + String.join(", ", titles)));
         results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer
-    }
-
-    /** Rows of your own need have no title. */
-    static String title(Result result) {
-        return result.row().containsKey("title") ? result.row("title") : result.customId();
     }
 }

@@ -20,12 +20,8 @@ class Report {
             .await()
             .results();
 
-        if (areLabelled(results)) System.out.println(results.confusion("label"));
+        if (results.stream().allMatch(result -> result.row().containsKey("label")))      // yours need not have one
+            System.out.println(results.confusion("label"));
         System.exit(results.exitCode().number());              // 3: a row has no answer
-    }
-
-    /** Rows of your own need have no label. */
-    static boolean areLabelled(Results results) {
-        return results.stream().allMatch(result -> result.row().containsKey("label"));
     }
 }

@@ -19,12 +19,8 @@ class Summary {
             .results();
 
         for (var result : results)
-            System.out.println(title(result) + "\n    " + (result.ok() ? result.text() : result.error()));
+            System.out.println(result.row().getOrDefault("title", result.customId()) + "\n    "
+                + (result.ok() ? result.text() : result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer
-    }
-
-    /** Rows of your own need have no title. */
-    static String title(Result result) {
-        return result.row().containsKey("title") ? result.row("title") : result.customId();
     }
 }

@@ -2,6 +2,7 @@ package sheaf;
 
 import static sheaf.Messages.clip;
 import static sheaf.Messages.count;
+import static sheaf.Messages.notNegative;
 import static sheaf.Messages.number;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -132,6 +133,12 @@ public class Listings extends Vocabulary {
         /** Returns those of this kind; they print as a table too. */
         public Listing<T> only(Predicate<? super T> kind) {
             return new Listing<>(items.stream().filter(kind).toList(), columns, cells, sum);
+        }
+
+        /** Returns the first of these, at most so many, above the sum of all; they print as a table too. */
+        public Listing<T> first(int most) {
+            return new Listing<>(items.stream().limit(notNegative("first", most)).toList(), columns, cells,
+                shown -> sum.apply(items));
         }
 
         /** Prints the table to stdout. */

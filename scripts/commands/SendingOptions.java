@@ -4,12 +4,14 @@
 package sheaf.commands;
 
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 import java.util.stream.Stream;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import sheaf.Sheaf.Draft;
+import sheaf.Sheaf.Result;
+import sheaf.Sheaf.Results;
 import sheaf.Vocabulary.Outcome;
 
 /** Which requests are sent, how often, under which name, and how long they are waited for. */
@@ -55,11 +57,15 @@ final class SendingOptions {
         return draft.repair(repairs() ? repair : 0);       // what was paid before counts, whatever is said now
     }
 
-    /** Returns the options not yet given that may help such failures, as the end of a sentence. */
-    String advice(Set<Outcome> failed) {
-        boolean isMissing = failed.contains(Outcome.MISSING);
-        return (repairs() || isMissing && failed.size() == 1 ? ""
-            : ", and --repair 1 sends again what may end better")
-            + (isMissing && !resendMissing ? ", and --resend-missing sends again, and pays for, what is missing" : "");
+    /** Returns why these failed, and the options not yet given that may help, as the end of a sentence. */
+    String advice(Results failed) {
+        var reasons = failed.stream().map(Result::error).distinct().limit(2).toList();
+        var before = failed.size() > 1 ? ", all: " : ": ";
+        var why = reasons.size() > 1 ? "; result.error says why, and " : before + reasons.get(0) + "; ";
+        var help = new ArrayList<String>();
+        if (!repairs() && failed.isRepairable()) help.add("--repair 1 sends again what may end better");
+        if (!resendMissing && failed.counts().containsKey(Outcome.MISSING) && !why.contains("--resend-missing"))
+            help.add("--resend-missing sends again, and pays for, what is missing");
+        return help.isEmpty() ? why.replaceFirst("(, and|;) $", "") : why + String.join(", and ", help);
     }
 }

@@ -169,6 +169,7 @@ class ask implements Callable<Integer> {
         data.checkWithoutRows();
         request.checkWithoutRows();
         prompt.checkWithoutRows();
+        if (!sending.quiet) prompt.noteTags();
     }
 
     private List<String> inputs() {
@@ -200,7 +201,7 @@ class ask implements Callable<Integer> {
             System.err.println("ask: " + OutputOptions.number(failed.size()) + " of "
                 + OutputOptions.number(results.size()) + " requests "
                 + (failed.size() == 1 ? "has" : "have") + " no whole answer (" + OutputOptions.text(failed.counts())
-                + "); result.error says why" + sending.advice(failed.counts().keySet()));
+                + ")" + sending.advice(failed));
         return results.exitCode().number();
     }
 

@@ -17,6 +17,7 @@ import static sheaf.Sheaf.*;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -39,7 +40,6 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
-import sheaf.Sheaf;
 
 /** The steps of the guide, one command each; an alias of the catalog gives the first argument. */
 @Command(name = "steps", sortOptions = false,
@@ -208,10 +208,18 @@ class steps implements Runnable {
 
     @Command(name = "batches", sortOptions = false, customSynopsis = "batches [N] [OPTION]...",
         description = {"Lists the newest batches, at the provider and kept here.", ""})
-    void batches(
+    int batches(
         @Parameters(paramLabel = "N", arity = "0..1", defaultValue = "20",
             description = "at most so many (default: ${DEFAULT-VALUE})") int limit) {
-        provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(Sheaf::kept).show();
+        try {
+            provider.askable("batches").map(asked -> asked.batches(limit)).orElseGet(() -> kept().first(limit)).show();
+            return 0;
+        } catch (UncheckedIOException unreachable) {
+            var kept = kept().first(limit);
+            if (kept.isEmpty()) throw unreachable;
+            kept.show();
+            return failed(unreachable.getMessage());
+        }
     }
 
     @Command(name = "models", sortOptions = false, customSynopsis = "models [OPTION]...",

@@ -71,7 +71,11 @@ class AskTest {
             + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
+        var note = "prompt: \"What is {{umami}}?\" is sent as it stands, for it has no rows; to fill it in, give --data "
+            + "FILE\n";
+        assertTrue(run.err().startsWith(note) && !run.err().contains("@home"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+        assertEquals("", ask("-m", "echo", "What is {{umami}}?", "-q").err());
     }
 
     @Test void answersAreAskedAboutInTurnAsJsonLines() {
@@ -335,9 +339,30 @@ class AskTest {
 
         assertEquals(3, run.status());
         assertTrue(run.err().endsWith("wrote " + at("out.CSV") + " (1 succeeded, 1 errored; 1 tokens in, 1 out)\n"
-            + "ask: 1 of 2 requests has no whole answer (1 errored); result.error says why, and --repair 1 sends again "
-            + "what may end better\n"), run.err());
+            + "ask: 1 of 2 requests has no whole answer (1 errored): 400 too bad\n"), run.err());
         assertTrue(text("out.CSV").endsWith("\nbad,request-2,prompt-1,m,,errored,,400 too bad\n"), text("out.CSV"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+        a, b, c | 3 of 3 requests have no whole answer (3 errored), all: 400 too bad
+        a, cut  | 2 of 2 requests have no whole answer (1 errored, 1 truncated); result.error says why, and --repair 1 \
+        sends again what may end better
+        cut     | 1 of 1 requests has no whole answer (1 truncated): cut off after 1 tokens; raise --max-tokens; \
+        --repair 1 sends again what may end better
+        a, b cd | 2 of 2 requests have no whole answer (2 errored); result.error says why
+        """)
+    void whyNoneIsAnsweredIsSaidAndARepairAdvisedOnlyWhereItSendsSomething(String asked, String said) {
+        server.answer(body -> {
+            var text = body.at("/messages/0/content").asText();
+            if (text.equals("cut")) return Reply.text("half").finishReason("length");
+            return Reply.error(400, "no", text.length() > 1 ? "worse" : "too bad");
+        });
+        file("rows.csv", "q\n" + asked.replace(", ", "\n") + "\n");
+
+        var run = ask("-m", "m", "-p", "{{q}}", "-d", at("rows.csv"), "-o", at("out.csv"));
+
+        assertTrue(run.err().endsWith("\nask: " + said + "\n"), run.err());
     }
 
     @Test void whatCameOfACutAnswerIsInAColumnOfItsOwn() {
@@ -355,8 +380,8 @@ class AskTest {
         var given = List.of("-m", "echo", "Hi", "-o", at("gone.csv"), "--force");
         var gone = ask(given.toArray(String[]::new));
         assertEquals(3, gone.status());
-        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing); result.error says why, "
-            + "and --resend-missing sends again, and pays for, what is missing\n"), gone.err());
+        assertTrue(gone.err().endsWith("ask: 1 of 1 requests has no whole answer (1 missing): the file of its "
+            + "answer could not be fetched; run again, or pay for it anew by --resend-missing\n"), gone.err());
         server.onEvery(request -> request.contains(outputOf(server.requests())) ? BatchServer.Fault.status(404) : null);
 
         for (var repair : List.of("0", "1"))

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
@@ -20,6 +21,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
+import sheaf.Sheaf;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
 import sheaf.support.Commands;
@@ -231,6 +233,29 @@ class StepsTest {
         assertTrue(steps("files").out()
             .matches("id +filename +purpose +bytes\n-.*\n(?s).*file-\\S+ +guide-\\S+ +batch +923\n.*"));
         assertEquals("(none)\n", steps("batches", "0").out());
+    }
+
+    @Test void withoutAProviderTheNewestThatAreKeptAreListed() {
+        for (var name : List.of("one", "two", "three")) steps("submit", guide(), "--name", name);
+        System.setProperty("OPENAI_BASE_URL", "");
+
+        var listed = steps("batches", "2");
+
+        assertTrue(listed.err().startsWith("batches: asked no provider: "), listed.err());
+        var newest = Sheaf.kept().stream().limit(2).map(batch -> batch.folder().getFileName() + " .*\\n");
+        assertTrue(listed.out().matches("folder .*\\n-.*\\n" + newest.collect(Collectors.joining())
+            + "3 batches, .*\\n"), listed.out());
+    }
+
+    @Test void whatIsKeptIsListedThoughItsProviderIsNotThere() {
+        steps("submit", guide());
+        server.close();
+
+        var listed = steps("batches");
+
+        assertEquals(new Run(1, listed.out(), "batches: cannot reach " + server.baseUrl()
+            + " (connection refused); start a server or give another --provider\n"), listed);
+        assertTrue(listed.out().matches("folder .*\n-.*\nguide-.*\n1 batch, .*\n"), listed.out());
     }
 
     @ParameterizedTest(name = "{0}")
