@@ -69,12 +69,17 @@ enum Options {
     static String help() {
         var name = Script.name().filter(given -> !given.isEmpty()).orElse("script");
         return "Usage: " + name + " [OPTION]...\nWhat is given takes the place of what the script says.\n\n"
-            + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  %s%n", option.shape,
-                option.description)).collect(Collectors.joining())
-            + "\nExit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an "
-            + "option, the data or\nthe key is at fault, and nothing was sent; where the script says so by exitCode(), "
-            + "3 if rows lack an answer\nand 75 if the batch goes on.\n"
-            + "No key yet? --provider local is a small free model on this machine, which is started for the run.\n";
+            + Stream.of(values()).map(option -> String.format(Locale.ROOT, "  %-22s  ", option.shape)
+                + wrapped(option.description, 54, "\n" + " ".repeat(26))).collect(Collectors.joining()) + "\n"
+            + wrapped("Exit codes: 0 if it ran to its end; 1 if the provider refused or could not be reached; 2 if an "
+                + "option, the data or the key is at fault, and nothing was sent; where the script says so by "
+                + "exitCode(), 3 if rows lack an answer and 75 if the batch goes on.", 80, "\n")
+            + wrapped("No key yet? --provider local is a small free model on this machine, which is started for the "
+                + "run.", 80, "\n");
+    }
+
+    private static String wrapped(String text, int columns, String lineBreak) {
+        return text.replaceAll("(.{1," + columns + "})( |$)", "$1" + lineBreak).stripTrailing() + "\n";
     }
 
     /** One option and a value that was given for it. */
@@ -125,7 +130,7 @@ enum Options {
             try {
                 return Double.parseDouble(value);
             } catch (NumberFormatException e) {
-                throw fault(" is no number", e);
+                throw fault(value, " is no number", e);
             }
         }
 
@@ -169,7 +174,9 @@ enum Options {
             throw new IllegalArgumentException("options: --with " + clip(value, 60) + " is no FIELD=VALUE");
         }
 
-        private IllegalArgumentException fault(String what, Throwable cause) {
+        private IllegalArgumentException fault(String what, Throwable cause) { return fault(value, what, cause); }
+
+        private IllegalArgumentException fault(String value, String what, Throwable cause) {
             return new IllegalArgumentException("options: " + option.word() + " " + clip(value, 80) + what, cause);
         }
     }

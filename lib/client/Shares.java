@@ -51,7 +51,8 @@ final class Shares {
         }
         double sum = sum(providers);
         if (Math.abs(sum - 1) > ROUNDING)
-            throw new IllegalStateException("providers: the shares add up to " + Messages.plain(sum) + ", not to 1");
+            throw new IllegalStateException("providers: the shares add up to "
+                + Messages.plain(Math.round(sum * 1e9) / 1e9) + ", not to 1");
     }
 
     /** Returns whose a request line is: 0 for the draft's own provider, else the number of the other one. */

@@ -73,7 +73,7 @@ class OptionsTest {
         "--tint x | options: \"--tint\" is no option; try --help",
         "extra | options: \"extra\" is no option; try --help",
         "--price 3 | options: --price 3 is no IN,OUT, such as 0.2,0.8",
-        "--price 1.2.3,4 | options: --price 1.2.3,4 is no number",
+        "--price 1.2.3,4 | options: --price 1.2.3 is no number",
         "--model | options: --model has no value; write --model M[,M2]",
         "--model --limit 3 | options: --model has no value; write --model M[,M2]",
         "--model x, | model: the name is empty; models() lists what there is",
@@ -84,7 +84,8 @@ class OptionsTest {
         "--max-tokens -1 | maxTokens: -1 is less than 1",
         "--repair -1 | repair: -1 is less than 0",
         "--temperature hot | options: --temperature hot is no number",
-        "--share groq,0.5 --share nebius,half | options: --share nebius,half is no number",
+        "--share groq,0.5 --share nebius,half | options: --share half is no number",
+        "--share http://localhost:8080/v1,60% | options: --share 60% is no number",
         "--share groq,0.5 --share nebius | options: --share nebius is no NAME,PART, such as groq,0.5",
         "--share groq,0.5 --share nebius,0.5 --provider openai | options: --provider and --share both say who answers; "
             + "give one",
@@ -114,7 +115,9 @@ class OptionsTest {
 
         for (var option : Options.values())
             assertTrue(help.contains("\n  " + option.word()), option.word());
-        assertEquals(List.of(), help.lines().filter(line -> line.length() > 120).toList());
+        assertEquals(List.of(), Printed.illegible(help, 80));
+        assertTrue(help.contains("\n  --preview [N]           prints the first N request lines (default: 3) and what\n"
+            + "                          all would be; sends nothing\n  --estimate "), help);
         assertEquals(help, assertThrows(Script.End.class, () -> script.options("-h")).getMessage());
     }
 

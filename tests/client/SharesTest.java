@@ -461,6 +461,8 @@ class SharesTest {
     @Test void sharesThatAreNoneAreRefusedBeforeAnythingIsSent() {
         var one = share(first.baseUrl(), 0.5);
         assertEquals("providers: the shares add up to 1.2, not to 1", refusal(one, share(second.baseUrl(), 0.7)));
+        assertEquals("providers: the shares add up to 0.9, not to 1",            // 0.6 + 0.3 is 0.8999999999999999
+            refusal(share(first.baseUrl(), 0.6), share(second.baseUrl(), 0.3)));
         assertEquals("providers: " + first.baseUrl() + " has two shares; give it one", refusal(one, one));
         assertEquals("share: -0.5 of groq is no part of 1",
             assertThrows(IllegalArgumentException.class, () -> share("groq", -0.5)).getMessage());
