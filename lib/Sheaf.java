@@ -552,7 +552,7 @@ public final class Sheaf extends Findings {
                 case SEPARATOR -> csv(given, file -> file.separator(given.value()));
                 case CHARSET -> csv(given, file -> file.charset(given.value()));
                 case HEADER -> csv(given, file -> file.header(List.of(given.value().split(",", -1))));
-                case LIMIT -> with(settings.over("--limit", rows -> rows.limit(given.whole())));
+                case LIMIT -> with(settings.over("--limit", rows -> rows.limit(given.count())));
                 case NAME -> name(given.value());
                 case MAX_TOKENS -> maxTokens(given.whole());
                 case TEMPERATURE -> temperature(given.number());

@@ -30,8 +30,9 @@ class Cascade {
         }
 
         all.show();
-        System.out.println("right by the small model: " + results.accuracy("label"));
-        System.out.println("with " + unsure.size() + " asked again: " + all.accuracy("label"));
+        if (results.stream().allMatch(result -> result.row().containsKey("label")))      // yours need not have one
+            System.out.println("right by the small model: " + results.accuracy("label") + "\nwith " + unsure.size()
+                + " asked again: " + all.accuracy("label"));
         all.cost().show();
         System.exit(all.exitCode().number());                  // 3: a row has no answer
     }

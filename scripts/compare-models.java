@@ -32,7 +32,9 @@ class CompareModels {
 
         var models = results.by(Result::model);
         var two = List.copyOf(models.values());
-        if (two.size() == 2) compare(two.get(0), two.get(1), "label").show();
+        boolean isLabelled = results.stream().allMatch(result -> result.row().containsKey("label"));
+        if (!isLabelled) two.stream().skip(1).forEach(other -> compare(two.get(0), other).show());
+        else if (two.size() == 2) compare(two.get(0), two.get(1), "label").show();
         else models.forEach((model, answers) -> System.out.println(model + ": " + answers.accuracy("label")));
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }

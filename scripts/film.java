@@ -36,10 +36,10 @@ class Film {
 
         for (var result : results.succeeded()) {
             var plot = result.as(Plot.class);
-            System.out.println(result.row("title") + ": " + plot.genre() + ", " + plot.hero().name() + " in "
-                + String.join(", ", plot.places()));
+            System.out.println(result.row().getOrDefault("title", result.customId()) + ": " + plot.genre() + ", "
+                + plot.hero().name() + " in " + String.join(", ", plot.places()));
         }
-        results.failed().forEach(result -> System.err.println(result.row("title") + ": " + result.error()));
+        results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

@@ -13,9 +13,9 @@ class Judge {
     static final int TRIALS = 3;                               // of each order: the same request, and each is paid
 
     record Pair(String title, int trial, String text, String first, String firstBy, String second, String secondBy) {
-        Pair(int trial, Result first, Result second) {
-            this(first.row("title"), trial, first.row("text"), first.text(), first.model(), second.text(),
-                second.model());
+        Pair(Result article, int trial, Result first, Result second) {
+            this(column(article, "title", article.customId()), trial, column(article, "text", article.row().toString()),
+                first.text(), first.model(), second.text(), second.model());
         }
     }
 
@@ -33,8 +33,8 @@ class Judge {
             var two = written.stream().toList();
             if (two.size() != 2) return;                       // one has no answer
             for (int trial = 1; trial <= TRIALS; trial++) {
-                pairs.add(new Pair(trial, two.get(0), two.get(1)));
-                pairs.add(new Pair(trial, two.get(1), two.get(0)));
+                pairs.add(new Pair(two.get(0), trial, two.get(0), two.get(1)));
+                pairs.add(new Pair(two.get(0), trial, two.get(1), two.get(0)));
             }
         });
 
@@ -55,6 +55,11 @@ class Judge {
         verdicts.by(verdict -> verdict.row("title")).forEach((title, trials) ->
             System.out.println(title + ": " + winner(trials.succeeded())));
         System.exit(verdicts.exitCode().number());             // 3: a row has no answer
+    }
+
+    /** Rows of your own need have neither title nor text. */
+    static String column(Result article, String name, String none) {
+        return article.row().containsKey(name) ? article.row(name) : none;
     }
 
     /** Whoever most of all trials name, so that a judge who follows the place decides nothing. */

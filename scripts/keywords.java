@@ -26,7 +26,8 @@ class Keywords {
         var index = new TreeMap<String, List<String>>();
         for (var result : results.succeeded())
             for (var keyword : result.text().split(","))
-                index.computeIfAbsent(keyword.strip(), none -> new ArrayList<>()).add(result.row("title"));
+                index.computeIfAbsent(keyword.strip(), none -> new ArrayList<>())
+                    .add(String.valueOf(result.row().getOrDefault("title", result.customId())));
         index.forEach((keyword, titles) -> System.out.println(keyword + ": " + String.join(", ", titles)));
         results.failed().forEach(result -> System.err.println(result.customId() + ": " + result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
+import java.util.List;
 import java.util.stream.Stream;
 
 class Nightly {
@@ -30,18 +31,19 @@ class Nightly {
 
         int code = 0;                                          // 75: one goes on, and the next run comes back
         for (var batch : Stream.concat(Stream.of(tonight), earlier).toList())
-            code = Math.max(code, collect(batch).number());
+            code = Math.max(code, collect(batch, List.of(args).contains("--quiet")).number());
         System.exit(code);
     }
 
     /** A file beside what is kept of a batch, until its answers are written: on a later day, if it goes on so long. */
     static Path mark(Batch batch) { return batch.folder().resolve("nightly-tickets"); }
 
-    static ExitCode collect(Batch batch) throws IOException {
+    static ExitCode collect(Batch batch, boolean isQuiet) throws IOException {
         if (batch.status().equals(Status.WAITING)) batch.submit();      // parts for which there was no room
         if (!batch.status().isTerminal()) return ExitCode.RUNNING;
         if (batch.status().equals(Status.FAILED)) Files.deleteIfExists(mark(batch));     // results() says why, once
         batch.results().toCsv(batch.name() + ".csv");
+        if (!isQuiet) System.err.println("wrote " + batch.name() + ".csv");
         Files.deleteIfExists(mark(batch));
         return batch.exitCode();
     }

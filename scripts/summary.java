@@ -19,7 +19,8 @@ class Summary {
             .results();
 
         for (var result : results)
-            System.out.println(result.row("title") + "\n    " + (result.ok() ? result.text() : result.error()));
+            System.out.println(result.row().getOrDefault("title", result.customId()) + "\n    "
+                + (result.ok() ? result.text() : result.error()));
         System.exit(results.exitCode().number());              // 3: a row has no answer
     }
 }

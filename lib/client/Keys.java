@@ -33,14 +33,19 @@ final class Keys {
     private static boolean canAsk() { return System.console() != null && Environment.get("CI").isEmpty(); }
 
     private static String ask(String provider, String variable) {
-        var typed = System.console().readPassword("Key for %s (hidden; %s is not set): ", provider, variable);
+        var typed = System.console().readPassword("Without a key: press Enter and %s%n"
+            + "Key for %s (hidden; %s is not set): ", free(), provider, variable);
         if (typed == null)                                 // JShell reads the terminal itself
             throw new Missing("provider: no key for " + provider + ", and none can be typed "
                 + "in here; set " + variable + " and start again");
         var key = new String(typed).strip();
-        if (key.isEmpty()) throw new Missing("provider: no key for " + provider + "; set " + variable);
+        if (key.isEmpty())
+            throw new Missing("provider: no key for " + provider + "; set " + variable + ", or " + free());
         return key;
     }
+
+    /** Returns how to do without a key. */
+    private static String free() { return Wording.LOCAL + ", a small free model on this machine"; }
 
     /**
      * Returns the only provider whose key is set; empty if none is, and one may and can be typed in.
@@ -54,8 +59,7 @@ final class Keys {
         if (set.isEmpty() && mayAsk && canAsk()) return Optional.empty();
         if (set.isEmpty())
             throw new IllegalStateException("provider: no key; looked for " + known.values().stream().map(variable)
-                .distinct().collect(Collectors.joining(", ")) + "; set one, or " + Wording.LOCAL
-                + ", a small free model on this machine");
+                .distinct().collect(Collectors.joining(", ")) + "; set one, or " + free());
         var keys = set.stream().map(keyOf).distinct().toList();
         throw new IllegalStateException("provider: " + String.join(" and ", keys) + " " + areSet(keys, set)
             + "; choose with " + Wording.PROVIDER.of(set.get(0)) + " or SHEAF_PROVIDER=" + set.get(0));

@@ -101,8 +101,15 @@ enum Options {
         String second() { return value.contains(",") ? value.substring(value.indexOf(',') + 1) : null; }
 
         int whole() {
-            if (value.matches("[0-9]{1,9}")) return Integer.parseInt(value);
+            if (value.matches("-?[0-9]{1,9}")) return Integer.parseInt(value);
             throw fault(" is no whole number", null);
+        }
+
+        /** Returns a whole number of what there is at least one of. */
+        int count() {
+            int count = whole();
+            if (count >= 1) return count;
+            throw new IllegalArgumentException(option.word().substring(2) + ": " + count + " is less than 1");
         }
 
         /** Returns two numbers, such as dollars for tokens in and out. */
@@ -216,6 +223,6 @@ enum Options {
     private static String meant(String word) {
         var words = Stream.of(values()).map(Options::word).toList();
         return Messages.near(word, words).map(near -> "did you mean " + near + "?")
-            .orElse("there are: " + String.join(", ", words));
+            .orElse("try --help");
     }
 }

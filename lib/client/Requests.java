@@ -186,9 +186,15 @@ final class Requests {
             return new IllegalArgumentException(e.getMessage() + hint, e);
         }
         var advice = Text.isFile(prompt.text()) ? "did you mean " + Wording.TEMPLATE.of(prompt.text()) + "?"
-            : "name a column like {{" + first.keySet().stream().findFirst().orElse("column") + "}}";
+            : "name a column like {{" + columnFor(prompt.text(), first.keySet()) + "}}";
         return new IllegalArgumentException("prompts: \"" + clip(prompt.text(), 40) + "\" names no column of "
             + settings.data.name() + " (" + visible(first.keySet()) + "); " + advice);
+    }
+
+    /** Returns the column that a prompt has in single braces, as Python would; else the first. */
+    private static String columnFor(String prompt, Set<String> columns) {
+        return columns.stream().filter(column -> prompt.contains("{" + column + "}")).findFirst()
+            .or(columns.stream()::findFirst).orElse("column");
     }
 
     private Stream<Request> expand(Map<String, Object> values) {

@@ -66,6 +66,12 @@ final class PromptOptions {
         });
     }
 
+    /** Says which prompts look as if they were to be filled in, and are sent as they stand. */
+    void noteTags() {
+        words.stream().filter(word -> word.contains("{{")).forEach(word -> System.err.println("prompt: \"" + word
+            + "\" is sent as it stands, for it has no rows; to fill it in, give --data FILE"));
+    }
+
     /** Returns a draft of all prompts over all rows. */
     Draft over(Data rows) { return draft().prompts(all(), rows); }
 

@@ -169,6 +169,7 @@ class ask implements Callable<Integer> {
         data.checkWithoutRows();
         request.checkWithoutRows();
         prompt.checkWithoutRows();
+        if (!sending.quiet) prompt.noteTags();
     }
 
     private List<String> inputs() {

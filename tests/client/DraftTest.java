@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -212,6 +213,8 @@ class DraftTest {
             () -> m.prompts("explain", rows(Map.of("question", "?"))).preview(1));
         assertSays("prompts: \"Explain it.\" names no column of rows (question); name a column like {{question}}",
             () -> m.prompts("Explain it.", rows(Map.of("question", "?"))).preview(1));
+        assertSays("prompts: \"Sum up {text}\" names no column of rows (id, text); name a column like {{text}}",
+            () -> m.prompts("Sum up {text}", rows(new TreeMap<>(Map.of("id", 1, "text", "?")))).preview(1));
         assertSays("prompts: \"reviews.csv\" is sent as a prompt; did you mean prompts(text, csv(\"reviews.csv\"))?",
             () -> m.prompts("Translate {{text}}", "reviews.csv").preview(1));
         assertSays("prompts: the draft already has prompts over rows; all prompts of a batch share one dataset",

@@ -70,10 +70,8 @@ class OptionsTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', value = {
         "--modle x | options: \"--modle\" is no option; did you mean --model?",
-        "--tint x | options: \"--tint\" is no option; there are: --help, --preview, --estimate, --sample, --provider, "
-            + "--share, --fallback, --engine, --model, --system, --template, --data, --separator, --charset, --header, "
-            + "--limit, --name, --max-tokens, --temperature, --choice, --returning, --confidence, --with, --distinct, "
-            + "--price, --budget, --repair, --resend-missing, --out, --force, --quiet",
+        "--tint x | options: \"--tint\" is no option; try --help",
+        "extra | options: \"extra\" is no option; try --help",
         "--price 3 | options: --price 3 is no IN,OUT, such as 0.2,0.8",
         "--price 1.2.3,4 | options: --price 1.2.3,4 is no number",
         "--model | options: --model has no value; write --model M[,M2]",
@@ -81,6 +79,10 @@ class OptionsTest {
         "--model x, | model: the name is empty; models() lists what there is",
         "--separator ; | options: --separator needs rows of a CSV file; these are rows",
         "--limit many | options: --limit many is no whole number",
+        "--limit 0 | limit: 0 is less than 1",
+        "--limit -1 | limit: -1 is less than 1",
+        "--max-tokens -1 | maxTokens: -1 is less than 1",
+        "--repair -1 | repair: -1 is less than 0",
         "--temperature hot | options: --temperature hot is no number",
         "--share groq,0.5 --share nebius,half | options: --share nebius,half is no number",
         "--share groq,0.5 --share nebius | options: --share nebius is no NAME,PART, such as groq,0.5",

@@ -134,6 +134,33 @@ class TerminalTest {
             shown(Map.of(), java(Noting.class)));
     }
 
+    /** One who has no key, and asks. */
+    static final class Keyless {
+        private Keyless() {}
+
+        public static void main(String... args) {
+            try {
+                Provider.chosen().batches(1);
+            } catch (IllegalStateException e) {
+                System.out.println(e.getMessage());
+            }
+        }
+    }
+
+    @Test void beforeAKeyIsAskedForTheFreeWayIsNamedAndAfterNoneIsTypedAgain() throws Exception {
+        var environment = Map.of("CI", "", "SHEAF_HOME", dir.toString());
+        try (var terminal = new PseudoTerminal(100, java(Keyless.class, "-Dsheaf.typed=ask"), dir, environment)) {
+            var question = """
+                Without a key: press Enter and give --provider local, a small free model on this machine
+                Key for openai (hidden; OPENAI_API_KEY is not set):\s""";
+            terminal.await(0, "is not set\\): ");
+            assertEquals(question, terminal.text());
+            terminal.type("\n");
+            assertEquals(question + "\nprovider: no key for openai; set OPENAI_API_KEY, or give --provider local, a "
+                + "small free model on this machine\n", terminal.ended());
+        }
+    }
+
     private String shown(Map<String, String> environment, String command) throws Exception {
         try (var terminal = new PseudoTerminal(57, command, dir, environment)) {
             return terminal.ended();

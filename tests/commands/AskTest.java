@@ -71,7 +71,11 @@ class AskTest {
             + "\"'@home, \"\"really\"\"\",request-2,prompt-1,echo,echo,succeeded,\"'@home, \"\"really\"\"\",\n",
             text("out.csv"));
         assertTrue(run.err().endsWith("wrote " + at("out.csv") + " (2 succeeded; 5 tokens in, 5 out)\n"), run.err());
+        var note = "prompt: \"What is {{umami}}?\" is sent as it stands, for it has no rows; to fill it in, give --data "
+            + "FILE\n";
+        assertTrue(run.err().startsWith(note) && !run.err().contains("@home"), run.err());
         assertTrue(Files.exists(only(dir.resolve("home/batches"), "what-is-umami-")));
+        assertEquals("", ask("-m", "echo", "What is {{umami}}?", "-q").err());
     }
 
     @Test void answersAreAskedAboutInTurnAsJsonLines() {

@@ -148,6 +148,8 @@ class CommandsTest {
             assertEquals(new Run(75, "", ""), run(command(given).directory(dir.toFile())));
             server.resume();
             assertEquals(new Run(0, "", ""), again(given));
+            var told = again("nightly", "--provider", server.baseUrl(), "--model", "echo").err();
+            assertTrue(told.matches("(?s).*\nwrote tickets-\\d{4}-\\d\\d-\\d\\d[.]csv\n"), told);
             server.answer(body -> BatchServer.Reply.error(400, "no", "too bad"));
             assertEquals(new Run(3, "", ""), again("nightly", "--provider", server.baseUrl(), "--model", "other",
                 "--quiet", "--force"));
@@ -171,6 +173,35 @@ class CommandsTest {
             }
         }
         assertEquals(Set.of("mine.csv", "multitask.csv", "page.html"), Set.of(folder.toFile().list()));
+    }
+
+    /** What is paid is shown, also where rows lack a column that the recipe's own rows have. */
+    @Test void aRecipeShowsTheAnswersOfRowsThatHaveNoTitleAndNoLabel() throws Exception {
+        var data = Files.writeString(dir.resolve("own.csv"), "question\nred\n");
+        var template = Files.writeString(dir.resolve("own.mustache"), "Of {{question}}");
+        var shown = List.of("keywords (?m)^Of red: request-1$", "summary (?m)^request-1\n    Of red$",
+            "film (?m)^request-1: CRIME, Ana in Porto$", "report ^$", "cascade (?m)^1 succeeded; ",
+            "compare-models the same answer: .*, 1 of 1", "judge (?m)^request-1: undecided$");
+        try (var server = BatchServer.start().answer(CommandsTest::answer)) {
+            for (var recipe : shown) {
+                var words = recipe.split(" ", 2);
+                var model = words[0].matches("compare-models|judge") ? "m,n" : "m";
+                var run = run(command(words[0], "--provider", server.baseUrl(), "--model", model, "--data",
+                    data.toString(), "--template", template.toString()).directory(dir.toFile()));
+                assertEquals(0, run.status(), words[0] + ": " + run.err());
+                assertTrue(Pattern.compile(words[1]).matcher(run.out()).find(), words[0] + ": " + run.out());
+            }
+        }
+    }
+
+    private static BatchServer.Reply answer(JsonNode body) {
+        var schema = body.at("/response_format/json_schema");
+        return BatchServer.Reply.text(switch (schema.path("name").asText()) {
+            case "choice" -> schema.at("/schema/properties/choice/enum/0").asText();
+            case "Plot" -> "{\"genre\":\"CRIME\",\"places\":[\"Porto\"],\"hero\":{\"name\":\"Ana\",\"trade\":null},"
+                + "\"happyEnd\":null}";
+            default -> body.at("/messages/0/content").asText();
+        });
     }
 
     /** The clock is the zone's: three hours before a midnight, and three after it. */

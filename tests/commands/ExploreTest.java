@@ -125,7 +125,7 @@ class ExploreTest {
 
         assertTrue(out.contains("\nAnswers come from groq, as soon as "
             + "GROQ_API_KEY is set; leave and set it.\nTo begin, paste   models()\n"), out);
-        assertTrue(out.contains("|  Exception java.lang.IllegalStateException: provider: no key for groq; "
+        assertTrue(out.contains("|  Exception sheaf.Keys$Missing: provider: no key for groq; "
             + "set GROQ_API_KEY\n"), out);
     }
 
