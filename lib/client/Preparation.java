@@ -68,6 +68,18 @@ final class Preparation {
         }
     }
 
+    /** Meets it likewise, and says why nobody else is asked in its place. */
+    private static void meetFirst(Settings settings, Watch watch) {
+        try {
+            meet(watch);
+        } catch (UncheckedIOException nobody) {
+            if (!settings.asksOthers()) throw nobody;
+            var others = settings.fallback == null ? "the other shares were" : "the fallback was";
+            throw new UncheckedIOException(nobody.getMessage() + "; " + others + " not asked, for nobody knows which "
+                + "server that is", nobody.getCause());
+        }
+    }
+
     /** Whether all of it was answered by who was always there, so that nobody has to be started to be asked. */
     private static boolean isWhole(Connection provider, Staging staging, String name) {
         var met = provider.isMissing() ? Journal.metAt(provider.baseUrl()) : Optional.<Identity>empty();
@@ -87,7 +99,7 @@ final class Preparation {
             if (!settings.shares.isEmpty()) staging.share(settings.shares);
             fill(staging, requests, progress, watch::note);
             staging.complete(settings.distinct);
-            if (!isWhole(provider, staging, settings.batchName())) meet(watch);
+            if (!isWhole(provider, staging, settings.batchName())) meetFirst(settings, watch);
             Predicate<Journal> isHere = old -> isHere(old, watch);
             var named = named(settings, staging, isHere);
             var target = target(staging, named.batchName(), isHere);

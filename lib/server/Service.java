@@ -74,7 +74,7 @@ final class Service {
         if (settings.store() == null) return start(settings, Store.temporary());
         return startIfFree(settings).orElseThrow(() -> new IllegalStateException("start: " + settings.store()
             + " is in use by another server at " + HeldFolder.awaitUrl(settings.store())
-            + "; use that one or choose another store"));
+            + "; use that one, or give another store (--store DIR)"));
     }
 
     /** Starts a server, unless another one holds its store. */

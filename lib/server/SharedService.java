@@ -72,7 +72,7 @@ final class SharedService implements AutoCloseable {
         var url = HeldFolder.awaitUrl(settings.store());
         if (isEcho(url) && !settings.answering().engine().equals(Settings.ECHO))
             throw new IllegalStateException("start: " + settings.store() + " is in use by a server at " + url
-                + " with the engine echo; end that one or choose another store");
+                + " with the engine echo; end that server and run again");
         return url;
     }
 

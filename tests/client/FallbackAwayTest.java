@@ -141,6 +141,14 @@ class FallbackAwayTest {
         assertEquals(List.of("a first", "z first"), sorted());
     }
 
+    @Test void whoWasNeverMetHandsNothingOnAndTheSentenceSaysWhy() {
+        first.close();
+
+        assertEquals("submit: cannot reach " + first.baseUrl() + " (connection refused); start a server or set "
+            + "OPENAI_BASE_URL; the fallback was not asked, for nobody knows which server that is", refusal());
+        assertEquals(List.of(), asked);
+    }
+
     private String refusal() {
         return assertThrows(RuntimeException.class, () -> answers(ask("a"))).getMessage();
     }

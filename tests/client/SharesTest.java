@@ -9,6 +9,7 @@ import static sheaf.Sheaf.share;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -254,6 +255,17 @@ class SharesTest {
         assertEquals(Set.of("never submitted: shared out to " + second.baseUrl() + " (submit: cannot reach "
             + second.baseUrl() + " (connection refused); start a server or set OPENAI_BASE_URL)"),
             errors(shared(ROWS).submit().results()));
+    }
+
+    @Test void whereTheFirstWasNeverMetNoShareIsAskedAndTheSentenceSaysWhy() {
+        first.close();
+
+        var refusal = assertThrows(UncheckedIOException.class, () -> shared(ROWS).submit());
+
+        assertEquals("submit: cannot reach " + first.baseUrl() + " (connection refused); start a server or set "
+            + "OPENAI_BASE_URL; the other shares were not asked, for nobody knows which server that is",
+            refusal.getMessage());
+        assertEquals(List.of(), askedSecond);
     }
 
     @Test void aShareWhoseKeyIsNotSetAnyMoreKeepsNoOtherAnswerBack() {

@@ -123,7 +123,7 @@ class BatchServerTest {
         var refused = assertThrows(IllegalStateException.class, () -> BatchServer.options().store(store).start());
 
         assertEquals("start: " + store + " is in use by another server at " + server.baseUrl()
-            + "; use that one or choose another store", refused.getMessage());
+            + "; use that one, or give another store (--store DIR)", refused.getMessage());
     }
 
     @Test void theLocalServerIsShared(@TempDir Path home) {

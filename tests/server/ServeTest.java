@@ -99,7 +99,7 @@ class ServeTest {
         serve();
 
         assertEquals(new Run(1, "", "start: " + dir.resolve("store") + " is in use by another server at " + baseUrl()
-            + "; use that one or choose another store\n"), run("--port", "0"));
+            + "; use that one, or give another store (--store DIR)\n"), run("--port", "0"));
     }
 
     @Test void aStartLoadsNothingOfJavasManagement() throws Exception {
@@ -136,8 +136,8 @@ class ServeTest {
         echo.inputReader().readLine();
 
         assertEquals(new Run(1, "", "start: " + dir.resolve("store") + " is in use by a server at "
-            + Files.readString(dir.resolve("store/url")) + " with the engine echo; end that one or choose another "
-            + "store\n"), run("--port", "0", "--until-eof", "--engine", "ollama"));
+            + Files.readString(dir.resolve("store/url")) + " with the engine echo; end that server and run "
+            + "again\n"), run("--port", "0", "--until-eof", "--engine", "ollama"));
     }
 
     private Process child() throws Exception {
