@@ -66,14 +66,14 @@ class BatchApiTest {
 
     /** As a server does that has tried already whether its engine is there. */
     @ParameterizedTest(name = "x-should-retry: {0}")
-    @CsvSource({"false, 1", "true, 4"})
-    void aProviderThatWantsNoOtherAttemptIsAskedOnce(String header, int calls) {
+    @CsvSource({"false, true", "true, false"})
+    void aProviderThatWantsNoOtherAttemptIsAskedOnce(String header, boolean isOnce) {
         scripted.on("GET /models", Answer.status(502).header("x-should-retry", header));
 
         var fault = assertThrows(BatchException.class, scripted.provider()::models);
 
         assertEquals("models: GET " + scripted.baseUrl("/v1/models") + ": 502 status 502", fault.getMessage());
-        assertEquals(calls, scripted.heard("GET /models").size());
+        assertEquals(isOnce, scripted.heard("GET /models").size() == 1);
     }
 
     @Tag("C40")

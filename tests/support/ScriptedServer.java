@@ -97,7 +97,7 @@ public class ScriptedServer implements AutoCloseable {
             var body = answer.body();
             answer.headers().forEach(exchange.getResponseHeaders()::set);
             exchange.sendResponseHeaders(answer.status(), body.length == 0 ? -1 : body.length);
-            exchange.getResponseBody().write(body);
+            if (body.length > 0) exchange.getResponseBody().write(body);       // else it throws, and the connection ends
         }
     }
 
