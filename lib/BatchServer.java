@@ -18,7 +18,7 @@
 // keeps Jetty silent
 //DEPS org.slf4j:slf4j-nop:2.0.20
 // its rooms; lib/README.md says which stands on which
-//SOURCES server/Json.java server/HeldFolder.java server/KnownEngine.java server/RateLimit.java
+//SOURCES server/Json.java server/HeldFolder.java server/KnownEngine.java server/RateLimit.java server/NearName.java
 //SOURCES server/PatternSample.java
 //SOURCES server/Transcript.java server/Guests.java server/Refusal.java server/BatchObject.java server/Database.java
 //SOURCES server/Call.java server/Engine.java server/Manners.java server/SchemaInstance.java server/SchemaFit.java

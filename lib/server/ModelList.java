@@ -58,7 +58,7 @@ final class ModelList {
         var has = names.isEmpty() ? " (" + said.replaceFirst("[.\\s]+$", "") + ")"
             : "; it has " + names.stream().limit(MOST).collect(Collectors.joining(", ")) + more;
         return who + " " + have + " the model " + Refusal.quoted(model) + has
-            + Refusal.meant(model, names);
+            + NearName.of(model, names);
     }
 
     /** Returns the same as what is wrong with a batch, by what an engine lists and has answered. */

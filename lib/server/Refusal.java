@@ -4,12 +4,9 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 
 /** A request that is refused, and how: an HTTP status and OpenAI's error object. It knows nothing of the request. */
 final class Refusal extends RuntimeException {
@@ -85,35 +82,5 @@ final class Refusal extends RuntimeException {
     /** Returns what a client said, short enough to say it back. */
     static String quoted(String said) {
         return "'" + (said.length() <= 100 ? said : said.substring(0, 100) + "...") + "'";
-    }
-
-    /** Returns the name that was meant, as the end of a sentence; nothing if none of these is near. */
-    static String meant(String slip, List<String> names) {
-        return near(slip, names).map(name -> "; did you mean " + name + "?").orElse("");
-    }
-
-    private static Optional<String> near(String slip, List<String> names) {
-        var given = slip.toLowerCase(Locale.ROOT);
-        return names.stream().filter(name -> !given.isEmpty() && isNear(given, name.toLowerCase(Locale.ROOT)))
-            .min(Comparator.comparing(name -> distance(given, name.toLowerCase(Locale.ROOT))));
-    }
-
-    private static boolean isNear(String slip, String name) {
-        return name.contains(slip) || slip.contains(name)
-            || distance(slip, name) <= Math.min(3, Math.min(slip.length(), name.length()) / 2);
-    }
-
-    /** Levenshtein's: how many letters to add, drop or change. */
-    private static int distance(String a, String b) {
-        var row = IntStream.rangeClosed(0, b.length()).toArray();
-        for (int i = 1; i <= a.length(); i++) {
-            int before = row[0]++;
-            for (int j = 1; j <= b.length(); j++) {
-                int change = before + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                before = row[j];
-                row[j] = Math.min(change, Math.min(row[j - 1], row[j]) + 1);
-            }
-        }
-        return row[b.length()];
     }
 }

@@ -242,7 +242,7 @@ record Settings(Listening listening, Answering answering, Limits limits, Path st
         }
         throw new IllegalArgumentException("engine: " + engine
             + " is neither an http URL such as http://localhost:11434/v1 nor one of echo, " + KnownEngine.names()
-            + Refusal.meant(engine, List.of(("echo, " + KnownEngine.names()).split(", "))));
+            + NearName.of(engine, List.of(("echo, " + KnownEngine.names()).split(", "))));
     }
 
     /** Requires a value that a header can bear. */

@@ -9,9 +9,6 @@ import static sheaf.Sheaf.kept;
 import static sheaf.Sheaf.rows;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -28,10 +25,11 @@ import sheaf.Sheaf.Batch;
 import sheaf.Sheaf.Draft;
 import sheaf.Sheaf.Provider;
 import sheaf.server.BatchServer;
+import sheaf.server.BatchServer.Fault;
 import sheaf.support.Commands;
 import sheaf.support.Commands.Run;
+import sheaf.support.Ports;
 import sheaf.support.Printed;
-import sheaf.server.BatchServer.Fault;
 
 /** The command clean: it lists what is left of old batches, and deletes no more than that. */
 class CleanTest {
@@ -220,7 +218,7 @@ class CleanTest {
     }
 
     @Test void noModelIsStartedToLookAfterFiles() throws IOException {
-        assumeTrue(Files.isExecutable(Path.of("/bin/sh")) && isFree(4141), "no sh, or something on port 4141");
+        assumeTrue(Files.isExecutable(Path.of("/bin/sh")) && Ports.isFree(4141), "no sh, or something on port 4141");
         var launcher = Files.writeString(home.resolve("launcher"), "#!/bin/sh\ntouch '" + home + "/started'\n");
         assertTrue(launcher.toFile().setExecutable(true));
         System.setProperty("SHEAF_LAUNCHER", launcher.toString());
@@ -232,15 +230,6 @@ class CleanTest {
         assertEquals(new Run(1, "", "leftovers: cannot reach http://127.0.0.1:4141/v1 (connection refused); start one "
             + "with ./jbang serve or ./jbang local\n"), run);
         assertFalse(Files.exists(home.resolve("started")));
-    }
-
-    private static boolean isFree(int port) {
-        try (var socket = new ServerSocket()) {
-            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-            return true;
-        } catch (IOException taken) {
-            return false;
-        }
     }
 
     @Test void helpNamesEveryOptionWithin80Columns() {

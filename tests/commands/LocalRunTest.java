@@ -6,9 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static sheaf.commands.EngineRuns.await;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -21,6 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import sheaf.support.Commands.Run;
 import sheaf.support.FakeEngine;
 import sheaf.support.FakeEngine.Kind;
+import sheaf.support.Ports;
 
 /** ask with the local model where nobody listens: its server is a child for the run, on the one port that it has. */
 class LocalRunTest {
@@ -30,7 +28,7 @@ class LocalRunTest {
 
     @BeforeEach void launcher() throws IOException {
         assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "no sh on this machine");
-        assumeTrue(isFree(4141), "something listens on port 4141");
+        assumeTrue(Ports.isFree(4141), "something listens on port 4141");
         runs = new EngineRuns(dir, engine);
     }
 
@@ -95,14 +93,5 @@ class LocalRunTest {
         assertTrue(run.err().startsWith(started + "\nsubmitted "), run.err());
         assertEquals("", quiet.err());
         assertEquals(2, runs.starts().size(), runs.starts().toString());
-    }
-
-    private static boolean isFree(int port) {
-        try (var socket = new ServerSocket()) {
-            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-            return true;
-        } catch (IOException taken) {
-            return false;
-        }
     }
 }

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
+import sheaf.support.Ports;
 
 /** Answers with its arguments; "crash" ends it, and "wait" waits for that when the engine is new. */
 final class FakeLlamaServer {

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.regex.Pattern;
+import sheaf.support.Ports;
 
 /**
  * Hugging Face on the loopback: one file, in ranges, with its checksum; it may break off once, or redirect once to a

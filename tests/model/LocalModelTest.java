@@ -11,6 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import sheaf.support.Ports;
 
 /** What a user may ask for, and what is said when that cannot be had. */
 class LocalModelTest {

@@ -1,4 +1,4 @@
-package sheaf.model;
+package sheaf.support;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpHandler;
@@ -10,16 +10,26 @@ import java.net.ServerSocket;
 import java.util.concurrent.Executors;
 
 /** Ports of the loopback: one that nobody listens at, and servers that a test scripts. */
-final class Ports {
-    private Ports() { }
+public final class Ports {
+    private Ports() {}
 
-    static int closed() throws IOException {
+    public static int closed() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             return socket.getLocalPort();
         }
     }
 
-    static HttpServer listen(int port, HttpHandler handler) throws IOException {
+    /** Returns whether nobody listens at that port, nor has just done so. */
+    public static boolean isFree(int port) {
+        try (var socket = new ServerSocket()) {
+            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+            return true;
+        } catch (IOException taken) {
+            return false;
+        }
+    }
+
+    public static HttpServer listen(int port, HttpHandler handler) throws IOException {
         var server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 0);
         server.setExecutor(Executors.newCachedThreadPool());
         server.createContext("/", handler);
@@ -27,7 +37,7 @@ final class Ports {
         return server;
     }
 
-    static void respond(HttpExchange exchange, int status, byte[] body) throws IOException {
+    public static void respond(HttpExchange exchange, int status, byte[] body) throws IOException {
         exchange.sendResponseHeaders(status, body.length);
         exchange.getResponseBody().write(body);
         exchange.close();
